@@ -1,0 +1,38 @@
+# `make` alone prints this help. Every target is one line that calls something tested.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:  ## Print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+.venv/.installed: requirements.txt pyproject.toml
+	PYTHON=$(PYTHON) sh .ci/install
+
+install: .venv/.installed  ## Install the locked environment into .venv (uv where present, else venv and pip)
+
+demo: install  ## Run the whole loop on real data under the real scheduler; ends with a summary
+	$(BIN)/sluice demo
+
+test: install lint  ## Run all checks and tests
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff, import rules and types
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m mypy
+
+up: install  ## Start Airflow and the mail sink; prints the URL and the login
+	$(BIN)/sluice up
+
+down: install  ## Stop what `make up` started
+	$(BIN)/sluice down
+
+bench: install  ## Measure, as ratios against a floor in the same run
+	$(BIN)/python -m benchmarks
+
+lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-package nvidia-nccl-cu12 --group dev pyproject.toml -o requirements.txt
+
+clean:  ## Remove all local state (tables, ledger, Airflow's database, mails, reports)
+	rm -rf var
+
+.PHONY: help install demo test lint up down bench lock clean
