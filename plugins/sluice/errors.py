@@ -1,0 +1,130 @@
+"""The error tree: what may be retried, what may not, and how an error speaks.
+
+Every error says what went wrong, where, what was allowed and what to do next, and keeps the values as attributes.
+`RetryableError` is for causes outside the data that can pass by themselves (a bucket that does not answer);
+everything else is final: trying again with the same input gives the same end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SluiceError(Exception):
+    """Base of every error that Sluice raises.
+
+    Args:
+        what: one sentence naming the thing that is wrong and the value found.
+        where: file, task, table or key at fault.
+        allowed: what would have been accepted.
+        todo: the next step for the person who reads it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", todo: str = "") -> None:
+        self.what, self.where, self.allowed, self.todo = what, where, allowed, todo
+        parts = [what]
+        if where:
+            parts.append(f"Where: {where}.")
+        if allowed:
+            parts.append(f"Allowed: {allowed}.")
+        if todo:
+            parts.append(f"Next: {todo}.")
+        super().__init__(" ".join(parts))
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.__dict__)
+
+
+def _rebuild(cls: type[SluiceError], state: dict) -> SluiceError:
+    error = cls.__new__(cls)
+    SluiceError.__init__(
+        error, state["what"], where=state["where"], allowed=state["allowed"], todo=state["todo"]
+    )
+    error.__dict__.update(state)
+    return error
+
+
+class RetryableError(SluiceError):
+    """A cause outside the data that can pass by itself."""
+
+
+class SpecInvalidError(SluiceError):
+    """A pipeline YAML, suite or setting that cannot be used as written."""
+
+
+class SourceUnknownError(SluiceError):
+    """A delivery or a command names a source that no pipeline declares."""
+
+
+class LandingUnreachableError(RetryableError):
+    """The landing zone (folder or bucket) cannot be read or written."""
+
+
+class DeliveryMissingError(RetryableError):
+    """Nothing was delivered for a partition that is due."""
+
+
+class DeliveryUnreadableError(SluiceError):
+    """A delivered file is truncated, damaged, empty, or not what its manifest says."""
+
+
+class ContractBrokenError(SluiceError):
+    """A delivered file does not have the declared columns or types."""
+
+
+class TableMissingError(SluiceError):
+    """A table that a step reads does not exist yet."""
+
+
+class BatchUnknownError(SluiceError):
+    """No staged batch has this id."""
+
+
+class BatchDamagedError(SluiceError):
+    """A staged batch's file is missing or is not what was staged."""
+
+
+class BatchSupersededError(SluiceError):
+    """A newer batch of the same partition is already published; this one must not undo it."""
+
+
+class PublishConflictError(RetryableError):
+    """Another writer published the same partition at the same moment."""
+
+
+class VerdictMissingError(SluiceError):
+    """A batch was about to be published without a verdict that allows it."""
+
+
+class NotPublishedError(SluiceError):
+    """A gate's verdict does not publish. `verdict` is the `sluice.gates.verdict.Verdict`, with the evidence."""
+
+    verdict: Any = None
+
+
+class BatchHeldError(NotPublishedError):
+    """The gate held a batch: nothing was published."""
+
+
+class GateBrokenError(NotPublishedError):
+    """The gate itself broke (no rows, no rules, a missing suite, an exception): nothing was published."""
+
+
+class TransformFailedError(SluiceError):
+    """dbt could not build or test the models of a run."""
+
+
+class LedgerTamperedError(SluiceError):
+    """An entry of the ledger does not match its hash, or the chain is broken."""
+
+
+class ModelDamagedError(SluiceError):
+    """A registered model's file does not match the hash recorded when it was trained."""
+
+
+class MailUndeliveredError(RetryableError):
+    """The SMTP server did not take a mail."""
+
+
+class StackError(SluiceError):
+    """The local stack could not be started, reached or stopped."""

@@ -1,0 +1,104 @@
+"""The only reader of the environment.
+
+Every setting has a default that works on one machine with nothing else running. In production set the variables in
+the environment of Airflow's components. Secrets are not settings: they are Airflow connections.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sluice.errors import SpecInvalidError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Settings of one installation, read from `SLUICE_*` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
+
+    home: Path = Field(ROOT / "var", description="Folder that holds all local state.")
+    pipelines: Path = Field(ROOT / "dags" / "pipelines", description="Folder of the pipeline YAML files.")
+    expectations: Path = Field(ROOT / "expectations", description="Folder of the Great Expectations suites.")
+    dbt_project: Path = Field(ROOT / "dbt_project", description="The dbt project.")
+    landing: str = Field(
+        "", description="Overrides every pipeline's `landing`: a folder or s3://bucket/prefix."
+    )
+    warehouse: str = Field("", description="Iceberg warehouse; default: <home>/lake.")
+    catalog_uri: str = Field("", description="Iceberg catalog; default: SQLite under <home>.")
+    ledger_uri: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite under <home>.")
+    mlflow_uri: str = Field("", description="MLflow tracking and registry URI; default: SQLite under <home>.")
+    ui_url: str = Field(
+        "http://127.0.0.1:8080", description="Base URL of the Airflow UI, for links in mails."
+    )
+    smtp_connection: str = Field(
+        "smtp_default", description="Airflow connection that mails are sent through."
+    )
+    mail_from: str = Field("sluice@localhost", description="Sender, where the connection names none.")
+    api_port: int = Field(8080, description="Port of the local Airflow UI started by `sluice up`.")
+    smtp_port: int = Field(8025, description="Port of the local mail sink started by `sluice up`.")
+    retry_seconds: float = Field(
+        20, gt=0, description="Delay before the first retry of a task; then doubled."
+    )
+    threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
+
+    @property
+    def warehouse_path(self) -> str:
+        return self.warehouse or f"file://{self.home.resolve()}/lake"
+
+    @property
+    def catalog_url(self) -> str:
+        return self.catalog_uri or f"sqlite:///{self.home.resolve()}/catalog.db"
+
+    @property
+    def ledger_url(self) -> str:
+        return self.ledger_uri or f"sqlite:///{self.home.resolve()}/ledger.db"
+
+    @property
+    def mlflow_url(self) -> str:
+        return self.mlflow_uri or f"sqlite:///{self.home.resolve()}/mlflow.db"
+
+    @property
+    def reports(self) -> Path:
+        """Evidence pages: <reports>/<pipeline>/<kind>/<partition>/<name>.html, served inside the Airflow UI."""
+        return self.home / "reports"
+
+    @property
+    def work(self) -> Path:
+        """Scratch folders of attempts; never the truth."""
+        return self.home / "work"
+
+    @property
+    def mail(self) -> Path:
+        """Where the local mail sink keeps .eml files."""
+        return self.home / "mail"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once. Tests that change the environment call `settings.cache_clear()`.
+
+    Raises:
+        SpecInvalidError: a variable cannot be used as it is set.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SpecInvalidError(
+            f"{first['msg']}, got {first['input']!r}.",
+            where=f"variable SLUICE_{str(first['loc'][0]).upper()}",
+            todo="correct it in the environment",
+        ) from error
+
+
+def unknown_variables() -> list[str]:
+    """Names of `SLUICE_*` variables in the environment that no setting reads: mistyped, or left over."""
+    known = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith("SLUICE_") and name not in known)

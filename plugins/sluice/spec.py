@@ -1,0 +1,309 @@
+"""The schema of `dags/pipelines/*.yml`: everything that is particular to a pipeline, in one file.
+
+The schema is strict and frozen: an unknown key is an error that lists the keys that exist. Importing this module is
+cheap, because every DAG file does it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sluice.errors import SourceUnknownError, SpecInvalidError
+from sluice.settings import settings
+
+ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
+Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
+
+# The table that scoring writes.
+PREDICTIONS = "predictions"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Strict):
+    type: ColumnType
+    nullable: bool = False
+    description: str = ""
+
+
+class Contract(_Strict):
+    """What a producer promises: columns, types and units. `timestamp` is an instant with an offset, kept in UTC."""
+
+    version: int = Field(ge=1)
+    columns: dict[str, Column] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Contract:
+        taken = {"ds", "delivery_id"} & set(self.columns)
+        if taken:
+            raise ValueError(
+                f"column {sorted(taken)[0]!r} has the name of one that Sluice adds to every raw table"
+            )
+        return self
+
+
+class Source(_Strict):
+    """A feed that a pipeline lands."""
+
+    owner: str
+    description: str
+    grain: str
+    key: tuple[str, ...] = Field(min_length=1)
+    format: Format
+    cadence: Literal["daily", "weekly"]
+    # Days between the day that the data is about and the run that must land it.
+    lag_days: int = Field(0, ge=0)
+    pii: Literal["none", "pseudonymised", "direct"] = "none"
+    licence: str
+    purpose: str
+    contract: Contract
+
+    @model_validator(mode="after")
+    def _key_is_declared(self) -> Source:
+        missing = [name for name in self.key if name not in self.contract.columns]
+        if missing:
+            raise ValueError(f"key column {missing[0]!r} is not a column of the contract")
+        return self
+
+
+class Derived(_Strict):
+    """A table that dbt builds from published tables and that crosses like a source does."""
+
+    owner: str
+    description: str
+    grain: str
+    key: tuple[str, ...] = Field(min_length=1)
+    # The dbt model whose rows become the table's.
+    model: str
+    lag_days: int = Field(0, ge=0)
+
+
+class Features(_Strict):
+    """Columns of the feature table that the model sees."""
+
+    numeric: tuple[str, ...] = Field(min_length=1)
+    categorical: tuple[str, ...] = ()
+
+
+class Promotion(_Strict):
+    """When a candidate may become champion: see `ml.promotion`."""
+
+    resamples: int = Field(ge=100)
+    confidence: float = Field(gt=0.5, lt=1)
+
+
+class Model(_Strict):
+    name: str
+    question: str
+    # Derived tables: one row a thing to predict, and what became of it. They join on `key`.
+    features_table: str = "features"
+    outcomes_table: str = "outcomes"
+    key: str
+    label: str
+    features: Features
+    # Column of the feature table that serves as the score where there is no champion.
+    baseline: str
+    baseline_default: float = Field(ge=0, le=1)
+    training_days: int = Field(ge=7)
+    valid_days: int = Field(ge=1)
+    test_days: int = Field(ge=1)
+    seed: int
+    rounds: int = Field(ge=1)
+    early_stopping_rounds: int = Field(ge=1)
+    params: dict[str, float | int | str | bool]
+    promotion: Promotion
+    score_batch_rows: int = Field(ge=1)
+
+
+class Monitoring(_Strict):
+    """When monitoring asks for attention: see `ml.monitoring`."""
+
+    sample_rows: int = Field(ge=100)
+    drift_share_warn: float = Field(gt=0, le=1)
+    drift_share_retrain: float = Field(gt=0, le=1)
+    auc_drop_warn: float = Field(gt=0, lt=1)
+    auc_drop_retrain: float = Field(gt=0, lt=1)
+    persistence_days: int = Field(ge=1)
+    min_rows: int = Field(ge=1)
+    outcome_wait_days: int = Field(ge=1)
+    max_model_age_days: int = Field(ge=1)
+
+
+class Pipeline(_Strict):
+    """One data product with its model."""
+
+    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    owner: str
+    mail_to: tuple[str, ...] = Field(min_length=1)
+    # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
+    # `wall`: a live pipeline; `schedule` starts its runs.
+    clock: Literal["feed", "wall"]
+    timezone: str
+    schedule: str
+    landing: str
+    # Days of history that the features of one day look back on.
+    history_days: int = Field(ge=1)
+    sources: dict[str, Source] = Field(min_length=1)
+    derived: dict[str, Derived] = Field(min_length=1)
+    model: Model
+    monitoring: Monitoring
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Pipeline:
+        taken = {*self.derived, PREDICTIONS} & set(self.sources)
+        if taken or PREDICTIONS in self.derived:
+            name = sorted(taken)[0] if taken else PREDICTIONS
+            raise ValueError(f"{name!r} names two tables")
+        for name in (self.model.features_table, self.model.outcomes_table):
+            if name not in self.derived:
+                raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
+        return self
+
+    @property
+    def tables(self) -> list[str]:
+        """All tables of the pipeline, each with a suite of its own."""
+        return [*self.sources, *self.derived, PREDICTIONS]
+
+    def lag_days(self, table: str) -> int:
+        """Days between a run's partition key and the day of the partition of `table` that the run writes."""
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.lag_days if declared else 0
+
+    def owner_of(self, table: str) -> str:
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.owner if declared else self.owner
+
+    def source(self, name: str) -> Source:
+        """Return a declared source.
+
+        Raises:
+            SourceUnknownError: `name` is not declared.
+        """
+        if name not in self.sources:
+            raise SourceUnknownError(
+                f"Pipeline {self.pipeline!r} declares no source {name!r}.",
+                where=f"dags/pipelines/{self.pipeline}.yml",
+                allowed=", ".join(self.sources),
+                todo="declare the source there, or correct the name of the delivery",
+            )
+        return self.sources[name]
+
+    def data_day(self, table: str, run_day: str) -> str:
+        """The day (YYYY-MM-DD) of `table` that the run of `run_day` writes."""
+        return (date.fromisoformat(run_day) - timedelta(days=self.lag_days(table))).isoformat()
+
+    @property
+    def landing_url(self) -> str:
+        """Folder or s3:// URL of the landing zone; a relative path is under the home folder."""
+        url = settings().landing or self.landing
+        return url if "://" in url or url.startswith("/") else str(settings().home / url)
+
+
+def partition_label(partitions: Sequence[str]) -> str:
+    """How a batch's partitions are written in records, mails and errors: one day, or `first..last`."""
+    return partitions[0] if len(partitions) == 1 else f"{partitions[0]}..{partitions[-1]}"
+
+
+def pipeline_names() -> list[str]:
+    """Names of all declared pipelines, sorted."""
+    return sorted(path.stem for path in settings().pipelines.glob("*.yml"))
+
+
+def load_all() -> list[Pipeline]:
+    """All declared pipelines, in the order of their names. Raises what `load` raises."""
+    return [load(name) for name in pipeline_names()]
+
+
+def load(name: str) -> Pipeline:
+    """Read and check one pipeline's YAML.
+
+    Raises:
+        SpecInvalidError: the file is missing, is not YAML, or breaks the schema; lists every problem.
+    """
+    path = settings().pipelines / f"{name}.yml"
+    if not path.is_file():
+        raise SpecInvalidError(
+            f"There is no pipeline {name!r}.",
+            where=str(path),
+            allowed=", ".join(pipeline_names()) or "none is declared",
+            todo="correct the name or add the file",
+        )
+    return parse(path)
+
+
+def parse(path: Path) -> Pipeline:
+    """As `load`, for a path."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise SpecInvalidError(
+            f"Not valid YAML: {error}", where=str(path), todo="correct the file and run `sluice check`"
+        ) from error
+    try:
+        pipeline = Pipeline.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise SpecInvalidError(
+            f"{len(error.errors())} problem(s): {problems}",
+            where=str(path),
+            todo="correct the file and run `sluice check`",
+        ) from error
+    if pipeline.pipeline != path.stem:
+        raise SpecInvalidError(
+            f"The pipeline is called {pipeline.pipeline!r} but its file {path.name!r}.",
+            where=str(path),
+            allowed=f"pipeline: {path.stem}",
+            todo="give both the same name",
+        )
+    return pipeline
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, which YAML forbids and PyYAML lets pass."""
+
+    def construct_mapping(self, node, deep=False):
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(problem) -> str:
+    """One pydantic problem in words, with the keys that exist where one was mistyped."""
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']}"
+    allowed = _fields_at(problem["loc"][:-1])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{where}: unknown key (allowed: {', '.join(allowed)}){hint}"
+
+
+def _fields_at(loc: tuple) -> list[str]:
+    """Names of the fields of the schema at a location such as ("sources", "arrivals")."""
+    model: type[BaseModel] = Pipeline
+    parts = list(loc)
+    while parts:
+        annotation = model.model_fields[str(parts.pop(0))].annotation
+        args = getattr(annotation, "__args__", ())
+        if args and isinstance(args[-1], type) and issubclass(args[-1], BaseModel):
+            model = args[-1]
+            parts.pop(0)  # the name under a mapping
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

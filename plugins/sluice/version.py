@@ -1,0 +1,29 @@
+"""Which code is running, as manifests, models and ledger entries record it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from functools import lru_cache
+
+import sluice
+from sluice.settings import ROOT
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """`<version>+<commit>`, with `.dirty` where the checkout has changes; only the version outside of git."""
+    describe = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty=.dirty", "--abbrev=12", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commit = describe.stdout.strip()
+    return f"{sluice.__version__}+{commit}" if describe.returncode == 0 and commit else sluice.__version__
+
+
+@lru_cache(maxsize=1)
+def lock_hash() -> str:
+    """sha256 of requirements.txt: which libraries the code ran with."""
+    return hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
