@@ -1,0 +1,1 @@
+"""Tables, staged batches and the landing zone; the only importer of pyiceberg and boto3."""

@@ -1,0 +1,216 @@
+"""Staged batches: what one attempt wrote where no reader looks.
+
+The rule kept here: a batch is immutable and complete. Its manifest is written last, atomically; a batch without one
+does not exist. Rows are written in one order, so that the same rows always give the same content hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
+from sluice.lake import catalog, columns
+from sluice.lake.columns import DAY
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Manifest(BaseModel):
+    """What a batch holds and where it came from; `manifest.json` beside its files.
+
+    `rows + sum(dropped.values()) == received`: no row may vanish without a reason.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_id: str
+    pipeline: str
+    table: str
+    # Days (YYYY-MM-DD) that the batch replaces, sorted.
+    partitions: tuple[str, ...]
+    rows: int
+    rows_by_partition: dict[str, int]
+    # Rows before any were dropped.
+    received: int
+    # Reason -> rows.
+    dropped: dict[str, int]
+    # Partition -> URI, or path where the warehouse is local.
+    files: dict[str, str]
+    # Column -> Arrow type.
+    columns: dict[str, str]
+    # SHA-256 over the staged files, in the order of partitions.
+    content_hash: str
+    inputs: tuple[dict[str, Any], ...]
+    run: dict[str, str]
+    created_at: datetime
+
+    @model_validator(mode="after")
+    def _rows_are_conserved(self) -> Manifest:
+        kept, dropped = sum(self.rows_by_partition.values()), sum(self.dropped.values())
+        if self.rows != kept or self.received != kept + dropped:
+            raise ValueError(
+                f"rows are not conserved: received {self.received}, staged {self.rows} "
+                f"({kept} over the partitions), dropped {dropped}"
+            )
+        if set(self.files) != set(self.partitions) or set(self.rows_by_partition) != set(self.partitions):
+            raise ValueError("files and rows_by_partition must name exactly the partitions")
+        return self
+
+
+def stage(
+    pipeline: str,
+    table: str,
+    data: pa.Table,
+    *,
+    partitions: Sequence[str],
+    received: int,
+    dropped: Mapping[str, int],
+    inputs: Sequence[dict[str, Any]],
+    run: Mapping[str, str],
+    sort_by: Sequence[str],
+) -> Manifest:
+    """Write a batch: one Parquet file a partition, then the manifest. Nothing becomes visible.
+
+    Args:
+        data: rows of all partitions, with the partition's day in the date32 column `ds`.
+        partitions: days (YYYY-MM-DD) that the batch replaces; one without rows gets an empty file.
+        received: rows before any were dropped.
+        dropped: rows dropped before staging, by reason.
+        inputs: what the rows were made from.
+        run: ids of the run that stages.
+        sort_by: the columns that order the rows; the other columns break ties.
+
+    Raises:
+        ContractBrokenError: `ds` is missing, a row is of no declared partition, or a column's type cannot be stored.
+        pydantic.ValidationError: rows are not conserved.
+    """
+    days = sorted(set(partitions))
+    data = columns.stored(data, f"{pipeline}.{table}")
+    slices = _by_day(data, days, sort_by, f"{pipeline}.{table}")
+    created_at = datetime.now(UTC)
+    batch_id = f"{created_at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
+    contents = {day: _parquet(rows) for day, rows in slices.items()}
+    files = {day: _file(pipeline, table, batch_id, day) for day in days}
+    manifest = Manifest(
+        batch_id=batch_id,
+        pipeline=pipeline,
+        table=table,
+        partitions=tuple(days),
+        rows=data.num_rows,
+        rows_by_partition={day: rows.num_rows for day, rows in slices.items()},
+        received=received,
+        dropped=dict(dropped),
+        files=files,
+        columns={field.name: str(field.type) for field in data.schema},
+        content_hash=_content_hash(contents),
+        inputs=tuple(inputs),
+        run=dict(run),
+        created_at=created_at,
+    )
+    for day, content in contents.items():
+        catalog.write(files[day], content)
+    catalog.write(_manifest(pipeline, table, batch_id), manifest.model_dump_json(indent=2).encode())
+    return manifest
+
+
+def load(pipeline: str, table: str, batch_id: str) -> Manifest:
+    """Read the manifest of a staged batch.
+
+    Raises:
+        BatchUnknownError: no complete batch has this id.
+    """
+    uri = _manifest(pipeline, table, batch_id)
+    try:
+        return Manifest.model_validate_json(catalog.read(uri))
+    except FileNotFoundError as error:
+        raise BatchUnknownError(
+            f"Table {pipeline}.{table} has no staged batch {batch_id!r}.",
+            where=uri,
+            allowed=", ".join(staged(pipeline, table)[:5]) or "none is staged",
+            todo="correct the batch id, or stage the partition again",
+        ) from error
+
+
+def staged(pipeline: str, table: str) -> list[str]:
+    """Ids of the complete batches of a table, newest first, published or not."""
+    uri = catalog.location(pipeline, table, "data")
+    fs, root = catalog.filesystem(uri)
+    names = catalog.folders(uri)
+    found = fs.get_file_info([f"{root}/{name}/manifest.json" for name in names]) if names else []
+    return sorted((name for name, info in zip(names, found, strict=True) if info.is_file), reverse=True)
+
+
+def check_unchanged(manifest: Manifest) -> None:
+    """Make sure that the files are the ones that were staged, and so the ones that a gate saw.
+
+    Raises:
+        BatchDamagedError: a file is missing or has another content.
+    """
+    where = _manifest(manifest.pipeline, manifest.table, manifest.batch_id)
+    try:
+        contents = {day: catalog.read(manifest.files[day]) for day in manifest.partitions}
+    except FileNotFoundError as error:
+        problem = f"A file of batch {manifest.batch_id} is missing: {error}."
+    else:
+        if _content_hash(contents) == manifest.content_hash:
+            return
+        problem = f"Files of batch {manifest.batch_id} were changed after they were staged."
+    raise BatchDamagedError(problem, where=where, todo="stage the partition again; batches are never edited")
+
+
+def batch_of(file: str) -> str:
+    """The id of the batch that a published file belongs to."""
+    return file.rsplit("/", 2)[-2]
+
+
+def _file(pipeline: str, table: str, batch_id: str, day: str) -> str:
+    uri = catalog.location(pipeline, table, "data", batch_id, f"{DAY}={day}.parquet")
+    return str(catalog.local_path(uri) or uri)
+
+
+def _manifest(pipeline: str, table: str, batch_id: str) -> str:
+    return catalog.location(pipeline, table, "data", batch_id, "manifest.json")
+
+
+def _by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: str) -> dict[str, pa.Table]:
+    """Sorted rows of each day; every row belongs to one of `days`."""
+    import pyarrow.compute as pc
+
+    order = list(dict.fromkeys([DAY, *sort_by, *data.column_names]))
+    data = data.sort_by([(name, "ascending") for name in order])
+    counts = {item["values"]: item["counts"] for item in pc.value_counts(data[DAY]).to_pylist()}
+    strangers = sorted(str(day) for day in counts if str(day) not in set(days))
+    if strangers:
+        raise ContractBrokenError(
+            f"Rows of {', '.join(strangers[:5])} are in a batch of other days.",
+            where=where,
+            allowed=", ".join([*days[:3], *(["..."] if len(days) > 3 else [])]),
+            todo=f"correct the column {DAY!r}, or stage the days that the rows belong to",
+        )
+    slices, start = {}, 0
+    for day in days:
+        count = counts.get(date.fromisoformat(day), 0)
+        slices[day] = data.slice(start, count)
+        start += count
+    return slices
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _content_hash(contents: Mapping[str, bytes]) -> str:
+    lines = (f"{day} {hashlib.sha256(contents[day]).hexdigest()}\n" for day in sorted(contents))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,243 @@
+"""The landing zone: a folder or an S3 bucket where producers put files, read and written the same way.
+
+A name is relative to the zone and uses `/`. A write is atomic: a reader sees the whole file or none. What cannot be
+reached is an error that names the folder or the bucket, never an empty listing; only a folder inside a reachable
+zone may be absent. Endpoint, region and credentials of S3 come from boto3's own chain (`AWS_ENDPOINT_URL_S3`,
+`AWS_PROFILE`, an instance role, ...).
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from sluice.errors import DeliveryMissingError, LandingUnreachableError, SpecInvalidError
+
+# boto3's default is the legacy retry mode and a minute for each connection attempt. Three attempts of five seconds let
+# a task fail within its own retry, where a person can see it.
+_ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 3, 5, 60
+
+
+class _Store(Protocol):
+    def create(self) -> None: ...
+    def list(self, folder: str) -> Sequence[str]: ...
+    def folders(self) -> Sequence[str]: ...
+    def read(self, name: str) -> bytes: ...
+    def write(self, name: str, data: bytes) -> None: ...
+    def exists(self, name: str) -> bool: ...
+
+
+class Landing:
+    """One landing zone.
+
+    Args:
+        url: a folder, `file:///folder` or `s3://bucket/prefix`.
+
+    Every method raises LandingUnreachableError where the zone cannot be read or written.
+
+    Raises:
+        SpecInvalidError: the URL has another scheme or no bucket.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url.rstrip("/")
+        self._store: _Store
+        if "://" not in url:
+            self._store = _Folder(Path(url))
+        elif parts.scheme == "file" and parts.path and not parts.netloc:
+            self._store = _Folder(Path(unquote(parts.path)))
+        elif parts.scheme == "s3" and parts.netloc:
+            self._store = _Bucket(parts.netloc, parts.path.strip("/"))
+        else:
+            raise SpecInvalidError(
+                f"The landing zone {url!r} cannot be used.",
+                where="`landing` of the pipeline, or SLUICE_LANDING",
+                allowed="a folder, file:///folder or s3://bucket/prefix",
+                todo="correct the URL",
+            )
+
+    def uri(self, name: str) -> str:
+        """The full address of a file, for people and records."""
+        return f"{self.url}/{name}"
+
+    def create(self) -> None:
+        """Make the folder of a local zone, before the first delivery; a bucket is its owner's to make."""
+        self._store.create()
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Names of all files under a folder, at any depth, sorted; none where the folder does not exist."""
+        return sorted(self._store.list(_inside(folder)))
+
+    def folders(self) -> Sequence[str]:
+        """Names of the folders at the top of the zone, sorted."""
+        return sorted(self._store.folders())
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            DeliveryMissingError: there is no such file.
+        """
+        return self._store.read(_inside(name))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write or replace a file, atomically."""
+        self._store.write(_inside(name), data)
+
+    def exists(self, name: str) -> bool:
+        return self._store.exists(_inside(name))
+
+
+def _inside(name: str) -> str:
+    """Refuse a name that would leave the zone."""
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise SpecInvalidError(
+            f"{name!r} is no name inside a landing zone.",
+            where="landing zone",
+            allowed="folder/file, relative to the zone",
+            todo="correct the name",
+        )
+    return name
+
+
+def _missing(address: str) -> DeliveryMissingError:
+    return DeliveryMissingError(
+        f"There is no file {address}.",
+        where=address,
+        allowed="a file that its manifest announces",
+        todo="deliver the file, then its manifest",
+    )
+
+
+class _Folder:
+    """A local folder. A file being written starts with a dot and is not listed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def _reaching(self, address: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LandingUnreachableError(
+                f"The landing folder {self.root} cannot be used: {error.strerror or error}.",
+                where=str(address),
+                allowed="a folder that this process may read and write",
+                todo="create or mount the folder, or correct its permissions or `landing`",
+            ) from error
+
+    def create(self) -> None:
+        with self._reaching(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    def list(self, folder: str) -> Sequence[str]:
+        with self._reaching(self.root / folder):
+            os.scandir(self.root).close()  # a zone that is not there must not look like an empty one
+            return [
+                str(path.relative_to(self.root))
+                for path in (self.root / folder).rglob("*")
+                if path.is_file() and not path.name.startswith(".")
+            ]
+
+    def folders(self) -> Sequence[str]:
+        with self._reaching(self.root), os.scandir(self.root) as entries:
+            return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+    def read(self, name: str) -> bytes:
+        path = self.root / name
+        with self._reaching(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError as error:
+                raise _missing(str(path)) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.root / name
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        with self._reaching(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_bytes(data)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def exists(self, name: str) -> bool:
+        with self._reaching(self.root / name):
+            return (self.root / name).is_file()
+
+
+class _Bucket:
+    """A prefix of an S3 bucket."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+        )
+        with self._reaching(""):
+            self.client = boto3.client("s3", config=config)
+
+    @contextmanager
+    def _reaching(self, name: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        address = f"s3://{self.bucket}/{self.prefix}{name}"
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "NoSuchKey":
+                raise _missing(address) from error
+            raise LandingUnreachableError(
+                f"The landing bucket {self.bucket!r} cannot be used: {error}.",
+                where=address,
+                allowed="a bucket that answers and that these credentials may list, read and write",
+                todo="check the bucket's name, AWS_ENDPOINT_URL_S3, the network and the credentials",
+            ) from error
+
+    def create(self) -> None:
+        return None
+
+    def _pages(self, **options: str) -> Iterator[dict]:
+        return iter(self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, **options))
+
+    def list(self, folder: str) -> Sequence[str]:
+        with self._reaching(folder):
+            pages = self._pages(Prefix=f"{self.prefix}{folder}/")
+            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        # Consoles create a key that ends in "/" for a folder.
+        return [key.removeprefix(self.prefix) for key in keys if not key.endswith("/")]
+
+    def folders(self) -> Sequence[str]:
+        with self._reaching(""):
+            pages = self._pages(Prefix=self.prefix, Delimiter="/")
+            found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+        return [prefix.removeprefix(self.prefix).rstrip("/") for prefix in found]
+
+    def read(self, name: str) -> bytes:
+        with self._reaching(name):
+            return self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read()
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._reaching(name):
+            self.client.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=data)
+
+    def exists(self, name: str) -> bool:
+        # Listed, not headed: the answer to HEAD has no body to tell a missing object from a missing bucket.
+        key = self.prefix + name
+        with self._reaching(name):
+            return any(
+                item["Key"] == key for page in self._pages(Prefix=key) for item in page.get("Contents", [])
+            )

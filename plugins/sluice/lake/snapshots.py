@@ -1,0 +1,237 @@
+"""What an Iceberg table shows, and the one commit that changes it: the pyiceberg half of `lake.tables`.
+
+The rule kept here: a commit replaces the files of its own partitions and adds the batch's, or does nothing. It never
+rewrites rows, so its cost does not depend on theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import TableMissingError
+from sluice.lake import catalog
+from sluice.lake.batches import Manifest, batch_of
+from sluice.lake.columns import DAY
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import FileScanTask, Table
+
+# Iceberg keeps a date as days since then.
+_EPOCH = date(1970, 1, 1)
+# Property of every publishing snapshot; the others begin with `sluice.` too.
+BATCH = "sluice.batch_id"
+
+# pyiceberg copies all snapshots' metadata some thirty times a commit: a commit over 365 of them took five times as long
+# as one over 50. So only the newest are kept, and those that a tag pins. Nothing is lost by it but time travel: staged
+# batches stay, and the ledger names the batch of every publication.
+_SNAPSHOTS_KEPT = 100
+# How many more may gather before they are expired together.
+_SNAPSHOTS_SLACK = 50
+
+_PROPERTIES = {
+    # A year of days must not be a year of manifests to open: merge them as they come (off by default).
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
+    "commit.retry.num-retries": "10",
+    # Only the day is ever filtered on; statistics of the other columns would be most of a manifest.
+    "write.metadata.metrics.default": "counts",
+    f"write.metadata.metrics.column.{DAY}": "full",
+    # Older metadata files are of no use once their snapshots are superseded.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What readers see as one partition."""
+
+    batch_id: str
+    # Path, or URI where the warehouse is remote.
+    file: str
+    rows: int
+
+
+def find(lake: Catalog, pipeline: str, table: str) -> Table | None:
+    """The table, or None."""
+    from pyiceberg.exceptions import NoSuchTableError
+
+    try:
+        return lake.load_table((pipeline, table))
+    except NoSuchTableError:
+        return None
+
+
+def existing(lake: Catalog, pipeline: str, table: str) -> Table:
+    """The table.
+
+    Raises:
+        TableMissingError: there is none, or nothing was ever published in it.
+    """
+    found = find(lake, pipeline, table)
+    if found is None or found.current_snapshot() is None:
+        raise TableMissingError(
+            f"Table {pipeline}.{table} has no published partition.",
+            where=catalog.location(pipeline, table),
+            todo=f"publish {table} first: run the {pipeline} DAG that writes it",
+        )
+    return found
+
+
+def create(lake: Catalog, manifest: Manifest) -> Table:
+    """Create the table of a batch, partitioned by day; if another process does so at the same moment, use its table."""
+    import pyarrow.parquet as pq
+    from pyiceberg.exceptions import NamespaceAlreadyExistsError
+    from pyiceberg.io.pyarrow import pyarrow_to_schema
+    from pyiceberg.partitioning import PartitionField, PartitionSpec
+    from pyiceberg.transforms import IdentityTransform
+    from sqlalchemy.exc import IntegrityError
+
+    # Either error says that it is there: pyiceberg's SQL catalog lets a lost race show as a duplicate key.
+    with suppress(NamespaceAlreadyExistsError, IntegrityError):
+        lake.create_namespace(manifest.pipeline)
+    fs, path = catalog.filesystem(manifest.files[manifest.partitions[0]])
+    columns = pq.read_schema(path, filesystem=fs)
+    for index, column in enumerate(columns):
+        columns = columns.set(index, column.with_metadata({"PARQUET:field_id": str(index + 1)}))
+    schema = pyarrow_to_schema(columns)
+    # Iceberg numbers partition fields from 1000.
+    by_day = PartitionField(schema.find_field(DAY).field_id, 1000, IdentityTransform(), DAY)
+    return lake.create_table_if_not_exists(
+        (manifest.pipeline, manifest.table),
+        schema,
+        location=catalog.location(manifest.pipeline, manifest.table),
+        partition_spec=PartitionSpec(by_day),
+        properties=_PROPERTIES,
+    )
+
+
+def between(start: str, end: str) -> BooleanExpression:
+    """Filter on the days `start` to `end`, inclusive."""
+    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
+
+    # pydantic's types of pyiceberg's expressions hide that they take a column's name and a value.
+    return And(GreaterThanOrEqual(DAY, start), LessThanOrEqual(DAY, end))  # type: ignore
+
+
+def among(days: Sequence[str]) -> BooleanExpression:
+    """Filter on some days."""
+    from pyiceberg.expressions import In
+
+    return In(DAY, days)  # type: ignore  # as above
+
+
+def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None = None) -> dict[str, FileScanTask]:
+    """The file of each day, in the order of days.
+
+    Raises:
+        TableMissingError: the table has no such snapshot (any more).
+    """
+    if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+        raise TableMissingError(
+            f"Table {'.'.join(table.name())} has no snapshot {snapshot_id}: it never had, or it has been expired.",
+            where=table.location(),
+            allowed=f"the last {_SNAPSHOTS_KEPT} snapshots, and those that were pinned",
+            todo="find the batch of that snapshot in the ledger; its staged files are still there",
+        )
+    planned = table.scan(row_filter=days, snapshot_id=snapshot_id).plan_files()
+    by_day = {(_EPOCH + timedelta(days=task.file.partition[0])).isoformat(): task for task in planned}
+    return dict(sorted(by_day.items()))
+
+
+def visible(table: Table, days: BooleanExpression, snapshot_id: int | None = None) -> dict[str, Published]:
+    """What readers see, by partition, in the order of days."""
+    return {
+        day: Published(
+            batch_of(task.file.file_path),
+            str(catalog.local_path(task.file.file_path) or task.file.file_path),
+            task.file.record_count,
+        )
+        for day, task in tasks(table, days, snapshot_id).items()
+    }
+
+
+def commit(table: Table, manifest: Manifest, verdict_id: str) -> int:
+    """Replace the batch's partitions in one commit; return the new snapshot's id.
+
+    Raises:
+        pyiceberg.exceptions.ValidationException: another writer changed one of the partitions meanwhile.
+        pyiceberg.exceptions.CommitFailedException: other commits kept winning.
+    """
+    properties = {
+        BATCH: manifest.batch_id,
+        "sluice.verdict_id": verdict_id,
+        "sluice.run_id": manifest.run.get("run_id", ""),
+        "sluice.rows": str(manifest.rows),
+        "sluice.received": str(manifest.received),
+        "sluice.dropped": json.dumps(manifest.dropped, sort_keys=True),
+        "sluice.content_hash": manifest.content_hash,
+    }
+    with table.transaction() as change:
+        # Also where there is nothing to delete: it makes pyiceberg refuse the commit if another writer filled the
+        # partition meanwhile. Every file holds one day, so files are dropped whole and none is rewritten.
+        with change.update_snapshot().delete() as delete:
+            delete.delete_by_predicate(among(manifest.partitions))
+        # The duplicate check would open every manifest; the delete above already dropped what could repeat.
+        change.add_files(
+            [catalog.uri(manifest.files[day]) for day in manifest.partitions],
+            snapshot_properties=properties,
+            check_duplicate_files=False,
+        )
+    snapshot_id = snapshot_of(table, manifest.batch_id)
+    expire(table)
+    return snapshot_id
+
+
+def expire(table: Table) -> None:
+    """Forget the oldest snapshots where too many have gathered; never the current one nor one that a tag pins."""
+    from pyiceberg.exceptions import CommitFailedException
+
+    pinned = {ref.snapshot_id for ref in table.refs().values()}
+    kept = [snapshot for snapshot in table.snapshots() if snapshot.snapshot_id not in pinned]
+    if len(kept) <= _SNAPSHOTS_KEPT + _SNAPSHOTS_SLACK:
+        return
+    oldest = datetime.fromtimestamp(kept[-_SNAPSHOTS_KEPT].timestamp_ms / 1000, UTC)
+    # Another process was faster: it expires them itself (then pyiceberg says ValueError), or the next commit will.
+    with suppress(CommitFailedException, ValueError):
+        table.maintenance.expire_snapshots().older_than(oldest).commit()
+
+
+def snapshot_of(table: Table, batch_id: str) -> int:
+    """Id of the snapshot that published a batch; of the current one, if that snapshot has been expired."""
+    for found in publications(table):
+        if found[BATCH] == batch_id:
+            return found["snapshot_id"]
+    return current(table)
+
+
+def current(table: Table) -> int:
+    """Id of the current snapshot of a table that has one."""
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    return snapshot.snapshot_id
+
+
+def publications(table: Table) -> list[dict[str, Any]]:
+    """Unexpired snapshots that published a batch, newest first: see `tables.history`."""
+    summaries = [(snapshot, snapshot.summary) for snapshot in reversed(table.snapshots())]
+    return [
+        {
+            "snapshot_id": snapshot.snapshot_id,
+            "committed_at": datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+            **{
+                key: value
+                for key, value in summary.additional_properties.items()
+                if key.startswith("sluice.")
+            },
+        }
+        for snapshot, summary in summaries
+        if summary and summary[BATCH]
+    ]

@@ -1,0 +1,223 @@
+"""Published tables: one atomic commit makes a batch visible.
+
+The rule kept here: any number of repeated, concurrent or killed publishes of a batch leave the same table as exactly
+one, and a reader sees the old partitions or the new ones, never a mixture. The table itself is the record of what is
+published: a partition's file lies in its batch's folder, so the decision is always made on what is really there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import BatchSupersededError, GateBrokenError, PublishConflictError, VerdictMissingError
+from sluice.lake import batches, catalog, snapshots
+from sluice.lake.batches import Manifest
+from sluice.lake.columns import DAY, as_stored, check_fit
+from sluice.lake.snapshots import Published
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "Publication",
+    "Published",
+    "files",
+    "history",
+    "pin",
+    "publish",
+    "published",
+    "scan",
+    "snapshot_id",
+]
+
+# pyiceberg itself retries a lost commit; these are re-reads of the table after it gave up or met another writer.
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What `publish` did."""
+
+    snapshot_id: int
+    batch_id: str
+    # The batch was published before; nothing was done now.
+    repeated: bool
+    # Partition -> the batch that was visible before.
+    replaced: dict[str, str] = field(default_factory=dict)
+
+
+def publish(manifest: Manifest, *, verdict_id: str) -> Publication:
+    """Make a batch visible in one commit that replaces its partitions; metadata only, the files stay where they are.
+
+    Raises:
+        VerdictMissingError: `verdict_id` is empty.
+        GateBrokenError: a partition has no rows, which no gate may let pass.
+        BatchDamagedError: a file is not the one that was staged.
+        ContractBrokenError: the columns are not those of the table.
+        BatchSupersededError: one of the partitions shows a newer batch.
+        PublishConflictError: other writers kept winning; try again.
+    """
+    from pyiceberg.exceptions import CommitFailedException, ValidationException
+
+    name = f"{manifest.pipeline}.{manifest.table}"
+    _check_publishable(manifest, verdict_id, name)
+    with catalog.opened() as lake:
+        for _ in range(_ATTEMPTS):
+            table = snapshots.find(lake, manifest.pipeline, manifest.table) or snapshots.create(
+                lake, manifest
+            )
+            check_fit(manifest.columns, table.schema().as_arrow(), f"{name}, batch {manifest.batch_id}")
+            shown = snapshots.visible(table, snapshots.among(manifest.partitions))
+            old = {day: partition.batch_id for day, partition in shown.items()}
+            if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
+                return Publication(snapshots.snapshot_of(table, manifest.batch_id), manifest.batch_id, True)
+            for day, batch_id in old.items():
+                if batch_id > manifest.batch_id:
+                    raise BatchSupersededError(
+                        f"Batch {manifest.batch_id} is older than what {day} shows, {batch_id}.",
+                        where=name,
+                        todo="nothing, if the newer batch is right; else stage the partition again",
+                    )
+            with suppress(CommitFailedException, ValidationException):
+                return Publication(
+                    snapshots.commit(table, manifest, verdict_id), manifest.batch_id, False, old
+                )
+    raise _conflict(f"Batch {manifest.batch_id}", name)
+
+
+def published(pipeline: str, table: str, start: str, end: str) -> dict[str, Published]:
+    """What readers see for the days `start` to `end` (inclusive), by partition; empty if there is no table."""
+    with catalog.opened() as lake:
+        found = snapshots.find(lake, pipeline, table)
+        return snapshots.visible(found, snapshots.between(start, end)) if found else {}
+
+
+def files(
+    pipeline: str, table: str, start: str, end: str, *, into: Path, snapshot_id: int | None = None
+) -> list[str]:
+    """Local Parquet paths of the days `start` to `end` (inclusive), in the order of days; empty if there is no table.
+
+    Args:
+        into: folder that files of a remote warehouse are copied to; one that is there already is not copied again.
+        snapshot_id: read the table as of this snapshot instead of now.
+
+    Raises:
+        TableMissingError: `snapshot_id` is unknown or expired.
+    """
+    with catalog.opened() as lake:
+        found = snapshots.find(lake, pipeline, table)
+        shown = snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
+    return [_local(partition, day, into) for day, partition in shown.items()]
+
+
+def scan(
+    pipeline: str,
+    table: str,
+    start: str,
+    end: str,
+    *,
+    columns: Sequence[str] | None = None,
+    snapshot_id: int | None = None,
+) -> pa.Table:
+    """Rows of the days `start` to `end` (inclusive), in the order of days and, within a day, as staged.
+
+    Raises:
+        TableMissingError: there is no table, nothing was ever published in it, or `snapshot_id` is unknown or expired.
+    """
+    from pyiceberg.io.pyarrow import ArrowScan
+
+    days = snapshots.between(start, end)
+    with catalog.opened() as lake:
+        found = snapshots.existing(lake, pipeline, table)
+        ordered = snapshots.tasks(found, days, snapshot_id).values()
+        plan = found.scan(row_filter=days, selected_fields=tuple(columns or "*"), snapshot_id=snapshot_id)
+        rows = ArrowScan(found.metadata, found.io, plan.projection(), days).to_table(list(ordered))
+    return rows.cast(as_stored(rows.schema)).select(list(columns or rows.column_names))
+
+
+def snapshot_id(pipeline: str, table: str) -> int | None:
+    """Id of the table's current snapshot; None if there is no table or nothing was ever published in it."""
+    with catalog.opened() as lake:
+        found = snapshots.find(lake, pipeline, table)
+        return found.metadata.current_snapshot_id if found else None
+
+
+def pin(pipeline: str, table: str, tag: str) -> int:
+    """Tag the current snapshot so that it is never expired; return its id.
+
+    The first call with a tag decides: a repeated one returns the snapshot that the tag already names, so that a
+    retried training reads the same rows.
+
+    Raises:
+        TableMissingError: there is no table, or nothing was ever published in it.
+        PublishConflictError: other writers kept winning; try again.
+    """
+    from pyiceberg.exceptions import CommitFailedException
+
+    with catalog.opened() as lake:
+        for _ in range(_ATTEMPTS):
+            found = snapshots.existing(lake, pipeline, table)
+            if tag in found.refs():
+                return found.refs()[tag].snapshot_id
+            current = snapshots.current(found)
+            with suppress(CommitFailedException):
+                found.manage_snapshots().create_tag(current, tag).commit()
+                return current
+    raise _conflict(f"Tag {tag!r}", f"{pipeline}.{table}")
+
+
+def history(pipeline: str, table: str) -> list[dict[str, Any]]:
+    """Publications of a table, newest first: snapshot_id, committed_at (UTC) and the snapshot's `sluice.*` properties.
+
+    At least the last hundred commits and what is pinned; the ledger has all.
+
+    Raises:
+        TableMissingError: there is no table, or nothing was ever published in it.
+    """
+    with catalog.opened() as lake:
+        return snapshots.publications(snapshots.existing(lake, pipeline, table))
+
+
+def _check_publishable(manifest: Manifest, verdict_id: str, name: str) -> None:
+    if not verdict_id:
+        raise VerdictMissingError(
+            f"Batch {manifest.batch_id} has no verdict.", where=name, todo="run the gate before publishing"
+        )
+    empty = [day for day, rows in manifest.rows_by_partition.items() if not rows]
+    if empty or not manifest.partitions:
+        raise GateBrokenError(
+            f"Batch {manifest.batch_id} has no rows for {', '.join(empty) or 'any partition'}, yet passed its gate.",
+            where=name,
+            allowed="partitions with at least one row",
+            todo=f"make the gate of {name} count rows, and look for the missing delivery",
+        )
+    batches.check_unchanged(manifest)
+
+
+def _conflict(what: str, name: str) -> PublishConflictError:
+    return PublishConflictError(
+        f"{what} lost {_ATTEMPTS} times against other writers of the table.",
+        where=name,
+        todo="retry; if it happens again, look for what keeps writing this table",
+    )
+
+
+def _local(partition: Published, day: str, into: Path) -> str:
+    """Path of a partition's file on this machine."""
+    if catalog.local_path(partition.file):
+        return partition.file
+    copy = into / f"{partition.batch_id}.{DAY}={day}.parquet"
+    if not copy.exists():
+        into.mkdir(parents=True, exist_ok=True)
+        part = copy.with_suffix(f".{os.getpid()}")
+        fs, key = catalog.filesystem(partition.file)
+        with fs.open_input_stream(key, compression=None) as source, part.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        part.replace(copy)
+    return str(copy)
