@@ -1,0 +1,136 @@
+"""The ledger's tables, made on first use, and the database's own guard against edits.
+
+The rule kept here: only SQL that SQLite and Postgres both know, except for locks and triggers, which say which
+database they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from sluice.settings import settings
+
+# Any number will do that nothing else in the same Postgres database locks.
+_POSTGRES_LOCK = 7_548_237_511
+# Seconds that a writer waits for the others before it gives up.
+_SQLITE_TIMEOUT = 60
+
+metadata = MetaData()
+
+LEDGER = Table(
+    "sluice_ledger",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("kind", String(64), nullable=False, index=True),
+    Column("pipeline", String(128), nullable=False),
+    Column("subject", String(256), nullable=False, index=True),
+    Column("partition", String(64)),
+    Column("run", String(512)),
+    Column("data", Text, nullable=False),
+    Column("once", String(512), unique=True),
+    Column("prev", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+# Where the chain ends, so that cutting off its last entries shows too. One row.
+HEAD = Table(
+    "sluice_ledger_head",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+for _action in ("UPDATE", "DELETE"):
+    event.listen(
+        LEDGER,
+        "after_create",
+        DDL(
+            f"CREATE TRIGGER sluice_ledger_no_{_action.lower()} BEFORE {_action} ON sluice_ledger "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )
+event.listen(
+    LEDGER,
+    "after_create",
+    DDL(
+        "CREATE OR REPLACE FUNCTION sluice_ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+    ).execute_if(dialect="postgresql"),
+)
+event.listen(
+    LEDGER,
+    "after_create",
+    DDL(
+        "CREATE TRIGGER sluice_ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON sluice_ledger "
+        "FOR EACH STATEMENT EXECUTE FUNCTION sluice_ledger_refuse()"
+    ).execute_if(dialect="postgresql"),
+)
+
+
+@contextmanager
+def writing() -> Iterator[Connection]:
+    """A transaction that is alone in writing the ledger, with its tables there; committed at the end."""
+    with _engine(settings().ledger_url).connect() as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
+        metadata.create_all(connection)
+        yield connection
+
+
+@contextmanager
+def reading() -> Iterator[Connection | None]:
+    """A consistent view of the ledger; None where it has no tables yet."""
+    engine = _engine(settings().ledger_url)
+    with engine.connect().execution_options(
+        sluice_reads=True, **_SNAPSHOT.get(engine.name, {})
+    ) as connection:
+        yield connection if engine.dialect.has_table(connection, LEDGER.name) else None
+
+
+# SQLite already reads one snapshot in a transaction; Postgres must be asked to.
+_SNAPSHOT = {"postgresql": {"isolation_level": "REPEATABLE READ"}}
+
+
+@lru_cache(maxsize=4)
+def _engine(url: str) -> Engine:
+    """An engine that keeps no connection, so that a forked process shares none with its parent."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, poolclass=NullPool)
+    database = make_url(url).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _SQLITE_TIMEOUT})
+
+    # The sqlite3 module begins a transaction only at the first write, which is after append() read the chain's end.
+    @event.listens_for(engine, "connect")
+    def _leave_transactions_to_us(connection, _record) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("sluice_reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,160 @@
+"""The ledger: every decision, in order, each entry bound to the one before by its hash.
+
+The rule kept here: entries are only ever added, one writer at a time. Whoever edits, removes or reorders one breaks
+the chain, and `verify` names where. The chain has no secret: someone who may rewrite the whole database can also
+recompute it, so note the last hash elsewhere (it is in every `Entry`) if that is a concern.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from sluice.errors import LedgerTamperedError
+from sluice.ledger.schema import HEAD, LEDGER, reading, writing
+from sluice.settings import settings
+
+# The `prev` of the first entry.
+_GENESIS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One decision."""
+
+    # Counts from 1 without gaps.
+    seq: int
+    at: datetime
+    kind: str
+    pipeline: str
+    # What was decided on, such as a table or a model.
+    subject: str
+    partition: str | None
+    run: str | None
+    data: dict[str, Any]
+    # SHA-256 of the entry before, and of this one with it.
+    prev: str
+    hash: str
+
+
+def append(
+    kind: str,
+    *,
+    pipeline: str,
+    subject: str,
+    partition: str | None = None,
+    run: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    once: str | None = None,
+) -> Entry:
+    """Add an entry and return it.
+
+    Args:
+        data: anything that JSON can hold; NaN it cannot.
+        once: key of the decision. A second append with it changes nothing and returns the first one's entry, so that
+            a step that is repeated records its decision once.
+
+    Raises:
+        TypeError, ValueError: `data` is not JSON.
+    """
+    body = json.dumps(dict(data or {}), sort_keys=True, allow_nan=False, ensure_ascii=False)
+    with writing() as connection:
+        if once is not None:
+            first = connection.execute(select(LEDGER).where(LEDGER.c.once == once)).one_or_none()
+            if first is not None:
+                return _entry(first)
+        end = connection.execute(select(HEAD.c.seq, HEAD.c.hash)).one_or_none()
+        row: dict[str, Any] = {
+            "seq": end.seq + 1 if end else 1,
+            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "kind": kind,
+            "pipeline": pipeline,
+            "subject": subject,
+            "partition": partition,
+            "run": run,
+            "data": body,
+            "once": once,
+            "prev": end.hash if end else _GENESIS,
+        }
+        row["hash"] = _hash(row)
+        new = connection.execute(insert(LEDGER).returning(LEDGER), row).one()
+        head = {"seq": row["seq"], "hash": row["hash"]}
+        connection.execute(update(HEAD).values(head) if end else insert(HEAD).values(id=1, **head))
+        return _entry(new)
+
+
+def entries(
+    *,
+    kind: str | None = None,
+    pipeline: str | None = None,
+    subject: str | None = None,
+    partition: str | None = None,
+    limit: int | None = None,
+) -> list[Entry]:
+    """Entries that match all that is given, newest first."""
+    wanted = {"kind": kind, "pipeline": pipeline, "subject": subject, "partition": partition}
+    query = select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(limit)
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(LEDGER.c[name] == value)
+    with reading() as connection:
+        return [_entry(row) for row in connection.execute(query)] if connection else []
+
+
+def verify() -> int:
+    """Check every entry against its hash and the chain; return how many there are.
+
+    Raises:
+        LedgerTamperedError: names the first entry that was edited, removed or put in.
+    """
+    with reading() as connection:
+        if connection is None:
+            return 0
+        end = connection.execute(select(HEAD.c.seq, HEAD.c.hash)).one_or_none()
+        rows = connection.execution_options(yield_per=1000).execute(select(LEDGER).order_by(LEDGER.c.seq))
+        seq, last = _walk(rows)
+    if (seq, last) != (tuple(end) if end else (0, _GENESIS)):
+        raise _tampered(seq + 1, "is missing: the ledger ends before its recorded end")
+    return seq
+
+
+def _walk(rows: Iterable[Row]) -> tuple[int, str]:
+    """Seq and hash of the last entry."""
+    seq, last = 0, _GENESIS
+    for row in rows:
+        seq += 1
+        if row.seq != seq:
+            raise _tampered(seq, f"is missing: {row.seq} comes next")
+        if row.prev != last:
+            raise _tampered(seq, "does not follow from the entry before")
+        if row.hash != _hash(row._asdict()):
+            raise _tampered(seq, "was edited: its content does not match its hash")
+        last = row.hash
+    return seq, last
+
+
+def _hash(row: Mapping[str, Any]) -> str:
+    """SHA-256 over everything stored of an entry but its hash; `data` as the very text that is stored."""
+    content = {column.name: row[column.name] for column in LEDGER.c if column is not LEDGER.c.hash}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _entry(row: Row) -> Entry:
+    stored = {**row._mapping, "at": datetime.fromisoformat(row.at), "data": json.loads(row.data)}
+    del stored["once"]
+    return Entry(**stored)
+
+
+def _tampered(seq: int, problem: str) -> LedgerTamperedError:
+    return LedgerTamperedError(
+        f"Entry {seq} of the ledger {problem}.",
+        # Without the user and password of a server's URL.
+        where=settings().ledger_url.rsplit("@", 1)[-1],
+        todo="restore the ledger from a backup, and find out who wrote to it",
+    )
