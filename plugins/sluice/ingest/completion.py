@@ -1,0 +1,60 @@
+"""Which sources a run follows, and when its raw day is complete: decided from the landing zone and the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sluice import ledger
+from sluice.errors import SourceUnknownError, TableMissingError
+from sluice.ingest.deliveries import due, undeclared
+from sluice.lake import tables
+from sluice.lake.landing import Landing
+from sluice.spec import Pipeline
+
+
+def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
+    """Sources that the run of these days must land, in the order of the pipeline's YAML.
+
+    Raises:
+        SourceUnknownError: something was delivered that no source declares.
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    landing = Landing(spec.landing_url)
+    for day in run_days:
+        strange = undeclared(spec, day, landing=landing)
+        if strange:
+            raise SourceUnknownError(
+                f"A delivery for {day} is in folder {strange[0]!r}, which no source declares.",
+                where=spec.landing_url,
+                allowed=", ".join(spec.sources),
+                todo=f"declare the source in dags/pipelines/{spec.pipeline}.yml, or remove the folder",
+            )
+    return [name for name in spec.sources if any(due(spec, name, day, landing=landing) for day in run_days)]
+
+
+def complete(spec: Pipeline, run_days: Sequence[str], run: dict[str, str]) -> dict[str, int]:
+    """Record that all due sources of a day are published, with the snapshot of each.
+
+    Raises:
+        TableMissingError: one of them is not published.
+    """
+    snapshots = {}
+    for source in due_sources(spec, run_days):
+        first, last = (spec.data_day(source, day) for day in (run_days[0], run_days[-1]))
+        snapshot = tables.snapshot_id(spec.pipeline, source)
+        if snapshot is None or not tables.published(spec.pipeline, source, first, last):
+            raise TableMissingError(
+                f"{spec.pipeline}.{source} has nothing published for {first} to {last}.",
+                where=f"the day {run_days[-1]}",
+                todo=f"look at publish_{source} of this run",
+            )
+        snapshots[source] = snapshot
+    ledger.append(
+        "day_completed",
+        pipeline=spec.pipeline,
+        subject="raw",
+        partition=run_days[-1],
+        run=run.get("run_id"),
+        data={"first_day": run_days[0], "snapshots": snapshots},
+    )
+    return snapshots

@@ -1,0 +1,234 @@
+"""Where a delivery lies, how it is named, and when it counts.
+
+    <landing>/<source>/<run day>/<source>_<data day>[_<n>].<format>
+    <landing>/<source>/<run day>/<the same name>.manifest.json
+
+The manifest is written last and says that the file is complete: a file without one is not seen. A correction of the
+same day has a number (2, 3, ...); the highest counts. Anyone may deliver by hand who keeps to these names;
+`sluice land` writes both files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from sluice.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.lake.landing import Landing
+from sluice.spec import Pipeline, Source, load, pipeline_names
+
+MANIFEST = ".manifest.json"
+
+
+class DeliveryManifest(BaseModel):
+    """What the producer says of a delivered file. Further keys are the producer's own and are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source: str
+    # The day that the data is about.
+    day: date
+    rows: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    contract_version: int
+    delivered_at: AwareDatetime
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A complete delivery, found by its manifest; its file is not read yet.
+
+    `name` is relative to the landing zone; `number` is 1 for a first delivery, higher for a correction.
+    """
+
+    source: str
+    run_day: str
+    day: str
+    number: int
+    name: str
+    uri: str
+    manifest: DeliveryManifest
+
+    @property
+    def delivery_id(self) -> str:
+        """16 hex digits of the content's sha256: the same file has the same id, wherever it lies."""
+        return self.manifest.sha256[:16]
+
+
+def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> Delivery | None:
+    """The delivery of a source that the run of `run_day` (YYYY-MM-DD) must land; None where there is none.
+
+    Raises:
+        SourceUnknownError: the pipeline does not declare the source.
+        DeliveryUnreadableError: a manifest has a name or content that cannot be understood.
+        ContractBrokenError: the delivery follows another version of the contract.
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    declared = spec.source(source)
+    landing = landing or Landing(spec.landing_url)
+    day = spec.data_day(source, run_day)
+    names = [name for name in landing.list(f"{source}/{run_day}") if name.endswith(MANIFEST)]
+    numbered = {_number(name.removesuffix(MANIFEST), source, declared, run_day, day): name for name in names}
+    if not numbered:
+        return None
+    number = max(numbered)
+    manifest = _read_manifest(landing, numbered[number], source, declared, day)
+    name = numbered[number].removesuffix(MANIFEST)
+    return Delivery(source, run_day, day, number, name, landing.uri(name), manifest)
+
+
+def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:
+    """Whether the run of a day must land a source: a daily one always, a weekly one when it was delivered."""
+    daily = spec.source(source).cadence == "daily"
+    return daily or find(spec, source, run_day, landing=landing) is not None
+
+
+def undeclared(spec: Pipeline, run_day: str, *, landing: Landing | None = None) -> list[str]:
+    """Names of folders that hold something for a run day and that no source declares, of this pipeline or another."""
+    landing = landing or Landing(spec.landing_url)
+    strange = [name for name in landing.folders() if name not in spec.sources]
+    if strange:  # pipelines may share a landing zone
+        others = {source for name in pipeline_names() for source in load(name).sources}
+        strange = [name for name in strange if name not in others]
+    return [name for name in strange if landing.list(f"{name}/{run_day}")]
+
+
+def read_checked(delivery: Delivery, landing: Landing) -> bytes:
+    """The file of a delivery, exactly as its manifest announces it.
+
+    Raises:
+        DeliveryMissingError: the manifest is there and the file is not.
+        DeliveryUnreadableError: the content has another sha256.
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    data = landing.read(delivery.name)
+    found = hashlib.sha256(data).hexdigest()
+    if found != delivery.manifest.sha256:
+        raise DeliveryUnreadableError(
+            f"{delivery.name} is not what its manifest announces: {len(data)} bytes with sha256 {found[:16]}..., "
+            f"announced {delivery.manifest.sha256[:16]}...; it was cut short or changed on its way.",
+            where=delivery.uri,
+            allowed="the file that the manifest was made for",
+            todo=next_delivery(delivery.source, delivery.day),
+        )
+    return data
+
+
+def write(
+    landing: Landing,
+    spec: Pipeline,
+    source: str,
+    run_day: str,
+    data: bytes,
+    *,
+    rows: int,
+    number: int,
+    delivered_at: datetime,
+    sha256: str | None = None,
+) -> str:
+    """Put a file and then its manifest into the landing zone, as a producer does.
+
+    Args:
+        rows: rows that the file holds.
+        number: 1, or higher for a correction.
+        delivered_at: an instant with an offset.
+        sha256: of the file as the producer made it, where that differs from what arrived.
+
+    Returns: the name of the file, relative to the landing zone.
+    """
+    declared, day = spec.source(source), spec.data_day(source, run_day)
+    suffix = f"_{number}" if number > 1 else ""
+    name = f"{source}/{run_day}/{source}_{day}{suffix}.{declared.format}"
+    manifest = DeliveryManifest(
+        source=source,
+        day=date.fromisoformat(day),
+        rows=rows,
+        sha256=sha256 or hashlib.sha256(data).hexdigest(),
+        contract_version=declared.contract.version,
+        delivered_at=delivered_at,
+    )
+    landing.write(name, data)
+    landing.write(name + MANIFEST, manifest.model_dump_json(indent=2).encode())
+    return name
+
+
+def land(spec: Pipeline, source: str, day: str, data: bytes) -> str:
+    """Deliver a file by hand, as the next delivery of a source for the day (YYYY-MM-DD) that the data is about.
+
+    The file is parsed first: what would fail at ingest is refused here, before anything is written.
+
+    Returns: the name of the file, relative to the landing zone.
+    Raises: as `find` and `sluice.ingest.parse.parse`.
+    """
+    from sluice.ingest.parse import parse
+
+    declared = spec.source(source)
+    rows = parse(
+        data, declared.format, declared.contract, where=f"{source} of {day}", pii=declared.pii
+    ).num_rows
+    run_day = (date.fromisoformat(day) + timedelta(days=declared.lag_days)).isoformat()
+    landing = Landing(spec.landing_url)
+    landing.create()
+    previous = find(spec, source, run_day, landing=landing)
+    number = previous.number + 1 if previous else 1
+    return write(
+        landing, spec, source, run_day, data, rows=rows, number=number, delivered_at=datetime.now(UTC)
+    )
+
+
+def next_delivery(source: str, day: str) -> str:
+    """What to do about a delivery that cannot be used, in words."""
+    return (
+        f"have the producer correct the file, then deliver it with the next number (`{source}_{day}_2...`); "
+        "docs/operations.md says how to deliver by hand"
+    )
+
+
+def _number(name: str, source: str, declared: Source, run_day: str, day: str) -> int:
+    """The number of a delivered file, from its name."""
+    pattern = rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{re.escape(declared.format)}"
+    match = re.fullmatch(pattern, name)
+    if not match:
+        raise DeliveryUnreadableError(
+            f"{name} is not named as a delivery of {source!r} for {day}.",
+            where=f"{source}/{run_day}",
+            allowed=f"{source}_{day}.{declared.format}, or with a number from 2 for a correction: "
+            f"{source}_{day}_2.{declared.format}",
+            todo="rename the file and its manifest, or remove both",
+        )
+    return int(match[1] or 1)
+
+
+def _read_manifest(landing: Landing, name: str, source: str, declared: Source, day: str) -> DeliveryManifest:
+    try:
+        manifest = DeliveryManifest.model_validate_json(landing.read(name))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()
+        )
+        raise DeliveryUnreadableError(
+            f"The manifest cannot be understood: {problems}.",
+            where=landing.uri(name),
+            allowed=f"a JSON object with {', '.join(DeliveryManifest.model_fields)}",
+            todo="correct the manifest",
+        ) from error
+    if (manifest.source, manifest.day.isoformat()) != (source, day):
+        raise DeliveryUnreadableError(
+            f"The manifest is of {manifest.source!r} for {manifest.day}, and lies where {source!r} for {day} belongs.",
+            where=landing.uri(name),
+            allowed=json.dumps({"source": source, "day": day}),
+            todo="deliver the file under the day and source that it is about",
+        )
+    if manifest.contract_version != declared.contract.version:
+        raise ContractBrokenError(
+            f"The delivery follows version {manifest.contract_version} of the contract of {source!r}.",
+            where=landing.uri(name),
+            allowed=f"version {declared.contract.version}",
+            todo="have the producer deliver that version, or declare the new one in the pipeline's YAML",
+        )
+    return manifest
