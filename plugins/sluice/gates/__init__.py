@@ -1,0 +1,95 @@
+"""Gates: a suite applied to a staged batch, and the verdict about it; the only importer of great_expectations."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import SluiceError
+from sluice.gates import engine, page, policy, suites
+from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
+
+if TYPE_CHECKING:
+    from sluice.lake.batches import Manifest
+    from sluice.spec import Pipeline
+
+__all__ = ["RuleResult", "Verdict", "run"]
+
+
+def run(spec: Pipeline, manifest: Manifest) -> Verdict:
+    """Audit a staged batch: evaluate its suite, decide, and write the evidence.
+
+    The page and the verdict as JSON are written to `settings().reports` as
+    `<pipeline>/gates/<table>/<first partition>/<batch_id>.html` and `.json`.
+
+    Returns:
+        The verdict. Whatever goes wrong in the gate itself is in the verdict, as ERROR: nothing is raised for it, so
+        that a broken gate leaves evidence like any other.
+    """
+    started, at = time.monotonic(), datetime.now(UTC)
+    rows_by_partition: dict[str, int] = {}
+    results: list[RuleResult] = []
+    sample: list[dict[str, Any]] = []
+    problems: list[str] = []
+    suite_hash = ""
+    try:
+        suite = suites.load(spec, manifest.table)
+        suite_hash = suite.hash
+        with engine.opened(manifest.files) as staged:
+            rows_by_partition = staged.count(manifest.partitions)
+            if rows_by_partition != manifest.rows_by_partition:
+                problems.append("The staged files do not hold the rows that the manifest says.")
+            elif manifest.rows:
+                evaluated = staged.evaluate(suite.rules, show_rows=_may_be_shown(spec, manifest.table))
+                results, sample = [one.result for one in evaluated], _sample(evaluated)
+    except Exception as error:  # noqa: BLE001 - whatever breaks the gate must end as a verdict that publishes nothing
+        problems.append(_described(error))
+    outcome, reasons = policy.decide(rows_by_partition, results, problems)
+    folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"
+    verdict = Verdict(
+        verdict_id=f"{manifest.batch_id}-{token_hex(3)}",
+        outcome=outcome,
+        pipeline=manifest.pipeline,
+        table=manifest.table,
+        partitions=manifest.partitions,
+        batch_id=manifest.batch_id,
+        rows=sum(rows_by_partition.values()),
+        rules=tuple(results),
+        sample=tuple(sample),
+        reasons=reasons,
+        report=f"{folder}/{manifest.batch_id}.html",
+        evaluated_at=at,
+        seconds=round(time.monotonic() - started, 3),
+        suite_hash=suite_hash,
+    )
+    return page.write(verdict, manifest)
+
+
+def _sample(evaluated: list[engine.Evaluated]) -> list[dict[str, Any]]:
+    """Failing rows of the failed rules, holding ones first, shared out evenly between them."""
+    from pydantic_core import to_jsonable_python
+
+    failed = sorted((one for one in evaluated if one.rows), key=lambda one: one.result.severity)
+    share = max(1, SAMPLE_ROWS // max(1, len(failed)))
+    found = [
+        {"rule": one.result.rule, "row": to_jsonable_python(row, inf_nan_mode="null", fallback=str)}
+        for one in failed
+        for row in one.rows[:share]
+    ]
+    return found[:SAMPLE_ROWS]
+
+
+def _may_be_shown(spec: Pipeline, table: str) -> bool:
+    """Rows are no evidence to show where they may hold personal data: a derived table may hold any source's."""
+    sources = [spec.sources[table]] if table in spec.sources else spec.sources.values()
+    return all(source.pii == "none" for source in sources)
+
+
+def _described(error: Exception) -> str:
+    """An error as one sentence: other people's messages go on with traces and carets."""
+    if isinstance(error, SluiceError):
+        return str(error)
+    lines = str(error).strip().splitlines()
+    return f"The gate broke with {type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -1,0 +1,189 @@
+"""Great Expectations inside DuckDB, over the staged files where they lie.
+
+Nothing is loaded into Python: GX's own SQLAlchemy engine runs its queries on a DuckDB view over the Parquet files.
+As shipped it reads results after the connection went back to the pool, which DuckDB answers with nothing; so one
+connection is kept for the batch, as GX does for SQLite.
+
+GX marks an expectation that raised like one that failed, and one failing query takes others with it. Here every rule
+that did not give a clean answer is asked again on its own, and is broken only if that fails too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sluice.gates import findings
+from sluice.gates.suites import Rule
+from sluice.gates.verdict import SAMPLE_ROWS, RuleResult
+from sluice.lake import catalog
+from sluice.settings import settings
+
+if TYPE_CHECKING:
+    import duckdb
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.datasource.fluent import SQLDatasource
+    from great_expectations.datasource.fluent.interfaces import Batch
+    from sqlalchemy import Connection
+
+# Counts only: no value is fetched while nothing failed.
+_COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
+_ROWS = {"result_format": "BASIC", "partial_unexpected_count": SAMPLE_ROWS, "include_unexpected_rows": True}
+# The format in which a query expectation returns its rows (GX fetches 200 at most).
+_QUERY_ROWS = {"result_format": "COMPLETE"}
+
+
+class Evaluated(NamedTuple):
+    """One rule's result, with up to 20 rows that it failed on. For a query those are the rows that it returns."""
+
+    result: RuleResult
+    rows: list[dict[str, Any]]
+
+
+class StagedRows:
+    """The rows of one staged batch, as DuckDB and GX see them."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+        self._con, self._batch = con, batch
+
+    def count(self, partitions: Sequence[str]) -> dict[str, int]:
+        """Rows of each partition; one without rows counts 0."""
+        found = self._con.execute("select cast(ds as varchar), count(*) from batch group by ds").fetchall()
+        return {**dict.fromkeys(partitions, 0), **dict(found)}
+
+    def evaluate(self, rules: Sequence[Rule], *, show_rows: bool) -> list[Evaluated]:
+        """Evaluate all rules in as few queries as GX makes; results are in the order of `rules`.
+
+        Args:
+            show_rows: whether values of the data may appear in the results.
+        """
+        from great_expectations.core import ExpectationSuite
+
+        suite = ExpectationSuite(name="batch", expectations=[rule.expectation for rule in rules])
+        # They come in another order.
+        results = self._batch.validate(suite, result_format=_COUNTS).results
+        found = {one.expectation_config.meta["rule"]: one for one in results if one.expectation_config}
+        return [self._judge(rule, found[rule.meta.rule], show_rows) for rule in rules]
+
+    def _judge(self, rule: Rule, found: ExpectationValidationResult, show_rows: bool) -> Evaluated:
+        fault = findings.fault(found)
+        if fault:
+            found = self._batch.validate(rule.expectation, result_format=_COUNTS)
+            fault = findings.fault(found)
+        passed = not fault and bool(found.success)
+        rows = [] if fault or passed else self._failing_rows(rule)
+        failing, total = findings.counted(rule, found.result, rows, self._con)
+        if not show_rows:
+            rows, fault = [], fault and "it raised an error, which is not shown here"
+        result = RuleResult(
+            **rule.meta.model_dump(),
+            kind=rule.kind,
+            columns=rule.columns,
+            passed=passed,
+            broken=bool(fault),
+            observed=fault or findings.observed(rule, found.result, failing, total, rows[:1], show=show_rows),
+            failing_rows=failing,
+            failing_share=failing / total if failing is not None and total else None,
+        )
+        return Evaluated(result, rows)
+
+    def _failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
+        result = self._batch.validate(
+            rule.expectation, result_format=_QUERY_ROWS if rule.query else _ROWS
+        ).result
+        rows = result["details"]["unexpected_rows"] if rule.query else result.get("unexpected_rows", [])
+        return rows[:SAMPLE_ROWS]
+
+
+@contextmanager
+def opened(files: Mapping[str, str]) -> Iterator[StagedRows]:
+    """Open the staged files of a batch.
+
+    Args:
+        files: a path or URI for each partition; remote files are copied to a scratch folder first.
+
+    Raises:
+        duckdb.Error: a file is no readable Parquet file.
+        OSError: a file cannot be read.
+    """
+    import duckdb
+    import great_expectations as gx
+    from duckdb_engine import ConnectionWrapper
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    # GX narrates its progress, and repeats exceptions that end up in the verdict.
+    log = logging.getLogger("great_expectations")
+    log.propagate, log.handlers = False, [logging.NullHandler()]
+    with TemporaryDirectory(prefix="sluice-gate-") as scratch:
+        paths = [_local(file, day, Path(scratch)) for day, file in files.items()]
+        con = duckdb.connect(config={"threads": settings().threads})
+        try:
+            # Global, because every cursor has settings of its own.
+            con.execute("set global timezone = 'UTC'")
+            # Parquet's statistics leave NaN out, and DuckDB would skip rows by them: x > 1 would not find a NaN
+            # (https://github.com/duckdb/duckdb/issues/25521).
+            staged = "select * from read_parquet($paths, hive_partitioning = false, can_have_nan = true)"
+            con.sql(staged, params={"paths": paths}).create_view("batch")
+            context = gx.get_context(mode="ephemeral")
+            context.variables.progress_bars = ProgressBarsConfig(globally=False)
+            cursors = {"creator": lambda: ConnectionWrapper(con.cursor())}
+            source = _datasource_type()(name="staged", connection_string="duckdb://", kwargs=cursors)
+            context.add_datasource(datasource=source)
+            asset = source.add_table_asset("batch")
+            with closing(source.get_execution_engine()):
+                yield StagedRows(con, asset.add_batch_definition_whole_table("batch").get_batch())
+        finally:
+            con.close()
+
+
+@lru_cache(maxsize=1)
+def _datasource_type() -> type[SQLDatasource]:
+    """A GX data source for DuckDB; made on first use because importing GX takes seconds."""
+    from great_expectations.datasource.fluent import SQLDatasource
+    from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+
+    class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
+        """Keeps one connection: a DuckDB result lives only as long as the connection that made it."""
+
+        @contextmanager
+        def get_connection(self) -> Generator[Connection, None, None]:
+            if self._connection is None:
+                self._connection = self.engine.connect()
+            try:
+                yield self._connection
+            except Exception:
+                # Or every later query would fail with it: DuckDB aborts the whole transaction.
+                self._connection.rollback()
+                raise
+
+        def close(self) -> None:
+            if self._connection is not None:
+                self._connection.close()
+            super().close()
+
+    class DuckDBDatasource(SQLDatasource):
+        """An in-memory database is only seen by the engine that made it: data source and engine share one."""
+
+        type: Literal["duckdb_staged"] = "duckdb_staged"  # type: ignore[assignment]
+
+        @property
+        def execution_engine_type(self):
+            return DuckDBExecutionEngine
+
+        def get_engine(self):
+            return self.get_execution_engine().engine
+
+    return DuckDBDatasource
+
+
+def _local(file: str, day: str, scratch: Path) -> str:
+    path = catalog.local_path(file)
+    if path is None:
+        path = scratch / f"{day}.parquet"
+        path.write_bytes(catalog.read(file))
+    return str(path)

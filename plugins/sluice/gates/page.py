@@ -1,0 +1,68 @@
+"""The evidence of one gate run as a file: an HTML page for people, the verdict as JSON for everything else.
+
+One self-contained page a run, made from the verdict alone: no index to update, so that its cost does not grow with
+history, and nothing fetched from elsewhere, so that it can be read in any viewer, years later.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from sluice.settings import settings
+
+if TYPE_CHECKING:
+    from sluice.gates.verdict import Verdict
+    from sluice.lake.batches import Manifest
+
+# Partitions that the page lists one by one.
+_LISTED_PARTITIONS = 31
+
+
+def write(verdict: Verdict, manifest: Manifest) -> Verdict:
+    """Write page and JSON of a verdict, each in one atomic step.
+
+    Returns:
+        The verdict; as ERROR if its evidence could not be written, because nothing is published without evidence.
+    """
+    html = settings().reports / verdict.report
+    try:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        _put(html, render(verdict, manifest))
+        _put(html.with_suffix(".json"), verdict.model_dump_json(indent=2))
+    except OSError as error:
+        reasons = (f"The evidence could not be written: {error}.", *verdict.reasons)
+        return verdict.model_copy(update={"outcome": "ERROR", "reasons": reasons})
+    return verdict
+
+
+def render(verdict: Verdict, manifest: Manifest) -> str:
+    """The page, as HTML."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in verdict.sample:
+        groups.setdefault(entry["rule"], []).append(entry["row"])
+    return _template().render(
+        verdict=verdict,
+        manifest=manifest,
+        groups=groups,
+        listed=dict(list(manifest.rows_by_partition.items())[:_LISTED_PARTITIONS]),
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    loader = PackageLoader("sluice.gates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("gate.html.j2")
+
+
+def _put(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

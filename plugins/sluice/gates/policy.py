@@ -1,0 +1,55 @@
+"""From results to an outcome: the one place that decides, and a pure function.
+
+A gate must not pass by accident. Whatever was not shown to hold is ERROR: no rows, no rules, a rule that could not be
+evaluated, an exception on the way. Only then do the rules' own severities count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sluice.gates.verdict import Outcome, RuleResult
+
+# Days without rows that a reason names before it only counts them.
+_NAMED_DAYS = 5
+
+
+def decide(
+    rows_by_partition: Mapping[str, int], results: Sequence[RuleResult], problems: Sequence[str] = ()
+) -> tuple[Outcome, tuple[str, ...]]:
+    """Decide the outcome of one gate run.
+
+    Args:
+        rows_by_partition: rows found in the staged files, for each partition that the batch claims to hold.
+        results: one result for each rule of the suite.
+        problems: what went wrong with the gate itself, in sentences.
+
+    Returns:
+        The outcome, and the reasons for it in plain sentences; a PASS has none.
+    """
+    errors = list(problems)
+    if not problems:
+        errors += _absences(rows_by_partition, results)
+    errors += [f"Rule {r.rule} could not be evaluated: {r.observed}." for r in results if r.broken]
+    failed = [r for r in results if not r.passed and not r.broken]
+    held = [_sentence(r) for r in failed if r.severity == "hold"]
+    warned = [_sentence(r) for r in failed if r.severity == "warn"]
+    outcome: Outcome = "ERROR" if errors else "HOLD" if held else "WARN" if warned else "PASS"
+    return outcome, tuple(errors + held + warned)
+
+
+def _absences(rows_by_partition: Mapping[str, int], results: Sequence[RuleResult]) -> list[str]:
+    if not sum(rows_by_partition.values()):
+        return ["The batch has no rows."]
+    found = []
+    empty = [day for day, rows in rows_by_partition.items() if not rows]
+    if empty:
+        more = f" and {len(empty) - _NAMED_DAYS} more" if len(empty) > _NAMED_DAYS else ""
+        found.append(f"No rows for {', '.join(empty[:_NAMED_DAYS])}{more}.")
+    if not results:
+        found.append("The suite has no rules.")
+    return found
+
+
+def _sentence(result: RuleResult) -> str:
+    return f"Rule {result.rule} failed: {result.observed}."

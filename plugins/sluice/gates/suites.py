@@ -1,0 +1,229 @@
+"""Suites: native Great Expectations JSON, `expectations/<pipeline>/<table>.json`, one a table.
+
+Each expectation's `meta` says what Great Expectations does not: a short unique name, whether a failure holds the batch
+or warns, who owns the rule and why it is there. A suite is refused as a whole, with all that is wrong in it, because a
+rule that was silently skipped would let bad data through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from sluice.errors import SpecInvalidError
+from sluice.gates.verdict import Severity
+from sluice.settings import settings
+from sluice.spec import PREDICTIONS
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+    from sluice.spec import Pipeline
+
+# Types of the contract as DuckDB calls them.
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+}
+# Every landed table has these beside its contract's columns.
+_LANDED = {"ds": "DATE", "delivery_id": "VARCHAR"}
+QUERY = "unexpected_rows_query"
+
+
+class Meta(BaseModel):
+    """What every rule says about itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    severity: Severity
+    owner: str = Field(min_length=1)
+    why: str = Field(min_length=1)
+
+
+class _Entry(BaseModel):
+    """One expectation as Great Expectations writes it; keys that it adds itself, such as `id`, are let through."""
+
+    type: str
+    # A list of names, because mypy takes a plain alias for a parameter that collides with **kwargs.
+    arguments: dict[str, Any] = Field(validation_alias=AliasChoices("kwargs"))
+    meta: Meta
+
+
+class _File(BaseModel):
+    expectations: list[Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation of a suite, ready to run.
+
+    `columns` are those that its arguments name; `query` is its SQL, if it is a query.
+    """
+
+    meta: Meta
+    kind: str
+    columns: tuple[str, ...]
+    query: str | None
+    expectation: Expectation
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All rules of one table. `hash` is the sha256 of the file."""
+
+    rules: tuple[Rule, ...]
+    hash: str
+
+
+def path_of(spec: Pipeline, table: str) -> Path:
+    return settings().expectations / spec.pipeline / f"{table}.json"
+
+
+def load(spec: Pipeline, table: str) -> Suite:
+    """Read the suite of a table.
+
+    Raises:
+        SpecInvalidError: the file is missing or is not a suite, or an expectation is of an unknown type, has wrong
+            arguments, or lacks its `meta`; lists every problem.
+    """
+    path = path_of(spec, table)
+    if not path.is_file():
+        raise SpecInvalidError(
+            f"Table {spec.pipeline}.{table} has no suite.",
+            where=str(path),
+            todo="write its rules there; a table without rules is never published",
+        )
+    raw = path.read_bytes()
+    try:
+        expectations = _File.model_validate_json(raw).expectations
+    except ValueError as error:
+        raise _invalid(path, [f"not a Great Expectations suite: {_explain(error)}"]) from error
+    from great_expectations.exceptions import GreatExpectationsError
+
+    rules, problems = [], []
+    for index, entry in enumerate(expectations, start=1):
+        try:
+            rules.append(_rule(_Entry.model_validate(entry)))
+        except (GreatExpectationsError, ValueError) as error:
+            problems.append(f"expectation {index}: {_explain(error)}")
+    names = [rule.meta.rule for rule in rules]
+    problems += [
+        f"rule name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if not expectations:
+        problems.append("it has no expectations")
+    if problems:
+        raise _invalid(path, problems)
+    return Suite(rules=tuple(rules), hash=hashlib.sha256(raw).hexdigest())
+
+
+def check(spec: Pipeline) -> None:
+    """Check the suites of all tables of a pipeline without any data.
+
+    Beyond `load`, every column that a rule names must be a column of its table, and every query must bind.
+
+    Raises:
+        SpecInvalidError: lists every problem of every suite.
+    """
+    import duckdb
+
+    problems = []
+    for table in spec.tables:
+        try:
+            suite, columns = load(spec, table), _columns(spec, table)
+        except SpecInvalidError as error:
+            problems.append(str(error))
+            continue
+        con = duckdb.connect()
+        con.execute(f"create table batch ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+        for rule in suite.rules:
+            where = f"{path_of(spec, table).name}, rule {rule.meta.rule}"
+            missing = [name for name in rule.columns if name not in columns]
+            if missing:
+                problems.append(
+                    f"{where}: {table} has no column {missing[0]!r} (it has {', '.join(columns)})"
+                )
+            if rule.query:
+                try:
+                    # As GX writes it: the table has the alias of a subquery, so that a rule can have none.
+                    bound = rule.query.format(batch="(select * from batch) as subselect")
+                    con.execute(f"explain {bound}")
+                except duckdb.Error as error:
+                    problems.append(f"{where}: {_explain(error)}")
+        con.close()
+    if problems:
+        raise _invalid(settings().expectations / spec.pipeline, problems)
+
+
+def _rule(entry: _Entry) -> Rule:
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    kwargs = entry.arguments
+    query = kwargs.get(QUERY)
+    if query is not None and "{batch}" not in query:
+        raise ValueError(
+            f"rule {entry.meta.rule}: the query does not read {{batch}}, so it checks nothing of it"
+        )
+    # Some expectations change the arguments that they are given.
+    configuration = ExpectationConfiguration(
+        type=entry.type, kwargs=dict(kwargs), meta=entry.meta.model_dump()
+    )
+    named = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
+    return Rule(
+        meta=entry.meta,
+        kind=entry.type,
+        columns=(*named, *kwargs.get("column_list", ())),
+        query=query,
+        expectation=configuration.to_domain_obj(),
+    )
+
+
+def _columns(spec: Pipeline, table: str) -> dict[str, str]:
+    """DuckDB types of a table's columns, by name."""
+    if table == PREDICTIONS:
+        import duckdb
+
+        from ml.scoring import schema
+
+        rows = duckdb.from_arrow(schema(spec.model.key).empty_table())
+        return dict(zip(rows.columns, map(str, rows.types), strict=True))
+    if table in spec.sources:
+        contract = spec.sources[table].contract
+        return {**{name: _SQL_TYPES[column.type] for name, column in contract.columns.items()}, **_LANDED}
+    model = spec.derived[table].model
+    for path in sorted((settings().dbt_project / "models" / spec.pipeline).rglob("*.yml")):
+        for declared in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", ()):
+            if declared["name"] == model:
+                return {column["name"]: column["data_type"] for column in declared["columns"]}
+    raise SpecInvalidError(
+        f"No properties file of dbt declares the columns of model {model!r}, which table {table!r} is made of.",
+        where=str(settings().dbt_project / "models" / spec.pipeline),
+        todo=f"add {model}.yml beside the model, with its columns and their data_type",
+    )
+
+
+def _explain(error: Exception) -> str:
+    """An error of pydantic, Great Expectations or DuckDB on one line."""
+    if not hasattr(error, "errors"):
+        return str(error).partition("\n")[0]
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}".lstrip(": ") for item in error.errors()
+    )
+
+
+def _invalid(where: Path, problems: list[str]) -> SpecInvalidError:
+    return SpecInvalidError(
+        "; ".join(problems),
+        where=str(where),
+        todo="correct the suite and run `sluice check`",
+    )
