@@ -1,0 +1,1 @@
+{{ late_history(by=['carrier'], days=28) }}

@@ -1,0 +1,1 @@
+{{ late_history(by=['origin', 'dest'], days=28) }}

@@ -1,0 +1,76 @@
+"""The DuckDB file of one attempt: what dbt reads, and nothing else.
+
+It is made anew for every attempt and thrown away after: derived state, never the truth. It holds views over the
+Parquet files of the days that the run needs, so its cost does not grow with the age of the tables, and the table
+`sluice.params`, which tells the models what to build. dbt would take the same as `--vars`, but parses the whole project
+anew whenever a var changes (0.8 s instead of 0.15 s, measured on this project).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.spec import ColumnType, Pipeline, Source
+
+if TYPE_CHECKING:
+    import duckdb
+
+# dbt calls the database by the file's stem; a parsed project keeps that name, so it is the same for every attempt.
+FILE = "dbt.duckdb"
+
+_TYPES: dict[ColumnType, str] = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+}
+
+
+def create(spec: Pipeline, start: str, end: str, files: Mapping[str, Sequence[str]], path: Path) -> None:
+    """Write a fresh database.
+
+    Args:
+        start, end: first and last day (YYYY-MM-DD, inclusive) of the partitions to build.
+        files: Parquet files by table; a source without any becomes an empty view with the columns of its contract.
+        path: the file; whatever is there is replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with connect(path) as con:
+        con.execute("create schema raw")
+        con.execute("create schema sluice")
+        con.execute(
+            "create table sluice.params as select ?::date as start_on, ?::date as end_on,"
+            " ?::bigint as history_days, ?::varchar as timezone",
+            [start, end, spec.history_days, spec.timezone],
+        )
+        for table, paths in files.items():
+            rows = _read(paths) if paths else _empty(spec.source(table))
+            con.execute(f'create view raw."{table}" as {rows}')
+
+
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the database with instants in UTC, whatever the zone of the machine."""
+    import duckdb
+
+    con = duckdb.connect(str(path))
+    con.execute("set TimeZone = 'UTC'")
+    return con
+
+
+def _read(paths: Sequence[str]) -> str:
+    # A view takes no parameters, so the list is written out; quotes in a path are doubled.
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    # `ds=<day>.parquet` looks like a Hive partition to DuckDB; the column is in the file.
+    return f"select * from read_parquet([{listed}], hive_partitioning = false, can_have_nan = true)"  # noqa: S608 our own paths
+
+
+def _empty(source: Source) -> str:
+    declared = {name: _TYPES[column.type] for name, column in source.contract.columns.items()}
+    columns = {**declared, "ds": "DATE", "delivery_id": "VARCHAR"}
+    typed = ", ".join(f'null::{type_} as "{name}"' for name, type_ in columns.items())
+    return f"select {typed} where false"

@@ -1,0 +1,183 @@
+"""The dbt project: parsed once, then handed to every attempt.
+
+Parsing costs more than building a day, and dbt's own cache does not help here: it is thrown away whenever the path of
+the database changes, which it does in every attempt. The parsed project depends on the files and on dbt's version
+alone, so it is kept under the hash of both: attempts running at once read or write the same bytes. To be rid of it,
+remove the folder `dbt` under `work`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import SpecInvalidError, TransformFailedError
+from sluice.settings import settings
+from sluice.spec import Pipeline
+from sluice.transform import database
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+# What dbt itself writes into the project when a person runs it by hand.
+_OUTPUT = {"target", "logs", "dbt_packages", ".user.yml"}
+
+# dbt keeps its connection, flags and working directory in globals of the process.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def manifest() -> Manifest:
+    """The parsed project, fresh for the caller to change.
+
+    Raises:
+        TransformFailedError: dbt cannot parse the project.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+
+    kept = settings().work.resolve() / "dbt" / _fingerprint() / "partial_parse.msgpack"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="parse-", dir=kept.parent))
+        try:
+            invoke(["parse"], workdir=scratch)
+            os.replace(scratch / "target" / kept.name, kept)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Manifest.from_msgpack(kept.read_bytes())
+
+
+def invoke(args: Sequence[str], *, workdir: Path, parsed: Manifest | None = None) -> Any:
+    """Run one dbt command on the database in `workdir`; return what dbt returns for it.
+
+    dbt writes only below `workdir` (target, logs), and its connections are closed at the end: an open one would lock
+    the file.
+
+    Raises:
+        TransformFailedError: dbt could not run the command at all. Failed models and tests are in the result.
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    folder = workdir.resolve()
+    _write_profile(folder)
+    options = {
+        "--project-dir": settings().dbt_project.resolve(),
+        "--profiles-dir": folder,
+        "--target-path": folder / "target",
+        "--log-path": folder / "logs",
+    }
+    flags = ["--quiet", "--no-use-colors", "--no-send-anonymous-usage-stats", "--no-version-check"]
+    given = [str(part) for option in options.items() for part in option]
+    with _ONE_AT_A_TIME, chdir(Path.cwd()):
+        try:
+            answer = dbtRunner(manifest=parsed).invoke([*flags, *args, *given])
+        finally:
+            DuckDBConnectionManager.close_all_connections()
+    if answer.exception:
+        raise TransformFailedError(
+            f"dbt {args[0]} failed: {answer.exception}",
+            where=str(settings().dbt_project),
+            todo=f"correct the project; all that dbt said is in {folder / 'logs' / 'dbt.log'}",
+        ) from answer.exception
+    return answer.result
+
+
+def sources(parsed: Manifest, spec: Pipeline, model: str) -> list[str]:
+    """Tables of the pipeline that a model reads, directly or through others, sorted.
+
+    Raises:
+        SpecInvalidError: there is no such model, or it reads a table that the pipeline does not declare.
+    """
+    models = {node.name: key for key, node in parsed.nodes.items() if node.resource_type == "model"}
+    if model not in models:
+        raise SpecInvalidError(
+            f"There is no dbt model {model!r}.",
+            where=f"derived in dags/pipelines/{spec.pipeline}.yml",
+            allowed=", ".join(sorted(models)) or "the project has no models",
+            todo="correct the name, or add the model under dbt_project/models",
+        )
+    waiting, seen = [models[model]], set()
+    while waiting:
+        key = waiting.pop()
+        if key not in seen:
+            seen.add(key)
+            waiting += parsed.nodes[key].depends_on_nodes if key in parsed.nodes else []
+    read = [parsed.sources[key] for key in seen if key in parsed.sources]
+    tables = sorted(source.name for source in read if source.source_name == spec.pipeline)
+    unknown = [table for table in tables if table not in spec.tables]
+    if unknown:
+        raise SpecInvalidError(
+            f"The dbt model {model!r} reads {', '.join(unknown)}, which the pipeline does not declare.",
+            where=f"dbt_project/models/{spec.pipeline}/sources.yml",
+            allowed=", ".join(spec.tables),
+            todo="correct the name of the source",
+        )
+    return tables
+
+
+def check(spec: Pipeline) -> None:
+    """Check that the project parses and has the model of every derived table.
+
+    Raises:
+        TransformFailedError: dbt cannot parse the project.
+        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare.
+    """
+    parsed = manifest()
+    for derived in spec.derived.values():
+        sources(parsed, spec, derived.model)
+
+
+def docs(spec: Pipeline) -> Path:
+    """Write dbt's documentation, one self-contained page with lineage and columns; return its path.
+
+    The models are built on empty tables, so that the page knows the type of every column and needs no data.
+
+    Raises:
+        TransformFailedError: dbt cannot build the models or the page.
+    """
+    page = settings().reports / spec.pipeline / "dbt" / "index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    settings().work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="docs-", dir=settings().work) as name:
+        folder = Path(name)
+        database.create(
+            spec, "1970-01-01", "1970-01-01", {table: [] for table in spec.sources}, folder / database.FILE
+        )
+        invoke(["run"], workdir=folder)
+        invoke(["docs", "generate", "--static"], workdir=folder)
+        shutil.move(folder / "target" / "static_index.html", page)
+    return page
+
+
+def _fingerprint() -> str:
+    """Hash of dbt's version and of the names and contents of the project's files."""
+    from dbt.version import __version__
+
+    root = settings().dbt_project
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        if path.is_file() and name.parts[0] not in _OUTPUT:
+            digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _write_profile(folder: Path) -> None:
+    import yaml
+
+    output = {
+        "type": "duckdb",
+        "path": str(folder / database.FILE),
+        "threads": settings().threads,
+        "settings": {"TimeZone": "UTC", "threads": settings().threads},
+    }
+    profile = {"sluice": {"target": "attempt", "outputs": {"attempt": output}}}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")

@@ -1,0 +1,180 @@
+"""From published tables to the rows of a derived one.
+
+The rule kept here: the same published snapshots and the same days give the same rows, whether a run builds one day or
+a range, and no run reads more days than its own and the pipeline's `history_days` before them. What a model may see of
+those days is the models' own affair (`dbt_project/`); tests/transform shows that nothing later leaks in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.lake import tables
+from sluice.spec import Derived, Pipeline
+from sluice.transform import database, project
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_GOOD = {"success", "pass", "warn"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One model or test that dbt ran."""
+
+    name: str
+    type: str  # model, test
+    status: str  # success, pass, warn, fail, error, skipped
+    seconds: float
+    message: str
+    failures: int | None  # failing rows of a test
+
+
+@dataclass(frozen=True)
+class TransformResult:
+    """Rows of a derived table, and where they come from."""
+
+    # The model's columns, sorted by day and key; instants are timestamp[us, UTC].
+    data: pa.Table
+    # Rows that the model took in, and those of them that it left out, by reason: received == rows + dropped.
+    received: int
+    dropped: dict[str, int]
+    # A table read each: {"kind": "snapshot", "table", "snapshot_id", "first", "last", "partitions"}; no snapshot_id
+    # where nothing was ever published.
+    inputs: list[dict[str, Any]]
+    nodes: list[Node]
+    run_results: Path
+
+
+def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) -> TransformResult:
+    """Build the partitions `start` to `end` (days of `table`, inclusive) of a derived table with dbt.
+
+    Args:
+        workdir: folder of this attempt; keeps the database, dbt's logs and compiled SQL.
+
+    Raises:
+        SpecInvalidError: `table` is not a derived table of the pipeline.
+        TableMissingError: a table that the model reads has nothing published in the days that it needs.
+        TransformFailedError: a model or test failed, or dbt could not run.
+    """
+    model = _derived(spec, table).model
+    read = project.sources(project.manifest(), spec, model)
+    files, inputs = published_files(spec, read, start, end, into=workdir / "files")
+    for source, first, last in ((item["table"], item["first"], item["last"]) for item in inputs):
+        if not files[source] and not _may_be_empty(spec, table, source, last):
+            raise TableMissingError(
+                f"Table {source!r} has nothing published from {first} to {last}.",
+                where=f"{spec.pipeline}.{source}, which the dbt model {model} reads",
+                todo=f"publish the days of {source} first",
+            )
+    return build_from_files(spec, table, start, end, files, inputs=inputs, workdir=workdir)
+
+
+def published_files(
+    spec: Pipeline, names: Sequence[str], start: str, end: str, *, into: Path
+) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+    """Parquet files of the days that a build of `start` to `end` reads, by table, and the inputs to record for them."""
+    first = (date.fromisoformat(start) - timedelta(days=spec.history_days)).isoformat()
+    files: dict[str, list[str]] = {}
+    inputs: list[dict[str, Any]] = []
+    for name in names:
+        # The snapshot is fixed first, so that what is recorded is what was read, whoever publishes meanwhile.
+        snapshot = tables.snapshot_id(spec.pipeline, name)
+        files[name] = (
+            tables.files(spec.pipeline, name, first, end, into=into / name, snapshot_id=snapshot)
+            if snapshot
+            else []
+        )
+        days = {"first": first, "last": end, "partitions": len(files[name])}
+        inputs.append({"kind": "snapshot", "table": name, "snapshot_id": snapshot, **days})
+    return files, inputs
+
+
+def build_from_files(
+    spec: Pipeline,
+    table: str,
+    start: str,
+    end: str,
+    files: Mapping[str, Sequence[str]],
+    *,
+    inputs: Sequence[dict[str, Any]] = (),
+    workdir: Path,
+) -> TransformResult:
+    """As `build`, on the Parquet files given by source table."""
+    derived = _derived(spec, table)
+    path = workdir / database.FILE
+    database.create(spec, start, end, files, path)
+    # Unit tests guard the code, not the data: they run with the repository's tests.
+    select = ["--select", f"+{derived.model}", "--exclude-resource-type", "unit_test"]
+    args = ["build", *select, "--indirect-selection", "buildable"]
+    results = project.invoke(args, workdir=workdir, parsed=project.manifest()).results
+    nodes = [_node(result) for result in results]
+    _raise_if_failed(nodes, table, start, end, workdir)
+    built = next(result.node for result in results if result.node.name == derived.model)
+    left_out = built.config.meta.get("left_out")
+    order = ", ".join(["ds", *derived.key])
+    with database.connect(path) as con:
+        # Names in these statements are those of the dbt project and the pipeline's YAML.
+        data = con.sql(f"select * from {built.relation_name} order by {order}").to_arrow_table()  # noqa: S608
+        counted = f'select reason, count(*) from "{left_out}" group by reason order by reason'  # noqa: S608
+        dropped = dict(con.execute(counted).fetchall()) if left_out else {}
+    return TransformResult(
+        data=data,
+        received=data.num_rows + sum(dropped.values()),
+        dropped=dropped,
+        inputs=list(inputs),
+        nodes=nodes,
+        run_results=workdir / "target" / "run_results.json",
+    )
+
+
+def _derived(spec: Pipeline, table: str) -> Derived:
+    if table not in spec.derived:
+        raise SpecInvalidError(
+            f"Pipeline {spec.pipeline!r} derives no table {table!r}.",
+            where=f"dags/pipelines/{spec.pipeline}.yml",
+            allowed=", ".join(spec.derived),
+            todo="declare the table there, or correct the name",
+        )
+    return spec.derived[table]
+
+
+def _may_be_empty(spec: Pipeline, table: str, source: str, end: str) -> bool:
+    """On a pipeline's first day, what is learnt only after the day cannot be there yet."""
+    lags = source in spec.sources and spec.lag_days(source) > spec.lag_days(table)
+    return lags and not tables.published(spec.pipeline, source, date.min.isoformat(), end)
+
+
+def _node(result: Any) -> Node:
+    return Node(
+        name=result.node.name,
+        type=str(result.node.resource_type),
+        status=str(result.status),
+        seconds=round(result.execution_time, 3),
+        message=result.message or "",
+        failures=result.failures,
+    )
+
+
+def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, workdir: Path) -> None:
+    # What was skipped was skipped because of another: naming it would hide the cause.
+    failed = [node for node in nodes if node.status not in _GOOD and node.status != "skipped"]
+    if not failed and nodes:
+        return
+    told = [f"{node.type} {node.name}: {_cause(node.message)}" for node in failed] or ["dbt ran nothing."]
+    raise TransformFailedError(
+        f"{len(failed)} of {len(nodes)} dbt nodes failed. {' '.join(told)}",
+        where=f"{table} {start} to {end}",
+        todo=f"query {workdir / database.FILE}, with the SQL in {workdir / 'target' / 'compiled'}",
+    )
+
+
+def _cause(message: str) -> str:
+    """dbt's message on one line, without its list of calling macros."""
+    return " ".join(message.split("> in macro")[0].split())
