@@ -1,0 +1,98 @@
+"""Features in, predictions out, batch by batch: memory stays flat however large the day is.
+
+A prediction says which model made it from which features in which run, and carries an id that the same run gives it again:
+a repeated run makes the same predictions, not more of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ml.model import Scorer, require
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# The model version of a prediction that no trained model made.
+BASELINE = "baseline"
+
+
+def schema(key: str) -> pa.Schema:
+    """Columns of the predictions; `key` is the column that names the thing predicted."""
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "prediction_id": pa.string(),
+            key: pa.string(),
+            "ds": pa.date32(),
+            "score": pa.float64(),
+            "model_name": pa.string(),
+            "model_version": pa.string(),
+            "is_baseline": pa.bool_(),
+            "feature_snapshot_id": pa.int64(),
+            "run_id": pa.string(),
+            "scored_at": pa.timestamp("us", tz="UTC"),
+        }
+    )
+
+
+def score(
+    batches: Iterable[pa.RecordBatch],
+    model: Scorer,
+    *,
+    key: str,
+    name: str,
+    version: int | None,
+    feature_snapshot_id: int,
+    run_id: str,
+    scored_at: datetime | None = None,
+) -> pa.Table:
+    """Score batches of features (with `key` and `ds`), in their order.
+
+    Args:
+        version: the registered version, None where `model` is the baseline.
+        scored_at: an aware instant; now, if not given.
+
+    Returns:
+        One row a feature row, with the columns of `schema(key)`.
+
+    Raises:
+        RowsUnusableError: a batch lacks the key, `ds` or a feature of the model.
+    """
+    import pyarrow as pa
+
+    shape = schema(key)
+    at = scored_at or datetime.now(UTC)
+    scored = []
+    for batch in batches:
+        require(batch, [key, "ds"])
+        keys = batch[key].to_pylist()
+        repeated = {
+            "model_name": name,
+            "model_version": BASELINE if version is None else str(version),
+            "is_baseline": version is None,
+            "feature_snapshot_id": feature_snapshot_id,
+            "run_id": run_id,
+            "scored_at": at,
+        }
+        columns = {
+            "prediction_id": pa.array([_identify(name, run_id, value) for value in keys], pa.string()),
+            # A lake may hand out the same column as large_string.
+            key: batch[key].cast(pa.string()),
+            "ds": batch["ds"],
+            "score": pa.array(model.score(batch)),
+            **{
+                column: pa.repeat(pa.scalar(value, shape.field(column).type), len(keys))
+                for column, value in repeated.items()
+            },
+        }
+        scored.append(pa.RecordBatch.from_arrays([columns[column] for column in shape.names], schema=shape))
+    return pa.Table.from_batches(scored, schema=shape)
+
+
+def _identify(name: str, run_id: str, key: str) -> str:
+    return hashlib.blake2b(f"{name}\0{run_id}\0{key}".encode(), digest_size=16).hexdigest()

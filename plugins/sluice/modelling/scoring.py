@@ -1,0 +1,70 @@
+"""Stage of the predictions: the champion, or the baseline while there is none, scores the day's published features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sluice.errors import SpecInvalidError, TableMissingError
+from sluice.modelling.config import registry
+from sluice.settings import settings
+from sluice.spec import PREDICTIONS
+
+if TYPE_CHECKING:
+    from sluice.lake.batches import Manifest
+    from sluice.spec import Pipeline
+
+
+def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, str]) -> Manifest:
+    """Score the features of one day and stage the predictions.
+
+    Raises:
+        SpecInvalidError: more than one day was asked for; a prediction is made once, on its day.
+        TableMissingError: the features of the day are not published.
+        ModelDamagedError: the champion's file is not the one that was registered.
+    """
+    from ml.model import BaselineModel
+    from ml.scoring import score
+    from sluice.lake import batches, tables
+
+    if len(run_days) != 1:
+        raise SpecInvalidError(
+            f"Predictions are made for one day at a time, not for {run_days[0]} to {run_days[-1]}.",
+            where=f"{spec.pipeline}.{PREDICTIONS}",
+            todo="run the score DAG once a day",
+        )
+    day, declared = run_days[0], spec.model
+    table = declared.features_table
+    snapshot = tables.snapshot_id(spec.pipeline, table)
+    features = tables.scan(spec.pipeline, table, day, day, snapshot_id=snapshot)
+    if snapshot is None or not features.num_rows:
+        raise TableMissingError(
+            f"{spec.pipeline}.{table} has no rows for {day}.",
+            where=f"partition {day}",
+            todo=f"run {spec.pipeline}_transform for this partition first",
+        )
+    champion = registry().load(declared.name, threads=settings().threads)
+    model = champion.model if champion else BaselineModel(declared.baseline, declared.baseline_default)
+    predictions = score(
+        features.to_batches(max_chunksize=declared.score_batch_rows),
+        model,
+        key=declared.key,
+        name=declared.name,
+        version=champion.version if champion else None,
+        feature_snapshot_id=snapshot,
+        run_id=run["run_id"],
+    )
+    return batches.stage(
+        spec.pipeline,
+        PREDICTIONS,
+        predictions,
+        partitions=[day],
+        received=predictions.num_rows,
+        dropped={},
+        inputs=[
+            {"kind": "snapshot", "table": table, "snapshot_id": snapshot},
+            {"kind": "model", "name": declared.name, "version": champion.version if champion else None},
+        ],
+        run=run,
+        sort_by=[declared.key],
+    )
