@@ -1,0 +1,96 @@
+"""An event as a mail: a subject that says it all, text, and HTML that mail clients can show.
+
+A kind of event is one file in `templates/`, with three macros: `subject`, `headline` and `meaning`, the sentences that
+the mail opens with. The two layouts do the rest. The HTML uses tables and inline styles, because that is what mail
+clients keep; its only `<style>` block adds a dark scheme for those that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import format_datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from sluice.notices.events import Event, FailingRow
+
+TEMPLATES = Path(__file__).parent / "templates"
+# Longer subjects are cut by mail clients, and a pathological name must not fill the header.
+SUBJECT_CHARS = 160
+VALUE_CHARS = 60
+
+
+def compose(event: Event, *, sender: str, to: Sequence[str]) -> EmailMessage:
+    """The mail about `event`, ready to send: plain text with an HTML alternative.
+
+    The Message-ID is made from the event's key, so that a mail that had to be sent again is recognised as the same.
+    """
+    kind: Any = _environment().get_template(f"{event.kind}.j2").module
+    subject = _one_line(kind.subject(event))
+    context = {
+        "event": event,
+        "subject": subject,
+        "headline": _one_line(kind.headline(event)),
+        "meaning": _one_line(kind.meaning(event)),
+        "facts": _facts(event),
+        "name": " ".join(filter(None, (event.pipeline, event.subject, event.partition))),
+        "rows": [_cells(event, row) for row in event.sample],
+    }
+    message = EmailMessage()
+    message["Subject"] = subject if len(subject) <= SUBJECT_CHARS else subject[: SUBJECT_CHARS - 1] + "…"
+    message["From"] = sender
+    message["To"] = ", ".join(to)
+    message["Date"] = format_datetime(event.occurred_at)
+    message["Message-ID"] = f"<{event.key}@sluice>"
+    # So that out-of-office replies and other robots leave it alone (RFC 3834).
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(_environment().get_template("layout.txt.j2").render(context))
+    message.add_alternative(_environment().get_template("layout.html.j2").render(context), subtype="html")
+    return message
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        # The kinds' sentences are plain text, escaped where the HTML layout prints them.
+        autoescape=select_autoescape(["html.j2"], default_for_string=False, default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _facts(event: Event) -> dict[str, str]:
+    """What the mail is about, as label to value, without what does not apply."""
+    subject = {"failed_task": "Task", "refused_model": "Model"}.get(event.kind, "Table")
+    facts = {
+        "Pipeline": event.pipeline,
+        subject: event.subject,
+        "Partition": event.partition,
+        "Rows": None if event.rows is None else f"{event.rows:,}",
+        "Owner": event.owner,
+        "When": event.occurred_at.strftime("%Y-%m-%d %H:%M:%S %Z"),
+    }
+    return {label: value for label, value in facts.items() if value}
+
+
+def _cells(event: Event, failing: FailingRow) -> dict[str, Any]:
+    """A failing row's cells, those that the rule is about first."""
+    about = {name for rule in event.rules if rule.rule == failing.rule for name in rule.columns}
+    names = sorted(failing.row, key=lambda name: name not in about)
+    cells = [(f"{name}={_value(failing.row[name])}", name in about) for name in names]
+    return {"rule": failing.rule, "cells": cells, "text": ", ".join(cell for cell, _ in cells)}
+
+
+def _value(value: Any) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"

@@ -1,0 +1,131 @@
+"""What evidence there is, read from the reports folder itself, so that the index cannot disagree with the pages.
+
+A folder named after a day, or after a range of days, holds the pages of one partition; the path above it says what
+they are about: <pipeline>/gates/arrivals/2013-02-08/<batch>.html. Other pages stand for the pipeline as a whole. Names
+are listed for all days, but files are opened only for the days shown, so that the cost does not grow with history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?")
+GATES = "gates"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: `path` relative to the reports folder; `outcome` is the verdict's, or empty."""
+
+    path: str
+    label: str
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A pipeline's pages: `rows` holds, for each day shown (newest first), the pages of each of `columns`.
+
+    `older` is the `before` that continues where this one ends, None at the end.
+    """
+
+    pipeline: str
+    standing: tuple[Page, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[Page, ...], ...]], ...]
+    older: str | None
+
+
+def pipelines(reports: Path) -> list[str]:
+    """Names of the pipelines that have evidence, sorted."""
+    if not reports.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in os.scandir(reports)
+        if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."
+    )
+
+
+def read(reports: Path, pipeline: str, *, days: int, before: str | None = None) -> Evidence | None:
+    """The evidence of the newest `days` partitions older than `before`; None if the pipeline has none.
+
+    Args:
+        before: a partition (YYYY-MM-DD) that is not shown any more.
+    """
+    if pipeline not in pipelines(reports):
+        return None
+    root = reports / pipeline
+    folders: dict[str, dict[str, Path]] = {}
+    standing: list[Page] = []
+    for at, names, files in os.walk(root):
+        here = Path(at)
+        column = here.relative_to(root).as_posix()
+        for day in filter(DAY.fullmatch, names):
+            folders.setdefault(column, {})[day] = here / day
+        names[:] = [name for name in names if name[0] != "." and not DAY.fullmatch(name)]
+        standing += [_page(reports, here / name) for name in files if _is_page(name)]
+    partitions = sorted({day for found in folders.values() for day in found}, reverse=True)
+    partitions = [day for day in partitions if before is None or day < before]
+    shown = partitions[:days]
+    # Gates first: they decide.
+    columns = sorted(folders, key=lambda name: (not name.startswith(f"{GATES}/"), name))
+    columns = [name for name in columns if folders[name].keys() & set(shown)]
+    return Evidence(
+        pipeline=pipeline,
+        standing=tuple(sorted(standing, key=lambda page: page.path)),
+        columns=tuple(name.removeprefix(f"{GATES}/") for name in columns),
+        rows=tuple(
+            (day, tuple(_pages(reports, folders[name].get(day)) for name in columns)) for day in shown
+        ),
+        older=shown[-1] if len(partitions) > len(shown) else None,
+    )
+
+
+def siblings(page: Path) -> list[tuple[str, str]]:
+    """Label and file name of all pages about one partition, where they belong together: a bar to move between them.
+
+    Pages of gate runs do not: each is a run of its own, listed with its verdict in the index.
+    """
+    if page.parent.parent.parent.name == GATES or not DAY.fullmatch(page.parent.name):
+        return []
+    names = sorted(entry.name for entry in page.parent.iterdir() if _is_page(entry.name))
+    # The day's own page first: it says what the others mean.
+    names.sort(key=lambda name: name != "index.html")
+    return [(page.parent.name if name == "index.html" else Path(name).stem, name) for name in names]
+
+
+def _is_page(name: str) -> bool:
+    return name.endswith(".html") and name[0] != "."
+
+
+def _pages(reports: Path, folder: Path | None) -> tuple[Page, ...]:
+    """The pages of one partition; of a gate, the newest first, because its names start with the time."""
+    if folder is None:
+        return ()
+    gate = folder.relative_to(reports).parts[1] == GATES
+    names = sorted((entry.name for entry in os.scandir(folder) if _is_page(entry.name)), reverse=gate)
+    return tuple(
+        _verdict(reports, folder / name) if gate else _page(reports, folder / name) for name in names
+    )
+
+
+def _page(reports: Path, path: Path) -> Page:
+    label = path.parent.name if path.stem == "index" else path.stem
+    return Page(path=path.relative_to(reports).as_posix(), label=label.replace("_", " "))
+
+
+def _verdict(reports: Path, path: Path) -> Page:
+    """A gate's page, labelled with the outcome from the verdict beside it."""
+    try:
+        verdict = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        outcome, partitions = str(verdict["outcome"]), verdict["partitions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # The page is evidence even where its verdict cannot be read: it is listed, and says so.
+        return Page(path=path.relative_to(reports).as_posix(), label="no verdict", outcome="ERROR")
+    label = f"{outcome}, {len(partitions)} days" if len(partitions) > 1 else outcome
+    return Page(path=path.relative_to(reports).as_posix(), label=label, outcome=outcome)
