@@ -1,0 +1,16 @@
+"""### Score: predict the day and cross the predictions
+
+Starts when the day's features are published. The champion scores them in batches; while there is no champion the
+declared baseline rule does, and every row says so. Predictions are held until their gate passes.
+"""
+
+from airflow.sdk import PartitionedAssetTimetable
+
+from sluice.orchestration import assets
+from sluice.orchestration.stages import crossing, stage_dag
+from sluice.spec import PREDICTIONS, load_all
+
+for spec in load_all():
+    features = assets.table(spec, spec.model.features_table)
+    with stage_dag(spec, "score", schedule=PartitionedAssetTimetable(assets=features), doc=__doc__):
+        crossing(spec, PREDICTIONS, outlets=[assets.table(spec, PREDICTIONS)])

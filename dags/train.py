@@ -1,0 +1,24 @@
+"""### Train: a candidate earns the place of the champion, or does not get it
+
+Starts when monitoring asks for it, or when a person triggers it with a day as partition key. Pins the tables'
+snapshots, builds a training set as of that day, fits the baseline, a linear model and XGBoost, and registers the
+candidate. It becomes champion only if it beats each of them, and the present champion, on the same held-out days by
+more than the noise. Either way the decision and its numbers are recorded.
+"""
+
+from airflow.sdk import PartitionedAssetTimetable
+
+from sluice.orchestration import assets
+from sluice.orchestration.stages import stage_dag
+from sluice.orchestration.train import candidate_crossing
+from sluice.spec import load_all
+
+for spec in load_all():
+    with stage_dag(
+        spec,
+        "train",
+        schedule=PartitionedAssetTimetable(assets=assets.training_request(spec)),
+        doc=__doc__,
+        max_active_runs=1,
+    ):
+        candidate_crossing(spec)

@@ -1,0 +1,56 @@
+"""What can be known to be wrong without running anything: settings, specs, suites, the dbt project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from sluice import spec
+from sluice.errors import SluiceError, SpecInvalidError
+from sluice.settings import Settings, settings, unknown_variables
+
+
+def check_all() -> Iterator[tuple[str, SluiceError | None]]:
+    """Yield every checked thing with its error, or None where it is sound."""
+    yield "settings", _error_of(_check_settings)
+    names = spec.pipeline_names()
+    if not names:
+        yield "pipelines", SpecInvalidError("No pipeline is declared.", todo="add one to dags/pipelines")
+    for name in names:
+        error = _error_of(partial(spec.load, name))
+        yield f"pipeline {name}", error
+        if error is None:
+            yield f"suites of {name}", _error_of(partial(_check_suites, name))
+            yield f"dbt models of {name}", _error_of(partial(_check_models, name))
+
+
+def _check_settings() -> None:
+    settings()
+    unknown = unknown_variables()
+    if unknown:
+        raise SpecInvalidError(
+            f"No setting reads {', '.join(unknown)}.",
+            where="the environment",
+            allowed=", ".join(f"SLUICE_{name.upper()}" for name in Settings.model_fields),
+            todo="correct the name or remove the variable",
+        )
+
+
+def _check_suites(name: str) -> None:
+    from sluice.gates import suites
+
+    suites.check(spec.load(name))
+
+
+def _check_models(name: str) -> None:
+    from sluice import transform
+
+    transform.check(spec.load(name))
+
+
+def _error_of(checked: Callable[[], object]) -> SluiceError | None:
+    try:
+        checked()
+    except SluiceError as error:
+        return error
+    return None

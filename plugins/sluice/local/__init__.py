@@ -1,0 +1,1 @@
+"""Running Sluice on one machine: the local stack, its REST client and the demo. Not used in production."""

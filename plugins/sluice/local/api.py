@@ -1,0 +1,132 @@
+"""A client of Airflow's public REST API: what the demo and `sluice up` need of it, as a person would use the UI."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from sluice.errors import StackError
+from sluice.spec import pipeline_names
+
+# The DAGs of every pipeline; tests/dags holds the bag to this list.
+STAGES = ("ingest", "transform", "score", "monitor", "train", "backfill")
+FINAL = ("success", "failed")
+
+
+class AirflowApi:
+    """Logged in to one Airflow. Every method raises `StackError` where Airflow refuses."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url, self._user, self._password = url, user, password
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def unhealthy(self) -> list[str]:
+        """Components that do not report to be healthy; the API server itself while it does not answer."""
+        try:
+            response = self._http.get("/api/v2/monitor/health")
+        except httpx.TransportError:
+            return ["api-server"]
+        if response.status_code != 200:
+            return ["api-server"]
+        body = response.json()
+        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        return [part for part in parts if body[part]["status"] != "healthy"]
+
+    def missing_dags(self) -> list[str]:
+        """Ids of DAGs that a pipeline declares and Airflow does not know yet; import errors are raised."""
+        errors = self._get("/importErrors")["import_errors"]
+        if errors:
+            raise StackError(
+                f"Airflow cannot import {errors[0]['filename']}: {errors[0]['stack_trace'].strip()[-600:]}",
+                todo="correct it; `sluice check` says more",
+            )
+        known = {dag["dag_id"] for dag in self._get("/dags", limit=200)["dags"]}
+        return [
+            f"{name}_{stage}"
+            for name in pipeline_names()
+            for stage in STAGES
+            if f"{name}_{stage}" not in known
+        ]
+
+    def ensure_pool(self, name: str, slots: int) -> None:
+        if self._request("GET", f"/pools/{name}", accept=(200, 404)).status_code == 404:
+            self._request("POST", "/pools", json={"name": name, "slots": slots}, accept=(201,))
+
+    def trigger(
+        self, dag_id: str, *, partition: str | None = None, conf: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Start a run; returns it, with its `dag_run_id` and `run_after`."""
+        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
+        if partition:
+            body["partition_key"] = partition
+        return self._request("POST", f"/dags/{dag_id}/dagRuns", json=body, accept=(200,)).json()
+
+    def runs(self, dag_id: str, *, partition: str | None = None) -> list[dict[str, Any]]:
+        """Runs of a DAG, oldest first."""
+        found = self._get(f"/dags/{dag_id}/dagRuns", limit=200, order_by="run_after")["dag_runs"]
+        return [run for run in found if partition is None or run["partition_key"] == partition]
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Task instances of a run."""
+        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=200)["task_instances"]
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 900) -> str:
+        """Wait until a run has ended; returns `success` or `failed`."""
+
+        def state() -> str | None:
+            found = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            return found if found in FINAL else None
+
+        return self._until(state, f"{dag_id} {run_id}", seconds)
+
+    def wait_for_partition(
+        self, dag_id: str, partition: str, *, since: str, seconds: float = 900
+    ) -> dict[str, Any]:
+        """Wait until a run of a partition that was created at or after `since` (ISO instant) has ended."""
+
+        def ended() -> dict[str, Any] | None:
+            runs = [run for run in self.runs(dag_id, partition=partition) if run["run_after"] >= since]
+            return runs[-1] if runs and runs[-1]["state"] in FINAL else None
+
+        return self._until(ended, f"{dag_id} for {partition}", seconds)
+
+    def _until(self, answer, what: str, seconds: float):
+        deadline = time.monotonic() + seconds
+        while (found := answer()) is None:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{what} has not ended after {seconds:.0f} s.",
+                    where=self.url,
+                    todo="look at it in the UI",
+                )
+            time.sleep(0.3)  # how often to ask; what is waited for is the answer
+        return found
+
+    def _get(self, path: str, **params: Any) -> dict[str, Any]:
+        return self._request("GET", path, params=params).json()
+
+    def _request(
+        self, method: str, path: str, *, accept: tuple[int, ...] = (200,), **kwargs
+    ) -> httpx.Response:
+        if "Authorization" not in self._http.headers:
+            self._log_in()
+        response = self._http.request(method, f"/api/v2{path}", **kwargs)
+        if response.status_code == 401:
+            self._log_in()
+            response = self._http.request(method, f"/api/v2{path}", **kwargs)
+        if response.status_code not in accept:
+            raise StackError(
+                f"Airflow answered {response.status_code} to {method} {path}: {response.text[:400]}",
+                where=self.url,
+            )
+        return response
+
+    def _log_in(self) -> None:
+        response = self._http.post("/auth/token", json={"username": self._user, "password": self._password})
+        if response.status_code not in (200, 201):
+            raise StackError(
+                f"Airflow refused the login of {self._user!r}: {response.text[:200]}", where=self.url
+            )
+        self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"

@@ -1,0 +1,34 @@
+"""The assets that chain the stages. All are partitioned by the run day (YYYY-MM-DD).
+
+An event only wakes the next stage; what that stage then does, it decides from the tables and the ledger.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset
+
+from sluice.spec import Pipeline
+
+
+def raw(spec: Pipeline) -> Asset:
+    """Every source that was due for a day is published."""
+    return _asset(spec, "raw")
+
+
+def table(spec: Pipeline, name: str) -> Asset:
+    """One partition of a derived table, or of the predictions, is published."""
+    return _asset(spec, name)
+
+
+def training_request(spec: Pipeline) -> Asset:
+    """Monitoring, or a person, asked for a new model as of a day."""
+    return _asset(spec, "training_request")
+
+
+def champion(spec: Pipeline) -> Asset:
+    """The champion changed."""
+    return _asset(spec, "champion")
+
+
+def _asset(spec: Pipeline, name: str) -> Asset:
+    return Asset(name=f"{spec.pipeline}.{name}", uri=f"sluice://{spec.pipeline}/{name}", group=spec.pipeline)

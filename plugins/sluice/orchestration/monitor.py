@@ -1,0 +1,50 @@
+"""Tasks of `<pipeline>_monitor`: what became of the predictions, and whether that calls for a new model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+
+from sluice import spec
+from sluice.orchestration import assets
+from sluice.orchestration.runs import run_day, run_info
+from sluice.orchestration.stages import HEAVY_POOL
+from sluice.web import evidence_url
+
+
+def report_and_decide(pipeline: spec.Pipeline) -> None:
+    """Report on the day's predictions and on outcomes that landed, decide, and ask for training if so decided."""
+    reported = _report_days.override(task_id="report_days", pool=HEAVY_POOL)(pipeline.pipeline)
+    decided = _decide_retrain.override(task_id="decide_retrain")(pipeline.pipeline)
+    requested = _request_training.override(
+        task_id="request_training", outlets=[assets.training_request(pipeline)]
+    )(pipeline.pipeline)
+    reported >> decided >> requested
+
+
+@task
+def _report_days(pipeline_name: str) -> dict[str, str]:
+    """Returns the report of each day that was reported on."""
+    from sluice.modelling import monitoring
+
+    context = get_current_context()
+    pages = monitoring.report_days(spec.load(pipeline_name), run_day(context), run_info(context))
+    return {day: evidence_url(page) for day, page in pages.items()}
+
+
+@task.short_circuit
+def _decide_retrain(pipeline_name: str) -> bool:
+    from sluice.modelling import monitoring
+
+    context = get_current_context()
+    decision = monitoring.decide(spec.load(pipeline_name), run_day(context), run_info(context))
+    return decision["action"] == "retrain"
+
+
+@task
+def _request_training(pipeline_name: str) -> dict[str, Any]:
+    from sluice.modelling import monitoring
+
+    context = get_current_context()
+    return monitoring.record_request(spec.load(pipeline_name), run_day(context), run_info(context))

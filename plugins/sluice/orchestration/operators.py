@@ -1,0 +1,88 @@
+"""The three tasks of a crossing. Each is a thin shell around a function of `sluice.crossing`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import BaseOperator, BaseOperatorLink
+
+from sluice import crossing, spec
+from sluice.orchestration.runs import run_days, run_info
+from sluice.web import evidence_url
+
+
+class EvidenceLink(BaseOperatorLink):
+    """Button on an audit task that opens the page of its gate run."""
+
+    name = "Evidence"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        return getattr(operator, "evidence_url", "")
+
+
+class _CrossingOperator(BaseOperator):
+    def __init__(self, *, pipeline: str, table: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.table = table
+
+
+class StageOperator(_CrossingOperator):
+    """Write the run's batch where no reader looks; returns its batch id."""
+
+    ui_color = "#e8f0fe"
+
+    def execute(self, context: Mapping[str, Any]) -> str:
+        pipeline = spec.load(self.pipeline)
+        manifest = crossing.stage(pipeline, self.table, run_days(context), run_info(context))
+        self.log.info(
+            "Staged %s rows of %s received, dropped %s, batch %s",
+            manifest.rows,
+            manifest.received,
+            manifest.dropped or "none",
+            manifest.batch_id,
+        )
+        return manifest.batch_id
+
+
+class AuditOperator(_CrossingOperator):
+    """Run the gate over the staged batch; returns its id, or fails, without retry, unless the verdict publishes."""
+
+    ui_color = "#fef7e0"
+    template_fields = ("batch_id",)
+    operator_extra_links = (EvidenceLink(),)
+
+    def __init__(self, *, batch_id: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch_id = batch_id
+
+    def execute(self, context: Mapping[str, Any]) -> str:
+        pipeline = spec.load(self.pipeline)
+        verdict = crossing.audit(pipeline, self.table, self.batch_id, run_info(context))
+        self.evidence_url = evidence_url(verdict.report)
+        self.log.info("%s: %s. Evidence: %s", verdict.outcome, "; ".join(verdict.reasons), self.evidence_url)
+        crossing.require_publishable(verdict)
+        return self.batch_id
+
+
+class PublishOperator(_CrossingOperator):
+    """Make the audited batch visible in one commit; returns the table's snapshot id."""
+
+    ui_color = "#e6f4ea"
+    template_fields = ("batch_id",)
+
+    def __init__(self, *, batch_id: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch_id = batch_id
+
+    def execute(self, context: Mapping[str, Any]) -> int:
+        pipeline = spec.load(self.pipeline)
+        publication = crossing.publish(pipeline, self.table, self.batch_id, run_info(context))
+        self.log.info(
+            "Batch %s is published in snapshot %s%s",
+            self.batch_id,
+            publication.snapshot_id,
+            " (it already was)" if publication.repeated else "",
+        )
+        return publication.snapshot_id

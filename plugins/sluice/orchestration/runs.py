@@ -1,0 +1,67 @@
+"""What a task needs to know of the run it is part of. Dates come from the partition key, never from logical_date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from sluice.errors import SpecInvalidError
+from sluice.version import code_version
+
+
+def run_days(context: Mapping[str, Any]) -> list[str]:
+    """The days (YYYY-MM-DD) that a run works on: its partition key, or the range of its `first_day`/`last_day`.
+
+    Raises:
+        SpecInvalidError: there is neither, or they are not dates in order.
+    """
+    run = context["dag_run"]
+    if run.partition_key:
+        return [_day(run.partition_key, f"partition key of {run.run_id}").isoformat()]
+    params = context["params"]
+    if "first_day" not in params:
+        raise SpecInvalidError(
+            "This run has no partition key.",
+            where=f"{run.dag_id} {run.run_id}",
+            allowed="a day, YYYY-MM-DD",
+            todo="trigger the DAG again and fill in the partition key",
+        )
+    first = _day(params["first_day"], "first_day")
+    last = _day(params["last_day"], "last_day")
+    if last < first:
+        raise SpecInvalidError(
+            f"last_day {last} is before first_day {first}.",
+            where=f"{run.dag_id} {run.run_id}",
+            todo="trigger the DAG again with the days in order",
+        )
+    return [(first + timedelta(days=i)).isoformat() for i in range((last - first).days + 1)]
+
+
+def run_day(context: Mapping[str, Any]) -> str:
+    """The one day of a partitioned run, or the last day of a range."""
+    return run_days(context)[-1]
+
+
+def run_info(context: Mapping[str, Any]) -> dict[str, str]:
+    """What manifests and ledger entries say about the run that wrote them."""
+    ti = context["ti"]
+    return {
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "try_number": str(ti.try_number),
+        "code": code_version(),
+    }
+
+
+def _day(text: str, where: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise SpecInvalidError(
+            f"{text!r} is not a day.",
+            where=where,
+            allowed="YYYY-MM-DD",
+            todo="trigger the DAG again with a day in that form",
+        ) from error

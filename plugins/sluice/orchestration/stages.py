@@ -1,0 +1,87 @@
+"""The pieces that every DAG file is put together from: a DAG with the house's defaults, and a crossing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronPartitionTimetable,
+    ExceptionRetryPolicy,
+    PartitionedAtRuntime,
+    RetryAction,
+    RetryRule,
+    TaskGroup,
+)
+
+from sluice.orchestration.callbacks import mail_failure
+from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
+from sluice.settings import settings
+from sluice.spec import Pipeline
+
+# Tasks that load a table or fit a model take turns, so that two of them never share one machine's memory.
+HEAVY_POOL = "sluice_heavy"
+
+# A cause outside the data may pass by itself; bad data stays bad however often it is read.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(exception="sluice.errors.RetryableError", action=RetryAction.RETRY),
+        RetryRule(
+            exception=["sluice.errors.SluiceError", "ml.errors.MlError"],
+            action=RetryAction.FAIL,
+            reason="final by its kind",
+        ),
+    ]
+)
+
+
+def stage_dag(spec: Pipeline, stage: str, *, schedule: Any, doc: str | None, **kwargs: Any) -> DAG:
+    """A DAG `<pipeline>_<stage>` with owner, retries, timeouts, mail and tags."""
+    kwargs.setdefault("max_active_runs", 4)
+    return DAG(
+        dag_id=f"{spec.pipeline}_{stage}",
+        dag_display_name=f"{spec.pipeline} {stage}",
+        schedule=schedule,
+        catchup=False,
+        doc_md=doc,
+        tags=[f"pipeline:{spec.pipeline}", f"stage:{stage}", "tier:1"],
+        dagrun_timeout=timedelta(hours=2),
+        default_args={
+            "owner": spec.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=settings().retry_seconds),
+            "retry_exponential_backoff": 2.0,
+            "max_retry_delay": timedelta(minutes=10),
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(minutes=15),
+            "on_failure_callback": mail_failure,
+        },
+        **kwargs,
+    )
+
+
+def daily(spec: Pipeline) -> Any:
+    """When ingestion starts: by the wall clock, or, for a replayed pipeline, when its feed says that a day is in."""
+    if spec.clock == "feed":
+        return PartitionedAtRuntime()
+    return CronPartitionTimetable(spec.schedule, timezone=spec.timezone, key_format="%Y-%m-%d")
+
+
+def crossing(
+    spec: Pipeline, table: str, *, outlets: Sequence[Asset] = (), pool: str | None = None
+) -> TaskGroup:
+    """Stage, audit and publish (or hold) one table: the task group `<table>`."""
+    common: dict[str, Any] = {"pipeline": spec.pipeline, "table": table, "owner": spec.owner_of(table)}
+    if pool:
+        common["pool"] = pool
+    with TaskGroup(table) as group:
+        staged = StageOperator(task_id=f"stage_{table}", **common)
+        audited = AuditOperator(task_id=f"audit_{table}", batch_id=staged.output, **common)
+        published = PublishOperator(
+            task_id=f"publish_{table}", batch_id=audited.output, outlets=list(outlets), **common
+        )
+        staged >> audited >> published
+    return group

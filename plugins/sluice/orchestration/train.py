@@ -1,0 +1,57 @@
+"""Tasks of `<pipeline>_train`: a candidate crosses to champion as a batch crosses to a table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+
+from sluice import spec
+from sluice.orchestration import assets
+from sluice.orchestration.runs import run_day, run_info
+from sluice.orchestration.stages import HEAVY_POOL
+
+
+def candidate_crossing(pipeline: spec.Pipeline) -> None:
+    """Stage, audit and promote (or refuse) one candidate model."""
+    # A reference to the task's result, which Airflow fills in when the next task runs.
+    version: Any = _stage_candidate.override(
+        task_id="stage_candidate", pool=HEAVY_POOL, execution_timeout=timedelta(hours=1)
+    )(pipeline.pipeline)
+    audited = _audit_candidate.override(task_id="audit_candidate", pool=HEAVY_POOL)(
+        pipeline.pipeline, version
+    )
+    promoted = _promote_candidate.override(task_id="promote_candidate", outlets=[assets.champion(pipeline)])(
+        pipeline.pipeline, version
+    )
+    audited >> promoted
+
+
+@task
+def _stage_candidate(pipeline_name: str) -> int:
+    from sluice.modelling import training
+
+    context = get_current_context()
+    return training.stage_candidate(spec.load(pipeline_name), run_day(context), run_info(context))
+
+
+@task.short_circuit
+def _audit_candidate(pipeline_name: str, version: int) -> bool:
+    from sluice.modelling import training
+    from sluice.orchestration.callbacks import mail_refusal
+
+    context = get_current_context()
+    pipeline = spec.load(pipeline_name)
+    decision = training.audit_candidate(pipeline, version, run_day(context), run_info(context))
+    if not decision["promote"]:
+        mail_refusal(context, pipeline, version, decision)
+    return bool(decision["promote"])
+
+
+@task
+def _promote_candidate(pipeline_name: str, version: int) -> dict[str, Any]:
+    from sluice.modelling import training
+
+    context = get_current_context()
+    return training.promote_candidate(spec.load(pipeline_name), version, run_day(context), run_info(context))

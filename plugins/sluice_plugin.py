@@ -1,0 +1,62 @@
+"""The only module that Airflow's plugin loader imports: registers the evidence pages and the scheduler's listener.
+
+Every Airflow process imports it, the ones that run a task included, so it imports nothing heavy: the web application
+is built when the API server asks for it, and libraries are preloaded in the scheduler only.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import Any
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+from sluice.web import PREFIX, ROUTE
+
+
+class SchedulerStart:
+    """Listener that imports the heavy libraries once, before the scheduler's LocalExecutor forks its workers."""
+
+    @hookimpl
+    def on_starting(self, component: Any) -> None:
+        """Preload in the scheduler; do nothing in any other component or in a task.
+
+        Airflow calls this while it makes the component's Job, before it tells the Job what type it is: the command is
+        all that says so. A task forked from the scheduler has its command, but passes no Job.
+        """
+        if type(component).__name__ == "Job" and sys.argv[1:2] == ["scheduler"]:
+            from sluice.orchestration.preload import preload
+
+            preload()
+
+
+class SluicePlugin(AirflowPlugin):
+    """Sluice inside the Airflow UI."""
+
+    name = "sluice"
+    listeners = [SchedulerStart()]
+    external_views = [
+        # The address is relative to the UI's base, which may be under a path.
+        {
+            "name": "Evidence",
+            "href": f"{PREFIX.lstrip('/')}/",
+            "destination": "nav",
+            "url_route": ROUTE,
+            "nav_top_level": True,
+        }
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The evidence pages, for everybody who may use the Airflow UI."""
+        from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+        from airflow.api_fastapi.core_api.security import requires_access_view
+
+        from sluice.settings import settings
+        from sluice.web.reports import create_app
+
+        reader = requires_access_view(AccessView.WEBSITE)
+        app = create_app(settings().reports, reader=reader)
+        return [{"app": app, "url_prefix": PREFIX, "name": "Sluice evidence"}]
