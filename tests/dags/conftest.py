@@ -1,0 +1,78 @@
+"""The DAG bag, parsed once, with an Airflow home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sluice.settings import ROOT
+
+# Run apart: Airflow reads its configuration when it is imported, and this process may have imported it already.
+_DESCRIBE = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag(dag_folder=sys.argv[1], load_op_links=False)
+heavy = ("pandas", "numpy", "pyarrow", "duckdb", "great_expectations", "dbt", "xgboost", "mlflow", "evidently",
+         "pyiceberg", "boto3", "sklearn", "scipy")
+print("BAG", json.dumps({
+    "import_errors": bag.import_errors,
+    "heavy": [name for name in heavy if name in sys.modules],
+    "dags": {dag_id: {
+        "doc": dag.doc_md, "tags": sorted(dag.tags), "schedule": type(dag.timetable).__name__,
+        "timeout": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
+        "tasks": {task.task_id: {
+            "downstream": sorted(task.downstream_task_ids), "owner": task.owner, "retries": task.retries,
+            "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
+            "callbacks": [callback.__name__ for callback in task.on_failure_callback or []],
+            "outlets": sorted(asset.name for asset in task.outlets), "pool": task.pool,
+        } for task in dag.tasks},
+    } for dag_id, dag in bag.dags.items()},
+}))
+"""
+
+
+@pytest.fixture(scope="session")
+def live_bag(tmp_path_factory) -> dict:
+    """The same, of a pipeline that runs by the wall clock."""
+    base = tmp_path_factory.mktemp("live_pipeline")
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    assert text.count("clock: feed\n") == 1
+    (base / "flights.yml").write_text(text.replace("clock: feed\n", "clock: wall\n"))
+    return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
+
+
+@pytest.fixture(scope="session")
+def bag(tmp_path_factory) -> dict:
+    """What Airflow's own parser sees, as plain data."""
+    return describe(tmp_path_factory.mktemp("airflow"))
+
+
+def describe(home: Path, **settings: str) -> dict:
+    """Parse all DAG files in a process of its own, with an empty `home` and further settings."""
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # No network, lake or database may be needed to parse: there is none here.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/never_created/airflow.db",
+        "SLUICE_HOME": str(home / "never_created"),
+        **settings,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _DESCRIBE, str(ROOT / "dags")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    found = [line for line in done.stdout.splitlines() if line.startswith("BAG ")]
+    assert found, done.stdout[-2000:] + done.stderr[-2000:]
+    assert not (home / "never_created").exists(), "parsing the DAG files wrote something"
+    return json.loads(found[0].removeprefix("BAG "))

@@ -1,0 +1,92 @@
+"""Policy over all DAGs. An empty bag passes everything, so the exact set comes first."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice.local.api import STAGES
+from sluice.spec import load_all
+
+pytestmark = pytest.mark.airflow
+
+
+def test_bag_has_exactly_the_declared_dags(bag):
+    assert bag["import_errors"] == {}
+    assert set(bag["dags"]) == {f"{spec.pipeline}_{stage}" for spec in load_all() for stage in STAGES}
+
+
+def test_parsing_imports_nothing_heavy(bag):
+    assert bag["heavy"] == [], "import it inside the function that uses it"
+
+
+def test_ingest_runs_by_the_feed_or_by_the_wall_clock(bag, live_bag):
+    assert bag["dags"]["flights_ingest"]["schedule"] == "PartitionedAtRuntime"
+    assert live_bag["import_errors"] == {}
+    assert live_bag["dags"]["flights_ingest"]["schedule"] == "CronPartitionTimetable"
+
+
+def test_every_dag_is_documented_tagged_and_bounded(bag):
+    for dag_id, dag in bag["dags"].items():
+        pipeline, stage = dag_id.rsplit("_", 1)
+        assert (dag["doc"] or "").startswith("### "), f"{dag_id}: its file's docstring is its documentation"
+        assert {f"pipeline:{pipeline}", f"stage:{stage}", "tier:1"} == set(dag["tags"]), dag_id
+        assert dag["timeout"], f"{dag_id}: give it a dagrun_timeout"
+
+
+def test_every_task_has_owner_retries_timeout_and_mail(bag):
+    for dag_id, dag in bag["dags"].items():
+        assert dag["tasks"], dag_id
+        for task_id, task in dag["tasks"].items():
+            name = f"{dag_id}.{task_id}"
+            assert task["owner"] != "airflow", f"{name}: every task has an owner who is mailed about it"
+            assert task["retries"] >= 1, f"{name}: a cause outside the data may pass by itself"
+            assert task["timeout"], f"{name}: give it an execution_timeout"
+            assert task["callbacks"] == ["mail_failure"], f"{name}: a final failure must be heard of"
+
+
+def test_every_crossing_is_stage_audit_publish_and_nothing_else_publishes(bag):
+    groups: dict[tuple[str, str], set[str]] = {}
+    for dag_id, dag in bag["dags"].items():
+        for task_id, task in dag["tasks"].items():
+            if "." not in task_id:
+                continue
+            table, name = task_id.split(".")
+            groups.setdefault((dag_id, table), set()).add(name)
+            if name == f"stage_{table}":
+                assert f"{table}.audit_{table}" in task["downstream"], task_id
+            if name == f"audit_{table}":
+                assert task["downstream"] == [f"{table}.publish_{table}"], task_id
+    assert groups
+    for (dag_id, table), names in groups.items():
+        assert names == {f"stage_{table}", f"audit_{table}", f"publish_{table}"}, dag_id
+
+
+def test_the_shape_of_the_flights_dags(bag):
+    """A change of shape shows in review: task, what follows it, and the assets it announces."""
+    shape = {
+        dag_id: {
+            task_id: [*task["downstream"], *(f"-> {name}" for name in task["outlets"])]
+            for task_id, task in dag["tasks"].items()
+            if "." not in task_id or task_id.endswith("publish_" + task_id.split(".")[0])
+        }
+        for dag_id, dag in bag["dags"].items()
+        if dag_id in ("flights_transform", "flights_score", "flights_monitor", "flights_train")
+    }
+    assert shape == {
+        "flights_transform": {
+            "features.publish_features": ["-> flights.features"],
+            "outcomes.publish_outcomes": ["-> flights.outcomes"],
+        },
+        "flights_score": {"predictions.publish_predictions": ["-> flights.predictions"]},
+        "flights_monitor": {
+            "report_days": ["decide_retrain"],
+            "decide_retrain": ["request_training"],
+            "request_training": ["-> flights.training_request"],
+        },
+        "flights_train": {
+            "stage_candidate": ["audit_candidate", "promote_candidate"],
+            "audit_candidate": ["promote_candidate"],
+            "promote_candidate": ["-> flights.champion"],
+        },
+    }
+    assert bag["dags"]["flights_ingest"]["tasks"]["complete_day"]["outlets"] == ["flights.raw"]

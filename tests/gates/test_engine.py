@@ -1,0 +1,122 @@
+"""How Great Expectations, DuckDB and the object store behave together: what the gate's own engine is there for."""
+
+from __future__ import annotations
+
+import secrets
+
+import boto3
+import duckdb
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from moto.server import ThreadedMotoServer
+
+from sluice import gates
+from sluice.gates import engine, suites
+from sluice.settings import settings
+
+DAY = "2013-04-05"
+
+
+@pytest.fixture
+def rule(suite, expect, pipeline):
+    """Function: one rule as the gate loads it."""
+
+    def load(type: str, **kwargs) -> suites.Rule:
+        suite("arrivals", expect(type, **kwargs))
+        return suites.load(pipeline, "arrivals").rules[0]
+
+    return load
+
+
+def test_gx_own_engine_still_reads_duckdb_results_too_late(tmp_path):
+    """If this fails, GX has learnt to read DuckDB's results in time: remove `DuckDBExecutionEngine`."""
+    database = tmp_path / "one.duckdb"
+    with duckdb.connect(str(database)) as con:
+        con.execute("create table batch as select 1 as x")
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_sql(name="stock", connection_string=f"duckdb:///{database}")
+    batch = source.add_table_asset("batch").add_batch_definition_whole_table("batch").get_batch()
+    result = batch.validate(gxe.ExpectColumnValuesToNotBeNull(column="x"))
+    assert not result.success
+    assert any(info["raised_exception"] for info in result.exception_info.values())
+
+
+def test_evaluate_nan_is_found_though_parquet_statistics_hide_it(tmp_path, rule):
+    path = tmp_path / "nan.parquet"
+    pq.write_table(pa.table({"ds": [1, 2], "score": [float("nan"), 0.5]}), path)
+    above = rule("unexpected_rows_expectation", unexpected_rows_query="select * from {batch} where score > 1")
+    with engine.opened({DAY: str(path)}) as staged:
+        (found,) = staged.evaluate([above], show_rows=True)
+    assert (found.result.failing_rows, found.result.passed) == (1, False)
+
+
+def test_evaluate_keeps_at_most_twenty_rows_of_many(tmp_path, rule):
+    path = tmp_path / "many.parquet"
+    pq.write_table(
+        pa.table({"ds": [1] * 50_000, "x": [None] * 50_000}, schema=pa.schema({"ds": "int64", "x": "int64"})),
+        path,
+    )
+    not_null = rule("expect_column_values_to_not_be_null", column="x")
+    query = rule("unexpected_rows_expectation", unexpected_rows_query="select * from {batch} where x is null")
+    with engine.opened({DAY: str(path)}) as staged:
+        found = staged.evaluate([not_null], show_rows=True) + staged.evaluate([query], show_rows=True)
+    assert [(one.result.failing_rows, one.result.failing_share, len(one.rows)) for one in found] == [
+        (50_000, 1.0, 20)
+    ] * 2
+
+
+def test_evaluate_queries_are_few(pipeline, rows, stage, monkeypatch):
+    """Two a rule: its count and, for the rows, either its query's or (LIMIT 0) none; counts mostly come together."""
+    asked = []
+    execute = SqlAlchemyExecutionEngine.execute_query
+
+    def counting(self, query):
+        asked.append(str(query))
+        return execute(self, query)
+
+    monkeypatch.setattr(SqlAlchemyExecutionEngine, "execute_query", counting)
+    assert gates.run(pipeline, stage("arrivals", rows("arrivals", DAY), DAY)).outcome == "PASS"
+    assert 0 < len(asked) <= 2 * len(suites.load(pipeline, "arrivals").rules) + 2
+
+
+def test_run_leaves_nothing_in_the_temporary_folder(tmp_path, monkeypatch, audit):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    audit("arrivals", DAY)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.fixture
+def bucket(home, monkeypatch):
+    """The name of a new bucket where the warehouse is put."""
+    # moto keeps buckets in the process, not in the server.
+    name = f"gates-{secrets.token_hex(4)}"
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for variable, value in {
+        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "SLUICE_WAREHOUSE": f"s3://{name}/lake",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    settings.cache_clear()
+    location = {"LocationConstraint": "eu-central-1"}
+    boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
+    yield name
+    server.stop()
+
+
+def test_run_batch_in_a_bucket_is_audited(bucket, pipeline, rows, stage):
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    assert manifest.files[DAY].startswith(f"s3://{bucket}/")
+    verdict = gates.run(pipeline, manifest)
+    assert (verdict.outcome, verdict.rows) == ("PASS", manifest.rows)

@@ -1,0 +1,355 @@
+"""The gate as a whole, over real rows: what must pass, what must hold, and every way to break the gate itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sluice import gates
+from sluice.gates.verdict import SAMPLE_ROWS, Verdict
+from sluice.settings import settings
+
+DAY = "2013-04-05"
+NOT_NULL = "expect_column_values_to_not_be_null"
+QUERY = "unexpected_rows_expectation"
+# Days of 2013 that stand out: the blizzard, the most delayed and the earliest days, the fewest and the most flights,
+# the least weather, the clocks going forward and back.
+HARD_DAYS = ["2013-02-08", "2013-02-09", "2013-03-08", "2013-03-10", "2013-07-10", "2013-09-07", "2013-11-03"]
+HARD_DAYS += ["2013-11-27", "2013-11-28", "2013-12-30"]
+
+IN_SECONDS = "* replace (dep_delay * 60 as dep_delay, arr_delay * 60 as arr_delay, air_time * 60 as air_time)"
+CORRUPT = {
+    "minutes_as_seconds": ("arrivals", IN_SECONDS, "", "departure_delay_in_minutes"),
+    "only_air_time_in_seconds": (
+        "arrivals",
+        "* replace (air_time * 60 as air_time)",
+        "",
+        "air_time_in_minutes",
+    ),
+    "columns_shifted": (
+        "arrivals",
+        "* replace (dep_delay as dep_time, arr_time as dep_delay, arr_delay as arr_time, air_time as arr_delay)",
+        "",
+        "clock_is_hhmm",
+    ),
+    "column_slipped_by_a_row": (
+        "arrivals",
+        "* replace (lag(arr_delay) over (order by flight, origin) as arr_delay)",
+        "",
+        "delays_agree",
+    ),
+    "yesterdays_file": (
+        "arrivals",
+        "* replace (flight_date - 1 as flight_date)",
+        "",
+        "day_is_the_partition",
+    ),
+    "half_the_rows": ("arrivals", "*", "where flight % 2 = 0", "flights_a_day"),
+    "an_origin_missing": ("arrivals", "*", "where origin <> 'LGA'", "every_origin_reports"),
+    "a_row_twice": ("arrivals", "*", "union all (from landed limit 1)", "one_row_a_flight"),
+    "null_burst": ("arrivals", "* replace (cast(null as bigint) as arr_delay)", "", "arrivals_known"),
+    "all_cancelled": (
+        "arrivals",
+        "* replace (cast(null as bigint) as dep_time, cast(null as bigint) as dep_delay, cast(null as bigint) as arr_time,"
+        " cast(null as bigint) as arr_delay, cast(null as bigint) as air_time)",
+        "",
+        "departures_known",
+    ),
+    "unknown_carrier": ("arrivals", "* replace ('ZZ' as carrier)", "", "known_carrier"),
+    "unknown_origin": ("schedule", "* replace ('BOS' as origin)", "", "known_origin"),
+    "clock_out_of_range": (
+        "schedule",
+        "* replace (sched_dep_time + 60 as sched_dep_time)",
+        "",
+        "clock_is_hhmm",
+    ),
+    "times_swapped": (
+        "schedule",
+        "* replace (sched_arr_time as sched_dep_time, sched_dep_time as sched_arr_time)",
+        "",
+        "few_night_departures",
+    ),
+    "kilometres": (
+        "schedule",
+        "* replace (cast(distance * 1.609 as bigint) as distance)",
+        "",
+        "distance_in_miles",
+    ),
+    "morning_only": ("schedule", "*", "where sched_dep_time < 1400", "whole_day_planned"),
+    "hours_missing": ("weather", "*", "where hour(observed_at) % 2 = 0", "hours_a_day"),
+    "another_days_weather": (
+        "weather",
+        "* replace (observed_at - interval 1 day as observed_at)",
+        "",
+        "observed_on_the_day",
+    ),
+    "pascal": ("weather", "* replace (pressure * 100 as pressure)", "", "readings_possible"),
+    "wind_not_measured": (
+        "weather",
+        "* replace (cast(null as double) as wind_speed)",
+        "",
+        "readings_present",
+    ),
+}
+
+
+@pytest.mark.parametrize("table", ["arrivals", "schedule", "weather"])
+def test_run_clean_day_passes(audit, table):
+    verdict = audit(table, DAY)
+    assert (verdict.outcome, verdict.reasons, verdict.sample) == ("PASS", (), ())
+    assert verdict.publishes
+    assert all(rule.passed for rule in verdict.rules)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["arrivals", "schedule", "weather"])
+def test_run_hard_days_do_not_hold(audit, table):
+    outcomes = {day: audit(table, day).outcome for day in HARD_DAYS}
+    warned = {"2013-02-08": "WARN", "2013-02-09": "WARN"} if table == "arrivals" else {}
+    assert outcomes == {**dict.fromkeys(HARD_DAYS, "PASS"), **warned}
+
+
+@pytest.mark.parametrize("name", CORRUPT)
+def test_run_corrupt_batch_holds_by_the_rule_meant_for_it(audit, name):
+    table, change, suffix, rule = CORRUPT[name]
+    verdict = audit(table, DAY, change=change, suffix=suffix)
+    assert verdict.outcome == "HOLD"
+    assert rule in [failed.rule for failed in verdict.failed if failed.severity == "hold"]
+
+
+def test_run_impossible_reading_warns_and_publishes(audit):
+    verdict = audit("weather", "2013-02-12")
+    assert verdict.outcome == "WARN"
+    assert verdict.publishes
+    (failing,) = verdict.sample
+    assert failing["rule"] == "reading_extreme"
+    assert failing["row"]["wind_speed"] == pytest.approx(1048.36058)
+    assert failing["row"]["observed_at"] == "2013-02-12T08:00:00Z"
+
+
+def test_run_one_bad_day_in_a_long_batch_holds(audit):
+    days = [f"2013-04-{day:02}" for day in range(1, 31)]
+    change = f"* replace (if(ds = '{DAY}', air_time * 60, air_time) as air_time)"
+    verdict = audit("arrivals", *days, change=change)
+    assert verdict.outcome == "HOLD"
+    assert {entry["row"]["ds"] for entry in verdict.sample} == {DAY}
+
+
+def test_run_failing_rows_are_few_and_json(audit):
+    verdict = audit("arrivals", DAY, change=IN_SECONDS)
+    assert 0 < len(verdict.sample) <= SAMPLE_ROWS
+    assert {entry["rule"] for entry in verdict.sample} == {rule.rule for rule in verdict.failed}
+    json.dumps(verdict.sample, allow_nan=False)
+    failed = verdict.failed[0]
+    assert failed.severity == "hold"
+    assert failed.failing_share == pytest.approx(failed.failing_rows / verdict.rows)
+
+
+def test_run_evidence_is_the_verdict(audit):
+    verdict = audit("arrivals", DAY)
+    page = settings().reports / verdict.report
+    assert page.is_file()
+    assert Verdict.model_validate_json(page.with_suffix(".json").read_text()) == verdict
+    assert verdict.report == f"flights/gates/arrivals/{DAY}/{verdict.batch_id}.html"
+
+
+def test_run_personal_data_is_not_shown(pipeline, rows, stage):
+    source = pipeline.sources["arrivals"].model_copy(update={"pii": "direct"})
+    private = pipeline.model_copy(update={"sources": {**pipeline.sources, "arrivals": source}})
+    data = rows("arrivals", DAY, change="* replace ('N-SECRET' as tailnum, 'ZZ' as carrier)")
+    verdict = gates.run(private, stage("arrivals", data, DAY))
+    assert verdict.outcome == "HOLD"
+    assert verdict.sample == ()
+    evidence = (settings().reports / verdict.report).read_text() + verdict.model_dump_json()
+    assert "N-SECRET" not in evidence
+    assert "ZZ" not in evidence
+
+
+def test_run_personal_data_in_an_error_is_not_shown(pipeline, rows, stage, suite, expect):
+    source = pipeline.sources["arrivals"].model_copy(update={"pii": "direct"})
+    private = pipeline.model_copy(update={"sources": {**pipeline.sources, "arrivals": source}})
+    query = "select * from {batch} where cast(tailnum as int) > 1"
+    most = expect("expect_column_distinct_values_to_be_in_set", "listed", column="tailnum", value_set=["A"])
+    suite("arrivals", expect(QUERY, "numeric", unexpected_rows_query=query), most)
+    data = rows("arrivals", DAY, change="* replace ('N-SECRET' as tailnum)")
+    verdict = gates.run(private, stage("arrivals", data, DAY))
+    assert [(rule.passed, rule.broken) for rule in verdict.rules] == [(False, True), (False, False)]
+    assert "N-SECRET" not in (settings().reports / verdict.report).read_text() + verdict.model_dump_json()
+
+
+# Breaking the gate itself: never a pass.
+
+
+def test_run_no_rows_is_error(pipeline, rows, stage):
+    verdict = gates.run(pipeline, stage("arrivals", rows("arrivals", DAY).slice(0, 0), DAY))
+    assert (verdict.outcome, verdict.reasons) == ("ERROR", ("The batch has no rows.",))
+    assert (settings().reports / verdict.report).is_file()
+
+
+def test_run_partition_without_rows_is_error(pipeline, rows, stage):
+    verdict = gates.run(pipeline, stage("arrivals", rows("arrivals", DAY), DAY, "2013-04-06"))
+    assert verdict.outcome == "ERROR"
+    assert "No rows for 2013-04-06." in verdict.reasons
+
+
+def test_run_missing_suite_is_error(suite, audit):
+    verdict = audit("arrivals", DAY)
+    assert verdict.outcome == "ERROR"
+    assert "has no suite" in verdict.reasons[0]
+
+
+def test_run_suite_without_rules_is_error(suite, audit):
+    suite("arrivals")
+    verdict = audit("arrivals", DAY)
+    assert verdict.outcome == "ERROR"
+    assert "it has no expectations" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("severity", ["hold", "warn"])
+def test_run_rule_that_raises_is_error_and_alone_broken(suite, audit, expect, severity):
+    broken = expect(
+        "expect_column_mean_to_be_between", "mean_of_a_name", column="carrier", severity=severity, max_value=1
+    )
+    suite(
+        "arrivals",
+        expect(NOT_NULL, "carrier_known", column="carrier"),
+        broken,
+        expect("expect_column_max_to_be_between", "longest", column="air_time", max_value=900),
+        expect(QUERY, "none_cancelled", unexpected_rows_query="select * from {batch} where dep_time is null"),
+    )
+    verdict = audit("arrivals", DAY)
+    assert verdict.outcome == "ERROR"
+    assert {rule.rule: (rule.passed, rule.broken) for rule in verdict.rules} == {
+        "carrier_known": (True, False),
+        "mean_of_a_name": (False, True),
+        "longest": (True, False),
+        "none_cancelled": (False, False),
+    }
+    assert verdict.reasons[0].startswith("Rule mean_of_a_name could not be evaluated: ")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from {batch} where no_such_column > 1",
+        "select * from {batch} where cast(carrier as int) > 1",
+        "select * from {batch} where error('broken')",
+        "selec * from {batch}",
+    ],
+)
+def test_run_query_that_raises_is_error(suite, audit, expect, query):
+    suite(
+        "arrivals",
+        expect(NOT_NULL, "carrier_known", column="carrier"),
+        expect(QUERY, unexpected_rows_query=query),
+    )
+    verdict = audit("arrivals", DAY)
+    assert verdict.outcome == "ERROR"
+    assert [rule.broken for rule in verdict.rules] == [False, True]
+
+
+def test_run_value_of_no_rows_is_error(suite, audit, expect):
+    suite("arrivals", expect("expect_column_max_to_be_between", "latest", column="dep_time", max_value=2400))
+    verdict = audit("arrivals", DAY, change="* replace (cast(null as bigint) as dep_time)")
+    assert verdict.outcome == "ERROR"
+    assert "it gave no value" in verdict.reasons[0]
+
+
+def test_run_condition_that_leaves_no_rows_is_error(suite, audit, expect):
+    condition = {"row_condition": 'col("origin") == "BOS"', "condition_parser": "great_expectations"}
+    suite("arrivals", expect(NOT_NULL, column="dep_time", **condition))
+    verdict = audit("arrivals", DAY)
+    assert verdict.outcome == "ERROR"
+    assert "it had no rows to check" in verdict.reasons[0]
+
+
+def test_run_column_that_is_not_there_is_error(pipeline, rows, stage):
+    verdict = gates.run(pipeline, stage("arrivals", rows("arrivals", DAY).drop_columns(["air_time"]), DAY))
+    assert verdict.outcome == "ERROR"
+
+
+def test_run_truncated_file_is_error(pipeline, rows, stage):
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    path = Path(manifest.files[DAY])
+    path.write_bytes(path.read_bytes()[:-100])
+    verdict = gates.run(pipeline, manifest)
+    assert verdict.outcome == "ERROR"
+    assert "The gate broke with InvalidInputException" in verdict.reasons[0]
+
+
+def test_run_missing_file_is_error(pipeline, rows, stage):
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    Path(manifest.files[DAY]).unlink()
+    assert gates.run(pipeline, manifest).outcome == "ERROR"
+
+
+def test_run_other_rows_than_the_manifests_is_error(pipeline, rows, stage):
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    other = stage("arrivals", rows("arrivals", DAY).slice(1), DAY)
+    Path(manifest.files[DAY]).write_bytes(Path(other.files[DAY]).read_bytes())
+    verdict = gates.run(pipeline, manifest)
+    assert verdict.outcome == "ERROR"
+    assert verdict.reasons[0] == "The staged files do not hold the rows that the manifest says."
+
+
+def test_run_evidence_that_cannot_be_written_is_error(pipeline, rows, stage):
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    settings().reports.write_text("a file where the folder should be")
+    verdict = gates.run(pipeline, manifest)
+    assert verdict.outcome == "ERROR"
+    assert verdict.reasons[0].startswith("The evidence could not be written: ")
+
+
+# Predictions.
+
+
+_PREDICTIONS = """
+    select
+        'p|' || carrier || flight || origin as prediction_id, carrier || flight || origin || dest as flight_id, ds,
+        0.1 + 0.8 * (hash(flight) % 1000) / 1000.0 as score, 'flights_late_arrival' as model_name,
+        '3' as model_version, false as is_baseline, cast(7 as bigint) as feature_snapshot_id, 'r1' as run_id,
+        timestamptz '2013-04-05 08:00Z' as scored_at
+    from flights where ds = date '2013-04-05'
+"""
+
+
+@pytest.fixture
+def audit_predictions(pipeline, year, stage):
+    """Function: the verdict on a day's predictions as `change`, a SQL select list, makes them."""
+
+    def run(change: str) -> Verdict:
+        data: pa.Table = year.sql(f"select {change} from ({_PREDICTIONS})").to_arrow_table()
+        return gates.run(pipeline, stage("predictions", data, DAY))
+
+    return run
+
+
+def test_run_predictions_pass(audit_predictions):
+    assert audit_predictions("*").outcome == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("* replace (score + 0.5 as score)", "score_is_a_probability"),
+        ("* replace (if(flight_id like 'UA%', 'nan'::double, score) as score)", "score_is_a_number"),
+        ("* replace (cast(null as double) as score)", "complete"),
+        ("* replace (0.2 as score)", "scores_differ"),
+        ("* replace (score / 100 as score)", "mean_is_possible"),
+        ("* replace (if(flight_id like 'UA%', '2', '3') as model_version)", "one_model_a_day"),
+        ("* replace (cast(null as varchar) as run_id)", "complete"),
+        ("* replace ('UA1' as flight_id)", "one_prediction_a_flight"),
+    ],
+)
+def test_run_bad_predictions_hold_by_the_rule_meant_for_them(audit_predictions, change, rule):
+    verdict = audit_predictions(change)
+    assert verdict.outcome == "HOLD"
+    assert rule in [failed.rule for failed in verdict.failed]
+
+
+def test_run_constant_baseline_of_a_first_day_warns(audit_predictions):
+    change = "* replace (0.2 as score, true as is_baseline, 'baseline' as model_version)"
+    assert audit_predictions(change).outcome == "WARN"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sluice.gates import page
+from sluice.settings import settings
+
+DAY = "2013-04-05"
+
+
+def test_write_page_is_self_contained(audit):
+    verdict = audit("arrivals", DAY, change="* replace (air_time * 60 as air_time)")
+    html = (settings().reports / verdict.report).read_text()
+    assert not re.search(r"<script|<link|<img|src=|href=|url\(|@import|https?://", html)
+
+
+def test_write_page_says_what_a_reader_needs(audit):
+    verdict = audit("arrivals", DAY, change="* replace (air_time * 60 as air_time)")
+    html = (settings().reports / verdict.report).read_text()
+    failed = verdict.failed[0]
+    for text in (
+        "HOLD",
+        "flights.arrivals",
+        DAY,
+        failed.rule,
+        failed.why,
+        failed.owner,
+        failed.observed,
+        verdict.batch_id,
+    ):
+        assert text in html
+    assert html.count("<tr><td>2013-04-05</td>") == len(verdict.sample)
+
+
+def test_write_value_that_looks_like_html_is_escaped(audit):
+    verdict = audit("arrivals", DAY, change="* replace ('<script>alert(1)</script>' as carrier)")
+    html = (settings().reports / verdict.report).read_text()
+    assert "&lt;script&gt;alert(1)" in html
+    assert "<script>" not in html
+
+
+def test_write_leaves_no_partial_file(audit):
+    folder = (settings().reports / audit("arrivals", DAY).report).parent
+    assert sorted(path.suffix for path in folder.iterdir()) == [".html", ".json"]
+
+
+@pytest.mark.parametrize("outcome", ["PASS", "WARN", "HOLD", "ERROR"])
+def test_render_every_outcome_has_a_colour_and_a_sentence(audit, pipeline, rows, stage, outcome):
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    verdict = audit("arrivals", DAY).model_copy(update={"outcome": outcome})
+    html = page.render(verdict, manifest)
+    assert f"var(--{outcome})" in html
+    assert f"--{outcome}: #" in html
+
+
+def test_render_year_of_partitions_stays_short(rows, stage, audit):
+    days = [f"2013-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    long = manifest.model_copy(
+        update={"partitions": tuple(days), "rows_by_partition": dict.fromkeys(days, 900)}
+    )
+    verdict = audit("arrivals", DAY).model_copy(update={"partitions": tuple(days)})
+    html = page.render(verdict, long)
+    assert "2013-01-01 to 2013-12-28" in html
+    assert "And 305 more days" in html

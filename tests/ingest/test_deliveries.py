@@ -1,0 +1,217 @@
+"""Where deliveries lie, which one counts, and what is said of those that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sluice import feed
+from sluice.errors import (
+    ContractBrokenError,
+    DeliveryMissingError,
+    DeliveryUnreadableError,
+    LandingUnreachableError,
+    SourceUnknownError,
+)
+from sluice.ingest import deliveries
+from sluice.lake.landing import Landing
+from sluice.settings import settings
+
+DAY = "2013-01-02"
+FOLDER = f"arrivals/{DAY}"
+NAME = f"{FOLDER}/arrivals_2013-01-01.csv.gz"
+
+
+@pytest.fixture
+def delivered(flights):
+    """The pipeline, with the arrivals of 1 January delivered."""
+    feed.deliver(flights, DAY, sources=["arrivals"])
+    return flights
+
+
+def path(flights, name):
+    return Path(flights.landing_url) / name
+
+
+def edit_manifest(flights, **changes):
+    manifest = path(flights, NAME + deliveries.MANIFEST)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changes))
+
+
+def test_find_delivery_by_run_day_and_data_day(delivered):
+    found = deliveries.find(delivered, "arrivals", DAY)
+    assert (found.name, found.day, found.number, found.manifest.rows) == (NAME, "2013-01-01", 1, 842)
+    assert found.uri == f"{delivered.landing_url}/{NAME}"
+    assert deliveries.find(delivered, "arrivals", "2013-01-03") is None
+    assert deliveries.find(delivered, "weather", DAY) is None
+
+
+def test_find_file_without_manifest_is_not_seen(delivered):
+    path(delivered, NAME + deliveries.MANIFEST).unlink()
+    assert deliveries.find(delivered, "arrivals", DAY) is None
+
+
+def test_find_highest_number_wins(delivered):
+    for number in (2, 10, 9):
+        feed.deliver(delivered, DAY, sources=["arrivals"], number=number)
+    found = deliveries.find(delivered, "arrivals", DAY)
+    assert (found.number, found.name) == (10, f"{FOLDER}/arrivals_2013-01-01_10.csv.gz")
+
+
+def test_find_unfinished_correction_does_not_hide_the_delivery_before(delivered):
+    path(delivered, f"{FOLDER}/arrivals_2013-01-01_2.csv.gz").write_bytes(b"half")
+    assert deliveries.find(delivered, "arrivals", DAY).number == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arrivals.csv.gz",
+        "arrivals_2013-01-02.csv.gz",
+        "arrivals_2013-01-01.csv",
+        "arrivals_2013-01-01_1.csv.gz",
+        "arrivals_2013-01-01-2.csv.gz",
+        "Arrivals_2013-01-01.csv.gz",
+        "again/arrivals_2013-01-01.csv.gz",
+    ],
+)
+def test_find_misnamed_delivery_is_refused_with_the_right_name(delivered, name):
+    wrong = path(delivered, f"{FOLDER}/{name}{deliveries.MANIFEST}")
+    wrong.parent.mkdir(exist_ok=True)
+    wrong.write_text("{}")
+    with pytest.raises(DeliveryUnreadableError, match=r"arrivals_2013-01-01_2\.csv\.gz") as caught:
+        deliveries.find(delivered, "arrivals", DAY)
+    assert name in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "the file: Invalid JSON"),
+        ("[]", "the file: Input should be an object"),
+        ("{}", "source: Field required; day: Field required"),
+        (b"\xff", "the file: Invalid JSON"),
+    ],
+)
+def test_find_unreadable_manifest_is_explained(delivered, content, said):
+    path(delivered, NAME + deliveries.MANIFEST).write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
+    with pytest.raises(DeliveryUnreadableError, match="The manifest cannot be understood") as caught:
+        deliveries.find(delivered, "arrivals", DAY)
+    assert said in caught.value.what
+    assert caught.value.where.endswith(NAME + deliveries.MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rows", -1),
+        ("sha256", "abc"),
+        ("day", "1 January"),
+        ("delivered_at", "2013-01-02T03:00:00"),
+        ("rows", "many"),
+    ],
+)
+def test_find_impossible_manifest_value_names_the_key(delivered, key, value):
+    edit_manifest(delivered, **{key: value})
+    with pytest.raises(DeliveryUnreadableError, match=f"{key}: "):
+        deliveries.find(delivered, "arrivals", DAY)
+
+
+@pytest.mark.parametrize(("key", "value"), [("source", "departures"), ("day", "2013-01-02")])
+def test_find_manifest_of_another_delivery_is_refused(delivered, key, value):
+    edit_manifest(delivered, **{key: value})
+    with pytest.raises(DeliveryUnreadableError, match=value):
+        deliveries.find(delivered, "arrivals", DAY)
+
+
+def test_find_another_contract_version_is_refused(delivered):
+    edit_manifest(delivered, contract_version=2)
+    with pytest.raises(ContractBrokenError, match=r"version 2 .* Allowed: version 1\."):
+        deliveries.find(delivered, "arrivals", DAY)
+
+
+def test_find_keys_of_the_producers_own_are_ignored(delivered):
+    edit_manifest(delivered, batch="A-17")
+    assert deliveries.find(delivered, "arrivals", DAY).number == 1
+
+
+def test_find_unknown_source_lists_the_declared_ones(delivered):
+    with pytest.raises(SourceUnknownError, match="schedule, arrivals, weather"):
+        deliveries.find(delivered, "departures", DAY)
+
+
+def test_find_without_landing_zone_says_so(flights):
+    with pytest.raises(LandingUnreachableError, match="landing"):
+        deliveries.find(flights, "arrivals", DAY)
+
+
+def test_due_daily_source_always_and_weekly_when_delivered(delivered):
+    assert deliveries.due(delivered, "schedule", DAY)
+    assert not deliveries.due(delivered, "planes", DAY)
+    feed.deliver(delivered, DAY, sources=["planes"])
+    assert deliveries.due(delivered, "planes", DAY)
+
+
+def test_undeclared_names_folders_with_something_for_the_day(delivered):
+    assert deliveries.undeclared(delivered, DAY) == []
+    for name in ("fuel/2013-01-02/fuel.csv", "crew/2013-01-03/crew.csv", "README"):
+        Landing(delivered.landing_url).write(name, b"x")
+    assert deliveries.undeclared(delivered, DAY) == ["fuel"]
+
+
+def test_undeclared_leaves_out_sources_of_other_pipelines(delivered, tmp_path, monkeypatch):
+    text = (settings().pipelines / "flights.yml").read_text()
+    other = text.replace("pipeline: flights", "pipeline: crews").replace("  airlines:\n", "  rosters:\n")
+    (tmp_path / "flights.yml").write_text(text)
+    (tmp_path / "crews.yml").write_text(other)
+    for source in ("rosters", "fuel"):
+        Landing(delivered.landing_url).write(f"{source}/{DAY}/x.csv", b"x")
+    monkeypatch.setenv("SLUICE_PIPELINES", str(tmp_path))
+    settings.cache_clear()
+    assert deliveries.undeclared(delivered, DAY) == ["fuel"]
+
+
+def test_read_checked_returns_the_file(delivered):
+    found = deliveries.find(delivered, "arrivals", DAY)
+    landing = Landing(delivered.landing_url)
+    assert deliveries.read_checked(found, landing) == path(delivered, NAME).read_bytes()
+
+
+def test_read_checked_changed_file_is_refused(delivered):
+    found = deliveries.find(delivered, "arrivals", DAY)
+    path(delivered, NAME).write_bytes(path(delivered, NAME).read_bytes()[:-1])
+    with pytest.raises(DeliveryUnreadableError, match="not what its manifest announces") as caught:
+        deliveries.read_checked(found, Landing(delivered.landing_url))
+    assert "_2" in caught.value.todo
+
+
+def test_read_checked_file_that_never_came_is_missing(delivered):
+    found = deliveries.find(delivered, "arrivals", DAY)
+    path(delivered, NAME).unlink()
+    with pytest.raises(DeliveryMissingError, match=r"arrivals_2013-01-01\.csv\.gz"):
+        deliveries.read_checked(found, Landing(delivered.landing_url))
+
+
+def test_land_takes_the_next_number(flights):
+    data = b"carrier,name\n9E,Endeavor Air Inc.\nAA,American Airlines Inc.\n"
+    assert deliveries.land(flights, "airlines", DAY, data) == f"airlines/{DAY}/airlines_{DAY}.csv"
+    assert deliveries.land(flights, "airlines", DAY, data) == f"airlines/{DAY}/airlines_{DAY}_2.csv"
+    found = deliveries.find(flights, "airlines", DAY)
+    assert (found.number, found.manifest.rows) == (2, 2)
+
+
+def test_land_puts_yesterdays_data_where_todays_run_looks(delivered):
+    data = path(delivered, NAME).read_bytes()
+    assert (
+        deliveries.land(delivered, "arrivals", "2013-01-01", data) == f"{FOLDER}/arrivals_2013-01-01_2.csv.gz"
+    )
+
+
+def test_land_broken_file_is_refused_before_anything_is_written(flights):
+    with pytest.raises(ContractBrokenError, match="missing column 'name'"):
+        deliveries.land(flights, "airlines", DAY, b"carrier\n9E\n")
+    assert not path(flights, "airlines").exists()

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from ml.errors import RowsUnusableError
+from ml.model import BaselineModel
+from ml.monitoring import DayNumbers, assemble, decide
+from ml.scoring import score
+
+
+def day(number, **changed):
+    """Numbers of a quiet day of version 3, March `number`."""
+    quiet = {
+        "ds": (date(2013, 2, 28) + timedelta(number)).isoformat(),
+        "model_version": "3",
+        "rows": 900,
+        "labelled": 880,
+        "coverage": 0.98,
+        "score_mean": 0.2,
+        "label_rate": 0.21,
+        "auc": 0.70,
+        "auc_low": 0.66,
+        "auc_high": 0.74,
+        "log_loss": 0.5,
+        "brier": 0.15,
+        "compared": 20,
+        "drift_share": 0.05,
+        "drifted": ("distance",),
+        "left_out": {},
+        "sampled_rows": 900,
+        "reference_rows": 3000,
+    }
+    return DayNumbers(**{**quiet, **changed})
+
+
+@pytest.fixture
+def judge(monitoring):
+    def judged(days, champion_auc=0.70, model_age_days=5):
+        return decide(days, monitoring, champion_auc=champion_auc, model_age_days=model_age_days)
+
+    return judged
+
+
+def test_decide_quiet_days_ask_for_nothing(judge):
+    decision = judge([day(1), day(2), day(3)])
+    assert (decision.action, decision.reasons) == ("nothing", ("Everything is within limits.",))
+    assert json.loads(json.dumps(decision.numbers))["auc_drop"] == 0
+
+
+@pytest.mark.parametrize(
+    ("drops", "action"),
+    [
+        ((0.0, 0.0, 0.10), "nothing"),  # one day below the lower limit
+        ((0.0, 0.10, 0.10), "nothing"),
+        ((0.10, 0.10, 0.10), "warn"),
+        ((0.0, 0.0, 0.20), "warn"),  # one day below the upper limit
+        ((0.20, 0.20, 0.10), "warn"),
+        ((0.20, 0.0, 0.20), "warn"),
+        ((0.20, 0.20, 0.20), "retrain"),
+        ((0.20, 0.20, 0.20, 0.0), "nothing"),  # it recovered
+    ],
+)
+def test_decide_falling_auc_needs_days_in_a_row(judge, drops, action):
+    decision = judge([day(number, auc=0.70 - drop) for number, drop in enumerate(drops, 1)])
+    assert decision.action == action, decision.reasons
+
+
+@pytest.mark.parametrize(
+    ("shares", "action"),
+    [
+        ((0.1, 0.1, 0.6), "nothing"),
+        ((0.6, 0.6, 0.6), "warn"),
+        ((0.1, 0.1, 0.8), "warn"),
+        ((0.7, 0.8, 0.7), "retrain"),
+    ],
+)
+def test_decide_drift_needs_days_in_a_row(judge, shares, action):
+    decision = judge([day(number, drift_share=share) for number, share in enumerate(shares, 1)])
+    assert decision.action == action, decision.reasons
+
+
+def test_decide_days_with_few_outcomes_do_not_count(judge):
+    bad = [day(number, auc=0.4) for number in (1, 2, 3)]
+    assert judge(bad).action == "retrain"
+    few = [day(number, auc=0.4, labelled=199) for number in (1, 2, 3)]
+    decision = judge(few)
+    assert decision.action == "nothing"
+    assert decision.reasons[0].startswith("199 outcomes are known; 200 are needed")
+
+
+def test_decide_a_day_without_outcomes_in_between_does_not_break_the_row(judge):
+    days = [day(1, auc=0.5), day(2, auc=0.5), day(3, auc=None, labelled=0), day(4, auc=0.5)]
+    assert judge(days).action == "retrain"
+
+
+def test_decide_days_of_the_model_before_do_not_count(judge):
+    days = [day(1, auc=0.5, model_version="2"), day(2, auc=0.5, model_version="2"), day(3, auc=0.5)]
+    assert judge(days).action == "warn"
+
+
+def test_decide_order_and_repeats_of_days_do_not_matter(judge):
+    days = [day(number, auc=0.5) for number in (3, 1, 2)]
+    assert judge(days).action == "retrain"
+    assert judge([day(3, auc=0.5), day(3, auc=0.5), day(3, auc=0.5)]).action == "warn"
+    assert judge([*days, day(3, auc=0.7)]).action == "nothing"
+
+
+def test_decide_old_model_asks_for_retraining(judge):
+    assert judge([day(1)], model_age_days=60).action == "nothing"
+    decision = judge([day(1)], model_age_days=61)
+    assert (decision.action, decision.reasons) == ("retrain", ("The model is 61 days old (limit 60).",))
+
+
+def test_decide_outcomes_that_never_come_are_a_warning(judge):
+    missing = day(1, labelled=0, auc=None)
+    assert judge([missing, day(7)]).action == "nothing"
+    decision = judge([missing, day(8)])
+    assert (decision.action, decision.numbers["outcomes_overdue"]) == ("warn", ["2013-03-01"])
+
+
+def test_decide_without_champion_says_that_there_is_none(judge):
+    decision = judge([day(1, model_version="baseline", auc=0.4)], champion_auc=None, model_age_days=None)
+    assert decision.action == "nothing"
+    assert "no champion yet" in decision.reasons[0]
+
+
+def test_decide_no_day_is_an_error(judge):
+    with pytest.raises(ValueError, match="no day"):
+        judge([])
+
+
+def test_day_numbers_written_to_json_and_read_are_the_same():
+    one = day(1, left_out={"wind_gust": "no value today"})
+    assert DayNumbers.from_dict(json.loads(json.dumps(one.as_dict()))) == one
+
+
+@pytest.fixture
+def features(rows):
+    return rows.filter(pc.equal(rows["ds"], date(2013, 3, 1)))
+
+
+@pytest.fixture
+def predictions(features):
+    return score(
+        features.to_batches(),
+        BaselineModel("carrier_late_rate", 0.2),
+        key="flight_id",
+        name="m",
+        version=None,
+        feature_snapshot_id=1,
+        run_id="r",
+        scored_at=datetime(2013, 3, 1, 9, tzinfo=UTC),
+    )
+
+
+def test_assemble_each_prediction_gets_its_features_and_outcome(features, predictions, config):
+    turned = features.take(pa.array(range(features.num_rows - 1, -1, -1)))
+    found = assemble(turned, predictions, turned, config)
+    assert found["flight_id"].equals(predictions["flight_id"])
+    assert found["score"].equals(predictions["score"])
+    assert found.select(["dest", "is_late"]).equals(features.select(["dest", "is_late"]))
+
+
+def test_assemble_outcomes_missing_or_of_other_flights_leave_the_label_null(features, predictions, config):
+    assert assemble(features, predictions, None, config)["is_late"].null_count == features.num_rows
+    some = assemble(features, predictions, features.slice(0, 10), config)
+    assert some["is_late"].slice(10).null_count == features.num_rows - 10
+    assert some["is_late"].slice(0, 10).equals(features["is_late"].slice(0, 10))
+
+
+def test_assemble_prediction_without_features_is_refused(features, predictions, config):
+    with pytest.raises(RowsUnusableError, match=f"5 of {features.num_rows} predictions have no features"):
+        assemble(features.slice(5), predictions, None, config)

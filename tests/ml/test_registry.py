@@ -1,0 +1,209 @@
+"""The registry over MLflow on SQLite and a local folder, as it runs by default."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import multiprocessing
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from ml.errors import ModelDamagedError, ModelUnknownError
+from ml.promotion import decide
+from ml.registry import Registry
+
+pytestmark = pytest.mark.slow
+
+NAME = "flights_late_arrival"
+TAGS = {"run": "train-2013-03-15", "snapshot.features": "77"}
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that are forked from one that has imported MLflow, as Airflow's executor forks its tasks."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow", "ml.registry"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """A database with MLflow's schema, made once: its migrations take seconds."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    Registry(f"sqlite:///{path}", "").init()
+    return path
+
+
+@pytest.fixture
+def registry(empty_database, tmp_path):
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
+
+
+def register(registry, candidate):
+    with registry.training(NAME, TAGS) as run_id:
+        return registry.log(run_id, candidate)
+
+
+def other(candidate, number):
+    """The same model in another description: another candidate, as far as the registry can tell."""
+    return dataclasses.replace(candidate, meta=dataclasses.replace(candidate.meta, unlabelled_rows=number))
+
+
+def artifact(tmp_path, name):
+    (found,) = tmp_path.glob(f"models/*/*/artifacts/model/{name}")
+    return found
+
+
+def test_load_registered_champion_scores_as_it_was_measured(registry, candidate):
+    version = register(registry, candidate)
+    registry.promote(NAME, version)
+    loaded = registry.load(NAME, threads=1)
+    assert loaded.version == version == 1
+    assert loaded.metrics["candidate"]["auc"] == candidate.meta.metrics["candidate"]["auc"]
+    assert loaded.registered.sha256 == candidate.sha256
+    assert TAGS.items() <= loaded.registered.tags.items()
+    assert np.array_equal(loaded.model.score(candidate.test), candidate.test["score_candidate"].to_numpy())
+
+
+def test_load_no_model_or_no_such_role_is_none(registry, candidate):
+    assert registry.load(NAME, threads=1) is None
+    register(registry, candidate)
+    assert registry.load(NAME, threads=1) is None
+    assert registry.load(NAME, "previous", threads=1) is None
+
+
+@pytest.mark.parametrize("name", ["model.ubj", "model.json"])
+def test_load_file_changed_on_disk_is_refused(registry, candidate, tmp_path, name):
+    registry.promote(NAME, register(registry, candidate))
+    path = artifact(tmp_path, name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelDamagedError, match=f"{name} of {NAME} version 1 is not the file"):
+        registry.load(NAME, threads=1)
+
+
+def test_load_file_gone_is_refused(registry, candidate, tmp_path):
+    registry.promote(NAME, register(registry, candidate))
+    artifact(tmp_path, "model.ubj").unlink()
+    with pytest.raises(ModelDamagedError, match="cannot be read"):
+        registry.load(NAME, threads=1)
+
+
+def test_log_keeps_three_files_and_no_pickle(registry, candidate, tmp_path):
+    register(registry, candidate)
+    files = {path.name for path in (tmp_path / "models").rglob("*") if path.is_file()}
+    assert files == {"model.ubj", "model.json", "test.parquet"}
+    assert hashlib.sha256(artifact(tmp_path, "model.ubj").read_bytes()).hexdigest() == candidate.sha256
+
+
+def test_log_run_holds_parameters_metrics_and_tags(registry, candidate):
+    register(registry, candidate)
+    run = registry._client.get_run(registry.versions(NAME)[0].run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["params.max_depth"] == "4"
+    assert run.data.params["seed"] == "20130101"
+    assert run.data.metrics["candidate_auc_low"] == candidate.meta.metrics["candidate"]["auc"]["low"]
+    assert TAGS.items() <= run.data.tags.items()
+
+
+def test_log_same_candidate_again_gives_the_same_version(registry, candidate):
+    assert [register(registry, candidate) for _ in range(3)] == [1, 1, 1]
+    assert register(registry, other(candidate, 5)) == 2
+    assert register(registry, candidate) == 1
+    assert [version.version for version in registry.versions(NAME)] == [2, 1]
+
+
+def test_promote_champion_becomes_previous_and_repeating_changes_nothing(registry, candidate):
+    first, second = register(registry, candidate), register(registry, other(candidate, 5))
+    registry.promote(NAME, first)
+    registry.set_challenger(NAME, second)
+    for _ in range(2):
+        registry.promote(NAME, second)
+        roles = {version.version: version.aliases for version in registry.versions(NAME)}
+        assert roles == {second: ("champion",), first: ("previous",)}
+
+
+def test_set_challenger_of_the_champion_changes_nothing(registry, candidate):
+    version = register(registry, candidate)
+    registry.promote(NAME, version)
+    registry.set_challenger(NAME, version)
+    assert registry.versions(NAME)[0].aliases == ("champion",)
+
+
+def test_candidate_read_back_is_decided_on_as_the_one_that_was_logged(registry, candidate):
+    read = registry.candidate(NAME, register(registry, candidate))
+    assert (read.ubj, read.sha256, read.meta.to_json()) == (
+        candidate.ubj,
+        candidate.sha256,
+        candidate.meta.to_json(),
+    )
+    assert read.test.equals(candidate.test)
+    assert decide(read, None) == decide(candidate, None)
+
+
+def test_candidate_unknown_version_is_an_error(registry, candidate):
+    register(registry, candidate)
+    with pytest.raises(ModelUnknownError, match="no version 9"):
+        registry.candidate(NAME, 9)
+
+
+def test_tag_decision_is_kept_with_the_version(registry, candidate):
+    registry.tag(NAME, register(registry, candidate), {"decision": "refused"})
+    assert registry.versions(NAME)[0].tags["decision"] == "refused"
+
+
+def statuses(registry):
+    experiment = registry._client.get_experiment_by_name(NAME).experiment_id
+    return sorted(run.info.status for run in registry._client.search_runs([experiment]))
+
+
+def test_training_that_raises_is_failed(registry):
+    with pytest.raises(KeyboardInterrupt), registry.training(NAME, TAGS):
+        raise KeyboardInterrupt
+    assert statuses(registry) == ["FAILED"]
+
+
+def die(uri, artifacts):
+    with Registry(uri, artifacts).training(NAME, TAGS):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_training_that_was_killed_is_failed_when_the_next_begins(registry, candidate, tmp_path, processes):
+    process = processes.Process(target=die, args=(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models"))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert statuses(registry) == ["RUNNING"]
+    register(registry, candidate)
+    assert statuses(registry) == ["FAILED", "FINISHED"]
+
+
+def contend(uri, artifacts, candidate, number):
+    registry = Registry(uri, artifacts)
+    for step in range(3):
+        version = register(registry, other(candidate, 10 * number + step))
+        registry.promote(NAME, version)
+
+
+def test_registry_several_processes_from_an_empty_folder_lose_nothing(candidate, tmp_path, processes):
+    uri, artifacts = f"sqlite:///{tmp_path}/new/mlflow.db", f"{tmp_path}/models"
+    started = [
+        processes.Process(target=contend, args=(uri, artifacts, candidate, number)) for number in range(3)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0, 0]
+    registry = Registry(uri, artifacts)
+    versions = registry.versions(NAME)
+    assert [version.version for version in versions] == list(range(9, 0, -1))
+    assert len({version.tags["meta_sha256"] for version in versions}) == 9
+    assert set(statuses(registry)) == {"FINISHED"}
+    assert registry.load(NAME, threads=1) is not None

@@ -1,0 +1,236 @@
+"""Evidently's pages, the numbers taken from them, and our own page."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ml.errors import RowsUnusableError
+from ml.model import ScoringModel
+from ml.monitoring import assemble, decide
+from ml.page import page
+from ml.reports import measure
+from ml.scoring import score
+
+pytestmark = pytest.mark.slow
+
+DAY = date(2013, 3, 12)
+# What makes a browser fetch something: anything but a data: URL in these places.
+FETCHES = re.compile(
+    r"""<(?:script|img|iframe|link|source|audio|video|object|embed)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?(?!data:|#)[^"'>\s]+"""
+    r"""|@import\s|url\(\s*["']?https?:""",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture(scope="module")
+def reference(rows):
+    return rows.filter(pc.less(rows["ds"], date(2013, 3, 1)))
+
+
+@pytest.fixture(scope="module")
+def features(rows):
+    return rows.filter(pc.equal(rows["ds"], DAY))
+
+
+@pytest.fixture(scope="module")
+def scored(features, candidate):
+    return score(
+        features.to_batches(),
+        ScoringModel(candidate.ubj, candidate.meta, threads=1),
+        key="flight_id",
+        name="m",
+        version=4,
+        feature_snapshot_id=1,
+        run_id="r",
+        scored_at=datetime(2013, 3, 12, 9, tzinfo=UTC),
+    )
+
+
+@pytest.fixture(scope="module")
+def known(features, scored, config):
+    return assemble(features, scored, features, config)
+
+
+@pytest.fixture(scope="module")
+def measured(known, reference, config, monitoring, tmp_path_factory):
+    """Folder and numbers of a day with outcomes, rendered once."""
+    folder = tmp_path_factory.mktemp("day")
+    return folder, measure(known, reference, model=config, config=monitoring, folder=folder)
+
+
+def write_page(numbers, config, monitoring, folder):
+    decision = decide([numbers], monitoring, champion_auc=0.66, model_age_days=3)
+    path = page(
+        numbers,
+        decision,
+        history=[numbers],
+        model=config,
+        question="Which flights?",
+        champion_auc=0.66,
+        folder=folder,
+    )
+    return path.read_text(encoding="utf-8")
+
+
+def put(rows, column, values):
+    return rows.set_column(rows.schema.get_field_index(column), column, values)
+
+
+def test_measure_numbers_are_those_of_the_rows(measured, known, features):
+    _, numbers = measured
+    label = known.filter(pc.is_valid(known["is_late"]))
+    assert (numbers.ds, numbers.model_version) == ("2013-03-12", "4")
+    assert (numbers.rows, numbers.labelled) == (features.num_rows, label.num_rows)
+    assert numbers.auc == pytest.approx(roc_auc_score(label["is_late"].to_numpy(), label["score"].to_numpy()))
+    assert numbers.auc_low < numbers.auc < numbers.auc_high
+    assert numbers.score_mean == pytest.approx(pc.mean(known["score"]).as_py())
+    assert numbers.label_rate == pytest.approx(pc.mean(label["is_late"]).as_py())
+
+
+def test_measure_numbers_agree_with_evidently(measured):
+    folder, numbers = measured
+    drift = json.loads((folder / "drift.json").read_text())["metrics"]
+    counted = next(
+        metric["value"] for metric in drift if metric["metric_name"].startswith("DriftedColumnsCount")
+    )
+    assert counted["count"] == len(numbers.drifted)
+    assert counted["share"] == pytest.approx(numbers.drift_share)
+    quality = json.loads((folder / "classification.json").read_text())["metrics"]
+    auc = next(metric["value"] for metric in quality if metric["metric_name"].startswith("RocAuc"))
+    assert auc == pytest.approx(numbers.auc)
+
+
+def test_measure_after_the_outcomes_equals_measuring_at_once_and_keeps_the_features_pages(
+    known, features, scored, reference, config, monitoring, measured, tmp_path
+):
+    before = assemble(features, scored, None, config)
+    morning = measure(before, reference, model=config, config=monitoring, folder=tmp_path)
+    assert (morning.labelled, morning.auc) == (0, None)
+    drift = (tmp_path / "drift.html").stat().st_mtime_ns
+
+    later = measure(known, reference, model=config, config=monitoring, folder=tmp_path, compared=morning)
+
+    assert later == measured[1]
+    assert (tmp_path / "drift.html").stat().st_mtime_ns == drift
+    assert (tmp_path / "classification.html").is_file()
+
+
+def test_measure_samples_both_sides_but_counts_all_rows(known, reference, config, monitoring, measured):
+    _, numbers = measured
+    assert reference.num_rows > monitoring.sample_rows
+    assert (numbers.reference_rows, numbers.sampled_rows) == (monitoring.sample_rows, known.num_rows)
+
+
+def test_pages_are_single_files_that_fetch_nothing(measured, config, monitoring):
+    folder, numbers = measured
+    write_page(numbers, config, monitoring, folder)
+    pages = sorted(folder.glob("*.html"))
+    assert [path.name for path in pages] == [
+        "classification.html",
+        "drift.html",
+        "index.html",
+        "summary.html",
+    ]
+    for path in pages:
+        html = path.read_text(encoding="utf-8")
+        found = [match for match in FETCHES.findall(html) if 'href="' not in match or "<link" in match]
+        assert not found, (path.name, found[:3])
+
+
+def test_fetches_pattern_sees_what_it_should():
+    for html in (
+        '<script src="https://x/y.js">',
+        "<link rel=stylesheet href='a.css'>",
+        "@import url(https://x/a.css)",
+    ):
+        assert FETCHES.search(html)
+    assert not FETCHES.search('<script>var a</script><img src="data:image/png;base64,AA">')
+
+
+def test_page_with_outcomes_links_all_reports(measured, config, monitoring):
+    folder, numbers = measured
+    html = write_page(numbers, config, monitoring, folder)
+    assert f"{numbers.auc:.3f}" in html
+    assert "have not landed" not in html
+    for name in ("drift", "summary", "classification"):
+        assert f'href="{name}.html"' in html
+    record = json.loads((folder / "numbers.json").read_text())
+    assert record["numbers"] == json.loads(json.dumps(numbers.as_dict()))
+
+
+def test_page_without_outcomes_says_so_and_shows_no_old_quality(
+    known, features, scored, reference, config, monitoring, tmp_path
+):
+    measure(known, reference, model=config, config=monitoring, folder=tmp_path)
+    assert (tmp_path / "classification.html").is_file()
+    waiting = assemble(features, scored, None, config)
+    numbers = measure(waiting, reference, model=config, config=monitoring, folder=tmp_path)
+    assert (numbers.labelled, numbers.coverage, numbers.auc, numbers.label_rate) == (0, 0, None, None)
+    html = write_page(numbers, config, monitoring, tmp_path)
+    assert "Outcomes have not landed" in html
+    assert not list(tmp_path.glob("classification.*"))
+    assert 'href="classification' not in html
+
+
+def test_measure_empty_and_constant_columns_are_left_out_with_the_reason(
+    known, reference, config, monitoring, tmp_path
+):
+    nothing = pa.nulls(known.num_rows, pa.float64())
+    day = put(put(known, "pressure", nothing), "wind_gust", nothing)
+    day = put(day, "precipitation", pa.repeat(0.0, day.num_rows))
+    day = put(day, "dest", pa.nulls(day.num_rows, pa.string()))
+    past = put(reference, "precipitation", pa.repeat(0.0, reference.num_rows))
+    past = put(past, "distance", pa.nulls(past.num_rows, pa.int64()))
+    numbers = measure(day, past, model=config, config=monitoring, folder=tmp_path)
+    assert set(numbers.left_out) == {"pressure", "wind_gust", "precipitation", "dest", "distance"}
+    assert numbers.left_out["distance"] == "no value in the reference"
+    assert numbers.left_out["precipitation"] == "one and the same value in all rows"
+    # Columns that are always there and are empty today are a finding; gusts are only reported when there are any.
+    assert {"dest", "pressure"} <= set(numbers.drifted)
+    assert "wind_gust" not in numbers.drifted
+    html = write_page(numbers, config, monitoring, tmp_path)
+    assert "no value today" in html
+
+
+def test_measure_an_ordinary_day_has_not_drifted_and_a_broken_one_has(
+    known, reference, measured, config, monitoring, tmp_path
+):
+    _, quiet = measured
+    assert quiet.drift_share < monitoring.drift_share_warn
+    day = known
+    for name in config.numeric:
+        day = put(day, name, pc.add(pc.multiply(pc.cast(day[name], pa.float64()), 60.0), 1000.0))
+    broken = measure(day, reference, model=config, config=monitoring, folder=tmp_path)
+    assert broken.drift_share >= monitoring.drift_share_retrain
+
+
+def test_measure_outcomes_of_one_class_have_no_auc(known, reference, config, monitoring, tmp_path):
+    day = put(known, "is_late", pa.repeat(False, known.num_rows))
+    numbers = measure(day, reference, model=config, config=monitoring, folder=tmp_path)
+    assert (numbers.auc, numbers.label_rate, numbers.labelled) == (None, 0.0, known.num_rows)
+    assert "Quality cannot be measured" in write_page(numbers, config, monitoring, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda day: day.slice(0, 0), "0 rows to compare"),
+        (
+            lambda day: pa.concat_tables([day, put(day, "model_version", pa.repeat("5", day.num_rows))]),
+            "2 days or model",
+        ),
+        (lambda day: day.drop_columns(["distance"]), "no column distance"),
+    ],
+)
+def test_measure_unusable_rows_are_refused_with_the_reason(
+    known, reference, config, monitoring, tmp_path, damage, says
+):
+    with pytest.raises(RowsUnusableError, match=says):
+        measure(damage(known), reference, model=config, config=monitoring, folder=tmp_path)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ml.errors import RowsUnusableError
+from ml.model import BaselineModel, ScoringModel
+from ml.scoring import schema, score
+
+AT = datetime(2013, 2, 28, 9, tzinfo=UTC)
+
+
+def scored(rows, model, *, batch=1000, run_id="run-1", version=3):
+    return score(
+        rows.to_batches(max_chunksize=batch),
+        model,
+        key="flight_id",
+        name="flights_late_arrival",
+        version=version,
+        feature_snapshot_id=77,
+        run_id=run_id,
+        scored_at=AT,
+    )
+
+
+@pytest.fixture
+def model(candidate):
+    return ScoringModel(candidate.ubj, candidate.meta, threads=2)
+
+
+def test_score_batch_size_does_not_change_the_predictions(rows, model):
+    assert scored(rows.slice(0, 500), model, batch=500).equals(scored(rows.slice(0, 500), model, batch=7))
+
+
+def test_score_one_row_a_feature_row_with_its_evidence(rows, model):
+    part = rows.slice(100, 300)
+    found = scored(part, model)
+    assert found.schema == schema("flight_id")
+    assert found["flight_id"].equals(part["flight_id"])
+    assert found["ds"].equals(part["ds"])
+    assert np.array_equal(found["score"].to_numpy(), model.score(part))
+    first = found.slice(0, 1).to_pylist()[0]
+    assert (first["model_version"], first["is_baseline"], first["feature_snapshot_id"]) == ("3", False, 77)
+    assert first["scored_at"] == AT
+
+
+def test_score_prediction_ids_are_unique_the_same_in_a_run_and_other_in_another(rows, model):
+    part = rows.slice(0, 300)
+    first, again, other = (scored(part, model, run_id=run)["prediction_id"] for run in ("a", "a", "b"))
+    assert len(first.unique()) == 300
+    assert first.equals(again)
+    assert not set(first.to_pylist()) & set(other.to_pylist())
+
+
+def test_score_baseline_says_so_in_every_row(rows):
+    found = scored(rows.slice(0, 20), BaselineModel("carrier_late_rate", 0.2), version=None)
+    assert found["is_baseline"].to_pylist() == [True] * 20
+    assert set(found["model_version"].to_pylist()) == {"baseline"}
+
+
+def test_score_large_string_keys_are_accepted(rows, model):
+    part = rows.slice(0, 5)
+    large = part.set_column(0, "flight_id", part["flight_id"].cast(pa.large_string()))
+    assert scored(large, model).equals(scored(part, model))
+
+
+def test_score_no_rows_gives_an_empty_table_of_the_schema(rows, model):
+    assert scored(rows.slice(0, 0), model).schema == schema("flight_id")
+
+
+def test_score_rows_without_key_are_refused(rows, model):
+    with pytest.raises(RowsUnusableError, match="flight_id"):
+        scored(rows.drop_columns(["flight_id"]), model)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ml.errors import RowsUnusableError
+from ml.model import ScoringModel
+from ml.training import fit
+
+
+def shuffled(rows, seed):
+    return rows.take(np.random.default_rng(seed).permutation(rows.num_rows))
+
+
+def test_fit_same_rows_in_another_order_gives_the_same_bytes(rows, config, candidate):
+    again = fit(shuffled(rows, 1), config)
+    assert again.sha256 == candidate.sha256
+    assert again.ubj == candidate.ubj
+    assert again.meta.to_json() == candidate.meta.to_json()
+
+
+def test_fit_one_row_less_gives_other_bytes(rows, config, candidate):
+    known = rows["is_late"].is_valid().index(True).as_py()
+    again = fit(rows.filter(pc.not_equal(rows["flight_id"], rows["flight_id"][known])), config)
+    assert again.sha256 != candidate.sha256
+    assert again.meta.rows_sha256 != candidate.meta.rows_sha256
+
+
+def test_fit_other_thread_count_predicts_the_same(rows, config, candidate):
+    alone = fit(rows, dataclasses.replace(config, threads=1))
+    scores = [ScoringModel(made.ubj, made.meta, threads=1).score(rows) for made in (alone, candidate)]
+    assert np.abs(scores[0] - scores[1]).max() < 1e-6
+
+
+def test_fit_parts_are_whole_days_in_time_order(rows, config, candidate):
+    train, valid, test = (candidate.meta.splits[name] for name in ("train", "valid", "test"))
+    assert (train["first"], test["last"]) == ("2013-02-13", "2013-03-14")
+    assert (train["days"], valid["days"], test["days"]) == (16, 4, 10)
+    assert train["last"] < valid["first"] <= valid["last"] < test["first"]
+    known = rows.num_rows - rows["is_late"].null_count
+    assert train["rows"] + valid["rows"] + test["rows"] == known
+    assert candidate.meta.unlabelled_rows == rows["is_late"].null_count > 0
+
+
+def test_fit_only_the_last_training_days_are_used(rows, config):
+    made = fit(rows, dataclasses.replace(config, training_days=25))
+    assert made.meta.splits["train"]["first"] == "2013-02-18"
+
+
+def test_fit_labels_of_the_test_days_do_not_touch_the_model(rows, config, candidate):
+    held = pc.greater_equal(rows["ds"], pa.scalar(candidate.test["ds"][0].as_py()))
+    turned = pc.if_else(held, pc.invert(rows["is_late"]), rows["is_late"])
+    made = fit(rows.set_column(rows.schema.get_field_index("is_late"), "is_late", turned), config)
+    assert made.sha256 == candidate.sha256
+    assert made.meta.metrics["candidate"]["auc"]["value"] < 0.5
+
+
+def test_fit_metrics_are_those_of_the_scores_it_returns(candidate):
+    for name in ("candidate", "baseline", "linear"):
+        found = candidate.meta.metrics[name]["auc"]
+        score = candidate.test[f"score_{name}"].to_numpy()
+        assert found["value"] == pytest.approx(roc_auc_score(candidate.test["is_late"].to_numpy(), score))
+        assert found["low"] < found["value"] < found["high"]
+        assert 0 <= score.min() <= score.max() <= 1
+
+
+def test_fit_registered_bytes_score_as_measured(candidate):
+    model = ScoringModel(candidate.ubj, candidate.meta, threads=2)
+    assert np.array_equal(model.score(candidate.test), candidate.test["score_candidate"].to_numpy())
+
+
+def test_fit_vocabulary_knows_nothing_of_the_test_days(rows, config, candidate):
+    first = candidate.test["ds"][0].as_py()
+    renamed = pc.if_else(pc.greater_equal(rows["ds"], first), "ZZ", rows["carrier"])
+    made = fit(rows.set_column(rows.schema.get_field_index("carrier"), "carrier", renamed), config)
+    assert "ZZ" not in made.meta.vocabulary["carrier"]
+    assert made.meta.vocabulary == candidate.meta.vocabulary
+
+
+def without(rows, column):
+    return rows.drop_columns([column])
+
+
+def one_class(rows):
+    return rows.set_column(rows.schema.get_field_index("is_late"), "is_late", pa.repeat(False, rows.num_rows))
+
+
+def as_number(rows):
+    return rows.set_column(
+        rows.schema.get_field_index("is_late"), "is_late", rows["is_late"].cast(pa.int64())
+    )
+
+
+def few_days(rows):
+    return rows.filter(pc.less(rows["ds"], rows["ds"][0].as_py() + timedelta(20)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda rows: without(rows, "pressure"), "no column pressure"),
+        (lambda rows: pa.concat_tables([rows, rows.slice(0, 3)]), "repeat a key of their day"),
+        (one_class, "same label"),
+        (as_number, "int64, not bool"),
+        (few_days, "20 days with labels; 7 to train on, 4 to stop on and 10 to test on"),
+        (lambda rows: rows.slice(0, 0), "0 days with labels"),
+    ],
+)
+def test_fit_unusable_rows_are_refused_with_the_reason(rows, config, damage, says):
+    with pytest.raises(RowsUnusableError, match=says):
+        fit(damage(rows), config)

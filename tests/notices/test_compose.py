@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.policy import default
+
+import pytest
+
+from sluice.notices.compose import compose
+from sluice.notices.events import Event
+
+
+def read(event: Event) -> tuple[str, str, str]:
+    """Subject, text and HTML as the recipient's client reads them: after the bytes have travelled."""
+    sent = compose(event, sender="sluice@localhost", to=["oncall@example.com"])
+    message = message_from_bytes(sent.as_bytes(), policy=default)
+    parts = {part.get_content_subtype(): part.get_content() for part in message.iter_parts()}
+    return message["Subject"], parts["plain"], parts["html"]
+
+
+def changed(event: Event, **fields) -> Event:
+    return Event(**{**event.model_dump(), **fields})
+
+
+def test_compose_held_batch_says_everything_in_both_forms(held):
+    subject, text, html = read(held)
+
+    assert subject == "[sluice][HOLD] flights arrivals 2013-02-08: 2 of 14 rules failed, 930 rows held"
+    told = [
+        "air_time_in_minutes",
+        "No flight out of New York is in the air",
+        "airport-operations",
+        "air_time=10980",
+        "flights.features 2013-02-09",
+        "Ask airport-operations for a corrected file",
+        "http://127.0.0.1:8080/dags/flights_ingest/runs/r1/tasks/audit_arrivals",
+        "2013-02-09 09:15:04 UTC",
+    ]
+    for form in (text, html):
+        assert [fact for fact in told if fact not in form] == []
+
+
+def test_compose_text_opens_with_what_it_means(held):
+    _, text, _ = read(held)
+
+    headline, meaning = text.split("\n\n")[:2]
+
+    assert headline == "HELD: FLIGHTS ARRIVALS 2013-02-08"
+    assert meaning.startswith("930 rows were not published, because 2 of 14 rules failed.")
+
+
+def test_compose_failing_row_shows_the_columns_that_the_rule_is_about_first(held):
+    _, text, html = read(held)
+
+    assert "dep_delay=-120, arr_delay=-780, flight_date=2013-02-08" in text
+    assert ">dep_delay=-120</b>" in html
+    assert "tailnum=null" in text
+
+
+def test_compose_broken_gate_does_not_call_the_data_bad(held):
+    event = changed(held, kind="broken_gate", rules=(), sample=(), summary="The suite is missing.")
+
+    subject, text, _ = read(event)
+
+    assert subject == "[sluice][ERROR] flights arrivals 2013-02-08: the gate broke, 930 rows not published"
+    assert "Whether the data is good is not known." in " ".join(text.split())
+    assert "FAILING ROWS" not in text
+
+
+def test_compose_failed_task_without_partition_or_batch_reads_whole(held):
+    event = changed(
+        held,
+        kind="failed_task",
+        subject="train_candidate",
+        partition=None,
+        rows=None,
+        rules=(),
+        sample=(),
+        summary="The bucket s3://landing did not answer.\nWhere: landing.",
+    )
+
+    subject, text, html = read(event)
+
+    assert subject == "[sluice][FAILED] flights train_candidate: The bucket s3://landing did not answer."
+    assert "None" not in text + html
+    assert "Task:       train_candidate" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"), [(1, "1 row held"), (0, "0 rows held"), (12345, "12,345 rows held")]
+)
+def test_compose_counts_rows_in_words(held, rows, told):
+    assert read(changed(held, rows=rows))[0].endswith(told)
+
+
+def test_compose_data_with_markup_is_shown_and_not_obeyed(held):
+    attack = '<img src=x onerror="alert(1)">'
+    event = changed(
+        held,
+        subject=attack,
+        summary=attack,
+        next_steps=[attack],
+        not_published=[attack],
+        sample=[{"rule": attack, "row": {attack: attack}}],
+    )
+
+    _, text, html = read(event)
+
+    assert "<img" not in html
+    assert "&lt;img src=x" in html
+    assert attack in text
+
+
+def test_compose_subject_with_line_breaks_stays_one_header(held):
+    event = changed(held, subject="arrivals\r\nBcc: everybody@example.com")
+
+    message = compose(event, sender="sluice@localhost", to=["oncall@example.com"])
+
+    assert message["Bcc"] is None
+    assert "arrivals Bcc:" in message["Subject"]
+
+
+def test_compose_endless_subject_is_cut(held):
+    subject, _, _ = read(changed(held, subject="x" * 5000))
+
+    assert len(subject) == 160
+
+
+def test_compose_twice_for_the_same_event_has_the_same_message_id(held):
+    ids = {compose(held, sender="a@example.com", to=["b@example.com"])["Message-ID"] for _ in range(2)}
+
+    assert ids == {f"<{held.key}@sluice>"}
+
+
+def test_compose_long_unicode_values_survive_the_journey(held):
+    event = changed(held, sample=[{"rule": "names", "row": {"name": "Zürich, 東京 " * 200}}])
+
+    _, text, _ = read(event)
+
+    assert "name=Zürich, 東京" in text
+    assert max(map(len, text.splitlines())) < 998

@@ -1,0 +1,147 @@
+"""One real Airflow for all scenarios: scheduler, DAG processor, triggerer, API server and mail sink on free ports.
+
+It has two pipelines: `flights`, and `flights_s3`, the same with its landing zone in a bucket.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from sluice import ledger, spec
+from sluice.lake import tables
+from sluice.local import stack as local_stack
+from sluice.local.api import AirflowApi
+from sluice.settings import ROOT, settings
+
+BUCKET = "landing"
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running Sluice, as an operator sees it."""
+
+    api: AirflowApi
+    environment: dict[str, str]
+    home: Path
+    pipelines: Path
+    expectations: Path
+
+    def run(self, dag_id: str, **trigger) -> dict:
+        """Trigger a DAG, wait for its end, and return the run with its final `state`."""
+        run = self.api.trigger(dag_id, **trigger)
+        run["state"] = self.api.wait_for_run(dag_id, run["dag_run_id"], seconds=300)
+        return run
+
+    def states(self, run: dict) -> dict[str, str]:
+        """Task id to state."""
+        return {task["task_id"]: task["state"] for task in self.api.tasks(run["dag_id"], run["dag_run_id"])}
+
+    def mails(self) -> dict[str, EmailMessage]:
+        """All mails that were caught, by file name."""
+        return {
+            path.name: message_from_bytes(path.read_bytes(), policy=policy.default)  # type: ignore[misc]
+            for path in sorted(settings().mail.glob("*.eml"))
+        }
+
+    def published(self, table: str, day: str, pipeline: str = "flights") -> bool:
+        return bool(tables.published(pipeline, table, day, day))
+
+    def held(self, table: str, day: str, pipeline: str = "flights") -> list[ledger.Entry]:
+        return ledger.entries(kind="held", pipeline=pipeline, subject=table, partition=day)
+
+
+@pytest.fixture(scope="session")
+def _stack(tmp_path_factory) -> Iterator[Live]:
+    base = tmp_path_factory.mktemp("live")
+    shutil.copytree(ROOT / "dags" / "pipelines", base / "pipelines")
+    shutil.copytree(ROOT / "expectations", base / "expectations")
+    _second_pipeline(base)
+    with ExitStack() as cleanup:
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        cleanup.callback(server.stop)
+        host, port = server.get_host_and_port()
+        environment = {
+            "SLUICE_HOME": str(base / "home"),
+            "SLUICE_PIPELINES": str(base / "pipelines"),
+            "SLUICE_EXPECTATIONS": str(base / "expectations"),
+            "SLUICE_API_PORT": str(_free_ports(3)),
+            "SLUICE_SMTP_PORT": str(_free_ports(1)),
+            "SLUICE_RETRY_SECONDS": "1",
+            "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        patch = cleanup.enter_context(pytest.MonkeyPatch.context())
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        cleanup.callback(settings.cache_clear)
+        settings.cache_clear()
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        cleanup.callback(_down, environment)
+        local_stack.up()
+        api = local_stack.client()
+        # It has no dbt models of its own: it is here to be ingested.
+        api._request("PATCH", "/dags/flights_s3_transform", json={"is_paused": True})
+        yield Live(api, environment, base / "home", base / "pipelines", base / "expectations")
+
+
+@pytest.fixture
+def live(_stack: Live, monkeypatch) -> Iterator[Live]:
+    """The running Sluice; this process sees the same home as its tasks do."""
+    for name, value in _stack.environment.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    yield _stack
+    settings.cache_clear()
+
+
+@pytest.fixture
+def flights(live: Live) -> spec.Pipeline:
+    return spec.load("flights")
+
+
+def _down(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    settings.cache_clear()
+    local_stack.down()
+
+
+def _second_pipeline(base: Path) -> None:
+    text = (base / "pipelines" / "flights.yml").read_text()
+    for old, new in (
+        ("pipeline: flights\n", "pipeline: flights_s3\n"),
+        ("landing: landing\n", f"landing: s3://{BUCKET}/deliveries\n"),
+    ):
+        assert text.count(old) == 1, f"flights.yml has no line {old!r}"
+        text = text.replace(old, new)
+    (base / "pipelines" / "flights_s3.yml").write_text(text)
+    shutil.copytree(base / "expectations" / "flights", base / "expectations" / "flights_s3")
+
+
+def _free_ports(count: int) -> int:
+    """The first of `count` free ports in a row."""
+    while True:
+        with ExitStack() as held:
+            first = held.enter_context(closing(socket.socket()))
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                for offset in range(1, count):
+                    held.enter_context(closing(socket.socket())).bind(("127.0.0.1", port + offset))
+            except OSError:
+                continue
+            return port

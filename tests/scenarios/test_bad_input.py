@@ -1,0 +1,154 @@
+"""Every bad input stops at the right task, says what is wrong, sends one mail, and publishes nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from sluice import feed, ledger, spec
+from sluice.lake.landing import Landing
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+# One day each, so that no scenario sees another's deliveries.
+DAMAGED = {
+    # corruption: (run day, task that must fail, what the mail must say)
+    "truncated": ("2013-05-01", "stage_arrivals", "not what its manifest announces"),
+    "empty": ("2013-05-02", "stage_arrivals", "no rows"),
+    "missing_column": ("2013-05-03", "stage_arrivals", "column"),
+    "wrong_type": ("2013-05-04", "stage_arrivals", "integer"),
+    "seconds": ("2013-05-05", "audit_arrivals", "HOLD"),
+    "shifted": ("2013-05-06", "audit_arrivals", "HOLD"),
+}
+
+
+@pytest.mark.parametrize("corruption", DAMAGED)
+def test_ingest_damaged_delivery_is_not_published(live, flights, corruption):
+    day, task, said = DAMAGED[corruption]
+    partition = flights.data_day("arrivals", day)
+    before = live.mails()
+    feed.deliver(flights, day, corrupt=corruption)
+
+    run = live.run("flights_ingest", partition=day)
+
+    states = live.states(run)
+    assert run["state"] == "failed"
+    assert states[f"arrivals.{task}"] == "failed"
+    assert states["arrivals.publish_arrivals"] == "upstream_failed"
+    assert states["complete_day"] == "upstream_failed"
+    assert states["schedule.publish_schedule"] == "success", "a damaged source must not stop the others"
+    assert not live.published("arrivals", partition)
+    assert bool(live.held("arrivals", partition)) == task.startswith("audit")
+    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    body = mail.get_body(("plain",)).get_content()
+    assert said.lower() in (mail["Subject"] + body).lower()
+    assert day in body or partition in body
+    assert "airport-operations" in body, "the mail names the owner of the source"
+
+
+def test_ingest_undeclared_source_is_refused_by_name(live, flights):
+    day = "2013-05-08"
+    feed.deliver(flights, day)
+    Landing(flights.landing_url).write(f"mystery/{day}/mystery_{day}.csv", b"a,b\n1,2\n")
+    before = live.mails()
+
+    run = live.run("flights_ingest", partition=day)
+
+    states = live.states(run)
+    assert states["find_deliveries"] == "failed"
+    assert states["arrivals.stage_arrivals"] == "upstream_failed"
+    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    assert "mystery" in mail.get_body(("plain",)).get_content()
+    assert not live.published("schedule", day)
+    shutil.rmtree(live.home / "landing" / "mystery")
+
+
+def test_ingest_missing_delivery_fails_after_retries_and_names_it(live, flights):
+    day = "2013-05-10"
+    feed.deliver(flights, day, sources=["schedule", "weather"])
+    before = live.mails()
+
+    run = live.run("flights_ingest", partition=day)
+
+    tasks = {task["task_id"]: task for task in live.api.tasks("flights_ingest", run["dag_run_id"])}
+    assert tasks["arrivals.stage_arrivals"]["state"] == "failed"
+    assert tasks["arrivals.stage_arrivals"]["try_number"] == 3, "a delivery may only be late: it is retried"
+    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    assert "arrivals" in mail["Subject"]
+
+
+def test_audit_missing_suite_is_error_and_publishes_nothing(live, flights):
+    day = "2013-05-12"
+    suite = live.expectations / "flights" / "schedule.json"
+    text = suite.read_text()
+    feed.deliver(flights, day)
+    before = live.mails()
+    suite.unlink()
+    try:
+        run = live.run("flights_ingest", partition=day)
+    finally:
+        suite.write_text(text)
+
+    assert live.states(run)["schedule.audit_schedule"] == "failed"
+    assert not live.published("schedule", day)
+    (entry,) = live.held("schedule", day)
+    assert entry.data["outcome"] == "ERROR"
+    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    assert "schedule.json" in mail.get_body(("plain",)).get_content()
+
+
+def test_ingest_unreachable_bucket_names_it_and_publishes_nothing(live):
+    pipeline = live.pipelines / "flights_s3.yml"
+    text = pipeline.read_text()
+    before = live.mails()
+    pipeline.write_text(text.replace("s3://landing/deliveries", "s3://no-such-bucket/deliveries"))
+    try:
+        run = live.run("flights_s3_ingest", partition="2013-05-14")
+    finally:
+        pipeline.write_text(text)
+
+    assert live.states(run)["find_deliveries"] == "failed"
+    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    assert "no-such-bucket" in mail.get_body(("plain",)).get_content()
+
+
+def test_mail_unreachable_server_is_recorded_and_hides_nothing(live, flights):
+    """The mail sink is stopped: the task fails as it would have, and the ledger keeps the undelivered mail."""
+    from sluice.local import stack
+
+    day = "2013-05-16"
+    feed.deliver(flights, day, corrupt="seconds")
+    sink = stack.running(stack.MAIL_SINK)
+    sink.terminate()
+    sink.wait(timeout=20)
+    try:
+        run = live.run("flights_ingest", partition=day)
+    finally:
+        stack.up(lambda text: None)
+
+    partition = flights.data_day("arrivals", day)
+    assert live.states(run)["arrivals.audit_arrivals"] == "failed"
+    assert not live.published("arrivals", partition)
+    (entry,) = ledger.entries(kind="mail", pipeline="flights", subject="arrivals", partition=partition)
+    assert entry.data["status"] == "failed"
+    assert "127.0.0.1" in entry.data["error"]
+
+
+def test_ingest_run_without_partition_key_says_what_to_do(live):
+    run = live.run("flights_ingest")
+
+    assert run["state"] == "failed"
+    assert live.states(run)["find_deliveries"] == "failed"
+
+
+def test_spec_mistyped_key_is_an_import_error_that_names_it(live):
+    """A pipeline that cannot be read takes no DAG down silently: Airflow shows the error with the key."""
+    path = live.pipelines / "flights_s3.yml"
+    text = path.read_text()
+    path.write_text(text.replace("history_days:", "histroy_days:"))
+    try:
+        with pytest.raises(spec.SpecInvalidError, match="did you mean 'history_days'"):
+            spec.load("flights_s3")
+    finally:
+        path.write_text(text)

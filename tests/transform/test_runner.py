@@ -1,0 +1,186 @@
+"""Builds over real published tables, and what goes wrong around them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.lake import batches, tables
+from sluice.settings import settings
+from sluice.transform import check, docs, project, runner
+
+DAY = "2013-02-08"
+BEFORE = pa.scalar("2013-02-09").cast(pa.date32())
+
+
+def _publish(flights, name, rows):
+    manifest = batches.stage(
+        flights.pipeline,
+        name,
+        rows,
+        partitions=sorted({str(day) for day in rows["ds"].to_pylist()}),
+        received=rows.num_rows,
+        dropped={},
+        inputs=[],
+        run={"run_id": "test"},
+        sort_by=flights.source(name).key,
+    )
+    return tables.publish(manifest, verdict_id="test").snapshot_id
+
+
+@pytest.fixture
+def published(flights, raw, warm):
+    """Publish everything known on the morning of DAY; snapshot ids by table."""
+    known = {name: rows.filter(pc.less(rows["ds"], BEFORE)) for name, rows in raw.items()}
+    return {name: _publish(flights, name, rows) for name, rows in known.items()}
+
+
+def test_build_over_published_tables_records_their_snapshots(flights, features, published, tmp_path):
+    result = runner.build(flights, "features", DAY, DAY, workdir=tmp_path / "attempt")
+    assert {item["table"]: item["snapshot_id"] for item in result.inputs} == published
+    arrivals = next(item for item in result.inputs if item["table"] == "arrivals")
+    assert (arrivals["first"], arrivals["last"], arrivals["partitions"]) == ("2013-01-11", DAY, 29)
+    assert result.data.equals(features)
+    assert result.run_results.is_file()
+    assert {node.type for node in result.nodes} == {"model", "test"}
+    outcomes = runner.build(flights, "outcomes", DAY, DAY, workdir=tmp_path / "outcomes")
+    assert [item["table"] for item in outcomes.inputs] == ["arrivals"]
+
+
+def test_build_leaves_the_database_open_to_others_and_the_working_directory_alone(
+    flights, published, tmp_path
+):
+    here = Path.cwd()
+    runner.build(flights, "outcomes", DAY, DAY, workdir=tmp_path / "attempt")
+    code = f"import duckdb; duckdb.connect({str(tmp_path / 'attempt' / 'dbt.duckdb')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert Path.cwd() == here
+
+
+def test_build_without_a_register_names_the_table(flights, raw, warm, tmp_path):
+    _publish(flights, "schedule", raw["schedule"])
+    with pytest.raises(TableMissingError, match="Table 'airlines' has nothing published from 2013-01-11"):
+        runner.build(flights, "features", DAY, DAY, workdir=tmp_path)
+
+
+def test_build_on_the_first_day_needs_no_arrivals_yet(flights, raw, warm, tmp_path):
+    for name in ("schedule", "planes", "airports", "airlines"):
+        _publish(flights, name, raw[name])
+    result = runner.build(flights, "features", DAY, DAY, workdir=tmp_path)
+    assert result.data.num_rows > 0
+    assert {item["table"] for item in result.inputs if item["snapshot_id"] is None} == {"arrivals", "weather"}
+    with pytest.raises(TableMissingError, match="Table 'arrivals'"):
+        runner.build(flights, "outcomes", DAY, DAY, workdir=tmp_path)
+
+
+def test_build_after_a_gap_in_the_arrivals_is_refused(flights, raw, published, tmp_path):
+    # The schedule has 2013-07-27; the last arrivals are of February.
+    _publish(flights, "schedule", raw["schedule"])
+    with pytest.raises(TableMissingError, match="nothing published from 2013-06-29 to 2013-07-27"):
+        runner.build(flights, "features", "2013-07-27", "2013-07-27", workdir=tmp_path)
+
+
+def test_build_of_an_undeclared_table_lists_those_there_are(flights, warm, tmp_path):
+    with pytest.raises(SpecInvalidError, match="features, outcomes"):
+        runner.build(flights, "fetures", DAY, DAY, workdir=tmp_path)
+
+
+def test_check_of_the_repository_passes(flights, warm):
+    check(flights)
+
+
+def test_check_of_a_mistyped_model_lists_those_there_are(flights, warm):
+    wrong = flights.derived["features"].model_copy(update={"model": "ftr_flights__depature"})
+    spec = flights.model_copy(update={"derived": {"features": wrong}})
+    with pytest.raises(
+        SpecInvalidError, match=r"no dbt model 'ftr_flights__depature'.*ftr_flights__departure"
+    ):
+        check(spec)
+
+
+def test_check_of_a_model_on_an_undeclared_source_names_it(flights, warm):
+    spec = flights.model_copy(
+        update={"sources": {name: source for name, source in flights.sources.items() if name != "weather"}}
+    )
+    with pytest.raises(SpecInvalidError, match="reads weather"):
+        check(spec)
+
+
+@pytest.fixture
+def copied(home, tmp_path, monkeypatch):
+    """A copy of the dbt project, to be changed."""
+    copy = tmp_path / "dbt_project"
+    shutil.copytree(settings().dbt_project, copy, ignore=shutil.ignore_patterns("target", "logs"))
+    monkeypatch.setenv("SLUICE_DBT_PROJECT", str(copy))
+    settings.cache_clear()
+    return copy
+
+
+def test_check_of_a_project_that_does_not_parse_says_why(flights, copied):
+    model = copied / "models/flights/features/out_flights__arrival.sql"
+    model.write_text(model.read_text().replace("stg_flights__arrivals", "stg_flights__arivals"))
+    with pytest.raises(TransformFailedError, match="stg_flights__arivals"):
+        check(flights)
+
+
+def test_parsed_project_is_kept_until_a_file_changes(copied):
+    def kept():
+        return {
+            path: path.stat().st_mtime_ns for path in (settings().work / "dbt").rglob("*") if path.is_file()
+        }
+
+    project.manifest()
+    first = kept()
+    project.manifest()
+    assert kept() == first
+    assert len(first) == 1
+    with (copied / "models/flights/features/out_flights__arrival.sql").open("a") as model:
+        model.write("-- changed\n")
+    changed = next(node for node in project.manifest().nodes.values() if node.name == "out_flights__arrival")
+    assert "-- changed" in changed.raw_code
+    assert len(kept()) == 2
+
+
+def test_failing_model_is_named_with_its_message(flights, copied, raw, tmp_path):
+    model = copied / "models/flights/features/out_flights__arrival.sql"
+    model.write_text(model.read_text().replace("arrivals.is_late", "'late' as is_late"))
+    pa.parquet.write_table(raw["arrivals"], tmp_path / "arrivals.parquet")
+    files = {"arrivals": [str(tmp_path / "arrivals.parquet")]}
+    with pytest.raises(TransformFailedError, match=r"model out_flights__arrival: .*is_late \| VARCHAR"):
+        runner.build_from_files(flights, "outcomes", DAY, DAY, files, workdir=tmp_path / "attempt")
+
+
+@pytest.mark.slow
+def test_builds_at_the_same_time_from_nothing_give_the_same_rows(published, features, tmp_path):
+    shutil.rmtree(settings().work)
+    code = (
+        "import sys; from pathlib import Path; import pyarrow.feather as feather;"
+        "from sluice import spec; from sluice.transform import build;"
+        f"rows = build(spec.load('flights'), 'features', '{DAY}', '{DAY}', workdir=Path(sys.argv[1])).data;"
+        "feather.write_feather(rows, sys.argv[1] + '.arrow')"
+    )
+    attempts = [str(tmp_path / f"attempt-{number}") for number in range(2)]
+    running = [subprocess.Popen([sys.executable, "-c", code, attempt]) for attempt in attempts]
+    assert [process.wait() for process in running] == [0, 0]
+    for attempt in attempts:
+        assert pa.feather.read_table(attempt + ".arrow").equals(features)
+
+
+@pytest.mark.slow
+def test_docs_are_one_page_with_every_column_and_nothing_from_elsewhere(flights, warm):
+    page = docs(flights)
+    assert page == settings().reports / "flights" / "dbt" / "index.html"
+    text = page.read_text(encoding="utf-8")
+    assert "ftr_flights__departure" in text
+    assert "precipitation_inches_6h" in text
+    assert not list((settings().work).glob("docs-*"))
+    assert "<script src=" not in text

@@ -1,0 +1,218 @@
+"""The evidence pages in a real Airflow, in a real browser, behind Airflow's own login."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sluice.settings import ROOT, settings
+from sluice.web import evidence_url
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc.html"
+PASSWORD = "only-for-this-test"
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+
+    def get(self, path: str, token: str = "") -> tuple[int, str]:
+        request = urllib.request.Request(
+            self.url + path, headers={"Cookie": f"_token={token}"} if token else {}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read().decode()
+
+    def token(self) -> str:
+        body = json.dumps({"username": "admin", "password": PASSWORD}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/auth/token", body, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)["access_token"]
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
+    """A process in a group of its own, which is ended as a whole."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def wait_for(condition, *, process: subprocess.Popen, log: Path, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"it ended: {log.read_text()[-3000:]}"
+        assert time.monotonic() < deadline, f"it is not ready: {log.read_text()[-3000:]}"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def installation(tmp_path) -> dict[str, str]:
+    """The environment of an Airflow with a migrated database, this repository's plugin and one user."""
+    airflow_home = tmp_path / "airflow"
+    (airflow_home / "dags").mkdir(parents=True)
+    passwords = airflow_home / "simple_auth_manager_passwords.json.generated"
+    passwords.write_text(json.dumps({"admin": PASSWORD}))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(airflow_home / "dags"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "1",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home}/airflow.db",
+    }
+    subprocess.run([AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True, timeout=180)
+    return environment
+
+
+@pytest.fixture(params=["", "/flow"], ids=["at_root", "under_a_path"])
+def airflow(request, home, reports, installation, tmp_path, monkeypatch):
+    """Airflow's API server on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Server(f"http://127.0.0.1:{port}{request.param}")
+    monkeypatch.setenv("SLUICE_UI_URL", server.url)
+    settings.cache_clear()
+    environment = installation | {"SLUICE_HOME": str(home), "AIRFLOW__API__BASE_URL": server.url}
+    log = tmp_path / "api-server.log"
+    command = [AIRFLOW, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+    def answers() -> bool:
+        try:
+            return server.get("/api/v2/monitor/health")[0] == 200
+        except OSError:
+            return False
+
+    with running(command, environment, log) as process:
+        wait_for(answers, process=process, log=log)
+        yield server
+
+
+@pytest.fixture
+def page():
+    """A page of a real browser."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.skip(f"NOT TESTED: the pages in a browser, because none of {', '.join(BROWSERS)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        try:
+            yield browser.new_page(viewport={"width": 1280, "height": 800})
+        finally:
+            browser.close()
+
+
+def test_evidence_in_airflow_needs_its_login_and_works_with_it(airflow, page):
+    # Nobody gets in without Airflow's login, with a forged one, or past the index.
+    for path in ("/evidence/", "/evidence/flights", f"/evidence/{HELD}", f"/evidence/-/{HELD}"):
+        assert airflow.get(path)[0] == 401, path
+        assert airflow.get(path, "forged")[0] in (401, 403), path
+    token = airflow.token()
+    assert "2013-04-03" in airflow.get("/evidence/", token)[1]
+    assert "arrivals HOLD" in airflow.get(f"/evidence/-/{HELD}", token)[1]
+    assert airflow.get("/evidence/-/../airflow/airflow.cfg", token)[0] == 404
+
+    # A link in a mail leads through the login form to the page itself.
+    page.goto(evidence_url(HELD))
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("button[type=submit]").click()
+    outer = page.frame_locator("iframe[title=Evidence]")
+    report = outer.frame_locator("iframe")
+    # The report's scripts run, in an origin of their own that reaches nothing.
+    told = report.locator("#told")
+    told.get_by_text("opaque blocked arrivals HOLD").wait_for(timeout=60_000)
+
+    # From the page to the index, and from there to another page, inside Airflow all the time.
+    outer.get_by_role("link", name="Evidence", exact=True).click()
+    outer.get_by_role("heading", name="Evidence").wait_for()
+    row = outer.get_by_role("row").filter(has=outer.get_by_role("rowheader", name="2013-04-03"))
+    assert [name.strip() for name in row.get_by_role("link").all_inner_texts()] == ["PASS", "HOLD", "WARN"]
+    row.get_by_role("link", name="WARN").click()
+    told.get_by_text("opaque blocked weather WARN").wait_for()
+    assert page.url.startswith(f"{airflow.url}/plugin/evidence/")
+    page.wait_for_url(re.compile("weather/2013-04-03"))
+
+    # The browser's own way back, a reload, and the entry in Airflow's navigation.
+    page.reload()
+    told.get_by_text("opaque blocked weather WARN").wait_for()
+    page.goto(airflow.url)
+    page.get_by_role("link", name="Evidence").click()
+    outer.get_by_role("heading", name="Evidence").wait_for()
+
+
+def test_scheduler_preloads_before_it_works_and_other_components_do_not(installation, tmp_path):
+    for component, preloads in (("scheduler", True), ("dag-processor", False)):
+        log = tmp_path / f"{component}.log"
+        with running([AIRFLOW, component, "--num-runs", "1"], installation, log) as process:
+            process.wait(240)
+
+        assert ("Preloaded" in log.read_text()) == preloads, log.read_text()[-3000:]
+
+
+def test_plugin_loader_imports_one_module_and_nothing_heavy(tmp_path):
+    code = """
+import json, sys
+from airflow.plugins_manager import _get_plugins
+plugins, errors = _get_plugins()
+print(json.dumps([[p.name for p in plugins], errors, sorted(sys.modules)]))
+"""
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True, timeout=120
+    )
+
+    names, errors, modules = json.loads(done.stdout.splitlines()[-1])
+    assert "sluice" in names
+    assert errors == {}
+    # Files of the package, under the bare names that the loader gives to what it is not told to ignore.
+    assert {"crossing", "errors", "events", "spec"} & set(modules) == set()
+    assert {
+        name for name in modules if name.startswith(("sluice.web.", "sluice.notices", "sluice.orchestration"))
+    } == set()
+    assert {"fastapi", "pandas", "pyarrow", "duckdb", "mlflow"} & set(modules) == set()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from contextlib import contextmanager
+from html.parser import HTMLParser
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+
+from sluice.web.reports import create_app
+
+HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
+
+
+def reader(request: Request) -> None:
+    """Stands for Airflow's login, which `test_airflow.py` uses: lets in whoever shows the cookie."""
+    if request.cookies.get("_token") != "valid":
+        raise HTTPException(401)
+
+
+@contextmanager
+def serving(app: FastAPI):
+    """The application on a real server; yields a function that requests a path exactly as written."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+
+    def get(path: str, *, cookie: str = "_token=valid") -> tuple[int, http.client.HTTPMessage, str]:
+        connection = http.client.HTTPConnection(*listener.getsockname(), timeout=10)
+        try:
+            connection.request("GET", path, headers={"Cookie": cookie})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read().decode()
+        finally:
+            connection.close()
+
+    try:
+        yield get
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@pytest.fixture
+def get(reports):
+    """Requests to the application where Airflow mounts it."""
+    outer = FastAPI(root_path="/air")
+    outer.mount("/evidence", create_app(reports, reader=reader))
+    with serving(outer) as get:
+        yield get
+
+
+class Links(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("href", "src")]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/flights", f"/{HELD}.html", f"/-/{HELD}.html", f"/-/{HELD}.json", "/no", "/-/no"]
+)
+def test_every_path_without_login_is_refused_and_says_nothing(get, path):
+    status, _, body = get(f"/air/evidence{path}", cookie="_token=forged")
+
+    assert status == 401
+    assert "HOLD" not in body
+
+
+def test_every_link_of_every_page_leads_somewhere(get):
+    seen, todo = set(), ["/air/evidence/"]
+    while todo:
+        url = todo.pop()
+        if url in seen:
+            continue
+        seen.add(url)
+        status, headers, body = get(url)
+        assert status == 200, url
+        if "/-/" not in url and headers["Content-Type"].startswith("text/html"):
+            todo += Links(body).found
+
+    assert f"/air/evidence/{HELD}.html" in seen
+    assert f"/air/evidence/-/{HELD}.html" in seen
+    assert f"/air/evidence/-/{HELD}.json" in seen
+    assert "/air/evidence/-/flights/dbt/index.html" in seen
+    assert len(seen) == 44
+
+
+def test_pages_of_a_monitored_day_are_one_click_apart(get):
+    _, _, body = get("/air/evidence/flights/monitoring/2013-04-02/index.html")
+    links = Links(body.split("<iframe")[0]).found
+    assert "/air/evidence/flights/monitoring/2013-04-02/data_drift.html" in links
+    _, _, gate = get(f"/air/evidence/{HELD}.html")
+    assert "sibling" not in gate.split("<nav>")[1], "gate runs of a partition do not belong together"
+
+
+def test_report_is_sandboxed_and_never_cached(get):
+    status, headers, body = get(f"/air/evidence/-/{HELD}.html")
+
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "arrivals HOLD" in body
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts allow-popups;")
+    assert "allow-same-origin" not in policy
+    assert "connect-src 'none'" in policy
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/flights", f"/{HELD}.html", "/no"])
+def test_own_page_runs_no_script_and_is_never_cached(get, path):
+    _, headers, _ = get(f"/air/evidence{path}")
+
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_report_outside_the_folder_or_of_no_kind_is_not_found(reports, get):
+    (reports.parent / "secret.html").write_text("secret")
+    (reports / "link.html").symlink_to(reports.parent / "secret.html")
+    (reports / "linked").symlink_to(reports.parent)
+    (reports / "loop.html").symlink_to(reports / "loop.html")
+    (reports / "flights" / "notes.txt").write_text("secret")
+    paths = [
+        "../secret.html",
+        "%2e%2e/secret.html",
+        "..%2fsecret.html",
+        "%2e%2e%2fsecret.html",
+        "flights/../../secret.html",
+        "flights%2f..%2f..%2fsecret.html",
+        "..%5csecret.html",
+        "%252e%252e/secret.html",
+        "link.html",
+        "linked/secret.html",
+        "loop.html",
+        "flights/notes.txt",
+        "flights",
+        "flights/",
+        "a%00b.html",
+        "x" * 5000 + ".html",
+        "",
+        "no-such.html",
+        str(reports.parent / "secret.html"),
+    ]
+
+    for prefix in ("/air/evidence/-/", "/air/evidence/-//", "/air/evidence/flights/../-/"):
+        answers = {path: get(prefix + path) for path in paths}
+
+        assert {path: status for path, (status, _, _) in answers.items() if status != 404} == {}
+        assert [path for path, (_, _, body) in answers.items() if "secret" in body] == []
+
+
+def test_names_with_markup_are_shown_and_not_obeyed(reports, get):
+    attack = '"><img src=x onerror=alert(1)>'
+    folder = reports / "flights" / "gates" / attack / "2013-04-03"
+    folder.mkdir(parents=True)
+    (folder / f"{attack.replace('/', '')}.html").write_text("x")
+
+    _, _, body = get("/air/evidence/")
+
+    assert "<img" not in body
+    assert "&lt;img" in body
+
+
+def test_index_before_the_first_gate_says_so(tmp_path):
+    with serving(create_app(tmp_path / "none", reader=reader)) as get:
+        status, _, body = get("/")
+
+    assert status == 200
+    assert "No gate has run yet." in body
