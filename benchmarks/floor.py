@@ -1,0 +1,85 @@
+"""A day as a bare script: the calls that the DAGs make, in one process, one after the other, and nothing else.
+
+What Airflow does around them is left out: processes, scheduling, retries, logs, results kept between tasks, a UI. What
+the platform does is not: every table is staged, audited by Great Expectations, published on Iceberg and recorded in
+the ledger. Against this floor one sees what running under Airflow costs, not what the checks cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from benchmarks.measure import Together, progress
+from sluice import crossing, feed, spec
+from sluice.ingest.completion import complete, due_sources
+from sluice.modelling import monitoring, training
+from sluice.modelling.config import registry
+from sluice.orchestration.preload import preload
+from sluice.spec import PREDICTIONS, Pipeline
+
+RUN = {"dag_id": "floor", "run_id": "floor"}
+
+
+def day(pipeline: Pipeline, run_day: str) -> str:
+    """Ingest, transform, score and monitor one run day; returns what monitoring decided."""
+    load(pipeline, [run_day])
+    cross(pipeline, PREDICTIONS, [run_day])
+    monitoring.report_days(pipeline, run_day, RUN)
+    decision: str = monitoring.decide(pipeline, run_day, RUN)["action"]
+    if decision == "retrain":
+        monitoring.record_request(pipeline, run_day, RUN)
+    return decision
+
+
+def load(pipeline: Pipeline, run_days: Sequence[str]) -> None:
+    """Land and derive the tables of one day, or of a range in one batch each."""
+    for source in due_sources(pipeline, run_days):
+        cross(pipeline, source, run_days)
+    complete(pipeline, run_days, RUN)
+    for table in pipeline.derived:
+        cross(pipeline, table, run_days)
+
+
+def cross(pipeline: Pipeline, table: str, run_days: Sequence[str]) -> None:
+    """Stage, audit and publish one table."""
+    manifest = crossing.stage(pipeline, table, run_days, RUN)
+    crossing.require_publishable(crossing.audit(pipeline, table, manifest.batch_id, RUN))
+    crossing.publish(pipeline, table, manifest.batch_id, RUN)
+
+
+def history(first: str, count: int) -> None:
+    """Child: load `count` days from `first` and train a model on them, which becomes champion whatever its worth."""
+    preload()
+    pipeline = spec.load("flights")
+    run_days = days(first, count)
+    feed.deliver_range(pipeline, run_days[0], run_days[-1])
+    load(pipeline, run_days)
+    registry().init()
+    version = training.stage_candidate(pipeline, run_days[-1], RUN)
+    registry().promote(pipeline.model.name, version)
+
+
+def live(first: str, count: int) -> dict[str, Any]:
+    """Child: live days one after the other; imports and deliveries are done before the clock is started."""
+    import psutil
+
+    preload()
+    pipeline = spec.load("flights")
+    seconds, me = [], psutil.Process()
+    with Together(lambda: [me, *me.children(recursive=True)]) as memory:
+        for run_day in days(first, count):
+            feed.deliver(pipeline, run_day)
+            started = time.perf_counter()
+            decision = day(pipeline, run_day)
+            seconds.append(time.perf_counter() - started)
+            progress(f"bare script, {run_day}: {seconds[-1]:.1f} s; monitoring: {decision}")
+    return {"seconds": seconds, "start": memory.start, "peak": memory.peak}
+
+
+def days(first: str, count: int) -> list[str]:
+    """`count` days (YYYY-MM-DD) from `first` on."""
+    start = date.fromisoformat(first)
+    return [(start + timedelta(days=offset)).isoformat() for offset in range(count)]

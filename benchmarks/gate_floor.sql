@@ -1,0 +1,52 @@
+-- The rules of expectations/flights/arrivals.json, as failing rows (of a rule about a whole day: failing days).
+with batch as (from read_parquet($path, hive_partitioning = false)),
+days as (
+  select
+    ds, count(*) as flights,
+    least(
+      count(*) filter (origin = 'EWR'), count(*) filter (origin = 'JFK'), count(*) filter (origin = 'LGA')
+    ) as fewest,
+    count(*) filter (flight_date is distinct from ds) as other_day,
+    count(*) filter (carrier not in ('9E', 'AA', 'AS', 'B6', 'DL', 'EV', 'F9', 'FL', 'HA', 'MQ', 'OO', 'UA', 'US',
+                                     'VX', 'WN', 'YV')) as strange_carrier,
+    count(*) filter (origin not in ('EWR', 'JFK', 'LGA')) as strange_origin,
+    count(*) filter (length(dest) <> 3) as no_code,
+    count(*) filter (dep_time not between 1 and 2400 or dep_time % 100 > 59
+                     or arr_time not between 1 and 2400 or arr_time % 100 > 59) as no_clock,
+    count(*) filter (dep_delay not between -60 and 1440) as late_dep, count(dep_delay) as known_dep,
+    count(*) filter (arr_delay not between -120 and 1440) as late_arr, count(arr_delay) as known_arr,
+    count(*) filter (air_time not between 10 and 900) as odd_air, count(air_time) as known_air,
+    count(*) filter (dep_delay not between -60 and 1440 or arr_delay not between -120 and 1440) as beyond,
+    count(*) filter ((dep_time is null) <> (dep_delay is null) or (arr_delay is null) <> (air_time is null)
+                     or (dep_time is null and arr_time is not null) or (arr_time is null and arr_delay is not null)
+                     or (tailnum is null and dep_time is not null)) as gaps,
+    count(*) filter (dep_time is null) / count(*) as cancelled,
+    count(*) filter (dep_time is not null and arr_delay is null) / count(*) as lost,
+    corr(arr_delay, dep_delay) as correlation
+  from batch
+  group by ds
+),
+repeated as (
+  select coalesce(sum(times), 0) as rows
+  from (select count(*) as times from batch group by flight_date, carrier, flight, origin, dest having times > 1)
+)
+select
+  sum(flights) as rows,
+  count(*) filter (flights not between 600 * $scale and 1200 * $scale) as flights_a_day,
+  count(*) filter (fewest < 120 * $scale) as every_origin_reports,
+  (select rows from repeated) as one_row_a_flight,
+  sum(other_day) as day_is_the_partition,
+  sum(strange_carrier) as known_carrier,
+  sum(strange_origin) as known_origin,
+  sum(no_code) as dest_is_a_code,
+  sum(no_clock) as clock_is_hhmm,
+  sum(late_dep) filter (late_dep / known_dep > 0.01) as departure_delay_in_minutes,
+  sum(late_arr) filter (late_arr / known_arr > 0.01) as arrival_delay_in_minutes,
+  sum(odd_air) filter (odd_air / known_air > 0.01) as air_time_in_minutes,
+  sum(beyond) as delay_beyond_a_day,
+  sum(gaps) as gaps_agree,
+  count(*) filter (cancelled > 0.75) as departures_known,
+  count(*) filter (cancelled > 0.3) as many_cancelled,
+  count(*) filter (lost > 0.15) as arrivals_known,
+  count(*) filter (coalesce(correlation, 0) < 0.5) as delays_agree
+from days
