@@ -26,10 +26,7 @@ def test_clean_day_without_champion_is_scored_by_the_baseline_and_mails_nothing(
     day = "2013-06-03"
     feed.deliver_range(flights, "2013-05-31", day)
     before = set(live.mails())
-    assert (
-        live.run("flights_backfill", conf={"first_day": "2013-05-31", "last_day": "2013-06-02"})["state"]
-        == "success"
-    )
+    live.succeed("flights_backfill", conf={"first_day": "2013-05-31", "last_day": "2013-06-02"})
 
     assert set(_chain(live, day).values()) == {"success"}
 
@@ -47,10 +44,7 @@ def test_held_day_completes_after_the_corrected_file(live, flights):
     day = "2013-07-02"
     partition = flights.data_day("arrivals", day)
     feed.deliver_range(flights, "2013-06-29", "2013-07-01")
-    assert (
-        live.run("flights_backfill", conf={"first_day": "2013-06-29", "last_day": "2013-07-01"})["state"]
-        == "success"
-    )
+    live.succeed("flights_backfill", conf={"first_day": "2013-06-29", "last_day": "2013-07-01"})
     feed.deliver(flights, day, corrupt="seconds")
     assert _chain(live, day) == {"ingest": "failed"}
     assert not live.published("arrivals", partition)
@@ -72,9 +66,8 @@ def test_day_lands_from_a_bucket(live):
     day = "2013-06-03"
     feed.deliver(pipeline, day)
 
-    run = live.run("flights_s3_ingest", partition=day)
+    live.succeed("flights_s3_ingest", partition=day)
 
-    assert run["state"] == "success"
     for source in pipeline.sources:
         partition = pipeline.data_day(source, day)
         assert live.published(source, partition, pipeline="flights_s3"), source
@@ -83,10 +76,10 @@ def test_day_lands_from_a_bucket(live):
 def test_same_delivery_twice_publishes_nothing_new(live, flights):
     day = "2013-08-06"
     feed.deliver(flights, day)
-    assert live.run("flights_ingest", partition=day)["state"] == "success"
+    live.succeed("flights_ingest", partition=day)
     snapshots = {name: tables.snapshot_id("flights", name) for name in flights.sources}
 
-    assert live.run("flights_ingest", partition=day)["state"] == "success"
+    live.succeed("flights_ingest", partition=day)
 
     partition = flights.data_day("arrivals", day)
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -72,6 +73,14 @@ class AirflowApi:
         """Task instances of a run."""
         return self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=200)["task_instances"]
 
+    def failures(self, dag_id: str, run_id: str, *, lines: int = 15) -> str:
+        """What the failed tasks of a run logged last, for a person to read; empty if none failed."""
+        return "\n".join(
+            f"{dag_id}.{task['task_id']}, try {task['try_number']}:\n{self._log_end(dag_id, run_id, task, lines)}"
+            for task in self.tasks(dag_id, run_id)
+            if task["state"] == "failed"
+        )
+
     def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = 900) -> str:
         """Wait until a run has ended; returns `success` or `failed`."""
 
@@ -91,6 +100,12 @@ class AirflowApi:
             return runs[-1] if runs and runs[-1]["state"] in FINAL else None
 
         return self._until(ended, f"{dag_id} for {partition}", seconds)
+
+    def _log_end(self, dag_id: str, run_id: str, task: dict[str, Any], lines: int) -> str:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        records = self._get(path, full_content="true")["content"]
+        said = [json.dumps(record, default=str) if isinstance(record, dict) else record for record in records]
+        return "\n".join(said[-lines:])
 
     def _until(self, answer, what: str, seconds: float):
         deadline = time.monotonic() + seconds
