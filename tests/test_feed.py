@@ -154,6 +154,17 @@ def test_deliver_shifted_puts_each_number_under_its_neighbours_name(flights):
     assert broken["air_time"].equals(clean["dep_time"])
 
 
+def test_deliver_clocks_writes_six_departures_past_midnight(flights):
+    clean = rows_of(flights, feed.deliver(flights, "2013-01-02", sources=["arrivals"])[0])
+    broken = rows_of(
+        flights, feed.deliver(flights, "2013-01-02", corrupt="clocks", sources=["arrivals"], number=2)[0]
+    )
+    pairs = zip(clean["dep_time"].to_pylist(), broken["dep_time"].to_pylist(), strict=True)
+    changed = [(a, b) for a, b in pairs if a != b]
+    assert [b - a for a, b in changed] == [2400] * 6
+    assert broken.drop_columns("dep_time").equals(clean.drop_columns("dep_time"))
+
+
 def test_deliver_truncated_cuts_the_file_but_not_its_manifest(flights):
     names = feed.deliver(flights, "2013-01-02", corrupt="truncated")
     arrivals = Path(flights.landing_url) / next(name for name in names if name.startswith("arrivals"))

@@ -1,7 +1,7 @@
 """Ways in which a source system really goes wrong, for rehearsals.
 
-Each mode damages what a producer delivers: `seconds` and `shifted` keep every type right and must be caught by a gate;
-the others must be caught before it.
+Each mode damages what a producer delivers: `seconds`, `shifted` and `clocks` keep every type right and must be caught by
+a gate, the last of them row by row; the others must be caught before it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from sluice.spec import Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MODES = ("seconds", "shifted", "missing_column", "wrong_type", "empty", "truncated")
+MODES = ("seconds", "shifted", "clocks", "missing_column", "wrong_type", "empty", "truncated")
 
 # Columns of arrivals that hold minutes.
 _MINUTES = ("dep_delay", "arr_delay", "air_time")
+# Flights whose departure is written as a clock that runs past midnight: 25:10 for 01:10.
+_WRONG_CLOCKS = 6
 
 
 def damage(table: pa.Table, source: str, declared: Source, mode: str) -> pa.Table:
@@ -38,6 +40,12 @@ def damage(table: pa.Table, source: str, declared: Source, mode: str) -> pa.Tabl
         for name in _MINUTES:
             table = _replace(table, name, pc.multiply(table[name], 60))
         return table
+    if mode == "clocks" and "dep_time" in numbers:
+        known = pc.fill_null(pc.less(table["dep_time"], 2400), False)
+        wrong = pc.and_(known, pc.less_equal(pc.cumulative_sum(known.cast(pa.int64())), _WRONG_CLOCKS))
+        return _replace(
+            table, "dep_time", pc.if_else(wrong, pc.add(table["dep_time"], 2400), table["dep_time"])
+        )
     if mode == "shifted" and len(numbers) > 1:
         # One field was lost and those after it moved up: each number stands under its neighbour's name.
         moved = [table[name] for name in [*numbers[1:], numbers[0]]]
@@ -53,7 +61,7 @@ def damage(table: pa.Table, source: str, declared: Source, mode: str) -> pa.Tabl
     raise SpecInvalidError(
         f"A delivery of {source!r} cannot be corrupted in the way {mode!r}.",
         where="sluice feed",
-        allowed=f"{', '.join(MODES)}; seconds for arrivals, shifted and wrong_type for sources with numbers",
+        allowed=f"{', '.join(MODES)}; seconds and clocks for arrivals, shifted and wrong_type where there are numbers",
         todo="choose another mode or source",
     )
 
