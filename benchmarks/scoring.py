@@ -80,6 +80,7 @@ def measured(folder: str) -> dict[str, Any]:
                 key=pipeline.model.key,
                 name=pipeline.model.name,
                 version=champion.version,
+                meta=champion.meta,
                 feature_snapshot_id=1,
                 run_id="benchmark",
             )

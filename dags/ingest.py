@@ -9,10 +9,10 @@ DAG again with the same partition key.
 """
 
 from sluice.orchestration.ingest import complete_day, find_deliveries
-from sluice.orchestration.stages import crossing, daily, stage_dag
+from sluice.orchestration.stages import crossing, daily, in_order, stage_dag
 from sluice.spec import load_all
 
 for spec in load_all():
-    with stage_dag(spec, "ingest", schedule=daily(spec), doc=__doc__):
+    with stage_dag(spec, "ingest", schedule=daily(spec), doc=__doc__, **in_order(spec)):
         crossings = [crossing(spec, source) for source in spec.sources]
         find_deliveries(spec) >> crossings >> complete_day(spec)

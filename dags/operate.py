@@ -5,13 +5,46 @@ commit, then builds and crosses features and outcomes of the whole range. It sco
 never made on its day is not made afterwards.
 """
 
+from datetime import timedelta
+
 from airflow.sdk import Param
 
+from sluice.orchestration import operate
 from sluice.orchestration.ingest import complete_day, find_deliveries
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
 from sluice.spec import load_all
 
+REPLAY = """### Replay: send what is held through the same gate again
+
+After the data, the rule or the mapping was corrected. Choose the table and the day of its data, as the mail about it
+names them. The run that found the hold is run again: it stages the same delivery, or a corrected one that has come
+since, and everything that waited for it follows. The last task says how many rows are repaired, still held and expired.
+A replay where nothing is held is refused before anything is touched.
+"""
+
+RELEASE = """### Release: publish a held batch on a person's word
+
+Say which table and day, why, and until when. The task `approve_release` then waits, under *Required Actions*, for a
+person's answer. Who approves answers for it: name, reason and last day are recorded as a waiver and shown wherever the
+data is used. After that day it counts as held again, and training refuses it. A gate that broke cannot be released.
+"""
+
 for spec in load_all():
+    with stage_dag(spec, "replay", schedule=None, doc=REPLAY, params=operate.form(spec)):
+        operate.replay(spec)
+
+    with stage_dag(
+        spec,
+        "release",
+        schedule=None,
+        doc=RELEASE,
+        params=operate.release_form(spec),
+        # A request waits for a person, and others must not wait for it.
+        max_active_runs=16,
+        dagrun_timeout=operate.ANSWER_WITHIN + timedelta(hours=3),
+    ):
+        operate.release(spec)
+
     with stage_dag(
         spec,
         "backfill",

@@ -18,6 +18,12 @@ class ModelConfig:
     `key` and `label` are columns of the training rows; `baseline` is the column that serves as the score where there is
     no champion, with `baseline_default` where it is null. The last `test_days` of the last `training_days` are held out,
     the `valid_days` before them stop the boosting. `resamples` and `confidence` are those of every interval.
+
+    `segments` are the columns by which coverage is counted (`ml.coverage`), supported from `segment_min_rows` training
+    rows on. At most `max_day_share` of the training rows are of one day, and at most `max_value_share` of a day's of one
+    value of `capped_column` (`ml.influence`). `known_at` and `happens_at` are the columns that say when a row's features
+    were known and when it happens (`ml.leakage`). `accepted_findings` maps a finding of `ml.linting` to the reason for
+    which it is accepted.
     """
 
     name: str
@@ -36,6 +42,14 @@ class ModelConfig:
     params: Mapping[str, float | int | str | bool]
     resamples: int
     confidence: float
+    segments: tuple[str, ...]
+    segment_min_rows: int
+    max_day_share: float
+    capped_column: str | None
+    max_value_share: float
+    known_at: str | None
+    happens_at: str | None
+    accepted_findings: Mapping[str, str]
     threads: int
 
     @property

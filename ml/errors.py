@@ -41,3 +41,11 @@ class ModelDamagedError(MlError):
 
 class ModelUnknownError(MlError):
     """The registry has no such model version."""
+
+
+class RowsLeakError(MlError):
+    """Training rows show the model its own test, or what was not known yet."""
+
+
+class FeaturesUnsoundError(MlError):
+    """Columns that no model should learn from, such as an id or a copy of the label."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml.errors import RowsUnusableError
@@ -34,7 +34,9 @@ class ModelMeta:
 
     `vocabulary` maps each categorical column to its known values, in code order. `splits` gives days, rows and label rate
     of train, valid and test. `metrics` maps model ("candidate", "baseline", "linear") to metric to {value, low, high} on the
-    test days. `rows_sha256` is the hash of exactly the numbers the model was fitted and stopped on.
+    test days. `rows_sha256` is the hash of exactly the numbers the model was fitted and stopped on. `rare` maps each
+    categorical column to the values that training met too seldom to learn; `coverage` is `ml.coverage.measure`, `capped`
+    what `ml.influence.cap` cut. Models of before these were recorded have none of them.
     """
 
     format: int
@@ -49,6 +51,9 @@ class ModelMeta:
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
     config: Mapping[str, Any]
     libraries: Mapping[str, str]
+    rare: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    coverage: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    capped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The same meta gives the same text, so that its hash means something."""

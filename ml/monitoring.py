@@ -49,6 +49,8 @@ class DayNumbers:
     left_out: Mapping[str, str]
     sampled_rows: int
     reference_rows: int
+    # Days that the oldest input of the predictions was behind when they were made.
+    input_age_days: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe; `DayNumbers.from_dict` reads it back."""
@@ -95,7 +97,10 @@ def assemble(
             where=model.key,
             todo="give the features that the predictions were made from",
         )
-    rows = predictions.select([model.key, "ds", "score", "model_version"])
+    aged = "input_age_days" in predictions.column_names
+    rows = predictions.select(
+        [model.key, "ds", "score", "model_version", *(["input_age_days"] if aged else [])]
+    )
     for name in model.features:
         rows = rows.append_column(name, features[name].take(place))
     label = pa.nulls(rows.num_rows, pa.bool_())

@@ -80,6 +80,7 @@ def measure(
         labelled=len(label),
         coverage=len(label) / rows.num_rows,
         score_mean=float(rows["score"].to_numpy().mean()),
+        input_age_days=rows["input_age_days"][0].as_py() if "input_age_days" in rows.column_names else 0,
         **quality,
         **drift,
     )

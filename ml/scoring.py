@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ml.model import Scorer, require
+from ml.coverage import supported, unseen
+from ml.model import ModelMeta, Scorer, require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,9 +34,13 @@ def schema(key: str) -> pa.Schema:
             "model_name": pa.string(),
             "model_version": pa.string(),
             "is_baseline": pa.bool_(),
+            "is_supported": pa.bool_(),
+            "unseen_categories": pa.string(),
             "feature_snapshot_id": pa.int64(),
             "run_id": pa.string(),
             "scored_at": pa.timestamp("us", tz="UTC"),
+            "input_age_days": pa.int64(),
+            "is_stale": pa.bool_(),
         }
     )
 
@@ -47,15 +52,19 @@ def score(
     key: str,
     name: str,
     version: int | None,
+    meta: ModelMeta | None = None,
     feature_snapshot_id: int,
     run_id: str,
     scored_at: datetime | None = None,
+    input_age_days: int = 0,
 ) -> pa.Table:
     """Score batches of features (with `key` and `ds`), in their order.
 
     Args:
         version: the registered version, None where `model` is the baseline.
+        meta: what is known of a trained model, None for the baseline: a rule supports all rows and has seen no categories.
         scored_at: an aware instant; now, if not given.
+        input_age_days: days that the oldest input of the features is behind; 0 where all of it is fresh.
 
     Returns:
         One row a feature row, with the columns of `schema(key)`.
@@ -78,6 +87,8 @@ def score(
             "feature_snapshot_id": feature_snapshot_id,
             "run_id": run_id,
             "scored_at": at,
+            "input_age_days": input_age_days,
+            "is_stale": input_age_days > 0,
         }
         columns = {
             "prediction_id": pa.array([_identify(name, run_id, value) for value in keys], pa.string()),
@@ -85,6 +96,8 @@ def score(
             key: batch[key].cast(pa.string()),
             "ds": batch["ds"],
             "score": pa.array(model.score(batch)),
+            "is_supported": supported(batch, meta) if meta else pa.repeat(pa.scalar(True), len(keys)),
+            "unseen_categories": unseen(batch, meta) if meta else pa.nulls(len(keys), pa.string()),
             **{
                 column: pa.repeat(pa.scalar(value, shape.field(column).type), len(keys))
                 for column, value in repeated.items()

@@ -6,6 +6,7 @@ measured on a day that it has seen a part of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ml.config import ModelConfig
@@ -74,14 +75,24 @@ def split(rows: pa.Table, config: ModelConfig) -> dict[str, pa.Table]:
 
 
 def vocabulary_of(train: pa.Table, config: ModelConfig) -> dict[str, list[str]]:
+    """The values of each categorical column that are frequent enough to be learned, in code order."""
+    return _values(train, config, lambda rows: rows >= _MIN_CATEGORY_ROWS)
+
+
+def rare_of(train: pa.Table, config: ModelConfig) -> dict[str, list[str]]:
+    """The others: met in training, and no surprise when they come again."""
+    return _values(train, config, lambda rows: rows < _MIN_CATEGORY_ROWS)
+
+
+def _values(train: pa.Table, config: ModelConfig, wanted: Callable[[int], bool]) -> dict[str, list[str]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    vocabulary = {}
+    found = {}
     for name in config.categorical:
         counts = pc.value_counts(pc.cast(train[name], pa.string()).drop_null()).to_pylist()
-        vocabulary[name] = sorted(item["values"] for item in counts if item["counts"] >= _MIN_CATEGORY_ROWS)
-    return vocabulary
+        found[name] = sorted(item["values"] for item in counts if wanted(item["counts"]))
+    return found
 
 
 def label_of(rows: pa.Table, config: ModelConfig) -> np.ndarray:

@@ -13,10 +13,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from ml.config import ModelConfig
+from ml.coverage import measure
 from ml.errors import RowsUnusableError
+from ml.influence import cap
+from ml.leakage import require_apart
 from ml.metrics import METRICS, compare, daily_auc, interval
 from ml.model import FORMAT, BaselineModel, ModelMeta, ScoringModel, encode, feature_types
-from ml.splits import days_of, label_of, labelled, split, vocabulary_of
+from ml.splits import days_of, label_of, labelled, rare_of, split, vocabulary_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,9 +49,18 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
 
     Raises:
         RowsUnusableError: columns, days or classes are missing, or a key is there twice.
+        RowsLeakError: test rows are copies of rows that the model learns from.
     """
+    import pyarrow as pa
+
     used, unlabelled = labelled(rows, config)
     parts = split(used, config)
+    learned = pa.concat_tables([parts["train"], parts["valid"]])
+    require_apart(learned, parts["test"], config)
+    capped: dict[str, dict[str, int]] = {}
+    for name in ("train", "valid"):
+        parts[name], cut = cap(parts[name], config)
+        capped |= cut
     vocabulary = vocabulary_of(parts["train"], config)
     matrices = {
         name: encode(part, config.numeric, config.categorical, vocabulary) for name, part in parts.items()
@@ -68,6 +80,9 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
         "numeric": config.numeric,
         "categorical": config.categorical,
         "vocabulary": vocabulary,
+        "rare": rare_of(parts["train"], config),
+        "coverage": measure(parts["train"], labels["train"], config),
+        "capped": capped,
         "best_iteration": best_iteration,
         "splits": {name: _describe(part, labels[name]) for name, part in parts.items()},
         "unlabelled_rows": unlabelled,

@@ -58,5 +58,12 @@ class SluicePlugin(AirflowPlugin):
         from sluice.web.reports import create_app
 
         reader = requires_access_view(AccessView.WEBSITE)
-        app = create_app(settings().reports, reader=reader)
+        app = create_app(settings().reports, reader=reader, untold=_untold)
         return [{"app": app, "url_prefix": PREFIX, "name": "Sluice evidence"}]
+
+
+def _untold() -> list[str]:
+    """The mails that no server has taken yet; imported when the index is asked for."""
+    from sluice.notices.faults import undelivered_lines
+
+    return undelivered_lines()

@@ -50,6 +50,129 @@ def test_parse_mistake_is_named(tmp_path, old, new, said):
     assert "flights.yml" in str(caught.value)
 
 
+# The first contract of the file is the schedule's.
+CONTRACT = "    contract:\n      version: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ("1: {}", "mapping of version 1: it maps the declared version to itself"),
+        ("2: {rename: {airline: carier}}", "rename names column 'carier', which is not in the contract"),
+        (
+            "2: {values: {carrier_code: {A: B}}}",
+            "values names column 'carrier_code', which is not in the contract",
+        ),
+        ("2: {rename: {a: carrier, b: carrier}}", "rename gives column 'carrier' twice"),
+        ("2: {rename: {origin: dest}}", "rename takes 'origin' away, and no column takes its place"),
+        (
+            "2: {values: {distance: {far: near}}}",
+            "values of 'distance' cannot be mapped: it is integer, not string",
+        ),
+        ("2: {scale: {carrier: 2}}", "'carrier' cannot be scaled: it is string, not integer or number"),
+        ("2: {scale: {distance: 0}}", "'distance' cannot be scaled by 0"),
+        ("2: {scale: {distance: a mile}}", "mappings.2.scale.distance"),
+        ("2: {fill: {distance: far}}", "'distance' cannot be filled with 'far', which is no integer"),
+        ("2: {fill: {distance: null}}", "'distance' cannot be filled with null: it is not nullable"),
+        ("2: {fill: {dest: IAH}, rename: {to: dest}}", "column 'dest' is filled, and so cannot be renamed"),
+        (
+            "2: {renames: {a: carrier}}",
+            "unknown key (allowed: since, rename, values, scale, fill); did you mean 'rename'?",
+        ),
+        ("two: {}", "mappings.two"),
+        ("2: {since: 2013-04-01}, 3: {since: 2013-04-01}", "two mappings have `since: 2013-04-01`"),
+    ],
+)
+def test_parse_mapping_that_cannot_work_is_named(tmp_path, mapping, said):
+    text = TEXT.replace(CONTRACT, f"{CONTRACT}      mappings: {{{mapping}}}\n", 1)
+    with pytest.raises(SpecInvalidError, match=re.escape(said)) as caught:
+        _parse(tmp_path, text)
+    assert "sources.schedule.contract" in caught.value.what
+    assert caught.value.todo
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string}\n        FAA: {type: string}\n",
+            "'faa' is there twice",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, nulable: true}\n",
+            "did you mean 'nullable'?",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, unit: feet}\n",
+            "`unit` is for integer and number",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, values: [A, A]}\n",
+            "value 'A' is given twice",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, pii: true}\n",
+            "but the source says `pii: none`",
+        ),
+        (
+            "alt: {type: integer, unit: feet}",
+            "alt: {type: integer, pii: true}",
+            "`pii: true` needs `type: string`",
+        ),
+        ("    key: [faa]\n", "    key: [faa, faa]\n", "the key names a column twice"),
+        (
+            "    key: [faa]\n",
+            "    key: [faa]\n    pii: direct\n",
+            "no column of the contract has `pii: true`",
+        ),
+        (
+            "    owner: weather-desk\n",
+            '    owner: ""\n',
+            "sources.weather.owner: String should have at least 1",
+        ),
+        ("    owner: weather-desk\n", "", "sources.weather.owner: Field required"),
+        (
+            "    purpose: predicting late arrivals\n",
+            '    purpose: "  "\n',
+            "sources.schedule.purpose: String should",
+        ),
+        ("    licence: CC0-1.0\n", '    licence: ""\n', "sources.schedule.licence: String should"),
+        ("purpose_expires: 2014-12-31", "purpose_expires: soon", "sources.schedule.purpose_expires"),
+    ],
+)
+def test_parse_declaration_that_says_too_little_or_nonsense_is_named(tmp_path, old, new, said):
+    assert old in TEXT
+    with pytest.raises(SpecInvalidError, match=re.escape(said)):
+        _parse(tmp_path, TEXT.replace(old, new, 1))
+
+
+def test_every_declared_field_is_read_somewhere():
+    """A field that no code reads would be a promise of the schema that nothing keeps."""
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("plugins", "dags", "ml")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".j2")
+    )
+    models, seen = [spec.Pipeline], set()
+    while models:
+        model = models.pop()
+        for name, field in model.model_fields.items():
+            seen.add((model.__name__, name))
+            kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+            models += [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, spec.BaseModel)]
+    assert ("Column", "unit") in seen
+    unread = [
+        f"{model}.{name}" for model, name in sorted(seen) if not re.search(rf"\.{name}\b|\[.{name}.\]", code)
+    ]
+    assert unread == []
+
+
 def test_parse_every_problem_is_listed_at_once(tmp_path):
     broken = TEXT.replace("history_days: 28", "histroy_days: 28").replace("seed: 20130101", "seed: x")
     with pytest.raises(SpecInvalidError, match=r"3 problem") as caught:

@@ -22,6 +22,7 @@ def check_all() -> Iterator[tuple[str, SluiceError | None]]:
         if error is None:
             yield f"suites of {name}", _error_of(partial(_check_suites, name))
             yield f"dbt models of {name}", _error_of(partial(_check_models, name))
+            yield f"unused declarations of {name}", _error_of(partial(_check_unused, name))
 
 
 def _check_settings() -> None:
@@ -46,6 +47,12 @@ def _check_models(name: str) -> None:
     from sluice import transform
 
     transform.check(spec.load(name))
+
+
+def _check_unused(name: str) -> None:
+    from sluice import unused
+
+    unused.check(spec.load(name))
 
 
 def _error_of(checked: Callable[[], object]) -> SluiceError | None:

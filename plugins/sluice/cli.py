@@ -113,11 +113,140 @@ def feed(pipeline: str, first: str, last: str | None, corrupt: str | None, sourc
 @click.argument("source")
 @click.argument("day")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def land(pipeline: str, source: str, day: str, file: Path) -> None:
+@click.option(
+    "--version", type=int, help="Version of the contract that it follows; default: the declared one."
+)
+def land(pipeline: str, source: str, day: str, file: Path, version: int | None) -> None:
     """Put a FILE of SOURCE with the data of DAY (YYYY-MM-DD) into the landing zone, with its manifest."""
     from sluice.ingest.deliveries import land as land_file
 
-    click.echo(f"Landed {land_file(spec.load(pipeline), source, day, file.read_bytes())}")
+    click.echo(f"Landed {land_file(spec.load(pipeline), source, day, file.read_bytes(), version=version)}")
+
+
+@main.command()
+@click.argument("pipeline", required=False)
+def held(pipeline: str | None) -> None:
+    """List what is held, refused or quarantined, with age and owner; of one PIPELINE, or of all."""
+    from sluice import holds
+    from sluice.holds import show
+
+    for declared in [spec.load(pipeline)] if pipeline else spec.load_all():
+        click.echo(f"{declared.pipeline}:")
+        for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
+            click.echo(f"  {line}")
+
+
+@main.command()
+@click.argument("pipeline")
+@click.argument("table")
+@click.argument("day")
+def replay(pipeline: str, table: str, day: str) -> None:
+    """Send what is held of DAY (of the data, as `sluice held` shows it) through the same gate again."""
+    from sluice import holds
+
+    declared = spec.load(pipeline)
+    key = _pseudonym_key(declared, table)
+    outcome = holds.replay(declared, table, day, {"run_id": "sluice replay"}, pseudonym_key=key)
+    click.echo(outcome)
+    if outcome.repaired:
+        click.echo(holds.onwards(declared, table, day))
+    if outcome.reason:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("pipeline")
+@click.argument("table")
+@click.argument("day")
+@click.option("--by", default="", help="The person who answers for it.")
+@click.option("--why", default="", help="The reason, in a sentence.")
+@click.option("--until", default="", help="Last day (YYYY-MM-DD) that it is valid, by the pipeline's clock.")
+def release(pipeline: str, table: str, day: str, by: str, why: str, until: str) -> None:
+    """Publish what is held of DAY as it is, on a person's word, which is recorded and shown with the data."""
+    from sluice import holds
+
+    declared = spec.load(pipeline)
+    done = holds.release(declared, table, day, by=by, why=why, until=until, run={"run_id": "sluice release"})
+    click.echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
+    click.echo(holds.onwards(declared, table, day))
+
+
+@main.command()
+@click.argument("pipeline")
+@click.argument("table")
+@click.argument("day")
+def trace(pipeline: str, table: str, day: str) -> None:
+    """Tell the whole story of a partition: deliveries, rows by what became of them, verdicts, waivers, mails."""
+    from sluice import holds
+    from sluice.holds import show
+
+    for line in show.traced(holds.trace(spec.load(pipeline), table, day)):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("pipeline")
+@click.option("--days", type=click.IntRange(1), help="Days of history to compare; default: `integrity_days`.")
+def watch(pipeline: str, days: int | None) -> None:
+    """Look for missed deadlines, rewritten history and lapsed waivers, as the watcher does; mails nothing."""
+    from sluice import watch as watcher
+
+    found = watcher.findings(spec.load(pipeline), days)
+    for sentence in found:
+        click.echo(sentence)
+    if found:
+        sys.exit(1)
+    click.echo("Nothing is overdue, and history is as it was published.")
+
+
+@main.command()
+@click.argument("scenarios", nargs=-1)
+@click.option("--list", "show", is_flag=True, help="Say what there is, and rehearse nothing.")
+@click.option("--all", "everything", is_flag=True, help="All of them, one after another.")
+@click.option("--days", default=30, show_default=True, help="Days of a scenario that has no fixed length.")
+@click.option("--keep", is_flag=True, help="Leave its Airflow running, to look at it and to go on at once.")
+@click.option("--stop", is_flag=True, help="Stop an Airflow that --keep left running.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the results here too.")
+def rehearse(
+    scenarios: tuple[str, ...],
+    show: bool,
+    everything: bool,
+    days: int,
+    keep: bool,
+    stop: bool,
+    json_file: Path | None,
+) -> None:
+    """Try SCENARIOS (names, numbers such as S01, or files) on a healthy copy, in an Airflow of its own."""
+    from sluice.rehearsal import catalogue, command
+
+    if stop:
+        sys.exit(command.stop())
+    if show or not (scenarios or everything):
+        for each in catalogue.all_scenarios():
+            click.echo(f"{each.name:32s} {each.title}")
+        return
+    names = catalogue.names() if everything else list(scenarios)
+    sys.exit(command.rehearse(names, days=days, keep=keep, json_file=json_file))
+
+
+@main.command()
+@click.argument("pipeline")
+@click.option("--impact", "column", metavar="TABLE.COLUMN", help="Tell what depends on a column instead.")
+def catalogue(pipeline: str, column: str | None) -> None:
+    """Show every source: columns, owner, licence, purpose, freshness, readiness and users; and write it as a page."""
+    from sluice import catalogue as shelf
+
+    declared = spec.load(pipeline)
+    if column:
+        found = shelf.impact(declared, column)
+        text, page = shelf.told(found, declared), None
+    else:
+        gathered = shelf.read(declared)
+        text, page = shelf.lines(gathered), shelf.write(gathered)
+    for line in text:
+        click.echo(line)
+    if page:
+        click.echo(f"\nAs a page: {page}")
 
 
 @main.command()
@@ -150,3 +279,14 @@ def show_ledger(
             f"{entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} "
             f"{entry.pipeline}.{entry.subject} {entry.partition or ''}  {reasons}"
         )
+
+
+def _pseudonym_key(declared: spec.Pipeline, table: str) -> bytes | None:
+    """The key that replaces personal data, for a table that has some: Airflow's, or that of the local stack."""
+    if table not in declared.sources or not declared.sources[table].contract.pseudonymised:
+        return None
+    from sluice.local import stack
+    from sluice.orchestration.secrets import pseudonym_key
+
+    stack.lend_pseudonym_key()
+    return pseudonym_key(declared, table)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,18 @@ def today(spec: Pipeline) -> date:
             todo="deliver a day with `sluice feed`",
         )
     return day
+
+
+def now(spec: Pipeline) -> datetime:
+    """The present instant of a pipeline, in its time zone; by the feed's clock, the end of its latest day.
+
+    Raises:
+        DeliveryMissingError: as `today`.
+    """
+    zone = ZoneInfo(spec.timezone)
+    if spec.clock == "wall":
+        return datetime.now(zone)
+    return datetime.combine(today(spec), time.max, zone)
 
 
 def advance(spec: Pipeline, day: date) -> None:

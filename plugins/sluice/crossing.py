@@ -6,11 +6,18 @@ a task that runs out of order, twice, or by hand cannot show unaudited rows to a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sluice import ledger
-from sluice.errors import BatchHeldError, GateBrokenError, VerdictMissingError
+from sluice import ledger, waivers
+from sluice.errors import (
+    BatchHeldError,
+    GateBrokenError,
+    RetryableError,
+    SluiceError,
+    VerdictMissingError,
+)
 from sluice.spec import PREDICTIONS, partition_label
 
 if TYPE_CHECKING:
@@ -20,20 +27,31 @@ if TYPE_CHECKING:
     from sluice.spec import Pipeline
 
 
-def stage(spec: Pipeline, table: str, run_days: Sequence[str], run: dict[str, str]) -> Manifest:
+def stage(
+    spec: Pipeline,
+    table: str,
+    run_days: Sequence[str],
+    run: dict[str, str],
+    *,
+    pseudonym_key: bytes | None = None,
+) -> Manifest:
     """Write the batch of `table` for the runs of `run_days` where no reader looks.
 
     Args:
         run_days: partition keys (YYYY-MM-DD), in order and without gaps; more than one for history.
         run: what identifies the run in the manifest: dag_id, run_id, try.
+        pseudonym_key: replaces personal data; needed by a source that has some.
 
     Raises:
         SluiceError: the inputs are missing, damaged or break their contract; nothing was staged.
     """
-    if table in spec.sources:
+    if released := _released(spec, table, run_days):
+        manifest = released
+    elif table in spec.sources:
         from sluice.ingest.stage import stage_source
 
-        manifest = stage_source(spec, table, run_days, run)
+        with _recording_refusal(spec, table, run_days, run):
+            manifest = stage_source(spec, table, run_days, run, pseudonym_key=pseudonym_key)
     elif table in spec.derived:
         from sluice.transform.stage import stage_derived
 
@@ -53,13 +71,56 @@ def stage(spec: Pipeline, table: str, run_days: Sequence[str], run: dict[str, st
         run=run.get("run_id"),
         data={
             "batch_id": manifest.batch_id,
+            "dag_id": run.get("dag_id"),
             "received": manifest.received,
             "rows": manifest.rows,
             "dropped": manifest.dropped,
+            "unmatched": manifest.unmatched,
             "content_hash": manifest.content_hash,
+            "noted": manifest.noted,
         },
     )
     return manifest
+
+
+def _released(spec: Pipeline, table: str, run_days: Sequence[str]) -> Manifest | None:
+    """The batch of a derived table that a person released: it crosses as it was judged, and is not built anew.
+
+    A source needs no such care: its batch is made of the same delivery, or of another one that is to be judged.
+    """
+    from sluice.lake import batches
+
+    if table in spec.sources or table not in spec.tables:
+        return None
+    batch_id = waivers.awaited(spec, table, partition_label([spec.data_day(table, day) for day in run_days]))
+    return batches.load(spec.pipeline, table, batch_id) if batch_id else None
+
+
+@contextmanager
+def _recording_refusal(
+    spec: Pipeline, source: str, run_days: Sequence[str], run: dict[str, str]
+) -> Iterator[None]:
+    """Record a delivery that cannot be used, as `refused`; one that is only late or out of reach may still come."""
+    try:
+        yield
+    except RetryableError:
+        raise
+    except SluiceError as error:
+        ledger.append(
+            "refused",
+            pipeline=spec.pipeline,
+            subject=source,
+            partition=partition_label([spec.data_day(source, day) for day in run_days]),
+            run=run.get("run_id"),
+            data={
+                "dag_id": run.get("dag_id"),
+                "error": type(error).__name__,
+                "what": error.what,
+                "where": error.where,
+                "todo": error.todo,
+            },
+        )
+        raise
 
 
 def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Verdict:
@@ -71,8 +132,10 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Ver
     from sluice import gates
     from sluice.lake import batches
 
-    manifest = batches.load(spec.pipeline, table, batch_id)
-    verdict = gates.run(spec, manifest)
+    # A split is never judged by itself: the full batch is, by the rules of today.
+    manifest = batches.load(spec.pipeline, table, batches.full_id(batch_id))
+    waiver = waivers.active(spec, table, partition_label(manifest.partitions), manifest.content_hash)
+    verdict = gates.run(spec, manifest, waiver=waiver.seq if waiver else None)
     ledger.append(
         "verdict" if verdict.publishes else "held",
         pipeline=spec.pipeline,
@@ -85,13 +148,13 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Ver
 
 
 def require_publishable(verdict: Verdict) -> None:
-    """Raise unless the verdict publishes.
+    """Raise unless the verdict publishes, or a person's word did at the time of the verdict.
 
     Raises:
         BatchHeldError: the verdict is HOLD.
-        GateBrokenError: the verdict is ERROR.
+        GateBrokenError: the verdict is ERROR, which nobody can waive.
     """
-    if verdict.publishes:
+    if verdict.publishes or (verdict.outcome == "HOLD" and verdict.waiver is not None):
         return
     error = (BatchHeldError if verdict.outcome == "HOLD" else GateBrokenError)(
         f"{verdict.outcome}: {'; '.join(verdict.reasons)}",
@@ -106,47 +169,83 @@ def require_publishable(verdict: Verdict) -> None:
 def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Publication:
     """Make an audited batch visible in one atomic commit; a repetition changes nothing.
 
+    What it sets aside is in the quarantine table before readers see the day without it.
+
+    Args:
+        batch_id: the batch that the verdict names as publishable.
+
     Raises:
         BatchUnknownError: no such batch was staged.
         VerdictMissingError: its newest verdict does not allow it, or there is none.
         BatchSupersededError: a newer batch of the same partition is published already.
+        RowsLostError: rows that were received are neither in it, nor set aside, nor dropped for a reason.
     """
-    from sluice.lake import batches, tables
+    from sluice import integrity
+    from sluice.lake import batches, quarantine, splits, tables
 
     manifest = batches.load(spec.pipeline, table, batch_id)
     partition = partition_label(manifest.partitions)
-    verdict_id = _allowing_verdict(spec, table, partition, batch_id)
-    publication = tables.publish(manifest, verdict_id=verdict_id)
-    ledger.append(
-        "published",
-        pipeline=spec.pipeline,
-        subject=table,
-        partition=partition,
-        run=run.get("run_id"),
-        once=f"published:{spec.pipeline}.{table}:{batch_id}",
-        data={
-            "batch_id": batch_id,
-            "verdict_id": verdict_id,
-            "snapshot_id": publication.snapshot_id,
-            "rows": manifest.rows,
-            "received": manifest.received,
-            "dropped": manifest.dropped,
-        },
-    )
+    verdict_id, waiver = _permission(spec, table, partition, manifest)
+    tables.check_current(manifest)
+    aside = splits.set_aside(manifest)
+    splits.check_conserved(manifest, aside)
+    quarantine.record(manifest, aside, verdict_id=verdict_id, waiver=waiver)
+    publication = tables.publish(manifest, verdict_id=verdict_id, waiver=waiver)
+    if not _recorded(spec, table, partition, batch_id, waiver):
+        ledger.append(
+            "published",
+            pipeline=spec.pipeline,
+            subject=table,
+            partition=partition,
+            run=run.get("run_id"),
+            once=f"published:{spec.pipeline}.{table}:{batch_id}:{verdict_id}",
+            data={
+                "batch_id": batch_id,
+                "split_of": manifest.split_of,
+                "verdict_id": verdict_id,
+                "snapshot_id": publication.snapshot_id,
+                "rows": manifest.rows,
+                "received": manifest.received,
+                "dropped": manifest.dropped,
+                "quarantined": manifest.quarantined,
+                **({} if waiver is None else {"waiver": waiver}),
+                **integrity.publication(spec, manifest),
+            },
+        )
     return publication
 
 
-def _allowing_verdict(spec: Pipeline, table: str, partition: str, batch_id: str) -> str:
-    found = "none is recorded"
-    for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition):
-        if entry.kind in ("verdict", "held") and entry.data["batch_id"] == batch_id:
-            if entry.kind == "verdict":
-                return entry.data["verdict_id"]
-            found = f"the newest is {entry.data['outcome']}"
-            break
+def _permission(spec: Pipeline, table: str, partition: str, manifest: Manifest) -> tuple[str, int | None]:
+    """The verdict that allows publishing a batch, and the number of the waiver where it is a HOLD."""
+    from sluice.lake import batches
+
+    full_id = batches.full_id(manifest.batch_id)
+    judged = waivers.judgement(spec, table, partition, full_id)
+    if judged is None:
+        found = "none is recorded"
+    elif (judged.data.get("publish_batch_id") or full_id) != manifest.batch_id:
+        found = f"the newest is about batch {judged.data['publish_batch_id']} in its place"
+    elif judged.kind == "verdict":
+        return judged.data["verdict_id"], None
+    else:
+        found = f"the newest is {judged.data['outcome']}"
+        full = batches.load(spec.pipeline, table, full_id)
+        waiver = waivers.active(spec, table, partition, full.content_hash)
+        if judged.data["outcome"] == "HOLD" and waiver:
+            return judged.data["verdict_id"], waiver.seq
     raise VerdictMissingError(
-        f"Batch {batch_id} has no verdict that allows publishing it: {found}.",
+        f"Batch {manifest.batch_id} has no verdict that allows publishing it: {found}.",
         where=f"{spec.pipeline}.{table} {partition}",
-        allowed="PASS or WARN",
+        allowed="PASS or WARN, or a HOLD that somebody released",
         todo=f"run the task audit_{table} of this run",
     )
+
+
+def _recorded(spec: Pipeline, table: str, partition: str, batch_id: str, waiver: int | None) -> bool:
+    """Whether the ledger's last word on a partition is that this batch was published, on the same permission."""
+    for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition):
+        if entry.kind in ("held", "refused"):
+            return False
+        if entry.kind == "published":
+            return (entry.data["batch_id"], entry.data.get("waiver")) == (batch_id, waiver)
+    return False

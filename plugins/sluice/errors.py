@@ -72,6 +72,14 @@ class ContractBrokenError(SluiceError):
     """A delivered file does not have the declared columns or types."""
 
 
+class PurposeExpiredError(SluiceError):
+    """The purpose that a source may be used for has ended: its deliveries are not read."""
+
+
+class PseudonymKeyMissingError(SluiceError):
+    """There is personal data, and no key, or too short a one, to replace it with pseudonyms."""
+
+
 class TableMissingError(SluiceError):
     """A table that a step reads does not exist yet."""
 
@@ -82,6 +90,10 @@ class BatchUnknownError(SluiceError):
 
 class BatchDamagedError(SluiceError):
     """A staged batch's file is missing or is not what was staged."""
+
+
+class RowsLostError(SluiceError):
+    """What would be published does not account for every row that was received."""
 
 
 class BatchSupersededError(SluiceError):
@@ -110,8 +122,28 @@ class GateBrokenError(NotPublishedError):
     """The gate itself broke (no rows, no rules, a missing suite, an exception): nothing was published."""
 
 
+class ReleaseRefusedError(SluiceError):
+    """A release lacks a person, a reason or an end, or there is nothing that may be released."""
+
+
+class WaiverExpiredError(SluiceError):
+    """Published rows rest on a person's word that is over, and must not be learned from."""
+
+
+class ReplayRefusedError(SluiceError):
+    """A replay was asked for where nothing is held, or was replayed already."""
+
+
 class TransformFailedError(SluiceError):
     """dbt could not build or test the models of a run."""
+
+
+class HistoryRewrittenError(SluiceError):
+    """A published partition was changed without a publication."""
+
+
+class InputAwaitedError(TableMissingError):
+    """A derived table has nothing to be built from yet: its source is held or missing, which is told elsewhere."""
 
 
 class LedgerTamperedError(SluiceError):
@@ -124,6 +156,10 @@ class ModelDamagedError(SluiceError):
 
 class MailUndeliveredError(RetryableError):
     """The SMTP server did not take a mail."""
+
+
+class ScenarioUnknownError(SluiceError):
+    """A rehearsal was asked for that does not exist."""
 
 
 class StackError(SluiceError):

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
         "smtp_default", description="Airflow connection that mails are sent through."
     )
     mail_from: str = Field("sluice@localhost", description="Sender, where the connection names none.")
+    mail_window_minutes: float = Field(
+        60, ge=0, description="How long after a mail further partitions of the same fault are only counted."
+    )
     api_port: int = Field(8080, description="Port of the local Airflow UI started by `sluice up`.")
     smtp_port: int = Field(8025, description="Port of the local mail sink started by `sluice up`.")
     retry_seconds: float = Field(

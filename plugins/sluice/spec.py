@@ -10,61 +10,46 @@ import difflib
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
+from sluice.contracts import Column as Column
+from sluice.contracts import ColumnType as ColumnType
+from sluice.contracts import Contract
+from sluice.contracts import Mapping as Mapping
+from sluice.contracts import Strict as _Strict
 from sluice.errors import SourceUnknownError, SpecInvalidError
 from sluice.settings import settings
 
-ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
 
 # The table that scoring writes.
 PREDICTIONS = "predictions"
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Column(_Strict):
-    type: ColumnType
-    nullable: bool = False
-    description: str = ""
-
-
-class Contract(_Strict):
-    """What a producer promises: columns, types and units. `timestamp` is an instant with an offset, kept in UTC."""
-
-    version: int = Field(ge=1)
-    columns: dict[str, Column] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _names_are_free(self) -> Contract:
-        taken = {"ds", "delivery_id"} & set(self.columns)
-        if taken:
-            raise ValueError(
-                f"column {sorted(taken)[0]!r} has the name of one that Sluice adds to every raw table"
-            )
-        return self
+# A declaration that says nothing is none.
+_Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Source(_Strict):
     """A feed that a pipeline lands."""
 
-    owner: str
-    description: str
-    grain: str
+    owner: _Said
+    description: _Said
+    grain: _Said
     key: tuple[str, ...] = Field(min_length=1)
     format: Format
     cadence: Literal["daily", "weekly"]
     # Days between the day that the data is about and the run that must land it.
     lag_days: int = Field(0, ge=0)
+    # Local time of the run day by which the delivery must be in; the watcher mails about one that is not.
+    deadline: str = Field("06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     pii: Literal["none", "pseudonymised", "direct"] = "none"
-    licence: str
-    purpose: str
+    licence: _Said
+    purpose: _Said
+    # Last day on which its deliveries may be used for that purpose; None where the permission has no end.
+    purpose_expires: date | None = None
     contract: Contract
 
     @model_validator(mode="after")
@@ -72,15 +57,27 @@ class Source(_Strict):
         missing = [name for name in self.key if name not in self.contract.columns]
         if missing:
             raise ValueError(f"key column {missing[0]!r} is not a column of the contract")
+        if len(set(self.key)) < len(self.key):
+            raise ValueError("the key names a column twice")
+        return self
+
+    @model_validator(mode="after")
+    def _personal_data_is_said_twice(self) -> Source:
+        """Once for the people who read the class of a source, once for the machine that replaces the columns."""
+        columns = self.contract.pseudonymised
+        if self.pii == "direct" and not columns:
+            raise ValueError("`pii: direct`, but no column of the contract has `pii: true`")
+        if self.pii == "none" and columns:
+            raise ValueError(f"column {columns[0]!r} has `pii: true`, but the source says `pii: none`")
         return self
 
 
 class Derived(_Strict):
     """A table that dbt builds from published tables and that crosses like a source does."""
 
-    owner: str
-    description: str
-    grain: str
+    owner: _Said
+    description: _Said
+    grain: _Said
     key: tuple[str, ...] = Field(min_length=1)
     # The dbt model whose rows become the table's.
     model: str
@@ -99,6 +96,22 @@ class Promotion(_Strict):
 
     resamples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1)
+
+
+class Coverage(_Strict):
+    """Of what a model must have seen enough to be trusted with it: see `ml.coverage`."""
+
+    # Columns whose values are segments; predictions of a segment with fewer training rows say that they are unsupported.
+    segments: tuple[str, ...] = ()
+    min_rows: int = Field(100, ge=1)
+
+
+class Influence(_Strict):
+    """How much of what a model learns may come from one day, and of a day from one value: see `ml.influence`."""
+
+    day: float = Field(1, gt=0, le=1)
+    column: str | None = None
+    value: float = Field(1, gt=0, le=1)
 
 
 class Model(_Strict):
@@ -121,7 +134,27 @@ class Model(_Strict):
     early_stopping_rounds: int = Field(ge=1)
     params: dict[str, float | int | str | bool]
     promotion: Promotion
+    # `paused`: no model is trained, whoever asks; scoring and monitoring go on.
+    learning: Literal["active", "paused"] = "active"
+    coverage: Coverage = Coverage()
+    influence: Influence = Influence()
+    # Columns of the feature table: when a row's features were known, and when what is predicted happens.
+    known_at: str | None = None
+    happens_at: str | None = None
+    # Findings of `ml.linting` that are right on purpose, by name (`<check> <column>`), each with its reason.
+    accepted_findings: dict[str, _Said] = {}
     score_batch_rows: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _columns_are_features(self) -> Model:
+        known = {*self.features.numeric, *self.features.categorical}
+        used = [*self.coverage.segments, *([self.influence.column] if self.influence.column else [])]
+        unknown = [name for name in used if name not in known]
+        if unknown:
+            raise ValueError(f"coverage or influence names {unknown[0]!r}, which is no feature of the model")
+        if (self.known_at is None) != (self.happens_at is None):
+            raise ValueError("known_at and happens_at say something only together: give both or neither")
+        return self
 
 
 class Monitoring(_Strict):
@@ -142,14 +175,25 @@ class Pipeline(_Strict):
     """One data product with its model."""
 
     pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    title: str
-    owner: str
+    title: _Said
+    owner: _Said
     mail_to: tuple[str, ...] = Field(min_length=1)
     # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
     # `wall`: a live pipeline; `schedule` starts its runs.
     clock: Literal["feed", "wall"]
     timezone: str
     schedule: str
+    # First run day of a live pipeline: after an outage its missed days are caught up from there on, in order.
+    starts: date | None = None
+    # How often the watcher of a live pipeline looks for what did not happen.
+    watch_schedule: str = "*/30 * * * *"
+    # What becomes of a day whose lagging sources (`lag_days` above 0) are held or missing: it is not predicted, or it
+    # is predicted from what is published, and every row says how old that is.
+    stale_input: Literal["refuse", "mark"] = "refuse"
+    # Days back from today that the watcher compares with the hashes recorded at publishing.
+    integrity_days: int = Field(35, ge=1)
+    # Days after which what is held or quarantined counts as expired.
+    hold_days: int = Field(30, ge=1)
     landing: str
     # Days of history that the features of one day look back on.
     history_days: int = Field(ge=1)
@@ -182,6 +226,11 @@ class Pipeline(_Strict):
     def owner_of(self, table: str) -> str:
         declared = self.sources.get(table) or self.derived.get(table)
         return declared.owner if declared else self.owner
+
+    def key_of(self, table: str) -> tuple[str, ...]:
+        """Columns of the business key of a table."""
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.key if declared else (self.model.key,)
 
     def source(self, name: str) -> Source:
         """Return a declared source.

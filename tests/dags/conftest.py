@@ -25,6 +25,7 @@ print("BAG", json.dumps({
     "heavy": [name for name in heavy if name in sys.modules],
     "dags": {dag_id: {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "schedule": type(dag.timetable).__name__,
+        "catchup": dag.catchup, "start": str(dag.start_date), "max_active_runs": dag.max_active_runs,
         "timeout": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
         "tasks": {task.task_id: {
             "downstream": sorted(task.downstream_task_ids), "owner": task.owner, "retries": task.retries,
@@ -43,7 +44,8 @@ def live_bag(tmp_path_factory) -> dict:
     base = tmp_path_factory.mktemp("live_pipeline")
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
     assert text.count("clock: feed\n") == 1
-    (base / "flights.yml").write_text(text.replace("clock: feed\n", "clock: wall\n"))
+    live = "clock: wall\nstarts: 2026-01-05\nstale_input: mark\n"
+    (base / "flights.yml").write_text(text.replace("clock: feed\n", live))
     return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
 
 

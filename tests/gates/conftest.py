@@ -50,7 +50,7 @@ def pipeline(home):
     return spec.load("flights")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows(year):
     """Function: rows of a table of some days, as they land; `change` is a SQL select list over them."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from sluice import gates
 from sluice.gates.verdict import SAMPLE_ROWS, Verdict
+from sluice.lake import batches
 from sluice.settings import settings
 
 DAY = "2013-04-05"
@@ -49,7 +50,12 @@ CORRUPT = {
     ),
     "half_the_rows": ("arrivals", "*", "where flight % 2 = 0", "flights_a_day"),
     "an_origin_missing": ("arrivals", "*", "where origin <> 'LGA'", "every_origin_reports"),
-    "a_row_twice": ("arrivals", "*", "union all (from landed limit 1)", "one_row_a_flight"),
+    "two_in_a_hundred_rows_twice": (
+        "arrivals",
+        "*",
+        "union all (from landed limit 20)",
+        "one_row_a_flight",
+    ),
     "null_burst": ("arrivals", "* replace (cast(null as bigint) as arr_delay)", "", "arrivals_known"),
     "all_cancelled": (
         "arrivals",
@@ -117,7 +123,87 @@ def test_run_corrupt_batch_holds_by_the_rule_meant_for_it(audit, name):
     table, change, suffix, rule = CORRUPT[name]
     verdict = audit(table, DAY, change=change, suffix=suffix)
     assert verdict.outcome == "HOLD"
-    assert rule in [failed.rule for failed in verdict.failed if failed.severity == "hold"]
+    assert rule in [failed.rule for failed in verdict.failed if failed.holds]
+
+
+ONE_ROW = "if(row_number() over (order by flight, origin, dest) = 1, {0}, {1})"
+SET_ASIDE = {
+    "a_row_twice": ("arrivals", "*", "union all (from landed limit 1)", {"one_row_a_flight": 2}),
+    "one_unknown_carrier": (
+        "arrivals",
+        f"* replace ({ONE_ROW.format(repr('ZZ'), 'carrier')} as carrier)",
+        "",
+        {"known_carrier": 1},
+    ),
+    "one_clock_of_75_minutes": (
+        "schedule",
+        f"* replace ({ONE_ROW.format(1275, 'sched_dep_time')} as sched_dep_time)",
+        "",
+        {"clock_is_hhmm": 1},
+    ),
+    "a_reading_twice": ("weather", "*", "union all (from landed limit 1)", {"one_row_an_hour": 2}),
+}
+
+
+@pytest.mark.parametrize("name", SET_ASIDE)
+def test_run_single_bad_rows_are_set_aside(audit, name):
+    table, change, suffix, quarantined = SET_ASIDE[name]
+    verdict = audit(table, DAY, change=change, suffix=suffix)
+    assert (verdict.outcome, verdict.quarantined) == ("WARN", quarantined)
+    made = batches.load("flights", table, verdict.publish_batch_id)
+    assert (made.split_of, made.rows) == (verdict.batch_id, verdict.rows - sum(quarantined.values()))
+
+
+def test_run_a_bad_day_is_not_diluted_by_good_ones(suite, audit, expect):
+    """1 of 29 days: below 10% of all rows, and all rows of that day."""
+    rule = expect(
+        "expect_column_values_to_be_in_set", severity="quarantine", column="origin", value_set=["A"]
+    )
+    rule["meta"]["limit"] = 0.1
+    suite("arrivals", rule)
+    days = [f"2013-04-{day:02}" for day in range(1, 30)]
+    verdict = audit("arrivals", *days, change=f"* replace (if(ds = '{DAY}', origin, 'A') as origin)")
+    (failed,) = verdict.failed
+    assert (verdict.outcome, failed.worst_share, verdict.quarantined) == ("HOLD", 1.0, {})
+    assert failed.failing_share < 0.1
+
+
+def test_run_day_that_would_be_left_empty_holds(suite, audit, expect):
+    both = [
+        expect(QUERY, f"flights_{n}", severity="quarantine", unexpected_rows_query=query)
+        for n, query in enumerate(
+            (f"select * from {{batch}} where flight % 2 = {rest}" for rest in (0, 1)), start=1
+        )
+    ]
+    for rule in both:
+        rule["meta"]["limit"] = 0.9
+    suite("arrivals", *both)
+    verdict = audit("arrivals", DAY)
+    assert (verdict.outcome, verdict.publish_batch_id) == ("HOLD", verdict.batch_id)
+    assert f"No row would be left of {DAY}" in verdict.reasons[0]
+
+
+def test_run_more_failing_rows_than_gx_fetches_are_all_set_aside(suite, audit, expect):
+    rule = expect(
+        "expect_column_values_to_not_be_in_set", severity="quarantine", column="origin", value_set=["LGA"]
+    )
+    rule["meta"]["limit"] = 0.5
+    suite("arrivals", rule)
+    verdict = audit("arrivals", DAY)
+    assert verdict.quarantined["some_rule"] == verdict.failed[0].failing_rows > 200
+
+
+def test_run_rows_that_are_not_the_batchs_are_never_set_aside(suite, audit, expect):
+    rule = expect(
+        QUERY,
+        severity="quarantine",
+        unexpected_rows_query="select * replace (1 as flight) from {batch} limit 3",
+    )
+    rule["meta"]["limit"] = 0.5
+    suite("arrivals", rule)
+    verdict = audit("arrivals", DAY)
+    assert verdict.outcome == "ERROR"
+    assert "3 of which are no rows of the batch" in verdict.reasons[0]
 
 
 def test_run_impossible_reading_warns_and_publishes(audit):
@@ -311,7 +397,8 @@ _PREDICTIONS = """
         'p|' || carrier || flight || origin as prediction_id, carrier || flight || origin || dest as flight_id, ds,
         0.1 + 0.8 * (hash(flight) % 1000) / 1000.0 as score, 'flights_late_arrival' as model_name,
         '3' as model_version, false as is_baseline, cast(7 as bigint) as feature_snapshot_id, 'r1' as run_id,
-        timestamptz '2013-04-05 08:00Z' as scored_at
+        timestamptz '2013-04-05 08:00Z' as scored_at, 0::bigint as input_age_days, false as is_stale,
+        true as is_supported, cast(null as varchar) as unseen_categories
     from flights where ds = date '2013-04-05'
 """
 

@@ -34,6 +34,19 @@ def test_write_page_says_what_a_reader_needs(audit):
     assert html.count("<tr><td>2013-04-05</td>") == len(verdict.sample)
 
 
+def test_write_page_says_what_is_set_aside_and_where(audit):
+    verdict = audit("arrivals", DAY, suffix="union all (from landed limit 1)")
+    html = (settings().reports / verdict.report).read_text()
+    for text in (
+        "Rows set aside",
+        "quarantine up to 1% of a day",
+        "flights.arrivals__quarantine",
+        verdict.publish_batch_id,
+    ):
+        assert text in html
+    assert '<td class="name">one_row_a_flight</td><td>2</td><td>0.2%</td><td>1%</td>' in html
+
+
 def test_write_value_that_looks_like_html_is_escaped(audit):
     verdict = audit("arrivals", DAY, change="* replace ('<script>alert(1)</script>' as carrier)")
     html = (settings().reports / verdict.report).read_text()

@@ -51,7 +51,7 @@ def test_load_everything_wrong_is_listed_at_once(pipeline, suite, expect):
         suites.load(pipeline, "arrivals")
     for problem in (
         "rule name 'twice' is used twice",
-        "expectation 3: meta.severity: Input should be 'hold' or 'warn'",
+        "expectation 3: meta.severity: Input should be 'hold', 'quarantine' or 'warn'",
         "expectation 4: expect_the_unexpected not found",
         "expectation 5: column: field required; colum: extra fields not permitted",
         "expectation 6: mostly: ensure this value is less than or equal to 1.0",
@@ -60,6 +60,43 @@ def test_load_everything_wrong_is_listed_at_once(pipeline, suite, expect):
         "expectation 9: Input should be a valid dictionary",
     ):
         assert problem in str(error.value)
+
+
+def test_load_rules_that_cannot_set_rows_aside_are_refused(pipeline, suite, expect):
+    def aside(type: str, rule: str, limit: float | None = 0.01, **kwargs) -> dict:
+        one = expect(type, rule, severity="quarantine", **kwargs)
+        return {**one, "meta": {**one["meta"], "limit": limit}}
+
+    no_limit = aside(NOT_NULL, "no_limit", None, column="carrier")
+    held = expect(NOT_NULL, "held", column="carrier")
+    suite(
+        "arrivals",
+        no_limit,
+        {**held, "meta": {**held["meta"], "limit": 0.1}},
+        aside(NOT_NULL, "all_of_it", 1, column="carrier"),
+        aside("expect_column_mean_to_be_between", "mean", column="air_time", max_value=1),
+        aside("expect_table_row_count_to_be_between", "count", max_value=1),
+        aside(QUERY, "shares", unexpected_rows_query="select ds, count(*) from {batch} group by ds"),
+        aside(QUERY, "part", unexpected_rows_query="select * exclude (tailnum) from {batch}"),
+        aside(NOT_NULL, "mostly", column="carrier", mostly=0.9),
+        aside("expect_compound_columns_to_be_unique", "fine", column_list=["carrier", "flight"]),
+        aside(QUERY, "fine_too", unexpected_rows_query="select *, 1 as n from {batch} where flight < 0"),
+    )
+    with pytest.raises(SpecInvalidError) as error:
+        suites.load(pipeline, "arrivals")
+    said = str(error.value)
+    for problem in (
+        "expectation 1: meta: Value error, a rule of severity 'quarantine' needs a limit",
+        "expectation 2: meta: Value error, a limit is only for severity 'quarantine', not for 'hold'",
+        "expectation 3: meta.limit: Input should be less than 1",
+        "rule mean: it cannot set rows aside, because expect_column_mean_to_be_between is not about single rows",
+        "rule count: it cannot set rows aside",
+        "rule shares: it cannot set rows aside, because its query does not return whole rows: 'flight_date' is missing",
+        "rule part: it cannot set rows aside, because its query does not return whole rows: 'tailnum' is missing",
+        "rule mostly: it cannot set rows aside, because `mostly` lets rows fail unseen",
+    ):
+        assert problem in said
+    assert "fine" not in said
 
 
 def test_check_unknown_columns_and_bad_sql_are_listed_for_all_tables(pipeline, suite, expect):

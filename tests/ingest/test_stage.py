@@ -9,11 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import feed
+from sluice import crossing, feed
 from sluice.errors import (
     ContractBrokenError,
     DeliveryMissingError,
     DeliveryUnreadableError,
+    PurposeExpiredError,
     SourceUnknownError,
 )
 from sluice.ingest import deliveries
@@ -152,11 +153,15 @@ def test_stage_same_content_under_a_new_contract_is_staged(flights):
     assert second.inputs[0]["contract_version"] == 2
 
 
-def test_stage_unpublished_delivery_again_is_staged_again(flights):
+def test_stage_unpublished_delivery_again_is_the_same_batch_while_it_is_whole(flights):
     feed.deliver(flights, DAY)
-    first, second = stage(flights), stage(flights)
-    assert first.batch_id != second.batch_id
-    assert first.content_hash == second.content_hash
+    first = crossing.stage(flights, "arrivals", [DAY], RUN)
+    assert crossing.stage(flights, "arrivals", [DAY], RUN) == first
+    assert batches.staged("flights", "arrivals") == [first.batch_id]
+    Path(first.files["2013-01-01"]).unlink()
+    again = crossing.stage(flights, "arrivals", [DAY], RUN)
+    assert again.batch_id != first.batch_id
+    assert again.content_hash == first.content_hash
 
 
 def test_stage_correction_replaces_what_was_published(flights):
@@ -268,3 +273,22 @@ def test_stage_error_of_personal_data_shows_no_value(flights):
     with pytest.raises(ContractBrokenError, match="row 422: the value is not an integer") as caught:
         stage(private)
     assert "unknown" not in str(caught.value)
+
+
+def test_stage_source_whose_purpose_is_over_is_refused_before_its_delivery_is_read(flights):
+    feed.deliver(flights, DAY)
+    over = flights.source("arrivals").model_copy(update={"purpose_expires": date(2013, 1, 1)})
+    expired = flights.model_copy(update={"sources": {**flights.sources, "arrivals": over}})
+    for path in Path(flights.landing_url).joinpath("arrivals").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"not to be read")
+    with pytest.raises(
+        PurposeExpiredError, match=r"'arrivals' .* ended on 2013-01-01; today is 2013-01-02"
+    ) as caught:
+        stage(expired)
+    assert "airport-operations" in caught.value.todo
+    assert stage(expired, "weather").rows > 0
+    last = over.model_copy(update={"purpose_expires": date(2013, 1, 2)})
+    allowed = flights.model_copy(update={"sources": {**flights.sources, "arrivals": last}})
+    with pytest.raises(DeliveryUnreadableError):  # its last day is not over: the delivery is read
+        stage(allowed)

@@ -134,6 +134,7 @@ def test_publish_puts_the_evidence_into_the_snapshot(stage, rows):
         "sluice.rows": str(manifest.rows),
         "sluice.received": str(manifest.rows + 2),
         "sluice.dropped": '{"exact_duplicate": 2}',
+        "sluice.quarantined": "{}",
         "sluice.content_hash": manifest.content_hash,
     }
 

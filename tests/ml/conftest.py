@@ -77,6 +77,14 @@ def config():
         },
         resamples=200,
         confidence=0.95,
+        segments=("carrier", "origin"),
+        segment_min_rows=100,
+        max_day_share=0.2,
+        capped_column="carrier",
+        max_value_share=0.6,
+        known_at=None,
+        happens_at=None,
+        accepted_findings={},
         threads=2,
     )
 

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from ml.coverage import summarise
 from ml.errors import RowsUnusableError
 from ml.model import BaselineModel, ScoringModel
 from ml.scoring import schema, score
@@ -13,13 +15,14 @@ from ml.scoring import schema, score
 AT = datetime(2013, 2, 28, 9, tzinfo=UTC)
 
 
-def scored(rows, model, *, batch=1000, run_id="run-1", version=3):
+def scored(rows, model, *, batch=1000, run_id="run-1", version=3, meta=None):
     return score(
         rows.to_batches(max_chunksize=batch),
         model,
         key="flight_id",
         name="flights_late_arrival",
         version=version,
+        meta=meta,
         feature_snapshot_id=77,
         run_id=run_id,
         scored_at=AT,
@@ -74,3 +77,44 @@ def test_score_no_rows_gives_an_empty_table_of_the_schema(rows, model):
 def test_score_rows_without_key_are_refused(rows, model):
     with pytest.raises(RowsUnusableError, match="flight_id"):
         scored(rows.drop_columns(["flight_id"]), model)
+
+
+def put(rows, column, values):
+    return rows.set_column(rows.schema.get_field_index(column), column, values)
+
+
+def test_score_categories_never_met_are_told_and_counted(rows, model, candidate):
+    part = rows.slice(0, 500).combine_chunks()
+    new = put(
+        part, "dest", pa.concat_arrays([pa.array(["QQQ"] * 20), part["dest"].combine_chunks().slice(20)])
+    )
+    found = scored(new, model, meta=candidate.meta)
+    assert found["unseen_categories"].to_pylist() == ["dest=QQQ"] * 20 + [None] * 480
+    told = summarise(found)
+    assert (told["unseen_rows"], told["unseen_share"], told["unseen"]) == (20, 0.04, {"dest=QQQ": 20})
+    # What training met too seldom to learn is scored as `some other`, and is no surprise.
+    rare = candidate.meta.rare["dest"][0]
+    known = scored(put(part, "dest", pa.array([rare] * 500)), model, meta=candidate.meta)
+    assert known["unseen_categories"].null_count == 500
+
+
+def test_score_rows_of_segments_seldom_seen_are_not_supported(rows, model, candidate):
+    seen = candidate.meta.coverage["carrier"]
+    few = next(name for name, segment in seen.items() if segment["rows"] < 100)
+    many = max(seen, key=lambda name: seen[name]["rows"])
+    part = rows.slice(0, 3).combine_chunks()
+    carriers = pa.array([few, many, "ZZ"])
+    found = scored(put(part, "carrier", carriers), model, meta=candidate.meta)
+    assert found["is_supported"].to_pylist() == [False, True, False]
+    assert summarise(found)["unsupported_rows"] == 2
+
+
+def test_score_order_of_categories_leaves_the_predictions_as_they_were(rows, model, candidate):
+    part = rows.slice(0, 400).combine_chunks()
+    turned = part.take(np.random.default_rng(3).permutation(400))
+    for name in candidate.meta.categorical:
+        values = sorted(set(turned[name].to_pylist()), reverse=True)
+        codes = pc.index_in(turned[name].combine_chunks(), value_set=pa.array(values))
+        turned = put(turned, name, pa.DictionaryArray.from_arrays(codes, pa.array(values)))
+    first, second = (scored(one, model, meta=candidate.meta).sort_by("flight_id") for one in (part, turned))
+    assert first.combine_chunks().equals(second.combine_chunks())

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 
 import pytest
 
+from sluice import spec
 from sluice.notices.events import Event
 from sluice.notices.send import Smtp
 
@@ -37,9 +42,14 @@ def held() -> Event:
         pipeline="flights",
         subject="arrivals",
         partition="2013-02-08",
-        cause="20261121T091500123456-a1b2c3",
+        run_day="2013-02-09",
+        cause="air_time_in_minutes,delay_in_minutes",
+        occurrence="3f9d1c5a7e",
+        ends_with="published arrivals",
+        batch_id="20130209T091500123456-a1b2c3",
         owner="airport-operations",
-        summary="arr_delay is outside -120 to 1500 minutes. air_time is outside 15 to 720 minutes.",
+        effect="The predictions of 2013-02-09 are not made; readers still see those of 2013-02-08.",
+        summary="",
         rows=930,
         rules_total=14,
         rules=[
@@ -67,15 +77,20 @@ def held() -> Event:
             {"rule": "delay_in_minutes", "row": {**ROW, "flight": 461, "dest": "ATL", "tailnum": None}},
         ],
         not_published=[
-            "flights.arrivals 2013-02-08",
-            "flights.outcomes 2013-02-08",
-            "flights.features 2013-02-09",
+            "flights.arrivals",
+            "flights.features",
+            "flights.outcomes",
+            "flights.predictions",
         ],
         next_steps=[
             "Open the evidence and look at the failing rows.",
             "Ask airport-operations for a corrected file, landed as arrivals_2013-02-08_2.csv.gz.",
             "Start flights_ingest again for 2013-02-09: the corrected file goes through the same gate.",
         ],
+        commands={
+            "sluice replay flights arrivals 2013-02-08": "send it through the gate again",
+            "sluice release flights arrivals 2013-02-08 --by NAME --why REASON --until DAY": "publish it on your word",
+        },
         links={
             "Open the evidence": "http://127.0.0.1:8080/plugin/evidence/evidence/flights/gates/arrivals/a.html",
             "The failed task": "http://127.0.0.1:8080/dags/flights_ingest/runs/r1/tasks/audit_arrivals",
@@ -101,3 +116,27 @@ def sink(tmp_path):
         process.send_signal(signal.SIGTERM)
         process.wait(10)
         process.stdout.close()
+
+
+@pytest.fixture
+def flights(home, feed_cache) -> spec.Pipeline:
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    return spec.load("flights")
+
+
+@pytest.fixture
+def mails():
+    """Function: the mails that a sink keeps in a folder, oldest first."""
+
+    def read(folder) -> list[EmailMessage]:
+        paths = sorted(folder.glob("*.eml"))
+        return [message_from_bytes(path.read_bytes(), policy=default) for path in paths]
+
+    return read
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]

@@ -30,7 +30,7 @@ def test_compose_held_batch_says_everything_in_both_forms(held):
         "No flight out of New York is in the air",
         "airport-operations",
         "air_time=10980",
-        "flights.features 2013-02-09",
+        "flights.features",
         "Ask airport-operations for a corrected file",
         "http://127.0.0.1:8080/dags/flights_ingest/runs/r1/tasks/audit_arrivals",
         "2013-02-09 09:15:04 UTC",
@@ -39,13 +39,25 @@ def test_compose_held_batch_says_everything_in_both_forms(held):
         assert [fact for fact in told if fact not in form] == []
 
 
-def test_compose_text_opens_with_what_it_means(held):
-    _, text, _ = read(held)
+def test_compose_opens_with_what_readers_see_then_what_broke_and_what_to_do(held):
+    _, text, html = read(held)
 
-    headline, meaning = text.split("\n\n")[:2]
+    headline, effect, meaning = text.split("\n\n")[:3]
 
     assert headline == "HELD: FLIGHTS ARRIVALS 2013-02-08"
+    assert " ".join(effect.split()) == held.effect
     assert meaning.startswith("930 rows were not published, because 2 of 14 rules failed.")
+    order = [held.effect, "Rules that failed", "Failing rows", ">airport-operations</td>", "What to do next"]
+    assert sorted(order, key=html.index) == order
+
+
+def test_compose_text_fits_78_columns_but_for_what_must_stay_whole(held):
+    long = "a sentence of words that goes on " * 9
+    _, text, _ = read(changed(held, summary=long, next_steps=[long], not_published=[long], effect=long))
+
+    wide = [line for line in text.splitlines() if len(line) > 78]
+
+    assert all(line.startswith("sluice ") or "http://" in line for line in wide), wide
 
 
 def test_compose_failing_row_shows_the_columns_that_the_rule_is_about_first(held):
@@ -82,7 +94,7 @@ def test_compose_failed_task_without_partition_or_batch_reads_whole(held):
 
     assert subject == "[sluice][FAILED] flights train_candidate: The bucket s3://landing did not answer."
     assert "None" not in text + html
-    assert "Task:       train_candidate" in text
+    assert "Task:        train_candidate" in text
 
 
 @pytest.mark.parametrize(

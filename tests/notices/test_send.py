@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import time
 from email import message_from_bytes
 from email.policy import default
@@ -13,8 +11,8 @@ from aiosmtpd.smtp import AuthResult
 
 from sluice import ledger
 from sluice.errors import MailUndeliveredError
-from sluice.notices.events import Event
-from sluice.notices.send import Smtp, deliver
+from sluice.notices import deliver
+from sluice.notices.send import Smtp
 
 SENDER = "sluice@localhost"
 TO = ["flights-oncall@example.com"]
@@ -59,38 +57,6 @@ def test_deliver_held_batch_arrives_and_is_recorded(home, sink, held):
     assert ledger.entries(kind="mail") == [entry]
 
 
-def test_deliver_again_for_the_same_cause_sends_nothing(home, sink, held):
-    smtp, folder, _ = sink
-    deliver(held, smtp, sender=SENDER, to=TO)
-
-    again = deliver(held, smtp, sender=SENDER, to=TO)
-    other = deliver(Event(**{**held.model_dump(), "cause": "another batch"}), smtp, sender=SENDER, to=TO)
-
-    assert again is None
-    assert other is not None
-    assert len(list(folder.iterdir())) == 2
-
-
-@pytest.mark.slow
-def test_deliver_from_several_processes_at_once_sends_one_mail(home, sink, held):
-    smtp, folder, _ = sink
-    code = (
-        "import sys\n"
-        "from sluice.notices.events import Event\n"
-        "from sluice.notices.send import Smtp, deliver\n"
-        "event = Event.model_validate_json(sys.argv[1])\n"
-        f"deliver(event, Smtp({smtp.host!r}, {smtp.port}), sender={SENDER!r}, to={TO!r})\n"
-    )
-    command = [sys.executable, "-c", code, held.model_dump_json()]
-
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-
-    assert [process.returncode for process in processes] == [0, 0, 0, 0], errors
-    assert len(list(folder.iterdir())) == 1
-    assert len(ledger.entries(kind="mail")) == 1
-
-
 def test_deliver_to_a_closed_port_fails_promptly_and_says_what_to_correct(home, held):
     port = closed_port()
     started = time.monotonic()
@@ -113,17 +79,6 @@ def test_deliver_to_a_silent_server_gives_up_in_time(home, held, monkeypatch):
         pytest.raises(MailUndeliveredError, match="timed out"),
     ):
         deliver(held, Smtp("127.0.0.1", silent.getsockname()[1]), sender=SENDER, to=TO)
-
-
-def test_deliver_after_a_failed_attempt_sends(home, sink, held):
-    smtp, folder, _ = sink
-    with pytest.raises(MailUndeliveredError):
-        deliver(held, Smtp("127.0.0.1", closed_port()), sender=SENDER, to=TO)
-
-    entry = deliver(held, smtp, sender=SENDER, to=TO)
-
-    assert entry.data["status"] == "sent"
-    assert len(list(folder.iterdir())) == 1
 
 
 class Refusing:

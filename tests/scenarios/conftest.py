@@ -86,6 +86,7 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
             "SLUICE_API_PORT": str(_free_ports(3)),
             "SLUICE_SMTP_PORT": str(_free_ports(1)),
             "SLUICE_RETRY_SECONDS": "1",
+            "SLUICE_MAIL_WINDOW_MINUTES": "0",
             "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",

@@ -115,6 +115,21 @@ def test_check_of_a_model_on_an_undeclared_source_names_it(flights, warm):
         check(spec)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"history_days": 14}, "flights_history_days 28, but history_days of the pipeline says 14"),
+        ({"schedule": "0 6 * * *"}, "flights_prediction_hour 4, but schedule of the pipeline says 6"),
+    ],
+)
+def test_models_that_look_back_further_than_the_pipeline_are_refused(flights, warm, tmp_path, change, says):
+    other = flights.model_copy(update=change)
+    with pytest.raises(SpecInvalidError, match=says):
+        check(other)
+    with pytest.raises(SpecInvalidError, match=says):
+        runner.build_from_files(other, "features", DAY, DAY, {}, workdir=tmp_path)
+
+
 @pytest.fixture
 def copied(home, tmp_path, monkeypatch):
     """A copy of the dbt project, to be changed."""

@@ -31,7 +31,7 @@ def write_gate(reports: Path, table: str, partitions: list[str], batch: str, out
 
 
 @pytest.fixture
-def reports(tmp_path) -> Path:
+def reports(tmp_path, home) -> Path:
     root = tmp_path / "home" / "reports"
     march = [f"2013-03-{day:02}" for day in range(1, 32)]
     for table in ("schedule", "arrivals", "weather"):

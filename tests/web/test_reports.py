@@ -4,12 +4,14 @@ import http.client
 import socket
 import threading
 from contextlib import contextmanager
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
+from sluice import clock, ledger, spec, waivers
 from sluice.web.reports import create_app
 
 HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
@@ -178,3 +180,36 @@ def test_index_before_the_first_gate_says_so(tmp_path):
 
     assert status == 200
     assert "No gate has run yet." in body
+
+
+def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
+    """Also once the word is over; a reason that looks like HTML stays text."""
+    flights = spec.load("flights")
+    clock.advance(flights, date(2013, 4, 4))
+    about = {"pipeline": "flights", "subject": "arrivals", "partition": "2013-04-03"}
+    batch, word = HELD.rsplit("/", 1)[1], {"by": "Ada", "why": "<b>Confirmed</b>.", "until": "2013-04-05"}
+    verdict = {"batch_id": batch, "verdict_id": "v", "outcome": "HOLD"}
+    ledger.append("held", **about, data=verdict)
+    waivers.grant(
+        flights, "arrivals", "2013-04-03", content_hash="c", rules=[], batch_id=batch, verdict_id="v", **word
+    )
+    ledger.append("published", **about, data={"batch_id": batch})
+    schedule = "flights/gates/schedule/2013-04-02/20130402T080000000000-bbbbbb"
+
+    said = "arrivals 2013-04-03 is shown on the word of Ada, until 2013-04-05: &lt;b&gt;Confirmed&lt;/b&gt;."
+    for path in ("/air/evidence/", "/air/evidence/flights"):
+        assert said in get(path)[2]
+    assert "on the word of Ada" in get(f"/air/evidence/{HELD}.html")[2]
+    assert "on the word of" not in get(f"/air/evidence/{schedule}.html")[2]
+
+    clock.advance(flights, date(2013, 4, 6))
+    assert "release is over" in get("/air/evidence/flights")[2]
+    assert "which is over" in get(f"/air/evidence/{HELD}.html")[2]
+
+
+def test_index_shows_mails_that_could_not_be_delivered(reports):
+    line = "Not delivered since 2013-04-04 06:00 UTC: [sluice][HOLD] flights arrivals <2013-04-03>."
+    with serving(create_app(reports, reader=lambda: None, untold=lambda: [line])) as get:
+        _, _, page = get("/")
+
+    assert "[sluice][HOLD] flights arrivals &lt;2013-04-03&gt;" in page

@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import SluiceError
-from sluice.gates import engine, page, policy, suites
+from sluice.gates import engine, history, page, policy, profile, split, suites
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["RuleResult", "Verdict", "run"]
 
 
-def run(spec: Pipeline, manifest: Manifest) -> Verdict:
-    """Audit a staged batch: evaluate its suite, decide, and write the evidence.
+def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Verdict:
+    """Audit a staged batch: evaluate its suite, set rows aside, decide, and write the evidence.
 
     The page and the verdict as JSON are written to `settings().reports` as
     `<pipeline>/gates/<table>/<first partition>/<batch_id>.html` and `.json`.
+
+    Args:
+        waiver: the ledger's number of a person's word that this batch may be published though a rule holds it.
 
     Returns:
         The verdict. Whatever goes wrong in the gate itself is in the verdict, as ERROR: nothing is raised for it, so
@@ -33,20 +36,28 @@ def run(spec: Pipeline, manifest: Manifest) -> Verdict:
     results: list[RuleResult] = []
     sample: list[dict[str, Any]] = []
     problems: list[str] = []
-    suite_hash = ""
+    emptied: list[str] = []
+    suite_hash = seen = ""
+    publishable = manifest
     try:
         suite = suites.load(spec, manifest.table)
         suite_hash = suite.hash
-        with engine.opened(manifest.files) as staged:
+        days = max(rule.history_days for rule in suite.rules)
+        with history.files(spec, manifest, days) as earlier, engine.opened(manifest.files, earlier) as staged:
             rows_by_partition = staged.count(manifest.partitions)
             if rows_by_partition != manifest.rows_by_partition:
                 problems.append("The staged files do not hold the rows that the manifest says.")
             elif manifest.rows:
                 evaluated = staged.evaluate(suite.rules, show_rows=_may_be_shown(spec, manifest.table))
                 results, sample = [one.result for one in evaluated], _sample(evaluated)
+                seen = profile.section(
+                    staged.summary(), manifest, show_values=_may_be_shown(spec, manifest.table)
+                )
+                if not any(one.broken for one in results):
+                    publishable, emptied = split.publishable(spec, manifest, staged.aside, results)
     except Exception as error:  # noqa: BLE001 - whatever breaks the gate must end as a verdict that publishes nothing
         problems.append(_described(error))
-    outcome, reasons = policy.decide(rows_by_partition, results, problems)
+    outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, manifest.noted)
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"
     verdict = Verdict(
         verdict_id=f"{manifest.batch_id}-{token_hex(3)}",
@@ -63,15 +74,19 @@ def run(spec: Pipeline, manifest: Manifest) -> Verdict:
         evaluated_at=at,
         seconds=round(time.monotonic() - started, 3),
         suite_hash=suite_hash,
+        quarantined=publishable.quarantined,
+        publish_batch_id=publishable.batch_id,
+        waiver=waiver if outcome == "HOLD" else None,
     )
-    return page.write(verdict, manifest)
+    return page.write(verdict, manifest, seen)
 
 
 def _sample(evaluated: list[engine.Evaluated]) -> list[dict[str, Any]]:
     """Failing rows of the failed rules, holding ones first, shared out evenly between them."""
     from pydantic_core import to_jsonable_python
 
-    failed = sorted((one for one in evaluated if one.rows), key=lambda one: one.result.severity)
+    failed = [one for one in evaluated if one.rows]
+    failed.sort(key=lambda one: (not one.result.holds, one.result.severity))
     share = max(1, SAMPLE_ROWS // max(1, len(failed)))
     found = [
         {"rule": one.result.rule, "row": to_jsonable_python(row, inf_nan_mode="null", fallback=str)}

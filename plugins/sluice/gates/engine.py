@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sluice.gates import findings
+from sluice.gates import aside, findings, history
 from sluice.gates.suites import Rule
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult
 from sluice.lake import catalog
@@ -36,6 +36,8 @@ _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _ROWS = {"result_format": "BASIC", "partial_unexpected_count": SAMPLE_ROWS, "include_unexpected_rows": True}
 # The format in which a query expectation returns its rows (GX fetches 200 at most).
 _QUERY_ROWS = {"result_format": "COMPLETE"}
+# All rows that fail, where the engine is `unlimited`.
+_ALL_ROWS = {"result_format": "COMPLETE", "include_unexpected_rows": True}
 
 
 class Evaluated(NamedTuple):
@@ -48,13 +50,21 @@ class Evaluated(NamedTuple):
 class StagedRows:
     """The rows of one staged batch, as DuckDB and GX see them."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
-        self._con, self._batch = con, batch
+    def __init__(self, con: duckdb.DuckDBPyConnection, batch: Batch, engine: Any) -> None:
+        self._con, self._batch, self._engine = con, batch, engine
+        # What the quarantine rules that were evaluated set aside.
+        self.aside = aside.Aside(con)
 
     def count(self, partitions: Sequence[str]) -> dict[str, int]:
         """Rows of each partition; one without rows counts 0."""
         found = self._con.execute("select cast(ds as varchar), count(*) from batch group by ds").fetchall()
         return {**dict.fromkeys(partitions, 0), **dict(found)}
+
+    def summary(self) -> list[dict[str, Any]]:
+        """What DuckDB's SUMMARIZE says of the rows, a row a column."""
+        found = self._con.execute("summarize select * from batch")
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def evaluate(self, rules: Sequence[Rule], *, show_rows: bool) -> list[Evaluated]:
         """Evaluate all rules in as few queries as GX makes; results are in the order of `rules`.
@@ -78,6 +88,9 @@ class StagedRows:
         passed = not fault and bool(found.success)
         rows = [] if fault or passed else self._failing_rows(rule)
         failing, total = findings.counted(rule, found.result, rows, self._con)
+        worst = None
+        if rule.meta.severity == "quarantine" and not fault and not passed:
+            worst, fault = self._to_be_set_aside(rule, failing, total)
         if not show_rows:
             rows, fault = [], fault and "it raised an error, which is not shown here"
         result = RuleResult(
@@ -89,8 +102,29 @@ class StagedRows:
             observed=fault or findings.observed(rule, found.result, failing, total, rows[:1], show=show_rows),
             failing_rows=failing,
             failing_share=failing / total if failing is not None and total else None,
+            worst_share=worst,
         )
         return Evaluated(result, rows)
+
+    def _to_be_set_aside(
+        self, rule: Rule, failing: int | None, total: int | None
+    ) -> tuple[float | None, str]:
+        """The largest share of a day's rows that fails the rule, and why its rows cannot be set aside, if they cannot.
+
+        Where more of the whole batch fail than may, more of some day do: then there is no need to fetch them.
+        """
+        if failing is None or not total:
+            return None, "it is not about single rows of the batch, so that none can be set aside"
+        if failing / total > (rule.meta.limit or 0):
+            return failing / total, ""
+        try:
+            return self.aside.add(rule, failing, self._all_failing_rows), ""
+        except aside.NotRowsError as error:
+            return None, str(error)
+
+    def _all_failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
+        with self._engine.unlimited():
+            return self._batch.validate(rule.expectation, result_format=_ALL_ROWS).result["unexpected_rows"]
 
     def _failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
         result = self._batch.validate(
@@ -101,11 +135,12 @@ class StagedRows:
 
 
 @contextmanager
-def opened(files: Mapping[str, str]) -> Iterator[StagedRows]:
+def opened(files: Mapping[str, str], earlier: Sequence[str] = ()) -> Iterator[StagedRows]:
     """Open the staged files of a batch.
 
     Args:
         files: a path or URI for each partition; remote files are copied to a scratch folder first.
+        earlier: local files of the days that the batch is compared with.
 
     Raises:
         duckdb.Error: a file is no readable Parquet file.
@@ -129,14 +164,15 @@ def opened(files: Mapping[str, str]) -> Iterator[StagedRows]:
             # (https://github.com/duckdb/duckdb/issues/25521).
             staged = "select * from read_parquet($paths, hive_partitioning = false, can_have_nan = true)"
             con.sql(staged, params={"paths": paths}).create_view("batch")
+            history.show(con, earlier)
             context = gx.get_context(mode="ephemeral")
             context.variables.progress_bars = ProgressBarsConfig(globally=False)
             cursors = {"creator": lambda: ConnectionWrapper(con.cursor())}
             source = _datasource_type()(name="staged", connection_string="duckdb://", kwargs=cursors)
             context.add_datasource(datasource=source)
             asset = source.add_table_asset("batch")
-            with closing(source.get_execution_engine()):
-                yield StagedRows(con, asset.add_batch_definition_whole_table("batch").get_batch())
+            with closing(source.get_execution_engine()) as engine:
+                yield StagedRows(con, asset.add_batch_definition_whole_table("batch").get_batch(), engine)
         finally:
             con.close()
 
@@ -149,6 +185,21 @@ def _datasource_type() -> type[SQLDatasource]:
 
     class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
         """Keeps one connection: a DuckDB result lives only as long as the connection that made it."""
+
+        _unlimited = False
+
+        @contextmanager
+        def unlimited(self) -> Iterator[None]:
+            """GX fetches 200 rows of a result at most; here all of them, because every failing row is set aside."""
+            self._unlimited = True
+            try:
+                yield
+            finally:
+                self._unlimited = False
+
+        def execute_query(self, query: Any) -> Any:
+            result = super().execute_query(query)
+            return _Unlimited(result) if self._unlimited else result
 
         @contextmanager
         def get_connection(self) -> Generator[Connection, None, None]:
@@ -179,6 +230,19 @@ def _datasource_type() -> type[SQLDatasource]:
             return self.get_execution_engine().engine
 
     return DuckDBDatasource
+
+
+class _Unlimited:
+    """A result that does not stop where it is told to."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def fetchmany(self, _size: int) -> Any:
+        return self._result.fetchall()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._result, name)
 
 
 def _local(file: str, day: str, scratch: Path) -> str:

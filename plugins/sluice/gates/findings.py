@@ -75,7 +75,7 @@ def observed(
         )
     findings = numbers["observed_value"]
     if not findings:
-        return "nothing found"
+        return numbers.get("details", {}).get("compared", "nothing found")
     if findings == 1:
         return f"1 finding{_example(': ', None, first)}"
     return f"{findings:,} findings{_example(', the first: ', None, first)}"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from sluice.gates import policy
+from sluice.lake import quarantine
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _LISTED_PARTITIONS = 31
 
 
-def write(verdict: Verdict, manifest: Manifest) -> Verdict:
+def write(verdict: Verdict, manifest: Manifest, profile: str = "") -> Verdict:
     """Write page and JSON of a verdict, each in one atomic step.
 
     Returns:
@@ -32,7 +34,7 @@ def write(verdict: Verdict, manifest: Manifest) -> Verdict:
     html = settings().reports / verdict.report
     try:
         html.parent.mkdir(parents=True, exist_ok=True)
-        _put(html, render(verdict, manifest))
+        _put(html, render(verdict, manifest, profile))
         _put(html.with_suffix(".json"), verdict.model_dump_json(indent=2))
     except OSError as error:
         reasons = (f"The evidence could not be written: {error}.", *verdict.reasons)
@@ -40,15 +42,18 @@ def write(verdict: Verdict, manifest: Manifest) -> Verdict:
     return verdict
 
 
-def render(verdict: Verdict, manifest: Manifest) -> str:
-    """The page, as HTML."""
+def render(verdict: Verdict, manifest: Manifest, profile: str = "") -> str:
+    """The page, as HTML; `profile` is its section on what the columns look like."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in verdict.sample:
         groups.setdefault(entry["rule"], []).append(entry["row"])
     return _template().render(
         verdict=verdict,
         manifest=manifest,
+        profile=profile,
         groups=groups,
+        quarantine_table=quarantine.table_of(verdict.table),
+        percent=policy.percent,
         listed=dict(list(manifest.rows_by_partition.items())[:_LISTED_PARTITIONS]),
     )
 

@@ -15,7 +15,11 @@ _NAMED_DAYS = 5
 
 
 def decide(
-    rows_by_partition: Mapping[str, int], results: Sequence[RuleResult], problems: Sequence[str] = ()
+    rows_by_partition: Mapping[str, int],
+    results: Sequence[RuleResult],
+    problems: Sequence[str] = (),
+    emptied: Sequence[str] = (),
+    noted: Sequence[str] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Decide the outcome of one gate run.
 
@@ -23,6 +27,8 @@ def decide(
         rows_by_partition: rows found in the staged files, for each partition that the batch claims to hold.
         results: one result for each rule of the suite.
         problems: what went wrong with the gate itself, in sentences.
+        emptied: days of which nothing would be left if all rows were set aside that may be.
+        noted: what a person should know of the inputs, in sentences; it warns.
 
     Returns:
         The outcome, and the reasons for it in plain sentences; a PASS has none.
@@ -32,10 +38,14 @@ def decide(
         errors += _absences(rows_by_partition, results)
     errors += [f"Rule {r.rule} could not be evaluated: {r.observed}." for r in results if r.broken]
     failed = [r for r in results if not r.passed and not r.broken]
-    held = [_sentence(r) for r in failed if r.severity == "hold"]
-    warned = [_sentence(r) for r in failed if r.severity == "warn"]
-    outcome: Outcome = "ERROR" if errors else "HOLD" if held else "WARN" if warned else "PASS"
-    return outcome, tuple(errors + held + warned)
+    held = [_sentence(r) for r in failed if r.holds]
+    held += [
+        f"No row would be left of {day}: each of them fails a rule that sets rows aside." for day in emptied
+    ]
+    aside = [_sentence(r) for r in failed if r.severity == "quarantine" and not r.holds]
+    warned = [*(_sentence(r) for r in failed if r.severity == "warn"), *noted]
+    outcome: Outcome = "ERROR" if errors else "HOLD" if held else "WARN" if aside or warned else "PASS"
+    return outcome, tuple(errors + held + aside + warned)
 
 
 def _absences(rows_by_partition: Mapping[str, int], results: Sequence[RuleResult]) -> list[str]:
@@ -52,4 +62,16 @@ def _absences(rows_by_partition: Mapping[str, int], results: Sequence[RuleResult
 
 
 def _sentence(result: RuleResult) -> str:
-    return f"Rule {result.rule} failed: {result.observed}."
+    if result.severity != "quarantine":
+        return f"Rule {result.rule} failed: {result.observed}."
+    share = f"{percent(result.worst_share)} of a day's rows, and {percent(result.limit)} may be set aside"
+    if result.holds:
+        return f"Rule {result.rule} failed for too many rows to set them aside: {result.observed}; that is {share}."
+    return f"Rows that fail rule {result.rule} are set aside: {result.observed}; that is {share}."
+
+
+def percent(share: float | None) -> str:
+    """A share in words, never rounded to nothing."""
+    if share is None:
+        return "an unknown share"
+    return "less than 0.1%" if 0 < share < 0.001 else f"{share:.1%}".replace(".0%", "%")

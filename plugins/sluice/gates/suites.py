@@ -1,7 +1,7 @@
 """Suites: native Great Expectations JSON, `expectations/<pipeline>/<table>.json`, one a table.
 
-Each expectation's `meta` says what Great Expectations does not: a short unique name, whether a failure holds the batch
-or warns, who owns the rule and why it is there. A suite is refused as a whole, with all that is wrong in it, because a
+Each expectation's `meta` says what Great Expectations does not: a short unique name, whether a failure holds the batch,
+sets the failing rows aside (up to a `limit`) or warns, who owns the rule and why it is there. A suite is refused as a whole, with all that is wrong in it, because a
 rule that was silently skipped would let bad data through.
 """
 
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from sluice.errors import SpecInvalidError
+from sluice.gates import history, rowwise
 from sluice.gates.verdict import Severity
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
@@ -48,6 +49,19 @@ class Meta(BaseModel):
     severity: Severity
     owner: str = Field(min_length=1)
     why: str = Field(min_length=1)
+    # Share (0 to 1) of a day's rows that may be set aside; where more fail, the batch is held.
+    limit: float | None = Field(None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _limit_is_for_quarantine(self) -> Meta:
+        if self.severity == "quarantine" and self.limit is None:
+            raise ValueError(
+                "a rule of severity 'quarantine' needs a limit: the share of a day's rows, such as 0.01, above which "
+                "the batch is held"
+            )
+        if self.severity != "quarantine" and self.limit is not None:
+            raise ValueError(f"a limit is only for severity 'quarantine', not for {self.severity!r}")
+        return self
 
 
 class _Entry(BaseModel):
@@ -67,7 +81,8 @@ class _File(BaseModel):
 class Rule:
     """One expectation of a suite, ready to run.
 
-    `columns` are those that its arguments name; `query` is its SQL, if it is a query.
+    `columns` are those that its arguments name; `query` is its SQL, if it is a query; `history_days` is how many days
+    before the batch it compares with.
     """
 
     meta: Meta
@@ -75,6 +90,12 @@ class Rule:
     columns: tuple[str, ...]
     query: str | None
     expectation: Expectation
+    history_days: int = 0
+
+    @property
+    def sql(self) -> str:
+        """The query over the view `batch`, as GX writes it: a subquery with an alias, so that a rule can have none."""
+        return (self.query or "").format(batch="(select * from batch) as subselect")
 
 
 @dataclass(frozen=True)
@@ -94,7 +115,7 @@ def load(spec: Pipeline, table: str) -> Suite:
 
     Raises:
         SpecInvalidError: the file is missing or is not a suite, or an expectation is of an unknown type, has wrong
-            arguments, or lacks its `meta`; lists every problem.
+            arguments, lacks its `meta`, or would set rows aside without being about rows; lists every problem.
     """
     path = path_of(spec, table)
     if not path.is_file():
@@ -116,6 +137,8 @@ def load(spec: Pipeline, table: str) -> Suite:
             rules.append(_rule(_Entry.model_validate(entry)))
         except (GreatExpectationsError, ValueError) as error:
             problems.append(f"expectation {index}: {_explain(error)}")
+    setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
+    problems += rowwise.problems(setting_aside, lambda: columns_of(spec, table))
     names = [rule.meta.rule for rule in rules]
     problems += [
         f"rule name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
@@ -140,12 +163,12 @@ def check(spec: Pipeline) -> None:
     problems = []
     for table in spec.tables:
         try:
-            suite, columns = load(spec, table), _columns(spec, table)
+            suite, columns = load(spec, table), columns_of(spec, table)
         except SpecInvalidError as error:
             problems.append(str(error))
             continue
-        con = duckdb.connect()
-        con.execute(f"create table batch ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+        con = rowwise.empty_batch(columns)
+        history.show(con, [])
         for rule in suite.rules:
             where = f"{path_of(spec, table).name}, rule {rule.meta.rule}"
             missing = [name for name in rule.columns if name not in columns]
@@ -155,9 +178,7 @@ def check(spec: Pipeline) -> None:
                 )
             if rule.query:
                 try:
-                    # As GX writes it: the table has the alias of a subquery, so that a rule can have none.
-                    bound = rule.query.format(batch="(select * from batch) as subselect")
-                    con.execute(f"explain {bound}")
+                    con.execute(f"explain {rule.sql}")
                 except duckdb.Error as error:
                     problems.append(f"{where}: {_explain(error)}")
         con.close()
@@ -178,17 +199,20 @@ def _rule(entry: _Entry) -> Rule:
     configuration = ExpectationConfiguration(
         type=entry.type, kwargs=dict(kwargs), meta=entry.meta.model_dump()
     )
-    named = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
+    named = [kwargs[key] for key in ("column", "column_A", "column_B", "by") if kwargs.get(key)]
+    compares = entry.type in history.register()
+    expectation = configuration.to_domain_obj()
     return Rule(
         meta=entry.meta,
         kind=entry.type,
         columns=(*named, *kwargs.get("column_list", ())),
-        query=query,
-        expectation=configuration.to_domain_obj(),
+        query=getattr(expectation, QUERY, None),
+        expectation=expectation,
+        history_days=kwargs["days"] if compares else 0,
     )
 
 
-def _columns(spec: Pipeline, table: str) -> dict[str, str]:
+def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
     """DuckDB types of a table's columns, by name."""
     if table == PREDICTIONS:
         import duckdb

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Outcome = Literal["PASS", "WARN", "HOLD", "ERROR"]
-Severity = Literal["hold", "warn"]
+# What a failure does: holds the whole batch, sets the failing rows aside, or is only told.
+Severity = Literal["hold", "quarantine", "warn"]
 
 # Failing rows kept as evidence in one verdict.
 SAMPLE_ROWS = 20
@@ -22,7 +23,9 @@ class RuleResult(BaseModel):
     """One rule of the suite, evaluated.
 
     `broken` means that the rule itself could not be evaluated; `passed` is then False. `failing_rows` and
-    `failing_share` (0 to 1, of the batch's rows) are None where the rule is not about single rows.
+    `failing_share` (0 to 1, of the batch's rows) are None where the rule is not about single rows. Of a `quarantine`
+    rule, `worst_share` is the largest share of a day's rows that fails it, so that a bad day is not diluted by good
+    ones; above the rule's `limit` the batch is held.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +41,15 @@ class RuleResult(BaseModel):
     observed: str
     failing_rows: int | None = None
     failing_share: float | None = None
+    limit: float | None = None
+    worst_share: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether this result keeps the whole batch back."""
+        if self.passed or self.severity == "warn":
+            return False
+        return self.severity == "hold" or self.broken or (self.worst_share or 0.0) > (self.limit or 0.0)
 
 
 class Verdict(BaseModel):
@@ -45,7 +57,9 @@ class Verdict(BaseModel):
 
     `sample` has at most 20 failing rows, each `{"rule": name, "row": {column: JSON value}}`. `report` is the page's
     path relative to `settings().reports`. `suite_hash` is the sha256 of the suite file that was applied, "" if it
-    could not be read.
+    could not be read. `batch_id` is the full batch's, which was judged; `publish_batch_id` is the batch that may be
+    published for it: another one where rows were set aside (`quarantined`: rule -> rows, each row once, under the first
+    rule that it fails). `waiver` is the ledger's number of a person's word that a HOLD may be published all the same.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +78,9 @@ class Verdict(BaseModel):
     evaluated_at: datetime
     seconds: float
     suite_hash: str = ""
+    quarantined: dict[str, int] = {}
+    publish_batch_id: str = ""
+    waiver: int | None = None
 
     @property
     def publishes(self) -> bool:
@@ -73,4 +90,4 @@ class Verdict(BaseModel):
     @property
     def failed(self) -> tuple[RuleResult, ...]:
         """The rules that did not pass, holding ones first."""
-        return tuple(sorted((r for r in self.rules if not r.passed), key=lambda r: r.severity))
+        return tuple(sorted((r for r in self.rules if not r.passed), key=lambda r: (not r.holds, r.severity)))

@@ -6,6 +6,7 @@ a column does not convert, the first row that is at fault is found and named.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Characters of a value that an error shows.
 _SHOWN = 60
+# How alike two names must be for one to be taken for the other, where more than one is new.
+_ALIKE = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,14 @@ class BrokenColumnsError(Exception):
         self.problems = problems
 
 
-def check_names(found: Sequence[str], contract: Contract) -> None:
-    """Refuse missing and unexpected columns, and columns given twice; their order does not matter.
+def check_names(found: Sequence[str], contract: Contract) -> list[str]:
+    """Refuse missing columns, and columns given twice; their order does not matter.
+
+    Returns: the undeclared columns, which are left out: a producer may add columns without breaking a promise.
 
     Raises:
-        BrokenColumnsError: lists all of them.
+        BrokenColumnsError: lists what is missing or given twice, with the undeclared columns that may be the missing
+            ones under a new name.
     """
     allowed = f"columns {', '.join(contract.columns)}, each once"
     missing = [name for name in contract.columns if name not in found]
@@ -59,19 +65,37 @@ def check_names(found: Sequence[str], contract: Contract) -> None:
     twice = [name for name, times in Counter(found).items() if times > 1 and name in contract.columns]
     problems = [Problem(f"missing column {name!r}", allowed) for name in missing]
     # The "name" may be a person's, where a file without a header is delivered.
-    problems += [
-        Problem("unexpected column {value}", allowed, name, "(name not shown)") for name in unexpected
-    ]
+    hidden = "(name not shown)"
+    if missing:
+        problems += [Problem("unexpected column {value}", allowed, name, hidden) for name in unexpected]
+        problems += [
+            Problem(f"{name!r} may be there under a new name: {{value}}", allowed, near, hidden)
+            for name, near in lookalikes(missing, unexpected).items()
+        ]
     problems += [Problem(f"column {name!r} is there more than once", allowed) for name in twice]
     if problems:
         raise BrokenColumnsError(problems)
+    return unexpected
+
+
+def lookalikes(missing: Sequence[str], unexpected: Sequence[str]) -> dict[str, str]:
+    """Missing column -> the undeclared column that is probably the same under a new name."""
+    if len(missing) == len(unexpected) == 1:
+        return {missing[0]: unexpected[0]}
+    pairs = ((name, difflib.get_close_matches(name, unexpected, n=1, cutoff=_ALIKE)) for name in missing)
+    return {name: near[0] for name, near in pairs if near}
+
+
+def arrow_type(column_type: ColumnType) -> pa.DataType:
+    """The Arrow type that a declared type is kept in."""
+    return _rules()[column_type].type
 
 
 def convert(raw: pa.Table, contract: Contract) -> pa.Table:
     """The contract's columns in its order and types.
 
     Args:
-        raw: text columns (or typed ones, from formats that carry types), with exactly the contract's names.
+        raw: text columns (or typed ones, from formats that carry types), with the contract's names among them.
 
     Raises:
         BrokenColumnsError: the first row at fault of every column at fault.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice import ledger
-from sluice.errors import SourceUnknownError, TableMissingError
+from sluice.errors import InputAwaitedError, SourceUnknownError, TableMissingError
 from sluice.ingest.deliveries import due, undeclared
 from sluice.lake import tables
 from sluice.lake.landing import Landing
@@ -32,18 +32,28 @@ def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
     return [name for name in spec.sources if any(due(spec, name, day, landing=landing) for day in run_days)]
 
 
-def complete(spec: Pipeline, run_days: Sequence[str], run: dict[str, str]) -> dict[str, int]:
+def complete(
+    spec: Pipeline, run_days: Sequence[str], run: dict[str, str], *, lenient: bool = False
+) -> dict[str, int]:
     """Record that all due sources of a day are published, with the snapshot of each.
 
+    Args:
+        lenient: go on without daily sources that lag behind the run day: what is built then says how old its input is.
+
     Raises:
-        TableMissingError: one of them is not published.
+        TableMissingError: one of them is not published; as InputAwaitedError where `lenient`: whoever could not publish it
+            has told so.
     """
-    snapshots = {}
+    snapshots: dict[str, int] = {}
+    stale = []
     for source in due_sources(spec, run_days):
         first, last = (spec.data_day(source, day) for day in (run_days[0], run_days[-1]))
         snapshot = tables.snapshot_id(spec.pipeline, source)
         if snapshot is None or not tables.published(spec.pipeline, source, first, last):
-            raise TableMissingError(
+            if lenient and spec.lag_days(source):
+                stale.append(source)
+                continue
+            raise (InputAwaitedError if lenient else TableMissingError)(
                 f"{spec.pipeline}.{source} has nothing published for {first} to {last}.",
                 where=f"the day {run_days[-1]}",
                 todo=f"look at publish_{source} of this run",
@@ -55,6 +65,6 @@ def complete(spec: Pipeline, run_days: Sequence[str], run: dict[str, str]) -> di
         subject="raw",
         partition=run_days[-1],
         run=run.get("run_id"),
-        data={"first_day": run_days[0], "snapshots": snapshots},
+        data={"first_day": run_days[0], "snapshots": snapshots, "stale": stale},
     )
     return snapshots

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -53,6 +54,8 @@ class Delivery:
     name: str
     uri: str
     manifest: DeliveryManifest
+    # The version of the contract that it is read as: the one it claims, unless the contract knows better.
+    version: int
 
     @property
     def delivery_id(self) -> str:
@@ -66,7 +69,7 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     Raises:
         SourceUnknownError: the pipeline does not declare the source.
         DeliveryUnreadableError: a manifest has a name or content that cannot be understood.
-        ContractBrokenError: the delivery follows another version of the contract.
+        ContractBrokenError: the delivery follows a version that the contract has no mapping for.
         LandingUnreachableError: the landing zone does not answer.
     """
     declared = spec.source(source)
@@ -79,7 +82,9 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     number = max(numbered)
     manifest = _read_manifest(landing, numbered[number], source, declared, day)
     name = numbered[number].removesuffix(MANIFEST)
-    return Delivery(source, run_day, day, number, name, landing.uri(name), manifest)
+    where = landing.uri(numbered[number])
+    version = _version(declared, source, manifest.contract_version, manifest.day, where)
+    return Delivery(source, run_day, day, number, name, landing.uri(name), manifest, version)
 
 
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:
@@ -130,6 +135,7 @@ def write(
     number: int,
     delivered_at: datetime,
     sha256: str | None = None,
+    contract_version: int | None = None,
 ) -> str:
     """Put a file and then its manifest into the landing zone, as a producer does.
 
@@ -138,6 +144,7 @@ def write(
         number: 1, or higher for a correction.
         delivered_at: an instant with an offset.
         sha256: of the file as the producer made it, where that differs from what arrived.
+        contract_version: that the producer claims; the declared one where none is given.
 
     Returns: the name of the file, relative to the landing zone.
     """
@@ -149,7 +156,7 @@ def write(
         day=date.fromisoformat(day),
         rows=rows,
         sha256=sha256 or hashlib.sha256(data).hexdigest(),
-        contract_version=declared.contract.version,
+        contract_version=contract_version or declared.contract.version,
         delivered_at=delivered_at,
     )
     landing.write(name, data)
@@ -157,27 +164,43 @@ def write(
     return name
 
 
-def land(spec: Pipeline, source: str, day: str, data: bytes) -> str:
+def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | None = None) -> str:
     """Deliver a file by hand, as the next delivery of a source for the day (YYYY-MM-DD) that the data is about.
 
     The file is parsed first: what would fail at ingest is refused here, before anything is written.
 
+    Args:
+        version: of the contract that the file follows; the declared one where none is given.
+
     Returns: the name of the file, relative to the landing zone.
-    Raises: as `find` and `sluice.ingest.parse.parse`.
+    Raises: as `find` and `sluice.ingest.parse.read`.
     """
-    from sluice.ingest.parse import parse
+    from sluice.ingest.parse import read
 
     declared = spec.source(source)
-    rows = parse(
-        data, declared.format, declared.contract, where=f"{source} of {day}", pii=declared.pii
-    ).num_rows
+    where = f"{source} of {day}"
+    read_as = _version(declared, source, version or declared.contract.version, date.fromisoformat(day), where)
+    # Nothing of what is read here is kept, so any key will do.
+    key = secrets.token_bytes(64)
+    parsed = read(
+        data, declared.format, declared.contract, where=where, pii=declared.pii, version=read_as, key=key
+    )
+    rows = parsed.table.num_rows
     run_day = (date.fromisoformat(day) + timedelta(days=declared.lag_days)).isoformat()
     landing = Landing(spec.landing_url)
     landing.create()
     previous = find(spec, source, run_day, landing=landing)
     number = previous.number + 1 if previous else 1
     return write(
-        landing, spec, source, run_day, data, rows=rows, number=number, delivered_at=datetime.now(UTC)
+        landing,
+        spec,
+        source,
+        run_day,
+        data,
+        rows=rows,
+        number=number,
+        delivered_at=datetime.now(UTC),
+        contract_version=version,
     )
 
 
@@ -224,11 +247,18 @@ def _read_manifest(landing: Landing, name: str, source: str, declared: Source, d
             allowed=json.dumps({"source": source, "day": day}),
             todo="deliver the file under the day and source that it is about",
         )
-    if manifest.contract_version != declared.contract.version:
-        raise ContractBrokenError(
-            f"The delivery follows version {manifest.contract_version} of the contract of {source!r}.",
-            where=landing.uri(name),
-            allowed=f"version {declared.contract.version}",
-            todo="have the producer deliver that version, or declare the new one in the pipeline's YAML",
-        )
     return manifest
+
+
+def _version(declared: Source, source: str, claimed: int, day: date, where: str) -> int:
+    """The version that a delivery is read as."""
+    version = declared.contract.read_as(claimed, day)
+    if version is None:
+        raise ContractBrokenError(
+            f"The delivery follows version {claimed} of the contract of {source!r}.",
+            where=where,
+            allowed=f"version {', '.join(map(str, declared.contract.versions))}",
+            todo=f"have the producer deliver one of these, or say under `mappings` of the contract of {source!r} how "
+            f"version {claimed} becomes version {declared.contract.version}",
+        )
+    return version

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sluice.ingest import versions
 from sluice.ingest.columns import BrokenColumnsError, Problem, check_names
 from sluice.spec import Column, Contract
 
@@ -31,14 +32,19 @@ class _Object(list):
     """The pairs of a JSON object, repeated keys included."""
 
 
-def read(data: bytes, contract: Contract) -> pa.Table:
+def read(data: bytes, contract: Contract, known: Mapping[int, Sequence[str]]) -> tuple[pa.Table, list[str]]:
     """A file of JSON objects as columns: int64, float64, bool, or text for all other types; null for an absent key.
 
     Args:
         data: UTF-8 text.
+        contract: what the file should be; keys beside its columns are left out.
+        known: columns of every version that the source may deliver.
+
+    Returns: the columns, and the keys that were left out.
 
     Raises:
-        BrokenColumnsError: a row is no complete object, or has keys or values that the contract does not allow.
+        BrokenColumnsError: a row is no complete object, has a key twice or a value that the contract does not allow,
+            or follows another version than the rows before it.
     """
     import pyarrow as pa
 
@@ -47,6 +53,8 @@ def read(data: bytes, contract: Contract) -> pa.Table:
     names = tuple(contract.columns)
     # Keys in the order of a row -> where to find each column's value; a file has one or few of them.
     layouts: dict[tuple[str, ...], list[int | None]] = {}
+    first_rows: dict[tuple[str, ...], int] = {}
+    left_out: list[str] = []
     batches: list[pa.RecordBatch] = []
     rows: list[tuple[Any, ...]] = []
 
@@ -58,7 +66,10 @@ def read(data: bytes, contract: Contract) -> pa.Table:
     for number, pairs in enumerate(_objects(data), 1):
         keys = tuple(key for key, _ in pairs)
         if keys not in layouts:
-            _check_keys(number, keys, contract)
+            _check_keys(number, keys)
+            if first_rows and (found := versions.followed(keys, contract.version, known)) != contract.version:
+                raise versions.two_versions(number, found, contract.version)
+            first_rows[keys] = number
             layouts[keys] = [keys.index(name) if name in keys else None for name in names]
         rows.append(tuple(None if at is None else pairs[at][1] for at in layouts[keys]))
         if len(rows) == _CHUNK:
@@ -67,8 +78,9 @@ def read(data: bytes, contract: Contract) -> pa.Table:
         convert_rows()
     if layouts:
         # A key that no row has is a missing column, not one without values.
-        check_names(list(dict.fromkeys(key for keys in layouts for key in keys)), contract)
-    return pa.Table.from_batches(batches, schema)
+        left_out = check_names(list(dict.fromkeys(key for keys in layouts for key in keys)), contract)
+        versions.check_layouts(first_rows, contract)
+    return pa.Table.from_batches(batches, schema), left_out
 
 
 def _objects(data: bytes) -> Iterator[_Object]:
@@ -94,15 +106,9 @@ def _skip_blank(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _check_keys(row: int, keys: tuple[str, ...], contract: Contract) -> None:
-    allowed = f"columns {', '.join(contract.columns)}, each once"
+def _check_keys(row: int, keys: tuple[str, ...]) -> None:
     problems = [
-        Problem(f"row {row}: unexpected column {{value}}", allowed, key, _HIDDEN)
-        for key in dict.fromkeys(keys)
-        if key not in contract.columns
-    ]
-    problems += [
-        Problem(f"row {row}, key {{value}}: given twice", allowed, key, _HIDDEN)
+        Problem(f"row {row}, key {{value}}: given twice", "each key once in a row", key, _HIDDEN)
         for key, times in Counter(keys).items()
         if times > 1
     ]

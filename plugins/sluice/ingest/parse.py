@@ -4,6 +4,9 @@ Nothing is inferred, rounded or repaired: a file that is nearly right is wrong, 
 another way. Errors name column, row and value, so that a producer can find the place. Rows are counted from 1, without
 the header and without blank lines. Values of sources with personal data are never shown.
 
+What is declared must be there; what is there beside it is left out and named (`Parsed.left_out`), because a producer
+may add columns without breaking a promise.
+
 What is null: an empty field; in CSV also an unquoted NA (R's way to write it); in JSON null or an absent key.
 """
 
@@ -13,11 +16,12 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sluice.errors import ContractBrokenError, DeliveryUnreadableError
-from sluice.ingest import columns, jsonl
+from sluice.ingest import columns, jsonl, pseudonyms, versions
 from sluice.ingest.columns import BrokenColumnsError, Problem
 from sluice.spec import Contract, Format
 
@@ -35,30 +39,65 @@ _SIGNATURES = {
 # Problems named in one error; more would hide the first.
 _SHOWN = 5
 
+# Version -> columns that a delivery of it has.
+_Known = Mapping[int, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A delivered file as the contract declares it, and the names of its undeclared columns."""
+
+    table: pa.Table
+    left_out: tuple[str, ...]
+
 
 def parse(data: bytes, fmt: Format, contract: Contract, *, where: str, pii: str = "none") -> pa.Table:
-    """Parse a delivered file strictly against its contract.
+    """As `read`, of the declared version and without personal columns; the table alone."""
+    return read(data, fmt, contract, where=where, pii=pii).table
+
+
+def read(
+    data: bytes,
+    fmt: Format,
+    contract: Contract,
+    *,
+    where: str,
+    pii: str = "none",
+    version: int | None = None,
+    key: bytes | None = None,
+) -> Parsed:
+    """Read a delivered file strictly against its contract.
 
     Args:
         data: the whole file.
         where: name of the file, for errors.
         pii: class of the source; unless "none", errors show no values.
+        version: the version that the file follows; the declared one where none is given.
+        key: the key of pseudonyms, which a contract with personal columns needs.
 
-    Returns: the contract's columns in its order. string; integer: int64; number: finite float64; boolean: bool;
-        date: date32; timestamp: timestamp[us, UTC]. At least one row.
+    Returns: the contract's columns in its order, whatever version was delivered. string; integer: int64; number: finite
+        float64; boolean: bool; date: date32; timestamp: timestamp[us, UTC]. At least one row. Personal columns hold
+        pseudonyms.
 
     Raises:
         DeliveryUnreadableError: the file is empty, truncated, damaged, in another format or encoding, or has no rows.
-        ContractBrokenError: columns are missing, unexpected or given twice; a row has too few or too many fields; a
-            value is not of the declared type, or is missing where it must not be.
+        ContractBrokenError: columns are missing or given twice; a row has too few or too many fields, or follows
+            another version; a value is not of the declared type, or is missing where it must not be.
+        PseudonymKeyMissingError: there are personal columns and no key.
     """
+    version = version or contract.version
+    delivered = contract.as_delivered(version)
+    key = pseudonyms.require_key(contract, where, key)
     if not data:
         raise _unreadable("The file is empty: it has 0 bytes.", where, fmt)
     try:
-        raw = _READERS[fmt](data, contract)
+        raw, left_out = _READERS[fmt](data, delivered, versions.known(contract))
         if raw.num_rows == 0:
             raise _Unreadable("The file has no rows.")
-        return columns.convert(raw, contract)
+        table = versions.to_declared(columns.convert(raw, delivered), contract, version)
+        if key:
+            table = pseudonyms.replace(table, contract.pseudonymised, key)
+        return Parsed(table, tuple(left_out))
     except _Unreadable as error:
         # The library's own message may quote the file.
         cause = error.__cause__ if pii == "none" else None
@@ -71,8 +110,8 @@ def parse(data: bytes, fmt: Format, contract: Contract, *, where: str, pii: str 
             f"The file does not follow its contract: {shown}{more}.",
             where=f"{where} (rows are counted from 1, without the header)",
             allowed="; ".join(dict.fromkeys(problem.allowed for problem in problems[:_SHOWN])),
-            todo="have the producer correct the file and deliver it with the next number; "
-            "if the producer means the change, declare it in the contract",
+            todo="have the producer correct the file and deliver it with the next number; if the producer means the "
+            "change, give it a version of its own and a mapping in the contract",
         ) from None
 
 
@@ -90,7 +129,7 @@ def _unreadable(what: str, where: str, fmt: Format) -> DeliveryUnreadableError:
     )
 
 
-def _read_csv(data: bytes, contract: Contract) -> pa.Table:
+def _read_csv(data: bytes, contract: Contract, known: _Known) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -99,10 +138,14 @@ def _read_csv(data: bytes, contract: Contract) -> pa.Table:
         # Arrow would take everything after it for one value.
         raise _Unreadable('A quote (") is opened and never closed.')
     ragged: list[tuple[int, int, int]] = []
+    headers: list[tuple[int, list[str]]] = []
 
     def note(row: csv.InvalidRow) -> str:
         # Arrow counts the header as row 1.
         ragged.append((row.number - 1, row.actual_columns, row.expected_columns))
+        fields = [field.strip('"') for field in row.text.split(",")]
+        if versions.is_header(fields, known):
+            headers.append((row.number - 1, fields))
         return "skip"
 
     try:
@@ -121,7 +164,10 @@ def _read_csv(data: bytes, contract: Contract) -> pa.Table:
         )
     except pa.ArrowInvalid as error:
         raise _Unreadable("The file cannot be read as CSV.") from error
-    columns.check_names(table.column_names, contract)
+    left_out = columns.check_names(table.column_names, contract)
+    if headers:
+        raise versions.header_inside(*headers[0], contract.version, known)
+    versions.check_repeated_header(table, contract.version, known)
     if ragged:
         raise BrokenColumnsError(
             [
@@ -131,36 +177,36 @@ def _read_csv(data: bytes, contract: Contract) -> pa.Table:
                 for row, fields, expected in ragged
             ]
         )
-    return table
+    return table, left_out
 
 
-def _read_gzipped_csv(data: bytes, contract: Contract) -> pa.Table:
+def _read_gzipped_csv(data: bytes, contract: Contract, known: _Known) -> tuple[pa.Table, list[str]]:
     try:
         plain = gzip.decompress(data)
     except EOFError as error:
         raise _Unreadable("The gzip file is truncated: it ends in the middle.") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise _Unreadable(f"The file is damaged, or is not gzip{_looks_like(data)}.") from error
-    return _read_csv(plain, contract)
+    return _read_csv(plain, contract, known)
 
 
-def _read_jsonl(data: bytes, contract: Contract) -> pa.Table:
+def _read_jsonl(data: bytes, contract: Contract, known: _Known) -> tuple[pa.Table, list[str]]:
     _check_text(data)
-    return jsonl.read(data, contract)
+    return jsonl.read(data, contract, known)
 
 
-def _read_parquet(data: bytes, contract: Contract) -> pa.Table:
+def _read_parquet(data: bytes, contract: Contract, known: _Known) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        columns.check_names(file.schema_arrow.names, contract)
-        table = file.read(use_threads=False)
+        left_out = columns.check_names(file.schema_arrow.names, contract)
+        table = file.read(columns=list(contract.columns), use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _Unreadable(f"The Parquet file is truncated, damaged, or none{_looks_like(data)}.") from error
-    return table
+    return table, left_out
 
 
 def _check_text(data: bytes) -> None:
@@ -185,7 +231,7 @@ def _looks_like(data: bytes) -> str:
     return f"; it looks like {kind}" if kind else ""
 
 
-_READERS: dict[Format, Callable[[bytes, Contract], pa.Table]] = {
+_READERS: dict[Format, Callable[[bytes, Contract, _Known], tuple[pa.Table, list[str]]]] = {
     "csv": _read_csv,
     "csv.gz": _read_gzipped_csv,
     "jsonl": _read_jsonl,

@@ -1,22 +1,29 @@
 """Deliveries become one staged batch: found, checked, parsed, and every row accounted for.
 
-A delivery is what its content hash says. If what readers see of the same days was made from exactly the same files,
-there is nothing to do, and the batch that is published already is the answer.
+A delivery is what its content hash says. A batch that was made from exactly the same files, by the same contract, is
+not made again: what was held is audited again as it is, and what is published already needs no further publishing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sluice.errors import DeliveryMissingError, DeliveryUnreadableError
-from sluice.ingest import deliveries
+from sluice import clock, ledger
+from sluice.errors import (
+    BatchDamagedError,
+    BatchUnknownError,
+    DeliveryMissingError,
+    DeliveryUnreadableError,
+    PurposeExpiredError,
+)
+from sluice.ingest import deliveries, pseudonyms
 from sluice.ingest.deliveries import Delivery
-from sluice.ingest.parse import parse
+from sluice.ingest.parse import read
 from sluice.lake import batches, tables
 from sluice.lake.landing import Landing
-from sluice.spec import Pipeline
+from sluice.spec import Contract, Pipeline, partition_label
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +33,12 @@ DAY, DELIVERY = batches.DAY, "delivery_id"
 
 
 def stage_source(
-    spec: Pipeline, source: str, run_days: Sequence[str], run: Mapping[str, str]
+    spec: Pipeline,
+    source: str,
+    run_days: Sequence[str],
+    run: Mapping[str, str],
+    *,
+    pseudonym_key: bytes | None = None,
 ) -> batches.Manifest:
     """Stage what the runs of some days must land of a source, as one batch with a partition a delivery.
 
@@ -35,11 +47,15 @@ def stage_source(
     Args:
         run_days: YYYY-MM-DD. Of a daily source each day must have been delivered, of a weekly one at least one.
         run: ids of the run that stages.
+        pseudonym_key: replaces personal data; needed by a source that has some.
 
-    Returns: the manifest of the new batch; or, unchanged, that of the published batch of the same files.
+    Returns: the manifest of the new batch; or, unchanged, that of the batch that was made of the same files before,
+        in full, also where only a split of it is published.
 
     Raises:
         SourceUnknownError: the pipeline does not declare the source.
+        PurposeExpiredError: the source may not be used any more; nothing of it was looked at.
+        PseudonymKeyMissingError: the source has personal data, and there is no key to replace it.
         DeliveryMissingError: a delivery that is due is not there, or not complete.
         DeliveryUnreadableError: a file or its manifest is damaged, or they do not fit each other.
         ContractBrokenError: a file does not follow the contract.
@@ -47,11 +63,18 @@ def stage_source(
     """
     import pyarrow as pa
 
+    _require_purpose(spec, source, run_days)
+    contract = spec.source(source).contract
+    key = pseudonyms.require_key(contract, f"{spec.pipeline}.{source}", pseudonym_key)
     landing = Landing(spec.landing_url)
     found = _find_all(spec, source, run_days, landing)
-    if published := _published(spec, source, found):
-        return published
-    parts = [_rows(spec, delivery, landing) for delivery in found]
+    inputs = [_input(delivery, contract, key) for delivery in found]
+    if made := _made_before(spec, source, inputs):
+        return made
+    parts = []
+    for delivery, recorded in zip(found, inputs, strict=True):
+        rows, recorded["extra_columns"] = _rows(spec, delivery, landing, key)
+        parts.append(rows)
     received = pa.concat_tables(parts)
     kept = received.group_by(received.column_names, use_threads=False).aggregate([])
     return batches.stage(
@@ -61,10 +84,29 @@ def stage_source(
         partitions=[delivery.day for delivery in found],
         received=received.num_rows,
         dropped={"exact_duplicate": received.num_rows - kept.num_rows},
-        inputs=[_input(delivery) for delivery in found],
+        inputs=inputs,
         run=run,
         sort_by=spec.source(source).key,
     )
+
+
+def _require_purpose(spec: Pipeline, source: str, run_days: Sequence[str]) -> None:
+    """Refuse a source whose purpose is over, by the pipeline's clock; before the feed's first day, by the run's."""
+    declared = spec.source(source)
+    if declared.purpose_expires is None:
+        return
+    try:
+        today = clock.today(spec)
+    except DeliveryMissingError:
+        today = date.fromisoformat(run_days[-1])
+    if today > declared.purpose_expires:
+        raise PurposeExpiredError(
+            f"The purpose of {source!r} ({declared.purpose}) ended on {declared.purpose_expires}; today is {today}.",
+            where=f"{spec.pipeline}.{source} of the run {', '.join(run_days)}",
+            allowed=f"deliveries until {declared.purpose_expires}",
+            todo=f"ask {declared.owner} whether the purpose goes on; if so, move `purpose_expires` in "
+            f"dags/pipelines/{spec.pipeline}.yml, if not, take the source out and delete what was kept of it",
+        )
 
 
 def _find_all(spec: Pipeline, source: str, run_days: Sequence[str], landing: Landing) -> list[Delivery]:
@@ -84,27 +126,59 @@ def _find_all(spec: Pipeline, source: str, run_days: Sequence[str], landing: Lan
     return found
 
 
-def _published(spec: Pipeline, source: str, found: Sequence[Delivery]) -> batches.Manifest | None:
-    """The published batch that was made from exactly these deliveries, if readers see all of it."""
-    days = [delivery.day for delivery in found]
+def _made_before(spec: Pipeline, source: str, inputs: Sequence[Mapping[str, Any]]) -> batches.Manifest | None:
+    """The full batch that was made from exactly these deliveries, if it may be published as what readers see next."""
+    days = [each["day"] for each in inputs]
+    same = ("day", "sha256", "contract_version", "read_as_version", "contract", "pseudonym_key")
+    now = {tuple(each[name] for name in same) for each in inputs}
     shown = tables.published(spec.pipeline, source, min(days), max(days))
-    batch_id, *others = dict.fromkeys(shown[day].batch_id if day in shown else None for day in days)
-    if others or batch_id is None:
-        return None
-    manifest = batches.load(spec.pipeline, source, batch_id)
-    same = ("day", "sha256", "contract_version")
-    before = {tuple(each[name] for name in same) for each in manifest.inputs}
-    now = {tuple(each[name] for name in same) for each in map(_input, found)}
-    return manifest if before == now else None
+    seen = {shown[day].batch_id if day in shown else None for day in days}
+    for manifest in _candidates(spec, source, days, seen):
+        before = {tuple(each.get(name) for name in same) for each in manifest.inputs}
+        if before == now and all(batches.full_id(batch_id or "") <= manifest.batch_id for batch_id in seen):
+            return manifest
+    return None
 
 
-def _rows(spec: Pipeline, delivery: Delivery, landing: Landing) -> pa.Table:
-    """The rows of one delivery, with the platform's columns."""
+def _candidates(
+    spec: Pipeline, source: str, days: Sequence[str], seen: set[str | None]
+) -> Iterator[batches.Manifest]:
+    """The full batch that all of these days show, if there is one; then the one that was staged last and is whole."""
+    shown = [batch_id for batch_id in seen if batch_id] if len(seen) == 1 else []
+    staged = ledger.entries(
+        kind="staged", pipeline=spec.pipeline, subject=source, partition=partition_label(days), limit=1
+    )
+    for batch_id in dict.fromkeys([*shown, *(entry.data["batch_id"] for entry in staged)]):
+        try:
+            manifest = batches.load(spec.pipeline, source, batches.full_id(batch_id))
+            batches.check_unchanged(manifest)
+            if batch_id != manifest.batch_id:
+                batches.check_unchanged(batches.load(spec.pipeline, source, batch_id))
+        except (BatchUnknownError, BatchDamagedError):
+            continue  # it was cleared away or edited: the deliveries are still there, and are staged again
+        yield manifest
+
+
+def _rows(
+    spec: Pipeline, delivery: Delivery, landing: Landing, key: bytes | None
+) -> tuple[pa.Table, list[str]]:
+    """The rows of one delivery, with the platform's columns; and its undeclared columns, which were left out."""
     import pyarrow as pa
 
     declared = spec.source(delivery.source)
     data = deliveries.read_checked(delivery, landing)
-    table = parse(data, declared.format, declared.contract, where=delivery.uri, pii=declared.pii)
+    parsed = read(
+        data,
+        declared.format,
+        declared.contract,
+        where=delivery.uri,
+        pii=declared.pii,
+        version=delivery.version,
+        key=key,
+    )
+    table, extra = parsed.table, list(parsed.left_out)
+    if extra and declared.pii != "none":
+        extra = [f"{len(extra)} whose names are not shown"]  # a name can be a person's
     if table.num_rows != delivery.manifest.rows:
         raise DeliveryUnreadableError(
             f"{delivery.name} holds {table.num_rows} rows; its manifest announces {delivery.manifest.rows}.",
@@ -114,10 +188,10 @@ def _rows(spec: Pipeline, delivery: Delivery, landing: Landing) -> pa.Table:
         )
     day = pa.repeat(pa.scalar(date.fromisoformat(delivery.day)), table.num_rows)
     table = table.append_column(DAY, day)
-    return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows))
+    return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows)), extra
 
 
-def _input(delivery: Delivery) -> dict[str, str | int]:
+def _input(delivery: Delivery, contract: Contract, key: bytes | None) -> dict[str, Any]:
     """A delivery as a batch's manifest records it."""
     return {
         "kind": "delivery",
@@ -126,5 +200,11 @@ def _input(delivery: Delivery) -> dict[str, str | int]:
         "sha256": delivery.manifest.sha256,
         "rows": delivery.manifest.rows,
         "contract_version": delivery.manifest.contract_version,
+        "read_as_version": delivery.version,
+        # The declaration and the mapping that was used: a delivery that is read in another way is another batch.
+        "contract": contract.hash(delivery.version),
+        "pseudonym_key": pseudonyms.key_id(key) if key else None,
+        # Undeclared columns, left out; known when the file is read.
+        "extra_columns": [],
         "delivered_at": delivery.manifest.delivered_at.isoformat(),
     }

@@ -2,11 +2,16 @@
 
 The rule kept here: a batch is immutable and complete. Its manifest is written last, atomically; a batch without one
 does not exist. Rows are written in one order, so that the same rows always give the same content hash.
+
+Ids sort by time, and of two batches of a day the newer one wins. The id of a split (see `lake.splits`) is that of its
+full batch with its own time after it: it replaces the full batch and every earlier split of it, and gives way to what
+was delivered after the full batch, however late the split was made.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -22,10 +27,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# See `new_id`.
+_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{6}(\.\d{8}T\d{12}-[0-9a-f]{6})?")
+
+
 class Manifest(BaseModel):
     """What a batch holds and where it came from; `manifest.json` beside its files.
 
-    `rows + sum(dropped.values()) == received`: no row may vanish without a reason.
+    `rows + sum(dropped.values()) + sum(quarantined.values()) == received`: no row may vanish without a reason.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,23 +50,44 @@ class Manifest(BaseModel):
     received: int
     # Reason -> rows.
     dropped: dict[str, int]
+    # Of a split: rule -> rows that failed it and were set aside.
+    quarantined: dict[str, int] = {}
+    # SHA-256 of the file with those rows; "" where there is none.
+    aside_hash: str = ""
+    # Of a split: the id of the full batch, which the gate judged.
+    split_of: str | None = None
+    # Rows that are there, without the partner that a join looked for: join -> rows.
+    unmatched: dict[str, int] = {}
     # Partition -> URI, or path where the warehouse is local.
     files: dict[str, str]
     # Column -> Arrow type.
     columns: dict[str, str]
     # SHA-256 over the staged files, in the order of partitions.
     content_hash: str
+    # Partition -> SHA-256 of its file, so that one day can be checked without reading the others.
+    hashes: dict[str, str] = {}
     inputs: tuple[dict[str, Any], ...]
     run: dict[str, str]
     created_at: datetime
 
+    @property
+    def noted(self) -> list[str]:
+        """What a person should know of the inputs although nothing is wrong with the rows; one sentence each."""
+        return [
+            f"The delivery of {each['day']} has columns that its contract does not declare; they were left out: "
+            f"{', '.join(each['extra_columns'])}."
+            for each in self.inputs
+            if each.get("extra_columns")
+        ]
+
     @model_validator(mode="after")
     def _rows_are_conserved(self) -> Manifest:
         kept, dropped = sum(self.rows_by_partition.values()), sum(self.dropped.values())
-        if self.rows != kept or self.received != kept + dropped:
+        aside = sum(self.quarantined.values())
+        if self.rows != kept or self.received != kept + dropped + aside:
             raise ValueError(
                 f"rows are not conserved: received {self.received}, staged {self.rows} "
-                f"({kept} over the partitions), dropped {dropped}"
+                f"({kept} over the partitions), dropped {dropped}, quarantined {aside}"
             )
         if set(self.files) != set(self.partitions) or set(self.rows_by_partition) != set(self.partitions):
             raise ValueError("files and rows_by_partition must name exactly the partitions")
@@ -75,6 +105,8 @@ def stage(
     inputs: Sequence[dict[str, Any]],
     run: Mapping[str, str],
     sort_by: Sequence[str],
+    unmatched: Mapping[str, int] | None = None,
+    after: str = "",
 ) -> Manifest:
     """Write a batch: one Parquet file a partition, then the manifest. Nothing becomes visible.
 
@@ -86,6 +118,9 @@ def stage(
         inputs: what the rows were made from.
         run: ids of the run that stages.
         sort_by: the columns that order the rows; the other columns break ties.
+        unmatched: rows without the partner that a join looked for, by join; they are rows like all others.
+
+        after: id of the batch that this one follows from; its own id sorts right after that one's.
 
     Raises:
         ContractBrokenError: `ds` is missing, a row is of no declared partition, or a column's type cannot be stored.
@@ -93,11 +128,11 @@ def stage(
     """
     days = sorted(set(partitions))
     data = columns.stored(data, f"{pipeline}.{table}")
-    slices = _by_day(data, days, sort_by, f"{pipeline}.{table}")
+    slices = by_day(data, days, sort_by, f"{pipeline}.{table}")
     created_at = datetime.now(UTC)
-    batch_id = f"{created_at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
-    contents = {day: _parquet(rows) for day, rows in slices.items()}
-    files = {day: _file(pipeline, table, batch_id, day) for day in days}
+    batch_id = new_id(created_at, after)
+    contents = {day: parquet(rows) for day, rows in slices.items()}
+    files = {day: file_of(pipeline, table, batch_id, day) for day in days}
     manifest = Manifest(
         batch_id=batch_id,
         pipeline=pipeline,
@@ -107,17 +142,25 @@ def stage(
         rows_by_partition={day: rows.num_rows for day, rows in slices.items()},
         received=received,
         dropped=dict(dropped),
+        unmatched=dict(unmatched or {}),
         files=files,
         columns={field.name: str(field.type) for field in data.schema},
-        content_hash=_content_hash(contents),
+        content_hash=content_hash(contents),
+        hashes={day: hashlib.sha256(content).hexdigest() for day, content in contents.items()},
         inputs=tuple(inputs),
         run=dict(run),
         created_at=created_at,
     )
-    for day, content in contents.items():
-        catalog.write(files[day], content)
-    catalog.write(_manifest(pipeline, table, batch_id), manifest.model_dump_json(indent=2).encode())
+    write(manifest, contents)
     return manifest
+
+
+def write(manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+    """Write a batch's files, and then its manifest: from now on it exists."""
+    for day, content in contents.items():
+        catalog.write(manifest.files[day], content)
+    uri = _manifest(manifest.pipeline, manifest.table, manifest.batch_id)
+    catalog.write(uri, manifest.model_dump_json(indent=2).encode())
 
 
 def load(pipeline: str, table: str, batch_id: str) -> Manifest:
@@ -159,18 +202,31 @@ def check_unchanged(manifest: Manifest) -> None:
     except FileNotFoundError as error:
         problem = f"A file of batch {manifest.batch_id} is missing: {error}."
     else:
-        if _content_hash(contents) == manifest.content_hash:
+        if content_hash(contents) == manifest.content_hash:
             return
         problem = f"Files of batch {manifest.batch_id} were changed after they were staged."
     raise BatchDamagedError(problem, where=where, todo="stage the partition again; batches are never edited")
 
 
+def full_id(batch_id: str) -> str:
+    """The id of the full batch that a batch is, or was made from."""
+    return batch_id.partition(".")[0]
+
+
+def new_id(created_at: datetime, after: str = "") -> str:
+    """An id that sorts by time, and right after that of the batch that it follows from."""
+    own = f"{created_at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
+    return f"{after}.{own}" if after else own
+
+
 def batch_of(file: str) -> str:
-    """The id of the batch that a published file belongs to."""
-    return file.rsplit("/", 2)[-2]
+    """The id of the batch that a published file belongs to; "" for a file that another writer put into the table."""
+    folder = file.rsplit("/", 2)[-2]
+    return folder if _ID.fullmatch(folder) else ""
 
 
-def _file(pipeline: str, table: str, batch_id: str, day: str) -> str:
+def file_of(pipeline: str, table: str, batch_id: str, day: str) -> str:
+    """Where a batch's rows of a day lie: a path, or a URI where the warehouse is remote."""
     uri = catalog.location(pipeline, table, "data", batch_id, f"{DAY}={day}.parquet")
     return str(catalog.local_path(uri) or uri)
 
@@ -179,7 +235,7 @@ def _manifest(pipeline: str, table: str, batch_id: str) -> str:
     return catalog.location(pipeline, table, "data", batch_id, "manifest.json")
 
 
-def _by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: str) -> dict[str, pa.Table]:
+def by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: str) -> dict[str, pa.Table]:
     """Sorted rows of each day; every row belongs to one of `days`."""
     import pyarrow.compute as pc
 
@@ -202,7 +258,8 @@ def _by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: 
     return slices
 
 
-def _parquet(rows: pa.Table) -> bytes:
+def parquet(rows: pa.Table) -> bytes:
+    """Rows as the content of a Parquet file; the same rows always give the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -211,6 +268,7 @@ def _parquet(rows: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _content_hash(contents: Mapping[str, bytes]) -> str:
+def content_hash(contents: Mapping[str, bytes]) -> str:
+    """SHA-256 over a batch's files, in the order of days."""
     lines = (f"{day} {hashlib.sha256(contents[day]).hexdigest()}\n" for day in sorted(contents))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -53,6 +53,7 @@ _PROPERTIES = {
 class Published:
     """What readers see as one partition."""
 
+    # "" where another writer than the platform put it there; it gives way to any batch.
     batch_id: str
     # Path, or URI where the warehouse is remote.
     file: str
@@ -134,6 +135,13 @@ def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None = None)
     Raises:
         TableMissingError: the table has no such snapshot (any more).
     """
+    return {day: found[-1] for day, found in all_tasks(table, days, snapshot_id).items()}
+
+
+def all_tasks(
+    table: Table, days: BooleanExpression, snapshot_id: int | None = None
+) -> dict[str, list[FileScanTask]]:
+    """As `tasks`, with every file of a day: a publish leaves one, another writer may have added to it."""
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
         raise TableMissingError(
             f"Table {'.'.join(table.name())} has no snapshot {snapshot_id}: it never had, or it has been expired.",
@@ -142,7 +150,10 @@ def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None = None)
             todo="find the batch of that snapshot in the ledger; its staged files are still there",
         )
     planned = table.scan(row_filter=days, snapshot_id=snapshot_id).plan_files()
-    by_day = {(_EPOCH + timedelta(days=task.file.partition[0])).isoformat(): task for task in planned}
+    by_day: dict[str, list[FileScanTask]] = {}
+    for task in planned:
+        day = (_EPOCH + timedelta(days=task.file.partition[0])).isoformat()
+        by_day.setdefault(day, []).append(task)
     return dict(sorted(by_day.items()))
 
 
@@ -150,15 +161,16 @@ def visible(table: Table, days: BooleanExpression, snapshot_id: int | None = Non
     """What readers see, by partition, in the order of days."""
     return {
         day: Published(
-            batch_of(task.file.file_path),
-            str(catalog.local_path(task.file.file_path) or task.file.file_path),
-            task.file.record_count,
+            # A batch leaves one file a day: where another writer added one, what is seen is no batch's.
+            batch_of(found[-1].file.file_path) if len(found) == 1 else "",
+            str(catalog.local_path(found[-1].file.file_path) or found[-1].file.file_path),
+            found[-1].file.record_count,
         )
-        for day, task in tasks(table, days, snapshot_id).items()
+        for day, found in all_tasks(table, days, snapshot_id).items()
     }
 
 
-def commit(table: Table, manifest: Manifest, verdict_id: str) -> int:
+def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None = None) -> int:
     """Replace the batch's partitions in one commit; return the new snapshot's id.
 
     Raises:
@@ -172,7 +184,9 @@ def commit(table: Table, manifest: Manifest, verdict_id: str) -> int:
         "sluice.rows": str(manifest.rows),
         "sluice.received": str(manifest.received),
         "sluice.dropped": json.dumps(manifest.dropped, sort_keys=True),
+        "sluice.quarantined": json.dumps(manifest.quarantined, sort_keys=True),
         "sluice.content_hash": manifest.content_hash,
+        **({} if waiver is None else {"sluice.waiver": str(waiver)}),
     }
     with table.transaction() as change:
         # Also where there is nothing to delete: it makes pyiceberg refuse the commit if another writer filled the

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Publication",
     "Published",
+    "check_current",
     "files",
     "history",
     "pin",
@@ -52,8 +53,11 @@ class Publication:
     replaced: dict[str, str] = field(default_factory=dict)
 
 
-def publish(manifest: Manifest, *, verdict_id: str) -> Publication:
+def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -> Publication:
     """Make a batch visible in one commit that replaces its partitions; metadata only, the files stay where they are.
+
+    Args:
+        waiver: number in the ledger of the word of a person that a held batch is published on.
 
     Raises:
         VerdictMissingError: `verdict_id` is empty.
@@ -77,25 +81,38 @@ def publish(manifest: Manifest, *, verdict_id: str) -> Publication:
             old = {day: partition.batch_id for day, partition in shown.items()}
             if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
                 return Publication(snapshots.snapshot_of(table, manifest.batch_id), manifest.batch_id, True)
-            for day, batch_id in old.items():
-                if batch_id > manifest.batch_id:
-                    raise BatchSupersededError(
-                        f"Batch {manifest.batch_id} is older than what {day} shows, {batch_id}.",
-                        where=name,
-                        todo="nothing, if the newer batch is right; else stage the partition again",
-                    )
+            _check_newer(manifest, old)
             with suppress(CommitFailedException, ValidationException):
                 return Publication(
-                    snapshots.commit(table, manifest, verdict_id), manifest.batch_id, False, old
+                    snapshots.commit(table, manifest, verdict_id, waiver), manifest.batch_id, False, old
                 )
     raise _conflict(f"Batch {manifest.batch_id}", name)
 
 
-def published(pipeline: str, table: str, start: str, end: str) -> dict[str, Published]:
-    """What readers see for the days `start` to `end` (inclusive), by partition; empty if there is no table."""
+def check_current(manifest: Manifest) -> None:
+    """Make sure that readers do not see a newer batch of one of the partitions already.
+
+    Raises:
+        BatchSupersededError: they do.
+    """
+    shown = published(manifest.pipeline, manifest.table, manifest.partitions[0], manifest.partitions[-1])
+    _check_newer(manifest, {day: shown[day].batch_id for day in manifest.partitions if day in shown})
+
+
+def published(
+    pipeline: str, table: str, start: str, end: str, *, snapshot_id: int | None = None
+) -> dict[str, Published]:
+    """What readers see for the days `start` to `end` (inclusive), by partition; empty if there is no table.
+
+    Args:
+        snapshot_id: as of this snapshot instead of now.
+
+    Raises:
+        TableMissingError: `snapshot_id` is unknown or expired.
+    """
     with catalog.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
-        return snapshots.visible(found, snapshots.between(start, end)) if found else {}
+        return snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
 
 
 def files(
@@ -182,6 +199,16 @@ def history(pipeline: str, table: str) -> list[dict[str, Any]]:
     """
     with catalog.opened() as lake:
         return snapshots.publications(snapshots.existing(lake, pipeline, table))
+
+
+def _check_newer(manifest: Manifest, shown: Mapping[str, str]) -> None:
+    for day, batch_id in shown.items():
+        if batch_id > manifest.batch_id:
+            raise BatchSupersededError(
+                f"Batch {manifest.batch_id} is older than what {day} shows, {batch_id}.",
+                where=f"{manifest.pipeline}.{manifest.table}",
+                todo="nothing, if the newer batch is right; else stage the partition again",
+            )
 
 
 def _check_publishable(manifest: Manifest, verdict_id: str, name: str) -> None:

@@ -95,14 +95,17 @@ def entries(
     pipeline: str | None = None,
     subject: str | None = None,
     partition: str | None = None,
+    after: int | None = None,
     limit: int | None = None,
 ) -> list[Entry]:
-    """Entries that match all that is given, newest first."""
+    """Entries that match all that is given, newest first; `after` is the `seq` that they follow."""
     wanted = {"kind": kind, "pipeline": pipeline, "subject": subject, "partition": partition}
     query = select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(limit)
     for name, value in wanted.items():
         if value is not None:
             query = query.where(LEDGER.c[name] == value)
+    if after is not None:
+        query = query.where(LEDGER.c.seq > after)
     with reading() as connection:
         return [_entry(row) for row in connection.execute(query)] if connection else []
 

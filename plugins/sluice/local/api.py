@@ -12,7 +12,9 @@ from sluice.errors import StackError
 from sluice.spec import pipeline_names
 
 # The DAGs of every pipeline; tests/dags holds the bag to this list.
-STAGES = ("ingest", "transform", "score", "monitor", "train", "backfill")
+STAGES = ("ingest", "transform", "score", "monitor", "train", "backfill", "replay", "release", "watch")
+# Those of no pipeline.
+PLATFORM_DAGS = ("sluice_rehearse",)
 FINAL = ("success", "failed")
 
 
@@ -44,12 +46,8 @@ class AirflowApi:
                 todo="correct it; `sluice check` says more",
             )
         known = {dag["dag_id"] for dag in self._get("/dags", limit=200)["dags"]}
-        return [
-            f"{name}_{stage}"
-            for name in pipeline_names()
-            for stage in STAGES
-            if f"{name}_{stage}" not in known
-        ]
+        declared = [f"{name}_{stage}" for name in pipeline_names() for stage in STAGES]
+        return [dag_id for dag_id in (*declared, *PLATFORM_DAGS) if dag_id not in known]
 
     def ensure_pool(self, name: str, slots: int) -> None:
         if self._request("GET", f"/pools/{name}", accept=(200, 404)).status_code == 404:
@@ -63,6 +61,16 @@ class AirflowApi:
         if partition:
             body["partition_key"] = partition
         return self._request("POST", f"/dags/{dag_id}/dagRuns", json=body, accept=(200,)).json()
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> None:
+        """A paused DAG is not woken by events, and events that it misses so do not wake it later."""
+        self._request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+
+    def active_runs(self) -> list[str]:
+        """Runs of any DAG that have not ended, as `<dag_id> <run_id>`."""
+        states = [("state", "queued"), ("state", "running"), ("limit", "100")]
+        found = self._request("GET", "/dags/~/dagRuns", params=states).json()["dag_runs"]
+        return [f"{run['dag_id']} {run['dag_run_id']}" for run in found]
 
     def runs(self, dag_id: str, *, partition: str | None = None) -> list[dict[str, Any]]:
         """Runs of a DAG, oldest first."""
@@ -100,6 +108,29 @@ class AirflowApi:
             return runs[-1] if runs and runs[-1]["state"] in FINAL else None
 
         return self._until(ended, f"{dag_id} for {partition}", seconds)
+
+    def wait_for_task(
+        self, dag_id: str, run_id: str, task_id: str, state: str, *, seconds: float = 300
+    ) -> dict[str, Any]:
+        """Wait until a task of a run is in a state, such as `awaiting_input`; an ended run is waited for no longer."""
+
+        def reached() -> dict[str, Any] | None:
+            ended = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"] in FINAL
+            found = next(task for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id)
+            if ended and found["state"] != state:
+                raise StackError(
+                    f"{dag_id}.{task_id} ended as {found['state']}, not {state}.",
+                    where=run_id,
+                    todo=self.failures(dag_id, run_id) or "look at it in the UI",
+                )
+            return found if found["state"] == state else None
+
+        return self._until(reached, f"{dag_id}.{task_id} {run_id}", seconds)
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer a task that waits for a person, as the user who is logged in."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._request("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
     def _log_end(self, dag_id: str, run_id: str, task: dict[str, Any], lines: int) -> str:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"

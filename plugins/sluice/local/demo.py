@@ -23,8 +23,10 @@ PIPELINE = "flights"
 # The data begins on 2013-01-01; the run of 01-02 is the first that finds arrivals of the day before.
 HISTORY = ("2013-01-02", "2013-03-31")
 DAYS = tuple((date(2013, 4, 1) + timedelta(days=i)).isoformat() for i in range(7))
-# On this morning the arrivals of the day before come with their minutes as seconds.
-CORRUPT_DAY, CORRUPT_SOURCE, CORRUPTION = "2013-04-04", "arrivals", "seconds"
+# On the first of these mornings the arrivals of the day before come with their minutes as seconds, on the second with a
+# few clocks that run past midnight; the producer corrects both.
+SOURCE = "arrivals"
+HELD_DAY, QUARANTINED_DAY = "2013-04-04", "2013-04-06"
 
 
 def run(console: Console) -> bool:
@@ -45,8 +47,13 @@ def run(console: Console) -> bool:
     _train(api, flights, say)
     for day in DAYS:
         _live(api, flights, day, say)
+    _watch(api, say)
     checks = summary.checks(
-        flights, DAYS, held=(CORRUPT_SOURCE, flights.data_day(CORRUPT_SOURCE, CORRUPT_DAY))
+        flights,
+        DAYS,
+        source=SOURCE,
+        held=flights.data_day(SOURCE, HELD_DAY),
+        quarantined=flights.data_day(SOURCE, QUARANTINED_DAY),
     )
     console.print(summary.table(flights, DAYS))
     for text, ok in checks:
@@ -55,7 +62,7 @@ def run(console: Console) -> bool:
     console.print(
         f"\nTook {(time.monotonic() - started) / 60:.1f} minutes. Where to look:\n"
         f"  Airflow       {api.url}  (user {user}, password {password})\n"
-        f"  held day      {api.url}/dags/{PIPELINE}_ingest  partition {CORRUPT_DAY}\n"
+        f"  held day      {api.url}/dags/{PIPELINE}_ingest  partition {HELD_DAY}\n"
         f"  evidence      {settings().reports}\n"
         f"  mails         {settings().mail}\n"
         "  `make down` stops it, `make up` starts it again with everything in place, `make clean` forgets it."
@@ -89,28 +96,61 @@ def _train(api: AirflowApi, flights: spec.Pipeline, say: Callable[[str], None]) 
 
 
 def _live(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str], None]) -> None:
-    if summary.is_complete(flights, day):
-        say(f"{day}: complete already")
-        return
-    corrupt_partition = flights.data_day(CORRUPT_SOURCE, day)
-    is_corrupt_day = day == CORRUPT_DAY
-    held = ledger.entries(kind="held", pipeline=PIPELINE, subject=CORRUPT_SOURCE, partition=corrupt_partition)
-    if is_corrupt_day and not held:
-        feed.deliver(flights, day, corrupt=CORRUPTION)
-        say(f"{day}: delivered, {CORRUPT_SOURCE} with minutes sent as seconds")
-        run = api.trigger(f"{PIPELINE}_ingest", partition=day)
-        state = api.wait_for_run(f"{PIPELINE}_ingest", run["dag_run_id"])
-        say(f"{day}: flights_ingest {state}; nothing of {CORRUPT_SOURCE} {corrupt_partition} was published")
-    if is_corrupt_day:
-        feed.deliver(flights, day, number=2, sources=[CORRUPT_SOURCE])
-        say(f"{day}: the corrected file is delivered; the day is run again")
-    else:
-        feed.deliver(flights, day)
-    run = _must_succeed(api, f"{PIPELINE}_ingest", partition=day)
-    for stage in ("transform", "score", "monitor"):
-        ended = api.wait_for_partition(f"{PIPELINE}_{stage}", day, since=run["run_after"])
-        _require_success(api, ended)
+    if not summary.is_complete(flights, day):
+        if day == HELD_DAY:
+            _be_held(api, flights, day, say)
+        feed.deliver(
+            flights,
+            day,
+            corrupt="clocks" if day == QUARANTINED_DAY else None,
+            sources=[SOURCE] if day == HELD_DAY else None,
+            number=2 if day == HELD_DAY else 1,
+        )
+        run = _must_succeed(api, f"{PIPELINE}_ingest", partition=day)
+        _follow(api, day, run["run_after"])
     say(f"{day}: {summary.sentence(flights, day)}")
+    if day == QUARANTINED_DAY:
+        _replay(api, flights, day, say)
+
+
+def _be_held(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str], None]) -> None:
+    partition = flights.data_day(SOURCE, day)
+    if ledger.entries(kind="held", pipeline=PIPELINE, subject=SOURCE, partition=partition):
+        return
+    feed.deliver(flights, day, corrupt="seconds")
+    say(f"{day}: delivered, {SOURCE} with minutes sent as seconds")
+    run = api.trigger(f"{PIPELINE}_ingest", partition=day)
+    state = api.wait_for_run(f"{PIPELINE}_ingest", run["dag_run_id"])
+    say(f"{day}: flights_ingest {state}; nothing of {SOURCE} {partition} was published")
+    say(f"{day}: a corrected file is delivered; the day is run again")
+
+
+def _replay(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str], None]) -> None:
+    partition = flights.data_day(SOURCE, day)
+    if summary.replayed(flights, SOURCE, partition):
+        say(f"{day}: replayed already")
+        return
+    say(
+        f"{day}: a file with the six flights corrected is delivered; flights_replay sends it through the gate"
+    )
+    feed.deliver(flights, day, number=2, sources=[SOURCE])
+    run = _must_succeed(api, f"{PIPELINE}_replay", conf={"table": SOURCE, "day": partition})
+    _follow(api, day, run["run_after"])
+    outcome = summary.replayed(flights, SOURCE, partition)[0].data
+    say(
+        f"{day}: repaired {outcome['repaired']}, still held {outcome['still_held']}; the day is complete again"
+    )
+
+
+def _watch(api: AirflowApi, say: Callable[[str], None]) -> None:
+    say("Looking for what did not happen, and sending the digest of warnings: flights_watch")
+    _must_succeed(api, f"{PIPELINE}_watch")
+
+
+def _follow(api: AirflowApi, day: str, since: str) -> None:
+    """Wait for the stages that a complete day wakes."""
+    for stage in ("transform", "score", "monitor"):
+        _require_success(api, api.wait_for_partition(f"{PIPELINE}_{stage}", day, since=since))
 
 
 def _must_succeed(api: AirflowApi, dag_id: str, **trigger) -> dict:

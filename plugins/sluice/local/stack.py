@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,9 @@ COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
 MAIL_SINK = "mail-sink"
 # Slots of the pool that memory-hungry tasks share; see sluice.orchestration.stages.HEAVY_POOL.
 POOLS = {"sluice_heavy": 2}
+
+# The connection that the key of pseudonyms is the password of.
+PSEUDONYM_KEY = "AIRFLOW_CONN_SLUICE_PSEUDONYM"
 
 
 def environment() -> dict[str, str]:
@@ -72,6 +76,7 @@ def environment() -> dict[str, str]:
                 "extra": {"disable_ssl": True, "disable_tls": True, "from_email": s.mail_from},
             }
         ),
+        PSEUDONYM_KEY: json.dumps({"conn_type": "generic", "password": keys["pseudonym"]}),
         "SLUICE_HOME": str(s.home.resolve()),
         "SLUICE_UI_URL": url,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -80,6 +85,17 @@ def environment() -> dict[str, str]:
         "no_proxy": "127.0.0.1,localhost",
     }
     return {**defaults, **os.environ, "PATH": defaults["PATH"]}
+
+
+def apart(variables: Mapping[str, str]) -> dict[str, str]:
+    """Environment of another installation on this machine: nothing of this one's Sluice or Airflow, and `variables`."""
+    kept = {name: value for name, value in os.environ.items() if not re.match("SLUICE_|_?AIRFLOW", name)}
+    return {**kept, **variables}
+
+
+def lend_pseudonym_key() -> None:
+    """Give this process the local stack's key of pseudonyms, where its environment names no other."""
+    os.environ.setdefault(PSEUDONYM_KEY, environment()[PSEUDONYM_KEY])
 
 
 def up(say: Callable[[str], None] = print) -> None:
@@ -97,13 +113,9 @@ def up(say: Callable[[str], None] = print) -> None:
     say("Preparing the databases")
     _prepare()
     say("Starting the mail sink and Airflow")
-    python = sys.executable
-    _start(
-        MAIL_SINK,
-        [python, "-m", "sluice.notices.sink", "--port", str(s.smtp_port), "--folder", str(s.mail)],
-    )
+    start_mail_sink()
     for component in COMPONENTS:
-        _start(component, [str(Path(python).parent / "airflow"), component])
+        start(component)
     api = client()
     say("Waiting for Airflow")
     _wait(api.unhealthy, seconds=240)
@@ -112,9 +124,35 @@ def up(say: Callable[[str], None] = print) -> None:
         api.ensure_pool(name, slots)
 
 
+def start_mail_sink() -> None:
+    """Start the mail sink alone, unless it runs."""
+    s = settings()
+    command = [
+        sys.executable,
+        "-m",
+        "sluice.notices.sink",
+        "--port",
+        str(s.smtp_port),
+        "--folder",
+        str(s.mail),
+    ]
+    _start(MAIL_SINK, command)
+
+
 def down(say: Callable[[str], None] = print) -> None:
     """Stop every process of the stack, and nothing else."""
-    found = {name: process for name in (*COMPONENTS, MAIL_SINK) if (process := running(name))}
+    found = stop(*COMPONENTS, MAIL_SINK)
+    say(f"Stopped {', '.join(found)}" if found else "Nothing was running")
+
+
+def start(component: str) -> None:
+    """Start one of Airflow's components, if it is not running; returns before it is healthy."""
+    _start(component, [str(Path(sys.executable).parent / "airflow"), component])
+
+
+def stop(*names: str) -> list[str]:
+    """Stop some processes of the stack; returns the names of those that were running."""
+    found = {name: process for name in names if (process := running(name))}
     families = [
         member for process in found.values() for member in (process, *process.children(recursive=True))
     ]
@@ -124,9 +162,9 @@ def down(say: Callable[[str], None] = print) -> None:
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=10)
-    for name in (*COMPONENTS, MAIL_SINK):
+    for name in names:
         _pid_file(name).unlink(missing_ok=True)
-    say(f"Stopped {', '.join(found)}" if found else "Nothing was running")
+    return list(found)
 
 
 def running(name: str) -> psutil.Process | None:
@@ -240,18 +278,19 @@ def _passwords_file() -> Path:
 def _secrets() -> dict[str, str]:
     """Keys of this installation, made up once and kept under the home folder."""
     path = settings().home / "airflow" / "keys.json"
-    if not path.exists():
+    keys = json.loads(path.read_text()) if path.exists() else {}
+    missing = [name for name in ("fernet", "jwt", "api", "pseudonym") if name not in keys]
+    if missing:
         from cryptography.fernet import Fernet
 
+        made = {name: secrets.token_urlsafe(48) for name in missing}
+        if "fernet" in made:
+            made["fernet"] = Fernet.generate_key().decode()
+        keys |= made
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            json.dumps(
-                {
-                    "fernet": Fernet.generate_key().decode(),
-                    "jwt": secrets.token_urlsafe(48),
-                    "api": secrets.token_urlsafe(48),
-                }
-            )
-        )
-        path.chmod(0o600)
-    return json.loads(path.read_text())
+        # Whole or not at all: a lost key of pseudonyms cannot be made again.
+        part = path.with_suffix(f".{os.getpid()}")
+        part.touch(mode=0o600)
+        part.write_text(json.dumps(keys))
+        part.replace(path)
+    return keys

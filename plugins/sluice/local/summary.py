@@ -13,6 +13,9 @@ from sluice.ledger import Entry
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS, Pipeline
 
+# What the ledger calls a mail that left.
+_MAILED = ("sent", "resolved", "digest")
+
 
 def is_complete(spec: Pipeline, day: str) -> bool:
     """Whether the run day went through to its monitoring decision."""
@@ -39,6 +42,7 @@ def table(spec: Pipeline, days: Iterable[str]) -> Table:
         ("received", "right"),
         ("published", "right"),
         ("held", "right"),
+        ("repaired", "right"),
         ("verdicts", "left"),
         ("predicted", "right"),
         ("model", "right"),
@@ -54,6 +58,7 @@ def table(spec: Pipeline, days: Iterable[str]) -> Table:
             str(facts["received"]),
             str(facts["published"]),
             str(facts["held"]),
+            str(facts["repaired"]),
             facts["verdicts"],
             str(facts["predictions"]),
             facts["version"],
@@ -64,31 +69,50 @@ def table(spec: Pipeline, days: Iterable[str]) -> Table:
     return shown
 
 
-def checks(spec: Pipeline, days: Sequence[str], *, held: tuple[str, str]) -> list[tuple[str, bool]]:
-    """What the demo claims, each with whether it is true. `held` is the (table, partition) of the corrupt delivery."""
+def replayed(spec: Pipeline, table: str, partition: str) -> list[Entry]:
+    """The replays of a partition, newest first."""
+    return _entries(spec, "replayed", table, partition)
+
+
+def checks(
+    spec: Pipeline, days: Sequence[str], *, source: str, held: str, quarantined: str
+) -> list[tuple[str, bool]]:
+    """What the demo claims, each with whether it is true.
+
+    Args:
+        held: partition of `source` whose first delivery is held.
+        quarantined: partition of `source` in whose first delivery six rows are wrong.
+    """
     everything = [_facts(spec, day) for day in days]
-    source, partition = held
     holds = [entry for facts in everything for entry in facts["holds"]]
-    mails = [entry for facts in everything for entry in facts["mails"]]
-    later = [e for e in _entries(spec, "published", source, partition) if holds and e.seq > holds[-1].seq]
-    visible = tables.published(spec.pipeline, source, partition, partition)
+    mails = [entry.data["status"] for entry in reversed(ledger.entries(kind="mail", pipeline=spec.pipeline))]
+    aside = [e.data["quarantined"] for e in reversed(_entries(spec, "published", source, quarantined))]
     kept = list(settings().mail.glob("*.eml"))
     return [
         (
-            f"exactly one batch was held: {source} of {partition}",
-            [(entry.subject, entry.partition) for entry in holds] == [(source, partition)],
+            f"exactly one batch was held: {source} of {held}",
+            [(entry.subject, entry.partition) for entry in holds] == [(source, held)],
         ),
         (
-            "the corrected file was published after it, and it is what readers see",
-            bool(later) and [p.batch_id for p in visible.values()] == [later[0].data["batch_id"]],
+            f"{source} of {held} and {quarantined}: readers see the corrected files",
+            all(_shows_newest(spec, source, day) for day in (held, quarantined)),
         ),
         (
-            "exactly one mail was sent, about that hold",
-            [(entry.subject, entry.partition) for entry in mails] == [(source, partition)] and len(kept) == 1,
+            f"six rows of {source} of {quarantined} were set aside while the others were published; "
+            "the replay repaired all six",
+            [sum(counts.values()) for counts in aside] == [6, 0]
+            and [entry.data["repaired"] for entry in replayed(spec, source, quarantined)] == [6],
         ),
         (
-            "every row received was published, held or counted as a duplicate",
-            all(facts["received"] == facts["published"] + facts["dropped"] for facts in everything),
+            "three mails were sent: the hold, that it is over, and one digest",
+            mails == ["sent", "resolved", "digest"] and len(kept) == 3,
+        ),
+        (
+            "every row received was published, set aside, or dropped as a duplicate",
+            all(
+                facts["received"] == facts["published"] + facts["aside"] + facts["dropped"]
+                for facts in everything
+            ),
         ),
         (
             f"all {len(days)} days have published predictions of a trained model",
@@ -102,13 +126,21 @@ def checks(spec: Pipeline, days: Sequence[str], *, held: tuple[str, str]) -> lis
     ]
 
 
+def _shows_newest(spec: Pipeline, table: str, partition: str) -> bool:
+    """Whether readers see the batch that was published last."""
+    newest = _entries(spec, "published", table, partition)[:1]
+    visible = tables.published(spec.pipeline, table, partition, partition)
+    return [p.batch_id for p in visible.values()] == [entry.data["batch_id"] for entry in newest]
+
+
 def _facts(spec: Pipeline, day: str) -> dict[str, Any]:
     partitions = {name: spec.data_day(name, day) for name in spec.tables}
-    received = published = dropped = 0
+    received = published = aside = dropped = 0
     for source in spec.sources:
         for entry in _entries(spec, "published", source, partitions[source])[:1]:
             received += entry.data["received"]
             published += entry.data["rows"]
+            aside += sum(entry.data["quarantined"].values())
             dropped += sum(entry.data["dropped"].values())
     holds = [e for name in spec.tables for e in _entries(spec, "held", name, partitions[name])]
     verdicts = [e for name in spec.tables for e in _entries(spec, "verdict", name, partitions[name])]
@@ -116,13 +148,17 @@ def _facts(spec: Pipeline, day: str) -> dict[str, Any]:
     mails = [
         entry
         for entry in ledger.entries(kind="mail", pipeline=spec.pipeline)
-        if entry.data["status"] == "sent" and entry.partition == partitions.get(entry.subject, day)
+        if entry.data["status"] in _MAILED and entry.partition == partitions.get(entry.subject, day)
     ]
     predictions = tables.scan(spec.pipeline, PREDICTIONS, day, day, columns=["model_version"])
     decided = _entries(spec, "decided", spec.model.name, day)
     return {
         "received": received,
         "published": published,
+        "aside": aside,
+        "repaired": sum(
+            e.data["repaired"] for name in spec.sources for e in replayed(spec, name, partitions[name])
+        ),
         "dropped": dropped,
         "held": sum(entry.data["rows"] for entry in holds),
         "holds": holds,

@@ -33,6 +33,14 @@ def model_config(spec: Pipeline) -> ModelConfig:
         params=declared.params,
         resamples=declared.promotion.resamples,
         confidence=declared.promotion.confidence,
+        segments=declared.coverage.segments,
+        segment_min_rows=declared.coverage.min_rows,
+        max_day_share=declared.influence.day,
+        capped_column=declared.influence.column,
+        max_value_share=declared.influence.value,
+        known_at=declared.known_at,
+        happens_at=declared.happens_at,
+        accepted_findings=declared.accepted_findings,
         threads=settings().threads,
     )
 

@@ -208,7 +208,9 @@ def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumb
         return None
     found = [numbers for numbers in _history(spec, day) if numbers.ds == day]
     version = rows["model_version"][0].as_py()
-    if found and (found[-1].model_version, found[-1].rows) == (version, rows.num_rows):
+    age = rows["input_age_days"][0].as_py()
+    now = (version, rows.num_rows, age)
+    if found and (found[-1].model_version, found[-1].rows, found[-1].input_age_days) == now:
         return found[-1]
     return None
 

@@ -23,6 +23,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         TableMissingError: the features of the day are not published.
         ModelDamagedError: the champion's file is not the one that was registered.
     """
+    from ml.coverage import summarise
     from ml.model import BaselineModel
     from ml.scoring import score
     from sluice.lake import batches, tables
@@ -51,8 +52,10 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         key=declared.key,
         name=declared.name,
         version=champion.version if champion else None,
+        meta=champion.meta if champion else None,
         feature_snapshot_id=snapshot,
         run_id=run["run_id"],
+        input_age_days=_input_age(spec, day, snapshot),
     )
     return batches.stage(
         spec.pipeline,
@@ -63,8 +66,23 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         dropped={},
         inputs=[
             {"kind": "snapshot", "table": table, "snapshot_id": snapshot},
-            {"kind": "model", "name": declared.name, "version": champion.version if champion else None},
+            {
+                "kind": "model",
+                "name": declared.name,
+                "version": champion.version if champion else None,
+                **summarise(predictions),
+            },
         ],
         run=run,
         sort_by=[declared.key],
     )
+
+
+def _input_age(spec: Pipeline, day: str, snapshot: int) -> int:
+    """Days that the oldest source behind a day's features was behind when they were built."""
+    from sluice.lake import batches, tables
+
+    table = spec.model.features_table
+    shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot)[day]
+    inputs = batches.load(spec.pipeline, table, shown.batch_id).inputs
+    return max((each["age_days"] for each in inputs if each["kind"] == "freshness"), default=0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sluice import ledger
-from sluice.errors import TableMissingError, VerdictMissingError
+from sluice import integrity, ledger
+from sluice.errors import VerdictMissingError
+from sluice.modelling import trainset, waived
 from sluice.modelling.config import model_config, registry
 from sluice.settings import settings
 from sluice.version import code_version, lock_hash
@@ -26,12 +26,21 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
     Raises:
         TableMissingError: there are no features or no outcomes.
         RowsUnusableError: too few days, or only one class.
+        RowsLeakError, FeaturesUnsoundError: the rows or columns are not what a model should learn from; all are named.
+        HistoryRewrittenError: a published partition is not what was published; nothing is fitted.
+        WaiverExpiredError: a published partition rests on a waiver that is over; nothing is fitted.
     """
+    from ml.coverage import unsupported
     from ml.training import fit
 
     declared = spec.model
     snapshots = pin(spec, run_day, run["run_id"])
-    rows = training_rows(spec, run_day, snapshots)
+    # Features look back further than the days that are trained on: what they were built from must be intact too.
+    days = declared.training_days + spec.history_days
+    integrity.require_intact(spec, days, until=run_day, snapshots=snapshots)
+    on_a_word = waived.require_valid(spec, days, until=run_day)
+    chosen, config = trainset.read(spec, run_day, snapshots), model_config(spec)
+    rows = chosen.rows
     models = registry()
     tags = {
         "as_of": run_day,
@@ -39,10 +48,12 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         "lock_sha256": lock_hash(),
         "dag_run": run["run_id"],
         "rows_content_sha256": _content_hash(rows),
+        "waivers": ", ".join(f"{one['table']} {one['day']} by {one['by']}" for one in on_a_word) or "none",
         **{f"snapshot.{table}": str(snapshot) for table, snapshot in snapshots.items()},
     }
     with models.training(declared.name, tags) as mlflow_run:
-        candidate = fit(rows, model_config(spec))
+        findings = trainset.require_sound(spec, rows, run_day, run, config)
+        candidate = fit(rows, config)
         version = models.log(mlflow_run, candidate)
         models.set_challenger(declared.name, version)
     ledger.append(
@@ -58,6 +69,11 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
             "rows": rows.num_rows,
             "splits": candidate.meta.splits,
             "metrics": candidate.meta.metrics,
+            "findings": findings,
+            "waivers": on_a_word,
+            "unmatched": chosen.unmatched,
+            "unsupported": unsupported(candidate.meta.coverage),
+            "capped": candidate.meta.capped,
             "mlflow_run": mlflow_run,
             "code": code_version(),
         },
@@ -138,35 +154,6 @@ def pin(spec: Pipeline, run_day: str, run_id: str) -> dict[str, int]:
     tag = f"train-{run_day}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
     names = (spec.model.features_table, spec.model.outcomes_table)
     return {name: tables.pin(spec.pipeline, name, tag) for name in names}
-
-
-def training_rows(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> pa.Table:
-    """Features as they were published for each day, with the outcomes that were known on the morning of `run_day`.
-
-    Returns: key, ds, label and all features of `training_days` days; the label is null where it will never be known.
-    """
-    from sluice.lake import tables
-
-    declared = spec.model
-    last = spec.data_day(declared.outcomes_table, run_day)
-    first = (date.fromisoformat(last) - timedelta(days=declared.training_days - 1)).isoformat()
-
-    def read(table: str, columns: list[str]) -> pa.Table:
-        return tables.scan(spec.pipeline, table, first, last, columns=columns, snapshot_id=snapshots[table])
-
-    columns = dict.fromkeys(
-        [declared.key, "ds", *declared.features.numeric, *declared.features.categorical, declared.baseline]
-    )
-    features = read(declared.features_table, list(columns))
-    outcomes = read(declared.outcomes_table, [declared.key, declared.label])
-    rows = features.join(outcomes, keys=declared.key, join_type="inner")
-    if not rows.num_rows:
-        raise TableMissingError(
-            f"No features of {first} to {last} have an outcome.",
-            where=f"{spec.pipeline}.{declared.features_table} and {declared.outcomes_table}",
-            todo=f"load history with {spec.pipeline}_backfill",
-        )
-    return rows
 
 
 def _content_hash(rows: pa.Table) -> str:

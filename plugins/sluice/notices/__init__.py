@@ -1,5 +1,38 @@
-"""Mails: an event in, one mail out through real SMTP, once for each cause.
+"""Mails: an event in, one mail out through real SMTP, once for each fault, and one when it is over.
 
 Silence is safe: a clean day has no events. This package knows nothing of Airflow; the connection it sends through is
-handed to it.
+handed to it. `report` makes events, `faults` tells which belong together, `delivery` sends or counts them, `endings`
+closes them, `daily`
+collects what needs no mail of its own, `courier` makes up for what could not be told.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sluice.notices.courier import retry_failed
+    from sluice.notices.daily import digest
+    from sluice.notices.delivery import deliver
+    from sluice.notices.endings import completed, resolved, succeeded
+    from sluice.notices.faults import undelivered
+
+__all__ = ["completed", "deliver", "digest", "resolved", "retry_failed", "succeeded", "undelivered"]
+
+# Imported when asked for: the mail sink is in this package too, and needs none of it.
+_HOMES = {
+    "completed": "endings",
+    "deliver": "delivery",
+    "digest": "daily",
+    "resolved": "endings",
+    "retry_failed": "courier",
+    "succeeded": "endings",
+    "undelivered": "faults",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,12 +1,15 @@
 """An event as a mail: a subject that says it all, text, and HTML that mail clients can show.
 
 A kind of event is one file in `templates/`, with three macros: `subject`, `headline` and `meaning`, the sentences that
-the mail opens with. The two layouts do the rest. The HTML uses tables and inline styles, because that is what mail
-clients keep; its only `<style>` block adds a dark scheme for those that read it.
+follow the event's own about what readers see. The two layouts do the rest. The HTML uses tables and inline styles,
+because that is what mail clients keep; its only `<style>` block adds a dark scheme and narrow screens for those that
+read it. The text is folded at 78 columns; only commands and addresses, which must stay whole, may be longer.
 """
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from sluice.notices.events import Event, FailingRow
 
@@ -22,12 +26,23 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Longer subjects are cut by mail clients, and a pathological name must not fill the header.
 SUBJECT_CHARS = 160
 VALUE_CHARS = 60
+TEXT_COLUMNS = 78
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+_SUBJECTS = {"failed_task": "Task", "refused_model": "Model"}
 
 
-def compose(event: Event, *, sender: str, to: Sequence[str]) -> EmailMessage:
+def compose(
+    event: Event, *, sender: str, to: Sequence[str], key: str = "", answers: str = ""
+) -> EmailMessage:
     """The mail about `event`, ready to send: plain text with an HTML alternative.
 
-    The Message-ID is made from the event's key, so that a mail that had to be sent again is recognised as the same.
+    The Message-ID is made from a key, so that a mail that had to be sent again is recognised as the same.
+
+    Args:
+        key: identity of the mail; the event's own, if empty.
+        answers: key of the mail that this one is a reply to.
     """
     kind: Any = _environment().get_template(f"{event.kind}.j2").module
     subject = _one_line(kind.subject(event))
@@ -35,6 +50,7 @@ def compose(event: Event, *, sender: str, to: Sequence[str]) -> EmailMessage:
         "event": event,
         "subject": subject,
         "headline": _one_line(kind.headline(event)),
+        "effect": _one_line(event.effect),
         "meaning": _one_line(kind.meaning(event)),
         "facts": _facts(event),
         "name": " ".join(filter(None, (event.pipeline, event.subject, event.partition))),
@@ -45,7 +61,9 @@ def compose(event: Event, *, sender: str, to: Sequence[str]) -> EmailMessage:
     message["From"] = sender
     message["To"] = ", ".join(to)
     message["Date"] = format_datetime(event.occurred_at)
-    message["Message-ID"] = f"<{event.key}@sluice>"
+    message["Message-ID"] = f"<{key or event.key}@sluice>"
+    if answers:
+        message["In-Reply-To"] = message["References"] = f"<{answers}@sluice>"
     # So that out-of-office replies and other robots leave it alone (RFC 3834).
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(_environment().get_template("layout.txt.j2").render(context))
@@ -55,7 +73,7 @@ def compose(event: Event, *, sender: str, to: Sequence[str]) -> EmailMessage:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         # The kinds' sentences are plain text, escaped where the HTML layout prints them.
         autoescape=select_autoescape(["html.j2"], default_for_string=False, default=False),
@@ -63,6 +81,31 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["fold"] = _fold
+    environment.filters["unbroken"] = _unbroken
+    return environment
+
+
+def _fold(text: object, lead: str = "") -> str:
+    """Text in lines that fit, the first after `lead`, the others indented as far."""
+    lines = str(text).splitlines() or [""]
+    indent = " " * len(lead)
+    return "\n".join(
+        textwrap.fill(
+            line,
+            TEXT_COLUMNS,
+            initial_indent=indent if at else lead,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for at, line in enumerate(lines)
+    )
+
+
+def _unbroken(text: object) -> Markup:
+    """Text for HTML in which no day is broken at its hyphens."""
+    return Markup(_DAY.sub(r'<span style="white-space:nowrap;">\g<0></span>', str(escape(text))))  # noqa: S704 - escaped
 
 
 def _one_line(text: object) -> str:
@@ -71,12 +114,16 @@ def _one_line(text: object) -> str:
 
 def _facts(event: Event) -> dict[str, str]:
     """What the mail is about, as label to value, without what does not apply."""
-    subject = {"failed_task": "Task", "refused_model": "Model"}.get(event.kind, "Table")
     facts = {
         "Pipeline": event.pipeline,
-        subject: event.subject,
+        _SUBJECTS.get(
+            event.kind, "About" if event.kind in ("digest", "resolved") else "Table"
+        ): event.subject,
+        "Task": event.task or (event.subject if event.kind == "failed_task" else None),
         "Partition": event.partition,
+        "Run": event.run_day,
         "Rows": None if event.rows is None else f"{event.rows:,}",
+        **event.facts,
         "Owner": event.owner,
         "When": event.occurred_at.strftime("%Y-%m-%d %H:%M:%S %Z"),
     }

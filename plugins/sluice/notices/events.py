@@ -15,7 +15,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 # One template of this name each, under `templates/`.
-Kind = Literal["held_batch", "broken_gate", "failed_task", "refused_model"]
+Kind = Literal[
+    "held_batch",
+    "broken_gate",
+    "failed_task",
+    "missing_delivery",
+    "history_rewritten",
+    "waiver_expired",
+    "refused_model",
+    "resolved",
+    "digest",
+]
 
 # Failing rows shown in one mail.
 SAMPLE_ROWS = 5
@@ -60,36 +70,85 @@ class FailingRow(_Frozen):
     row: dict[str, Any]
 
 
+class Item(_Frozen):
+    """One line of a section: `lead` is what it is about, `note` is said in a smaller voice."""
+
+    lead: Text
+    text: Text
+    note: Text = ""
+
+
+class Section(_Frozen):
+    """A titled list, for what only some kinds of mail have."""
+
+    title: str
+    items: tuple[Item, ...] = Field(min_length=1)
+
+
 class Event(_Frozen):
     """Something that somebody must know about.
 
-    `subject` is the table (held_batch, broken_gate), the task (failed_task) or the model (refused_model); `partition`
-    is a day, a range of days, or None where the work has none. `cause` makes two events the same: a mail is sent once for each kind, pipeline,
-    subject, partition and cause. `rows` counts the rows that were not published, None where there was no batch yet;
-    `rules_total` counts the rules that were evaluated, failed or not.
+    `subject` is the table, the task or the model that it is about; `partition` is a day, a range of days, or None where
+    the work has none; `run_day` is the partition key of the run, where that is another day.
+
+    Events with the same kind, pipeline, subject and `cause` are one fault. `occurrence` tells one from another within a
+    partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `matches <table>`,
+    `completed` (the day's sources), `succeeded <task>`; a fault without it never ends, it is only told once.
+
+    `rows` counts the rows that were not published, None where there was no batch yet; `rules_total` counts the rules
+    that were evaluated, failed or not.
     """
 
     kind: Kind
     pipeline: str
     subject: str
     partition: str | None
+    run_day: str | None = None
+    task: str = ""
     cause: str = Field(min_length=1)
+    occurrence: str = ""
+    ends_with: str = ""
+    batch_id: str = ""
     owner: str
+    # What it means for those who read the data, in whole sentences: the mail opens with it.
+    effect: Text = ""
     # What happened, in whole sentences.
     summary: Annotated[str, AfterValidator(_summary)]
     rows: int | None = None
     rules: tuple[FailedRule, ...] = ()
     rules_total: int | None = None
     sample: Annotated[tuple[FailingRow, ...], BeforeValidator(lambda rows: tuple(rows)[:SAMPLE_ROWS])] = ()
+    sections: tuple[Section, ...] = ()
+    # Further facts about it, as label to value.
+    facts: dict[str, Text] = {}
     # Tables that readers still see without this partition: the batch's own, and those that wait for it.
     not_published: tuple[str, ...] = ()
     next_steps: tuple[Text, ...] = Field(min_length=1)
+    # What to type, as command to what it does.
+    commands: dict[Text, str] = {}
     # Label to URL; the first is the mail's button.
     links: dict[str, Annotated[str, Field(pattern=r"^https?://")]] = Field(min_length=1)
     occurred_at: AwareDatetime
 
     @property
+    def fault(self) -> str:
+        """Identity of the fault (32 hex digits)."""
+        return _digest(self.kind, self.pipeline, self.subject, self.cause)
+
+    @property
+    def seen_as(self) -> str:
+        """Identity of this occurrence of the fault: a repetition has the same (32 hex digits)."""
+        return _digest(self.fault, self.partition, self.ends_with, self.occurrence)
+
+    @property
     def key(self) -> str:
-        """Identity of the mail: equal for two events that are about the same thing (32 hex digits)."""
-        identity = [self.kind, self.pipeline, self.subject, self.partition, self.cause]
-        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        """Identity of the first mail about this occurrence (32 hex digits)."""
+        return self.episode(0)
+
+    def episode(self, number: int) -> str:
+        """Identity of the mail that opens the fault for the `number`-th time, counted from 0 (32 hex digits)."""
+        return _digest(self.seen_as, number)
+
+
+def _digest(*identity: object) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]

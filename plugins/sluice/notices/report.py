@@ -2,57 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sluice.errors import NotPublishedError, SluiceError
-from sluice.gates.verdict import Verdict
+from sluice.errors import (
+    DeliveryMissingError,
+    LandingUnreachableError,
+    NotPublishedError,
+    SluiceError,
+)
+from sluice.gates.verdict import RuleResult, Verdict
 from sluice.lake import batches
+from sluice.notices import effects, privacy, steps
+from sluice.notices.alarms import of_missed_deadline, of_rewritten, of_waiver_expired
 from sluice.notices.events import Event, FailedRule, FailingRow
-from sluice.spec import PREDICTIONS, Pipeline, partition_label
+from sluice.spec import Pipeline, partition_label
 from sluice.web import evidence_url
+
+__all__ = [
+    "of_exception",
+    "of_missed_deadline",
+    "of_refusal",
+    "of_rewritten",
+    "of_verdict",
+    "of_waiver_expired",
+]
+
+# What differs between two tellings of the same cause: days, numbers, hashes.
+_VARIABLE = re.compile(r"\b[0-9a-f]{8,}\b|\d+")
 
 
 def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
     """A batch that its gate held, or a gate that broke.
 
-    The same content held by the same rules is the same cause, however often it is audited; another delivery that
-    fails is another.
+    The same rules holding batches of the same table are one fault, whatever the partition.
     """
-    partition = partition_label(verdict.partitions)
-    content = batches.load(spec.pipeline, verdict.table, verdict.batch_id).content_hash
-    rules = ",".join(rule.rule for rule in verdict.failed) or "; ".join(verdict.reasons)
+    table, label = verdict.table, partition_label(verdict.partitions)
     held = verdict.outcome == "HOLD"
-    declared = spec.sources.get(verdict.table)
-    # Rows of a source with personal data stay in the evidence's own store; they are not mailed.
-    sample = () if declared and declared.pii == "direct" else verdict.sample
+    hidden = privacy.hidden_columns(spec, table)
+    rules = tuple(_failed(rule, hidden) for rule in verdict.failed)
+    holding = sorted(rule.rule for rule in verdict.failed if rule.holds) or sorted(r.rule for r in rules)
+    sample = verdict.sample if privacy.shows_rows(spec, table) else ()
     return Event(
         kind="held_batch" if held else "broken_gate",
         pipeline=spec.pipeline,
-        subject=verdict.table,
-        partition=partition,
-        cause=f"{content} {rules}",
-        owner=spec.owner_of(verdict.table),
-        summary=" ".join(verdict.reasons),
+        subject=table,
+        partition=label,
+        run_day=_other_day(spec, table, verdict.partitions),
+        cause=",".join(holding) or _same("; ".join(verdict.reasons)),
+        occurrence=batches.load(spec.pipeline, table, verdict.batch_id).content_hash,
+        ends_with=f"published {table}",
+        batch_id=verdict.batch_id,
+        owner=spec.owner_of(table),
+        effect=effects.waiting(spec, table, verdict.partitions),
+        summary=_reasons(verdict, hidden=bool(hidden)),
         rows=verdict.rows,
-        rules=tuple(
-            FailedRule(
-                rule=rule.rule,
-                severity=rule.severity,
-                owner=rule.owner,
-                why=rule.why,
-                observed=rule.observed,
-                columns=rule.columns,
-                failing_rows=rule.failing_rows,
-            )
-            for rule in verdict.failed
-        ),
+        rules=rules,
         rules_total=len(verdict.rules),
-        sample=tuple(FailingRow(rule=item["rule"], row=item["row"]) for item in sample),
-        not_published=not_published(spec, verdict.table),
-        next_steps=_next_steps(spec, verdict.table, verdict.partitions, held=held),
-        links={"Evidence": evidence_url(verdict.report), "Task": task_url},
+        sample=tuple(
+            FailingRow(rule=item["rule"], row=privacy.strike(item["row"], hidden))
+            for item in _in_turn(sample)
+        ),
+        not_published=steps.not_published(spec, table),
+        next_steps=steps.after_verdict(spec, table, verdict.partitions, held=held),
+        commands=steps.commands(spec, table, label, release=held),
+        links={
+            "Evidence": evidence_url(verdict.report),
+            "Task": task_url,
+            **steps.operate_links(spec, release=held),
+        },
         occurred_at=verdict.evaluated_at,
     )
 
@@ -65,30 +86,46 @@ def of_exception(
     run_id: str,
     partition: str | None,
     task_url: str,
+    dag_id: str = "",
 ) -> Event:
-    """A task that finally failed: for a verdict that does not publish, or for another reason."""
+    """A task that finally failed: for a verdict that does not publish, or for another reason.
+
+    Args:
+        partition: the run's day, or its range `first..last`; None where it has none.
+    """
     if isinstance(exception, NotPublishedError) and exception.verdict is not None:
         return of_verdict(spec, exception.verdict, task_url=task_url)
     task = task_id.rsplit(".", 1)[-1]
-    table = next((name for name in spec.tables if task.endswith(f"_{name}")), None)
-    summary = (
-        str(exception)
-        if exception is not None
-        else "The task's process ended without saying why, or was killed."
-    )
-    todo = exception.todo if isinstance(exception, SluiceError) else ""
-    steps = [todo[0].upper() + todo[1:] + "."] if todo else ["Read the task's log."]
-    steps.append("Then clear the task, or trigger the DAG again with the same partition key.")
+    table = next((name for name in spec.tables if task.split("_", 1)[-1] == name), None)
+    data_days = _data_days(spec, table, partition) if table else ()
+    if isinstance(exception, DeliveryMissingError) and table in spec.sources and data_days:
+        return of_missed_deadline(
+            spec,
+            table,
+            partition_label(data_days),
+            run_day=partition or "",
+            why=str(exception),
+            task_url=task_url,
+        )
+    # A landing zone that does not answer fails many tasks: they are one fault.
+    shared = isinstance(exception, LandingUnreachableError)
+    ends_with = _ends_with(spec, task, table, dag_id)
     return Event(
         kind="failed_task",
         pipeline=spec.pipeline,
-        subject=task,
-        partition=partition,
-        cause=f"{type(exception).__name__ if exception is not None else 'killed'} in {run_id}",
+        subject="landing" if shared else task,
+        partition=partition_label(data_days) if data_days else partition,
+        run_day=partition if data_days and partition != partition_label(data_days) else None,
+        task=task if shared else "",
+        cause=_cause(exception),
+        occurrence=run_id if partition is None else "",
+        ends_with=ends_with,
         owner=spec.owner_of(table) if table else spec.owner,
-        summary=summary,
-        not_published=not_published(spec, table) if table else (),
-        next_steps=tuple(steps),
+        effect=effects.failing(spec, table, data_days, partition, day_waits=ends_with == "completed"),
+        summary=_said(spec, table, exception),
+        not_published=steps.not_published(spec, table) if table else (),
+        next_steps=steps.after_failure(exception),
+        commands=steps.commands(spec, table, partition_label(data_days)) if table and data_days else {},
         links={"Task": task_url},
         occurred_at=datetime.now(UTC),
     )
@@ -97,7 +134,7 @@ def of_exception(
 def of_refusal(
     spec: Pipeline, version: int, decision: Mapping[str, Any], *, partition: str, task_url: str
 ) -> Event:
-    """A candidate that did not earn the place of the champion."""
+    """A candidate that did not earn the place of the champion. It is told once, and ends with nothing."""
     return Event(
         kind="refused_model",
         pipeline=spec.pipeline,
@@ -105,8 +142,9 @@ def of_refusal(
         partition=partition,
         cause=f"version {version}",
         owner=spec.owner,
+        effect="Predictions go on as before, by the model or the rule that made them until now.",
         summary=f"Candidate version {version} was refused. " + " ".join(decision["reasons"]),
-        not_published=(f"{spec.model.name} version {version}",),
+        facts={"Version": str(version)},
         next_steps=(
             "Compare the candidate with the champion in the training run's record.",
             "Train again when there is more data, or when a feature or a parameter has been changed.",
@@ -116,41 +154,88 @@ def of_refusal(
     )
 
 
-def not_published(spec: Pipeline, table: str) -> tuple[str, ...]:
-    """The tables that go without a partition because of a hold of `table`: itself, and what is built from it."""
-    names = [table]
-    if table in spec.sources:
-        names += [*spec.derived, PREDICTIONS]
-    elif table == spec.model.features_table:
-        names.append(PREDICTIONS)
-    return tuple(f"{spec.pipeline}.{name}" for name in names)
+def _in_turn(sample: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Failing rows, each once, the first of each rule before the second of any: a mail shows few."""
+    turns: list[tuple[int, dict[str, Any]]] = []
+    seen: Counter[str] = Counter()
+    shown: list[dict[str, Any]] = []
+    for item in sample:
+        if item["row"] not in shown:
+            shown.append(item["row"])
+            turns.append((seen[item["rule"]], item))
+            seen[item["rule"]] += 1
+    return [item for _, item in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _next_steps(spec: Pipeline, table: str, partitions: tuple[str, ...], *, held: bool) -> tuple[str, ...]:
-    if not held:
-        return (
-            "Open the evidence: it names the rule or the step that broke.",
-            f"Correct the suite expectations/{spec.pipeline}/{table}.json or its cause, and run `sluice check`.",
-            "Clear the audit task: the same staged batch is audited again.",
-        )
-    if table in spec.sources:
-        return (
-            "Open the evidence and look at the failing rows.",
-            f"Ask {spec.source(table).owner} for a corrected file, and land it: "
-            f"`sluice land {spec.pipeline} {table} {partitions[-1]} FILE`.",
-            f"Trigger {_again(spec, table, partitions)}.",
-            "If the data is right and the rule is wrong, correct the rule and clear the audit task.",
-        )
-    return (
-        "Open the evidence and look at the failing rows.",
-        "Correct the model, the input or the rule, then clear the stage task of this run.",
+def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:
+    return FailedRule(
+        rule=rule.rule,
+        severity=rule.severity,
+        owner=rule.owner,
+        why=rule.why,
+        observed=privacy.observed(rule.observed, rule.columns, rule.failing_rows, hidden),
+        columns=rule.columns,
+        failing_rows=rule.failing_rows,
     )
 
 
-def _again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
-    """Which run lands these partitions of a source, in words."""
-    lag = timedelta(days=spec.lag_days(table))
-    first, last = ((date.fromisoformat(day) + lag).isoformat() for day in (partitions[0], partitions[-1]))
-    if first == last:
-        return f"{spec.pipeline}_ingest again with partition key {first}"
-    return f"{spec.pipeline}_backfill again for {first} to {last}"
+def _reasons(verdict: Verdict, *, hidden: bool) -> str:
+    """The reasons that are not about a rule which the mail lists anyway; none that may quote personal data."""
+    told = [rule.rule for rule in verdict.failed]
+    others = [
+        reason for reason in verdict.reasons if not any(reason.startswith(f"Rule {name} ") for name in told)
+    ]
+    if hidden and others and verdict.outcome == "HOLD":
+        return ""
+    return " ".join(others)
+
+
+def _cause(exception: BaseException | None) -> str:
+    if exception is None:
+        return "killed"
+    what = exception.what if isinstance(exception, SluiceError) else str(exception)
+    return f"{type(exception).__name__} {_same(what)}"
+
+
+def _same(text: str) -> str:
+    """A message without what differs from day to day, so that the same cause reads the same."""
+    return _VARIABLE.sub("#", text.strip().partition("\n")[0])[:300]
+
+
+def _said(spec: Pipeline, table: str | None, exception: BaseException | None) -> str:
+    if exception is None:
+        return "The task's process ended without saying why, or was killed."
+    personal = any(privacy.hidden_columns(spec, name) for name in ([table] if table else spec.sources))
+    if personal and not isinstance(exception, SluiceError):
+        return (
+            f"{type(exception).__name__}. Its message is not mailed, because the data is about persons: "
+            "it is in the task's log."
+        )
+    if isinstance(exception, SluiceError):
+        # Without its next step, which is the first of the mail's.
+        parts = {"": exception.what, "Where: ": exception.where, "Allowed: ": exception.allowed}
+        return "\n".join(f"{label}{text}" for label, text in parts.items() if text)
+    return str(exception) or type(exception).__name__
+
+
+def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> str:
+    if table:
+        return f"published {table}"
+    if dag_id in (f"{spec.pipeline}_ingest", f"{spec.pipeline}_backfill"):
+        return "completed"
+    return f"succeeded {task}"
+
+
+def _data_days(spec: Pipeline, table: str, partition: str | None) -> tuple[str, ...]:
+    """The days of a table that a run writes; none where the run's partition is no day or range of days."""
+    try:
+        days = effects.days_of(partition or "")
+    except ValueError:
+        return ()
+    return tuple(spec.data_day(table, day) for day in days)
+
+
+def _other_day(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str | None:
+    """The run day of a partition, where it is not the same day."""
+    day = effects.run_day_of(spec, table, partitions[-1])
+    return None if day == partitions[-1] or len(partitions) > 1 else day

@@ -1,25 +1,14 @@
-"""Delivery: real SMTP, at most one mail for each cause, and a record of every attempt.
-
-The record is written after the server took the mail. A crash between the two sends it again with the same
-Message-ID: a mail twice is a nuisance, a fault that nobody heard of is damage.
-"""
+"""Handing one mail to a real SMTP server: taken, or an error that says what to correct."""
 
 from __future__ import annotations
 
-import fcntl
 import smtplib
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Literal
 
-from sluice import ledger
 from sluice.errors import MailUndeliveredError
-from sluice.notices.compose import compose
-from sluice.notices.events import Event
-from sluice.settings import settings
 
 # Seconds that a server may take to answer. A mail is sent by a task that has failed already: it must not hang too.
 TIMEOUT = 10.0
@@ -61,48 +50,18 @@ def send(message: EmailMessage, smtp: Smtp) -> dict[str, str]:
     return {to: f"{code} {reason.decode(errors='replace')}" for to, (code, reason) in refused.items()}
 
 
-def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> ledger.Entry | None:
-    """Send the mail about `event` unless it was sent before, and record it in the ledger either way.
-
-    Returns:
-        The ledger's entry of the mail, or None if a mail for the same cause was sent already.
-
-    Raises:
-        MailUndeliveredError: the server did not take it; recorded with status `failed`.
-    """
-    with _alone(event.key):
-        if any(
-            entry.data.get("key") == event.key and entry.data.get("status") == "sent"
-            for entry in ledger.entries(
-                kind="mail", pipeline=event.pipeline, subject=event.subject, partition=event.partition
-            )
-        ):
-            return None
-        message = compose(event, sender=sender, to=to)
-        about = {"key": event.key, "event": event.kind, "mail_subject": message["Subject"], "to": list(to)}
-
-        def record(once: str | None, **outcome: object) -> ledger.Entry:
-            return ledger.append(
-                "mail",
-                pipeline=event.pipeline,
-                subject=event.subject,
-                partition=event.partition,
-                data={**about, **outcome},
-                once=once,
-            )
-
-        try:
-            refused = send(message, smtp)
-        except MailUndeliveredError as error:
-            record(None, status="failed", error=str(error))
-            raise
-        return record(f"mail:{event.key}", status="sent", refused=refused)
-
-
 def _connect(smtp: Smtp) -> smtplib.SMTP:
     if smtp.tls == "ssl":
         return smtplib.SMTP_SSL(smtp.host, smtp.port, timeout=TIMEOUT, context=ssl.create_default_context())
     return smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT)
+
+
+def is_about_the_mail(error: MailUndeliveredError) -> bool:
+    """Whether the server answers and will not take this one mail, so that another one may still go through."""
+    cause = error.__cause__
+    return isinstance(
+        cause, smtplib.SMTPDataError | smtplib.SMTPRecipientsRefused | smtplib.SMTPSenderRefused
+    )
 
 
 def _undelivered(smtp: Smtp, error: Exception) -> MailUndeliveredError:
@@ -119,13 +78,3 @@ def _undelivered(smtp: Smtp, error: Exception) -> MailUndeliveredError:
         where=f"Airflow connection {smtp.connection!r}",
         todo=todo,
     )
-
-
-@contextmanager
-def _alone(key: str) -> Iterator[None]:
-    """Keep other processes of this machine from sending the same mail meanwhile; the lock dies with its holder."""
-    folder = settings().work / "mail"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

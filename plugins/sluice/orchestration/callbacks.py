@@ -1,8 +1,12 @@
-"""What Airflow calls when a task has finally failed: one mail, through the SMTP connection of this installation."""
+"""What Airflow calls when a task has finally failed, and when something is over: mails through this installation's SMTP.
+
+A mail never decides what becomes of a task. One that cannot be sent is recorded in the ledger and sent later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
@@ -11,12 +15,16 @@ from sluice import spec
 from sluice.settings import settings
 
 if TYPE_CHECKING:
+    from sluice.ledger import Entry
     from sluice.notices.send import Smtp
+
+log = logging.getLogger(__name__)
 
 
 def mail_failure(context: Mapping[str, Any]) -> None:
     """Send the mail of a failed task. An undelivered mail is recorded in the ledger and raised into the task's log."""
-    from sluice.notices import report, send
+    from sluice import notices
+    from sluice.notices import report
 
     ti = context["ti"]
     pipeline = spec.load(ti.dag_id.rsplit("_", 1)[0])
@@ -25,23 +33,71 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         context.get("exception"),
         task_id=ti.task_id,
         run_id=ti.run_id,
-        partition=context["dag_run"].partition_key,
+        dag_id=ti.dag_id,
+        partition=_partition(context),
         task_url=task_url(ti),
     )
-    send.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+
+
+def mail_success(context: Mapping[str, Any]) -> None:
+    """Send the RESOLVED mail of a task that had failed, and belongs to no table: those end when they are published."""
+    from sluice import notices
+
+    ti = context["ti"]
+    name, task = ti.dag_id.rsplit("_", 1)[0], ti.task_id.rsplit(".", 1)[-1]
+    _tell_end(name, lambda: notices.succeeded(spec.load(name), task, _partition(context), smtp()))
+
+
+def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
+    """Send the RESOLVED mails of what ends because this batch is published."""
+    from sluice import notices
+    from sluice.lake import batches
+
+    label = spec.partition_label(batches.load(pipeline.pipeline, table, batch_id).partitions)
+    _tell_end(pipeline.pipeline, lambda: notices.resolved(pipeline, table, label, smtp()))
+
+
+def mail_completed(pipeline: spec.Pipeline, run_days: Sequence[str]) -> None:
+    """Send the RESOLVED mails of what ends because all sources of these run days are published."""
+    from sluice import notices
+
+    _tell_end(pipeline.pipeline, lambda: notices.completed(pipeline, run_days, smtp()))
+
+
+def _tell_end(pipeline: str, tell: Callable[[], list[Entry]]) -> None:
+    from sluice.notices import faults
+
+    try:
+        if any(not episode.over for episode in faults.episodes(pipeline)):
+            tell()
+    except (
+        Exception
+    ):  # the work is done and recorded: a mail must not undo it, and the watcher tells what is untold
+        log.exception("The end of a fault could not be told; the watcher will")
+
+
+def _partition(context: Mapping[str, Any]) -> str | None:
+    """The run's day, or its range, as records write it; None where it has none."""
+    run, params = context["dag_run"], context.get("params") or {}
+    if run.partition_key:
+        return run.partition_key
+    first, last = params.get("first_day"), params.get("last_day")
+    return spec.partition_label(sorted({first, last})) if first and last else None
 
 
 def mail_refusal(
     context: Mapping[str, Any], pipeline: spec.Pipeline, version: int, decision: Mapping[str, Any]
 ) -> None:
     """Send the mail of a candidate that was refused."""
-    from sluice.notices import report, send
+    from sluice import notices
+    from sluice.notices import report
 
     ti = context["ti"]
     event = report.of_refusal(
         pipeline, version, decision, partition=context["dag_run"].partition_key, task_url=task_url(ti)
     )
-    send.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
 
 
 def task_url(ti: Any) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing, spec
-from sluice.orchestration.runs import run_days, run_info
+from sluice.orchestration.callbacks import mail_published
+from sluice.orchestration.runs import run_days, run_info, skipped_while_awaited
+from sluice.orchestration.secrets import pseudonym_key
 from sluice.web import evidence_url
 
 
@@ -35,7 +37,14 @@ class StageOperator(_CrossingOperator):
 
     def execute(self, context: Mapping[str, Any]) -> str:
         pipeline = spec.load(self.pipeline)
-        manifest = crossing.stage(pipeline, self.table, run_days(context), run_info(context))
+        with skipped_while_awaited():
+            manifest = crossing.stage(
+                pipeline,
+                self.table,
+                run_days(context),
+                run_info(context),
+                pseudonym_key=pseudonym_key(pipeline, self.table),
+            )
         self.log.info(
             "Staged %s rows of %s received, dropped %s, batch %s",
             manifest.rows,
@@ -43,11 +52,16 @@ class StageOperator(_CrossingOperator):
             manifest.dropped or "none",
             manifest.batch_id,
         )
+        for sentence in manifest.noted:
+            self.log.warning(sentence)
         return manifest.batch_id
 
 
 class AuditOperator(_CrossingOperator):
-    """Run the gate over the staged batch; returns its id, or fails, without retry, unless the verdict publishes."""
+    """Run the gate over the staged batch; returns the id of the batch to publish: this one, or its good rows.
+
+    Fails, without retry, unless the verdict publishes or somebody released the batch.
+    """
 
     ui_color = "#fef7e0"
     template_fields = ("batch_id",)
@@ -63,7 +77,7 @@ class AuditOperator(_CrossingOperator):
         self.evidence_url = evidence_url(verdict.report)
         self.log.info("%s: %s. Evidence: %s", verdict.outcome, "; ".join(verdict.reasons), self.evidence_url)
         crossing.require_publishable(verdict)
-        return self.batch_id
+        return verdict.publish_batch_id
 
 
 class PublishOperator(_CrossingOperator):
@@ -85,4 +99,5 @@ class PublishOperator(_CrossingOperator):
             publication.snapshot_id,
             " (it already was)" if publication.repeated else "",
         )
+        mail_published(pipeline, self.table, self.batch_id)
         return publication.snapshot_id

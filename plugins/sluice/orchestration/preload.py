@@ -39,8 +39,9 @@ MODULES = (
     "sluice.lake.tables",
     "sluice.modelling.monitoring",
     "sluice.modelling.scoring",
+    "sluice.notices.delivery",
+    "sluice.notices.endings",
     "sluice.notices.report",
-    "sluice.notices.send",
     "sluice.transform.stage",
     "ml.reports",
 )

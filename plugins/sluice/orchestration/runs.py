@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
-from sluice.errors import SpecInvalidError
+from sluice.errors import InputAwaitedError, SpecInvalidError
 from sluice.version import code_version
 
 
@@ -53,6 +54,17 @@ def run_info(context: Mapping[str, Any]) -> dict[str, str]:
         "try_number": str(ti.try_number),
         "code": code_version(),
     }
+
+
+@contextmanager
+def skipped_while_awaited() -> Iterator[None]:
+    """Skip a task whose input is held or missing, where the pipeline goes on without: the cause was told already."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    try:
+        yield
+    except InputAwaitedError as error:
+        raise AirflowSkipException(str(error)) from error
 
 
 def _day(text: str, where: str) -> date:

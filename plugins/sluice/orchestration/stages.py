@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow.sdk import (
     DAG,
@@ -17,7 +18,7 @@ from airflow.sdk import (
     TaskGroup,
 )
 
-from sluice.orchestration.callbacks import mail_failure
+from sluice.orchestration.callbacks import mail_failure, mail_success
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
 from sluice.settings import settings
 from sluice.spec import Pipeline
@@ -41,14 +42,14 @@ RETRY_POLICY = ExceptionRetryPolicy(
 def stage_dag(spec: Pipeline, stage: str, *, schedule: Any, doc: str | None, **kwargs: Any) -> DAG:
     """A DAG `<pipeline>_<stage>` with owner, retries, timeouts, mail and tags."""
     kwargs.setdefault("max_active_runs", 4)
+    kwargs.setdefault("catchup", False)
+    kwargs.setdefault("dagrun_timeout", timedelta(hours=2))
     return DAG(
         dag_id=f"{spec.pipeline}_{stage}",
         dag_display_name=f"{spec.pipeline} {stage}",
         schedule=schedule,
-        catchup=False,
         doc_md=doc,
         tags=[f"pipeline:{spec.pipeline}", f"stage:{stage}", "tier:1"],
-        dagrun_timeout=timedelta(hours=2),
         default_args={
             "owner": spec.owner,
             "retries": 2,
@@ -58,6 +59,7 @@ def stage_dag(spec: Pipeline, stage: str, *, schedule: Any, doc: str | None, **k
             "retry_policy": RETRY_POLICY,
             "execution_timeout": timedelta(minutes=15),
             "on_failure_callback": mail_failure,
+            "on_success_callback": mail_success,
         },
         **kwargs,
     )
@@ -68,6 +70,19 @@ def daily(spec: Pipeline) -> Any:
     if spec.clock == "feed":
         return PartitionedAtRuntime()
     return CronPartitionTimetable(spec.schedule, timezone=spec.timezone, key_format="%Y-%m-%d")
+
+
+def in_order(spec: Pipeline) -> dict[str, Any]:
+    """Settings of a DAG whose days are worked off one after the other, oldest first, however many have queued up.
+
+    A live pipeline that says when it `starts` also makes up for the days on which no scheduler was running. Airflow then
+    creates the runs in the order of their days, the next one when the one before has ended.
+    """
+    settings: dict[str, Any] = {"max_active_runs": 1}
+    if spec.clock == "wall" and spec.starts:
+        start = datetime.combine(spec.starts, time.min, ZoneInfo(spec.timezone))
+        settings |= {"catchup": True, "start_date": start}
+    return settings
 
 
 def crossing(

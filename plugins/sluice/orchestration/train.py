@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice import spec
 from sluice.orchestration import assets
@@ -30,10 +31,14 @@ def candidate_crossing(pipeline: spec.Pipeline) -> None:
 
 @task
 def _stage_candidate(pipeline_name: str) -> int:
-    from sluice.modelling import training
+    from sluice.modelling import training, trainset
 
     context = get_current_context()
-    return training.stage_candidate(spec.load(pipeline_name), run_day(context), run_info(context))
+    pipeline, day, run = spec.load(pipeline_name), run_day(context), run_info(context)
+    reason = trainset.skip_reason(pipeline, day, run)
+    if reason:
+        raise AirflowSkipException(reason)
+    return training.stage_candidate(pipeline, day, run)
 
 
 @task.short_circuit

@@ -122,13 +122,52 @@ def sources(parsed: Manifest, spec: Pipeline, model: str) -> list[str]:
     return tables
 
 
+def meta(parsed: Manifest, model: str) -> dict[str, Any]:
+    """What a model's yml says under `config.meta`."""
+    return next(
+        (
+            node.config.meta
+            for node in parsed.nodes.values()
+            if (node.resource_type, node.name) == ("model", model)
+        ),
+        {},
+    )
+
+
+def require_same_windows(spec: Pipeline) -> None:
+    """Refuse a pipeline whose YAML and models disagree about how far they look back, or when a day is scored.
+
+    The raw views reach back `history_days`: models that looked back further would count missing days as days without
+    flights. A pipeline whose models have no such variables has nothing to agree about.
+
+    Raises:
+        SpecInvalidError: they disagree; names both values.
+    """
+    import yaml
+
+    declared = yaml.safe_load((settings().dbt_project / "dbt_project.yml").read_text(encoding="utf-8"))
+    variables = declared.get("vars", {})
+    hour = spec.schedule.split()[1]
+    said = {"history_days": spec.history_days, "prediction_hour": int(hour) if hour.isdigit() else hour}
+    keys = {"history_days": "history_days", "prediction_hour": "schedule"}
+    for name, value in said.items():
+        variable = f"{spec.pipeline}_{name}"
+        if variable in variables and variables[variable] != value:
+            raise SpecInvalidError(
+                f"The models use {variable} {variables[variable]}, but {keys[name]} of the pipeline says {value}.",
+                where=f"vars in dbt_project/dbt_project.yml and {keys[name]} in dags/pipelines/{spec.pipeline}.yml",
+                todo="give both the same value, and rename the columns that carry it in their names",
+            )
+
+
 def check(spec: Pipeline) -> None:
-    """Check that the project parses and has the model of every derived table.
+    """Check that the project parses, has the model of every derived table, and agrees with the pipeline on its windows.
 
     Raises:
         TransformFailedError: dbt cannot parse the project.
-        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare.
+        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare, or the two disagree.
     """
+    require_same_windows(spec)
     parsed = manifest()
     for derived in spec.derived.values():
         sources(parsed, spec, derived.model)

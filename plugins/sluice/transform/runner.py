@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _GOOD = {"success", "pass", "warn"}
+# Failing rows of a test that an error names.
+_NAMED_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Node:
     seconds: float
     message: str
     failures: int | None  # failing rows of a test
+    # The first of them, so that a key that occurs twice is named; empty where a source of the pipeline has personal data.
+    sample: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class TransformResult:
     # Rows that the model took in, and those of them that it left out, by reason: received == rows + dropped.
     received: int
     dropped: dict[str, int]
+    # Rows that stayed, without the partner that a join looked for, by join.
+    unmatched: dict[str, int]
     # A table read each: {"kind": "snapshot", "table", "snapshot_id", "first", "last", "partitions"}; no snapshot_id
     # where nothing was ever published.
     inputs: list[dict[str, Any]]
@@ -107,27 +113,35 @@ def build_from_files(
     workdir: Path,
 ) -> TransformResult:
     """As `build`, on the Parquet files given by source table."""
+    project.require_same_windows(spec)
     derived = _derived(spec, table)
     path = workdir / database.FILE
     database.create(spec, start, end, files, path)
+    parsed = project.manifest()
+    meta = project.meta(parsed, derived.model)
+    left_out, unmatched = meta.get("left_out"), meta.get("unmatched")
     # Unit tests guard the code, not the data: they run with the repository's tests.
-    select = ["--select", f"+{derived.model}", "--exclude-resource-type", "unit_test"]
+    models = [f"+{name}" for name in (derived.model, unmatched) if name]
+    select = ["--select", *models, "--exclude-resource-type", "unit_test"]
     args = ["build", *select, "--indirect-selection", "buildable"]
-    results = project.invoke(args, workdir=workdir, parsed=project.manifest()).results
-    nodes = [_node(result) for result in results]
+    results = project.invoke(args, workdir=workdir, parsed=parsed).results
+    may_show = all(source.pii == "none" for source in spec.sources.values())
+    nodes = [_node(result, path if may_show else None) for result in results]
     _raise_if_failed(nodes, table, start, end, workdir)
     built = next(result.node for result in results if result.node.name == derived.model)
-    left_out = built.config.meta.get("left_out")
     order = ", ".join(["ds", *derived.key])
     with database.connect(path) as con:
         # Names in these statements are those of the dbt project and the pipeline's YAML.
         data = con.sql(f"select * from {built.relation_name} order by {order}").to_arrow_table()  # noqa: S608
         counted = f'select reason, count(*) from "{left_out}" group by reason order by reason'  # noqa: S608
         dropped = dict(con.execute(counted).fetchall()) if left_out else {}
+        lost = f'select join_name, sum(rows_count)::bigint from "{unmatched}" group by 1 order by 1'  # noqa: S608
+        lonely = dict(con.execute(lost).fetchall()) if unmatched else {}
     return TransformResult(
         data=data,
         received=data.num_rows + sum(dropped.values()),
         dropped=dropped,
+        unmatched=lonely,
         inputs=list(inputs),
         nodes=nodes,
         run_results=workdir / "target" / "run_results.json",
@@ -151,7 +165,7 @@ def _may_be_empty(spec: Pipeline, table: str, source: str, end: str) -> bool:
     return lags and not tables.published(spec.pipeline, source, date.min.isoformat(), end)
 
 
-def _node(result: Any) -> Node:
+def _node(result: Any, path: Path | None) -> Node:
     return Node(
         name=result.node.name,
         type=str(result.node.resource_type),
@@ -159,7 +173,18 @@ def _node(result: Any) -> Node:
         seconds=round(result.execution_time, 3),
         message=result.message or "",
         failures=result.failures,
+        sample=_failing_rows(path, result.node.compiled_code) if path and result.failures else (),
     )
+
+
+def _failing_rows(path: Path, query: str) -> tuple[str, ...]:
+    """The first rows that a test fails on, asked for anew: dbt only counts them."""
+    with database.connect(path) as con:
+        found = con.sql(query).limit(_NAMED_ROWS)
+        return tuple(
+            ", ".join(f"{name} {value}" for name, value in zip(found.columns, row, strict=True))
+            for row in found.fetchall()
+        )
 
 
 def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, workdir: Path) -> None:
@@ -167,12 +192,17 @@ def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, wo
     failed = [node for node in nodes if node.status not in _GOOD and node.status != "skipped"]
     if not failed and nodes:
         return
-    told = [f"{node.type} {node.name}: {_cause(node.message)}" for node in failed] or ["dbt ran nothing."]
+    told = [_told(node) for node in failed] or ["dbt ran nothing."]
     raise TransformFailedError(
         f"{len(failed)} of {len(nodes)} dbt nodes failed. {' '.join(told)}",
         where=f"{table} {start} to {end}",
         todo=f"query {workdir / database.FILE}, with the SQL in {workdir / 'target' / 'compiled'}",
     )
+
+
+def _told(node: Node) -> str:
+    named = f" ({'; '.join(node.sample)})" if node.sample else ""
+    return f"{node.type} {node.name}: {_cause(node.message)}{named}"
 
 
 def _cause(message: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sluice.errors import TableMissingError
+from sluice.errors import InputAwaitedError, TableMissingError
 from sluice.settings import settings
 from sluice.transform import project
 from sluice.transform.runner import build
@@ -22,13 +23,14 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
     """Build `table` for the runs of `run_days` and stage it.
 
     Raises:
-        TableMissingError: an input is not published.
+        TableMissingError: an input is not published; as InputAwaitedError, where the pipeline marks stale input and
+            this table has to wait for it.
         TransformFailedError: a model or a test failed; the attempt's folder, named in the error, is kept.
     """
     from sluice.lake import batches
 
     partitions = [spec.data_day(table, day) for day in run_days]
-    _require_days(spec, table, run_days)
+    ages = _require_days(spec, table, run_days)
     settings().work.mkdir(parents=True, exist_ok=True)
     workdir = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-{table}-", dir=settings().work))
     result = build(spec, table, partitions[0], partitions[-1], workdir=workdir)
@@ -39,7 +41,8 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
         partitions=partitions,
         received=result.received,
         dropped=result.dropped,
-        inputs=result.inputs,
+        unmatched=result.unmatched,
+        inputs=[*result.inputs, *ages],
         run=run,
         sort_by=spec.derived[table].key,
     )
@@ -47,20 +50,50 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
     return manifest
 
 
-def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> None:
+def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[dict[str, Any]]:
     """Refuse a build that lacks the newest day of a daily source: it was held, or is not there yet.
 
-    Without this, a run that somebody starts by hand would publish features that look one day further back.
-    """
-    from sluice.lake import tables
+    Without this, a run that somebody starts by hand would publish features that look one day further back. A pipeline
+    that declares `stale_input: mark` goes on with what is published of a source that lags behind the table, and records
+    how old that is.
 
+    Returns: for the manifest, one input a daily source: {"kind": "freshness", "table", "expected", "newest", "age_days"}.
+    """
+    ages = []
     for name in project.sources(project.manifest(), spec, spec.derived[table].model):
         if name not in spec.sources or spec.sources[name].cadence != "daily":
             continue
-        day = spec.data_day(name, run_days[-1])
-        if not tables.published(spec.pipeline, name, day, day):
-            raise TableMissingError(
-                f"{spec.pipeline}.{name} of {day} is not published.",
-                where=f"{spec.pipeline}.{table} of {spec.data_day(table, run_days[-1])}, which is built from it",
-                todo=f"look at the run of {spec.pipeline}_ingest for {run_days[-1]}: it is held, or has not run yet",
-            )
+        expected = spec.data_day(name, run_days[-1])
+        newest = _newest(spec, name, expected)
+        if newest != expected:
+            _refuse_unless_marked(spec, table, name, run_days, newest)
+        age = (date.fromisoformat(expected) - date.fromisoformat(newest or expected)).days
+        ages.append(
+            {"kind": "freshness", "table": name, "expected": expected, "newest": newest, "age_days": age}
+        )
+    return ages
+
+
+def _newest(spec: Pipeline, source: str, expected: str) -> str | None:
+    """The newest published day of a source that a build looks back on, to the day that is expected."""
+    from sluice.lake import tables
+
+    first = date.fromisoformat(expected) - timedelta(days=spec.history_days)
+    return max(tables.published(spec.pipeline, source, first.isoformat(), expected), default=None)
+
+
+def _refuse_unless_marked(
+    spec: Pipeline, table: str, source: str, run_days: Sequence[str], newest: str | None
+) -> None:
+    lag = spec.lag_days(source)
+    marks = spec.stale_input == "mark" and lag > 0
+    # A table may be built from yesterday's history of a source, but not from a day of its own that is not there. And of
+    # several days, only the last would be marked.
+    if marks and newest and lag > spec.lag_days(table) and len(run_days) == 1:
+        return
+    awaited = marks and lag <= spec.lag_days(table)
+    raise (InputAwaitedError if awaited else TableMissingError)(
+        f"{spec.pipeline}.{source} of {spec.data_day(source, run_days[-1])} is not published.",
+        where=f"{spec.pipeline}.{table} of {spec.data_day(table, run_days[-1])}, which is built from it",
+        todo=f"look at the run of {spec.pipeline}_ingest for {run_days[-1]}: it is held, or has not run yet",
+    )

@@ -12,7 +12,7 @@ Two kinds of answers, kept apart by their Content-Security-Policy:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sluice.web import index
+from sluice.web import index, released
 
 DAYS_ON_INDEX = 7
 DAYS_ON_PIPELINE = 31
@@ -51,19 +51,29 @@ _templates = Environment(
 _templates.filters["path"] = quote
 
 
-def create_app(reports: Path, *, reader: Callable[..., Any]) -> FastAPI:
+def create_app(
+    reports: Path, *, reader: Callable[..., Any], untold: Callable[[], Sequence[str]] = tuple
+) -> FastAPI:
     """The application that serves `reports`.
 
     Args:
         reports: the folder of evidence; it need not exist yet.
         reader: a FastAPI dependency that raises unless the request may read evidence. Every route depends on it.
+        untold: gives the mails that could not be delivered, as sentences; the index shows them.
     """
     app = FastAPI(dependencies=[Depends(reader)], docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/")
     def all_pipelines(request: Request) -> Response:
         found = [index.read(reports, name, days=DAYS_ON_INDEX) for name in index.pipelines(reports)]
-        return _own(request, "index.html.j2", evidence=[one for one in found if one], pipeline=None)
+        return _own(
+            request,
+            "index.html.j2",
+            evidence=[one for one in found if one],
+            released={name: released.read(name) for name in index.pipelines(reports)},
+            untold=untold(),
+            pipeline=None,
+        )
 
     @app.get("/-/{path:path}")
     def report(path: str) -> Response:
@@ -79,7 +89,14 @@ def create_app(reports: Path, *, reader: Callable[..., Any]) -> FastAPI:
         pipeline = path.strip("/")
         evidence = index.read(reports, pipeline, days=DAYS_ON_PIPELINE, before=before)
         if evidence:
-            return _own(request, "index.html.j2", evidence=[evidence], pipeline=pipeline)
+            return _own(
+                request,
+                "index.html.j2",
+                evidence=[evidence],
+                released={pipeline: released.read(pipeline)},
+                untold=(),
+                pipeline=pipeline,
+            )
         found = find(reports, path)
         beside = found.with_suffix(".json")
         return _own(
@@ -89,6 +106,7 @@ def create_app(reports: Path, *, reader: Callable[..., Any]) -> FastAPI:
             parts=path.split("/"),
             data=path.removesuffix(found.suffix) + ".json" if beside.is_file() else None,
             siblings=index.siblings(found),
+            released=released.of_page(path),
         )
 
     @app.exception_handler(404)

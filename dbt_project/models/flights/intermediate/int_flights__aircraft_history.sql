@@ -1,3 +1,3 @@
 select *
-from ({{ late_history(by=['tailnum'], days=28) }})
+from ({{ late_history(by=['tailnum'], days=var('flights_history_days')) }})
 where tailnum is not null

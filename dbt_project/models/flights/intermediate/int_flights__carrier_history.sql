@@ -1,1 +1,1 @@
-{{ late_history(by=['carrier'], days=28) }}
+{{ late_history(by=['carrier'], days=var('flights_history_days')) }}

@@ -1,1 +1,1 @@
-{{ late_history(by=['origin', 'dest'], days=28) }}
+{{ late_history(by=['origin', 'dest'], days=var('flights_history_days')) }}

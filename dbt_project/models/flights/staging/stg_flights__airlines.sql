@@ -2,5 +2,5 @@ with source as (
     select * from {{ source('flights', 'airlines') }}
 )
 
-select ds, carrier, name as carrier_name
+select ds, {{ join_key('carrier') }} as carrier, name as carrier_name
 from source

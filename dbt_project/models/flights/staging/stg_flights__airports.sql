@@ -2,5 +2,5 @@ with source as (
     select * from {{ source('flights', 'airports') }}
 )
 
-select ds, faa, tzone as timezone
+select ds, {{ join_key('faa') }} as faa, tzone as timezone
 from source

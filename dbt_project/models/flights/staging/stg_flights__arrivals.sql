@@ -1,5 +1,16 @@
 with source as (
     select * from {{ source('flights', 'arrivals') }}
+),
+
+keyed as (
+    select
+        * replace (
+            {{ join_key('carrier') }} as carrier,
+            {{ join_key('origin') }} as origin,
+            {{ join_key('dest') }} as dest,
+            {{ join_key('tailnum') }} as tailnum
+        )
+    from source
 )
 
 select
@@ -14,4 +25,4 @@ select
     dep_time is null as is_cancelled,
     dep_time is not null and arr_delay is null as is_diverted,
     arr_delay >= {{ var('flights_late_minutes') }} as is_late
-from source
+from keyed

@@ -4,7 +4,7 @@ with source as (
 
 select
     ds,
-    tailnum,
+    {{ join_key('tailnum') }} as tailnum,
     year as built_year,
     -- The register writes the same maker in several ways, and calls the maker of a home-built aircraft by the name of
     -- the person: airliners keep their maker, and no person's name goes further than here.

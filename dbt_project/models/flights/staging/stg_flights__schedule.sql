@@ -4,17 +4,27 @@ with source as (
 
 params as (
     select * from {{ source('sluice', 'params') }}
+),
+
+keyed as (
+    select
+        source.* replace (
+            {{ join_key('source.carrier') }} as carrier,
+            {{ join_key('source.origin') }} as origin,
+            {{ join_key('source.dest') }} as dest
+        )
+    from source
+    inner join params on source.ds between params.start_on and params.end_on
 )
 
 select
-    concat_ws('|', source.ds, source.carrier, source.flight, source.origin, source.dest) as flight_id,
-    source.ds,
-    source.carrier,
-    source.flight,
-    source.origin,
-    source.dest,
-    {{ local_timestamp('source.ds', 'source.sched_dep_time') }} as departure_local,
-    {{ local_timestamp('source.ds', 'source.sched_arr_time') }} as arrival_local,
-    source.distance as distance_miles
-from source
-inner join params on source.ds between params.start_on and params.end_on
+    concat_ws('|', ds, carrier, flight, origin, dest) as flight_id,
+    ds,
+    carrier,
+    flight,
+    origin,
+    dest,
+    {{ local_timestamp('ds', 'sched_dep_time') }} as departure_local,
+    {{ local_timestamp('ds', 'sched_arr_time') }} as arrival_local,
+    distance as distance_miles
+from keyed

@@ -4,7 +4,7 @@ with source as (
 
 select
     ds,
-    origin,
+    {{ join_key('origin') }} as origin,
     observed_at,
     temp as temperature_f,
     wind_speed as wind_speed_mph,

@@ -1,0 +1,11 @@
+"""### Rehearse: try a fault on a copy of a healthy state
+
+Choose what shall go wrong. The task starts a second Airflow with a home and ports of its own, delivers the fault there
+and runs the real DAGs. Its log says what was expected, what was seen, and which mails were caught; it is red where the
+two differ. Nothing of this installation is touched. `sluice rehearse --list` says what each scenario is about.
+"""
+
+from sluice.orchestration.rehearse import rehearse_dag
+from sluice.rehearsal import catalogue
+
+dag = rehearse_dag(catalogue.names(), doc=__doc__)

@@ -1,0 +1,17 @@
+"""### Watch: notice what did not happen
+
+Looks by itself, whatever Airflow's other DAGs did or did not do. Which sources were not delivered by their deadline? Which
+published partitions are not what was published any more? Which waivers are over? Each finding is told once, in one
+mail. Then mails that could not be sent are sent, and the day's warnings go out together.
+
+A live pipeline runs it on `watch_schedule`; of a replayed one, whoever moves the feed triggers it. `sluice watch` looks
+for the same by hand.
+"""
+
+from sluice.orchestration.stages import stage_dag
+from sluice.orchestration.watch import schedule, watch_tasks
+from sluice.spec import load_all
+
+for spec in load_all():
+    with stage_dag(spec, "watch", schedule=schedule(spec), doc=__doc__, max_active_runs=1):
+        watch_tasks(spec)

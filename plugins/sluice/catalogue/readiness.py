@@ -1,0 +1,69 @@
+"""How far the data of a source may be relied on today: one letter, after Lawrence's data readiness levels.
+
+C: it is loaded. B: it is valid as well, its newest verdict lets it pass. A: it is fit for this task now: fresh, within
+its purpose, nothing of it held, nothing of it shown on a person's word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from sluice.spec import Source
+
+# A weekly source is fresh until the next one is due.
+_FRESH_DAYS = {"daily": 0, "weekly": 6}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a source today."""
+
+    # Newest day that readers see; None where nothing was ever published.
+    newest: str | None
+    # Outcome of the newest verdict, and the days it is about; "" where there was none.
+    outcome: str
+    judged: str
+    # Labels of the days that are held or refused, and that are shown under a waiver.
+    held: tuple[str, ...]
+    waived: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """`band` is A, B, C or "" (nothing is there); `missing` says what keeps it from the next one."""
+
+    band: str
+    missing: tuple[str, ...]
+
+
+def readiness(source: Source, standing: Standing, now: datetime | None) -> Readiness:
+    """The band of a source.
+
+    Args:
+        now: the pipeline's present instant; None where its clock has not started.
+    """
+    held = (f"held or refused: {', '.join(standing.held)}",) if standing.held else ()
+    if standing.newest is None or now is None:
+        return Readiness("", ("nothing is published yet", *held))
+    if standing.outcome not in ("PASS", "WARN"):
+        said = f"the newest verdict is {standing.outcome or 'missing'}, of {standing.judged or 'no day'}"
+        return Readiness("C", (said, *held))
+    missing = []
+    if late := days_late(source, standing.newest, now):
+        missing.append(f"the newest day is {standing.newest}, {late} day(s) behind")
+    if source.purpose_expires and now.date() > source.purpose_expires:
+        missing.append(f"its purpose ended on {source.purpose_expires}")
+    missing += held
+    if standing.waived:
+        missing.append(f"shown under a waiver: {', '.join(standing.waived)}")
+    return Readiness("B" if missing else "A", tuple(missing))
+
+
+def days_late(source: Source, newest: str, now: datetime) -> int:
+    """Days that the newest published day is behind the one that is due by now."""
+    run_day = (
+        now.date() if now.time() >= time.fromisoformat(source.deadline) else now.date() - timedelta(days=1)
+    )
+    behind = (run_day - timedelta(days=source.lag_days) - date.fromisoformat(newest)).days
+    return max(0, behind - _FRESH_DAYS[source.cadence])

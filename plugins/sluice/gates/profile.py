@@ -1,0 +1,108 @@
+"""What a batch looks like, column by column, beside the batch before it: a section of its gate page.
+
+DuckDB's SUMMARIZE reads the staged files once; the batch before is not read again, because its numbers lie beside its
+own page. So the cost depends on the batch alone, not on how much history there is. A profile is evidence to look at and
+decides nothing: where personal data may be in the rows it shows counts, no values.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.settings import settings
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from sluice.lake.batches import Manifest
+
+_ENDING = ".profile.json"
+# Days back in which the batch before is looked for: a week, for weekly sources, and one more day.
+_LOOK_BACK_DAYS = 8
+_COUNTS = ("null_percentage", "approx_unique")
+_VALUES = ("min", "q25", "q50", "q75", "max", "avg", "std")
+
+
+def section(summary: Sequence[Mapping[str, Any]], manifest: Manifest, *, show_values: bool) -> str:
+    """Keep the numbers of a batch beside its gate page, and return them as a section of that page, in HTML.
+
+    Args:
+        summary: what DuckDB's SUMMARIZE says of the batch, a row a column.
+        show_values: whether values of the data may appear.
+    """
+    columns = {str(one["column_name"]): _numbers(one, show_values) for one in summary}
+    folder = settings().reports / manifest.pipeline / "gates" / manifest.table
+    earlier = before(folder, manifest.partitions[0])
+    record = {"partitions": list(manifest.partitions), "rows": manifest.rows, "columns": columns}
+    kept = folder / manifest.partitions[0] / f"{manifest.batch_id}{_ENDING}"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_name(f".{kept.name}.{os.getpid()}")
+    part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    part.replace(kept)
+    return _template().render(
+        columns=columns, earlier=earlier, changed=changes(columns, earlier), measures=(*_COUNTS, *_VALUES)
+    )
+
+
+def before(folder: Path, day: str) -> dict[str, Any] | None:
+    """The newest profile of the nearest earlier day, of at most eight; None where there is none."""
+    for back in range(1, _LOOK_BACK_DAYS + 1):
+        at = folder / (date.fromisoformat(day) - timedelta(days=back)).isoformat()
+        found = sorted(at.glob(f"*{_ENDING}")) if at.is_dir() else []
+        if found:
+            return json.loads(found[-1].read_text(encoding="utf-8"))
+    return None
+
+
+def changes(columns: dict[str, dict[str, Any]], earlier: dict[str, Any] | None) -> list[str]:
+    """What an eye should fall on first: columns that came, went or changed their type, and nulls that appeared."""
+    if earlier is None:
+        return []
+    old: dict[str, dict[str, Any]] = earlier["columns"]
+    told = [f"{name} is new" for name in columns if name not in old]
+    told += [f"{name} is gone" for name in old if name not in columns]
+    for name in columns.keys() & old.keys():
+        now, was = columns[name], old[name]
+        if now["type"] != was["type"]:
+            told.append(f"{name} was {was['type']} and is {now['type']}")
+        if float(was["null_percentage"] or 0) == 0 < float(now["null_percentage"] or 0):
+            told.append(f"{name} had no nulls and has {now['null_percentage']}%")
+    return sorted(told)
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sluice.gates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = _short
+    return environment.get_template("profile.html.j2")
+
+
+def _short(value: Any) -> str:
+    """A number to four digits; anything else as it is, up to 24 letters."""
+    try:
+        return f"{float(value):,.4g}" if "e" in f"{float(value):.4g}" else f"{round(float(value), 4):,}"
+    except (TypeError, ValueError):
+        return str(value)[:24]
+
+
+def _numbers(one: Mapping[str, Any], show_values: bool) -> dict[str, Any]:
+    shown = (*_COUNTS, *(_VALUES if show_values else ()))
+    found = {
+        name: str(one[name]) if name in shown and one[name] is not None else None
+        for name in (*_COUNTS, *_VALUES)
+    }
+    return {"type": one["column_type"], **found}

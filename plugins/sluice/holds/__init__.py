@@ -1,0 +1,30 @@
+"""What is held, and its way back: the list, the replay, the release, and the whole story of a partition.
+
+The command line and the operator DAGs are thin shells over these functions. They add no second way of publishing: what
+comes back goes through `sluice.crossing` like everything else.
+"""
+
+from sluice.holds.listing import Hold, active_waivers, find, onwards, open_holds, stage_of
+from sluice.holds.releasing import grant, release, request
+from sluice.holds.replaying import Outcome, Plan, conclude, expire, plan, replay
+from sluice.holds.tracing import Trace, trace
+
+__all__ = [
+    "Hold",
+    "Outcome",
+    "Plan",
+    "Trace",
+    "active_waivers",
+    "conclude",
+    "expire",
+    "find",
+    "grant",
+    "onwards",
+    "open_holds",
+    "plan",
+    "release",
+    "replay",
+    "request",
+    "stage_of",
+    "trace",
+]

@@ -1,0 +1,267 @@
+"""The list of what is held: read from the ledger and the quarantine, so that it cannot disagree with them.
+
+A hold is open until its days are published: by a corrected delivery, a corrected rule or a waiver. A batch that readers
+see, and that its gate holds now, is open too, until it passes or is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from sluice import clock, ledger, waivers
+from sluice.errors import DeliveryMissingError
+from sluice.lake import quarantine
+from sluice.lake.batches import full_id
+from sluice.ledger import Entry
+from sluice.spec import Pipeline
+
+Kind = Literal["held", "refused", "quarantined", "waiver_expired"]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Something that readers do not see, or see on a person's word that has run out."""
+
+    pipeline: str
+    table: str
+    # Label of the days of data, and the days of the runs that write them.
+    partition: str
+    run_days: tuple[str, ...]
+    kind: Kind
+    # None where no batch was staged, because the delivery was refused.
+    batch_id: str | None
+    # What holds it: names of rules, and a sentence.
+    rules: tuple[str, ...]
+    reason: str
+    # None where they could not be counted.
+    rows: int | None
+    since: datetime
+    age_days: int
+    owner: str
+    # The Airflow run that found it, where one did: running it again is the replay.
+    dag_id: str | None = None
+    run_id: str | None = None
+    # PASS, WARN, HOLD or ERROR, where there is a verdict.
+    outcome: str = ""
+    report: str = ""
+
+    # Too old to be of use. What readers see is never given up.
+    overdue: bool = False
+
+    @property
+    def run_day(self) -> str:
+        return self.run_days[-1]
+
+
+def open_holds(spec: Pipeline, table: str | None = None) -> list[Hold]:
+    """Everything that is held, refused, quarantined, or seen under an expired waiver; the longest held first."""
+    found = [*_batches(spec, table), *_quarantined(spec, table), *_expired_waivers(spec, table)]
+    return sorted(found, key=lambda hold: (hold.since, hold.table, hold.partition))
+
+
+def find(spec: Pipeline, table: str, day: str) -> Hold | None:
+    """The open hold that a day (YYYY-MM-DD) of a table's data belongs to; the newest, and a batch before single rows.
+
+    Raises:
+        SourceUnknownError: the pipeline has no such table.
+    """
+    if table not in spec.tables:
+        spec.source(table)  # raises, and names what is declared
+    found = [hold for hold in open_holds(spec, table) if waivers.covers(hold.partition, day)]
+    return max(found, key=lambda hold: (hold.kind != "quarantined", hold.since), default=None)
+
+
+def active_waivers(spec: Pipeline) -> dict[tuple[str, str], Entry]:
+    """(table, day) -> the waiver that what readers see of it rests on today."""
+    days: dict[str, set[str]] = {}
+    for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline):
+        days.setdefault(entry.subject, set()).update(waivers.days_of(entry.partition or ""))
+    return {
+        (table, day): waiver
+        for table, found in sorted(days.items())
+        for day, waiver in waivers.of_partitions(spec, table, sorted(found)).items()
+        if not waivers.expired(spec, waiver)
+    }
+
+
+def onwards(spec: Pipeline, table: str, day: str) -> str:
+    """What is left to do for the days of a table that were published outside of Airflow."""
+    run_day = run_days_of(spec, table, day)[0]
+    return (
+        f"For the rest of the day to follow, trigger {spec.pipeline}_{stage_of(spec, table)} "
+        f"with partition key {run_day}."
+    )
+
+
+def stage_of(spec: Pipeline, table: str) -> str:
+    """The stage whose DAG writes a table."""
+    if table in spec.sources:
+        return "ingest"
+    return "transform" if table in spec.derived else "score"
+
+
+def run_days_of(spec: Pipeline, table: str, partition: str) -> tuple[str, ...]:
+    """The runs that write the days of a partition label."""
+    lag = timedelta(days=spec.lag_days(table))
+    return tuple((date.fromisoformat(day) + lag).isoformat() for day in waivers.days_of(partition))
+
+
+def _batches(spec: Pipeline, table: str | None) -> Iterator[Hold]:
+    """Batches that a gate held, and deliveries that could not be staged."""
+    closings = _by_table(spec, table, "published", "expired")
+    # Single rows that were given up close no batch.
+    closings = {
+        name: [one for one in found if one.data.get("kind") != "quarantined"]
+        for name, found in closings.items()
+    }
+    newest: dict[tuple[str, str], Entry] = {}
+    for entry in _entries(spec, table, "held", "refused"):
+        newest.setdefault((entry.subject, entry.partition or ""), entry)
+    for entry in newest.values():
+        closing = closings.get(entry.subject, [])
+        if not (_closed(spec, entry, closing) or _seen_rightly(spec, entry, closing)):
+            yield _hold_of(spec, entry)
+
+
+def _closed(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bool:
+    """Whether all its days were published, or given up, after it was held."""
+    later = [one.partition or "" for one in closings if one.seq > entry.seq]
+    closed = (
+        any(waivers.covers(label, day) for label in later) for day in waivers.days_of(entry.partition or "")
+    )
+    # Of a weekly source only some of the days of a range were ever delivered.
+    weekly = entry.subject in spec.sources and spec.sources[entry.subject].cadence == "weekly"
+    return any(closed) if weekly else all(closed)
+
+
+def _seen_rightly(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bool:
+    """Whether it is the batch that readers see, and it has passed its gate since, or a waiver is active for it.
+
+    Publishing it again changed nothing, and so left no entry that is newer than the hold.
+    """
+    batch_id = entry.data.get("batch_id")
+    partition = entry.partition or ""
+    shown = next((one for one in closings if one.kind == "published" and one.partition == partition), None)
+    if shown is None or full_id(shown.data["batch_id"]) != batch_id:
+        return False
+    judged = waivers.judgement(spec, entry.subject, partition, batch_id)
+    if judged is not None and judged.kind == "verdict":
+        return True
+    day = partition.partition("..")[0]
+    # One that has expired is listed as that.
+    return day in waivers.of_partitions(spec, entry.subject, [day])
+
+
+def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
+    partition, data = entry.partition or "", entry.data
+    rules = tuple(
+        rule["rule"] for rule in data.get("rules", ()) if not rule["passed"] and rule["severity"] != "warn"
+    )
+    run_days = run_days_of(spec, entry.subject, partition)
+    age = _age(spec, entry.at, run_days[-1])
+    return Hold(
+        pipeline=spec.pipeline,
+        table=entry.subject,
+        partition=partition,
+        run_days=run_days,
+        kind="refused" if entry.kind == "refused" else "held",
+        batch_id=data.get("batch_id"),
+        rules=rules,
+        reason=data["what"] if entry.kind == "refused" else " ".join(data["reasons"]),
+        rows=data.get("rows"),
+        since=entry.at,
+        age_days=age,
+        overdue=age > spec.hold_days,
+        owner=spec.owner_of(entry.subject),
+        dag_id=data.get("dag_id") or _dag_of(spec, entry),
+        run_id=entry.run,
+        outcome=data.get("outcome", ""),
+        report=data.get("report", ""),
+    )
+
+
+def _expired_waivers(spec: Pipeline, table: str | None) -> Iterator[Hold]:
+    newest: dict[tuple[str, str], Entry] = {}
+    for entry in _entries(spec, table, "waiver"):
+        newest.setdefault((entry.subject, entry.partition or ""), entry)
+    for (name, partition), _ in newest.items():
+        day = partition.partition("..")[0]
+        waiver = waivers.of_partitions(spec, name, [day]).get(day)
+        if waiver is None or not waivers.expired(spec, waiver):
+            continue
+        judged = waivers.judgement(spec, name, partition, waiver.data["batch_id"])
+        if judged is None:
+            continue
+        hold = _hold_of(spec, judged)
+        said = f"{waiver.data['by']} released it until {waiver.data['until']}: {waiver.data['why']}"
+        over = (clock.today(spec) - date.fromisoformat(waiver.data["until"])).days
+        yield replace(hold, kind="waiver_expired", since=waiver.at, reason=said, age_days=over, overdue=False)
+
+
+def _quarantined(spec: Pipeline, table: str | None) -> Iterator[Hold]:
+    """Rows that were set aside from published batches, one hold a day."""
+    for name, by_day in quarantine.open_counts(spec).items():
+        if table not in (None, name):
+            continue
+        published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=name)
+        for day, by_rule in by_day.items():
+            entry = next((one for one in published if waivers.covers(one.partition or "", day)), None)
+            run_days = run_days_of(spec, name, day)
+            rows = quarantine.rows(spec.pipeline, name, day, day).to_pylist()
+            since = min(row["first_seen"] for row in rows if row["status"] == "open")
+            age = _age(spec, since, run_days[-1])
+            failed = ", ".join(f"{count} rows fail {rule}" for rule, count in by_rule.items())
+            yield Hold(
+                pipeline=spec.pipeline,
+                table=name,
+                partition=day,
+                run_days=run_days,
+                kind="quarantined",
+                batch_id=full_id(entry.data["batch_id"]) if entry else None,
+                rules=tuple(by_rule),
+                reason=f"{failed}; the others are published.",
+                rows=sum(by_rule.values()),
+                since=since,
+                age_days=age,
+                overdue=age > spec.hold_days,
+                owner=spec.owner_of(name),
+                dag_id=_dag_of(spec, entry) if entry else None,
+                run_id=entry.run if entry else None,
+            )
+
+
+def _age(spec: Pipeline, since: datetime, run_day: str) -> int:
+    """Days that it has been held, by the pipeline's clock: on a replay a day passes with each delivered day."""
+    waited = max(0, (datetime.now(UTC) - since).days)
+    if spec.clock == "wall":
+        return waited
+    try:
+        return max(0, (clock.today(spec) - date.fromisoformat(run_day)).days)
+    except DeliveryMissingError:  # its files came without a feed
+        return waited
+
+
+def _dag_of(spec: Pipeline, entry: Entry) -> str | None:
+    """The DAG of the run that an entry is from: it was noted when the batch was staged."""
+    staged = ledger.entries(
+        kind="staged", pipeline=spec.pipeline, subject=entry.subject, partition=entry.partition
+    )
+    return next((one.data.get("dag_id") for one in staged if entry.run and one.run == entry.run), None)
+
+
+def _entries(spec: Pipeline, table: str | None, *kinds: str) -> list[Entry]:
+    """Entries of some kinds, newest first."""
+    found = [
+        entry for kind in kinds for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=table)
+    ]
+    return sorted(found, key=lambda entry: entry.seq, reverse=True)
+
+
+def _by_table(spec: Pipeline, table: str | None, *kinds: str) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in _entries(spec, table, *kinds):
+        found.setdefault(entry.subject, []).append(entry)
+    return found

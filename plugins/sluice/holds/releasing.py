@@ -1,0 +1,85 @@
+"""Release: a held batch is published as it is, on a person's word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sluice import crossing, waivers
+from sluice.errors import ReleaseRefusedError
+from sluice.holds.listing import Hold, find, open_holds
+from sluice.lake import batches
+from sluice.lake.tables import Publication
+from sluice.ledger import Entry
+from sluice.spec import Pipeline
+
+
+def request(spec: Pipeline, table: str, day: str, *, why: str, until: str) -> Hold:
+    """The held batch that a release of a day (YYYY-MM-DD) of a table's data would publish; nothing is touched.
+
+    Raises:
+        SourceUnknownError: the pipeline has no such table.
+        ReleaseRefusedError: no reason, no end, or nothing there that can be released.
+    """
+    where = f"{spec.pipeline}.{table} {day}"
+    hold = find(spec, table, day)
+    if hold is None:
+        held = ", ".join(dict.fromkeys(one.partition for one in open_holds(spec, table))) or "nothing"
+        raise ReleaseRefusedError(
+            f"Nothing of {where} is held.",
+            where=where,
+            allowed=f"a day of the table's data that is held; held now: {held}",
+            todo=f"look at `sluice held {spec.pipeline}`",
+        )
+    if hold.kind not in ("held", "waiver_expired") or hold.outcome != "HOLD":
+        raise ReleaseRefusedError(
+            f"{where} cannot be released: {_why_not(hold)}",
+            where=where,
+            allowed="a batch that its gate judged and held",
+            todo=f"correct the cause, then `sluice replay {spec.pipeline} {table} {day}`",
+        )
+    waivers.check_word(spec, where, why=why, until=until)
+    return hold
+
+
+def grant(spec: Pipeline, hold: Hold, *, by: str, why: str, until: str) -> Entry:
+    """Record a person's word for a held batch: from now on its crossing publishes it.
+
+    Raises:
+        ReleaseRefusedError: as `request`, or it is nobody's word.
+    """
+    assert hold.batch_id is not None, "only a judged batch can be requested"
+    judged = waivers.judgement(spec, hold.table, hold.partition, hold.batch_id)
+    assert judged is not None, "it was found in the ledger"
+    manifest = batches.load(spec.pipeline, hold.table, hold.batch_id)
+    return waivers.grant(
+        spec,
+        hold.table,
+        hold.partition,
+        content_hash=manifest.content_hash,
+        batch_id=manifest.batch_id,
+        verdict_id=judged.data["verdict_id"],
+        rules=hold.rules,
+        by=by,
+        why=why,
+        until=until,
+    )
+
+
+def release(
+    spec: Pipeline, table: str, day: str, *, by: str, why: str, until: str, run: Mapping[str, str]
+) -> Publication:
+    """Grant a waiver for what is held of a day and publish it, in this process.
+
+    Raises: as `request`, `grant` and `sluice.crossing.publish`.
+    """
+    hold = request(spec, table, day, why=why, until=until)
+    waiver = grant(spec, hold, by=by, why=why, until=until)
+    return crossing.publish(spec, table, waiver.data["batch_id"], dict(run))
+
+
+def _why_not(hold: Hold) -> str:
+    if hold.kind == "refused":
+        return f"its delivery could not be read, so there are no rows to publish ({hold.reason})"
+    if hold.kind == "quarantined":
+        return "the rest of it is published, and rows that were set aside come back by a replay"
+    return f"its verdict is {hold.outcome}: the gate broke and has not judged the rows"

@@ -1,0 +1,198 @@
+"""Replay: the same crossing again, after the data, the rule or the mapping was corrected.
+
+It stages what is there now, which is the held batch itself unless something about its making has changed, and lets the
+gate judge it again. What is too old to be of use is given up instead: it counts as expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from sluice import crossing, ledger, waivers
+from sluice.errors import (
+    ContractBrokenError,
+    DeliveryUnreadableError,
+    NotPublishedError,
+    ReplayRefusedError,
+    SluiceError,
+)
+from sluice.holds.listing import Hold, find, open_holds
+from sluice.lake import quarantine
+from sluice.spec import Pipeline
+
+if TYPE_CHECKING:
+    from sluice.gates.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a replay is about, noted before it begins, as plain JSON values."""
+
+    table: str
+    partition: str
+    run_days: tuple[str, ...]
+    kind: str
+    batch_id: str | None
+    # What was held then; None where the delivery could not be read.
+    rows: int | None
+    # It is older than the pipeline's `hold_days`.
+    overdue: bool
+    # The newest entry of the ledger when it was planned.
+    seq: int
+    dag_id: str | None
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the rows that were held."""
+
+    repaired: int
+    still_held: int
+    expired: int
+    # Why what is still held is held.
+    reason: str = ""
+
+    def __str__(self) -> str:
+        held = "the delivery" if self.reason and not self.still_held else self.still_held
+        said = f"repaired {self.repaired}, still held {held}, expired {self.expired}"
+        return f"{said}: {self.reason}" if self.reason else said
+
+
+def plan(spec: Pipeline, table: str, day: str) -> Plan:
+    """What a replay of a day (YYYY-MM-DD) of a table's data would work on; nothing is touched.
+
+    Raises:
+        SourceUnknownError: the pipeline has no such table.
+        ReplayRefusedError: nothing of it is held, or it was replayed already.
+    """
+    hold = find(spec, table, day)
+    if hold is None:
+        raise _nothing_held(spec, table, day)
+    return Plan(
+        table=table,
+        partition=hold.partition,
+        run_days=hold.run_days,
+        kind=hold.kind,
+        batch_id=hold.batch_id,
+        rows=hold.rows,
+        overdue=hold.overdue,
+        seq=ledger.entries(pipeline=spec.pipeline, limit=1)[0].seq,
+        dag_id=hold.dag_id,
+        run_id=hold.run_id,
+    )
+
+
+def replay(
+    spec: Pipeline, table: str, day: str, run: Mapping[str, str], *, pseudonym_key: bytes | None = None
+) -> Outcome:
+    """Send what is held of a day through the same gate again, in this process, and publish it if it passes.
+
+    Args:
+        pseudonym_key: replaces personal data; needed for a source that has some.
+
+    Raises:
+        SourceUnknownError, ReplayRefusedError: as `plan`.
+        RetryableError: the landing zone or a delivery is out of reach.
+        TransformFailedError, TableMissingError: a derived table still cannot be built.
+    """
+    planned = plan(spec, table, day)
+    if not planned.overdue:
+        _cross(spec, planned, dict(run), pseudonym_key)
+    return conclude(spec, planned, run)
+
+
+def _cross(spec: Pipeline, planned: Plan, run: dict[str, str], pseudonym_key: bytes | None) -> None:
+    """Stage, audit and publish; where it is held or refused again, the ledger says why."""
+    try:
+        manifest = crossing.stage(spec, planned.table, planned.run_days, run, pseudonym_key=pseudonym_key)
+    except (ContractBrokenError, DeliveryUnreadableError):
+        return
+    verdict = crossing.audit(spec, planned.table, manifest.batch_id, run)
+    _publish(spec, planned.table, verdict, run)
+
+
+def _publish(spec: Pipeline, table: str, verdict: Verdict, run: Mapping[str, str]) -> None:
+    """Publish what a verdict lets be published; what it holds stays held, and the verdict has said so."""
+    try:
+        crossing.require_publishable(verdict)
+    except NotPublishedError:
+        return
+    crossing.publish(spec, table, verdict.publish_batch_id, dict(run))
+
+
+def conclude(spec: Pipeline, planned: Plan, run: Mapping[str, str]) -> Outcome:
+    """Compare what is held now with what was held when the replay was planned, and record it as `replayed`."""
+    if planned.overdue:
+        give_up(spec, planned, run)
+    hold = find(spec, planned.table, planned.partition.partition("..")[0])
+    still, reason = (hold.rows or 0, hold.reason) if hold else (0, "")
+    if planned.overdue:
+        outcome = Outcome(0, still, planned.rows or 0, reason)
+    elif planned.kind == "quarantined":
+        outcome = Outcome(max(0, (planned.rows or 0) - still), still, 0, reason)
+    elif hold is None or hold.kind == "quarantined":
+        outcome = Outcome(_published_rows(spec, planned), still, 0, reason)
+    else:
+        outcome = Outcome(0, still, 0, reason)
+    ledger.append(
+        "replayed",
+        pipeline=spec.pipeline,
+        subject=planned.table,
+        partition=planned.partition,
+        run=run.get("run_id"),
+        data={**asdict(outcome), "kind": planned.kind, "batch_id": planned.batch_id},
+    )
+    return outcome
+
+
+def give_up(spec: Pipeline, held: Plan | Hold, run: Mapping[str, str]) -> None:
+    """Close a hold that has grown too old, as `expired`; a later delivery of its days is judged as ever."""
+    if held.kind == "quarantined":
+        days = waivers.days_of(held.partition)
+        quarantine.expire(spec.pipeline, held.table, days[0], days[-1], run=run)
+    ledger.append(
+        "expired",
+        pipeline=spec.pipeline,
+        subject=held.table,
+        partition=held.partition,
+        run=run.get("run_id"),
+        data={"kind": held.kind, "batch_id": held.batch_id, "rows": held.rows, "hold_days": spec.hold_days},
+    )
+
+
+def expire(spec: Pipeline, run: Mapping[str, str]) -> list[Hold]:
+    """Give up every hold that is older than the pipeline's `hold_days`; return them."""
+    overdue = [hold for hold in open_holds(spec) if hold.overdue]
+    for hold in overdue:
+        give_up(spec, hold, run)
+    return overdue
+
+
+def _published_rows(spec: Pipeline, planned: Plan) -> int:
+    """Rows that readers see of the partition now."""
+    published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=planned.table)
+    day = planned.partition.partition("..")[0]
+    return next((one.data["rows"] for one in published if waivers.covers(one.partition or "", day)), 0)
+
+
+def _nothing_held(spec: Pipeline, table: str, day: str) -> SluiceError:
+    where = f"{spec.pipeline}.{table} {day}"
+    replayed = next(
+        (
+            one
+            for one in ledger.entries(kind="replayed", pipeline=spec.pipeline, subject=table)
+            if waivers.covers(one.partition or "", day)
+        ),
+        None,
+    )
+    said = f"It was replayed already, on {replayed.at:%Y-%m-%d %H:%M} UTC." if replayed else ""
+    held = ", ".join(dict.fromkeys(hold.partition for hold in open_holds(spec, table))) or "nothing"
+    return ReplayRefusedError(
+        f"Nothing of {where} is held. {said}".strip(),
+        where=where,
+        allowed=f"a day of the table's data that is held; held now: {held}",
+        todo=f"look at `sluice held {spec.pipeline}` and `sluice trace {spec.pipeline} {table} {day}`",
+    )

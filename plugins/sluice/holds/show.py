@@ -1,0 +1,113 @@
+"""The list and the trace as lines of text, for a terminal or a task's log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sluice.holds.listing import Hold
+from sluice.holds.tracing import Trace, Traced
+from sluice.ledger import Entry
+
+_KINDS = {
+    "held": "held",
+    "refused": "refused",
+    "quarantined": "quarantined",
+    "waiver_expired": "waiver expired",
+}
+# Of a reason, in a list; `sluice trace` has all of it.
+_REASON_CHARS = 160
+
+
+def held(holds: Iterable[Hold], waivers: Mapping[tuple[str, str], Entry]) -> Iterator[str]:
+    """What is held, one block each, then what is seen on somebody's word.
+
+    Args:
+        waivers: active ones, by table and day.
+    """
+    nothing = True
+    for hold in holds:
+        nothing = False
+        rows = "rows unknown" if hold.rows is None else f"{hold.rows} rows"
+        days = "1 day" if hold.age_days == 1 else f"{hold.age_days} days"
+        yield (
+            f"{_KINDS[hold.kind]:14s}  {hold.table} {hold.partition}  {rows}, {days} old, owner {hold.owner}, "
+            f"run day {hold.run_day}"
+        )
+        if hold.rules:
+            yield f"{'':16s}rules: {', '.join(hold.rules)}"
+        yield f"{'':16s}{_short(hold.reason)}"
+    if nothing:
+        yield "Nothing is held."
+    for (table, day), waiver in waivers.items():
+        yield f"{'released':14s}  {table} {day}  {word(waiver)}"
+
+
+def word(waiver: Entry) -> str:
+    """Who released something, until when and why."""
+    said = waiver.data
+    return f"by {said['by']} until {said['until']}: {said['why']}"
+
+
+def traced(trace: Trace) -> Iterator[str]:
+    """The story of a partition, batch by batch, then everything that was decided, in order."""
+    yield f"{trace.pipeline}.{trace.table} {trace.day}, written by the run of {trace.run_day}"
+    yield f"  readers see   {trace.shown or 'nothing'}"
+    for name, value in trace.snapshot.items():
+        yield f"    {name} = {value}"
+    if trace.waiver:
+        yield f"  waiver        {word(trace.waiver)}"
+    for batch in trace.batches:
+        yield from _batch(batch, trace.shown)
+    yield "  decisions"
+    for entry in trace.entries:
+        yield f"    {entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} {_said(entry)}".rstrip()
+
+
+def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
+    manifest = batch.manifest
+    ids = {manifest.batch_id, *([batch.split.batch_id] if batch.split else [])}
+    state = "published, readers see it" if shown in ids else "published, replaced" if batch.published else ""
+    yield f"  batch         {manifest.batch_id}  {state or 'not published'}"
+    for made_from in manifest.inputs:
+        yield f"    from        {_input(made_from)}"
+    received, kept, dropped, quarantined = batch.conservation
+    parts = [f"{kept} kept", *_counted(dropped, "dropped"), *_counted(quarantined, "quarantined")]
+    sign = "=" if batch.conserved else "IS NOT"
+    yield f"    rows        {received} received {sign} {' + '.join(parts)}"
+    if manifest.unmatched:
+        lonely = (f"{rows} without a partner in {join}" for join, rows in manifest.unmatched.items())
+        yield f"    joins       {', '.join(lonely)}"
+    if batch.split:
+        yield f"    split into  {batch.split.batch_id}"
+    for judged in batch.judgements:
+        yield f"    verdict     {judged.data['outcome']}: {' '.join(judged.data['reasons'])}"
+        yield f"    evidence    {judged.data['report']}"
+
+
+def _input(made_from: Mapping[str, Any]) -> str:
+    if made_from.get("kind") == "delivery":
+        return f"{made_from['uri']}  sha256 {made_from['sha256'][:16]}  {made_from['rows']} rows"
+    return "  ".join(f"{name} {value}" for name, value in made_from.items())
+
+
+def _counted(counts: Mapping[str, int], what: str) -> list[str]:
+    return [f"{rows} {what} ({reason})" for reason, rows in counts.items() if rows]
+
+
+def _said(entry: Entry) -> str:
+    data = entry.data
+    if entry.kind == "waiver":
+        return word(entry)
+    if entry.kind == "replayed":
+        return f"repaired {data['repaired']}, still held {data['still_held']}, expired {data['expired']}"
+    if entry.kind == "mail":
+        return f"{data.get('subject', '')} ({data.get('status', '')})"
+    if entry.kind in ("verdict", "held"):
+        return f"{data['outcome']}: {_short(' '.join(data['reasons']))}"
+    said = data.get("what") or data.get("diff") or data.get("batch_id") or ""
+    return _short(str(said))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _REASON_CHARS else f"{text[:_REASON_CHARS]} […]"

@@ -1,0 +1,144 @@
+"""The whole story of a partition: what was delivered, what became of every row, who decided, and what readers see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sluice import ledger, waivers
+from sluice.errors import BatchUnknownError, TableMissingError
+from sluice.holds.listing import run_days_of
+from sluice.lake import batches, tables
+from sluice.lake.batches import Manifest
+from sluice.ledger import Entry
+from sluice.spec import Pipeline
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One batch of a partition: a full one, with what became of it."""
+
+    manifest: Manifest
+    # None where it is no longer there to be read.
+    split: Manifest | None
+    judgements: tuple[Entry, ...]
+    published: Entry | None
+
+    @property
+    def quarantined(self) -> dict[str, int]:
+        """Rows set aside by rule, of what was published."""
+        return dict(self.split.quarantined) if self.split else {}
+
+    @property
+    def conservation(self) -> tuple[int, int, dict[str, int], dict[str, int]]:
+        """Rows received, rows kept, and those dropped and quarantined, by reason."""
+        kept = self.split or self.manifest
+        return self.manifest.received, kept.rows, dict(self.manifest.dropped), self.quarantined
+
+    @property
+    def conserved(self) -> bool:
+        received, kept, dropped, quarantined = self.conservation
+        return received == kept + sum(dropped.values()) + sum(quarantined.values())
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything known of a partition, oldest first."""
+
+    pipeline: str
+    table: str
+    day: str
+    run_day: str
+    batches: tuple[Traced, ...]
+    # All decisions about it, from the ledger.
+    entries: tuple[Entry, ...]
+    # What readers see now: the id of the published batch, its snapshot and the snapshot's properties.
+    shown: str | None
+    snapshot: dict[str, Any]
+    waiver: Entry | None
+
+
+def trace(spec: Pipeline, table: str, day: str) -> Trace:
+    """The story of the partition of a day (YYYY-MM-DD) of a table's data.
+
+    Raises:
+        SourceUnknownError: the pipeline has no such table.
+        TableMissingError: nothing was ever recorded of that day.
+    """
+    if table not in spec.tables:
+        spec.source(table)  # raises, and names what is declared
+    found = [
+        entry
+        for entry in ledger.entries(pipeline=spec.pipeline, subject=table)
+        if entry.partition and waivers.covers(entry.partition, day)
+    ]
+    if not found:
+        raise TableMissingError(
+            f"Nothing is recorded of {spec.pipeline}.{table} {day}.",
+            where="the ledger",
+            allowed=f"a day of the table's data; the run of day K writes the day K - {spec.lag_days(table)}",
+            todo=f"look at what there is with `sluice ledger --pipeline {spec.pipeline}`",
+        )
+    (run_day,) = run_days_of(spec, table, day)
+    found += _mails_of_tasks(spec, table, run_day)
+    found.sort(key=lambda entry: entry.seq)
+    shown = tables.published(spec.pipeline, table, day, day).get(day)
+    return Trace(
+        pipeline=spec.pipeline,
+        table=table,
+        day=day,
+        run_day=run_day,
+        batches=tuple(_batches(spec, table, found)),
+        entries=tuple(found),
+        shown=shown.batch_id if shown else None,
+        snapshot=_snapshot(spec, table, shown.batch_id) if shown else {},
+        waiver=waivers.of_partitions(spec, table, [day]).get(day),
+    )
+
+
+def _mails_of_tasks(spec: Pipeline, table: str, run_day: str) -> list[Entry]:
+    """Mails about a failed task of the table: they go by the run's day and the task's name."""
+    mails = ledger.entries(kind="mail", pipeline=spec.pipeline, partition=run_day)
+    return [entry for entry in mails if entry.subject.endswith(f"_{table}")]
+
+
+def _batches(spec: Pipeline, table: str, entries: list[Entry]) -> list[Traced]:
+    manifests = {
+        batch_id: manifest
+        for batch_id in dict.fromkeys(
+            entry.data["batch_id"] for entry in entries if entry.kind in ("staged", "published")
+        )
+        if (manifest := _manifest(spec, table, batch_id))
+    }
+    published = {entry.data["batch_id"]: entry for entry in entries if entry.kind == "published"}
+    splits: dict[str, Manifest] = {}
+    for manifest in manifests.values():
+        if manifest.split_of:
+            splits[manifest.split_of] = manifest
+    return [
+        Traced(
+            manifest=manifest,
+            split=splits.get(batch_id),
+            judgements=tuple(
+                entry
+                for entry in entries
+                if entry.kind in ("verdict", "held") and entry.data["batch_id"] == batch_id
+            ),
+            published=published.get(splits[batch_id].batch_id if batch_id in splits else batch_id),
+        )
+        for batch_id, manifest in manifests.items()
+        if not manifest.split_of
+    ]
+
+
+def _manifest(spec: Pipeline, table: str, batch_id: str) -> Manifest | None:
+    try:
+        return batches.load(spec.pipeline, table, batch_id)
+    except BatchUnknownError:  # it was cleared away; the ledger still tells of it
+        return None
+
+
+def _snapshot(spec: Pipeline, table: str, batch_id: str) -> dict[str, Any]:
+    """The snapshot that published a batch, with its properties; empty once it has been expired."""
+    history = tables.history(spec.pipeline, table)
+    return next((one for one in history if one["sluice.batch_id"] == batch_id), {})

@@ -1,0 +1,220 @@
+"""The quarantine table of a table: every row that was set aside, why, from which delivery, and what became of it.
+
+The rule kept here: it is a table like any other, `<pipeline>.<table>__quarantine`, and a day of it is replaced in one
+commit. What a batch sets aside is written before its good rows become visible, so that no reader can see a day whose
+missing rows are nowhere. Closed rows stay; a row that fails again keeps the time when it was first seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from sluice.errors import BatchSupersededError, PublishConflictError, TableMissingError
+from sluice.lake import batches, tables
+from sluice.lake.batches import Manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.spec import Pipeline
+
+Status = Literal["open", "repaired", "released", "expired"]
+_Row = dict[str, Any]
+
+_EVER = (date.min.isoformat(), date.max.isoformat())
+# As often as `tables.publish` re-reads a table that others write too.
+_ATTEMPTS = 5
+
+
+def table_of(table: str) -> str:
+    """Name of a table's quarantine table."""
+    return f"{table}__quarantine"
+
+
+def shape(*, whole: bool = True) -> pa.Schema:
+    """Columns of the table; without those of its life (`whole=False`), of the rows that a gate sets aside."""
+    import pyarrow as pa
+
+    text = ("row_key", "rule", "reason", "payload", "delivery_id")
+    columns = [(batches.DAY, pa.date32()), *((name, pa.string()) for name in text)]
+    if whole:
+        seen = pa.timestamp("us", tz="UTC")
+        columns += [("batch_id", pa.string()), ("first_seen", seen), ("last_seen", seen)]
+        columns += [("status", pa.string())]
+    return pa.schema(columns)
+
+
+def set_aside(row: _Row, key: Sequence[str], *, rule: str, reason: str) -> _Row:
+    """A row of a batch as its quarantine table keeps it: in full, as JSON, beside its key and the rule that it fails."""
+    from pydantic_core import to_json
+
+    def text(values: _Row) -> str:
+        return to_json(values, inf_nan_mode="strings", fallback=str).decode()
+
+    return {
+        batches.DAY: row[batches.DAY],
+        "row_key": text({name: row.get(name) for name in key}),
+        "rule": rule,
+        "reason": reason,
+        "payload": text(row),
+        "delivery_id": row.get("delivery_id"),
+    }
+
+
+def table(found: Sequence[_Row]) -> pa.Table:
+    """Rows that were set aside, in one order."""
+    import pyarrow as pa
+
+    ordered = sorted(found, key=lambda row: (row[batches.DAY], *_identity(row)))
+    return pa.Table.from_pylist(ordered, schema=shape(whole=False))
+
+
+def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waiver: int | None = None) -> None:
+    """Bring the quarantine table up to the batch that is about to be published; a repetition changes nothing.
+
+    Rows of its days that were open, and that this batch does not set aside, are closed: `released` where a person's
+    word publishes the batch, else `repaired`.
+
+    Args:
+        aside: what the batch sets aside, as `shape(whole=False)`.
+
+    Raises:
+        BatchSupersededError: a newer batch of one of the days has been recorded.
+        PublishConflictError: other writers kept winning; try again.
+    """
+    closing: Status = "repaired" if waiver is None else "released"
+    new = _by_day(aside.to_pylist() if aside else [])
+    for _ in range(_ATTEMPTS):
+        before = _there(manifest)
+        after = {day: _merged(before[day], new[day], manifest, closing) for day in {*before, *new}}
+        changed = {day: found for day, found in after.items() if _counted(found) != _counted(before[day])}
+        if not changed:
+            return
+        try:
+            _write(manifest, changed, manifest.run, verdict_id)
+            return
+        except BatchSupersededError:
+            # By this same batch, in another process? Then the next look finds nothing left to change.
+            origin, first, last = _origin(manifest), manifest.partitions[0], manifest.partitions[-1]
+            shown = tables.published(manifest.pipeline, table_of(manifest.table), first, last)
+            if any(
+                batches.full_id(shown[day].batch_id) > origin for day in manifest.partitions if day in shown
+            ):
+                raise
+    raise PublishConflictError(
+        f"The rows that batch {manifest.batch_id} sets aside lost {_ATTEMPTS} times against other writers.",
+        where=f"{manifest.pipeline}.{table_of(manifest.table)}",
+        todo="retry; if it happens again, look for what keeps writing this table",
+    )
+
+
+def rows(pipeline: str, table: str, start: str, end: str) -> pa.Table:
+    """Rows that were ever set aside of the days `start` to `end` (inclusive), open and closed; see `shape`."""
+    try:
+        return tables.scan(pipeline, table_of(table), start, end).cast(shape())
+    except TableMissingError:
+        return shape().empty_table()
+
+
+def open_counts(spec: Pipeline) -> dict[str, dict[str, dict[str, int]]]:
+    """Open rows: table -> day -> rule -> how many. Tables without any are left out."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for table in spec.tables:
+        for row in rows(spec.pipeline, table, *_EVER).to_pylist():
+            if row["status"] == "open":
+                by_rule = found.setdefault(table, {}).setdefault(row[batches.DAY].isoformat(), {})
+                by_rule[row["rule"]] = by_rule.get(row["rule"], 0) + 1
+    return found
+
+
+def expire(pipeline: str, table: str, start: str, end: str, *, run: Mapping[str, str]) -> int:
+    """Close what is still open of the days `start` to `end` (inclusive) as `expired`; return how many rows that were."""
+    expired = 0
+    for day, partition in tables.published(pipeline, table_of(table), start, end).items():
+        there = rows(pipeline, table, day, day).to_pylist()
+        still_open = sum(row["status"] == "open" for row in there)
+        if still_open:
+            manifest = batches.load(pipeline, table_of(table), partition.batch_id)
+            closed = [row | {"status": "expired"} if row["status"] == "open" else row for row in there]
+            origin = manifest.model_copy(update={"table": table})
+            _write(origin, {date.fromisoformat(day): closed}, run, "expired")
+            expired += still_open
+    return expired
+
+
+def _merged(before: Sequence[_Row], new: Sequence[_Row], manifest: Manifest, closing: Status) -> list[_Row]:
+    """The rows of one day: those that were closed, those that this batch sets aside, and what it closes."""
+    origin = _origin(manifest)
+    left = dict(enumerate(before))
+    # Expired rows of this very batch stay closed: publishing it again tells nothing new about them.
+    own, known = defaultdict(list), defaultdict(list)
+    for index, row in left.items():
+        if row["batch_id"] == origin and row["status"] in ("open", "expired"):
+            own[_identity(row)].append(index)
+    merged, pending = [], []
+    for row in new:
+        if same := own[_identity(row)]:
+            merged.append(left.pop(same.pop()) | row)
+        else:
+            pending.append(row)
+    for index, row in left.items():
+        if row["status"] == "open":
+            known[row["row_key"]].append(index)
+    for row in pending:
+        earlier = left.pop(known[row["row_key"]].pop()) if known[row["row_key"]] else {}
+        first_seen = earlier.get("first_seen", manifest.created_at)
+        seen = {"batch_id": origin, "first_seen": first_seen, "last_seen": manifest.created_at}
+        merged.append(row | seen | {"status": "open"})
+    closed = [row | {"status": closing} if row["status"] == "open" else row for row in left.values()]
+    return merged + closed
+
+
+def _write(
+    manifest: Manifest, by_day: Mapping[date, Sequence[_Row]], run: Mapping[str, str], verdict_id: str
+) -> None:
+    """Replace days of the quarantine table of a batch's table; what a newer delivery wrote cannot be replaced."""
+    import pyarrow as pa
+
+    found = [row for rows_of_day in by_day.values() for row in rows_of_day]
+    staged = batches.stage(
+        manifest.pipeline,
+        table_of(manifest.table),
+        pa.Table.from_pylist(found, schema=shape()),
+        partitions=[day.isoformat() for day in by_day],
+        received=len(found),
+        dropped={},
+        inputs=[{"kind": "batch", "table": manifest.table, "batch_id": manifest.batch_id}],
+        run=run,
+        sort_by=("row_key", "rule", "first_seen"),
+        after=_origin(manifest),
+    )
+    tables.publish(staged, verdict_id=verdict_id)
+
+
+def _there(manifest: Manifest) -> defaultdict[date, list[_Row]]:
+    days = {date.fromisoformat(day) for day in manifest.partitions}
+    first, last = manifest.partitions[0], manifest.partitions[-1]
+    there = rows(manifest.pipeline, manifest.table, first, last).to_pylist()
+    return _by_day([row for row in there if row[batches.DAY] in days])
+
+
+def _by_day(found: Sequence[_Row]) -> defaultdict[date, list[_Row]]:
+    by_day = defaultdict(list)
+    for row in found:
+        by_day[row[batches.DAY]].append(row)
+    return by_day
+
+
+def _origin(manifest: Manifest) -> str:
+    return batches.full_id(manifest.batch_id)
+
+
+def _identity(row: _Row) -> tuple[str, str, str]:
+    return row["row_key"], row["rule"], row["payload"]
+
+
+def _counted(found: Sequence[_Row]) -> Counter[tuple]:
+    return Counter(tuple(sorted(row.items())) for row in found)

@@ -1,0 +1,187 @@
+"""Events of the watcher: a source that did not deliver, history that was rewritten, a release that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sluice.ledger import Entry
+from sluice.notices import effects, privacy, steps
+from sluice.notices.events import Event, FailingRow, Item, Section
+from sluice.spec import Pipeline
+from sluice.web import evidence_url
+
+# Characters of a content hash that a mail shows.
+_HASH = 12
+
+
+def of_missed_deadline(
+    spec: Pipeline,
+    source: str,
+    day: str,
+    *,
+    run_day: str,
+    task_url: str,
+    deadline: datetime | None = None,
+    why: str = "",
+) -> Event:
+    """A source that has not delivered: noticed by its deadline, by a stage task that found nothing, or by both.
+
+    Either way it is one fault: whoever comes second only counts it.
+
+    Args:
+        day: the data day, or `first..last`.
+        deadline: when it should have been in.
+        why: what the task that looked for it found.
+    """
+    days = effects.days_of(day)
+    owner = spec.owner_of(source)
+    late = (
+        f"It was due by {deadline:%Y-%m-%d %H:%M %Z}."
+        if deadline
+        else "A run that needs it has looked for it."
+    )
+    return Event(
+        kind="missing_delivery",
+        pipeline=spec.pipeline,
+        subject=source,
+        partition=day,
+        run_day=run_day if run_day and run_day != day else None,
+        cause="delivery_missing",
+        ends_with=f"published {source}",
+        owner=owner,
+        effect=effects.waiting(spec, source, days),
+        summary=f"{late} {why}",
+        facts={"Due": f"{deadline:%Y-%m-%d %H:%M %Z}"} if deadline else {},
+        not_published=steps.not_published(spec, source),
+        next_steps=(
+            f"Ask {owner} for the delivery of {day}.",
+            "When it is there, nothing else is needed if the run is still to come; "
+            f"otherwise trigger {steps.again(spec, source, tuple(days))}.",
+            "If you have the file yourself, land it by hand.",
+        ),
+        commands={
+            f"sluice land {spec.pipeline} {source} {days[0]} FILE": "put a file into the landing zone",
+            f"sluice held {spec.pipeline}": "all that is held or missing",
+        },
+        links={"Task": task_url},
+        occurred_at=datetime.now(UTC),
+    )
+
+
+def of_rewritten(
+    spec: Pipeline,
+    table: str,
+    day: str,
+    *,
+    recorded: str,
+    found: str,
+    diff: Mapping[str, int],
+    task_url: str,
+    recorded_rows: int | None = None,
+    found_rows: int | None = None,
+    sample: Sequence[Mapping[str, Any]] = (),
+    page: str = "",
+) -> Event:
+    """A published partition whose content is not what was published: it was changed past the crossing.
+
+    Args:
+        recorded, found: hash of the content, as it was published and as it is now.
+        recorded_rows, found_rows: how many rows it had, and has; None where there is nothing.
+        diff: what kind of change to how many rows, such as {"changed": 200}; empty where the rows as they were are gone.
+        sample: rows that differ; columns with personal data are left out here.
+        page: evidence page, relative to `settings().reports`.
+    """
+    hidden = privacy.hidden_columns(spec, table)
+    rows = sample if privacy.shows_rows(spec, table) else ()
+    counted = ", ".join(f"{count:,} rows {kind}" for kind, count in diff.items() if count)
+    counted = counted or ("no row differs" if diff else "the rows as they were are gone")
+    links = {"Evidence": evidence_url(page)} if page else {}
+    return Event(
+        kind="history_rewritten",
+        pipeline=spec.pipeline,
+        subject=table,
+        partition=day,
+        cause="content does not match its record",
+        occurrence=found,
+        ends_with=f"matches {table}",
+        owner=spec.owner_of(table),
+        effect=(
+            f"Readers see {table} of {day} with content that no gate has judged. "
+            "No model is trained on it until it is cleared up; predictions made before are not changed."
+        ),
+        summary=f"The content of {spec.pipeline}.{table} {day} no longer matches what was published: {counted}.",
+        rows=sum(diff.values()),
+        sections=(
+            Section(
+                title="Recorded and found",
+                items=(
+                    Item(
+                        lead="Recorded",
+                        text=_content(recorded, recorded_rows),
+                        note="hash of the content when it was published",
+                    ),
+                    Item(
+                        lead="Found",
+                        text=_content(found, found_rows),
+                        note="hash of the content that readers see now",
+                    ),
+                    *(
+                        Item(lead=kind.capitalize(), text=f"{count:,} rows")
+                        for kind, count in diff.items()
+                        if count
+                    ),
+                ),
+            ),
+        ),
+        sample=tuple(FailingRow(rule="", row=privacy.strike(row, hidden)) for row in rows),
+        next_steps=(
+            "Find out who wrote to the table without the pipeline: its snapshots say when.",
+            "To restore what was published, trigger the run of this partition again.",
+            "If the new content is right, let it be delivered as a correction: then it is judged and has a record.",
+        ),
+        commands={
+            f"sluice trace {spec.pipeline} {table} {day}": "what was published, when and from what",
+            f"sluice ledger --pipeline {spec.pipeline} --partition {day}": "every decision about that day",
+        },
+        links={**links, "Task": task_url},
+        occurred_at=datetime.now(UTC),
+    )
+
+
+def _content(sha256: str, rows: int | None) -> str:
+    counted = "" if rows is None else f", {rows:,} rows"
+    return f"{sha256[:_HASH]}{counted}" if sha256 else "nothing"
+
+
+def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
+    """A release whose last day is over, while readers still see what it let pass."""
+    table, label, word = waiver.subject, waiver.partition or "", waiver.data
+    days = effects.days_of(label)
+    return Event(
+        kind="waiver_expired",
+        pipeline=spec.pipeline,
+        subject=table,
+        partition=label,
+        cause="release has ended",
+        occurrence=waiver.hash,
+        ends_with=f"published {table}",
+        batch_id=word["batch_id"],
+        owner=spec.owner_of(table),
+        effect=(
+            f"Readers still see {table} of {label}, which did not pass its rules; the word that let it pass "
+            "has ended. It counts as held again, and training leaves it out."
+        ),
+        summary=f"{word['by']} released it until {word['until']}: {word['why']}",
+        facts={"Released by": word["by"], "Until": word["until"], "Rules": ", ".join(word["rules"])},
+        next_steps=(
+            f"If a corrected delivery has come: trigger {steps.again(spec, table, tuple(days))}."
+            if table in spec.sources
+            else "If its input was corrected: replay it.",
+            "If it must stay visible: release it again, with a reason and a new last day.",
+        ),
+        commands=steps.commands(spec, table, label, release=True),
+        links={"Task": task_url, **steps.operate_links(spec, release=True)},
+        occurred_at=datetime.now(UTC),
+    )

@@ -1,0 +1,293 @@
+"""The end of a fault: one mail, a reply to the first, that says how long it lasted and what ended it.
+
+Whoever publishes a table, completes a day or ends a task says so here. What ended the fault is read from the ledger
+and the manifests, so that the mail tells a corrected delivery from a corrected rule and from a person's word.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from sluice import ledger, waivers
+from sluice.errors import BatchUnknownError, MailUndeliveredError
+from sluice.lake import batches
+from sluice.ledger import Entry
+from sluice.notices import delivery, effects, faults
+from sluice.notices.events import Event, Item, Section
+from sluice.notices.send import Smtp
+from sluice.settings import settings
+from sluice.spec import Pipeline
+from sluice.web import evidence_url
+
+# Partitions, and ways in which they ended, that a mail names one by one.
+_NAMED = 20
+
+
+def resolved(
+    spec: Pipeline, table: str, partition: str, smtp: Smtp, *, ended: str = "", kinds: Sequence[str] = ()
+) -> list[Entry]:
+    """Close the faults of a table's partition, after it was published or is over for another reason.
+
+    A fault that other partitions still have stays open; its RESOLVED comes with the last of them. A mail that cannot
+    be delivered is recorded and retried later: what called this has done its work already.
+
+    Args:
+        partition: as `spec.partition_label` writes it.
+        ended: what ended it, in a sentence; empty to find it out.
+        kinds: only faults of these kinds; all that a publication ends, if empty.
+
+    Returns: the entries of kind `mail` that were made.
+    """
+    ways = (f"published {table}", f"matches {table}") if kinds else (f"published {table}",)
+    inside = set(effects.days_of(partition))
+
+    def over(entry: Entry) -> bool:
+        label = entry.partition or ""
+        if entry.data["ends_with"] not in ways or not label:
+            return False
+        days = effects.days_of(label)
+        return inside.issuperset(days) or (
+            bool(inside & set(days)) and effects.shown(spec, table, days[0], days[-1], after=entry.seq)
+        )
+
+    return _close(spec, smtp, over, table=table, ended=ended, kinds=kinds)
+
+
+def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:
+    """Close the faults of the tasks around the crossings of some days, whose sources are all published."""
+
+    def over(entry: Entry) -> bool:
+        days = set(effects.days_of(entry.partition)) if entry.partition else set()
+        return entry.data["ends_with"] == "completed" and days <= set(run_days)
+
+    last = f"The day {run_days[-1]} is complete: every source that was due is published."
+    return _close(spec, smtp, over, ended=last)
+
+
+def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> list[Entry]:
+    """Close the faults of a task that belongs to no table, after it succeeded for the same day or a later one."""
+
+    def over(entry: Entry) -> bool:
+        same = entry.data["ends_with"] == f"succeeded {task}"
+        return same and (not entry.partition or not partition or entry.partition <= partition)
+
+    return _close(spec, smtp, over, ended=f"The task {task} succeeded.")
+
+
+def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
+    """Close faults of partitions that have been published since, where whoever published them could not say so."""
+
+    made = []
+    for table in spec.tables:
+
+        def over(entry: Entry, table: str = table) -> bool:
+            if entry.data["ends_with"] != f"published {table}" or not entry.partition:
+                return False
+            days = effects.days_of(entry.partition)
+            return effects.shown(spec, table, days[0], days[-1], after=entry.seq)
+
+        made += _close(spec, smtp, over, table=table)
+    return made
+
+
+def _close(
+    spec: Pipeline,
+    smtp: Smtp,
+    over: Callable[[Entry], bool],
+    *,
+    table: str = "",
+    ended: str = "",
+    kinds: Sequence[str] = (),
+) -> list[Entry]:
+    def ending(episode: faults.Episode) -> dict[str, Entry]:
+        wanted = not kinds or episode.opened.data["event"] in kinds
+        return {seen: entry for seen, entry in episode.standing.items() if wanted and over(entry)}
+
+    made = []
+    for found in faults.episodes(spec.pipeline):
+        if not ending(found):
+            continue
+        with delivery.alone(found.opened.data["fault"]):
+            # Read again: another process may have closed it, or seen more of it.
+            past = faults.episodes(spec.pipeline, found.opened.data["fault"])
+            episode = next(each for each in past if each.key == found.key)
+            closing = ending(episode)
+            if closing:
+                how = {seen: ended or _how(spec, table, entry) for seen, entry in closing.items()}
+                made.append(_record(spec, smtp, episode, closing, how))
+    return made
+
+
+def _record(
+    spec: Pipeline, smtp: Smtp, episode: faults.Episode, closing: dict[str, Entry], how: dict[str, str]
+) -> Entry:
+    """One entry: the RESOLVED mail, or, while other partitions of the fault stand, a note that these are over."""
+    left = len(episode.standing) - len(closing)
+    if left:
+        labels = ", ".join(sorted({entry.partition or "" for entry in closing.values()}))
+        return faults.note(
+            episode, "cleared", f"{labels} is over, {left} more of the same fault to go", {"ended": how}
+        )
+    event = _event(spec, episode, {**episode.endings, **how})
+    try:
+        return delivery.post(
+            event,
+            smtp,
+            sender=settings().mail_from,
+            to=spec.mail_to,
+            episode=episode.key,
+            answers=episode.key,
+            status="resolved",
+            fault=episode.opened.data["fault"],
+            ended=how,
+        )
+    except MailUndeliveredError:
+        # Recorded as undelivered, which is the newest entry about this fault.
+        return ledger.entries(kind="mail", pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
+
+
+def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, str]) -> Event:
+    opened, now = episode.opened, datetime.now(UTC)
+    seen = {entry.data["seen_as"]: entry for entry in episode.sightings}
+    labels = sorted({entry.partition for entry in seen.values() if entry.partition})
+    table = opened.data["ends_with"].partition(" ")[2]
+    is_table = table in spec.tables
+    released = [sentence for sentence in how.values() if sentence.startswith("Released by ")]
+    seen_first, lasted = opened.at, _duration((now - opened.at).total_seconds())
+    first_subject = opened.data.get("mail_subject", "")
+    return Event(
+        kind="resolved",
+        pipeline=spec.pipeline,
+        subject=opened.subject,
+        partition=opened.partition if len(labels) < 2 else None,
+        cause=episode.key,
+        owner=spec.owner_of(table) if is_table else spec.owner,
+        effect=_effect(spec, table, labels, seen) if is_table else "",
+        summary=_counted(how.values()),
+        facts={
+            "First mail": first_subject.removeprefix("[sluice]"),
+            "Partitions": f"{len(labels)}" if len(labels) > 1 else "",
+            "Lasted": f"{lasted}, from {seen_first:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} UTC",
+            "Seen": "once" if len(episode.sightings) == 1 else f"{len(episode.sightings)} times",
+            "Released": f"{len(released)} of {len(how)}" if released and len(how) > 1 else "",
+        },
+        sections=_partitions(labels, seen, how),
+        next_steps=(_release_step(spec, table) if released else "Nothing: this fault is closed.",),
+        links=_links(spec, table, labels, is_table=is_table),
+        occurred_at=now,
+    )
+
+
+def _effect(spec: Pipeline, table: str, labels: Sequence[str], seen: dict[str, Entry]) -> str:
+    first = min(entry.seq for entry in seen.values())
+    days = [day for label in labels for day in effects.days_of(label)]
+    gone = [day for day in days if not effects.shown(spec, table, day, day, after=first)]
+    if len(gone) == len(days):
+        return f"Readers see of {table} what they saw before: nothing was published for it."
+    return effects.visible(spec, table, [day for day in days if day not in gone])
+
+
+def _links(spec: Pipeline, table: str, labels: Sequence[str], *, is_table: bool) -> dict[str, str]:
+    links = {}
+    if is_table and len(labels) == 1:
+        for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=labels[0]):
+            if entry.kind in ("verdict", "held"):
+                links["Evidence"] = evidence_url(entry.data["report"])
+                break
+    return {**links, "All evidence": evidence_url()}
+
+
+def _partitions(labels: Sequence[str], seen: dict[str, Entry], how: dict[str, str]) -> tuple[Section, ...]:
+    """What ended which partitions, those that ended alike in one line."""
+    if len(labels) < 2:
+        return ()
+    alike: dict[str, list[str]] = {}
+    for key, entry in seen.items():
+        alike.setdefault(how.get(key, "It is over."), []).append(entry.partition or "")
+    items = []
+    for sentence, found in list(alike.items())[:_NAMED]:
+        days = sorted(set(found))
+        more = f" and {len(days) - _NAMED} more, to {days[-1]}" if len(days) > _NAMED else ""
+        lead = days[0] if len(days) == 1 else f"{len(days)} partitions"
+        note = "" if len(days) == 1 else ", ".join(days[:_NAMED]) + more
+        items.append(Item(lead=lead, text=sentence, note=note))
+    if len(alike) > _NAMED:
+        items.append(
+            Item(lead=f"and {len(alike) - _NAMED} more", text="each in its own way: see the ledger.")
+        )
+    return (Section(title=f"The {len(labels)} partitions", items=tuple(items)),)
+
+
+def _counted(sentences: Iterable[str]) -> str:
+    """What ended it; where it ended in several ways, how often each."""
+    counts = Counter(sentences)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "\n".join(f"{count} times: {sentence}" for sentence, count in counts.most_common(5))
+
+
+def _release_step(spec: Pipeline, table: str) -> str:
+    return (
+        f"Ask {spec.owner_of(table)} for a corrected delivery before the release ends: "
+        "after that day it counts as held again."
+    )
+
+
+def _how(spec: Pipeline, table: str, seen: Entry) -> str:
+    """What ended one occurrence, in a sentence, as the ledger and the manifests tell it."""
+    days = effects.days_of(seen.partition or "")
+    waiver = next(iter(waivers.of_partitions(spec, table, days).values()), None)
+    if waiver is not None:
+        word = waiver.data
+        return (
+            f"Released by {word['by']} until {word['until']}, although it did not pass its rules. "
+            f"Reason given: {word['why']}"
+        )
+    found = [
+        entry
+        for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
+        if waivers.covers(entry.partition or "", days[-1])
+    ]
+    if not found:
+        return "It is over."
+    batch_id = found[0].data.get("split_of") or found[0].data["batch_id"]
+    if seen.data["event"] == "missing_delivery":
+        return f"The delivery came: {_deliveries(spec, table, batch_id)}."
+    if not seen.data["batch_id"]:
+        return f"It was published after the failure, from {_deliveries(spec, table, batch_id)}."
+    if batch_id == seen.data["batch_id"]:
+        return "The rule or its gate was corrected: the same batch was audited again and passed."
+    if table not in spec.sources:
+        return "It was built again, and passed."
+    if _contents(spec, table, batch_id) == _contents(spec, table, seen.data["batch_id"]):
+        return "The contract or its mapping was corrected: the same delivery was read again and passed."
+    return f"A corrected delivery passed: {_deliveries(spec, table, batch_id)}."
+
+
+def _contents(spec: Pipeline, table: str, batch_id: str) -> set[str]:
+    return {each.get("sha256", "") for each in _inputs(spec, table, batch_id)}
+
+
+def _deliveries(spec: Pipeline, table: str, batch_id: str) -> str:
+    names = [each["uri"].rsplit("/", 1)[-1] for each in _inputs(spec, table, batch_id) if "uri" in each]
+    if len(names) > 3:
+        return f"{names[0]} and {len(names) - 1} more files"
+    return ", ".join(names) or "its inputs"
+
+
+def _inputs(spec: Pipeline, table: str, batch_id: str) -> Sequence[dict]:
+    try:
+        return batches.load(spec.pipeline, table, batch_id).inputs
+    except BatchUnknownError:
+        # Cleared away since: the mail says less, and goes out.
+        return ()
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [(days, "day"), (hours, "hour"), (minutes, "minute")]
+    said = [f"{count} {name}{'s' if count != 1 else ''}" for count, name in parts if count]
+    return " ".join(said[:2]) or "less than a minute"

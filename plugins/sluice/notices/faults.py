@@ -1,0 +1,142 @@
+"""What the ledger knows of faults: which are open, what they have seen, and which mails have not been delivered.
+
+A fault is told in episodes. An episode begins with a mail; what else is seen of the same fault within the window, and
+every repetition, is counted in it; it is over when each of its occurrences is. So a burst is one mail, a day that is
+never repaired does not hide the next one's end, and each mail has exactly one RESOLVED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sluice import ledger
+from sluice.ledger import Entry
+from sluice.notices.events import Event
+
+# Statuses of an entry whose mail the server took.
+DELIVERED = ("sent", "resolved", "digest")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One telling of a fault; `entries` are its records, oldest first."""
+
+    key: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def opened(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def sightings(self) -> tuple[Entry, ...]:
+        """One entry each time that the fault was seen."""
+        return tuple(entry for entry in self.entries if "seen_as" in entry.data)
+
+    @property
+    def standing(self) -> dict[str, Entry]:
+        """What is not over yet: occurrence to the entry that saw it last."""
+        found: dict[str, Entry] = {}
+        for entry in self.entries:
+            if "seen_as" in entry.data:
+                found[entry.data["seen_as"]] = entry
+            for ended in entry.data.get("ended", {}):
+                found.pop(ended, None)
+        return found
+
+    @property
+    def endings(self) -> dict[str, str]:
+        """What is over: occurrence to the sentence that says what ended it."""
+        return {seen: how for entry in self.entries for seen, how in entry.data.get("ended", {}).items()}
+
+    @property
+    def over(self) -> bool:
+        return not self.standing
+
+    @property
+    def told(self) -> bool:
+        """Whether its first mail has reached the server."""
+        return any(entry.data["status"] == "sent" for entry in self.entries)
+
+
+def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
+    """All episodes of a pipeline, or of one fault of it, in the order in which they began."""
+    found: dict[str, list[Entry]] = {}
+    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline)):
+        if "episode" in entry.data and fault in (None, entry.data["fault"]):
+            found.setdefault(entry.data["episode"], []).append(entry)
+    return [Episode(key, tuple(entries)) for key, entries in found.items()]
+
+
+def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> Episode | None:
+    """The open episode that an event is counted in; None if it must be told."""
+    since = datetime.now(UTC) - timedelta(minutes=window_minutes)
+    running = [episode for episode in reversed(past) if not episode.over]
+    repeated = (episode for episode in running if event.seen_as in episode.standing)
+    recent = (episode for episode in running if episode.opened.at > since)
+    return next(repeated, None) or next(recent, None)
+
+
+def undelivered(pipeline: str | None = None) -> list[Entry]:
+    """Mails that no server has taken, each as the record of its first attempt, oldest first."""
+    found: dict[str, Entry] = {}
+    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline)):
+        message = entry.data.get("message", "")
+        if entry.data["status"] == "failed":
+            found.setdefault(message, entry)
+        elif entry.data["status"] in DELIVERED:
+            found.pop(message, None)
+    return list(found.values())
+
+
+def undelivered_lines() -> list[str]:
+    """A sentence for each mail that no server has taken: they will be sent, but somebody waits for them."""
+    return [
+        f"Not delivered since {entry.at:%Y-%m-%d %H:%M} UTC: {entry.data.get('mail_subject', 'a mail')}. "
+        f"{entry.data.get('error', '')}"
+        for entry in undelivered()
+    ]
+
+
+def sighting(event: Event) -> dict[str, Any]:
+    """What the ledger keeps of an event that is part of a fault."""
+    return {
+        "seen_as": event.seen_as,
+        "ends_with": event.ends_with,
+        "batch_id": event.batch_id,
+        "occurred_at": event.occurred_at.isoformat(),
+    }
+
+
+def record(event: Event, episode: str, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
+    """Add one entry of kind `mail` about an event; a mail that was delivered is recorded once."""
+    message = data.get("message")
+    return ledger.append(
+        "mail",
+        pipeline=event.pipeline,
+        subject=event.subject,
+        partition=event.partition,
+        once=f"mail:{message}" if message and status in DELIVERED else None,
+        data={"event": event.kind, "fault": event.fault, **_data(episode, status, sentence, data)},
+    )
+
+
+def note(episode: Episode, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
+    """Add one entry of kind `mail` about an episode, for which there is no mail."""
+    opened = episode.opened
+    same = {name: opened.data[name] for name in ("event", "fault")}
+    return ledger.append(
+        "mail",
+        pipeline=opened.pipeline,
+        subject=opened.subject,
+        partition=opened.partition,
+        data={**same, **_data(episode.key, status, sentence, data)},
+    )
+
+
+def _data(episode: str, status: str, sentence: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    # `reasons` is what `sluice ledger` shows.
+    return {"status": status, "episode": episode, "reasons": [f"{status}: {sentence}"], **data}

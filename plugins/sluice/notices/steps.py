@@ -1,0 +1,79 @@
+"""What the reader of a mail does next: sentences, commands to type, and pages of the Airflow UI to open."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sluice.errors import SluiceError
+from sluice.notices import effects
+from sluice.settings import settings
+from sluice.spec import Pipeline
+
+
+def not_published(spec: Pipeline, table: str) -> tuple[str, ...]:
+    """The tables that go without a partition because of a hold of `table`: itself, and what is built from it."""
+    return tuple(f"{spec.pipeline}.{name}" for name in (table, *effects.waits_for(spec, table)))
+
+
+def after_verdict(spec: Pipeline, table: str, partitions: tuple[str, ...], *, held: bool) -> tuple[str, ...]:
+    """What to do about a batch that was not published by its gate."""
+    if not held:
+        return (
+            "Open the evidence: it names the rule or the step that broke.",
+            f"Correct the suite expectations/{spec.pipeline}/{table}.json or its cause, and run `sluice check`.",
+            "Replay: the same staged batch is audited again.",
+        )
+    if table in spec.sources:
+        return (
+            "Look at the failing rows above, or at more of them in the evidence.",
+            f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, land it, and trigger "
+            f"{again(spec, table, partitions)}.",
+            "If the rule is wrong: correct the rule, run `sluice check`, and replay. Nothing has to be delivered again.",
+            "If readers must see it all the same: release it, with a reason and a last day.",
+        )
+    return (
+        "Look at the failing rows above, or at more of them in the evidence.",
+        "Correct the model, the input or the rule, then replay.",
+        "If readers must see it all the same: release it, with a reason and a last day.",
+    )
+
+
+def after_failure(exception: BaseException | None) -> tuple[str, ...]:
+    """What to do about a task that failed."""
+    todo = exception.todo if isinstance(exception, SluiceError) else ""
+    first = todo[0].upper() + todo[1:] + "." if todo else "Read the task's log."
+    return (first, "Then clear the task, or trigger the DAG again with the same partition key.")
+
+
+def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
+    """Which run lands these partitions of a source, in words."""
+    lag = timedelta(days=spec.lag_days(table))
+    first, last = ((date.fromisoformat(day) + lag).isoformat() for day in (partitions[0], partitions[-1]))
+    if first == last:
+        return f"{spec.pipeline}_ingest again with partition key {first}"
+    return f"{spec.pipeline}_backfill again for {first} to {last}"
+
+
+def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -> dict[str, str]:
+    """Commands about a held partition, each with what it does."""
+    day = label.partition("..")[0]
+    name = spec.pipeline
+    found = {f"sluice held {name}": "all that is held, with age and owner"}
+    if table in spec.sources:
+        found[f"sluice land {name} {table} {day} FILE"] = "put a corrected file into the landing zone"
+    found[f"sluice replay {name} {table} {day}"] = "send it through the gate again"
+    if release:
+        found[f"sluice release {name} {table} {day} --by NAME --why REASON --until DAY"] = (
+            "publish it on your word, until a day"
+        )
+    found[f"sluice trace {name} {table} {day}"] = "where its rows went"
+    return found
+
+
+def operate_links(spec: Pipeline, *, release: bool) -> dict[str, str]:
+    """The operator DAGs in the Airflow UI."""
+    base = f"{settings().ui_url.rstrip('/')}/dags/{spec.pipeline}"
+    links = {"Replay": f"{base}_replay"}
+    if release:
+        links["Release"] = f"{base}_release"
+    return links

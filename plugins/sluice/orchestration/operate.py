@@ -1,0 +1,247 @@
+"""Tasks of what a person starts from the Airflow UI to bring back what is held: `<pipeline>_replay`, `<pipeline>_release`.
+
+Both end by running again the very run that found the hold. Its partition key stays, so that everything downstream wakes
+as on any day, and each task keeps its earlier tries. (A task cannot start a new run with a partition key: the task SDK
+1.3 drops the key on its way.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Param, get_current_context, task
+
+from sluice import spec
+from sluice.orchestration.runs import run_info
+
+# How long a request to release waits for its answer; then it counts as rejected.
+ANSWER_WITHIN = timedelta(hours=20)
+# Seconds between two looks at the run that was started again; the task waits in the triggerer.
+_LOOK_SECONDS = 2
+
+# Whoever filled in the form is watching: these tasks answer in red, and mail nobody.
+_ANSWERS: dict[str, Any] = {"on_failure_callback": None, "retries": 1}
+
+
+def form(pipeline: spec.Pipeline) -> dict[str, Param]:
+    """Which table, and which day of its data."""
+    return {
+        "table": Param(
+            next(iter(pipeline.tables)),
+            type="string",
+            enum=pipeline.tables,
+            description="The table that is held",
+        ),
+        "day": Param(
+            type="string", format="date", description="Day of its data, as the mail and `sluice held` name it"
+        ),
+    }
+
+
+def release_form(pipeline: spec.Pipeline) -> dict[str, Param]:
+    """The same, with the reason and the end of the waiver."""
+    return {
+        **form(pipeline),
+        "why": Param(
+            type="string", minLength=1, description="The reason, in a sentence; it is shown with the data"
+        ),
+        "until": Param(type="string", format="date", description="Last day that the release is valid"),
+    }
+
+
+def replay(pipeline: spec.Pipeline) -> None:
+    """Find what is held, run its run again, and report."""
+    planned: Any = _find_held.override(task_id="find_held", **_ANSWERS)(pipeline.pipeline)
+    reported = _report_replay.override(task_id="report_replay", trigger_rule="none_failed", **_ANSWERS)(
+        pipeline.pipeline, planned
+    )
+    planned >> _run_again("find_held") >> reported
+
+
+def release(pipeline: spec.Pipeline) -> None:
+    """Find what is held, ask a person, record the word, run its run again, and report."""
+    requested: Any = _check_request.override(task_id="check_request", **_ANSWERS)(pipeline.pipeline)
+    approved = ApprovalOperator(
+        task_id="approve_release",
+        subject="{{ ti.xcom_pull('check_request')['subject'] }}",
+        body="{{ ti.xcom_pull('check_request')['body'] }}",
+        defaults=ApprovalOperator.REJECT,
+        response_timeout=ANSWER_WITHIN,
+    )
+    granted = _grant_waiver.override(task_id="grant_waiver")(pipeline.pipeline, requested)
+    reported = _report_release.override(task_id="report_release", trigger_rule="none_failed", **_ANSWERS)(
+        pipeline.pipeline, requested
+    )
+    requested >> approved >> granted >> _run_again("check_request") >> reported
+
+
+def _run_again(planned_by: str) -> TriggerDagRunOperator:
+    """Clear the run that found the hold and wait for its end, whichever it is: the report tells."""
+    return _RunAgain(
+        task_id="run_again",
+        trigger_dag_id=f"{{{{ ti.xcom_pull('{planned_by}')['dag_id'] }}}}",
+        trigger_run_id=f"{{{{ ti.xcom_pull('{planned_by}')['run_id'] }}}}",
+        skip_when_already_exists=False,
+        reset_dag_run=True,
+        wait_for_completion=True,
+        deferrable=True,
+        poke_interval=_LOOK_SECONDS,
+        allowed_states=["success", "failed"],
+        failed_states=[],
+        execution_timeout=timedelta(hours=2),
+    )
+
+
+class _RunAgain(TriggerDagRunOperator):
+    """Skips itself where there is nothing to run, because what was held is too old."""
+
+    def execute(self, context: Any) -> Any:
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        if self.trigger_run_id == "None":
+            raise AirflowSkipException("What was held is too old to be replayed.")
+        return super().execute(context)
+
+
+@task
+def _find_held(pipeline_name: str) -> dict[str, Any]:
+    """The plan of the replay, and the run to run again."""
+    from sluice import holds
+
+    context = get_current_context()
+    params, pipeline = context["params"], spec.load(pipeline_name)
+    planned = holds.plan(pipeline, params["table"], params["day"])
+    if planned.overdue:
+        return {**asdict(planned), "dag_id": None, "run_id": None}
+    _require_ended(context, pipeline, planned.table, planned.partition, planned.dag_id, planned.run_id)
+    return asdict(planned)
+
+
+@task
+def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
+    """Repaired, still held, expired; red where something is still held."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from sluice import holds
+
+    outcome = holds.conclude(spec.load(pipeline_name), holds.Plan(**planned), run_info(get_current_context()))
+    if outcome.reason:
+        raise AirflowFailException(str(outcome))
+    return str(outcome)
+
+
+@task
+def _check_request(pipeline_name: str) -> dict[str, Any]:
+    """What is to be released, in words for whoever is asked, and the run to run again."""
+    from sluice import holds
+    from sluice.web import evidence_url
+
+    context = get_current_context()
+    params, pipeline = context["params"], spec.load(pipeline_name)
+    hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
+    _require_ended(context, pipeline, hold.table, hold.partition, hold.dag_id, hold.run_id)
+    asked_by = context["dag_run"].triggering_user_name or "someone"
+    return {
+        "dag_id": hold.dag_id,
+        "run_id": hold.run_id,
+        "table": hold.table,
+        "partition": hold.partition,
+        "subject": f"Release {hold.table} {hold.partition}, which is held?",
+        "body": "\n\n".join(
+            [
+                f"{asked_by} asks to publish **{hold.rows} rows** of `{pipeline.pipeline}.{hold.table}` "
+                f"{hold.partition} as they are, until **{params['until']}**: {params['why']}",
+                f"Held because: {hold.reason}",
+                f"Rules: {', '.join(hold.rules) or 'none of the suite'}. Owner: {hold.owner}.",
+                f"[Evidence]({evidence_url(hold.report)})",
+                "Whoever approves answers for it: the name is recorded and shown wherever the data is used.",
+            ]
+        ),
+    }
+
+
+@task
+def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
+    """Record the word of whoever approved; returns the ledger's number of the waiver."""
+    from sluice import holds
+
+    context = get_current_context()
+    params, pipeline = context["params"], spec.load(pipeline_name)
+    # Asked again: an approval may come hours after the request, and the hold may have been repaired meanwhile.
+    hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
+    waiver = holds.grant(pipeline, hold, by=_responder(context), why=params["why"], until=params["until"])
+    return waiver.seq
+
+
+@task
+def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
+    """Published, or held still, and by whose word."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from sluice import holds, ledger
+
+    context = get_current_context()
+    params, pipeline = context["params"], spec.load(pipeline_name)
+    name = f"{requested['table']} {requested['partition']}"
+    answer = context["ti"].xcom_pull("approve_release")
+    if answer["chosen_options"] == [ApprovalOperator.REJECT]:
+        by = _responder(context)
+        ledger.append(
+            "release_rejected",
+            pipeline=pipeline.pipeline,
+            subject=requested["table"],
+            partition=requested["partition"],
+            run=run_info(context)["run_id"],
+            data={"by": by, "why": params["why"]},
+        )
+        answered = f"{by} rejected the release of {name}" if by else f"Nobody answered in time about {name}"
+        return f"{answered}: it stays held."
+    hold = holds.find(pipeline, params["table"], params["day"])
+    if hold is not None and hold.kind != "quarantined":
+        raise AirflowFailException(f"{name} was released and is not published: {hold.reason}")
+    return f"{name} is published on the word of {_responder(context)} until {params['until']}."
+
+
+def _responder(context: Mapping[str, Any]) -> str:
+    """Name of the person who answered, or "" where the time ran out."""
+    user = context["ti"].xcom_pull("approve_release").get("responded_by_user") or {}
+    return user.get("name") or user.get("id") or ""
+
+
+def _require_ended(
+    context: Mapping[str, Any],
+    pipeline: spec.Pipeline,
+    table: str,
+    partition: str,
+    dag_id: str | None,
+    run_id: str | None,
+) -> None:
+    """Refuse where the run that found the hold cannot be run again.
+
+    Raises:
+        ReplayRefusedError: no run of Airflow found it, or that run has not ended.
+    """
+    from sluice import holds
+    from sluice.errors import ReplayRefusedError
+
+    stage = f"{pipeline.pipeline}_{holds.stage_of(pipeline, table)}"
+    if not dag_id or not run_id:
+        raise ReplayRefusedError(
+            f"{table} {partition} was not held by a run of Airflow.",
+            where=f"{pipeline.pipeline}.{table} {partition}",
+            allowed="a hold that a run of Airflow found",
+            todo=f"use the `sluice` command, or trigger {stage} with the day's partition key",
+        )
+    state = context["ti"].get_dagrun_state(dag_id=dag_id, run_id=run_id)
+    if state not in ("success", "failed"):
+        raise ReplayRefusedError(
+            f"The run that found the hold, {dag_id} {run_id}, has not ended: it is {state}.",
+            where=f"{pipeline.pipeline}.{table} {partition}",
+            allowed="a run that has ended",
+            todo="wait for its end, then trigger this DAG again",
+        )

@@ -1,0 +1,151 @@
+"""Tasks of `<pipeline>_watch`. What is found is told by mail and in the ledger; the tasks fail only if they cannot look."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+
+from sluice import spec
+from sluice.orchestration.callbacks import smtp, task_url
+from sluice.orchestration.runs import run_info
+from sluice.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+def watch_tasks(pipeline: spec.Pipeline) -> None:
+    """Look for what did not happen and what should not have, then send what could not be sent before."""
+    name = pipeline.pipeline
+    looked = [
+        _check_deadlines.override(task_id="check_deadlines")(name),
+        _check_history.override(task_id="check_history")(name),
+        _check_expiries.override(task_id="check_expiries")(name),
+    ]
+    looked >> _send_notices.override(task_id="send_notices", trigger_rule="all_done")(name)
+
+
+def schedule(pipeline: spec.Pipeline) -> Any:
+    """By the wall clock of a live pipeline; of a replayed one, whoever moves its feed starts the watcher."""
+    from airflow.sdk import CronTriggerTimetable
+
+    if pipeline.clock == "feed":
+        return None
+    return CronTriggerTimetable(pipeline.watch_schedule, timezone=pipeline.timezone)
+
+
+@task
+def _check_deadlines(pipeline_name: str) -> list[str]:
+    """Returns the deliveries that are overdue, in sentences."""
+    from sluice import watch
+    from sluice.notices import report
+
+    pipeline = spec.load(pipeline_name)
+    found = watch.missed_deliveries(pipeline)
+    for missed in found:
+        event = report.of_missed_deadline(
+            pipeline,
+            missed.source,
+            missed.day,
+            deadline=missed.deadline,
+            run_day=missed.run_day,
+            task_url=_here(),
+        )
+        _tell(pipeline, event)
+    still = {(missed.source, missed.day) for missed in found}
+    for source, day in watch.over(pipeline, "deadline_missed", still):
+        _resolve(pipeline, source, day, "missing_delivery", "It has been delivered.")
+    return _logged([missed.sentence() for missed in found])
+
+
+@task
+def _check_history(pipeline_name: str) -> list[str]:
+    """Returns the published partitions that were rewritten, in sentences."""
+    from sluice import watch
+    from sluice.notices import report
+
+    pipeline = spec.load(pipeline_name)
+    found = watch.rewritten_history(pipeline)
+    for rewrite in found:
+        diff = rewrite.diff or {}
+        counts = {name: diff[name] for name in ("added", "removed", "changed") if name in diff}
+        event = report.of_rewritten(
+            pipeline,
+            rewrite.table,
+            rewrite.day,
+            recorded=rewrite.found.recorded.sha256 if rewrite.found.recorded else "",
+            found=rewrite.found.sha256 or "",
+            recorded_rows=rewrite.found.recorded.rows if rewrite.found.recorded else None,
+            found_rows=rewrite.found.shown.rows if rewrite.found.shown else None,
+            diff=counts,
+            sample=[{**one["key"], **(one["after"] or {})} for one in diff.get("examples", [])],
+            page=rewrite.report,
+            task_url=_here(),
+        )
+        _tell(pipeline, event)
+    still = {(rewrite.table, rewrite.day) for rewrite in found}
+    for table, day in watch.over(pipeline, "rewritten", still):
+        _resolve(pipeline, table, day, "history_rewritten", "Its content matches its recorded hash again.")
+    return _logged([rewrite.sentence() for rewrite in found])
+
+
+@task
+def _check_expiries(pipeline_name: str) -> list[str]:
+    """Returns the holds that have expired, and the waivers that are over while their rows are still shown."""
+    from sluice import holds, notices, watch
+    from sluice.notices import report
+
+    pipeline = spec.load(pipeline_name)
+    expired = holds.expire(pipeline, run_info(get_current_context()))
+    for hold in expired:
+        ended = f"It was held for {pipeline.hold_days} days and has expired."
+        notices.resolved(pipeline, hold.table, hold.partition, smtp(), ended=ended)
+    lapsed = watch.lapsed_waivers(pipeline)
+    for waiver in lapsed:
+        _tell(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_here()))
+    return _logged(
+        [
+            *(f"{hold.table} {hold.partition} is held no longer: it has expired." for hold in expired),
+            *(watch.lapse(waiver) for waiver in lapsed),
+        ]
+    )
+
+
+@task
+def _send_notices(pipeline_name: str) -> int:
+    """Returns how many mails were sent that could not be sent before."""
+    from sluice import notices
+
+    pipeline = spec.load(pipeline_name)
+    server = smtp()
+    sent = notices.retry_failed(pipeline, server)
+    notices.digest(pipeline, server)
+    return len(sent)
+
+
+def _tell(pipeline: spec.Pipeline, event: Any) -> None:
+    """Send a mail; one that is not taken is recorded, and sent by `send_notices` of this run or a later one."""
+    from sluice import notices
+    from sluice.errors import MailUndeliveredError
+
+    try:
+        notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    except MailUndeliveredError as error:
+        log.warning("%s", error)
+
+
+def _resolve(pipeline: spec.Pipeline, table: str, day: str, kind: str, ended: str) -> None:
+    from sluice import notices
+
+    notices.resolved(pipeline, table, day, smtp(), ended=ended, kinds=(kind,))
+
+
+def _here() -> str:
+    return task_url(get_current_context()["ti"])
+
+
+def _logged(found: list[str]) -> list[str]:
+    for sentence in found:
+        log.warning("%s", sentence)
+    return found

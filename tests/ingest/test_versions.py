@@ -1,0 +1,290 @@
+"""Versions of a contract: what may be added, what is refused with a hint, and how a mapping lets another version in."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from sluice import crossing, feed, ledger
+from sluice.errors import ContractBrokenError
+from sluice.feed import data as source_data
+from sluice.feed.formats import encode
+from sluice.ingest import deliveries
+from sluice.ingest.parse import read
+from sluice.ingest.stage import stage_source
+from sluice.lake import batches
+from sluice.lake.landing import Landing
+from sluice.spec import Contract
+
+FORMATS = ("csv", "csv.gz", "jsonl", "parquet")
+DAY = "2013-04-03"
+RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+
+COLUMNS = {
+    "flight": {"type": "integer"},
+    "dest": {"type": "string"},
+    "status": {"type": "string", "nullable": True},
+    "delay": {"type": "integer", "nullable": True},
+    "price": {"type": "number"},
+}
+V1 = Contract.model_validate({"version": 1, "columns": COLUMNS})
+# Version 2 renames a column, spells the status out, counts in seconds and cents, and has no destination.
+BOTH = Contract.model_validate(
+    {
+        "version": 1,
+        "columns": COLUMNS,
+        "mappings": {
+            2: {
+                "rename": {"flight_number": "flight"},
+                "values": {"status": {"active": "A", "blocked": "B"}},
+                "scale": {"delay": "1/60", "price": 0.01},
+                "fill": {"dest": "IAH"},
+            }
+        },
+    }
+)
+ROWS = pa.table(
+    {
+        "flight": [1, 2, 3],
+        "dest": ["IAH"] * 3,
+        "status": ["A", None, "B"],
+        "delay": pa.array([2, None, -1], pa.int64()),
+        "price": [1.5, 2.0, 0.07],
+    }
+)
+ROWS_V2 = pa.table(
+    {
+        "flight_number": [1, 2, 3],
+        "status": ["active", None, "blocked"],
+        "delay": pa.array([120, None, -60], pa.int64()),
+        "price": [150.0, 200.0, 7.0],
+    }
+)
+
+
+def broken(rows, fmt, contract=BOTH, **options):
+    data = rows if isinstance(rows, bytes) else encode(rows, fmt)
+    with pytest.raises(ContractBrokenError) as caught:
+        read(data, fmt, contract, where="a file", **options)
+    return str(caught.value)
+
+
+# --- one file
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_added_columns_are_left_out_and_named(fmt):
+    more = ROWS.append_column("gate", pa.array(["A1", "B2", "C3"])).append_column(
+        "stand", pa.array([1, 2, 3])
+    )
+    parsed = read(encode(more, fmt), fmt, V1, where="a file")
+    assert parsed.table.equals(read(encode(ROWS, fmt), fmt, V1, where="a file").table)
+    assert parsed.left_out == ("gate", "stand")
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_renamed_column_is_refused_with_the_one_that_looks_like_it(fmt):
+    message = broken(ROWS.rename_columns(["flight", "destination", "status", "delay", "price"]), fmt)
+    assert "missing column 'dest'" in message
+    assert "'dest' may be there under a new name: 'destination'" in message
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_mapped_version_becomes_the_declared_one(fmt):
+    mapped = read(encode(ROWS_V2, fmt), fmt, BOTH, where="a file", version=2).table
+    assert mapped.schema == ROWS.schema
+    assert mapped.drop_columns("price").equals(ROWS.drop_columns("price"))
+    assert mapped["price"].to_pylist() == pytest.approx(ROWS["price"].to_pylist())
+
+
+def test_read_spelling_that_a_mapping_does_not_name_stays_for_the_gate():
+    odd = ROWS_V2.set_column(1, "status", pa.array(["active", "asleep", None]))
+    assert read(encode(odd, "csv"), "csv", BOTH, where="a file", version=2).table["status"].to_pylist() == [
+        "A",
+        "asleep",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_scaled_integer_that_is_none_any_more_names_row_and_value(fmt):
+    uneven = ROWS_V2.set_column(2, "delay", pa.array([120, None, 90], pa.int64()))
+    message = broken(uneven, fmt, version=2)
+    assert "column 'delay', row 3: 90.0 is no integer after it was scaled by 1/60" in message
+    assert "90" not in broken(uneven, fmt, version=2, pii="direct")
+
+
+# --- two versions in one file
+
+
+def test_read_json_rows_of_two_versions_are_refused_with_both_named():
+    data = encode(ROWS, "jsonl") + encode(ROWS_V2, "jsonl")
+    assert "it is read as version 1, and row 4 follows version 2" in broken(data, "jsonl")
+    data = encode(ROWS_V2, "jsonl") + encode(ROWS, "jsonl")
+    assert "it is read as version 2, and row 4 follows version 1" in broken(data, "jsonl", version=2)
+
+
+def test_read_json_rows_of_an_undeclared_version_are_refused():
+    other = ROWS.rename_columns(["flight", "dest", "state", "delay", "price"])
+    message = broken(encode(ROWS, "jsonl") + encode(other, "jsonl"), "jsonl", V1)
+    assert "row 4 has 'state' where rows of version 1 have 'status'" in message
+
+
+def test_read_json_rows_that_leave_out_what_is_null_are_one_version():
+    lines = (
+        b'{"flight": 1, "dest": "IAH", "price": 1, "gate": "A1"}\n'
+        b'{"flight": 2, "dest": "IAH", "price": 1, "status": "A", "delay": 3, "gate": "A2"}\n'
+        b'{"flight": 3, "dest": "IAH", "price": 1, "delay": 3}\n'
+    )
+    parsed = read(lines, "jsonl", BOTH, where="a file")
+    assert parsed.table["status"].to_pylist() == [None, "A", None]
+    assert parsed.left_out == ("gate",)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"flight_number,status,delay,price\n", "it is read as version 1, and row 4 follows version 2"),
+        (b"flight,dest,status,delay,price\n", "row 4 is the header once more"),
+        (b"flight,dest,status,delay,fare\n", "it is read as version 1, and row 4 is the header of another"),
+        (b'"price","delay","status","dest","flight"\n', "row 4 is the header once more"),
+    ],
+)
+def test_read_csv_with_a_header_inside_is_refused(header, said):
+    assert said in broken(encode(ROWS, "csv") + header + b"4,x,1,1,1\n", "csv")
+
+
+def test_read_csv_of_text_that_looks_a_little_like_a_header_is_data():
+    odd = ROWS.set_column(1, "dest", pa.array(["dest", "price", "delay"]))
+    assert read(encode(odd, "csv"), "csv", BOTH, where="a file").table["dest"].to_pylist()[0] == "dest"
+
+
+# --- which version a delivery is
+
+
+def test_contract_reads_a_silent_change_from_its_day_on():
+    silent = Contract.model_validate(
+        {
+            "version": 1,
+            "columns": COLUMNS,
+            "mappings": {2: {"since": "2013-04-03"}, 3: {"since": "2013-05-01"}, 4: {}},
+        }
+    )
+    days = {"2013-04-02": 1, "2013-04-03": 2, "2013-04-30": 2, "2013-05-01": 3}
+    assert {day: silent.read_as(1, date.fromisoformat(day)) for day in days} == days
+    # Whoever says its version is believed.
+    assert silent.read_as(4, date(2013, 5, 1)) == 4
+    assert silent.read_as(5, date(2013, 5, 1)) is None
+
+
+def test_contract_hash_changes_with_what_decides_the_rows_and_with_nothing_else():
+    described = {**COLUMNS, "dest": {"type": "string", "description": "where to"}}
+    assert Contract.model_validate({"version": 1, "columns": described}).hash(1) == V1.hash(1)
+    assert BOTH.hash(1) == V1.hash(1)
+    hashes = {V1.hash(1), BOTH.hash(2)}
+    for change in (
+        {"columns": {**COLUMNS, "dest": {"type": "string", "nullable": True}}},
+        {"columns": dict(reversed(COLUMNS.items()))},
+        {"version": 2},
+    ):
+        hashes.add(
+            Contract.model_validate({"version": 1, "columns": COLUMNS, **change}).hash(
+                change.get("version", 1)
+            )
+        )
+    assert len(hashes) == 5
+
+
+# --- a whole delivery
+
+
+def with_mappings(flights, **mappings):
+    source = flights.source("arrivals")
+    contract = Contract.model_validate(
+        {**source.contract.model_dump(), "mappings": {int(name[1:]): each for name, each in mappings.items()}}
+    )
+    changed = source.model_copy(update={"contract": contract})
+    return flights.model_copy(update={"sources": {**flights.sources, "arrivals": changed}})
+
+
+def deliver(flights, rows, **options):
+    feed.deliver(flights, DAY, sources=["schedule"])  # moves the clock
+    deliveries.write(
+        Landing(flights.landing_url),
+        flights,
+        "arrivals",
+        DAY,
+        encode(rows, "csv.gz"),
+        rows=rows.num_rows,
+        number=1,
+        delivered_at=date_time(),
+        **options,
+    )
+
+
+def date_time():
+    from datetime import UTC, datetime
+
+    return datetime(2013, 4, 3, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def arrivals(flights):
+    return source_data.rows("arrivals", date(2013, 4, 2))
+
+
+def test_stage_unknown_version_is_refused_until_it_is_mapped(flights, arrivals):
+    deliver(flights, arrivals.rename_columns({"tailnum": "aircraft"}), contract_version=2)
+    with pytest.raises(ContractBrokenError, match="follows version 2") as caught:
+        crossing.stage(flights, "arrivals", [DAY], RUN)
+    assert "version 1" in caught.value.allowed
+    assert "mappings" in caught.value.todo
+    assert [entry.kind for entry in ledger.entries(subject="arrivals")] == ["refused"]
+
+    mapped = with_mappings(flights, v2={"rename": {"aircraft": "tailnum"}})
+    manifest = crossing.stage(mapped, "arrivals", [DAY], RUN)
+    assert manifest.rows == arrivals.num_rows
+    (given,) = manifest.inputs
+    assert (given["contract_version"], given["read_as_version"]) == (2, 2)
+    assert given["contract"] == mapped.source("arrivals").contract.hash(2)
+    assert crossing.audit(mapped, "arrivals", manifest.batch_id, RUN).publishes
+
+
+def test_stage_change_of_unit_is_held_and_the_same_delivery_passes_once_it_is_mapped(flights, arrivals):
+    seconds = arrivals
+    for name in ("dep_delay", "arr_delay", "air_time"):
+        at = seconds.column_names.index(name)
+        seconds = seconds.set_column(at, name, pc.multiply(seconds[name], 60))
+    deliver(flights, seconds)
+    held = crossing.stage(flights, "arrivals", [DAY], RUN)
+    assert crossing.audit(flights, "arrivals", held.batch_id, RUN).outcome == "HOLD"
+
+    minutes = dict.fromkeys(("dep_delay", "arr_delay", "air_time"), "1/60")
+    mapped = with_mappings(flights, v2={"since": DAY_OF_DATA, "scale": minutes})
+    manifest = crossing.stage(mapped, "arrivals", [DAY], RUN)
+    assert manifest.batch_id != held.batch_id
+    assert manifest.inputs[0]["sha256"] == held.inputs[0]["sha256"]
+    assert (manifest.inputs[0]["contract_version"], manifest.inputs[0]["read_as_version"]) == (1, 2)
+    assert crossing.audit(mapped, "arrivals", manifest.batch_id, RUN).publishes
+    # A mapping for other days leaves this day's batch as it is.
+    later = with_mappings(mapped, v2={"since": DAY_OF_DATA, "scale": minutes}, v3={"since": "2013-06-01"})
+    assert stage_source(later, "arrivals", [DAY], RUN).batch_id == manifest.batch_id
+
+
+DAY_OF_DATA = "2013-04-02"
+
+
+def test_stage_added_column_is_recorded_and_warns(flights, arrivals):
+    deliver(flights, arrivals.append_column("gate", pa.repeat("A1", arrivals.num_rows)))
+    manifest = crossing.stage(flights, "arrivals", [DAY], RUN)
+    assert manifest.inputs[0]["extra_columns"] == ["gate"]
+    assert "gate" not in manifest.columns
+    assert batches.load("flights", "arrivals", manifest.batch_id).noted == manifest.noted
+    (staged,) = ledger.entries(kind="staged")
+    assert staged.data["noted"] == manifest.noted
+    verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
+    assert verdict.outcome == "WARN"
+    assert any("does not declare; they were left out: gate." in reason for reason in verdict.reasons)

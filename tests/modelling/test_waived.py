@@ -1,0 +1,45 @@
+"""What is learned on somebody's word is said with the model; what rests on a word that is over is not learned."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from sluice import clock, ledger, spec, waivers
+from sluice.errors import WaiverExpiredError
+from sluice.modelling.waived import require_valid
+
+
+def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_refused(home):
+    flights = spec.load("flights")
+    clock.advance(flights, date(2013, 4, 4))
+    about = {"pipeline": "flights", "subject": "arrivals", "partition": "2013-04-03"}
+    ledger.append("held", **about, data={"batch_id": "b", "verdict_id": "v", "outcome": "HOLD"})
+    waiver = waivers.grant(
+        flights,
+        "arrivals",
+        "2013-04-03",
+        content_hash="c",
+        batch_id="b",
+        verdict_id="v",
+        rules=[],
+        by="Ada",
+        why="Confirmed.",
+        until="2013-04-05",
+    )
+    ledger.append("published", **about, data={"batch_id": "b"})
+
+    (named,) = require_valid(flights, 118, until="2013-04-04")
+    assert named == {
+        "table": "arrivals",
+        "day": "2013-04-03",
+        "waiver": waiver.seq,
+        "by": "Ada",
+        "until": "2013-04-05",
+    }
+    assert require_valid(flights, 118, until="2013-04-02") == [], "it is about a later day"
+
+    clock.advance(flights, date(2013, 4, 6))
+    with pytest.raises(WaiverExpiredError, match=r"arrivals 2013-04-03 \(by Ada until 2013-04-05\)"):
+        require_valid(flights, 118, until="2013-04-06")

@@ -1,0 +1,153 @@
+"""The harness without an Airflow: which scenarios there are, and that a rehearsal that fails says so."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from sluice.cli import main
+from sluice.errors import ScenarioUnknownError, SpecInvalidError
+from sluice.rehearsal import __main__ as process
+from sluice.rehearsal import bench, catalogue, healthy, runner
+from sluice.settings import settings
+
+
+class _Bench:
+    """Stands where a bench stands; what it plays needs no Airflow."""
+
+    api = None
+
+    def __init__(self, base):
+        self.base = base
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def reset(self):
+        settings().mail.mkdir(parents=True, exist_ok=True)
+
+    def used(self):
+        return None
+
+
+@pytest.fixture
+def play(home, tmp_path):
+    """Play a scenario given as its text."""
+
+    def run(body: str, doc: str = "A title") -> runner.Result:
+        path = tmp_path / "fault.py"
+        path.write_text(f'"""{doc}"""\n\n\n{body}\n')
+        return runner.rehearse(_Bench(tmp_path), catalogue.find(str(path)), say=lambda text: None)
+
+    return run
+
+
+def test_scenario_unknown_is_refused_with_all_names_and_the_nearest():
+    done = CliRunner().invoke(main, ["rehearse", "s02_history_rewriten"])
+
+    assert done.exit_code == 1
+    assert (
+        "There is no scenario 's02_history_rewriten'. The nearest is 's02_history_rewritten'." in done.output
+    )
+    assert all(name in done.output for name in catalogue.names())
+
+
+def test_scenario_unknown_is_refused_before_anything_is_started(home):
+    with pytest.raises(ScenarioUnknownError):
+        catalogue.find("S99")
+    assert not home.exists()
+
+
+def test_scenario_is_found_by_its_number_and_by_its_path(tmp_path):
+    assert catalogue.find("S02").name == catalogue.find("s02").name == "s02_history_rewritten"
+    path = tmp_path / "mine.py"
+    path.write_text('"""Mine"""\n')
+    assert catalogue.find(str(path)).title == "Mine"
+
+
+def test_scenario_without_docstring_or_function_is_refused(play, tmp_path):
+    path = tmp_path / "silent.py"
+    path.write_text("def rehearse(world): ...\n")
+    with pytest.raises(SpecInvalidError, match="does not say what happens"):
+        catalogue.find(str(path))
+    assert "has no function 'rehearse'" in play("def rehears(world): ...").error
+
+
+def test_list_says_what_each_scenario_is_about():
+    listed = CliRunner().invoke(main, ["rehearse", "--list"]).output
+
+    for scenario in catalogue.all_scenarios():
+        assert f"{scenario.name} " in listed
+        assert scenario.title in listed
+    for number in ("s01", "s02", "s05", "s06", "s08", "s15", "s25", "s37", "s47"):
+        assert f"{number}_" in listed
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "def rehearse(world):\n    world.expect('the day is held', False, 'it is not')",
+            "FAIL  the day is held",
+        ),
+        ("def rehearse(world): ...", "FAIL  it expected something"),
+        ("def rehearse(world):\n    world.expect('one', True)\n    1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_scenario_that_does_not_pass_is_reported_as_failed(play, body, said):
+    result = play(body)
+
+    assert not result.passed
+    assert said in result.report()
+    assert result.report().splitlines()[-1].startswith("FAIL  fault")
+
+
+def test_command_ends_with_1_where_a_scenario_fails_and_with_0_where_none_does(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(process.bench, "Bench", lambda say, keep: _Bench(tmp_path))
+    path, results = tmp_path / "fault.py", tmp_path / "results.json"
+    for ok, code in ((False, 1), (True, 0)):
+        path.write_text(f'"""A fault"""\n\n\ndef rehearse(world):\n    world.expect("so", {ok}, "seen")\n')
+
+        done = CliRunner().invoke(process.main, [str(path), "--json", str(results)])
+
+        assert done.exit_code == code, done.output
+        assert f"{int(ok)} of 1 passed" in done.output
+        (result,) = json.loads(results.read_text())
+        assert result["passed"] is ok
+        assert result["expectations"] == [{"words": "so", "ok": ok, "seen": "seen"}]
+
+
+def test_environment_of_a_rehearsal_is_nothing_of_this_installation(monkeypatch, tmp_path):
+    """It is started from a task of the very Airflow that it must not touch."""
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:////production.db")
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", "smtp://production")
+    monkeypatch.setenv("SLUICE_LEDGER_URI", "postgresql://production")
+
+    environment = bench.environment(tmp_path)
+
+    assert not any("production" in value for value in environment.values())
+    assert environment["SLUICE_HOME"] == str(tmp_path / "stage")
+
+
+def test_state_is_saved_and_restored_whole_and_caches_are_left_alone(home):
+    for name in ("ledger.db", "lake/flights/data.parquet", "work/dbt/parsed", "landing/a/b.csv"):
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("healthy")
+    healthy.save(home.parent / "healthy" / "x")
+    (home / "ledger.db").write_text("changed")
+    (home / "ledger.db-wal").write_text("left behind")
+    (home / "landing" / "a" / "late.csv").write_text("late")
+    (home / "work" / "dbt" / "parsed").write_text("newer")
+
+    healthy.restore(home.parent / "healthy" / "x")
+
+    assert (home / "ledger.db").read_text() == "healthy"
+    assert not (home / "ledger.db-wal").exists()
+    assert [path.name for path in (home / "landing" / "a").iterdir()] == ["b.csv"]
+    assert (home / "work" / "dbt" / "parsed").read_text() == "newer"

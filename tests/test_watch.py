@@ -1,0 +1,140 @@
+"""The watcher finds what did not happen, by the pipeline's own clock, whatever ran or did not."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from sluice import clock, crossing, feed, ledger, spec, watch
+from sluice.cli import main
+from sluice.ingest import deliveries
+from sluice.lake import batches, catalog, tables
+
+RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+DAY = "2013-04-03"
+
+
+@pytest.fixture
+def flights(home, feed_cache) -> spec.Pipeline:
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    return spec.load("flights")
+
+
+def _missed(flights):
+    return [(missed.source, missed.day) for missed in watch.missed_deliveries(flights)]
+
+
+def test_nothing_is_overdue_before_the_feed_begins_and_when_all_is_in(flights):
+    assert watch.findings(flights) == []
+    feed.deliver(flights, DAY)
+    assert watch.findings(flights) == []
+
+
+def test_a_source_that_was_not_delivered_is_found_without_any_run(flights):
+    feed.deliver(flights, DAY, sources=["schedule", "weather"])
+    assert _missed(flights) == [("arrivals", "2013-04-02")]
+    assert _missed(flights) == [("arrivals", "2013-04-02")]
+    (entry,) = ledger.entries(kind="deadline_missed")
+    assert (entry.subject, entry.partition) == ("arrivals", "2013-04-02")
+    assert "by 2013-04-03 06:00 EDT" in entry.data["reasons"][0]
+    assert watch.over(flights, "deadline_missed", {("arrivals", "2013-04-02")}) == []
+
+    feed.deliver(flights, DAY, sources=["arrivals"], number=2)
+
+    assert _missed(flights) == []
+    assert watch.over(flights, "deadline_missed", set()) == [("arrivals", "2013-04-02")]
+
+
+def test_a_day_that_is_missing_in_between_is_found_and_a_damaged_one_is_not_missing(flights):
+    feed.deliver(flights, "2013-04-02", sources=["arrivals"])
+    manifest = crossing.stage(flights, "arrivals", ["2013-04-02"], RUN)
+    crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
+    crossing.publish(flights, "arrivals", manifest.batch_id, RUN)
+    (name,) = feed.deliver(flights, "2013-04-04", sources=["arrivals"])
+    (Path(flights.landing_url) / f"{name}{deliveries.MANIFEST}").write_text("{}")
+    feed.deliver(flights, "2013-04-04", sources=["schedule", "weather"])
+    assert _missed(flights) == [("arrivals", "2013-04-02")], "the run of 2013-04-03 had none"
+
+
+def test_a_weekly_source_is_due_a_week_after_its_last(flights):
+    monday = date(2013, 4, 1)
+    feed.deliver(flights, monday.isoformat(), sources=["airlines"])
+    manifest = crossing.stage(flights, "airlines", [monday.isoformat()], RUN)
+    crossing.audit(flights, "airlines", manifest.batch_id, RUN)
+    crossing.publish(flights, "airlines", manifest.batch_id, RUN)
+    daily = ["schedule", "arrivals", "weather"]
+    for offset in range(1, 8):
+        day = (monday + timedelta(days=offset)).isoformat()
+        assert ("airlines", "2013-04-08") not in _missed(flights)
+        feed.deliver(flights, day, sources=daily)
+    assert _missed(flights) == [("airlines", "2013-04-08")]
+    feed.deliver(flights, "2013-04-09", sources=[*daily, "airlines"])
+    assert _missed(flights) == []
+
+
+def test_by_the_wall_clock_a_delivery_is_overdue_from_its_deadline_on(flights, monkeypatch):
+    live = flights.model_copy(update={"clock": "wall"})
+    feed.deliver(flights, DAY, sources=["schedule", "weather"])
+    zone = ZoneInfo(live.timezone)
+    for at, expected in (("05:59", []), ("06:00", [("arrivals", "2013-04-02")])):
+        instant = datetime.fromisoformat(f"{DAY}T{at}").replace(tzinfo=zone)
+        monkeypatch.setattr(clock, "now", lambda _, instant=instant: instant)
+        monkeypatch.setattr(clock, "today", lambda _: date.fromisoformat(DAY))
+        assert _missed(live) == expected, at
+
+
+def test_watch_by_hand_names_what_is_wrong_and_fails(flights):
+    feed.deliver(flights, DAY, sources=["schedule", "arrivals", "weather"])
+    manifest = crossing.stage(flights, "schedule", [DAY], RUN)
+    crossing.audit(flights, "schedule", manifest.batch_id, RUN)
+    crossing.publish(flights, "schedule", manifest.batch_id, RUN)
+    calm = CliRunner().invoke(main, ["watch", "flights"])
+    assert (calm.exit_code, calm.output) == (0, "Nothing is overdue, and history is as it was published.\n")
+
+    Path(manifest.files[DAY]).write_bytes(b"not what was published")
+
+    found = CliRunner().invoke(main, ["watch", "flights"])
+    assert found.exit_code == 1
+    assert f"schedule {DAY} was edited in place" in found.output
+    assert manifest.hashes[DAY][:16] in found.output
+
+
+@pytest.mark.parametrize("how", ["edited", "overwritten", "deleted"])
+def test_a_rewritten_partition_comes_back_by_running_its_day_again(flights, how):
+    feed.deliver(flights, DAY, sources=["schedule", "arrivals", "weather"])
+    manifest = crossing.stage(flights, "schedule", [DAY], RUN)
+    crossing.audit(flights, "schedule", manifest.batch_id, RUN)
+    crossing.publish(flights, "schedule", manifest.batch_id, RUN)
+    rows = tables.scan("flights", "schedule", DAY, DAY)
+    _damage(manifest, rows, how)
+    (rewrite,) = watch.rewritten_history(flights)
+    assert (rewrite.table, rewrite.day) == ("schedule", DAY)
+
+    again = crossing.stage(flights, "schedule", [DAY], RUN)
+    verdict = crossing.audit(flights, "schedule", again.batch_id, RUN)
+    crossing.publish(flights, "schedule", verdict.publish_batch_id, RUN)
+
+    assert watch.rewritten_history(flights) == []
+    assert watch.over(flights, "rewritten", set()) == [("schedule", DAY)]
+    assert tables.scan("flights", "schedule", DAY, DAY).equals(rows)
+
+
+def _damage(manifest: batches.Manifest, rows: pa.Table, how: str) -> None:
+    path = Path(manifest.files[DAY])
+    if how == "edited":
+        pq.write_table(rows.slice(1), path)
+        return
+    with catalog.opened() as lake:
+        table = lake.load_table("flights.schedule")
+        strange = rows.slice(0, 5).cast(table.schema().as_arrow())
+        if how == "overwritten":
+            table.overwrite(strange, overwrite_filter=f"ds = '{DAY}'")
+        else:
+            table.delete(f"ds = '{DAY}'")
