@@ -66,7 +66,7 @@ def replay(pipeline: spec.Pipeline) -> None:
 def release(pipeline: spec.Pipeline) -> None:
     """Find what is held, ask a person, record the word, run its run again, and report."""
     requested: Any = _check_request.override(task_id="check_request", **_ANSWERS)(pipeline.pipeline)
-    approved = ApprovalOperator(
+    approved = _Ask(
         task_id="approve_release",
         subject="{{ ti.xcom_pull('check_request')['subject'] }}",
         body="{{ ti.xcom_pull('check_request')['body'] }}",
@@ -95,6 +95,18 @@ def _run_again(planned_by: str) -> TriggerDagRunOperator:
         failed_states=[],
         execution_timeout=timedelta(hours=2),
     )
+
+
+class _Ask(ApprovalOperator):
+    """Notes the answer and who gave it: a rejection would otherwise leave no trace that the report could read."""
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        if "error" not in event:
+            user = event["responded_by_user"] or {}
+            by = user.get("name") or user.get("id") or "" if isinstance(user, dict) else user.name or user.id
+            approved = event["chosen_options"] == [self.APPROVE]
+            context["ti"].xcom_push(key="answer", value={"approved": approved, "by": by})
+        return super().execute_complete(context, event)
 
 
 class _RunAgain(TriggerDagRunOperator):
@@ -174,7 +186,7 @@ def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
     params, pipeline = context["params"], spec.load(pipeline_name)
     # Asked again: an approval may come hours after the request, and the hold may have been repaired meanwhile.
     hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
-    waiver = holds.grant(pipeline, hold, by=_responder(context), why=params["why"], until=params["until"])
+    waiver = holds.grant(pipeline, hold, by=_answer(context)["by"], why=params["why"], until=params["until"])
     return waiver.seq
 
 
@@ -188,9 +200,9 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
     name = f"{requested['table']} {requested['partition']}"
-    answer = context["ti"].xcom_pull("approve_release")
-    if answer["chosen_options"] == [ApprovalOperator.REJECT]:
-        by = _responder(context)
+    answer = _answer(context)
+    by = answer["by"]
+    if not answer["approved"]:
         ledger.append(
             "release_rejected",
             pipeline=pipeline.pipeline,
@@ -204,13 +216,12 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     hold = holds.find(pipeline, params["table"], params["day"])
     if hold is not None and hold.kind != "quarantined":
         raise AirflowFailException(f"{name} was released and is not published: {hold.reason}")
-    return f"{name} is published on the word of {_responder(context)} until {params['until']}."
+    return f"{name} is published on the word of {by} until {params['until']}."
 
 
-def _responder(context: Mapping[str, Any]) -> str:
-    """Name of the person who answered, or "" where the time ran out."""
-    user = context["ti"].xcom_pull("approve_release").get("responded_by_user") or {}
-    return user.get("name") or user.get("id") or ""
+def _answer(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the release was approved, and the name of the person who answered; "" where the time ran out."""
+    return context["ti"].xcom_pull("approve_release", key="answer")
 
 
 def _require_ended(

@@ -2,12 +2,15 @@
 
 Somebody who may write one source makes the flights of one carrier late: 8% of the day's arrivals, each row in itself
 possible, each type and range right. Jagielski et al.; SEC-01. What a candidate trained on such rows may do is not here.
+
+What the gate does not see: the same flights only 90 minutes later pass, and so do 150 minutes on a day on which every
+carrier is very late, such as 2013-07-01.
 """
 
 CRAFTED = """
     select * exclude (crafted) replace (
-        case when crafted then dep_delay + 90 else dep_delay end as dep_delay,
-        case when crafted then arr_delay + 90 else arr_delay end as arr_delay
+        case when crafted then dep_delay + 150 else dep_delay end as dep_delay,
+        case when crafted then arr_delay + 150 else arr_delay end as arr_delay
     )
     from (
         select *, carrier = 'UA' and arr_delay is not null
@@ -20,7 +23,7 @@ CRAFTED = """
 
 
 def rehearse(world):
-    day = world.day()
+    day = world.day(1)
     partition = world.spec.data_day("arrivals", day)
     world.deliver(day, edits={"arrivals": CRAFTED})
 
