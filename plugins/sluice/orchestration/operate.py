@@ -162,6 +162,7 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
         "dag_id": hold.dag_id,
         "run_id": hold.run_id,
         "table": hold.table,
+        "batch_id": hold.batch_id,
         "partition": hold.partition,
         "subject": f"Release {hold.table} {hold.partition}, which is held?",
         "body": "\n\n".join(
@@ -181,11 +182,19 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
 def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
     """Record the word of whoever approved; returns the ledger's number of the waiver."""
     from sluice import holds
+    from sluice.errors import ReleaseRefusedError
 
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
     # Asked again: an approval may come hours after the request, and the hold may have been repaired meanwhile.
     hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
+    if hold.batch_id != requested["batch_id"]:
+        raise ReleaseRefusedError(
+            f"Another batch of {hold.table} {hold.partition} is held now than the one that was approved.",
+            where=f"{pipeline.pipeline}.{hold.table} {hold.partition}, batch {hold.batch_id}",
+            allowed=f"batch {requested['batch_id']}",
+            todo="look at the new one, and ask for its release",
+        )
     waiver = holds.grant(pipeline, hold, by=_answer(context)["by"], why=params["why"], until=params["until"])
     return waiver.seq
 
