@@ -64,7 +64,7 @@ def test_held_day_completes_after_the_corrected_file(live, flights):
     assert live.published("predictions", day)
     assert len(live.held("arrivals", partition)) == 1
     mails = ledger.entries(kind="mail", pipeline="flights", subject="arrivals", partition=partition)
-    assert len(mails) == 1
+    assert [mail.data["status"] for mail in reversed(mails)] == ["sent", "resolved"]
 
 
 def test_day_lands_from_a_bucket(live):
