@@ -7,11 +7,13 @@ The floor does the real work: before anything is timed, both must give the same 
 same failing rows on a clean batch and on a damaged one, and tests/benchmarks holds it to that on real days.
 
 The batches are one day each, made of the real flights of 2013. Its flight numbers are moved apart, so that keys stay
-distinct; the bounds of the two volume rules are raised with the rows, and nothing else of the suite is changed.
+distinct; the bounds of the two volume rules are raised with the rows. Rules that compare with earlier days are left out,
+as a batch of this size has no earlier days; nothing else of the suite is changed.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,11 @@ DAY = "2013-04-01"
 # Of a real day, for which the suite is written: it allows 600 to 1,200 flights, 120 at least from each origin.
 DAY_ROWS = 900
 WARNS = {"delay_beyond_a_day", "many_cancelled"}
+# Rules that set rows aside up to this share of a day's rows, and hold the batch above it.
+LIMITS = dict.fromkeys(
+    ("one_row_a_flight", "known_carrier", "known_origin", "dest_is_a_code", "clock_is_hhmm", "gaps_agree"),
+    0.01,
+)
 # Those of sluice.orchestration.preload that a gate uses.
 _LIBRARIES = (
     "pandas",
@@ -82,7 +89,8 @@ def by_hand(path: str, scale: float, threads: int) -> dict[str, Any]:
         counts = {name: int(n or 0) for name, n in zip(names, result.fetchall()[0], strict=True)}
     rows = counts.pop("rows")
     failed = {rule: n for rule, n in counts.items() if n}
-    outcome = "ERROR" if not rows else "HOLD" if failed.keys() - WARNS else "WARN" if failed else "PASS"
+    holding = {rule for rule, n in failed.items() if rule not in WARNS and n > LIMITS.get(rule, 0) * rows}
+    outcome = "ERROR" if not rows else "HOLD" if holding else "WARN" if failed else "PASS"
     return {"outcome": outcome, "failed": failed, "rules": sorted(counts)}
 
 
@@ -128,7 +136,7 @@ def prepare(rows: int, damaged: bool) -> dict[str, Any]:
         text = text.replace(old, new)
     suite = settings().expectations / "flights" / "arrivals.json"
     suite.parent.mkdir(parents=True, exist_ok=True)
-    suite.write_text(text)
+    suite.write_text(json.dumps({"name": "flights.arrivals", "expectations": of_the_batch(text)}))
     data = _rows(rows, damaged)
     manifest = batches.stage(
         "flights",
@@ -142,6 +150,11 @@ def prepare(rows: int, damaged: bool) -> dict[str, Any]:
         sort_by=["flight"],
     )
     return {"batch_id": manifest.batch_id, "path": manifest.files[DAY], "scale": scale}
+
+
+def of_the_batch(suite: str) -> list[dict[str, Any]]:
+    """The rules of a suite (its JSON) that look at the batch alone."""
+    return [rule for rule in json.loads(suite)["expectations"] if "min_days" not in rule["kwargs"]]
 
 
 def _rows(count: int, damaged: bool) -> pa.Table:

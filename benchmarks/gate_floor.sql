@@ -1,16 +1,17 @@
--- The rules of expectations/flights/arrivals.json, as failing rows (of a rule about a whole day: failing days).
+-- The rules of expectations/flights/arrivals.json that look at the batch alone, as failing rows (of a rule about a whole day: failing days).
 with batch as (from read_parquet($path, hive_partitioning = false)),
 days as (
   select
     ds, count(*) as flights,
     least(
-      count(*) filter (origin = 'EWR'), count(*) filter (origin = 'JFK'), count(*) filter (origin = 'LGA')
+      count(*) filter (upper(trim(origin)) = 'EWR'), count(*) filter (upper(trim(origin)) = 'JFK'),
+      count(*) filter (upper(trim(origin)) = 'LGA')
     ) as fewest,
     count(*) filter (flight_date is distinct from ds) as other_day,
-    count(*) filter (carrier not in ('9E', 'AA', 'AS', 'B6', 'DL', 'EV', 'F9', 'FL', 'HA', 'MQ', 'OO', 'UA', 'US',
+    count(*) filter (upper(trim(carrier)) not in ('9E', 'AA', 'AS', 'B6', 'DL', 'EV', 'F9', 'FL', 'HA', 'MQ', 'OO', 'UA', 'US',
                                      'VX', 'WN', 'YV')) as strange_carrier,
-    count(*) filter (origin not in ('EWR', 'JFK', 'LGA')) as strange_origin,
-    count(*) filter (length(dest) <> 3) as no_code,
+    count(*) filter (upper(trim(origin)) not in ('EWR', 'JFK', 'LGA')) as strange_origin,
+    count(*) filter (length(trim(dest)) <> 3) as no_code,
     count(*) filter (dep_time not between 1 and 2400 or dep_time % 100 > 59
                      or arr_time not between 1 and 2400 or arr_time % 100 > 59) as no_clock,
     count(*) filter (dep_delay not between -60 and 1440) as late_dep, count(dep_delay) as known_dep,
@@ -28,7 +29,8 @@ days as (
 ),
 repeated as (
   select coalesce(sum(times), 0) as rows
-  from (select count(*) as times from batch group by flight_date, carrier, flight, origin, dest having times > 1)
+  from (select count(*) as times from batch group by flight_date, upper(trim(carrier)), flight, upper(trim(origin)),
+          upper(trim(dest)) having times > 1)
 )
 select
   sum(flights) as rows,

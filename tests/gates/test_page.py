@@ -56,7 +56,11 @@ def test_write_value_that_looks_like_html_is_escaped(audit):
 
 def test_write_leaves_no_partial_file(audit):
     folder = (settings().reports / audit("arrivals", DAY).report).parent
-    assert sorted(path.suffix for path in folder.iterdir()) == [".html", ".json"]
+    assert sorted(path.name.partition(".")[2] for path in folder.iterdir()) == [
+        "html",
+        "json",
+        "profile.json",
+    ]
 
 
 @pytest.mark.parametrize("outcome", ["PASS", "WARN", "HOLD", "ERROR"])

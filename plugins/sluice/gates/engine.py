@@ -118,13 +118,15 @@ class StagedRows:
         if failing / total > (rule.meta.limit or 0):
             return failing / total, ""
         try:
-            return self.aside.add(rule, failing, self._all_failing_rows), ""
+            return self.aside.add(rule, failing, lambda rule: self._all_failing_rows(rule, failing)), ""
         except aside.NotRowsError as error:
             return None, str(error)
 
-    def _all_failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
+    def _all_failing_rows(self, rule: Rule, count: int) -> list[dict[str, Any]]:
+        # GX cuts the rows that it has fetched to the "partial" count, whatever the format.
+        wanted = {**_ALL_ROWS, "partial_unexpected_count": count}
         with self._engine.unlimited():
-            return self._batch.validate(rule.expectation, result_format=_ALL_ROWS).result["unexpected_rows"]
+            return self._batch.validate(rule.expectation, result_format=wanted).result["unexpected_rows"]
 
     def _failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
         result = self._batch.validate(
