@@ -10,12 +10,6 @@ from sluice.lake import tables
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
-def _deliver_with_registers(flights: spec.Pipeline, first: str, last: str) -> None:
-    """Deliver a range that can be built on its own: by itself the feed sends registers on Mondays only."""
-    feed.deliver(flights, first, sources=list(flights.sources))
-    feed.deliver_range(flights, first, last)
-
-
 def _chain(live, day: str, pipeline: str = "flights") -> dict[str, str]:
     """Run a day from ingest to monitor; returns each stage's final state."""
     run = live.run(f"{pipeline}_ingest", partition=day)
@@ -30,7 +24,7 @@ def _chain(live, day: str, pipeline: str = "flights") -> dict[str, str]:
 
 def test_clean_day_without_champion_is_scored_by_the_baseline_and_mails_nothing(live, flights):
     day = "2013-06-03"
-    _deliver_with_registers(flights, "2013-05-31", day)
+    live.deliver(flights, "2013-05-31", day)
     before = set(live.mails())
     live.succeed("flights_backfill", conf={"first_day": "2013-05-31", "last_day": "2013-06-02"})
 
@@ -49,7 +43,7 @@ def test_clean_day_without_champion_is_scored_by_the_baseline_and_mails_nothing(
 def test_held_day_completes_after_the_corrected_file(live, flights):
     day = "2013-07-02"
     partition = flights.data_day("arrivals", day)
-    _deliver_with_registers(flights, "2013-06-29", "2013-07-01")
+    live.deliver(flights, "2013-06-29", "2013-07-01")
     live.succeed("flights_backfill", conf={"first_day": "2013-06-29", "last_day": "2013-07-01"})
     feed.deliver(flights, day, corrupt="seconds")
     assert _chain(live, day) == {"ingest": "failed"}

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from sluice import feed, holds, ledger
+from sluice import holds, ledger
 from sluice.lake import tables
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -48,7 +48,7 @@ def suite(live):
 def hold_schedule(live, flights, suite, day: str) -> dict:
     """Three days of history, then a morning whose schedule is held by a rule that is wrong; returns its run."""
     first, *_, last = [(date.fromisoformat(day) - timedelta(days=back)).isoformat() for back in (3, 2, 1)]
-    feed.deliver_range(flights, first, day)
+    live.deliver(flights, first, day)
     live.succeed("flights_backfill", conf={"first_day": first, "last_day": last})
     suite.is_mistaken()
     run = live.run("flights_ingest", partition=day)

@@ -127,10 +127,25 @@ class AirflowApi:
 
         return self._until(reached, f"{dag_id}.{task_id} {run_id}", seconds)
 
-    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
-        """Answer a task that waits for a person, as the user who is logged in."""
+    def answer(
+        self, dag_id: str, run_id: str, task_id: str, option: str, *, seconds: float = 300
+    ) -> dict[str, Any]:
+        """Answer a task that waits for a person, as the user who is logged in; returns the task when it has ended.
+
+        Airflow 3.3 forgets an answer that comes before its scheduler has seen that the task waits, and asks again; so
+        does this.
+        """
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._request("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
+        def ended() -> dict[str, Any] | None:
+            found = next(task for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id)
+            if found["state"] == "awaiting_input" and not self._get(path)["response_received"]:
+                self._request(
+                    "PATCH", path, json={"chosen_options": [option], "params_input": {}}, accept=(200, 409)
+                )
+            return found if found["state"] in (*FINAL, "skipped") else None
+
+        return self._until(ended, f"{dag_id}.{task_id} {run_id}", seconds)
 
     def _log_end(self, dag_id: str, run_id: str, task: dict[str, Any], lines: int) -> str:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
