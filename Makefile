@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help:  ## Print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .venv/.installed: requirements.txt pyproject.toml
 	PYTHON=$(PYTHON) sh .ci/install
@@ -14,7 +14,10 @@ install: .venv/.installed  ## Install the locked environment into .venv (uv wher
 demo: install  ## Run the whole loop on real data under the real scheduler; ends with a summary
 	$(BIN)/sluice demo
 
-test: install lint  ## Run all checks and tests
+test: install lint  ## Run all checks, and all tests but the longest rehearsals
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: install lint  ## Run all checks and all tests
 	$(BIN)/python -m pytest
 
 lint: install  ## ruff, import rules and types
@@ -35,4 +38,4 @@ lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
 clean:  ## Remove all local state (tables, ledger, Airflow's database, mails, reports)
 	rm -rf var
 
-.PHONY: help install demo test lint up down bench lock clean
+.PHONY: help install demo test test-all lint up down bench lock clean

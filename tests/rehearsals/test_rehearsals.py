@@ -9,8 +9,13 @@ from sluice.settings import settings
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
+# More than half of the time of all: several runs each, or commands of their own.
+LONG = {"s05_spelling_variants", "s08_dependency_change", "s37_mistyped_keys", "s47_clean_days", "three_days_off"}
 
-@pytest.mark.parametrize("name", catalogue.names())
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in catalogue.names()]
+)
 def test_rehearsal_passes(stage, name):
     result = runner.rehearse(stage, catalogue.find(name), say=print, days=3)
 

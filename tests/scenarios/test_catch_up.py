@@ -14,7 +14,7 @@ from sluice.lake import tables
 from sluice.local import stack
 from sluice.settings import settings
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 
 BEFORE = "2013-11-11"
 MISSED = ["2013-11-12", "2013-11-13", "2013-11-14"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ STAGES = ("ingest", "transform", "score", "monitor", "train", "backfill", "repla
 # Those of no pipeline.
 PLATFORM_DAGS = ("sluice_rehearse",)
 FINAL = ("success", "failed")
+# A worker's end reaches the scheduler within its next loops, of a fraction of a second each.
+_CLEARLY_AFTER = timedelta(seconds=3)
 
 
 class AirflowApi:
@@ -132,20 +135,26 @@ class AirflowApi:
     ) -> dict[str, Any]:
         """Answer a task that waits for a person, as the user who is logged in; returns the task when it has ended.
 
-        Airflow 3.3 forgets an answer that comes before its scheduler has seen that the task waits, and asks again; so
-        does this.
+        Airflow 3.3 fails a try that is answered before its scheduler has seen that it waits, and then asks again. So this
+        answers as late as a person would, and again where it is asked again.
         """
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
 
         def ended() -> dict[str, Any] | None:
             found = next(task for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id)
-            if found["state"] == "awaiting_input" and not self._get(path)["response_received"]:
+            asked = self._get(path) if found["state"] == "awaiting_input" else None
+            if asked and not asked["response_received"] and self._scheduler_is_past(asked["created_at"]):
                 self._request(
                     "PATCH", path, json={"chosen_options": [option], "params_input": {}}, accept=(200, 409)
                 )
             return found if found["state"] in (*FINAL, "skipped") else None
 
         return self._until(ended, f"{dag_id}.{task_id} {run_id}", seconds)
+
+    def _scheduler_is_past(self, instant: str) -> bool:
+        """Whether the scheduler has shown a sign of life clearly after an ISO instant."""
+        heartbeat = self._get("/monitor/health")["scheduler"]["latest_scheduler_heartbeat"]
+        return datetime.fromisoformat(heartbeat) - datetime.fromisoformat(instant) > _CLEARLY_AFTER
 
     def _log_end(self, dag_id: str, run_id: str, task: dict[str, Any], lines: int) -> str:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
