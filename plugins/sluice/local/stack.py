@@ -119,7 +119,7 @@ def up(say: Callable[[str], None] = print) -> None:
     api = client()
     say("Waiting for Airflow")
     _wait(api.unhealthy, seconds=240)
-    _wait(api.missing_dags, seconds=120)
+    _wait(api.missing_dags, seconds=240)
     for name, slots in POOLS.items():
         api.ensure_pool(name, slots)
 
