@@ -17,7 +17,7 @@ from sluice.settings import settings
 
 RUN_DAY, DAY = "2013-04-03", "2013-04-02"
 RUN = {"dag_id": "flights_ingest", "run_id": "held run"}
-WORD = {"by": "Ada", "why": "The airport confirmed the delays.", "until": "2013-04-05"}
+WORD = {"by": "operator", "why": "The airport confirmed the delays.", "until": "2013-04-05"}
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_release_publishes_on_a_word_that_is_shown_and_ends(flights, held):
 
     assert shown()[DAY].batch_id == publication.batch_id
     (waiver,) = ledger.entries(kind="waiver")
-    assert (waiver.data["by"], waiver.data["rules"]) == ("Ada", ["known_origin"])
+    assert (waiver.data["by"], waiver.data["rules"]) == ("operator", ["known_origin"])
     assert tables.history("flights", "arrivals")[0]["sluice.waiver"] == str(waiver.seq)
     assert holds.open_holds(flights) == []
     assert holds.active_waivers(flights) == {("arrivals", DAY): waiver}
@@ -156,7 +156,7 @@ def test_release_publishes_on_a_word_that_is_shown_and_ends(flights, held):
     clock.advance(flights, date(2013, 4, 6))
     (hold,) = holds.open_holds(flights)
     assert (hold.kind, hold.rows) == ("waiver_expired", 983)
-    assert "Ada released it until 2013-04-05" in hold.reason
+    assert "operator released it until 2013-04-05" in hold.reason
     assert shown(), "it is not taken away from readers"
 
     held.is_corrected()
@@ -292,6 +292,6 @@ def test_trace_tells_of_every_batch_and_decision(flights, held):
     kinds = [entry.kind for entry in traced.entries]
     assert kinds[:4] == ["staged", "held", "waiver", "published"]
     text = "\n".join(show.traced(traced))
-    assert "by Ada until 2013-04-05: The airport confirmed the delays." in text
+    assert "by operator until 2013-04-05: The airport confirmed the delays." in text
     assert first.manifest.inputs[0]["sha256"][:16] in text
     assert "sluice.waiver" in text

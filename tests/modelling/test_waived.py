@@ -24,7 +24,7 @@ def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_r
         batch_id="b",
         verdict_id="v",
         rules=[],
-        by="Ada",
+        by="operator",
         why="Confirmed.",
         until="2013-04-05",
     )
@@ -35,11 +35,11 @@ def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_r
         "table": "arrivals",
         "day": "2013-04-03",
         "waiver": waiver.seq,
-        "by": "Ada",
+        "by": "operator",
         "until": "2013-04-05",
     }
     assert require_valid(flights, 118, until="2013-04-02") == [], "it is about a later day"
 
     clock.advance(flights, date(2013, 4, 6))
-    with pytest.raises(WaiverExpiredError, match=r"arrivals 2013-04-03 \(by Ada until 2013-04-05\)"):
+    with pytest.raises(WaiverExpiredError, match=r"arrivals 2013-04-03 \(by operator until 2013-04-05\)"):
         require_valid(flights, 118, until="2013-04-06")

@@ -102,7 +102,7 @@ def test_release_ends_the_fault_and_the_mail_says_who_why_and_until_when(flights
         batch_id=manifest.batch_id,
         verdict_id=verdict.verdict_id,
         rules=[rule.rule for rule in verdict.failed],
-        by="Ada Lovelace",
+        by="operator@example.com",
         why="The minutes are not used today.",
         until="2013-04-10",
     )
@@ -111,7 +111,7 @@ def test_release_ends_the_fault_and_the_mail_says_who_why_and_until_when(flights
 
     last = mails(folder)[-1]
     assert last["Subject"] == (
-        "[sluice][RESOLVED] flights arrivals 2013-04-03: released by Ada Lovelace until 2013-04-10, "
+        "[sluice][RESOLVED] flights arrivals 2013-04-03: released by operator@example.com until 2013-04-10, "
         "it did not pass its rules"
     )
     assert "Reason given: The minutes are not used today." in body(last)
@@ -198,7 +198,7 @@ def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind
         )
         said = "Readers see arrivals of 2013-04-03 with content that no gate has judged."
     else:
-        word = {"by": "Ada", "why": "Known.", "until": "2013-04-05", "batch_id": "x", "rules": ["r"]}
+        word = {"by": "operator", "why": "Known.", "until": "2013-04-05", "batch_id": "x", "rules": ["r"]}
         waiver = ledger.append(
             "waiver", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=word
         )

@@ -10,7 +10,13 @@ from sluice.settings import settings
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 # More than half of the time of all: several runs each, or commands of their own.
-LONG = {"s05_spelling_variants", "s08_dependency_change", "s37_mistyped_keys", "s47_clean_days", "three_days_off"}
+LONG = {
+    "s05_spelling_variants",
+    "s08_dependency_change",
+    "s37_mistyped_keys",
+    "s47_clean_days",
+    "three_days_off",
+}
 
 
 @pytest.mark.parametrize(
