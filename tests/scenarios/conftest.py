@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -23,6 +22,7 @@ from sluice import feed, ledger, spec
 from sluice.lake import tables
 from sluice.local import stack as local_stack
 from sluice.local.api import AirflowApi
+from sluice.rehearsal.bench import free_ports
 from sluice.settings import ROOT, settings
 
 BUCKET = "landing"
@@ -88,8 +88,8 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
             "SLUICE_HOME": str(base / "home"),
             "SLUICE_PIPELINES": str(base / "pipelines"),
             "SLUICE_EXPECTATIONS": str(base / "expectations"),
-            "SLUICE_API_PORT": str(_free_ports(3)),
-            "SLUICE_SMTP_PORT": str(_free_ports(1)),
+            "SLUICE_API_PORT": str(free_ports(3)),
+            "SLUICE_SMTP_PORT": str(free_ports(1)),
             "SLUICE_RETRY_SECONDS": "1",
             "SLUICE_MAIL_WINDOW_MINUTES": "0",
             "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
@@ -144,18 +144,3 @@ def _second_pipeline(base: Path) -> None:
         text = text.replace(old, new)
     (base / "pipelines" / "flights_s3.yml").write_text(text)
     shutil.copytree(base / "expectations" / "flights", base / "expectations" / "flights_s3")
-
-
-def _free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    while True:
-        with ExitStack() as held:
-            first = held.enter_context(closing(socket.socket()))
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                for offset in range(1, count):
-                    held.enter_context(closing(socket.socket())).bind(("127.0.0.1", port + offset))
-            except OSError:
-                continue
-            return port

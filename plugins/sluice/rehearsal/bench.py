@@ -40,7 +40,7 @@ def environment(base: Path) -> dict[str, str]:
     if kept and _answers(kept["api_port"]):
         api, smtp = kept["api_port"], kept["smtp_port"]
     else:
-        api, smtp = _free_ports(3), _free_ports(1)
+        api, smtp = free_ports(3), free_ports(1)
     stage = (base / "stage").resolve()
     return stack.apart(
         {
@@ -218,7 +218,7 @@ def _alone(base: Path) -> Iterator[None]:
         yield
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of `count` free ports in a row."""
     while True:
         with ExitStack() as held:
