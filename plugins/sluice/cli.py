@@ -36,7 +36,7 @@ def demo() -> None:
     from sluice.local import demo
 
     # Wide enough for the table where the output is no terminal.
-    if not demo.run(Console(highlight=False, width=None if sys.stdout.isatty() else 120)):
+    if not demo.run(Console(highlight=False, width=None if sys.stdout.isatty() else 132)):
         sys.exit(1)
 
 
