@@ -14,7 +14,7 @@ install: .venv/.installed  ## Install the locked environment into .venv (uv wher
 demo: install  ## Run the whole loop on real data under the real scheduler; ends with a summary
 	$(BIN)/sluice demo
 
-test: install lint  ## Run all checks, and all tests but the longest rehearsals
+test: install lint  ## Run all checks, and all tests but the long ones
 	$(BIN)/python -m pytest -m "not long"
 
 test-all: install lint  ## Run all checks and all tests
