@@ -10,7 +10,7 @@ import pytest
 from sluice import feed, ledger, spec
 from sluice.lake import tables
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 
 PIPELINE, DAY = "flights_s3", "2013-11-15"
 

@@ -71,6 +71,7 @@ def said(live, run: dict, task_id: str) -> str:
     return live.api._get(path)["value"]
 
 
+@pytest.mark.long
 def test_replay_after_the_rule_was_corrected_publishes_and_the_day_goes_on(live, flights, suite):
     day = "2013-08-05"
     held = hold_schedule(live, flights, suite, day)
