@@ -107,7 +107,7 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
         local_stack.up()
         api = local_stack.client()
         # It has no dbt models of its own: it is here to be ingested.
-        api._request("PATCH", "/dags/flights_s3_transform", json={"is_paused": True})
+        api.set_paused("flights_s3_transform", paused=True)
         yield Live(api, environment, base / "home", base / "pipelines", base / "expectations")
 
 
