@@ -18,7 +18,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from sluice import feed, ledger, spec
+from sluice import feed, ledger, notices, spec
 from sluice.lake import tables
 from sluice.local import stack as local_stack
 from sluice.local.api import AirflowApi
@@ -54,6 +54,11 @@ class Live:
         """Deliver days that can be built on their own: by itself the feed sends registers on Mondays only."""
         feed.deliver(pipeline, first, sources=list(pipeline.sources))
         feed.deliver_range(pipeline, first, last)
+
+    def wait_until_idle(self) -> None:
+        """Wait for the end of every run."""
+        for dag_id, _, run_id in (run.partition(" ") for run in self.api.active_runs()):
+            self.api.wait_for_run(dag_id, run_id, seconds=300)
 
     def states(self, run: dict) -> dict[str, str]:
         """Task id to state."""
@@ -113,10 +118,13 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
 
 @pytest.fixture
 def live(_stack: Live, monkeypatch) -> Iterator[Live]:
-    """The running Sluice; this process sees the same home as its tasks do."""
+    """The running Sluice, with nothing left to do; this process sees the same home as its tasks do."""
     for name, value in _stack.environment.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
+    # What an earlier scenario woke may mail, and a mail that works sends those that waited.
+    _stack.wait_until_idle()
+    assert not notices.undelivered(), "a scenario left a mail that the next one's would send"
     # The feed's clock goes on from day to day, and the days of the scenarios are in no order.
     shutil.rmtree(settings().home / "clock", ignore_errors=True)
     yield _stack

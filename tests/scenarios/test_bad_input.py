@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from sluice import feed, ledger, spec
+from sluice import feed, ledger, notices, spec
 from sluice.lake.landing import Landing
+from sluice.notices.faults import undelivered_lines
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -113,7 +114,7 @@ def test_ingest_unreachable_bucket_names_it_and_publishes_nothing(live):
     assert "no-such-bucket" in mail.get_body(("plain",)).get_content()
 
 
-def test_mail_unreachable_server_is_recorded_and_hides_nothing(live, flights):
+def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_server_is_back(live, flights):
     """The mail sink is stopped: the task fails as it would have, and the ledger keeps the undelivered mail."""
     from sluice.local import stack
 
@@ -133,6 +134,13 @@ def test_mail_unreachable_server_is_recorded_and_hides_nothing(live, flights):
     (entry,) = ledger.entries(kind="mail", pipeline="flights", subject="arrivals", partition=partition)
     assert entry.data["status"] == "failed"
     assert "127.0.0.1" in entry.data["error"]
+    assert any(entry.data["mail_subject"] in line for line in undelivered_lines())
+
+    before = live.mails()
+    live.succeed("flights_watch")
+    subjects = [mail["Subject"] for name, mail in live.mails().items() if name not in before]
+    assert entry.data["mail_subject"] in subjects
+    assert not notices.undelivered()
 
 
 def test_ingest_run_without_partition_key_says_what_to_do(live):
