@@ -25,6 +25,43 @@ def feed_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("feed-cache")
 
 
+@pytest.fixture
+def proofs(request):
+    """Record what was tried and what was seen, for the table at the end of the run; works in any worker process.
+
+    Call it with a kind, such as `crash point`, a name, the `violations` seen, and further facts.
+    """
+
+    def record(kind: str, name: str, *, violations: int = 0, **facts: object) -> None:
+        told = {"kind": kind, "name": name, "violations": violations, "facts": facts}
+        request.node.user_properties.append(("proof", told))
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was tried to break the invariants: a line a kind, then every violation by name."""
+    seen = [
+        told
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        if report.when == "call"
+        for name, told in report.user_properties
+        if name == "proof"
+    ]
+    if not seen:
+        return
+    terminalreporter.section("proofs")
+    for kind in sorted({told["kind"] for told in seen}):
+        of_kind = [told for told in seen if told["kind"] == kind]
+        violations = sum(told["violations"] for told in of_kind)
+        terminalreporter.line(f"{kind}: {len(of_kind)} tried, {violations} violations")
+        for told in of_kind:
+            if told["violations"] or told["facts"]:
+                facts = ", ".join(f"{name} {value}" for name, value in told["facts"].items())
+                terminalreporter.line(f"  {told['name']}: {told['violations']} violations; {facts}")
+
+
 @atexit.register
 def _let_the_summary_be_the_last_line() -> None:
     """DuckDB's binding counts, at the interpreter's very end, what others still refer to, and prints it as leaked.

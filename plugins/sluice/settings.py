@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(
         20, gt=0, description="Delay before the first retry of a task; then doubled."
     )
+    failpoint: str = Field("", description="For tests only: see sluice.failpoints.")
     threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
 
     @property
