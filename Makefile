@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes, each with whole folders of tests: see tests/conftest.py.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 help:  ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,10 +17,10 @@ demo: install  ## Run the whole loop on real data under the real scheduler; ends
 	$(BIN)/sluice demo
 
 test: install lint  ## Run all checks, and all tests but the long ones
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long"
 
 test-all: install lint  ## Run all checks and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: install  ## ruff, import rules and types
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m mypy

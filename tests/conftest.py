@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import atexit
 import os
+from pathlib import Path
 
 import pytest
 
 from sluice.settings import settings
+
+
+# Folders that start a whole Airflow.
+_WITH_AIRFLOW = ("scenarios", "rehearsals")
+
+
+def pytest_collection_modifyitems(items):
+    """Where tests run in several processes, one has all that start an Airflow, and it begins with them: they take longest.
+
+    The others share the rest by folders, so that what a folder prepares is prepared once.
+    """
+
+    def group(item) -> str:
+        first = item.path.relative_to(Path(__file__).parent).parts[0]
+        return "airflow" if first in _WITH_AIRFLOW else first
+
+    items.sort(key=lambda item: group(item) != "airflow")
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture
