@@ -14,7 +14,9 @@ import pytest
 from sluice import clock, feed, spec
 from sluice.errors import DeliveryMissingError, SourceUnknownError, SpecInvalidError
 from sluice.feed import corrupt, data
-from sluice.ingest.parse import parse
+from sluice.ingest import parse
+from sluice.ingest.budget import Budget
+from sluice.ingest.layout import Layout
 
 REGISTERS = ["planes", "airports", "airlines"]
 
@@ -33,7 +35,12 @@ def sources_of(names):
 def rows_of(flights, name):
     source = flights.source(name.split("/")[0])
     content = (Path(flights.landing_url) / name).read_bytes()
-    return parse(content, source.format, source.contract, where=name)
+    return parsed(content, source)
+
+
+def parsed(content, source):
+    layout, budget = Layout.of(source.contract), Budget.of(source.limits)
+    return parse.read(content, source.format, layout, budget, where="a file").table
 
 
 def test_deliver_first_day_brings_schedule_and_registers(flights):
@@ -114,8 +121,10 @@ def test_deliver_every_source_follows_its_contract_on_every_day_of_2013(flights)
             rows = data.rows(source, day)
             assert rows.num_rows > 0
             content = feed.encode(rows, declared.format)
-            parsed = parse(content, declared.format, declared.contract, where=source)
-            assert parsed.to_pylist() == rows.select(list(declared.contract.columns)).to_pylist()
+            assert (
+                parsed(content, declared).to_pylist()
+                == rows.select(list(declared.contract.columns)).to_pylist()
+            )
 
 
 @pytest.mark.parametrize("day", ["2012-12-31", "2014-01-01", "2013-02-30", "yesterday"])

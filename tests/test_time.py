@@ -64,7 +64,7 @@ def _shuffle(flights: spec.Pipeline, source: str, day: str, number: int, chance:
     """Deliver the same rows in another order."""
     found = deliveries.find(flights, source, day)
     assert found
-    data = deliveries.read_checked(found, Landing(flights.landing_url))
+    data = Landing(flights.landing_url).read(found.name)
     header, *rows = gzip.decompress(data).splitlines(keepends=True)
     chance.shuffle(rows)
     deliveries.write(
@@ -122,7 +122,7 @@ def _corrected(flights: spec.Pipeline, chance: random.Random) -> None:
     feed.deliver(flights, wrong, sources=["arrivals"])
     found = deliveries.find(flights, "arrivals", wrong)
     assert found
-    whole = deliveries.read_checked(found, Landing(flights.landing_url))
+    whole = Landing(flights.landing_url).read(found.name)
     header, *rows = gzip.decompress(whole).splitlines(keepends=True)
     short = gzip.compress(header + b"".join(rows[: len(rows) - chance.randint(1, 40)]), mtime=0)
     deliveries.land(flights, "arrivals", found.day, short)

@@ -48,6 +48,10 @@ class RetryableError(SluiceError):
     """A cause outside the data that can pass by itself."""
 
 
+class StorageFullError(RetryableError):
+    """There is no space left where something has to be written."""
+
+
 class SpecInvalidError(SluiceError):
     """A pipeline YAML, suite or setting that cannot be used as written."""
 
@@ -60,12 +64,32 @@ class LandingUnreachableError(RetryableError):
     """The landing zone (folder or bucket) cannot be read or written."""
 
 
+class LakeUnreachableError(RetryableError):
+    """The warehouse's bucket cannot be read or written."""
+
+
+class DatabaseUnavailableError(RetryableError):
+    """The database of the catalog or the ledger is locked by somebody else, or does not answer."""
+
+
 class DeliveryMissingError(RetryableError):
     """Nothing was delivered for a partition that is due."""
 
 
 class DeliveryUnreadableError(SluiceError):
     """A delivered file is truncated, damaged, empty, or not what its manifest says."""
+
+
+class LimitExceededError(DeliveryUnreadableError):
+    """A delivered file takes more memory, time or room than the limits of its source allow."""
+
+
+class ReaderDiedError(DeliveryUnreadableError):
+    """The process that read a delivered file ended without an answer."""
+
+
+class ReaderUnavailableError(RetryableError):
+    """The process that reads delivered files does not start."""
 
 
 class ContractBrokenError(SluiceError):

@@ -21,6 +21,8 @@ from sluice.contracts import Contract
 from sluice.contracts import Mapping as Mapping
 from sluice.contracts import Strict as _Strict
 from sluice.errors import SourceUnknownError, SpecInvalidError
+from sluice.limits import Limits
+from sluice.retention import Retention
 from sluice.settings import settings
 
 Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
@@ -51,6 +53,8 @@ class Source(_Strict):
     # Last day on which its deliveries may be used for that purpose; None where the permission has no end.
     purpose_expires: date | None = None
     contract: Contract
+    # What one of its deliveries may cost to read; see docs/contracts.md.
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _key_is_declared(self) -> Source:
@@ -194,6 +198,10 @@ class Pipeline(_Strict):
     integrity_days: int = Field(35, ge=1)
     # Days after which what is held or quarantined counts as expired.
     hold_days: int = Field(30, ge=1)
+    # How long what is no longer needed is kept: see `sluice.upkeep`.
+    retention: Retention = Retention()
+    # When the maintenance of a live pipeline runs.
+    maintain_schedule: str = "30 2 * * *"
     landing: str
     # Days of history that the features of one day look back on.
     history_days: int = Field(ge=1)

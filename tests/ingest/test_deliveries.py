@@ -17,6 +17,7 @@ from sluice.errors import (
 )
 from sluice.ingest import deliveries
 from sluice.lake.landing import Landing
+from sluice.limits import Limits
 from sluice.settings import settings
 
 DAY = "2013-01-02"
@@ -175,25 +176,28 @@ def test_undeclared_leaves_out_sources_of_other_pipelines(delivered, tmp_path, m
     assert deliveries.undeclared(delivered, DAY) == ["fuel"]
 
 
-def test_read_checked_returns_the_file(delivered):
-    found = deliveries.find(delivered, "arrivals", DAY)
-    landing = Landing(delivered.landing_url)
-    assert deliveries.read_checked(found, landing) == path(delivered, NAME).read_bytes()
+def fetched(flights, tmp_path):
+    found = deliveries.find(flights, "arrivals", DAY)
+    into = tmp_path / "fetched"
+    deliveries.fetch(found, Landing(flights.landing_url), into, Limits())
+    return into.read_bytes()
 
 
-def test_read_checked_changed_file_is_refused(delivered):
-    found = deliveries.find(delivered, "arrivals", DAY)
+def test_fetch_copies_the_file(delivered, tmp_path):
+    assert fetched(delivered, tmp_path) == path(delivered, NAME).read_bytes()
+
+
+def test_fetch_changed_file_is_refused(delivered, tmp_path):
     path(delivered, NAME).write_bytes(path(delivered, NAME).read_bytes()[:-1])
     with pytest.raises(DeliveryUnreadableError, match="not what its manifest announces") as caught:
-        deliveries.read_checked(found, Landing(delivered.landing_url))
+        fetched(delivered, tmp_path)
     assert "_2" in caught.value.todo
 
 
-def test_read_checked_file_that_never_came_is_missing(delivered):
-    found = deliveries.find(delivered, "arrivals", DAY)
+def test_fetch_file_that_never_came_is_missing(delivered, tmp_path):
     path(delivered, NAME).unlink()
     with pytest.raises(DeliveryMissingError, match=r"arrivals_2013-01-01\.csv\.gz"):
-        deliveries.read_checked(found, Landing(delivered.landing_url))
+        fetched(delivered, tmp_path)
 
 
 def test_land_takes_the_next_number(flights):

@@ -17,10 +17,12 @@ import pytest
 from sluice import crossing, spec
 from sluice.contracts import Contract
 from sluice.errors import ContractBrokenError, PseudonymKeyMissingError
-from sluice.ingest import deliveries, pseudonyms
-from sluice.ingest.parse import read
+from sluice.ingest import deliveries, parse, pseudonyms
+from sluice.ingest.budget import Budget
+from sluice.ingest.layout import Layout
 from sluice.lake import quarantine, tables
 from sluice.lake.landing import Landing
+from sluice.limits import Limits
 from sluice.notices import compose, report
 from sluice.settings import ROOT, settings
 
@@ -150,9 +152,8 @@ def test_nothing_under_home_knows_the_people(crew, home, caplog):
 
 
 def test_read_pseudonym_is_the_keyed_hash_and_the_same_for_the_same_person():
-    table = read(
-        b"name,n\nAda,1\n,2\nAda,3\nBob,4\n", "csv", CONTRACT, where="f", pii="direct", key=KEY
-    ).table
+    layout, data = Layout.of(CONTRACT), b"name,n\nAda,1\n,2\nAda,3\nBob,4\n"
+    table = parse.read(data, "csv", layout, Budget.of(Limits()), where="f", pii="direct", key=KEY).table
     ada = hmac.new(KEY, b"Ada", hashlib.sha256).hexdigest()[:32]
     assert table["name"].to_pylist()[:3] == [ada, None, ada]
     other = pseudonyms.replace(pa.table({"name": ["Ada"]}), ["name"], KEY[::-1])

@@ -191,7 +191,7 @@ def test_stage_return_to_files_that_are_no_longer_shown_is_staged(flights):
     both = stage(flights, "weather", *days)
     publish(both)
     found = deliveries.find(flights, "weather", "2013-01-03")
-    whole = deliveries.read_checked(found, Landing(flights.landing_url))
+    whole = Landing(flights.landing_url).read(found.name)
     deliveries.land(flights, "weather", "2013-01-02", whole[: whole.rindex(b"\n", 0, -1) + 1])
     publish(stage(flights, "weather", "2013-01-03"))
     deliveries.land(flights, "weather", "2013-01-02", whole)

@@ -12,11 +12,13 @@ from sluice import crossing, feed, ledger
 from sluice.errors import ContractBrokenError
 from sluice.feed import data as source_data
 from sluice.feed.formats import encode
-from sluice.ingest import deliveries
-from sluice.ingest.parse import read
+from sluice.ingest import deliveries, parse
+from sluice.ingest.budget import Budget
+from sluice.ingest.layout import Layout
 from sluice.ingest.stage import stage_source
 from sluice.lake import batches
 from sluice.lake.landing import Landing
+from sluice.limits import Limits
 from sluice.spec import Contract
 
 FORMATS = ("csv", "csv.gz", "jsonl", "parquet")
@@ -65,10 +67,15 @@ ROWS_V2 = pa.table(
 )
 
 
+def read(data, fmt, contract, *, version=None, **options):
+    """What the process that reads does, in this one."""
+    return parse.read(data, fmt, Layout.of(contract, version), Budget.of(Limits()), where="a file", **options)
+
+
 def broken(rows, fmt, contract=BOTH, **options):
     data = rows if isinstance(rows, bytes) else encode(rows, fmt)
     with pytest.raises(ContractBrokenError) as caught:
-        read(data, fmt, contract, where="a file", **options)
+        read(data, fmt, contract, **options)
     return str(caught.value)
 
 
@@ -80,8 +87,8 @@ def test_read_added_columns_are_left_out_and_named(fmt):
     more = ROWS.append_column("gate", pa.array(["A1", "B2", "C3"])).append_column(
         "stand", pa.array([1, 2, 3])
     )
-    parsed = read(encode(more, fmt), fmt, V1, where="a file")
-    assert parsed.table.equals(read(encode(ROWS, fmt), fmt, V1, where="a file").table)
+    parsed = read(encode(more, fmt), fmt, V1)
+    assert parsed.table.equals(read(encode(ROWS, fmt), fmt, V1).table)
     assert parsed.left_out == ("gate", "stand")
 
 
@@ -94,7 +101,7 @@ def test_read_renamed_column_is_refused_with_the_one_that_looks_like_it(fmt):
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_read_mapped_version_becomes_the_declared_one(fmt):
-    mapped = read(encode(ROWS_V2, fmt), fmt, BOTH, where="a file", version=2).table
+    mapped = read(encode(ROWS_V2, fmt), fmt, BOTH, version=2).table
     assert mapped.schema == ROWS.schema
     assert mapped.drop_columns("price").equals(ROWS.drop_columns("price"))
     assert mapped["price"].to_pylist() == pytest.approx(ROWS["price"].to_pylist())
@@ -102,7 +109,7 @@ def test_read_mapped_version_becomes_the_declared_one(fmt):
 
 def test_read_spelling_that_a_mapping_does_not_name_stays_for_the_gate():
     odd = ROWS_V2.set_column(1, "status", pa.array(["active", "asleep", None]))
-    assert read(encode(odd, "csv"), "csv", BOTH, where="a file", version=2).table["status"].to_pylist() == [
+    assert read(encode(odd, "csv"), "csv", BOTH, version=2).table["status"].to_pylist() == [
         "A",
         "asleep",
         None,
@@ -139,7 +146,7 @@ def test_read_json_rows_that_leave_out_what_is_null_are_one_version():
         b'{"flight": 2, "dest": "IAH", "price": 1, "status": "A", "delay": 3, "gate": "A2"}\n'
         b'{"flight": 3, "dest": "IAH", "price": 1, "delay": 3}\n'
     )
-    parsed = read(lines, "jsonl", BOTH, where="a file")
+    parsed = read(lines, "jsonl", BOTH)
     assert parsed.table["status"].to_pylist() == [None, "A", None]
     assert parsed.left_out == ("gate",)
 
@@ -159,7 +166,7 @@ def test_read_csv_with_a_header_inside_is_refused(header, said):
 
 def test_read_csv_of_text_that_looks_a_little_like_a_header_is_data():
     odd = ROWS.set_column(1, "dest", pa.array(["dest", "price", "delay"]))
-    assert read(encode(odd, "csv"), "csv", BOTH, where="a file").table["dest"].to_pylist()[0] == "dest"
+    assert read(encode(odd, "csv"), "csv", BOTH).table["dest"].to_pylist()[0] == "dest"
 
 
 # --- which version a delivery is

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
-import uuid
 
-import boto3
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
 
 from sluice import feed, spec
 from sluice.errors import DeliveryMissingError, LandingUnreachableError, RetryableError, SpecInvalidError
@@ -19,36 +15,6 @@ from sluice.ingest import deliveries
 from sluice.ingest.stage import stage_source
 from sluice.lake.landing import Landing
 from sluice.settings import settings
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    """URL of a running S3 server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def aws(monkeypatch, s3_server):
-    """The environment through which boto3 finds the server."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-
-
-@pytest.fixture
-def bucket(aws):
-    name = f"landing-{uuid.uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return name
 
 
 @pytest.fixture(params=["folder", "file-url", "bucket", "bucket-prefix"])

@@ -14,10 +14,11 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sluice.spec import ColumnType, Contract
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from sluice.contracts import ColumnType
+    from sluice.ingest.layout import Layout
 
 # Characters of a value that an error shows.
 _SHOWN = 60
@@ -50,7 +51,7 @@ class BrokenColumnsError(Exception):
         self.problems = problems
 
 
-def check_names(found: Sequence[str], contract: Contract) -> list[str]:
+def check_names(found: Sequence[str], layout: Layout) -> list[str]:
     """Refuse missing columns, and columns given twice; their order does not matter.
 
     Returns: the undeclared columns, which are left out: a producer may add columns without breaking a promise.
@@ -59,10 +60,10 @@ def check_names(found: Sequence[str], contract: Contract) -> list[str]:
         BrokenColumnsError: lists what is missing or given twice, with the undeclared columns that may be the missing
             ones under a new name.
     """
-    allowed = f"columns {', '.join(contract.columns)}, each once"
-    missing = [name for name in contract.columns if name not in found]
-    unexpected = [name for name in dict.fromkeys(found) if name not in contract.columns]
-    twice = [name for name, times in Counter(found).items() if times > 1 and name in contract.columns]
+    allowed = f"columns {', '.join(layout.columns)}, each once"
+    missing = [name for name in layout.columns if name not in found]
+    unexpected = [name for name in dict.fromkeys(found) if name not in layout.columns]
+    twice = [name for name, times in Counter(found).items() if times > 1 and name in layout.columns]
     problems = [Problem(f"missing column {name!r}", allowed) for name in missing]
     # The "name" may be a person's, where a file without a header is delivered.
     hidden = "(name not shown)"
@@ -91,7 +92,7 @@ def arrow_type(column_type: ColumnType) -> pa.DataType:
     return _rules()[column_type].type
 
 
-def convert(raw: pa.Table, contract: Contract) -> pa.Table:
+def convert(raw: pa.Table, layout: Layout) -> pa.Table:
     """The contract's columns in its order and types.
 
     Args:
@@ -103,7 +104,7 @@ def convert(raw: pa.Table, contract: Contract) -> pa.Table:
     import pyarrow as pa
 
     made, problems = {}, []
-    for name, column in contract.columns.items():
+    for name, column in layout.columns.items():
         rule = _rules()[column.type]
         found = raw[name]
         if not rule.accepts(found.type):

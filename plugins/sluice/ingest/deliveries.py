@@ -16,11 +16,15 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.errors import ContractBrokenError, DeliveryUnreadableError, LimitExceededError
+from sluice.ingest.budget import Budget, OverBudgetError
+from sluice.ingest.plaintext import printable
 from sluice.lake.landing import Landing
+from sluice.limits import MANIFEST_BYTES, Limits
 from sluice.spec import Pipeline, Source, load, pipeline_names
 
 MANIFEST = ".manifest.json"
@@ -31,12 +35,13 @@ class DeliveryManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    source: str
+    source: str = Field(max_length=200)
     # The day that the data is about.
     day: date
-    rows: int = Field(ge=0)
+    # Bounded, because Python refuses to write out a number of some thousand digits.
+    rows: int = Field(ge=0, lt=2**63)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    contract_version: int
+    contract_version: int = Field(ge=-(2**31), lt=2**31)
     delivered_at: AwareDatetime
 
 
@@ -103,25 +108,37 @@ def undeclared(spec: Pipeline, run_day: str, *, landing: Landing | None = None) 
     return [name for name in strange if landing.list(f"{name}/{run_day}")]
 
 
-def read_checked(delivery: Delivery, landing: Landing) -> bytes:
-    """The file of a delivery, exactly as its manifest announces it.
+def fetch(delivery: Delivery, landing: Landing, into: Path, limits: Limits) -> None:
+    """Copy the file of a delivery, exactly as its manifest announces it, a piece at a time.
+
+    It is a copy that is parsed, so that it is what was checked, whoever changes the file meanwhile.
 
     Raises:
         DeliveryMissingError: the manifest is there and the file is not.
-        DeliveryUnreadableError: the content has another sha256.
+        DeliveryUnreadableError: the content has another sha256, or is not that of a plain file.
+        LimitExceededError: the file is larger than its source's may be.
         LandingUnreachableError: the landing zone does not answer.
     """
-    data = landing.read(delivery.name)
-    found = hashlib.sha256(data).hexdigest()
+    digest, size, budget = hashlib.sha256(), 0, Budget.of(limits)
+    with landing.open(delivery.name) as opened, into.open("wb") as copy:
+        try:
+            budget.check_file(opened.size)
+            for piece in opened.pieces:
+                size += len(piece)
+                budget.check_file(size)
+                digest.update(piece)
+                copy.write(piece)
+        except OverBudgetError as over:
+            raise over.told(delivery.uri) from None
+    found = digest.hexdigest()
     if found != delivery.manifest.sha256:
         raise DeliveryUnreadableError(
-            f"{delivery.name} is not what its manifest announces: {len(data)} bytes with sha256 {found[:16]}..., "
+            f"{delivery.name} is not what its manifest announces: {size} bytes with sha256 {found[:16]}..., "
             f"announced {delivery.manifest.sha256[:16]}...; it was cut short or changed on its way.",
             where=delivery.uri,
             allowed="the file that the manifest was made for",
             todo=next_delivery(delivery.source, delivery.day),
         )
-    return data
 
 
 def write(
@@ -173,19 +190,19 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
         version: of the contract that the file follows; the declared one where none is given.
 
     Returns: the name of the file, relative to the landing zone.
-    Raises: as `find` and `sluice.ingest.parse.read`.
+    Raises: as `find` and `sluice.ingest.reader.Reader.read`.
     """
-    from sluice.ingest.parse import read
+    from sluice.ingest.reader import File, Reader
 
     declared = spec.source(source)
     where = f"{source} of {day}"
     read_as = _version(declared, source, version or declared.contract.version, date.fromisoformat(day), where)
     # Nothing of what is read here is kept, so any key will do.
     key = secrets.token_bytes(64)
-    parsed = read(
-        data, declared.format, declared.contract, where=where, pii=declared.pii, version=read_as, key=key
-    )
-    rows = parsed.table.num_rows
+    with Reader() as reader:
+        file = reader.scratch / "delivered"
+        file.write_bytes(data)
+        rows = reader.read(File(file, where, declared, read_as), key).table.num_rows
     run_day = (date.fromisoformat(day) + timedelta(days=declared.lag_days)).isoformat()
     landing = Landing(spec.landing_url)
     landing.create()
@@ -215,10 +232,10 @@ def next_delivery(source: str, day: str) -> str:
 def _number(name: str, source: str, declared: Source, run_day: str, day: str) -> int:
     """The number of a delivered file, from its name."""
     pattern = rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{re.escape(declared.format)}"
-    match = re.fullmatch(pattern, name)
+    match = re.fullmatch(pattern, name, re.ASCII)
     if not match:
         raise DeliveryUnreadableError(
-            f"{name} is not named as a delivery of {source!r} for {day}.",
+            f"{printable(name)} is not named as a delivery of {source!r} for {day}.",
             where=f"{source}/{run_day}",
             allowed=f"{source}_{day}.{declared.format}, or with a number from 2 for a correction: "
             f"{source}_{day}_2.{declared.format}",
@@ -229,7 +246,7 @@ def _number(name: str, source: str, declared: Source, run_day: str, day: str) ->
 
 def _read_manifest(landing: Landing, name: str, source: str, declared: Source, day: str) -> DeliveryManifest:
     try:
-        manifest = DeliveryManifest.model_validate_json(landing.read(name))
+        manifest = DeliveryManifest.model_validate_json(_manifest_bytes(landing, name))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()
@@ -248,6 +265,24 @@ def _read_manifest(landing: Landing, name: str, source: str, declared: Source, d
             todo="deliver the file under the day and source that it is about",
         )
     return manifest
+
+
+def _manifest_bytes(landing: Landing, name: str) -> bytes:
+    with landing.open(name) as opened:
+        content = b""
+        for piece in opened.pieces:
+            content += piece
+            if len(content) > MANIFEST_BYTES:
+                break
+        size = max(opened.size, len(content))
+    if size > MANIFEST_BYTES:
+        raise LimitExceededError(
+            f"The manifest is too large: {size:,} bytes.",
+            where=landing.uri(name),
+            allowed=f"at most {MANIFEST_BYTES:,} bytes",
+            todo="replace the manifest by one with the keys that are needed",
+        )
+    return content
 
 
 def _version(declared: Source, source: str, claimed: int, day: date, where: str) -> int:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sluice.ingest import versions
+from sluice.ingest import plaintext, versions
 from sluice.ingest.columns import BrokenColumnsError, Problem, check_names
-from sluice.spec import Column, Contract
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from sluice.ingest.budget import Budget
+    from sluice.ingest.layout import Column, Layout
 
 # Rows that are held as Python objects at a time.
 _CHUNK = 50_000
@@ -32,54 +34,66 @@ class _Object(list):
     """The pairs of a JSON object, repeated keys included."""
 
 
-def read(data: bytes, contract: Contract, known: Mapping[int, Sequence[str]]) -> tuple[pa.Table, list[str]]:
+def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[str]]:
     """A file of JSON objects as columns: int64, float64, bool, or text for all other types; null for an absent key.
 
     Args:
-        data: UTF-8 text.
-        contract: what the file should be; keys beside its columns are left out.
-        known: columns of every version that the source may deliver.
+        layout: what the file should be; keys beside its columns are left out.
 
     Returns: the columns, and the keys that were left out.
 
     Raises:
+        UnreadableError: it is no text.
+        OverBudgetError: it has too many rows or keys, or too long a value.
         BrokenColumnsError: a row is no complete object, has a key twice or a value that the contract does not allow,
             or follows another version than the rows before it.
     """
     import pyarrow as pa
 
+    plaintext.check(data)
     typed = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
-    schema = pa.schema([(name, typed.get(each.type, pa.string())) for name, each in contract.columns.items()])
-    names = tuple(contract.columns)
+    schema = pa.schema([(name, typed.get(each.type, pa.string())) for name, each in layout.columns.items()])
+    names = tuple(layout.columns)
     # Keys in the order of a row -> where to find each column's value; a file has one or few of them.
     layouts: dict[tuple[str, ...], list[int | None]] = {}
     first_rows: dict[tuple[str, ...], int] = {}
+    seen: set[str] = set()
     left_out: list[str] = []
     batches: list[pa.RecordBatch] = []
     rows: list[tuple[Any, ...]] = []
 
     def convert_rows() -> None:
         first = sum(batch.num_rows for batch in batches) + 1
-        batches.append(pa.record_batch(_columns(rows, first, contract, schema), schema=schema))
+        batches.append(pa.record_batch(_columns(rows, first, layout, schema), schema=schema))
+        budget.check_cells(pa.Table.from_batches(batches[-1:]), first)
         rows.clear()
 
     for number, pairs in enumerate(_objects(data), 1):
         keys = tuple(key for key, _ in pairs)
         if keys not in layouts:
+            budget.check_columns(len(pairs), number)
             _check_keys(number, keys)
-            if first_rows and (found := versions.followed(keys, contract.version, known)) != contract.version:
-                raise versions.two_versions(number, found, contract.version)
+            seen.update(keys)
+            budget.check_columns(len(seen))
+            budget.check_names(sum(len(key.encode(errors="replace")) for key in seen))
+            if (
+                first_rows
+                and (found := versions.followed(keys, layout.version, layout.known)) != layout.version
+            ):
+                raise versions.two_versions(number, found, layout.version)
             first_rows[keys] = number
             layouts[keys] = [keys.index(name) if name in keys else None for name in names]
         rows.append(tuple(None if at is None else pairs[at][1] for at in layouts[keys]))
         if len(rows) == _CHUNK:
+            budget.check_rows(number)
             convert_rows()
     if rows:
+        budget.check_rows(number)
         convert_rows()
     if layouts:
         # A key that no row has is a missing column, not one without values.
-        left_out = check_names(list(dict.fromkeys(key for keys in layouts for key in keys)), contract)
-        versions.check_layouts(first_rows, contract)
+        left_out = check_names(list(dict.fromkeys(key for keys in layouts for key in keys)), layout)
+        versions.check_layouts(first_rows, layout)
     return pa.Table.from_batches(batches, schema), left_out
 
 
@@ -116,13 +130,11 @@ def _check_keys(row: int, keys: tuple[str, ...]) -> None:
         raise BrokenColumnsError(problems)
 
 
-def _columns(
-    rows: list[tuple[Any, ...]], first: int, contract: Contract, schema: pa.Schema
-) -> list[pa.Array]:
+def _columns(rows: list[tuple[Any, ...]], first: int, layout: Layout, schema: pa.Schema) -> list[pa.Array]:
     """Rows, the first of which has the number `first`, as arrays; BrokenColumnsError for each column at fault."""
     made, problems = [], []
     for values, (name, column), kind in zip(
-        zip(*rows, strict=True), contract.columns.items(), schema.types, strict=True
+        zip(*rows, strict=True), layout.columns.items(), schema.types, strict=True
     ):
         array = _array(values, column, kind)
         if array is None:

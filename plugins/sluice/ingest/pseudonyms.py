@@ -16,11 +16,13 @@ import hmac
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sluice.contracts import Contract
 from sluice.errors import PseudonymKeyMissingError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from sluice.contracts import Contract
+    from sluice.ingest.layout import Layout
 
 CONNECTION = "sluice_pseudonym"
 DIGITS = 32
@@ -28,7 +30,7 @@ DIGITS = 32
 MIN_KEY = 32
 
 
-def require_key(contract: Contract, where: str, key: bytes | None) -> bytes | None:
+def require_key(contract: Contract | Layout, where: str, key: bytes | None) -> bytes | None:
     """The key, where a contract has personal columns; None where it has none.
 
     Raises:

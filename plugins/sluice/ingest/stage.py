@@ -20,7 +20,8 @@ from sluice.errors import (
 )
 from sluice.ingest import deliveries, pseudonyms
 from sluice.ingest.deliveries import Delivery
-from sluice.ingest.parse import read
+from sluice.ingest.plaintext import printable
+from sluice.ingest.reader import File, Reader
 from sluice.lake import batches, tables
 from sluice.lake.landing import Landing
 from sluice.spec import Contract, Pipeline, partition_label
@@ -57,7 +58,8 @@ def stage_source(
         PurposeExpiredError: the source may not be used any more; nothing of it was looked at.
         PseudonymKeyMissingError: the source has personal data, and there is no key to replace it.
         DeliveryMissingError: a delivery that is due is not there, or not complete.
-        DeliveryUnreadableError: a file or its manifest is damaged, or they do not fit each other.
+        DeliveryUnreadableError: a file or its manifest is damaged, or they do not fit each other; a file takes more
+            than its source's limits allow, or breaks the process that reads it.
         ContractBrokenError: a file does not follow the contract.
         LandingUnreachableError: the landing zone does not answer.
     """
@@ -72,9 +74,10 @@ def stage_source(
     if made := _made_before(spec, source, inputs):
         return made
     parts = []
-    for delivery, recorded in zip(found, inputs, strict=True):
-        rows, recorded["extra_columns"] = _rows(spec, delivery, landing, key)
-        parts.append(rows)
+    with Reader() as reader:
+        for delivery, recorded in zip(found, inputs, strict=True):
+            rows, recorded["extra_columns"] = _rows(spec, delivery, landing, reader, key)
+            parts.append(rows)
     received = pa.concat_tables(parts)
     kept = received.group_by(received.column_names, use_threads=False).aggregate([])
     return batches.stage(
@@ -115,7 +118,7 @@ def _find_all(spec: Pipeline, source: str, run_days: Sequence[str], landing: Lan
     missing = [day for day, delivery in by_day.items() if not delivery]
     if missing and (spec.source(source).cadence == "daily" or not found):
         folder = f"{source}/{missing[0]}"
-        there = ", ".join(name.rsplit("/", 1)[1] for name in landing.list(folder)) or "nothing"
+        there = ", ".join(printable(name.rsplit("/", 1)[1]) for name in landing.list(folder)) or "nothing"
         name = f"{source}_{spec.data_day(source, missing[0])}.{spec.source(source).format}"
         raise DeliveryMissingError(
             f"No complete delivery of {source!r} for the run of {', '.join(missing)}. In {folder} there is: {there}.",
@@ -160,22 +163,15 @@ def _candidates(
 
 
 def _rows(
-    spec: Pipeline, delivery: Delivery, landing: Landing, key: bytes | None
+    spec: Pipeline, delivery: Delivery, landing: Landing, reader: Reader, key: bytes | None
 ) -> tuple[pa.Table, list[str]]:
     """The rows of one delivery, with the platform's columns; and its undeclared columns, which were left out."""
     import pyarrow as pa
 
     declared = spec.source(delivery.source)
-    data = deliveries.read_checked(delivery, landing)
-    parsed = read(
-        data,
-        declared.format,
-        declared.contract,
-        where=delivery.uri,
-        pii=declared.pii,
-        version=delivery.version,
-        key=key,
-    )
+    file = reader.scratch / "delivered"
+    deliveries.fetch(delivery, landing, file, declared.limits)
+    parsed = reader.read(File(file, delivery.uri, declared, delivery.version), key)
     table, extra = parsed.table, list(parsed.left_out)
     if extra and declared.pii != "none":
         extra = [f"{len(extra)} whose names are not shown"]  # a name can be a person's

@@ -10,20 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from sluice.contracts import Contract
 from sluice.ingest.columns import BrokenColumnsError, Problem, arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from sluice.ingest.layout import Layout
+
 # Beyond this a float no longer tells two integers apart.
 _WHOLE = 2**53
 ONE_VERSION = "rows of one version of the contract"
-
-
-def known(contract: Contract) -> dict[int, tuple[str, ...]]:
-    """Version -> the columns of a delivery of it."""
-    return {version: tuple(contract.as_delivered(version).columns) for version in contract.versions}
 
 
 def followed(keys: Collection[str], read_as: int, versions: Mapping[int, Sequence[str]]) -> int:
@@ -40,7 +36,7 @@ def followed(keys: Collection[str], read_as: int, versions: Mapping[int, Sequenc
     return min([read_as, *(each for each in versions if own[each])], key=distance)
 
 
-def check_layouts(layouts: Mapping[tuple[str, ...], int], contract: Contract) -> None:
+def check_layouts(layouts: Mapping[tuple[str, ...], int], layout: Layout) -> None:
     """Refuse rows of which some have an undeclared column exactly where the others have a declared one.
 
     Args:
@@ -52,14 +48,14 @@ def check_layouts(layouts: Mapping[tuple[str, ...], int], contract: Contract) ->
     if len(layouts) < 2:
         return
     seen = list(dict.fromkeys(key for keys in layouts for key in keys))
-    new = [key for key in seen if key not in contract.columns]
-    for name in contract.columns:
+    new = [key for key in seen if key not in layout.columns]
+    for name in layout.columns:
         for key in new:
             if all((name in keys) != (key in keys) for keys in layouts) and name in seen:
                 row = min(number for keys, number in layouts.items() if key in keys)
                 what = (
                     f"two versions in one delivery: row {row} has {{value}} where rows of version "
-                    f"{contract.version} have {name!r}, and no version of the contract does"
+                    f"{layout.version} have {name!r}, and no version of the contract does"
                 )
                 raise BrokenColumnsError([Problem(what, ONE_VERSION, key, "another column")])
 
@@ -111,7 +107,7 @@ def is_header(fields: Collection[str], versions: Mapping[int, Sequence[str]]) ->
     return len(fields) > 1 and 2 * len(names.intersection(fields)) > len(fields)
 
 
-def to_declared(table: pa.Table, contract: Contract, version: int) -> pa.Table:
+def to_declared(table: pa.Table, layout: Layout) -> pa.Table:
     """Typed rows of a known version as rows of the declared one, with its columns in its order.
 
     Raises:
@@ -119,20 +115,20 @@ def to_declared(table: pa.Table, contract: Contract, version: int) -> pa.Table:
     """
     import pyarrow as pa
 
-    if version == contract.version:
+    if layout.version == layout.declared_version:
         return table
-    mapping = contract.mappings[version]
-    table = table.rename_columns([mapping.rename.get(name, name) for name in table.column_names])
+    table = table.rename_columns([layout.rename.get(name, name) for name in table.column_names])
     made = {}
-    for name, column in contract.columns.items():
-        if name in mapping.fill:
-            made[name] = pa.repeat(pa.scalar(mapping.fill[name], arrow_type(column.type)), table.num_rows)
+    for name, column in layout.declared.items():
+        if name in layout.fill:
+            made[name] = pa.repeat(pa.scalar(layout.filled(name), arrow_type(column.type)), table.num_rows)
             continue
         made[name] = table[name]
-        if name in mapping.values:
-            made[name] = _spelled(made[name], mapping.values[name])
-        if name in mapping.scale:
-            made[name] = _scaled(made[name], name, mapping.scale[name], whole=column.type == "integer")
+        if name in layout.values:
+            made[name] = _spelled(made[name], layout.values[name])
+        if name in layout.scale:
+            factor = Fraction(layout.scale[name])
+            made[name] = _scaled(made[name], name, factor, whole=column.type == "integer")
     return pa.table(made)
 
 

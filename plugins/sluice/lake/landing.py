@@ -11,23 +11,21 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from sluice.errors import DeliveryMissingError, LandingUnreachableError, SpecInvalidError
-
-# boto3's default is the legacy retry mode and a minute for each connection attempt. Three attempts of five seconds let
-# a task fail within its own retry, where a person can see it.
-_ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 3, 5, 60
+from sluice.lake import s3
+from sluice.lake.opening import Opened, plain_file, stored_object
 
 
 class _Store(Protocol):
     def create(self) -> None: ...
     def list(self, folder: str) -> Sequence[str]: ...
     def folders(self) -> Sequence[str]: ...
-    def read(self, name: str) -> bytes: ...
+    def open(self, name: str) -> AbstractContextManager[Opened]: ...
     def write(self, name: str, data: bytes) -> None: ...
     def exists(self, name: str) -> bool: ...
 
@@ -78,13 +76,19 @@ class Landing:
         """Names of the folders at the top of the zone, sorted."""
         return sorted(self._store.folders())
 
-    def read(self, name: str) -> bytes:
-        """The content of a file.
+    def open(self, name: str) -> AbstractContextManager[Opened]:
+        """A file, to be read a piece at a time; what goes wrong meanwhile is told as for every other method.
 
         Raises:
             DeliveryMissingError: there is no such file.
+            DeliveryUnreadableError: it is no plain file inside the zone.
         """
-        return self._store.read(_inside(name))
+        return self._store.open(_inside(name))
+
+    def read(self, name: str) -> bytes:
+        """The content of a file of known size; raises as `open`."""
+        with self.open(name) as opened:
+            return b"".join(opened.pieces)
 
     def write(self, name: str, data: bytes) -> None:
         """Write or replace a file, atomically."""
@@ -115,6 +119,16 @@ def _missing(address: str) -> DeliveryMissingError:
     )
 
 
+def _telling(opened: Opened, reaching: AbstractContextManager[None]) -> Opened:
+    """What goes wrong while the pieces are read is the zone's; what their reader does wrong is not."""
+
+    def pieces() -> Iterator[bytes]:
+        with reaching:
+            yield from opened.pieces
+
+    return Opened(opened.size, pieces())
+
+
 class _Folder:
     """A local folder. A file being written starts with a dot and is not listed."""
 
@@ -140,23 +154,32 @@ class _Folder:
     def list(self, folder: str) -> Sequence[str]:
         with self._reaching(self.root / folder):
             os.scandir(self.root).close()  # a zone that is not there must not look like an empty one
-            return [
-                str(path.relative_to(self.root))
-                for path in (self.root / folder).rglob("*")
-                if path.is_file() and not path.name.startswith(".")
-            ]
+            return list(self._files(self.root / folder))
+
+    def _files(self, folder: Path) -> Iterator[str]:
+        """Names of the files under a folder; not by recursion, which a deep enough folder ends."""
+        waiting = [folder] if folder.is_dir() else []
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif not entry.name.startswith(".") and os.path.isfile(entry.path):
+                        yield str(Path(entry.path).relative_to(self.root))
 
     def folders(self) -> Sequence[str]:
         with self._reaching(self.root), os.scandir(self.root) as entries:
             return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
-    def read(self, name: str) -> bytes:
+    @contextmanager
+    def open(self, name: str) -> Iterator[Opened]:
         path = self.root / name
-        with self._reaching(path):
-            try:
-                return path.read_bytes()
-            except FileNotFoundError as error:
-                raise _missing(str(path)) from error
+        with ExitStack() as stack:
+            with self._reaching(path):
+                if not path.exists():
+                    raise _missing(str(path))
+                opened = stack.enter_context(plain_file(self.root, path))
+            yield _telling(opened, self._reaching(path))
 
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
@@ -178,17 +201,9 @@ class _Bucket:
     """A prefix of an S3 bucket."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        import boto3
-        from botocore.config import Config
-
         self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-        )
         with self._reaching(""):
-            self.client = boto3.client("s3", config=config)
+            self.client = s3.client()
 
     @contextmanager
     def _reaching(self, name: str) -> Iterator[None]:
@@ -226,9 +241,11 @@ class _Bucket:
             found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
         return [prefix.removeprefix(self.prefix).rstrip("/") for prefix in found]
 
-    def read(self, name: str) -> bytes:
+    @contextmanager
+    def open(self, name: str) -> Iterator[Opened]:
         with self._reaching(name):
-            return self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read()
+            opened = stored_object(self.client, self.bucket, self.prefix + name)
+        yield _telling(opened, self._reaching(name))
 
     def write(self, name: str, data: bytes) -> None:
         with self._reaching(name):

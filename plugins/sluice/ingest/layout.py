@@ -1,0 +1,89 @@
+"""A contract as the reading of one delivery needs it, in plain values.
+
+The process that reads a file is told this as JSON, and so needs neither the pipeline's YAML nor the libraries that
+check it, which take longer to import than a day's delivery takes to read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sluice.contracts import ColumnType, Contract
+
+
+@dataclass(frozen=True)
+class Column:
+    """Type of a column, and whether values may be missing."""
+
+    type: ColumnType
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file of one version of a contract has, and how its rows become those of the declared version."""
+
+    # The version that the file is read as, and the columns that such a file has.
+    version: int
+    columns: dict[str, Column]
+    # Version -> columns, of all versions that the source may deliver.
+    known: dict[int, tuple[str, ...]]
+    declared_version: int
+    declared: dict[str, Column]
+    # Declared columns with personal data.
+    pseudonymised: list[str]
+    # The mapping of the version, see `sluice.contracts.Mapping`: a factor as "1/60", a filled day or instant in ISO 8601.
+    rename: dict[str, str]
+    values: dict[str, dict[str, str]]
+    scale: dict[str, str]
+    fill: dict[str, Any]
+
+    @classmethod
+    def of(cls, contract: Contract, version: int | None = None) -> Layout:
+        """Args: version: the declared one where none is given."""
+        version = version or contract.version
+        mapping = contract.mappings.get(version)
+        return cls(
+            version=version,
+            columns=_columns(contract.as_delivered(version)),
+            known={each: tuple(contract.as_delivered(each).columns) for each in contract.versions},
+            declared_version=contract.version,
+            declared=_columns(contract),
+            pseudonymised=contract.pseudonymised,
+            rename=mapping.rename if mapping else {},
+            values=mapping.values if mapping else {},
+            scale={name: str(factor) for name, factor in mapping.scale.items()} if mapping else {},
+            fill={name: _said(value) for name, value in mapping.fill.items()} if mapping else {},
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can carry it."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, said: dict[str, Any]) -> Layout:
+        columns = {
+            kind: {name: Column(**column) for name, column in said[kind].items()}
+            for kind in ("columns", "declared")
+        }
+        # JSON has no numbers for keys.
+        known = {int(version): tuple(names) for version, names in said["known"].items()}
+        return cls(**{**said, **columns, "known": known})
+
+    def filled(self, name: str) -> Any:
+        """The value of a declared column that files of this version do not have."""
+        value = self.fill[name]
+        reads = {"date": date.fromisoformat, "timestamp": datetime.fromisoformat}
+        read = reads.get(self.declared[name].type)
+        return read(value) if read and value is not None else value
+
+
+def _columns(contract: Contract) -> dict[str, Column]:
+    return {name: Column(each.type, each.nullable) for name, each in contract.columns.items()}
+
+
+def _said(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
