@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 from pathlib import Path
 
 import pytest
 
 from sluice.settings import settings
 
-
 # Folders that start a whole Airflow.
 _WITH_AIRFLOW = ("scenarios", "rehearsals")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Where tests run in several processes, one has all that start an Airflow, and it begins with them: they take longest.
 
@@ -43,6 +44,54 @@ def home(tmp_path, monkeypatch):
 def feed_cache(tmp_path_factory):
     """The feed's cache, filled once: cutting a year of flights takes two seconds."""
     return tmp_path_factory.mktemp("feed-cache")
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """Host and port of a real S3 server. Its buckets live in this process, and so does whatever is in them."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()
+    server.stop()
+
+
+@pytest.fixture
+def aws(monkeypatch, s3_server):
+    """The environment through which boto3, and all that asks it, finds the server, and nothing else."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    host, port = s3_server
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(aws):
+    """The name of a new bucket."""
+    import boto3
+
+    name = f"sluice-{secrets.token_hex(8)}"
+    boto3.client("s3").create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    return name
+
+
+@pytest.fixture
+def warehouse(home, bucket, monkeypatch):
+    """The name of a new bucket that the warehouse is in."""
+    monkeypatch.setenv("SLUICE_WAREHOUSE", f"s3://{bucket}/lake")
+    settings.cache_clear()
+    return bucket
 
 
 @pytest.fixture

@@ -279,6 +279,15 @@ def test_stage_of_a_released_derived_batch_is_the_batch_that_was_judged(flights)
     assert crossing.stage(flights, "outcomes", [RUN_DAY], RUN) == staged
 
 
+def test_trace_names_a_mail_by_its_subject(flights, held):
+    about = {"mail_subject": "[sluice][HOLD] flights arrivals", "status": "sent"}
+    ledger.append("mail", pipeline="flights", subject="arrivals", partition=DAY, data=about)
+
+    assert "[sluice][HOLD] flights arrivals (sent)" in "\n".join(
+        show.traced(holds.trace(flights, "arrivals", DAY))
+    )
+
+
 def test_trace_tells_of_every_batch_and_decision(flights, held):
     holds.release(flights, "arrivals", DAY, **WORD, run=RUN)
     feed.deliver(flights, RUN_DAY, sources=["arrivals"], corrupt="seconds", number=2)

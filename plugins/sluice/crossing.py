@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from sluice import ledger, waivers
 from sluice.errors import (
     BatchHeldError,
+    BatchSupersededError,
     GateBrokenError,
     RetryableError,
     SluiceError,
     VerdictMissingError,
 )
+from sluice.lake import storage
 from sluice.spec import PREDICTIONS, partition_label
 
 if TYPE_CHECKING:
@@ -44,43 +46,51 @@ def stage(
 
     Raises:
         SluiceError: the inputs are missing, damaged or break their contract; nothing was staged.
+        StorageFullError: there is no space left.
     """
+    with storage.space_needed(f"stage of {spec.pipeline}.{table}"):
+        manifest = _staged(spec, table, run_days, run, pseudonym_key)
+        ledger.append(
+            "staged",
+            pipeline=spec.pipeline,
+            subject=table,
+            partition=partition_label(manifest.partitions),
+            run=run.get("run_id"),
+            data={
+                "batch_id": manifest.batch_id,
+                "dag_id": run.get("dag_id"),
+                "received": manifest.received,
+                "rows": manifest.rows,
+                "dropped": manifest.dropped,
+                "unmatched": manifest.unmatched,
+                "content_hash": manifest.content_hash,
+                "noted": manifest.noted,
+            },
+        )
+    return manifest
+
+
+def _staged(
+    spec: Pipeline, table: str, run_days: Sequence[str], run: dict[str, str], pseudonym_key: bytes | None
+) -> Manifest:
+    """The batch that a run of these days has to bring across: a new one, or one that waits to cross already."""
     if released := _released(spec, table, run_days):
-        manifest = released
-    elif table in spec.sources:
+        return released
+    if table in spec.sources:
         from sluice.ingest.stage import stage_source
 
         with _recording_refusal(spec, table, run_days, run):
-            manifest = stage_source(spec, table, run_days, run, pseudonym_key=pseudonym_key)
-    elif table in spec.derived:
+            return stage_source(spec, table, run_days, run, pseudonym_key=pseudonym_key)
+    if table in spec.derived:
         from sluice.transform.stage import stage_derived
 
-        manifest = stage_derived(spec, table, run_days, run)
-    elif table == PREDICTIONS:
+        return stage_derived(spec, table, run_days, run)
+    if table == PREDICTIONS:
         from sluice.modelling.scoring import stage_predictions
 
-        manifest = stage_predictions(spec, run_days, run)
-    else:
-        spec.source(table)  # raises, and names what is declared
-        raise AssertionError(table)
-    ledger.append(
-        "staged",
-        pipeline=spec.pipeline,
-        subject=table,
-        partition=partition_label(manifest.partitions),
-        run=run.get("run_id"),
-        data={
-            "batch_id": manifest.batch_id,
-            "dag_id": run.get("dag_id"),
-            "received": manifest.received,
-            "rows": manifest.rows,
-            "dropped": manifest.dropped,
-            "unmatched": manifest.unmatched,
-            "content_hash": manifest.content_hash,
-            "noted": manifest.noted,
-        },
-    )
-    return manifest
+        return stage_predictions(spec, run_days, run)
+    spec.source(table)  # raises, and names what is declared
+    raise AssertionError(table)
 
 
 def _released(spec: Pipeline, table: str, run_days: Sequence[str]) -> Manifest | None:
@@ -128,22 +138,26 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Ver
 
     Raises:
         BatchUnknownError: no such batch was staged.
+        StorageFullError: there is no space left; nothing was judged.
     """
     from sluice import gates
     from sluice.lake import batches
 
     # A split is never judged by itself: the full batch is, by the rules of today.
     manifest = batches.load(spec.pipeline, table, batches.full_id(batch_id))
-    waiver = waivers.active(spec, table, partition_label(manifest.partitions), manifest.content_hash)
-    verdict = gates.run(spec, manifest, waiver=waiver.seq if waiver else None)
-    ledger.append(
-        "verdict" if verdict.publishes else "held",
-        pipeline=spec.pipeline,
-        subject=table,
-        partition=partition_label(manifest.partitions),
-        run=run.get("run_id"),
-        data=verdict.model_dump(mode="json"),
-    )
+    with storage.space_needed(f"audit of {spec.pipeline}.{table}, batch {batch_id}"):
+        # Of two verdicts the one that was begun later counts, however late the other is recorded.
+        begun_after = max((entry.seq for entry in ledger.entries(limit=1)), default=0)
+        waiver = waivers.active(spec, table, partition_label(manifest.partitions), manifest.content_hash)
+        verdict = gates.run(spec, manifest, waiver=waiver.seq if waiver else None)
+        ledger.append(
+            "verdict" if verdict.publishes else "held",
+            pipeline=spec.pipeline,
+            subject=table,
+            partition=partition_label(manifest.partitions),
+            run=run.get("run_id"),
+            data={**verdict.model_dump(mode="json"), "begun_after": begun_after},
+        )
     return verdict
 
 
@@ -179,28 +193,30 @@ def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> P
         VerdictMissingError: its newest verdict does not allow it, or there is none.
         BatchSupersededError: a newer batch of the same partition is published already.
         RowsLostError: rows that were received are neither in it, nor set aside, nor dropped for a reason.
+        StorageFullError: there is no space left.
     """
-    from sluice import integrity
-    from sluice.lake import batches, quarantine, splits, tables
+    with storage.space_needed(f"publish of {spec.pipeline}.{table}, batch {batch_id}"):
+        return _publish(spec, table, batch_id, run)
 
-    manifest = batches.load(spec.pipeline, table, batch_id)
-    partition = partition_label(manifest.partitions)
-    verdict_id, waiver = _permission(spec, table, partition, manifest)
-    tables.check_current(manifest)
-    aside = splits.set_aside(manifest)
-    splits.check_conserved(manifest, aside)
-    quarantine.record(manifest, aside, verdict_id=verdict_id, waiver=waiver)
-    publication = tables.publish(manifest, verdict_id=verdict_id, waiver=waiver)
-    if not _recorded(spec, table, partition, batch_id, waiver):
+
+def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Publication:
+    from sluice import integrity
+    from sluice.lake import batches
+
+    asked = batches.load(spec.pipeline, table, batch_id)
+    partition = partition_label(asked.partitions)
+    manifest, verdict_id, waiver = _permission(spec, table, partition, asked)
+    publication = _commit(manifest, verdict_id, waiver)
+    if not _recorded(spec, table, partition, manifest.batch_id, waiver):
         ledger.append(
             "published",
             pipeline=spec.pipeline,
             subject=table,
             partition=partition,
             run=run.get("run_id"),
-            once=f"published:{spec.pipeline}.{table}:{batch_id}:{verdict_id}",
+            once=f"published:{spec.pipeline}.{table}:{manifest.batch_id}:{verdict_id}",
             data={
-                "batch_id": batch_id,
+                "batch_id": manifest.batch_id,
                 "split_of": manifest.split_of,
                 "verdict_id": verdict_id,
                 "snapshot_id": publication.snapshot_id,
@@ -215,24 +231,54 @@ def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> P
     return publication
 
 
-def _permission(spec: Pipeline, table: str, partition: str, manifest: Manifest) -> tuple[str, int | None]:
-    """The verdict that allows publishing a batch, and the number of the waiver where it is a HOLD."""
+def _commit(manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:
+    """First what is set aside, then what readers see; and what an older batch has set aside meanwhile is closed."""
+    from sluice.lake import quarantine, splits, tables
+
+    try:
+        tables.check_current(manifest)
+        aside = splits.set_aside(manifest)
+        splits.check_conserved(manifest, aside)
+        quarantine.record(manifest, aside, verdict_id=verdict_id, waiver=waiver)
+        publication = tables.publish(manifest, verdict_id=verdict_id, waiver=waiver)
+    except BatchSupersededError:
+        # It was too late, perhaps between the two: readers see a newer batch, which lacks none of these rows.
+        quarantine.settle(manifest, verdict_id=verdict_id)
+        raise
+    quarantine.settle(manifest, verdict_id=verdict_id, waiver=waiver)
+    return publication
+
+
+def _permission(
+    spec: Pipeline, table: str, partition: str, manifest: Manifest
+) -> tuple[Manifest, str, int | None]:
+    """What may be published for a batch, the verdict that allows it, and the waiver's number where that is a HOLD.
+
+    An audit that ran twice made two splits of the same rows. Whichever of them is asked for, the one that the newest
+    verdict names is published, so that the same rows never become visible twice.
+    """
     from sluice.lake import batches
 
     full_id = batches.full_id(manifest.batch_id)
     judged = waivers.judgement(spec, table, partition, full_id)
+    named = (judged.data.get("publish_batch_id") or full_id) if judged else ""
+    if judged and named != manifest.batch_id:
+        other = batches.load(spec.pipeline, table, named)
+        alike = (other.content_hash, other.aside_hash) == (manifest.content_hash, manifest.aside_hash)
+        if alike and other.split_of == manifest.split_of:
+            manifest = other
     if judged is None:
         found = "none is recorded"
-    elif (judged.data.get("publish_batch_id") or full_id) != manifest.batch_id:
-        found = f"the newest is about batch {judged.data['publish_batch_id']} in its place"
+    elif named != manifest.batch_id:
+        found = f"the newest is about batch {named} in its place"
     elif judged.kind == "verdict":
-        return judged.data["verdict_id"], None
+        return manifest, judged.data["verdict_id"], None
     else:
         found = f"the newest is {judged.data['outcome']}"
         full = batches.load(spec.pipeline, table, full_id)
         waiver = waivers.active(spec, table, partition, full.content_hash)
         if judged.data["outcome"] == "HOLD" and waiver:
-            return judged.data["verdict_id"], waiver.seq
+            return manifest, judged.data["verdict_id"], waiver.seq
     raise VerdictMissingError(
         f"Batch {manifest.batch_id} has no verdict that allows publishing it: {found}.",
         where=f"{spec.pipeline}.{table} {partition}",

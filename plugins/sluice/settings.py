@@ -1,27 +1,38 @@
 """The only reader of the environment.
 
 Every setting has a default that works on one machine with nothing else running. In production set the variables in
-the environment of Airflow's components. Secrets are not settings: they are Airflow connections.
+the environment of Airflow's components. Secrets are not settings: they are Airflow connections, and a URL that holds a
+password is refused (docs/security.md says where it goes instead).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sluice.errors import SpecInvalidError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# A password in a URL: between a colon and the @ before its host, or among its parameters.
+_PASSWORD_IN_URL = re.compile(
+    r"://[^:/@]*:[^@]*@|[?&;](?:\w*password|\w*secret\w*|\w*token|\w*credential)=", re.IGNORECASE
+)
+_NO_PLACE = "The address holds a password, and settings are no place for one"
+_ADDRESSES = ("landing", "warehouse", "catalog_uri", "ledger_uri", "mlflow_uri", "ui_url")
+
 
 class Settings(BaseSettings):
     """Settings of one installation, read from `SLUICE_*` variables."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SLUICE_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(ROOT / "var", description="Folder that holds all local state.")
     pipelines: Path = Field(ROOT / "dags" / "pipelines", description="Folder of the pipeline YAML files.")
@@ -49,8 +60,21 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(
         20, gt=0, description="Delay before the first retry of a task; then doubled."
     )
+    s3_seconds: float = Field(
+        20, gt=0, description="How long S3 may take to answer one request, before it is asked again."
+    )
+    lock_seconds: float = Field(
+        60, gt=0, description="How long a step waits for another's lock on the catalog or the ledger."
+    )
     failpoint: str = Field("", description="For tests only: see sluice.failpoints.")
     threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
+
+    @field_validator(*_ADDRESSES)
+    @classmethod
+    def _holds_no_password(cls, value: str) -> str:
+        if _PASSWORD_IN_URL.search(value):
+            raise ValueError(_NO_PLACE)
+        return value
 
     @property
     def warehouse_path(self) -> str:
@@ -94,12 +118,23 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
+        # The error and its trace would quote the value: it goes no further than this.
         first = error.errors()[0]
+    name = str(first["loc"][0])
+    if _NO_PLACE in first["msg"]:
         raise SpecInvalidError(
-            f"{first['msg']}, got {first['input']!r}.",
-            where=f"variable SLUICE_{str(first['loc'][0]).upper()}",
-            todo="correct it in the environment",
-        ) from error
+            f"{_NO_PLACE}.",
+            where=f"variable SLUICE_{name.upper()}",
+            allowed="the address without its password",
+            todo="give the password to the library that connects (libpq's PGPASSFILE, MLFLOW_TRACKING_PASSWORD, "
+            "boto3's own chain), as docs/security.md says",
+        )
+    found = str(first["input"])
+    raise SpecInvalidError(
+        f"{first['msg']}, got {'a value with a password' if _PASSWORD_IN_URL.search(found) else repr(found)}.",
+        where=f"variable SLUICE_{name.upper()}",
+        todo="correct it in the environment",
+    )
 
 
 def unknown_variables() -> list[str]:

@@ -128,9 +128,14 @@ def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, 
     """
     if not ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table, limit=1):
         return {}
-    shown = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
+    wanted = sorted(days)
+    if not wanted:
+        return {}
+    shown = ledger.entries(
+        kind="published", pipeline=spec.pipeline, subject=table, days=(wanted[0], wanted[-1])
+    )
     found: dict[str, Entry] = {}
-    for day in days:
+    for day in wanted:
         entry = next((one for one in shown if covers(one.partition or "", day)), None)
         waiver = entry and _behind(spec, table, entry)
         if waiver:
@@ -139,11 +144,23 @@ def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, 
 
 
 def judgement(spec: Pipeline, table: str, partition: str, batch_id: str) -> Entry | None:
-    """The newest verdict about a batch, of kind `verdict` or `held`; None if it was never audited."""
-    for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition):
-        if entry.kind in ("verdict", "held") and entry.data["batch_id"] == batch_id:
-            return entry
-    return None
+    """The newest verdict about a batch, of kind `verdict` or `held`; None if it was never audited.
+
+    The newest is the one whose audit began last: an audit that was asleep for a while, and records only now what the
+    rules of yesterday said, does not outdo one that began after it.
+    """
+    found = [
+        entry
+        for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition)
+        if entry.kind in ("verdict", "held") and entry.data["batch_id"] == batch_id
+    ]
+    return max(found, key=_begun, default=None)
+
+
+def _begun(verdict: Entry) -> tuple[int, str, int]:
+    """When an audit began: after which entry of the ledger, and by the clock where two of them began after the same."""
+    data = verdict.data
+    return data.get("begun_after", verdict.seq), data.get("evaluated_at", ""), verdict.seq
 
 
 def days_of(partition: str) -> list[str]:

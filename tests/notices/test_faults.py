@@ -10,7 +10,12 @@ from datetime import date, timedelta
 import pytest
 
 from sluice import ledger, notices
-from sluice.errors import LandingUnreachableError, MailUndeliveredError
+from sluice.errors import (
+    DatabaseUnavailableError,
+    LakeUnreachableError,
+    LandingUnreachableError,
+    MailUndeliveredError,
+)
 from sluice.notices import faults, report
 from sluice.notices.events import Event
 from sluice.notices.send import Smtp
@@ -138,10 +143,13 @@ def test_missing_delivery_is_one_fault_for_the_task_and_the_watcher(flights, sin
     assert mail["Subject"] == "[sluice][MISSING] flights arrivals 2013-04-03: not delivered"
 
 
-def test_landing_zone_that_does_not_answer_is_one_fault_for_all_tasks(flights, sink, mails):
+@pytest.mark.parametrize("out", [LandingUnreachableError, LakeUnreachableError, DatabaseUnavailableError])
+def test_landing_zone_bucket_or_database_that_does_not_answer_is_one_fault_for_all_tasks(
+    flights, sink, mails, out
+):
     smtp, folder, _ = sink
     for task in ("find_deliveries", "arrivals.stage_arrivals", "weather.stage_weather"):
-        error = LandingUnreachableError("The bucket 'landing' does not answer.", todo="look at it")
+        error = out("The bucket 'landing' does not answer.", where=task, todo="look at it")
         event = report.of_exception(
             flights,
             error,

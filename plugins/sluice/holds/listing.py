@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sluice import clock, ledger, waivers
 from sluice.errors import DeliveryMissingError
@@ -111,30 +111,65 @@ def run_days_of(spec: Pipeline, table: str, partition: str) -> tuple[str, ...]:
 
 def _batches(spec: Pipeline, table: str | None) -> Iterator[Hold]:
     """Batches that a gate held, and deliveries that could not be staged."""
-    closings = _by_table(spec, table, "published", "expired")
-    # Single rows that were given up close no batch.
-    closings = {
-        name: [one for one in found if one.data.get("kind") != "quarantined"]
-        for name, found in closings.items()
-    }
-    newest: dict[tuple[str, str], Entry] = {}
-    for entry in _entries(spec, table, "held", "refused"):
-        newest.setdefault((entry.subject, entry.partition or ""), entry)
-    for entry in newest.values():
-        closing = closings.get(entry.subject, [])
-        if not (_closed(spec, entry, closing) or _seen_rightly(spec, entry, closing)):
+    for entry, closing in _unanswered(spec, table):
+        if not _seen_rightly(spec, entry, closing):
             yield _hold_of(spec, entry)
 
 
-def _closed(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bool:
-    """Whether all its days were published, or given up, after it was held."""
-    later = [one.partition or "" for one in closings if one.seq > entry.seq]
+def open_from(spec: Pipeline) -> int | None:
+    """Number of the first entry about a batch or delivery that still waits for its answer; None if none does.
+
+    Of what was answered nothing is open again: a new verdict about it is a new entry.
+    """
+    return min((entry.seq for entry, _ in _unanswered(spec, None)), default=None)
+
+
+def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list[Entry]]]:
+    """The newest entry of each partition that is not closed, with what has been published or given up of its days."""
+    newest: dict[str, dict[str, Entry]] = {}
+    for entry in _entries(spec, table, "held", "refused", after=ledger.settled(spec.pipeline, "holds")):
+        newest.setdefault(entry.subject, {}).setdefault(entry.partition or "", entry)
+    for name, found in newest.items():
+        days = [day for partition in found for day in waivers.days_of(partition)]
+        span = (min(days), max(days))
+        closings = _entries(spec, name, "published", "expired", days=span)
+        # Single rows that were given up close no batch.
+        closings = [one for one in closings if one.data.get("kind") != "quarantined"]
+        staged = _entries(spec, name, "staged", days=span)
+        for entry in found.values():
+            if not _closed(spec, entry, closings, staged):
+                yield entry, closings
+
+
+def _closed(spec: Pipeline, entry: Entry, closings: Sequence[Entry], staged: Sequence[Entry]) -> bool:
+    """Whether all its days were published, or given up, by something that came after it."""
+    later = [one.partition or "" for one in closings if _answers(one, entry, staged)]
     closed = (
         any(waivers.covers(label, day) for label in later) for day in waivers.days_of(entry.partition or "")
     )
     # Of a weekly source only some of the days of a range were ever delivered.
     weekly = entry.subject in spec.sources and spec.sources[entry.subject].cadence == "weekly"
     return any(closed) if weekly else all(closed)
+
+
+def _answers(closing: Entry, held: Entry, staged: Sequence[Entry]) -> bool:
+    """Whether a publication, or giving it up, settles what was held or refused: not every later one does.
+
+    A batch that was on its way before, and was published only after a newer one had been held, says nothing about the
+    newer one. And what was held late, when readers saw a newer batch already, needs no answer.
+    """
+    if closing.kind == "expired":
+        return closing.seq > held.seq
+    published, judged = full_id(closing.data["batch_id"]), held.data.get("batch_id")
+    if judged and published > judged:
+        return True
+    if closing.seq < held.seq:
+        return False
+    return published == judged or any(
+        held.seq < one.seq < closing.seq
+        and (full_id(one.data["batch_id"]), one.partition) == (published, closing.partition)
+        for one in staged
+    )
 
 
 def _seen_rightly(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bool:
@@ -206,9 +241,11 @@ def _quarantined(spec: Pipeline, table: str | None) -> Iterator[Hold]:
     for name, by_day in quarantine.open_counts(spec).items():
         if table not in (None, name):
             continue
-        published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=name)
         for day, by_rule in by_day.items():
-            entry = next((one for one in published if waivers.covers(one.partition or "", day)), None)
+            published = ledger.entries(
+                kind="published", pipeline=spec.pipeline, subject=name, days=(day, day), limit=1
+            )
+            entry = published[0] if published else None
             run_days = run_days_of(spec, name, day)
             rows = quarantine.rows(spec.pipeline, name, day, day).to_pylist()
             since = min(row["first_seen"] for row in rows if row["status"] == "open")
@@ -252,16 +289,11 @@ def _dag_of(spec: Pipeline, entry: Entry) -> str | None:
     return next((one.data.get("dag_id") for one in staged if entry.run and one.run == entry.run), None)
 
 
-def _entries(spec: Pipeline, table: str | None, *kinds: str) -> list[Entry]:
-    """Entries of some kinds, newest first."""
+def _entries(spec: Pipeline, table: str | None, *kinds: str, **further: Any) -> list[Entry]:
+    """Entries of some kinds, newest first; `further` is for `ledger.entries`."""
     found = [
-        entry for kind in kinds for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=table)
+        entry
+        for kind in kinds
+        for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=table, **further)
     ]
     return sorted(found, key=lambda entry: entry.seq, reverse=True)
-
-
-def _by_table(spec: Pipeline, table: str | None, *kinds: str) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
-    for entry in _entries(spec, table, *kinds):
-        found.setdefault(entry.subject, []).append(entry)
-    return found

@@ -173,22 +173,19 @@ def expire(spec: Pipeline, run: Mapping[str, str]) -> list[Hold]:
 
 def _published_rows(spec: Pipeline, planned: Plan) -> int:
     """Rows that readers see of the partition now."""
-    published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=planned.table)
     day = planned.partition.partition("..")[0]
-    return next((one.data["rows"] for one in published if waivers.covers(one.partition or "", day)), 0)
+    published = ledger.entries(
+        kind="published", pipeline=spec.pipeline, subject=planned.table, days=(day, day), limit=1
+    )
+    return published[0].data["rows"] if published else 0
 
 
 def _nothing_held(spec: Pipeline, table: str, day: str) -> SluiceError:
     where = f"{spec.pipeline}.{table} {day}"
-    replayed = next(
-        (
-            one
-            for one in ledger.entries(kind="replayed", pipeline=spec.pipeline, subject=table)
-            if waivers.covers(one.partition or "", day)
-        ),
-        None,
+    replayed = ledger.entries(
+        kind="replayed", pipeline=spec.pipeline, subject=table, days=(day, day), limit=1
     )
-    said = f"It was replayed already, on {replayed.at:%Y-%m-%d %H:%M} UTC." if replayed else ""
+    said = f"It was replayed already, on {replayed[0].at:%Y-%m-%d %H:%M} UTC." if replayed else ""
     held = ", ".join(dict.fromkeys(hold.partition for hold in open_holds(spec, table))) or "nothing"
     return ReplayRefusedError(
         f"Nothing of {where} is held. {said}".strip(),

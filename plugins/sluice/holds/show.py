@@ -102,7 +102,7 @@ def _said(entry: Entry) -> str:
     if entry.kind == "replayed":
         return f"repaired {data['repaired']}, still held {data['still_held']}, expired {data['expired']}"
     if entry.kind == "mail":
-        return f"{data.get('subject', '')} ({data.get('status', '')})"
+        return f"{data.get('mail_subject', '')} ({data.get('status', '')})".lstrip()
     if entry.kind in ("verdict", "held"):
         return f"{data['outcome']}: {_short(' '.join(data['reasons']))}"
     said = data.get("what") or data.get("diff") or data.get("batch_id") or ""

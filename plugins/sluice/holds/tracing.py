@@ -67,11 +67,7 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
     """
     if table not in spec.tables:
         spec.source(table)  # raises, and names what is declared
-    found = [
-        entry
-        for entry in ledger.entries(pipeline=spec.pipeline, subject=table)
-        if entry.partition and waivers.covers(entry.partition, day)
-    ]
+    found = ledger.entries(pipeline=spec.pipeline, subject=table, days=(day, day))
     if not found:
         raise TableMissingError(
             f"Nothing is recorded of {spec.pipeline}.{table} {day}.",

@@ -115,7 +115,7 @@ def _correction_page(
 def recorded(spec: Pipeline, table: str, start: str, end: str) -> dict[str, Recorded]:
     """Day -> what was published last, for the days `start` to `end` (inclusive) that ever were."""
     found: dict[str, Recorded] = {}
-    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table):
+    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, days=(start, end)):
         for day, part in entry.data.get("partitions", {}).items():
             if start <= day <= end and day not in found:
                 found[day] = Recorded(entry.data["batch_id"], part["sha256"], part["rows"])
@@ -259,7 +259,8 @@ def _under_way(spec: Pipeline, difference: Difference) -> bool:
 
 def _original(spec: Pipeline, table: str, day: str, old: Recorded) -> str | None:
     """A staged file with the recorded content of a partition: of its batch, or of another attempt's; None if all are gone."""
-    for batch_id in dict.fromkeys([old.batch_id, *batches.staged(spec.pipeline, table)]):
+    attempts = ledger.entries(kind="staged", pipeline=spec.pipeline, subject=table, days=(day, day))
+    for batch_id in dict.fromkeys([old.batch_id, *(entry.data["batch_id"] for entry in attempts)]):
         try:
             manifest = batches.load(spec.pipeline, table, batch_id)
         except BatchUnknownError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from sluice import failpoints
+from sluice.lake import catalog
 from sluice.settings import settings
 
 
@@ -21,9 +21,10 @@ def write(path: str, **about: Any) -> str:
             `lake.diff.compare` returns it, or None where the old rows are gone.
     """
     html = settings().reports / path
-    html.parent.mkdir(parents=True, exist_ok=True)
-    _put(html, _template().render(**about))
-    _put(html.with_suffix(".json"), json.dumps(about, indent=2))
+    catalog.write(str(html), _template().render(**about).encode())
+    failpoints.hit("publish.change_page_written")
+    catalog.write(str(html.with_suffix(".json")), json.dumps(about, indent=2).encode())
+    failpoints.hit("publish.change_written")
     return path
 
 
@@ -37,9 +38,3 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     return environment.get_template("change.html.j2")
-
-
-def _put(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from sluice import failpoints
 from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
 from sluice.lake import catalog, columns
 from sluice.lake.columns import DAY
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# Written last; a batch without it does not exist.
+MANIFEST = "manifest.json"
 # See `new_id`.
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{6}(\.\d{8}T\d{12}-[0-9a-f]{6})?")
 
@@ -159,8 +162,10 @@ def write(manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """Write a batch's files, and then its manifest: from now on it exists."""
     for day, content in contents.items():
         catalog.write(manifest.files[day], content)
+        failpoints.hit("stage.file_written")
     uri = _manifest(manifest.pipeline, manifest.table, manifest.batch_id)
     catalog.write(uri, manifest.model_dump_json(indent=2).encode())
+    failpoints.hit("stage.manifest_written")
 
 
 def load(pipeline: str, table: str, batch_id: str) -> Manifest:
@@ -184,9 +189,10 @@ def load(pipeline: str, table: str, batch_id: str) -> Manifest:
 def staged(pipeline: str, table: str) -> list[str]:
     """Ids of the complete batches of a table, newest first, published or not."""
     uri = catalog.location(pipeline, table, "data")
-    fs, root = catalog.filesystem(uri)
-    names = catalog.folders(uri)
-    found = fs.get_file_info([f"{root}/{name}/manifest.json" for name in names]) if names else []
+    with catalog.reaching(uri):
+        fs, root = catalog.filesystem(uri)
+        names = catalog.folders(uri)
+        found = fs.get_file_info([f"{root}/{name}/{MANIFEST}" for name in names]) if names else []
     return sorted((name for name, info in zip(names, found, strict=True) if info.is_file), reverse=True)
 
 
@@ -225,6 +231,12 @@ def batch_of(file: str) -> str:
     return folder if _ID.fullmatch(folder) else ""
 
 
+def id_in(name: str) -> str:
+    """The id of the batch that a file is named after; "" if there is none."""
+    found = re.search(rf"(?:^|_)({_ID.pattern})", name)
+    return found[1] if found else ""
+
+
 def file_of(pipeline: str, table: str, batch_id: str, day: str) -> str:
     """Where a batch's rows of a day lie: a path, or a URI where the warehouse is remote."""
     uri = catalog.location(pipeline, table, "data", batch_id, f"{DAY}={day}.parquet")
@@ -232,7 +244,7 @@ def file_of(pipeline: str, table: str, batch_id: str, day: str) -> str:
 
 
 def _manifest(pipeline: str, table: str, batch_id: str) -> str:
-    return catalog.location(pipeline, table, "data", batch_id, "manifest.json")
+    return catalog.location(pipeline, table, "data", batch_id, MANIFEST)
 
 
 def by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: str) -> dict[str, pa.Table]:

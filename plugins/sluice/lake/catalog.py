@@ -6,13 +6,14 @@ so that a process that forks (Airflow's workers do) never shares a database conn
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sluice import databases, failpoints
+from sluice.lake import s3
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -28,24 +29,32 @@ def opened() -> Iterator[Catalog]:
     """Open the Iceberg catalog of this installation, creating a SQL catalog's own tables on first use.
 
     pyiceberg's own `PYICEBERG_CATALOG__SLUICE__*` variables add properties, such as credentials of a REST catalog.
+
+    Raises, also for what is done with the catalog meanwhile:
+        DatabaseUnavailableError: its database is locked for too long, or does not answer.
+        LakeUnreachableError: the warehouse's bucket does not answer.
     """
+    url, warehouse = settings().catalog_url, settings().warehouse_path
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    with databases.answering(url, "catalog"), reaching(warehouse), _loaded(url, warehouse) as catalog:
+        yield catalog
+
+
+def _loaded(url: str, warehouse: str) -> Catalog:
     from pyiceberg.catalog import load_catalog
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    uri, warehouse = settings().catalog_url, settings().warehouse_path
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        # Seconds to wait for another process's commit (it takes milliseconds; the default is 5).
-        uri += "" if "?" in uri else "?timeout=60"
+    # A REST or Glue catalog is no database of ours.
+    uri = databases.with_connect_args(url) if url.startswith(("sqlite", "postgresql")) else url
     for attempt in range(_SQL_TABLES + 1):
         try:
-            catalog = load_catalog("sluice", uri=uri, warehouse=warehouse, **_s3_properties(warehouse))
-            break
-        except (IntegrityError, OperationalError, ProgrammingError):
-            if attempt == _SQL_TABLES:
+            return load_catalog("sluice", uri=uri, warehouse=warehouse, **s3.properties(warehouse))
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            created = not isinstance(error, OperationalError) or "already exists" in str(error)
+            if attempt == _SQL_TABLES or not created:
                 raise
-    with catalog:
-        yield catalog
+    raise AssertionError
 
 
 def location(pipeline: str, table: str, *parts: str) -> str:
@@ -58,7 +67,7 @@ def filesystem(uri: str) -> tuple[FileSystem, str]:
     from pyiceberg.io.pyarrow import PyArrowFileIO
 
     scheme, host, path = PyArrowFileIO.parse_location(uri)
-    return PyArrowFileIO(_s3_properties(settings().warehouse_path)).fs_by_scheme(scheme, host), path
+    return PyArrowFileIO(s3.properties(settings().warehouse_path)).fs_by_scheme(scheme, host), path
 
 
 def local_path(uri: str) -> Path | None:
@@ -75,16 +84,22 @@ def uri(file: str) -> str:
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write a whole file so that no reader ever sees half of it (an object store's put already is so)."""
+    """Write a whole file so that no reader ever sees half of it.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer.
+    """
     path = local_path(uri)
     if path is None:
-        fs, key = filesystem(uri)
-        with fs.open_output_stream(key) as stream:
-            stream.write(content)
+        failpoints.hit("write.begun")
+        s3.write(uri, content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the process's number: two containers on one shared folder may have the same.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    failpoints.hit("write.begun")
     part.write_bytes(content)
+    failpoints.hit("write.part_written")
     part.replace(path)
 
 
@@ -93,32 +108,44 @@ def read(uri: str) -> bytes:
 
     Raises:
         FileNotFoundError: there is none.
+        LakeUnreachableError: the bucket does not answer.
     """
+    path = local_path(uri)
+    return s3.read(uri) if path is None else path.read_bytes()
+
+
+def remove(uri: str) -> None:
+    """Delete a file, if it is (still) there."""
     fs, path = filesystem(uri)
-    with fs.open_input_stream(path, compression=None) as stream:
-        return stream.readall()
+    with suppress(FileNotFoundError):
+        fs.delete_file(path)
+
+
+def remove_empty_folder(uri: str) -> None:
+    """Delete a folder with nothing in it; in an object store that is the key that pyarrow leaves for one."""
+    from pyarrow.fs import FileSelector
+
+    path = local_path(uri)
+    if path is not None:
+        with suppress(OSError):  # gone already, or somebody has just put something there
+            path.rmdir()
+        return
+    fs, key = filesystem(uri)
+    if not fs.get_file_info(FileSelector(key, allow_not_found=True)):
+        with suppress(FileNotFoundError):
+            fs.delete_dir(key)
 
 
 def folders(uri: str) -> list[str]:
     """Names of the folders under `uri`, sorted; empty where `uri` does not exist."""
     from pyarrow.fs import FileSelector, FileType
 
-    fs, path = filesystem(uri)
-    found = fs.get_file_info(FileSelector(path, allow_not_found=True))
+    with reaching(uri):
+        fs, path = filesystem(uri)
+        found = fs.get_file_info(FileSelector(path, allow_not_found=True))
     return sorted(info.base_name for info in found if info.type == FileType.Directory)
 
 
-@lru_cache(maxsize=4)
-def _s3_properties(warehouse: str) -> dict[str, str]:
-    """Endpoint and region of a bucket outside Amazon, as boto3's own chain names them (`AWS_ENDPOINT_URL_S3`, ...).
-
-    pyarrow does not read these, and pyiceberg would ask Amazon for the region. Inside Amazon both find their way.
-    """
-    if not warehouse.startswith("s3"):
-        return {}
-    import boto3
-
-    found = boto3.client("s3").meta
-    if ".amazonaws.com" in found.endpoint_url:
-        return {}
-    return {"s3.endpoint": found.endpoint_url, "s3.region": found.region_name}
+def reaching(uri: str) -> AbstractContextManager[None]:
+    """What is done with a remote file system: see `s3.reaching`. Of a local one nothing is to be explained."""
+    return s3.reaching(uri) if local_path(uri) is None else nullcontext()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
+from sluice import failpoints
 from sluice.errors import BatchSupersededError, PublishConflictError, TableMissingError
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 Status = Literal["open", "repaired", "released", "expired"]
 _Row = dict[str, Any]
 
-_EVER = (date.min.isoformat(), date.max.isoformat())
 # As often as `tables.publish` re-reads a table that others write too.
 _ATTEMPTS = 5
 
@@ -111,6 +112,38 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
     )
 
 
+def settle(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -> None:
+    """Close rows of a batch's days that an older batch set aside than the one that readers see, which has them.
+
+    `record` does so before a batch is visible. But a batch that sets nothing aside leaves nothing here that an older one
+    could be refused by: one that is on its way at the same time may still add its rows. So whoever publishes, or finds
+    that it is too late to publish, looks once more.
+    """
+    closing: Status = "repaired" if waiver is None else "released"
+    for _ in range(_ATTEMPTS):
+        there = _there(manifest)
+        if not any(row["status"] == "open" for found in there.values() for row in found):
+            return
+        first, last = manifest.partitions[0], manifest.partitions[-1]
+        seen = tables.published(manifest.pipeline, manifest.table, first, last)
+        shown = {date.fromisoformat(day): batches.full_id(one.batch_id) for day, one in seen.items()}
+        closed = {
+            day: [
+                row | {"status": closing} if row["status"] == "open" and row["batch_id"] < shown[day] else row
+                for row in found
+            ]
+            for day, found in there.items()
+            if day in shown
+        }
+        changed = {day: found for day, found in closed.items() if found != there[day]}
+        if not changed:
+            return
+        with suppress(
+            BatchSupersededError
+        ):  # a newer batch has been here; another look tells what is left to do
+            _write(manifest, changed, manifest.run, verdict_id)
+
+
 def rows(pipeline: str, table: str, start: str, end: str) -> pa.Table:
     """Rows that were ever set aside of the days `start` to `end` (inclusive), open and closed; see `shape`."""
     try:
@@ -120,14 +153,31 @@ def rows(pipeline: str, table: str, start: str, end: str) -> pa.Table:
 
 
 def open_counts(spec: Pipeline) -> dict[str, dict[str, dict[str, int]]]:
-    """Open rows: table -> day -> rule -> how many. Tables without any are left out."""
+    """Open rows: table -> day -> rule -> how many. Tables without any are left out.
+
+    Rows of a batch that was overtaken before it could be published, and that died before it could `settle` them, are
+    none: what readers see has them.
+    """
     found: dict[str, dict[str, dict[str, int]]] = {}
     for table in spec.tables:
-        for row in rows(spec.pipeline, table, *_EVER).to_pylist():
-            if row["status"] == "open":
+        still = _open_rows(spec.pipeline, table)
+        if not still:
+            continue
+        days = [row[batches.DAY].isoformat() for row in still]
+        shown = tables.published(spec.pipeline, table, min(days), max(days))
+        for row, day in zip(still, days, strict=True):
+            if day not in shown or batches.full_id(shown[day].batch_id) <= row["batch_id"]:
                 by_rule = found.setdefault(table, {}).setdefault(row[batches.DAY].isoformat(), {})
                 by_rule[row["rule"]] = by_rule.get(row["rule"], 0) + 1
     return found
+
+
+def _open_rows(pipeline: str, table: str) -> list[_Row]:
+    """Days whose rows are all closed are told by the table's own statistics, and not opened."""
+    days = tables.days_that_may_hold(pipeline, table_of(table), "status", "open")
+    return [
+        row for day in days for row in rows(pipeline, table, day, day).to_pylist() if row["status"] == "open"
+    ]
 
 
 def expire(pipeline: str, table: str, start: str, end: str, *, run: Mapping[str, str]) -> int:
@@ -191,7 +241,9 @@ def _write(
         sort_by=("row_key", "rule", "first_seen"),
         after=_origin(manifest),
     )
+    failpoints.hit("quarantine.staged")
     tables.publish(staged, verdict_id=verdict_id)
+    failpoints.hit("quarantine.recorded")
 
 
 def _there(manifest: Manifest) -> defaultdict[date, list[_Row]]:

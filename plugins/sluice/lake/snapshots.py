@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sluice import failpoints
 from sluice.errors import TableMissingError
 from sluice.lake import catalog
 from sluice.lake.batches import Manifest, batch_of
@@ -29,20 +30,27 @@ _EPOCH = date(1970, 1, 1)
 BATCH = "sluice.batch_id"
 
 # pyiceberg copies all snapshots' metadata some thirty times a commit: a commit over 365 of them took five times as long
-# as one over 50. So only the newest are kept, and those that a tag pins. Nothing is lost by it but time travel: staged
-# batches stay, and the ledger names the batch of every publication.
-_SNAPSHOTS_KEPT = 100
+# as one over 50. So only the newest are kept, and those that a tag pins. Nothing is lost by it but time travel: what
+# readers see stays, and the ledger names the batch of every publication. Files go with `sluice.upkeep`.
+_SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
-_SNAPSHOTS_SLACK = 50
+_SNAPSHOTS_SLACK = 20
+
+# How often the newest metadata are asked for where what the catalog named is gone already.
+_READS = 5
 
 _PROPERTIES = {
     # A year of days must not be a year of manifests to open: merge them as they come (off by default).
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "20",
+    # Some two hundred days: a reader of a month opens two of them, however old the table is (one of all days by default).
+    "commit.manifest.target-size-bytes": "65536",
     "commit.retry.num-retries": "10",
     # Only the day is ever filtered on; statistics of the other columns would be most of a manifest.
     "write.metadata.metrics.default": "counts",
     f"write.metadata.metrics.column.{DAY}": "full",
+    # And, of a quarantine, whether any row is open: see `lake.quarantine.open_counts`.
+    "write.metadata.metrics.column.status": "full",
     # Older metadata files are of no use once their snapshots are superseded.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
@@ -64,10 +72,16 @@ def find(lake: Catalog, pipeline: str, table: str) -> Table | None:
     """The table, or None."""
     from pyiceberg.exceptions import NoSuchTableError
 
-    try:
-        return lake.load_table((pipeline, table))
-    except NoSuchTableError:
-        return None
+    for attempt in range(_READS):
+        try:
+            return lake.load_table((pipeline, table))
+        except NoSuchTableError:
+            return None
+        except FileNotFoundError:
+            # Between asking the catalog and reading the file that it named, others committed so often that it is gone.
+            if attempt == _READS - 1:
+                raise
+    raise AssertionError
 
 
 def existing(lake: Catalog, pipeline: str, table: str) -> Table:
@@ -98,6 +112,7 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
     # Either error says that it is there: pyiceberg's SQL catalog lets a lost race show as a duplicate key.
     with suppress(NamespaceAlreadyExistsError, IntegrityError):
         lake.create_namespace(manifest.pipeline)
+        failpoints.hit("table.namespace_created")
     fs, path = catalog.filesystem(manifest.files[manifest.partitions[0]])
     columns = pq.read_schema(path, filesystem=fs)
     for index, column in enumerate(columns):
@@ -105,13 +120,15 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
     schema = pyarrow_to_schema(columns)
     # Iceberg numbers partition fields from 1000.
     by_day = PartitionField(schema.find_field(DAY).field_id, 1000, IdentityTransform(), DAY)
-    return lake.create_table_if_not_exists(
+    table = lake.create_table_if_not_exists(
         (manifest.pipeline, manifest.table),
         schema,
         location=catalog.location(manifest.pipeline, manifest.table),
         partition_spec=PartitionSpec(by_day),
         properties=_PROPERTIES,
     )
+    failpoints.hit("table.created")
+    return table
 
 
 def between(start: str, end: str) -> BooleanExpression:
@@ -120,6 +137,20 @@ def between(start: str, end: str) -> BooleanExpression:
 
     # pydantic's types of pyiceberg's expressions hide that they take a column's name and a value.
     return And(GreaterThanOrEqual(DAY, start), LessThanOrEqual(DAY, end))  # type: ignore
+
+
+def always() -> BooleanExpression:
+    """Filter that leaves nothing out."""
+    from pyiceberg.expressions import AlwaysTrue
+
+    return AlwaysTrue()
+
+
+def equal(column: str, value: str) -> BooleanExpression:
+    """Filter on one value of a column."""
+    from pyiceberg.expressions import EqualTo
+
+    return EqualTo(column, value)  # type: ignore  # as in `between`
 
 
 def among(days: Sequence[str]) -> BooleanExpression:
@@ -147,7 +178,7 @@ def all_tasks(
             f"Table {'.'.join(table.name())} has no snapshot {snapshot_id}: it never had, or it has been expired.",
             where=table.location(),
             allowed=f"the last {_SNAPSHOTS_KEPT} snapshots, and those that were pinned",
-            todo="find the batch of that snapshot in the ledger; its staged files are still there",
+            todo="find the batch of that snapshot in the ledger; where readers still see it, its files are there",
         )
     planned = table.scan(row_filter=days, snapshot_id=snapshot_id).plan_files()
     by_day: dict[str, list[FileScanTask]] = {}
@@ -199,8 +230,11 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
             snapshot_properties=properties,
             check_duplicate_files=False,
         )
+        failpoints.hit("publish.before_commit")
+    failpoints.hit("publish.committed")
     snapshot_id = snapshot_of(table, manifest.batch_id)
     expire(table)
+    failpoints.hit("publish.expired")
     return snapshot_id
 
 

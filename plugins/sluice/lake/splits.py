@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sluice import failpoints
 from sluice.errors import BatchDamagedError, RowsLostError
 from sluice.lake import batches, catalog, columns
 from sluice.lake.batches import Manifest
@@ -61,6 +62,7 @@ def make(
     )
     if set_aside:
         catalog.write(_aside(manifest), set_aside)
+        failpoints.hit("split.aside_written")
     batches.write(manifest, contents)
     return manifest
 
@@ -123,8 +125,9 @@ def _rows_in_files(manifest: Manifest) -> int:
 
     rows = 0
     for day in manifest.partitions:
-        fs, path = catalog.filesystem(manifest.files[day])
-        rows += pq.read_metadata(path, filesystem=fs).num_rows
+        with catalog.reaching(manifest.files[day]):
+            fs, path = catalog.filesystem(manifest.files[day])
+            rows += pq.read_metadata(path, filesystem=fs).num_rows
     return rows
 
 

@@ -8,7 +8,6 @@ published: a partition's file lies in its batch's folder, so the decision is alw
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ __all__ = [
     "Publication",
     "Published",
     "check_current",
+    "days_that_may_hold",
     "files",
     "history",
     "pin",
@@ -67,7 +67,11 @@ def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -
         BatchSupersededError: one of the partitions shows a newer batch.
         PublishConflictError: other writers kept winning; try again.
     """
-    from pyiceberg.exceptions import CommitFailedException, ValidationException
+    from pyiceberg.exceptions import (
+        CommitFailedException,
+        CommitStateUnknownException,
+        ValidationException,
+    )
 
     name = f"{manifest.pipeline}.{manifest.table}"
     _check_publishable(manifest, verdict_id, name)
@@ -82,7 +86,8 @@ def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -
             if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
                 return Publication(snapshots.snapshot_of(table, manifest.batch_id), manifest.batch_id, True)
             _check_newer(manifest, old)
-            with suppress(CommitFailedException, ValidationException):
+            # A catalog that does not say whether it committed: what the table shows next will tell.
+            with suppress(CommitFailedException, CommitStateUnknownException, ValidationException):
                 return Publication(
                     snapshots.commit(table, manifest, verdict_id, waiver), manifest.batch_id, False, old
                 )
@@ -113,6 +118,13 @@ def published(
     with catalog.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         return snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
+
+
+def days_that_may_hold(pipeline: str, table: str, column: str, value: str) -> list[str]:
+    """Days of which the table's own statistics do not rule out that a row has a value; opens none of the files."""
+    with catalog.opened() as lake:
+        found = snapshots.find(lake, pipeline, table)
+        return list(snapshots.all_tasks(found, snapshots.equal(column, value))) if found else []
 
 
 def files(
@@ -192,7 +204,7 @@ def pin(pipeline: str, table: str, tag: str) -> int:
 def history(pipeline: str, table: str) -> list[dict[str, Any]]:
     """Publications of a table, newest first: snapshot_id, committed_at (UTC) and the snapshot's `sluice.*` properties.
 
-    At least the last hundred commits and what is pinned; the ledger has all.
+    At least the last thirty commits and what is pinned; the ledger has all.
 
     Raises:
         TableMissingError: there is no table, or nothing was ever published in it.
@@ -243,8 +255,6 @@ def _local(partition: Published, day: str, into: Path) -> str:
     if not copy.exists():
         into.mkdir(parents=True, exist_ok=True)
         part = copy.with_suffix(f".{os.getpid()}")
-        fs, key = catalog.filesystem(partition.file)
-        with fs.open_input_stream(key, compression=None) as source, part.open("wb") as target:
-            shutil.copyfileobj(source, target)
+        part.write_bytes(catalog.read(partition.file))
         part.replace(copy)
     return str(copy)

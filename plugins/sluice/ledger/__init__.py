@@ -1,5 +1,5 @@
 """The append-only record of every decision: see `sluice.ledger.store`."""
 
-from sluice.ledger.store import Entry, append, entries, verify
+from sluice.ledger.store import Entry, append, entries, settle, settled, verify
 
-__all__ = ["Entry", "append", "entries", "verify"]
+__all__ = ["Entry", "append", "entries", "settle", "settled", "verify"]

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
+from sluice import failpoints
 from sluice.errors import LedgerTamperedError
 from sluice.ledger.schema import HEAD, LEDGER, reading, writing
 from sluice.settings import settings
 
 # The `prev` of the first entry.
 _GENESIS = "0" * 64
+# Of a day, YYYY-MM-DD.
+_DAY_CHARS = 10
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def append(
         new = connection.execute(insert(LEDGER).returning(LEDGER), row).one()
         head = {"seq": row["seq"], "hash": row["hash"]}
         connection.execute(update(HEAD).values(head) if end else insert(HEAD).values(id=1, **head))
-        return _entry(new)
+        failpoints.hit("ledger.before_commit")
+    failpoints.hit("ledger.appended")
+    return _entry(new)
 
 
 def entries(
@@ -96,9 +101,17 @@ def entries(
     subject: str | None = None,
     partition: str | None = None,
     after: int | None = None,
+    since: datetime | None = None,
+    days: tuple[str, str] | None = None,
     limit: int | None = None,
 ) -> list[Entry]:
-    """Entries that match all that is given, newest first; `after` is the `seq` that they follow."""
+    """Entries that match all that is given, newest first.
+
+    Args:
+        after: the `seq` that they follow.
+        since: the instant from which on they were made.
+        days: first and last day (YYYY-MM-DD); entries whose partition, a day or `first..last`, shares a day with them.
+    """
     wanted = {"kind": kind, "pipeline": pipeline, "subject": subject, "partition": partition}
     query = select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(limit)
     for name, value in wanted.items():
@@ -106,8 +119,31 @@ def entries(
             query = query.where(LEDGER.c[name] == value)
     if after is not None:
         query = query.where(LEDGER.c.seq > after)
+    if since is not None:
+        query = query.where(LEDGER.c.at >= since.astimezone(UTC).isoformat(timespec="microseconds"))
+    if days is not None:
+        query = query.where(func.substr(LEDGER.c.partition, 1, _DAY_CHARS) <= days[1])
+        last = func.substr(LEDGER.c.partition, func.length(LEDGER.c.partition) - _DAY_CHARS + 1)
+        query = query.where(last >= days[0])
     with reading() as connection:
         return [_entry(row) for row in connection.execute(query)] if connection else []
+
+
+def settle(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -> Entry:
+    """Record up to where all is over, so that whoever looks for what is open need not read what was before.
+
+    Args:
+        looked_at: number of the ledger's last entry before anybody looked; of later ones nothing is known.
+        open_from: name of what can be open -> number of the first entry about something that is; None if nothing is.
+    """
+    upto = {name: looked_at if seq is None else min(seq - 1, looked_at) for name, seq in open_from.items()}
+    return append("settled", pipeline=pipeline, subject="ledger", data={"upto": upto})
+
+
+def settled(pipeline: str, what: str) -> int:
+    """The number of the last entry up to which nothing of a kind (see `settle`) is open any more; 0 if none is known."""
+    found = entries(kind="settled", pipeline=pipeline, subject="ledger", limit=1)
+    return found[0].data["upto"].get(what, 0) if found else 0
 
 
 def verify() -> int:
@@ -158,6 +194,6 @@ def _tampered(seq: int, problem: str) -> LedgerTamperedError:
     return LedgerTamperedError(
         f"Entry {seq} of the ledger {problem}.",
         # Without the user and password of a server's URL.
-        where=settings().ledger_url.rsplit("@", 1)[-1],
+        where=settings().ledger_url,
         todo="restore the ledger from a backup, and find out who wrote to it",
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sluice.errors import MailUndeliveredError
+from sluice.errors import DatabaseUnavailableError, MailUndeliveredError
 from sluice.ledger import Entry
 from sluice.notices import faults
 from sluice.notices.compose import compose
@@ -29,9 +29,15 @@ def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entr
 
     Raises:
         MailUndeliveredError: the server did not take it; recorded with status `failed`, and retried later.
+        DatabaseUnavailableError: the ledger does not answer. The mail was sent, and is recorded nowhere.
     """
     with alone(event.fault):
-        past = faults.episodes(event.pipeline, event.fault)
+        try:
+            past = faults.episodes(event.pipeline, event.fault)
+        except DatabaseUnavailableError:
+            # Nobody knows whether it was told before; nobody would ever learn that it was not.
+            send(compose(event, sender=sender, to=to, key=event.key), smtp)
+            raise
         episode = faults.belongs_to(event, past, window_minutes=settings().mail_window_minutes)
         if episode:
             entry = _count(event, episode)

@@ -9,20 +9,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.errors import (
+    DatabaseUnavailableError,
     DeliveryMissingError,
+    LakeUnreachableError,
     LandingUnreachableError,
+    LedgerTamperedError,
     NotPublishedError,
     SluiceError,
 )
 from sluice.gates.verdict import RuleResult, Verdict
 from sluice.lake import batches
 from sluice.notices import effects, privacy, steps
-from sluice.notices.alarms import of_missed_deadline, of_rewritten, of_waiver_expired
+from sluice.notices.alarms import of_broken_ledger, of_missed_deadline, of_rewritten, of_waiver_expired
 from sluice.notices.events import Event, FailedRule, FailingRow
 from sluice.spec import Pipeline, partition_label
 from sluice.web import evidence_url
 
 __all__ = [
+    "of_broken_ledger",
     "of_exception",
     "of_missed_deadline",
     "of_refusal",
@@ -33,6 +37,13 @@ __all__ = [
 
 # What differs between two tellings of the same cause: days, numbers, hashes.
 _VARIABLE = re.compile(r"\b[0-9a-f]{8,}\b|\d+")
+
+# What a mail about an outage is about, instead of the task that met it.
+_SHARED: dict[type, str] = {
+    LandingUnreachableError: "landing",
+    LakeUnreachableError: "warehouse",
+    DatabaseUnavailableError: "database",
+}
 
 
 def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
@@ -96,6 +107,8 @@ def of_exception(
     if isinstance(exception, NotPublishedError) and exception.verdict is not None:
         return of_verdict(spec, exception.verdict, task_url=task_url)
     task = task_id.rsplit(".", 1)[-1]
+    if isinstance(exception, LedgerTamperedError):
+        return of_broken_ledger(spec, exception, task=task, task_url=task_url)
     table = next((name for name in spec.tables if task.split("_", 1)[-1] == name), None)
     data_days = _data_days(spec, table, partition) if table else ()
     if isinstance(exception, DeliveryMissingError) and table in spec.sources and data_days:
@@ -107,13 +120,13 @@ def of_exception(
             why=str(exception),
             task_url=task_url,
         )
-    # A landing zone that does not answer fails many tasks: they are one fault.
-    shared = isinstance(exception, LandingUnreachableError)
+    # What many tasks share fails many tasks: they are one fault.
+    shared = _SHARED.get(type(exception), "")
     ends_with = _ends_with(spec, task, table, dag_id)
     return Event(
         kind="failed_task",
         pipeline=spec.pipeline,
-        subject="landing" if shared else task,
+        subject=shared or task,
         partition=partition_label(data_days) if data_days else partition,
         run_day=partition if data_days and partition != partition_label(data_days) else None,
         task=task if shared else "",
