@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
-import boto3
 import duckdb
 import great_expectations as gx
 import great_expectations.expectations as gxe
@@ -13,11 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.execution_engine import SqlAlchemyExecutionEngine
-from moto.server import ThreadedMotoServer
 
 from sluice import gates
 from sluice.gates import engine, suites
-from sluice.settings import settings
 
 DAY = "2013-04-05"
 
@@ -92,31 +87,8 @@ def test_run_leaves_nothing_in_the_temporary_folder(tmp_path, monkeypatch, audit
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.fixture
-def bucket(home, monkeypatch):
-    """The name of a new bucket where the warehouse is put."""
-    # moto keeps buckets in the process, not in the server.
-    name = f"gates-{secrets.token_hex(4)}"
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for variable, value in {
-        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "SLUICE_WAREHOUSE": f"s3://{name}/lake",
-    }.items():
-        monkeypatch.setenv(variable, value)
-    settings.cache_clear()
-    location = {"LocationConstraint": "eu-central-1"}
-    boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
-    yield name
-    server.stop()
-
-
-def test_run_batch_in_a_bucket_is_audited(bucket, pipeline, rows, stage):
+def test_run_batch_in_a_bucket_is_audited(warehouse, pipeline, rows, stage):
     manifest = stage("arrivals", rows("arrivals", DAY), DAY)
-    assert manifest.files[DAY].startswith(f"s3://{bucket}/")
+    assert manifest.files[DAY].startswith(f"s3://{warehouse}/")
     verdict = gates.run(pipeline, manifest)
     assert (verdict.outcome, verdict.rows) == ("PASS", manifest.rows)

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import SluiceError
+from sluice.errors import RetryableError, SluiceError
 from sluice.gates import engine, history, page, policy, profile, split, suites
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
+from sluice.lake import storage
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
@@ -30,6 +31,10 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     Returns:
         The verdict. Whatever goes wrong in the gate itself is in the verdict, as ERROR: nothing is raised for it, so
         that a broken gate leaves evidence like any other.
+
+    Raises:
+        RetryableError: the rows could not be reached, which may pass; nothing was judged.
+        OSError: there is no space left for the evidence or the split; nothing was judged.
     """
     started, at = time.monotonic(), datetime.now(UTC)
     rows_by_partition: dict[str, int] = {}
@@ -43,7 +48,12 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         suite = suites.load(spec, manifest.table)
         suite_hash = suite.hash
         days = max(rule.history_days for rule in suite.rules)
-        with history.files(spec, manifest, days) as earlier, engine.opened(manifest.files, earlier) as staged:
+        others = {rule.beside: suites.columns_of(spec, rule.beside) for rule in suite.rules if rule.beside}
+        with (
+            history.files(spec, manifest, days) as earlier,
+            history.beside(spec, manifest, others) as published,
+            engine.opened(manifest.files, earlier, published, others) as staged,
+        ):
             rows_by_partition = staged.count(manifest.partitions)
             if rows_by_partition != manifest.rows_by_partition:
                 problems.append("The staged files do not hold the rows that the manifest says.")
@@ -55,7 +65,13 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 )
                 if not any(one.broken for one in results):
                     publishable, emptied = split.publishable(spec, manifest, staged.aside, results)
-    except Exception as error:  # noqa: BLE001 - whatever breaks the gate must end as a verdict that publishes nothing
+    except RetryableError:
+        # The rows could not be reached: nothing was judged, and nothing is to be held for it.
+        raise
+    except Exception as error:
+        if storage.is_full(error):
+            raise  # as above: the gate is not broken
+        # Whatever breaks the gate must end as a verdict that publishes nothing.
         problems.append(_described(error))
     outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, manifest.noted)
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"

@@ -4,6 +4,8 @@ Nothing is loaded into Python: GX's own SQLAlchemy engine runs its queries on a 
 As shipped it reads results after the connection went back to the pool, which DuckDB answers with nothing; so one
 connection is kept for the batch, as GX does for SQLite.
 
+What many rules ask is asked together beforehand (`together`); GX takes those metrics from there, and asks for the others.
+
 GX marks an expectation that raised like one that failed, and one failing query takes others with it. Here every rule
 that did not give a clean answer is asked again on its own, and is broken only if that fails too.
 """
@@ -11,15 +13,15 @@ that did not give a clean answer is asked again on its own, and is broken only i
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sluice.gates import aside, findings, history
-from sluice.gates.suites import Rule
+from sluice.gates import aside, findings, history, profile, together
+from sluice.gates.suites import QUERY, Rule
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult
 from sluice.lake import catalog
 from sluice.settings import settings
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.datasource.fluent import SQLDatasource
     from great_expectations.datasource.fluent.interfaces import Batch
+    from great_expectations.validator.metric_configuration import MetricConfiguration
     from sqlalchemy import Connection
 
+# What DuckDB may hold of a batch at once, however large it is; what does not fit lies on disk meanwhile.
+MEMORY = "1GB"
 # Counts only: no value is fetched while nothing failed.
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _ROWS = {"result_format": "BASIC", "partial_unexpected_count": SAMPLE_ROWS, "include_unexpected_rows": True}
@@ -61,13 +66,35 @@ class StagedRows:
         return {**dict.fromkeys(partitions, 0), **dict(found)}
 
     def summary(self) -> list[dict[str, Any]]:
-        """What DuckDB's SUMMARIZE says of the rows, a row a column."""
-        found = self._con.execute("summarize select * from batch")
+        """What DuckDB's SUMMARIZE says of the rows, a row a column.
+
+        Of a large batch it is asked about a sample, because it takes longer than all rules; what is cheap to count
+        (nulls, least, greatest, mean) is still of all rows.
+        """
+        total = self._con.execute("select count(*) from batch").fetchall()[0][0]
+        if total <= profile.ALL_ROWS:
+            return self._asked("summarize select * from batch")
+        share = 100 * profile.SAMPLE_ROWS / total
+        sampled = self._asked(f"summarize select * from batch using sample {share} percent (system, 1)")  # noqa: S608
+        wanted = []
+        for one in sampled:
+            name = '"' + one["column_name"].replace('"', '""') + '"'
+            mean = f"avg({name})" if one["avg"] is not None and one["std"] is not None else "null"
+            wanted.append(f"count({name}), min({name}), max({name}), {mean}")
+        found = self._con.execute(f"select {', '.join(wanted)} from batch").fetchall()[0]  # noqa: S608 - quoted names
+        for number, one in enumerate(sampled):
+            known, least, greatest, mean = found[4 * number : 4 * number + 4]
+            nulls = round(100 * (1 - known / total), 2)
+            one.update(null_percentage=f"{nulls:.2f}", min=least, max=greatest, avg=mean)
+        return sampled
+
+    def _asked(self, query: str) -> list[dict[str, Any]]:
+        found = self._con.execute(query)
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def evaluate(self, rules: Sequence[Rule], *, show_rows: bool) -> list[Evaluated]:
-        """Evaluate all rules in as few queries as GX makes; results are in the order of `rules`.
+        """Evaluate all rules, those together that can be; results are in the order of `rules`.
 
         Args:
             show_rows: whether values of the data may appear in the results.
@@ -75,8 +102,10 @@ class StagedRows:
         from great_expectations.core import ExpectationSuite
 
         suite = ExpectationSuite(name="batch", expectations=[rule.expectation for rule in rules])
+        answers = together.ask(self._con, rules)
         # They come in another order.
-        results = self._batch.validate(suite, result_format=_COUNTS).results
+        with self._engine.given(answers):
+            results = self._batch.validate(suite, result_format=_COUNTS).results
         found = {one.expectation_config.meta["rule"]: one for one in results if one.expectation_config}
         return [self._judge(rule, found[rule.meta.rule], show_rows) for rule in rules]
 
@@ -137,12 +166,19 @@ class StagedRows:
 
 
 @contextmanager
-def opened(files: Mapping[str, str], earlier: Sequence[str] = ()) -> Iterator[StagedRows]:
+def opened(
+    files: Mapping[str, str],
+    earlier: Sequence[str] = (),
+    beside: Mapping[str, Sequence[str]] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[StagedRows]:
     """Open the staged files of a batch.
 
     Args:
         files: a path or URI for each partition; remote files are copied to a scratch folder first.
         earlier: local files of the days that the batch is compared with.
+        beside: local files of other tables that it is compared with, by table.
+        columns: DuckDB types of the columns of these tables, by table.
 
     Raises:
         duckdb.Error: a file is no readable Parquet file.
@@ -158,7 +194,12 @@ def opened(files: Mapping[str, str], earlier: Sequence[str] = ()) -> Iterator[St
     log.propagate, log.handlers = False, [logging.NullHandler()]
     with TemporaryDirectory(prefix="sluice-gate-") as scratch:
         paths = [_local(file, day, Path(scratch)) for day, file in files.items()]
-        con = duckdb.connect(config={"threads": settings().threads})
+        limits: dict[str, Any] = {
+            "threads": settings().threads,
+            "memory_limit": MEMORY,
+            "temp_directory": scratch,
+        }
+        con = duckdb.connect(config=limits)
         try:
             # Global, because every cursor has settings of its own.
             con.execute("set global timezone = 'UTC'")
@@ -167,6 +208,8 @@ def opened(files: Mapping[str, str], earlier: Sequence[str] = ()) -> Iterator[St
             staged = "select * from read_parquet($paths, hive_partitioning = false, can_have_nan = true)"
             con.sql(staged, params={"paths": paths}).create_view("batch")
             history.show(con, earlier)
+            for table, others in (beside or {}).items():
+                history.show_beside(con, table, (columns or {})[table], others)
             context = gx.get_context(mode="ephemeral")
             context.variables.progress_bars = ProgressBarsConfig(globally=False)
             cursors = {"creator": lambda: ConnectionWrapper(con.cursor())}
@@ -189,6 +232,46 @@ def _datasource_type() -> type[SQLDatasource]:
         """Keeps one connection: a DuckDB result lives only as long as the connection that made it."""
 
         _unlimited = False
+        _answers: together.Answers | None = None
+
+        @contextmanager
+        def given(self, answers: together.Answers) -> Iterator[None]:
+            """Only counts are taken here: a query that found rows is not asked for them."""
+            self._answers = answers
+            try:
+                yield
+            finally:
+                self._answers = None
+
+        def resolve_metrics(
+            self,
+            metrics_to_resolve: Iterable[MetricConfiguration],
+            metrics: dict | None = None,
+            runtime_configuration: dict | None = None,
+        ) -> dict:
+            wanted = list(metrics_to_resolve)
+            found = {one.id: value for one in wanted if (value := self._known(one)) is not None}
+            asked = [one for one in wanted if one.id not in found]
+            return (
+                {**found, **super().resolve_metrics(asked, metrics, runtime_configuration)}
+                if asked
+                else found
+            )
+
+        def _known(self, metric: MetricConfiguration) -> Any:
+            """A metric's value from the answers; None if it has none."""
+            if self._answers is None or metric.metric_domain_kwargs.get("row_condition"):
+                return None
+            arguments: dict[str, Any] = metric.metric_value_kwargs or {}
+            query = str(arguments.get(QUERY))
+            match metric.metric_name:
+                case "unexpected_rows_query.row_count":
+                    return self._answers.counts.get(query)
+                case "unexpected_rows_query.table":
+                    return [] if query in self._answers.counts else self._answers.tables.get(query)
+                case "column_values.unique.unexpected_count":
+                    return self._answers.repeated.get(metric.metric_domain_kwargs["column"])
+            return None
 
         @contextmanager
         def unlimited(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import lru_cache
@@ -29,7 +29,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sluice import waivers
-from sluice.gates import history_sql
+from sluice.gates import agreement_sql, history_sql
+from sluice.gates.statistics import ROWS, Rows
 from sluice.lake import tables
 
 if TYPE_CHECKING:
@@ -59,9 +60,22 @@ def files(spec: Pipeline, manifest: Manifest, days: int) -> Iterator[list[str]]:
     first = date.fromisoformat(min(manifest.partitions))
     window = [(first - timedelta(days=back)).isoformat() for back in range(days, 0, -1)]
     with TemporaryDirectory(prefix="sluice-history-") as scratch:
-        found = tables.files(spec.pipeline, manifest.table, window[0], window[-1], into=Path(scratch))
-        waived = waivers.of_partitions(spec, manifest.table, window) if found else {}
-        yield [path for path in found if not any(path.endswith(f"ds={day}.parquet") for day in waived)]
+        yield _unwaived(spec, manifest.table, window, Path(scratch))
+
+
+@contextmanager
+def beside(spec: Pipeline, manifest: Manifest, names: Collection[str]) -> Iterator[dict[str, list[str]]]:
+    """As `files`, of other tables: their published files of the batch's own days, by table."""
+    days = sorted(manifest.partitions)
+    with TemporaryDirectory(prefix="sluice-beside-") as scratch:
+        yield {name: _unwaived(spec, name, days, Path(scratch) / name) for name in names}
+
+
+def _unwaived(spec: Pipeline, table: str, days: Sequence[str], scratch: Path) -> list[str]:
+    scratch.mkdir(exist_ok=True)
+    found = tables.files(spec.pipeline, table, days[0], days[-1], into=scratch)
+    waived = waivers.of_partitions(spec, table, days) if found else {}
+    return [path for path in found if not any(path.endswith(f"ds={day}.parquet") for day in waived)]
 
 
 def show(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
@@ -80,6 +94,21 @@ def show(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
         rows.create_view("history")
     else:
         rows.create("history")
+
+
+def show_beside(
+    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], paths: Sequence[str]
+) -> None:
+    """Make a view of another table's files under its own name, with at least these columns (DuckDB types by name)."""
+    empty = ", ".join(f"cast(null as {kind}) as {_quoted(name)}" for name, kind in columns.items())
+    query = f"select {empty} where false"
+    if not paths:
+        con.execute(f"create view {_quoted(table)} as {query}")
+        return
+    read = "read_parquet($paths, hive_partitioning = false, can_have_nan = true, union_by_name = true)"
+    # All of it is written here, or declared.
+    rows = con.sql(f"{query} union all by name select * from {read}", params={"paths": list(paths)})  # noqa: S608
+    rows.create_view(table)
 
 
 @lru_cache(maxsize=1)
@@ -112,8 +141,8 @@ def register() -> Mapping[str, type]:
             return {"days": self.days, "min_days": self.min_days}
 
         @abstractmethod
-        def statement(self) -> str:
-            """The SQL of the rule."""
+        def statement(self, of: Rows = ROWS) -> str:
+            """The SQL of the rule, over statistics that come from rows or are shared with other rules."""
 
         def __init__(self, **given: Any) -> None:
             named = given.pop("unexpected_rows_query", None)
@@ -128,13 +157,15 @@ def register() -> Mapping[str, type]:
         def _arguments_fit(cls, values: dict[str, Any]) -> dict[str, Any]:
             if values["min_days"] > values["days"]:
                 raise ValueError(f"min_days {values['min_days']} is more than days {values['days']}")
-            named = [*values.get("column_list", ()), values.get("column"), values.get("by")]
+            named = [*values.get("column_list", ()), *values.get("values", ()), *values.get("agree", ())]
+            named += [values.get(each) for each in ("column", "by", "table")]
             odd = [name for name in named if name is not None and not _NAME.match(name)]
             if odd:
                 raise ValueError(f"{odd[0]!r} is no name of a column")
-            strangers = set(values.get("edges") or ()) - set(values.get("column_list", ()))
-            if strangers:
-                raise ValueError(f"edges of {', '.join(sorted(strangers))}, which column_list does not have")
+            for one, other in (("edges", "column_list"), ("tolerances", "values")):
+                strangers = set(values.get(one) or ()) - set(values.get(other) or ())
+                if strangers:
+                    raise ValueError(f"{one} of {', '.join(sorted(strangers))}, which {other} does not have")
             return values
 
         def _validate(
@@ -142,8 +173,11 @@ def register() -> Mapping[str, type]:
         ) -> dict:
             rows = metrics["unexpected_rows_query.table"]
             found = [_finding(row) for row in rows if row["fails"]]
-            details = {"compared": _compared(rows, self.min_days), "unexpected_rows": found}
+            details = {"compared": self.compared(rows), "unexpected_rows": found}
             return {"success": not found, "result": {"observed_value": len(found), "details": details}}
+
+        def compared(self, rows: Sequence[Mapping[str, Any]]) -> str:
+            return _compared(rows, self.min_days)
 
     class OfColumns(FitsHistory):
         column_list: list[str] = pydantic.Field(min_items=1)
@@ -153,7 +187,7 @@ def register() -> Mapping[str, type]:
             return [_quoted(name) for name in self.column_list]
 
         @abstractmethod
-        def statement(self) -> str: ...
+        def statement(self, of: Rows = ROWS) -> str: ...
 
     class ExpectTableRowCountToFitHistory(FitsHistory):
         """Rows a day, against the same weekday of the trailing days; `slack` is a share of what is expected."""
@@ -161,8 +195,8 @@ def register() -> Mapping[str, type]:
         width: float = half_width
         slack: float = least_half
 
-        def statement(self) -> str:
-            return history_sql.row_count(**self.span, width=self.width, slack=self.slack)
+        def statement(self, of: Rows = ROWS) -> str:
+            return history_sql.row_count(of=of, **self.span, width=self.width, slack=self.slack)
 
     class ExpectColumnMeansToFitHistory(OfColumns):
         """The mean of a day; with `weekly` against the same weekday."""
@@ -171,9 +205,9 @@ def register() -> Mapping[str, type]:
         slack: float = least_half
         weekly: bool = False
 
-        def statement(self) -> str:
+        def statement(self, of: Rows = ROWS) -> str:
             return history_sql.means(
-                self.quoted, width=self.width, slack=self.slack, weekly=self.weekly, **self.span
+                self.quoted, width=self.width, slack=self.slack, weekly=self.weekly, of=of, **self.span
             )
 
     class ExpectColumnNullSharesToFitHistory(OfColumns):
@@ -182,16 +216,18 @@ def register() -> Mapping[str, type]:
         width: float = half_width
         slack: float = least_half
 
-        def statement(self) -> str:
-            return history_sql.null_shares(self.quoted, width=self.width, slack=self.slack, **self.span)
+        def statement(self, of: Rows = ROWS) -> str:
+            return history_sql.null_shares(
+                self.quoted, of=of, width=self.width, slack=self.slack, **self.span
+            )
 
     class ExpectColumnMagnitudesToFitHistory(OfColumns):
         """The median absolute value of a day is neither `limit` times what is usual, nor one part in `limit` of it."""
 
         limit: float = pydantic.Field(gt=1)
 
-        def statement(self) -> str:
-            return history_sql.magnitudes(self.quoted, **self.span, limit=self.limit)
+        def statement(self, of: Rows = ROWS) -> str:
+            return history_sql.magnitudes(self.quoted, **self.span, limit=self.limit, of=of)
 
     class ExpectColumnDistributionsToFitHistory(OfColumns):
         """The divergence of a day's values from those of the trailing days, in bins between `edges` or as categories."""
@@ -199,12 +235,13 @@ def register() -> Mapping[str, type]:
         edges: dict[str, list[float]] = {}
         limit: float = share
 
-        def statement(self) -> str:
+        def statement(self, of: Rows = ROWS) -> str:
             return history_sql.distributions(
                 self.quoted,
                 {_quoted(name): edges for name, edges in self.edges.items()},
                 **self.span,
                 limit=self.limit,
+                of=of,
             )
 
     class ExpectColumnCategoriesToBeKnownFromHistory(OfColumns):
@@ -212,8 +249,8 @@ def register() -> Mapping[str, type]:
 
         limit: float = share
 
-        def statement(self) -> str:
-            return history_sql.categories(self.quoted, **self.span, limit=self.limit)
+        def statement(self, of: Rows = ROWS) -> str:
+            return history_sql.categories(self.quoted, **self.span, limit=self.limit, of=of)
 
     class ExpectColumnValuesNotToSpike(OfColumns):
         """No value's share of a day's rows rises by more than `limit` above its largest of the trailing days.
@@ -224,9 +261,9 @@ def register() -> Mapping[str, type]:
         by: str | None = None
         limit: float = share
 
-        def statement(self) -> str:
+        def statement(self, of: Rows = ROWS) -> str:
             return history_sql.spikes(
-                self.quoted, self.by and _quoted(self.by), **self.span, limit=self.limit
+                self.quoted, self.by and _quoted(self.by), **self.span, limit=self.limit, of=of
             )
 
     class ExpectRowsToDifferFromEarlierDays(OfColumns):
@@ -234,8 +271,8 @@ def register() -> Mapping[str, type]:
 
         limit: float = share
 
-        def statement(self) -> str:
-            return history_sql.repeats(self.quoted, **self.span, limit=self.limit)
+        def statement(self, of: Rows = ROWS) -> str:
+            return history_sql.repeats(self.quoted, **self.span, limit=self.limit, of=of)
 
     class ExpectGroupSharesToFitHistory(FitsHistory):
         """No group has rows of `at_least` too many: more than the share `limit` of all rows of its day.
@@ -250,7 +287,7 @@ def register() -> Mapping[str, type]:
         limit: float = share
         limit_below: float = share
 
-        def statement(self) -> str:
+        def statement(self, of: Rows = ROWS) -> str:
             return history_sql.group_shares(
                 _quoted(self.column),
                 _quoted(self.by),
@@ -258,7 +295,48 @@ def register() -> Mapping[str, type]:
                 **self.span,
                 limit=self.limit,
                 limit_below=self.limit_below,
+                of=of,
             )
+
+    class ExpectRowsToAgreeWithHistory(OfColumns):
+        """At most the share `limit` of a day's rows has a value that is not usual for its group, the `column_list`.
+
+        `values` are SQL expressions by name. Usual is the median, give or take the value's `tolerances`, or without one
+        the most frequent text. Without `values` at most that share is of a group that no trailing day has.
+        """
+
+        values: dict[str, str] = {}
+        tolerances: dict[str, float] = {}
+        limit: float = share
+
+        def statement(self, of: Rows = ROWS) -> str:
+            made = agreement_sql.with_history(
+                self.quoted, self.values, self.tolerances, **self.span, limit=self.limit
+            )
+            return made if of is ROWS else made.format(batch="batch")
+
+    class ExpectRowsToAgreeWithTable(OfColumns):
+        """At most the share `limit` of a day's rows does not agree with another source's same day, which is published.
+
+        Rows are matched by the `column_list`. `agree` are SQL conditions by name over a row `delivered` and the row
+        `published` of the other `table`. Without them, rows are to be in both. A day that the other table lacks, or has
+        on a waiver, is not compared.
+        """
+
+        table: str
+        agree: dict[str, str] = {}
+        limit: float = share
+        days: int = 1
+        min_days: int = 1
+
+        def statement(self, of: Rows = ROWS) -> str:
+            made = agreement_sql.with_table(self.table, self.quoted, self.agree, limit=self.limit)
+            return made if of is ROWS else made.format(batch="batch")
+
+        def compared(self, rows: Sequence[Mapping[str, Any]]) -> str:
+            if not rows or not rows[0]["days_compared"]:
+                return f"not compared: nothing of {self.table} is published for these days"
+            return f"nothing found on {rows[0]['days_compared']} days of {self.table}"
 
     made = (
         ExpectTableRowCountToFitHistory,
@@ -270,6 +348,8 @@ def register() -> Mapping[str, type]:
         ExpectColumnValuesNotToSpike,
         ExpectRowsToDifferFromEarlierDays,
         ExpectGroupSharesToFitHistory,
+        ExpectRowsToAgreeWithHistory,
+        ExpectRowsToAgreeWithTable,
     )
     return {one.expectation_type: one for one in made}
 

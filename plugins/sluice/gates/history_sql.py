@@ -2,13 +2,16 @@
 
 The rule kept here: a day is judged by the days before it and by nothing else, so that it gets the same answer alone or
 in a range of ninety days; of both views only the named columns are read. Every statement returns findings first, marked
-`fails`, and at least one row a day, so that what was not compared is not mistaken for what was found good.
+`fails`, and at least one row a day, so that what was not compared is not mistaken for what was found good. What a day is
+judged by comes from `statistics`, in one of its two ways.
 """
 
 # ruff: noqa: S608 - every statement is written here; columns are quoted names that `history` has checked
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+from sluice.gates.statistics import ROWS, Rows
 
 # A median absolute deviation times this estimates the standard deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
@@ -16,45 +19,55 @@ _MAD_TO_SIGMA = 1.4826
 _ROWS = 200
 
 
-def row_count(*, days: int, min_days: int, width: float, slack: float) -> str:
+def row_count(*, days: int, min_days: int, width: float, slack: float, of: Rows = ROWS) -> str:
     """Rows a day against the same weekday of the trailing days."""
-    daily = "daily as (select ds, 'rows' as name, cast(count(*) as double) as value from seen group by ds)"
+    daily = f"{of.rows()}, daily as (select ds, 'rows' as name, cast(rows as double) as value from all_days)"
     half = f"greatest({width} * spread, {slack} * expected)"
-    return _banded((), daily, days, min_days, half, shown="value as rows", weekly=True)
+    return _banded((), daily, days, min_days, half, shown="value as rows", weekly=True, of=of)
 
 
 def means(
-    columns: Sequence[str], *, days: int, min_days: int, width: float, slack: float, weekly: bool
+    columns: Sequence[str],
+    *,
+    days: int,
+    min_days: int,
+    width: float,
+    slack: float,
+    weekly: bool,
+    of: Rows = ROWS,
 ) -> str:
     """Mean of a column a day."""
-    daily = _daily(columns, lambda name: f"avg(cast({name} as double))")
     half = f"greatest({width} * spread, {slack})"
-    return _banded(
-        columns, daily, days, min_days, half, shown="name as column_name, value as mean", weekly=weekly
-    )
+    shown = "name as column_name, value as mean"
+    return _banded(columns, of.means(columns), days, min_days, half, shown=shown, weekly=weekly, of=of)
 
 
-def null_shares(columns: Sequence[str], *, days: int, min_days: int, width: float, slack: float) -> str:
+def null_shares(
+    columns: Sequence[str], *, days: int, min_days: int, width: float, slack: float, of: Rows = ROWS
+) -> str:
     """Share of nulls of a column a day; fewer than usual is no fault."""
-    daily = _daily(columns, lambda name: f"avg(cast({name} is null as int))")
     half = f"greatest({width} * spread, {slack})"
     shown = "name as column_name, value as null_share"
-    return _banded(columns, daily, days, min_days, half, shown=shown, falls=False)
+    return _banded(columns, of.null_shares(columns), days, min_days, half, shown=shown, falls=False, of=of)
 
 
 def group_shares(
-    column: str, by: str, *, at_least: float, days: int, min_days: int, limit: float, limit_below: float
+    column: str,
+    by: str,
+    *,
+    at_least: float,
+    days: int,
+    min_days: int,
+    limit: float,
+    limit_below: float,
+    of: Rows = ROWS,
 ) -> str:
     """How many rows of a day a group has too many (or too few) of `at_least` or more, as a share of the day's rows.
 
     A group's usual share of such values is taken relative to all other rows of each day, so that a bad day for
     everyone is none of its own; the median of the trailing days is what is usual.
     """
-    return f"""{_seen([column, by], days)},
-        counted as (
-            select ds, {_text(by)} as name, count(*) as n, count(*) filter ({column} >= {at_least}) as hits
-            from seen where {column} is not null and {by} is not null group by all
-        ),
+    return f"""{of.start([column, by], days)}, {of.groups(column, by, at_least)},
         totals as (select ds, sum(n) as n, sum(hits) as hits from counted group by ds),
         daily as (
             select c.ds, c.name, c.n / t.n as part,
@@ -75,10 +88,9 @@ def group_shares(
         {_shown()}"""
 
 
-def magnitudes(columns: Sequence[str], *, days: int, min_days: int, limit: float) -> str:
+def magnitudes(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
     """Median of the absolute values a day over the median of that of the trailing days."""
-    daily = _daily(columns, lambda name: f"median(abs(cast({name} as double)))")
-    return f"""{_seen(columns, days)}, {daily}, {_pairs(days)},
+    return f"""{of.start(columns, days)}, {of.magnitudes(columns)}, {_pairs(days)},
         bands as (
             select ds, name, any_value(value) as value, median(was) as usual, count(was) as earlier_days
             from pairs group by ds, name
@@ -93,16 +105,16 @@ def magnitudes(columns: Sequence[str], *, days: int, min_days: int, limit: float
 
 
 def distributions(
-    columns: Sequence[str], edges: Mapping[str, Sequence[float]], *, days: int, min_days: int, limit: float
+    columns: Sequence[str],
+    edges: Mapping[str, Sequence[float]],
+    *,
+    days: int,
+    min_days: int,
+    limit: float,
+    of: Rows = ROWS,
 ) -> str:
     """Jensen-Shannon divergence (base 2) of a column's bins a day from those of all trailing days together."""
-    binned = ", ".join(f"{_bin(name, edges.get(name))} as {name}" for name in columns)
-    return f"""{_seen(columns, days)},
-        counted as (
-            select ds, name, bin, count(*) as n
-            from (unpivot (select ds, {binned} from seen) on {", ".join(columns)} into name name value bin)
-            group by all
-        ),
+    return f"""{of.start(columns, days)}, {of.bins(columns, edges)},
         judged as (select ds, name, sum(n) as rows from counted semi join batch_days using (ds) group by all),
         earlier as (
             select j.ds, j.name, c.bin, sum(c.n) as n
@@ -136,9 +148,9 @@ def distributions(
         {_shown()}"""
 
 
-def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float) -> str:
+def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
     """Share of a day's rows with a value that no trailing day has."""
-    return f"""{_seen(columns, days)}, {_values(columns)}, {_lengths(days)},
+    return f"""{of.start(columns, days)}, {of.values(columns)}, {_lengths(days, of)},
         -- The day before on which a value was seen: a join with all trailing days took thirty times as long.
         traced as (select *, lag(ds) over (partition by name, value order by ds) as last_seen from valued),
         news as (
@@ -155,12 +167,13 @@ def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float
         {_shown()}"""
 
 
-def spikes(columns: Sequence[str], by: str | None, *, days: int, min_days: int, limit: float) -> str:
+def spikes(
+    columns: Sequence[str], by: str | None, *, days: int, min_days: int, limit: float, of: Rows = ROWS
+) -> str:
     """Rise of one value's share of a day's rows (of a group's, with `by`) above its largest share on a trailing day."""
-    part = _text(by) if by else "'all'"
     shown = f"_part as {by}, " if by else ""
-    return f"""{_seen([*columns, *([by] if by else [])], days)}, {_values(columns, part)}, {_lengths(days)},
-        sizes as (select ds, {part} as _part, count(*) as rows from seen group by all),
+    return f"""{of.start([*columns, *([by] if by else [])], days)}, {of.values(columns, by)}, {_lengths(days, of)},
+        {of.sizes(by)},
         shares as (select v.*, cast(n as double) / rows as share from valued as v join sizes using (ds, _part)),
         tops as (select * from shares semi join batch_days using (ds) where share > {limit}),
         risen as (
@@ -178,14 +191,12 @@ def spikes(columns: Sequence[str], by: str | None, *, days: int, min_days: int, 
         {_shown()}"""
 
 
-def repeats(columns: Sequence[str], *, days: int, min_days: int, limit: float) -> str:
+def repeats(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
     """Share of a day's rows that one earlier day has too, counted as often as both have them."""
-    return f"""{_seen(columns, days)}, {_lengths(days)},
-        hashed as (select ds, hash({", ".join(columns)}) as row, count(*) as n from seen group by all),
+    return f"""{of.start(columns, days)}, {_lengths(days, of)}, {of.same_rows(columns)},
         shared as (
-            select h.ds, e.ds as same_as, sum(least(h.n, e.n)) as n
-            from hashed as h semi join batch_days using (ds)
-            join hashed as e on e.row = h.row and e.ds < h.ds and e.ds >= h.ds - {days}
+            select m.ds, e.ds as same_as, sum(least(m.n, e.n)) as n
+            from mine as m join earlier as e on e.row = m.row and e.ds < m.ds and e.ds >= m.ds - {days}
             group by all
         ),
         nearest as (select ds, arg_max(same_as, row(n, same_as)) as same_as, max(n) as n from shared group by ds),
@@ -207,6 +218,7 @@ def _banded(
     shown: str,
     weekly: bool = False,
     falls: bool = True,
+    of: Rows,
 ) -> str:
     """A statistic a day, `daily (ds, name, value)`, against a robust band of the trailing days.
 
@@ -215,7 +227,7 @@ def _banded(
     """
     season, own = ("isodow(earlier)", "isodow(ds)") if weekly else ("1", "1")
     low = f"expected - {half}" if falls else "cast(null as double)"
-    return f"""{_seen(columns, days)}, {daily}, {_pairs(days)},
+    return f"""{of.start(columns, days)}, {daily}, {_pairs(days)},
         levelled as (select *, median(was) over (partition by ds, name, {season}) as level from pairs),
         bands as (
             select ds, name, any_value(value) as value, count(was) as earlier_days,
@@ -232,26 +244,6 @@ def _banded(
         {_shown()}"""
 
 
-def _seen(columns: Sequence[str], days: int) -> str:
-    listed = ", ".join(["ds", *dict.fromkeys(columns)])
-    return f"""
-        with batch_days as (select distinct ds from {{batch}}),
-        seen as (
-            select {listed} from history where ds >= (select min(ds) from batch_days) - {days}
-                and ds < (select min(ds) from batch_days)
-            union all select {listed} from {{batch}}
-        )"""
-
-
-def _daily(columns: Sequence[str], statistic: Callable[[str], str]) -> str:
-    measured = ", ".join(f"cast({statistic(name)} as double) as {name}" for name in columns)
-    return f"""
-        daily as (
-            from (select ds, {measured} from seen group by ds)
-                unpivot include nulls (value for name in ({", ".join(columns)}))
-        )"""
-
-
 def _pairs(days: int, *others: str) -> str:
     """Each day of the batch beside each trailing day."""
     kept = "".join(f", d.{name}" for name in others)
@@ -263,40 +255,15 @@ def _pairs(days: int, *others: str) -> str:
         )"""
 
 
-def _lengths(days: int) -> str:
+def _lengths(days: int, of: Rows) -> str:
     """Rows and trailing days of each day of the batch."""
-    return f"""
-        all_days as (select ds, count(*) as rows from seen group by ds),
+    return f"""{of.rows()},
         lengths as (
             select d.ds, d.rows, count(e.ds) as earlier_days
             from all_days as d semi join batch_days using (ds)
             left join all_days as e on e.ds < d.ds and e.ds >= d.ds - {days}
             group by all
         )"""
-
-
-def _values(columns: Sequence[str], part: str = "'all'") -> str:
-    """How often each value occurs a day; nulls are no value."""
-    texts = ", ".join(f"{_text(name)} as {name}" for name in columns)
-    return f"""
-        valued as (
-            select ds, _part, name, value, count(*) as n
-            from (unpivot (select ds, {part} as _part, {texts} from seen) on {", ".join(columns)} into name name value value)
-            group by all
-        )"""
-
-
-def _text(name: str) -> str:
-    """A value as text, without differences of case and blanks: the models spell keys in one way (macro `join_key`)."""
-    return f"upper(trim(cast({name} as varchar)))"
-
-
-def _bin(name: str, edges: Sequence[float] | None) -> str:
-    """The bin of a value, as text: the value itself without edges."""
-    if edges is None:
-        return _text(name)
-    steps = " ".join(f"when {name} < {edge} then '{index}'" for index, edge in enumerate(edges))
-    return f"case when {name} is null then null {steps} else '{len(edges)}' end"
 
 
 def _shown() -> str:

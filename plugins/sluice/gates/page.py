@@ -6,15 +6,14 @@ history, and nothing fetched from elsewhere, so that it can be read in any viewe
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from sluice import failpoints
 from sluice.gates import policy
-from sluice.lake import quarantine
+from sluice.lake import catalog, quarantine, storage
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -30,13 +29,19 @@ def write(verdict: Verdict, manifest: Manifest, profile: str = "") -> Verdict:
 
     Returns:
         The verdict; as ERROR if its evidence could not be written, because nothing is published without evidence.
+
+    Raises:
+        OSError: there is no space left for it.
     """
     html = settings().reports / verdict.report
     try:
-        html.parent.mkdir(parents=True, exist_ok=True)
-        _put(html, render(verdict, manifest, profile))
-        _put(html.with_suffix(".json"), verdict.model_dump_json(indent=2))
+        catalog.write(str(html), render(verdict, manifest, profile).encode())
+        failpoints.hit("audit.page_written")
+        catalog.write(str(html.with_suffix(".json")), verdict.model_dump_json(indent=2).encode())
+        failpoints.hit("audit.verdict_written")
     except OSError as error:
+        if storage.is_full(error):
+            raise  # the gate is not broken: it is asked again when there is space
         reasons = (f"The evidence could not be written: {error}.", *verdict.reasons)
         return verdict.model_copy(update={"outcome": "ERROR", "reasons": reasons})
     return verdict
@@ -65,9 +70,3 @@ def _template() -> Template:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("gate.html.j2")
-
-
-def _put(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -8,13 +8,14 @@ decides nothing: where personal data may be in the rows it shows counts, no valu
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sluice import failpoints
+from sluice.lake import catalog
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from sluice.lake.batches import Manifest
 
+# A batch of more rows is described by a sample: distinct values and quantiles of its rows.
+ALL_ROWS, SAMPLE_ROWS = 200_000, 100_000
 _ENDING = ".profile.json"
 # Days back in which the batch before is looked for: a week, for weekly sources, and one more day.
 _LOOK_BACK_DAYS = 8
@@ -41,12 +44,14 @@ def section(summary: Sequence[Mapping[str, Any]], manifest: Manifest, *, show_va
     earlier = before(folder, manifest.partitions[0])
     record = {"partitions": list(manifest.partitions), "rows": manifest.rows, "columns": columns}
     kept = folder / manifest.partitions[0] / f"{manifest.batch_id}{_ENDING}"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_name(f".{kept.name}.{os.getpid()}")
-    part.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    part.replace(kept)
+    catalog.write(str(kept), json.dumps(record, indent=1).encode())
+    failpoints.hit("audit.profile_written")
     return _template().render(
-        columns=columns, earlier=earlier, changed=changes(columns, earlier), measures=(*_COUNTS, *_VALUES)
+        columns=columns,
+        earlier=earlier,
+        changed=changes(columns, earlier),
+        measures=(*_COUNTS, *_VALUES),
+        sampled=SAMPLE_ROWS if manifest.rows > ALL_ROWS else None,
     )
 
 

@@ -91,6 +91,8 @@ class Rule:
     query: str | None
     expectation: Expectation
     history_days: int = 0
+    # The other table that it compares with, "" if none.
+    beside: str = ""
 
     @property
     def sql(self) -> str:
@@ -169,6 +171,9 @@ def check(spec: Pipeline) -> None:
             continue
         con = rowwise.empty_batch(columns)
         history.show(con, [])
+        others = {rule.beside for rule in suite.rules if rule.beside}
+        for other in sorted(others & set(spec.sources)):
+            history.show_beside(con, other, columns_of(spec, other), [])
         for rule in suite.rules:
             where = f"{path_of(spec, table).name}, rule {rule.meta.rule}"
             missing = [name for name in rule.columns if name not in columns]
@@ -208,7 +213,8 @@ def _rule(entry: _Entry) -> Rule:
         columns=(*named, *kwargs.get("column_list", ())),
         query=getattr(expectation, QUERY, None),
         expectation=expectation,
-        history_days=kwargs["days"] if compares else 0,
+        history_days=kwargs.get("days", 0) if compares else 0,
+        beside=kwargs["table"] if compares and "table" in kwargs else "",
     )
 
 
