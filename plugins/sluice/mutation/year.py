@@ -1,0 +1,167 @@
+"""The clean year that every mutation starts from: all days of all sources, and what is made of them, published once.
+
+A gate reads only days before its batch, and a model only days that it may know, so that one warehouse with the whole
+year in it serves every day as the history that it would have had. Its raw rows are the feed's, published without a
+gate: whether the gates let clean rows pass is what the clean draws ask, and must not be assumed here. It is kept under
+the fingerprint of what its rows depend on; the suites are not among that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+from sluice import clock, crossing, ledger, spec
+from sluice.errors import StackError
+from sluice.feed import data
+from sluice.lake import batches, tables
+from sluice.settings import ROOT, settings
+from sluice.spec import Pipeline
+from sluice.version import code_version
+
+PIPELINE = "flights"
+# The source has no weather for 31 December.
+FIRST, LAST = data.FIRST.isoformat(), "2013-12-30"
+# What the published rows are made by.
+_MADE_BY = ("feed", "ingest", "lake", "transform")
+# The catalog says which files are the tables, and the ledger what was decided: files are only ever added.
+_POINTERS = ("catalog.db", "ledger.db")
+_MARK = "year.json"
+
+
+def run_ids(task: str) -> dict[str, str]:
+    """What identifies the run in manifests and ledger."""
+    return {
+        "dag_id": "mutation",
+        "run_id": "mutation_run",
+        "task_id": task,
+        "try_number": "1",
+        "code": code_version(),
+    }
+
+
+def days_of(first: str, last: str) -> list[str]:
+    """The days from `first` to `last`, both included (YYYY-MM-DD)."""
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [(start + timedelta(days=i)).isoformat() for i in range((end - start).days + 1)]
+
+
+def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, derived: bool = True) -> None:
+    """Make the clean year in this process's home, unless it is there already.
+
+    Args:
+        first, last: run days (YYYY-MM-DD) to build.
+        derived: build features and outcomes too; without them only raw tables can be compared.
+
+    Raises:
+        StackError: the home holds something else.
+    """
+    mark = settings().home / _MARK
+    wanted = {"fingerprint": _fingerprint(), "first": first, "last": last, "derived": derived}
+    if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")) == wanted:
+        _rewind()
+        return
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    strange = sorted({path.name for path in home.iterdir()} - {"feed-cache"})
+    if strange and not mark.exists():
+        raise StackError(
+            f"The folder for the clean year holds something else: {', '.join(strange[:3])}.",
+            where=str(home),
+            allowed="an empty folder, or one that an earlier mutation run made",
+            todo="remove it, or choose another SLUICE_HOME",
+        )
+    _clear()
+    mark.write_text("{}", encoding="utf-8")  # ours, but not complete
+    flights = spec.load(PIPELINE)
+    for source in flights.sources:
+        say(f"building the clean year: {source}")
+        _publish(flights, source, days_of(first, last))
+    clock.advance(flights, date.fromisoformat(last))
+    for table in flights.derived if derived else ():
+        say(f"building the clean year: {table}")
+        _derive(flights, table, days_of(first, last))
+    ledger.entries(limit=1)  # makes an empty one
+    for name in _POINTERS:
+        shutil.copy2(home / name, home / f"{name}.clean")
+    mark.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Whatever is staged, judged and published inside leaves the clean year as it was."""
+    try:
+        yield
+    finally:
+        _rewind()
+
+
+def _rewind() -> None:
+    for name in _POINTERS:
+        shutil.copy2(settings().home / f"{name}.clean", settings().home / name)
+
+
+def _clear() -> None:
+    for path in settings().home.iterdir():
+        if path.name == "feed-cache":
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _publish(flights: Pipeline, source: str, days: list[str]) -> None:
+    """Publish the clean rows of a source, as a batch for all of its days."""
+    import pyarrow as pa
+
+    weekly = flights.sources[source].cadence == "weekly"
+    delivered = [
+        day for day in days if not weekly or day == days[0] or date.fromisoformat(day).weekday() == 0
+    ]
+    parts = []
+    for day in delivered:
+        rows = data.rows(source, date.fromisoformat(day))
+        dated = rows.append_column("ds", pa.repeat(pa.scalar(date.fromisoformat(day)), rows.num_rows))
+        parts.append(dated.append_column("delivery_id", pa.repeat("c1ea", rows.num_rows)))
+    rows = pa.concat_tables(parts)
+    manifest = batches.stage(
+        flights.pipeline,
+        source,
+        rows,
+        partitions=delivered,
+        received=rows.num_rows,
+        dropped={},
+        inputs=[],
+        run=run_ids(source),
+        sort_by=flights.sources[source].key,
+    )
+    tables.publish(manifest, verdict_id="clean")
+
+
+def _derive(flights: Pipeline, table: str, days: list[str]) -> None:
+    lag = flights.lag_days(table)
+    manifest = crossing.stage(flights, table, days[lag:], run_ids(table))
+    tables.publish(manifest, verdict_id="clean")
+
+
+def _fingerprint() -> str:
+    """Changes whenever the published rows could."""
+    platform = ROOT / "plugins" / "sluice"
+    folders = [
+        *(platform / name for name in _MADE_BY),
+        settings().dbt_project / "models",
+        settings().pipelines,
+    ]
+    files = [
+        path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".sql", ".yml")
+    ]
+    found = hashlib.sha256()
+    for path in sorted([*files, Path(__file__), ROOT / "requirements.txt"]):
+        found.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16]

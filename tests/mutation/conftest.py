@@ -1,0 +1,39 @@
+"""A short clean year: ten weeks of the spring, without features, in a home of the tests' own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sluice import spec
+from sluice.mutation import year
+from sluice.settings import settings
+
+# Nine weeks behind the first run day that is drawn.
+FIRST, WINDOW = "2013-02-04", ("2013-04-08", "2013-04-15")
+
+
+@pytest.fixture(scope="session")
+def clean_home(feed_cache, tmp_path_factory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("mutation") / "home"
+    folder.mkdir()
+    (folder / "feed-cache").symlink_to(feed_cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUICE_HOME", str(folder))
+        settings.cache_clear()
+        year.ensure(print, first=FIRST, last=WINDOW[1], derived=False)
+    settings.cache_clear()
+    yield folder
+    shutil.rmtree(folder / "landing", ignore_errors=True)
+
+
+@pytest.fixture
+def flights(clean_home, monkeypatch) -> Iterator[spec.Pipeline]:
+    """The pipeline, in the home of the clean weeks."""
+    monkeypatch.setenv("SLUICE_HOME", str(clean_home))
+    settings.cache_clear()
+    yield spec.load(year.PIPELINE)
+    settings.cache_clear()

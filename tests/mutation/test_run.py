@@ -1,0 +1,115 @@
+"""The mutation run itself: a sample in every `make test`, all of it in `make test-all`, and that it sees a weak gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+
+import pytest
+
+from sluice import spec
+from sluice.mutation import run, year
+from sluice.mutation.command import GOAL
+from sluice.mutation.report import Report
+from sluice.settings import settings
+
+# The days that the session's short clean year has nine weeks behind.
+WINDOW = ("2013-04-08", "2013-04-15")
+SAMPLE_SEED, SAMPLE, DRAWS = 1, 12, 6
+# A seed that no rule was tuned on.
+SEED, ALL = 2026, 200
+
+
+def _record(proofs, report: Report) -> None:
+    counted = report.counted
+    for kind in sorted({case.kind for case in counted}):
+        mine = [case for case in counted if case.kind == kind]
+        stages = dict(Counter(case.stage.replace(" ", "_") for case in mine))
+        proofs("mutation", kind, **stages)
+    proofs(
+        "mutation",
+        "all kinds",
+        material=len(counted),
+        caught=f"{report.caught_share:.1%}",
+        missed=len(report.missed),
+    )
+    for case in report.draws:
+        proofs("clean draw", f"{case.source} {case.run_day}", violations=case in report.false_alarms)
+
+
+def test_a_sample_is_caught_and_clean_days_pass(flights, proofs):
+    tried = [
+        run.mutate(flights, SAMPLE_SEED, number, derived=False, window=WINDOW) for number in range(SAMPLE)
+    ]
+    drawn = [run.clean(flights, SAMPLE_SEED, number, window=WINDOW) for number in range(DRAWS)]
+    report = Report(SAMPLE_SEED, tuple(tried), tuple(drawn))
+    _record(proofs, report)
+    assert report.false_alarms == []
+    assert len(report.counted) >= SAMPLE / 2
+    assert report.caught_share >= GOAL, "\n".join(report.lines())
+
+
+def test_a_mutation_leaves_the_clean_year_as_it_was(flights):
+    pointers = [settings().home / name for name in ("catalog.db", "ledger.db")]
+    before = [path.read_bytes() for path in pointers]
+    run.mutate(flights, SAMPLE_SEED, 0, derived=False, window=WINDOW)
+    assert [path.read_bytes() for path in pointers] == before
+
+
+@pytest.fixture
+def weakened(tmp_path, monkeypatch, flights):
+    """Function: keep only some rules of a suite, or change the arguments of one."""
+    folder = tmp_path / "expectations"
+    shutil.copytree(settings().expectations, folder)
+    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(folder))
+    settings.cache_clear()
+
+    def change(table: str, *, keep: set[str] | None = None, **arguments: dict) -> None:
+        path = folder / "flights" / f"{table}.json"
+        suite = json.loads(path.read_text())
+        rules = [rule for rule in suite["expectations"] if keep is None or rule["meta"]["rule"] in keep]
+        for rule in rules:
+            rule["kwargs"].update(arguments.get(rule["meta"]["rule"], {}))
+        path.write_text(json.dumps({**suite, "expectations": rules}))
+
+    return change
+
+
+def test_a_gate_without_its_rules_is_seen(flights, weakened):
+    for table in flights.sources:
+        weakened(table, keep={"flights_a_day", "hours_a_day", "register_complete"})
+    tried = [
+        run.mutate(flights, SAMPLE_SEED, number, derived=False, window=WINDOW) for number in range(SAMPLE)
+    ]
+    report = Report(SAMPLE_SEED, tuple(tried), ())
+    assert report.caught_share < GOAL
+    assert report.missed
+
+
+def test_a_band_that_is_too_narrow_is_a_false_alarm(flights, weakened):
+    weakened("schedule", rows_fit_the_weekday={"slack": 0.0001, "width": 0.0})
+    drawn = [run.clean(flights, SAMPLE_SEED, 6 * n, window=WINDOW) for n in range(2)]
+    report = Report(SAMPLE_SEED, (), tuple(drawn))
+    assert {case.source for case in drawn} == {"schedule"}
+    assert report.false_alarms
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_all_kinds_are_caught_and_no_clean_day_is_held(feed_cache, tmp_path, monkeypatch, proofs):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    monkeypatch.setenv("SLUICE_HOME", str(home))
+    settings.cache_clear()
+    year.ensure(print)
+    flights = spec.load(year.PIPELINE)
+    tried = tuple(run.mutate(flights, SEED, number) for number in range(ALL))
+    drawn = tuple(run.clean(flights, SEED, number) for number in range(ALL))
+    report = Report(SEED, tried, drawn)
+    _record(proofs, report)
+    settings.cache_clear()
+    assert report.false_alarms == []
+    assert report.caught_share >= GOAL, "\n".join(report.lines())
