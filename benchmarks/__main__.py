@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.measure import Figure, Lab, Sample
 
-NAMES = ("parsing", "scoring", "gate", "day")
+NAMES = ("parsing", "scoring", "gate", "age", "day")
 
 
 @click.command()

@@ -33,7 +33,7 @@ def test_parsing_imports_nothing_heavy(bag):
 
 
 def test_ingest_runs_by_the_feed_or_by_the_wall_clock(bag, live_bag):
-    assert bag["dags"]["flights_ingest"]["schedule"] == "PartitionedAtRuntime"
+    assert bag["dags"]["flights_ingest"]["schedule"] == "PartitionedAssetTimetable"
     assert live_bag["import_errors"] == {}
     assert live_bag["dags"]["flights_ingest"]["schedule"] == "CronPartitionTimetable"
 
@@ -47,9 +47,10 @@ def test_missed_days_are_caught_up_one_by_one_from_the_first_day_on(bag, live_ba
     assert caught_up == ["flights_ingest"], "the others follow the events of the days"
 
 
-def test_watcher_runs_by_the_wall_clock_or_when_the_feed_is_moved(bag, live_bag):
-    assert bag["dags"]["flights_watch"]["schedule"] == "NullTimetable"
-    assert live_bag["dags"]["flights_watch"]["schedule"] == "CronTriggerTimetable"
+def test_watcher_and_maintenance_run_by_the_wall_clock_or_when_the_feed_is_moved(bag, live_bag):
+    for name in ("watch", "maintain"):
+        assert bag["dags"][f"flights_{name}"]["schedule"] == "NullTimetable"
+        assert live_bag["dags"][f"flights_{name}"]["schedule"] == "CronTriggerTimetable"
 
 
 def test_day_that_goes_on_with_stale_input_stays_red(bag, live_bag):
@@ -106,7 +107,8 @@ def test_the_shape_of_the_flights_dags(bag):
             if "." not in task_id or task_id.endswith("publish_" + task_id.split(".")[0])
         }
         for dag_id, dag in bag["dags"].items()
-        if dag_id.removeprefix("flights_") in ("transform", "score", "monitor", "train", "replay", "release")
+        if dag_id.removeprefix("flights_")
+        in ("transform", "score", "monitor", "train", "replay", "release", "maintain")
     }
     assert shape == {
         "flights_transform": {
@@ -135,6 +137,13 @@ def test_the_shape_of_the_flights_dags(bag):
             "grant_waiver": ["run_again"],
             "run_again": ["report_release"],
             "report_release": [],
+        },
+        # The chain first: what must stay is read from the ledger.
+        "flights_maintain": {
+            "check_ledger": ["clear_tables"],
+            "clear_tables": ["check_published", "clear_evidence"],
+            "clear_evidence": [],
+            "check_published": [],
         },
     }
     assert bag["dags"]["flights_ingest"]["tasks"]["complete_day"]["outlets"] == ["flights.raw"]

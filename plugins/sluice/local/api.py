@@ -13,7 +13,18 @@ from sluice.errors import StackError
 from sluice.spec import pipeline_names
 
 # The DAGs of every pipeline; tests/dags holds the bag to this list.
-STAGES = ("ingest", "transform", "score", "monitor", "train", "backfill", "replay", "release", "watch")
+STAGES = (
+    "ingest",
+    "transform",
+    "score",
+    "monitor",
+    "train",
+    "backfill",
+    "replay",
+    "release",
+    "watch",
+    "maintain",
+)
 # Those of no pipeline.
 PLATFORM_DAGS = ("sluice_rehearse",)
 FINAL = ("success", "failed")

@@ -1,4 +1,4 @@
-"""Events of the watcher: a source that did not deliver, history that was rewritten, a release that has ended."""
+"""Events of the watcher and the maintenance: a source that did not deliver, a release that has ended, a changed record."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sluice.errors import LedgerTamperedError
 from sluice.ledger import Entry
 from sluice.notices import effects, privacy, steps
 from sluice.notices.events import Event, FailingRow, Item, Section
@@ -146,6 +147,34 @@ def of_rewritten(
             f"sluice ledger --pipeline {spec.pipeline} --partition {day}": "every decision about that day",
         },
         links={**links, "Task": task_url},
+        occurred_at=datetime.now(UTC),
+    )
+
+
+def of_broken_ledger(spec: Pipeline, error: LedgerTamperedError, *, task: str, task_url: str) -> Event:
+    """A ledger whose chain does not hold; the error names the first entry that was changed."""
+    return Event(
+        kind="ledger_broken",
+        pipeline=spec.pipeline,
+        subject="ledger",
+        partition=None,
+        task=task,
+        cause="chain broken",
+        # Another entry is another change.
+        occurrence=error.what,
+        ends_with=f"succeeded {task}",
+        owner=spec.owner,
+        effect="Readers see what they saw before; but who decided on it, and what, can no longer be told for certain.",
+        summary=error.what,
+        facts={"Where": error.where},
+        next_steps=(
+            f"{error.todo[0].upper()}{error.todo[1:]}.",
+            "Compare with the hash that the last good run of check_ledger logged: nothing before it was changed "
+            "if the backup's chain ends there or goes through it.",
+            f"Then trigger {spec.pipeline}_maintain again.",
+        ),
+        commands={"sluice ledger --verify": "check the chain by hand"},
+        links={"Task": task_url},
         occurred_at=datetime.now(UTC),
     )
 

@@ -21,6 +21,7 @@ Kind = Literal[
     "failed_task",
     "missing_delivery",
     "history_rewritten",
+    "ledger_broken",
     "waiver_expired",
     "refused_model",
     "resolved",

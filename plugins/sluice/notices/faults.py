@@ -63,12 +63,23 @@ class Episode:
 
 
 def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
-    """All episodes of a pipeline, or of one fault of it, in the order in which they began."""
+    """The episodes of a pipeline that may be open, or all of one fault, in the order in which they began.
+
+    What a fault was called before must be known when it is told again; who looks for what is open need not read back
+    to the first day.
+    """
     found: dict[str, list[Entry]] = {}
-    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline)):
+    after = ledger.settled(pipeline, "mails") if fault is None else None
+    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline, after=after)):
         if "episode" in entry.data and fault in (None, entry.data["fault"]):
             found.setdefault(entry.data["episode"], []).append(entry)
     return [Episode(key, tuple(entries)) for key, entries in found.items()]
+
+
+def open_from(pipeline: str) -> int | None:
+    """Number of the first entry about a fault that is not over, or about a mail that is not delivered; None if none is."""
+    standing = [episode.opened.seq for episode in episodes(pipeline) if not episode.over]
+    return min([*standing, *(entry.seq for entry in undelivered(pipeline))], default=None)
 
 
 def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> Episode | None:
@@ -83,7 +94,8 @@ def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> E
 def undelivered(pipeline: str | None = None) -> list[Entry]:
     """Mails that no server has taken, each as the record of its first attempt, oldest first."""
     found: dict[str, Entry] = {}
-    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline)):
+    after = ledger.settled(pipeline, "mails") if pipeline else None
+    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline, after=after)):
         message = entry.data.get("message", "")
         if entry.data["status"] == "failed":
             found.setdefault(message, entry)

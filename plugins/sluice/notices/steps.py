@@ -28,14 +28,22 @@ def after_verdict(spec: Pipeline, table: str, partitions: tuple[str, ...], *, he
             "Look at the failing rows above, or at more of them in the evidence.",
             f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, land it, and trigger "
             f"{again(spec, table, partitions)}.",
-            "If the rule is wrong: correct the rule, run `sluice check`, and replay. Nothing has to be delivered again.",
-            "If readers must see it all the same: release it, with a reason and a last day.",
+            f"If the rule is wrong: correct it in expectations/{spec.pipeline}/{table}.json, run `sluice check`, and "
+            f"replay. Nothing has to be delivered again. {_form('Replay', table, partitions)}",
+            "If readers must see it all the same: release it, with a reason and a last day. The page Release has the "
+            "same form; then answer under Browse, Required Actions.",
         )
     return (
         "Look at the failing rows above, or at more of them in the evidence.",
-        "Correct the model, the input or the rule, then replay.",
-        "If readers must see it all the same: release it, with a reason and a last day.",
+        f"Correct the model, the input or the rule, then replay. {_form('Replay', table, partitions)}",
+        "If readers must see it all the same: release it, with a reason and a last day. The page Release has the "
+        "same form; then answer under Browse, Required Actions.",
     )
+
+
+def _form(page: str, table: str, partitions: tuple[str, ...]) -> str:
+    """What to fill in on the page of an operator DAG, which does not open by itself."""
+    return f"On the page {page}, press Trigger: table {table}, day {partitions[0]}."
 
 
 def after_failure(exception: BaseException | None) -> tuple[str, ...]:
@@ -50,7 +58,7 @@ def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     lag = timedelta(days=spec.lag_days(table))
     first, last = ((date.fromisoformat(day) + lag).isoformat() for day in (partitions[0], partitions[-1]))
     if first == last:
-        return f"{spec.pipeline}_ingest again with partition key {first}"
+        return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
     return f"{spec.pipeline}_backfill again for {first} to {last}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context, task
 
@@ -11,6 +11,9 @@ from sluice import spec
 from sluice.orchestration.callbacks import smtp, task_url
 from sluice.orchestration.runs import run_info
 from sluice.settings import settings
+
+if TYPE_CHECKING:
+    from sluice.integrity import Rewrite
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +66,11 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
 def _check_history(pipeline_name: str) -> list[str]:
     """Returns the published partitions that were rewritten, in sentences."""
     from sluice import watch
-    from sluice.notices import report
 
     pipeline = spec.load(pipeline_name)
     found = watch.rewritten_history(pipeline)
     for rewrite in found:
-        diff = rewrite.diff or {}
-        counts = {name: diff[name] for name in ("added", "removed", "changed") if name in diff}
-        event = report.of_rewritten(
-            pipeline,
-            rewrite.table,
-            rewrite.day,
-            recorded=rewrite.found.recorded.sha256 if rewrite.found.recorded else "",
-            found=rewrite.found.sha256 or "",
-            recorded_rows=rewrite.found.recorded.rows if rewrite.found.recorded else None,
-            found_rows=rewrite.found.shown.rows if rewrite.found.shown else None,
-            diff=counts,
-            sample=[{**one["key"], **(one["after"] or {})} for one in diff.get("examples", [])],
-            page=rewrite.report,
-            task_url=_here(),
-        )
-        _tell(pipeline, event)
+        tell_rewritten(pipeline, rewrite, _here())
     still = {(rewrite.table, rewrite.day) for rewrite in found}
     for table, day in watch.over(pipeline, "rewritten", still):
         _resolve(pipeline, table, day, "history_rewritten", "Its content matches its recorded hash again.")
@@ -122,6 +109,27 @@ def _send_notices(pipeline_name: str) -> int:
     sent = notices.retry_failed(pipeline, server)
     notices.digest(pipeline, server)
     return len(sent)
+
+
+def tell_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None:
+    """Send the mail about a published partition that is not what was published."""
+    from sluice.notices import report
+
+    diff = rewrite.diff or {}
+    event = report.of_rewritten(
+        pipeline,
+        rewrite.table,
+        rewrite.day,
+        recorded=rewrite.found.recorded.sha256 if rewrite.found.recorded else "",
+        found=rewrite.found.sha256 or "",
+        recorded_rows=rewrite.found.recorded.rows if rewrite.found.recorded else None,
+        found_rows=rewrite.found.shown.rows if rewrite.found.shown else None,
+        diff={name: diff[name] for name in ("added", "removed", "changed") if name in diff},
+        sample=[{**one["key"], **(one["after"] or {})} for one in diff.get("examples", [])],
+        page=rewrite.report,
+        task_url=link,
+    )
+    _tell(pipeline, event)
 
 
 def _tell(pipeline: spec.Pipeline, event: Any) -> None:

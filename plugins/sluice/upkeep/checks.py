@@ -1,0 +1,77 @@
+"""What the maintenance makes sure of before it clears anything away, and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sluice import holds, integrity, ledger
+from sluice.integrity import Rewrite
+from sluice.lake import upkeep as lake
+from sluice.ledger import schema
+from sluice.notices import faults
+from sluice.spec import Pipeline
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of looking for the file of every published partition."""
+
+    partitions: int
+    # Whose file is gone.
+    missing: tuple[Rewrite, ...]
+    # Days, as `<table> <day>`, to which another writer has added files. The watcher tells of those.
+    several: tuple[str, ...]
+
+
+def check_chain(spec: Pipeline, run: Mapping[str, str]) -> tuple[int, str]:
+    """Check the whole chain of the ledger; returns how long it is and the hash of its last entry.
+
+    Noted elsewhere (it is in the task's log), the hash also shows whether somebody has rewritten the whole chain. It
+    also notes up to where nothing is open any more, and adds the indexes that an earlier version's ledger lacks.
+
+    Raises:
+        LedgerTamperedError: names the first entry that was edited, removed or put in.
+    """
+    newest = ledger.entries(limit=1)
+    head = newest[0].hash if newest else ""
+    entries = ledger.verify()
+    schema.complete()
+    still_open = {"holds": holds.open_from(spec), "mails": faults.open_from(spec.pipeline)}
+    ledger.settle(spec.pipeline, newest[0].seq if newest else 0, still_open)
+    said = {"entries": entries, "head": head, "reasons": [f"{entries} entries, chain intact"]}
+    ledger.append("maintained", pipeline=spec.pipeline, subject="ledger", run=run.get("run_id"), data=said)
+    return entries, head
+
+
+def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
+    """Look for the file of every published partition, however old; the watcher compares contents, of the newest ones.
+
+    One that is missing is recorded as `rewritten`, with its page, as the watcher does.
+    """
+    missing: list[Rewrite] = []
+    several: list[str] = []
+    partitions = 0
+    for table in spec.tables:
+        stored = lake.look(spec.pipeline, table, keep=1, before=datetime.min.replace(tzinfo=UTC))
+        partitions += stored.partitions
+        several += [f"{table} {day}" for day in stored.several]
+        for day in stored.missing:
+            missing += [
+                found for found in integrity.check(spec, 1, until=day, tables=[table]) if found.day == day
+            ]
+    said = f"{partitions} published partitions, {len(missing)} without their file"
+    ledger.append(
+        "maintained",
+        pipeline=spec.pipeline,
+        subject="published",
+        run=run.get("run_id"),
+        data={
+            "partitions": partitions,
+            "missing": [f"{found.table} {found.day}" for found in missing],
+            "several_files": several,
+            "reasons": [said],
+        },
+    )
+    return Published(partitions, tuple(missing), tuple(several))

@@ -1,0 +1,48 @@
+"""Which batches must stay although no snapshot refers to them: asked of the ledger, as the list of what is held is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sluice import holds, ledger, waivers
+from sluice.errors import DeliveryMissingError
+from sluice.lake import quarantine
+from sluice.lake.batches import full_id
+from sluice.ledger import Entry
+from sluice.spec import Pipeline
+
+
+def batches(spec: Pipeline, since: datetime) -> dict[str, set[str]]:
+    """Table -> full ids of the batches that are held, released, or were spoken of since an instant.
+
+    A batch that is spoken of may be in the hands of a task; its days begin anew.
+    """
+    found: dict[str, set[str]] = {}
+
+    def keep(table: str, batch_id: str | None) -> None:
+        if batch_id:
+            found.setdefault(table, set()).add(full_id(batch_id))
+            # What it set aside has ids that follow from its own.
+            found.setdefault(quarantine.table_of(table), set()).add(full_id(batch_id))
+
+    for hold in holds.open_holds(spec):
+        keep(hold.table, hold.batch_id)
+    for waiver in ledger.entries(kind="waiver", pipeline=spec.pipeline):
+        if not _over(spec, waiver):
+            keep(waiver.subject, waiver.data["batch_id"])
+    for entry in ledger.entries(pipeline=spec.pipeline, since=since):
+        keep(entry.subject, entry.data.get("batch_id"))
+    return found
+
+
+def spoken_of(spec: Pipeline, table: str, *, after: int) -> set[str]:
+    """Full ids of the batches of a table that entries of the ledger name which follow the number `after`."""
+    entries = ledger.entries(pipeline=spec.pipeline, subject=table, after=after)
+    return {full_id(entry.data["batch_id"]) for entry in entries if entry.data.get("batch_id")}
+
+
+def _over(spec: Pipeline, waiver: Entry) -> bool:
+    try:
+        return waivers.expired(spec, waiver)
+    except DeliveryMissingError:  # without a today no waiver ends
+        return False
