@@ -31,6 +31,9 @@ up: install  ## Start Airflow and the mail sink; prints the URL and the login
 down: install  ## Stop what `make up` started
 	$(BIN)/sluice down
 
+audit: install  ## Advisories, licences, bill of materials, secrets: 0 all good, 1 found, 3 not all could be checked
+	$(BIN)/sluice audit
+
 bench: install  ## Measure, as ratios against a floor in the same run
 	$(BIN)/python -m benchmarks
 
@@ -40,4 +43,4 @@ lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
 clean:  ## Remove all local state (tables, ledger, Airflow's database, mails, reports)
 	rm -rf var
 
-.PHONY: help install demo test test-all lint up down bench lock clean
+.PHONY: help install demo test test-all lint up down audit bench lock clean

@@ -84,6 +84,49 @@ def check() -> None:
 
 
 @main.command()
+@click.option("--osv-url", help="Ask this OSV database for advisories instead of pypi.org and api.osv.dev.")
+def audit(osv_url: str | None) -> None:
+    """Check lock and repository: known vulnerabilities, licences, bill of materials, secrets, pickles.
+
+    Ends with 0 if everything was checked and nothing found, 1 if something was found, and 3 if nothing was found but
+    not everything could be checked, such as without a way to a database of advisories.
+    """
+    from sluice import audit as auditing
+
+    every = []
+    for what, findings in auditing.audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
+        for finding in findings:
+            click.echo(
+                f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}"
+            )
+        every += findings
+    sys.exit(auditing.exit_code(every))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def traces(folder: Path) -> None:
+    """Name every place under FOLDER that knows a value, such as a person's name; it is read from standard input.
+
+    Ends with 1 if there is one. Tables, databases, archives and mails are read as what they are.
+    """
+    from sluice.audit import traces as search
+
+    # As bytes: a name must not depend on the terminal's locale.
+    value = sys.stdin.buffer.readline().decode().strip()
+    if len(value) < search.SHORTEST:
+        raise click.ClickException(
+            f"The value on standard input must have {search.SHORTEST} characters or more."
+        )
+    places = search.traces(folder, {"the value": value})
+    for place in places:
+        click.echo(place)
+    if places:
+        sys.exit(1)
+    click.echo(f"Nothing under {folder} knows it.")
+
+
+@main.command()
 @click.argument("pipeline")
 @click.argument("first")
 @click.argument("last", required=False)
@@ -126,14 +169,17 @@ def land(pipeline: str, source: str, day: str, file: Path, version: int | None) 
 @main.command()
 @click.argument("pipeline", required=False)
 def held(pipeline: str | None) -> None:
-    """List what is held, refused or quarantined, with age and owner; of one PIPELINE, or of all."""
+    """List what is held, refused or quarantined, with age and owner; of one PIPELINE, or of all. And mails that wait."""
     from sluice import holds
     from sluice.holds import show
+    from sluice.notices import faults
 
     for declared in [spec.load(pipeline)] if pipeline else spec.load_all():
         click.echo(f"{declared.pipeline}:")
         for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
             click.echo(f"  {line}")
+    for line in faults.undelivered_lines():
+        click.echo(line)
 
 
 @main.command()
@@ -200,6 +246,24 @@ def watch(pipeline: str, days: int | None) -> None:
 
 
 @main.command()
+@click.argument("pipeline", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would go, and touch nothing.")
+def maintain(pipeline: str | None, dry_run: bool) -> None:
+    """Clear away what `retention` declares to be no longer needed, as the maintenance DAG does; mails nothing."""
+    from sluice import ledger, upkeep
+
+    run = {"run_id": "sluice maintain"}
+    for declared in [spec.load(pipeline)] if pipeline else spec.load_all():
+        click.echo(f"{declared.pipeline}:")
+        entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
+        click.echo(f"  {entries} entries of the ledger, chain intact")
+        gone = upkeep.clear_tables(declared, run, dry_run=dry_run)
+        gone += upkeep.clear_evidence(declared, run, dry_run=dry_run)
+        for line in list(upkeep.lines(gone)) or ["nothing had to go"]:
+            click.echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
+
+
+@main.command()
 @click.argument("scenarios", nargs=-1)
 @click.option("--list", "show", is_flag=True, help="Say what there is, and rehearse nothing.")
 @click.option("--all", "everything", is_flag=True, help="All of them, one after another.")
@@ -227,6 +291,20 @@ def rehearse(
         return
     names = catalogue.names() if everything else list(scenarios)
     sys.exit(command.rehearse(names, days=days, keep=keep, json_file=json_file))
+
+
+@main.command()
+@click.option(
+    "--seed", default=1, show_default=True, help="The same seed damages the same files in the same ways."
+)
+@click.option("--mutations", default=200, show_default=True, help="Deliveries to damage.")
+@click.option("--clean", default=200, show_default=True, help="Deliveries to leave as they are.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.md and cases.jsonl.")
+def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
+    """Damage clean deliveries in random ways, and report what share of it is caught, where, and the false alarms."""
+    from sluice.mutation import command
+
+    sys.exit(command.mutate(seed, mutations, clean, out))
 
 
 @main.command()

@@ -24,7 +24,10 @@ from sluice.errors import StackError
 from sluice.local.api import AirflowApi
 from sluice.settings import ROOT, settings
 
-COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server")
+# Airflow's own server of running tasks' logs, one for all and on the loopback address: what `airflow scheduler` and
+# `airflow triggerer` start listens on every address of the machine.
+LOG_SERVER = "log-server"
+COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server", LOG_SERVER)
 MAIL_SINK = "mail-sink"
 # Slots of the pool that memory-hungry tasks share; see sluice.orchestration.stages.HEAVY_POOL.
 POOLS = {"sluice_heavy": 2}
@@ -66,7 +69,9 @@ def environment() -> dict[str, str]:
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(s.home.resolve() / "airflow" / "logs"),
         # Beside the UI's port, so that two stacks on one machine do not meet.
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(s.api_port + 1),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(s.api_port + 2),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(s.api_port + 1),
+        # Where the log server is asked for the log of a task.
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "sluice.local.loopback",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
             {
@@ -145,9 +150,21 @@ def down(say: Callable[[str], None] = print) -> None:
     say(f"Stopped {', '.join(found)}" if found else "Nothing was running")
 
 
-def start(component: str) -> None:
-    """Start one of Airflow's components, if it is not running; returns before it is healthy."""
-    _start(component, [str(Path(sys.executable).parent / "airflow"), component])
+def start(component: str, **variables: str) -> None:
+    """Start one of Airflow's components, if it is not running, with `variables` in its environment.
+
+    It returns before it is healthy.
+    """
+    _start(component, _command(component), **variables)
+
+
+def _command(component: str) -> list[str]:
+    if component == LOG_SERVER:
+        app = "airflow.utils.serve_logs.log_server:get_app"
+        where = ["--host", "127.0.0.1", "--port", str(settings().api_port + 1), "--no-access-log"]
+        return [sys.executable, "-m", "uvicorn", "--factory", app, *where]
+    quiet = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
+    return [str(Path(sys.executable).parent / "airflow"), component, *quiet]
 
 
 def stop(*names: str) -> list[str]:
@@ -218,14 +235,14 @@ def _prepare() -> None:
             )
 
 
-def _start(name: str, command: list[str]) -> None:
+def _start(name: str, command: list[str], **variables: str) -> None:
     if running(name):
         return
     log = settings().home / "logs" / f"{name}.log"
     with log.open("ab") as out:
         process = subprocess.Popen(
             command,
-            env=environment(),
+            env={**environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -1,0 +1,101 @@
+"""A model or a score that is not what it was when it was decided about is used by nobody, and somebody is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from aiosmtpd.controller import Controller
+
+from ml.errors import ModelDamagedError
+from sluice import ledger, notices, spec, watch
+from sluice.lake import tables
+from sluice.modelling.scoring import stage_predictions
+from sluice.notices import report
+from sluice.notices.send import Smtp
+from sluice.notices.sink import Keeper
+from sluice.rehearsal import healthy
+from sluice.rehearsal.bench import free_ports
+from sluice.settings import settings
+
+# Both change the one healthy state that takes a minute to build, and put it back.
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
+DAY = healthy.HISTORY[1]
+RUN = {"dag_id": "flights_score", "run_id": "test", "task_id": "stage_predictions"}
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory) -> Iterator[Path]:
+    """A home with five weeks of history, a champion and its predictions."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("integrity") / "home"
+        patch.setenv("SLUICE_HOME", str(home))
+        settings.cache_clear()
+        healthy.build(lambda text: None)
+        yield home
+    settings.cache_clear()
+
+
+@pytest.fixture
+def flights(state, monkeypatch) -> spec.Pipeline:
+    monkeypatch.setenv("SLUICE_HOME", str(state))
+    settings.cache_clear()
+    return spec.load("flights")
+
+
+def test_score_with_one_byte_of_the_champion_flipped_is_refused_with_one_mail(flights, state):
+    port = free_ports(1)
+    sink = Controller(Keeper(settings().mail), "127.0.0.1", port)
+    (model,) = (state / "models").rglob("model.ubj")
+    whole = model.read_bytes()
+    staged = len(ledger.entries(kind="staged", pipeline="flights", subject=spec.PREDICTIONS))
+    model.write_bytes(
+        whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :]
+    )
+    sink.start()
+    try:
+        for _ in range(2):
+            with pytest.raises(
+                ModelDamagedError, match=r"model\.ubj .* is not the file that was registered"
+            ) as caught:
+                stage_predictions(flights, [DAY], RUN)
+            about = {"task_id": "predictions.stage_predictions", "run_id": "test", "dag_id": "flights_score"}
+            event = report.of_exception(
+                flights, caught.value, partition=DAY, task_url="http://airflow", **about
+            )
+            smtp = Smtp("127.0.0.1", port)
+            notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+    finally:
+        sink.stop()
+        model.write_bytes(whole)
+
+    assert len(ledger.entries(kind="staged", pipeline="flights", subject=spec.PREDICTIONS)) == staged
+    (mail,) = settings().mail.glob("*.eml")
+    assert "model.ubj" in mail.read_text()
+    assert stage_predictions(flights, [DAY], RUN).rows > 0, "the file that was registered is used again"
+
+
+def test_watch_finds_published_scores_that_were_edited(flights, state):
+    before = watch.findings(flights)
+    shown = tables.published("flights", spec.PREDICTIONS, DAY, DAY)[DAY]
+    (path,) = (
+        path
+        for path in (state / "lake" / "flights" / spec.PREDICTIONS).rglob("*.parquet")
+        if shown.batch_id in str(path) and DAY in path.name
+    )
+    whole = path.read_bytes()
+    table = pq.read_table(path, partitioning=None)
+    scores = table["score"].to_pylist()
+    edited = table.set_column(
+        table.column_names.index("score"), table.schema.field("score"), [[1 - scores[0], *scores[1:]]]
+    )
+    pq.write_table(edited, path)
+    try:
+        found = [line for line in watch.findings(flights) if line not in before]
+    finally:
+        path.write_bytes(whole)
+    assert any(spec.PREDICTIONS in line and DAY in line for line in found), found
+    assert [line for line in watch.findings(flights) if line not in before] == []
