@@ -8,4 +8,4 @@ two differ. Nothing of this installation is touched. `sluice rehearse --list` sa
 from sluice.orchestration.rehearse import rehearse_dag
 from sluice.rehearsal import catalogue
 
-dag = rehearse_dag(catalogue.names(), doc=__doc__)
+dag = rehearse_dag({each.name: each.title for each in catalogue.all_scenarios()}, doc=__doc__)

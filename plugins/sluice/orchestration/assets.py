@@ -10,6 +10,11 @@ from airflow.sdk import Asset
 from sluice.spec import Pipeline
 
 
+def deliveries(spec: Pipeline) -> Asset:
+    """What is due for a day was delivered. Nothing in Airflow announces it: a person does, or the source system."""
+    return _asset(spec, "deliveries")
+
+
 def raw(spec: Pipeline) -> Asset:
     """Every source that was due for a day is published."""
     return _asset(spec, "raw")

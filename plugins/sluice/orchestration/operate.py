@@ -29,16 +29,17 @@ _ANSWERS: dict[str, Any] = {"on_failure_callback": None, "retries": 1}
 
 
 def form(pipeline: spec.Pipeline) -> dict[str, Param]:
-    """Which table, and which day of its data."""
+    """Which table, and which day of its data. Neither has a default: a wrong one is taken for an answer."""
     return {
         "table": Param(
-            next(iter(pipeline.tables)),
             type="string",
             enum=pipeline.tables,
-            description="The table that is held",
+            description="The table that is held, as the mail names it",
         ),
         "day": Param(
-            type="string", format="date", description="Day of its data, as the mail and `sluice held` name it"
+            type="string",
+            format="date",
+            description="The day of its data, as the mail names it (Partition); not the run day",
         ),
     }
 
@@ -48,9 +49,16 @@ def release_form(pipeline: spec.Pipeline) -> dict[str, Param]:
     return {
         **form(pipeline),
         "why": Param(
-            type="string", minLength=1, description="The reason, in a sentence; it is shown with the data"
+            type="string",
+            minLength=1,
+            description="The reason, in a sentence; it is recorded and shown wherever the data is used",
         ),
-        "until": Param(type="string", format="date", description="Last day that the release is valid"),
+        "until": Param(
+            type="string",
+            format="date",
+            description="Last day on which the release is valid, by the pipeline's clock; "
+            "a replayed pipeline's is that of its feed",
+        ),
     }
 
 
@@ -164,13 +172,14 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
         "table": hold.table,
         "batch_id": hold.batch_id,
         "partition": hold.partition,
-        "subject": f"Release {hold.table} {hold.partition}, which is held?",
+        "subject": f"Publish {hold.table} {hold.partition} although it is held?",
         "body": "\n\n".join(
             [
                 f"{asked_by} asks to publish **{hold.rows} rows** of `{pipeline.pipeline}.{hold.table}` "
                 f"{hold.partition} as they are, until **{params['until']}**: {params['why']}",
-                f"Held because: {hold.reason}",
-                f"Rules: {', '.join(hold.rules) or 'none of the suite'}. Owner: {hold.owner}.",
+                # One line a rule: a reason is a sentence that begins with it.
+                "Held because:\n\n- " + hold.reason.replace(". Rule ", ".\n- Rule "),
+                f"Owner: {hold.owner}.",
                 f"[Evidence]({evidence_url(hold.report)})",
                 "Whoever approves answers for it: the name is recorded and shown wherever the data is used.",
             ]

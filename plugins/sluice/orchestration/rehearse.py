@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from sluice.orchestration.stages import HEAVY_POOL, RETRY_POLICY
 log = logging.getLogger(__name__)
 
 
-def rehearse_dag(scenarios: Sequence[str], *, doc: str | None) -> DAG:
-    """A DAG with a drop-down of scenarios; its one task rehearses in an Airflow of its own."""
+def rehearse_dag(scenarios: Mapping[str, str], *, doc: str | None) -> DAG:
+    """A DAG with a drop-down of scenarios, name -> title; its one task rehearses in an Airflow of its own."""
     with DAG(
         dag_id="sluice_rehearse",
         dag_display_name="sluice rehearse",
@@ -30,9 +30,18 @@ def rehearse_dag(scenarios: Sequence[str], *, doc: str | None) -> DAG:
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=2),
         params={
-            "scenario": Param(scenarios[0], type="string", enum=list(scenarios), description="What to try"),
+            "scenario": Param(
+                type="string",
+                enum=list(scenarios),
+                values_display=dict(scenarios),
+                description="What shall go wrong, on a copy; the log of play_scenario tells how it ended",
+            ),
             "days": Param(
-                3, type="integer", minimum=1, maximum=60, description="Days of one without a fixed length"
+                3,
+                type="integer",
+                minimum=1,
+                maximum=60,
+                description="Only for S47, which has no fixed length: how many clean days",
             ),
         },
     ) as dag:

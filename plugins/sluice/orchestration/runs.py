@@ -26,7 +26,7 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
             "This run has no partition key.",
             where=f"{run.dag_id} {run.run_id}",
             allowed="a day, YYYY-MM-DD",
-            todo="trigger the DAG again and fill in the partition key",
+            todo="trigger the DAG again and fill in the partition key, under Advanced Options",
         )
     first = _day(params["first_day"], "first_day")
     last = _day(params["last_day"], "last_day")

@@ -12,12 +12,13 @@ from airflow.sdk import (
     Asset,
     CronPartitionTimetable,
     ExceptionRetryPolicy,
-    PartitionedAtRuntime,
+    PartitionedAssetTimetable,
     RetryAction,
     RetryRule,
     TaskGroup,
 )
 
+from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_failure, mail_success
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
 from sluice.settings import settings
@@ -66,9 +67,12 @@ def stage_dag(spec: Pipeline, stage: str, *, schedule: Any, doc: str | None, **k
 
 
 def daily(spec: Pipeline) -> Any:
-    """When ingestion starts: by the wall clock, or, for a replayed pipeline, when its feed says that a day is in."""
+    """When ingestion starts: by the wall clock, or, for a replayed pipeline, when its feed says that a day is in.
+
+    The feed's timetable is one of assets: only for those does Airflow's trigger form ask for the partition key.
+    """
     if spec.clock == "feed":
-        return PartitionedAtRuntime()
+        return PartitionedAssetTimetable(assets=assets.deliveries(spec))
     return CronPartitionTimetable(spec.schedule, timezone=spec.timezone, key_format="%Y-%m-%d")
 
 

@@ -67,6 +67,8 @@ class Bench:
         self.say, self.keep = say, keep
         self.home = settings().home
         self.base = self.home.parent
+        # Of the code and declarations as they are now: who edits them meanwhile rehearses the next time with them.
+        self._state = self.base / "healthy" / healthy.fingerprint()
         self._cleanup = ExitStack()
         self._dirty = True
         self.api: AirflowApi
@@ -103,7 +105,7 @@ class Bench:
         self._wait_until_idle()
         for stage in CHAIN:
             self.api.set_paused(f"{healthy.PIPELINE}_{stage}", paused=True)
-        healthy.restore(self._state())
+        healthy.restore(self._state)
         self._dirty = False
 
     def used(self) -> None:
@@ -111,9 +113,8 @@ class Bench:
         self._dirty = True
 
     def _start(self) -> None:
-        state = self._state()
-        if state.is_dir():
-            healthy.restore(state)
+        if self._state.is_dir():
+            healthy.restore(self._state)
             stack.up(self.say)
         else:
             # Two cores: Airflow spends most of its start waiting.
@@ -125,7 +126,7 @@ class Bench:
                 up = starting.submit(stack.up, self.say)
                 healthy.build(self.say)
                 up.result()
-            healthy.save(state)
+            healthy.save(self._state)
             self._forget_old_states()
         record = {"code": _code(), "api_port": settings().api_port, "smtp_port": settings().smtp_port}
         (self.base / "bench.json").write_text(json.dumps(record), encoding="utf-8")
@@ -138,7 +139,7 @@ class Bench:
             and record["code"] == _code()
             and record["api_port"] == settings().api_port
             and all(stack.running(name) for name in (*stack.COMPONENTS, stack.MAIL_SINK))
-            and self._state().is_dir()
+            and self._state.is_dir()
         )
 
     def _leave(self) -> None:
@@ -150,9 +151,6 @@ class Bench:
     def _stop(self) -> None:
         (self.base / "bench.json").unlink(missing_ok=True)
         stack.down(lambda text: None)
-
-    def _state(self) -> Path:
-        return self.base / "healthy" / healthy.fingerprint()
 
     def _forget_old_states(self) -> None:
         states = sorted(

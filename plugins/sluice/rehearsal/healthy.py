@@ -24,7 +24,18 @@ HISTORY = ("2013-05-28", "2013-07-01")
 # What the stack itself keeps in the same folder, and caches that are the same in every state.
 KEPT = ("airflow", "logs", "run", "feed-cache", "work")
 # Code that no table, model or ledger entry of the healthy state depends on.
-_APART = ("cli.py", "check.py", "local", "notices", "orchestration", "rehearsal", "web")
+_APART = (
+    "audit",
+    "cli.py",
+    "check.py",
+    "local",
+    "mutation",
+    "notices",
+    "orchestration",
+    "rehearsal",
+    "upkeep",
+    "web",
+)
 
 
 def fingerprint() -> str:
