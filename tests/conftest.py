@@ -5,9 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from sluice.settings import settings
 
@@ -15,20 +15,26 @@ from sluice.settings import settings
 _WITH_AIRFLOW = ("scenarios", "rehearsals")
 
 
-@pytest.hookimpl(tryfirst=True)
+def _group(nodeid: str) -> str:
+    """What runs in one process: `tests/<folder>/…`, but all that start an Airflow together."""
+    first = nodeid.split("::")[0].split("/")[1]
+    return "airflow" if first in _WITH_AIRFLOW else first
+
+
 def pytest_collection_modifyitems(items):
-    """Where tests run in several processes, one has all that start an Airflow, and it begins with them: they take longest.
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _group(item.nodeid) != "airflow")
 
-    The others share the rest by folders, so that what a folder prepares is prepared once.
-    """
 
-    def group(item) -> str:
-        first = item.path.relative_to(Path(__file__).parent).parts[0]
-        return "airflow" if first in _WITH_AIRFLOW else first
+class ByFolder(LoadScopeScheduling):
+    """Gives each worker process whole folders of tests, so that what a folder prepares is prepared once."""
 
-    items.sort(key=lambda item: group(item) != "airflow")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFolder(config, log)
 
 
 @pytest.fixture
