@@ -193,6 +193,17 @@ def test_run_more_failing_rows_than_gx_fetches_are_all_set_aside(suite, audit, e
     assert verdict.quarantined["some_rule"] == verdict.failed[0].failing_rows > 200
 
 
+def test_run_good_rows_that_are_alike_all_stay(suite, audit, expect):
+    rule = expect(
+        "expect_column_values_to_not_be_in_set", severity="quarantine", column="origin", value_set=["LGA"]
+    )
+    rule["meta"]["limit"] = 0.5
+    suite("arrivals", rule)
+    verdict = audit("arrivals", DAY, suffix="union all (from landed where origin = 'EWR' limit 5)")
+    made = batches.load("flights", "arrivals", verdict.publish_batch_id)
+    assert made.rows == verdict.rows - verdict.quarantined["some_rule"]
+
+
 def test_run_rows_that_are_not_the_batchs_are_never_set_aside(suite, audit, expect):
     rule = expect(
         QUERY,
