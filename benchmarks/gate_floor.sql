@@ -31,6 +31,16 @@ repeated as (
   select coalesce(sum(times), 0) as rows
   from (select count(*) as times from batch group by flight_date, upper(trim(carrier)), flight, upper(trim(origin)),
           upper(trim(dest)) having times > 1)
+),
+parts as (
+  select ds, carrier as part, count(*) as part_flights, count(*) filter (dep_time is null) as part_gone from batch group by ds, carrier
+  union all
+  select ds, dest, count(*), count(*) filter (dep_time is null) from batch group by ds, dest
+),
+alone as (
+  select count(*) as parts from parts join days using (ds)
+  where part_flights >= 10 and part_gone >= 0.8 * part_flights
+    and cancelled * flights - part_gone < 0.12 * (flights - part_flights)
 )
 select
   sum(flights) as rows,
@@ -49,6 +59,7 @@ select
   sum(gaps) as gaps_agree,
   count(*) filter (cancelled > 0.75) as departures_known,
   count(*) filter (cancelled > 0.3) as many_cancelled,
+  (select parts from alone) as not_cancelled_alone,
   count(*) filter (lost > 0.15) as arrivals_known,
   count(*) filter (coalesce(correlation, 0) < 0.5) as delays_agree
 from days

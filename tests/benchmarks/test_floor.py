@@ -41,6 +41,13 @@ DAMAGES = {
         )
         from landed""",
     "an earlier day again": "select * replace (date '2013-04-01' as flight_date) from earlier",
+    "one destination cancelled alone": """
+        select * replace (
+            if(dest = 'ATL', null, dep_time) as dep_time, if(dest = 'ATL', null, dep_delay) as dep_delay,
+            if(dest = 'ATL', null, arr_time) as arr_time, if(dest = 'ATL', null, arr_delay) as arr_delay,
+            if(dest = 'ATL', null, air_time) as air_time
+        )
+        from landed""",
     "one carrier late alone": """
         select * replace (
             if(carrier = 'UA', arr_delay + 130, arr_delay) as arr_delay,
