@@ -169,6 +169,7 @@ def _raw_day(flights: spec.Pipeline, day: str, leave_out: tuple[str, ...] = ()) 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_stale_input_is_marked_then_the_late_day_gives_what_an_on_time_feed_gives(new_home):
     """One day without its arrivals: refused, or marked in every prediction, as declared; then they come."""
     first, day = DAYS

@@ -203,9 +203,9 @@ def test_mail_that_the_server_will_never_take_does_not_hold_up_the_others(home, 
 
 def test_fault_is_told_though_the_ledger_does_not_answer(home, server, monkeypatch, proofs):
     """Nobody would learn of it otherwise: what cannot be recorded cannot be sent later either."""
-    ledger.append("note", pipeline="flights", subject="arrivals")
     monkeypatch.setenv("SLUICE_LOCK_SECONDS", "0.2")
     settings.cache_clear()
+    ledger.append("note", pipeline="flights", subject="arrivals")
     with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as somebody_else:
         somebody_else.execute("BEGIN EXCLUSIVE")
         with pytest.raises(DatabaseUnavailableError, match=r"ledger\.db"):

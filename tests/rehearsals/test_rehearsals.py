@@ -14,7 +14,6 @@ SHORT = {
     "held_and_corrected",
     "late_delivery_noticed",
     "mail_server_down",
-    "quarantine_and_replay",
     "s02_history_rewritten",
     "s25_purpose_expired",
 }

@@ -73,6 +73,7 @@ def test_day_lands_from_a_bucket(live):
         assert live.published(source, partition, pipeline="flights_s3"), source
 
 
+@pytest.mark.long
 def test_same_delivery_twice_publishes_nothing_new(live):
     """In the pipeline that is only ingested: a run downstream would outlive the test."""
     pipeline = spec.load("flights_s3")

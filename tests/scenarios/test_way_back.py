@@ -102,6 +102,7 @@ def test_replay_after_the_rule_was_corrected_publishes_and_the_day_goes_on(live,
     assert "It was replayed already" in live.api.failures("flights_replay", again["dag_run_id"])
 
 
+@pytest.mark.long
 def test_release_is_asked_of_a_person_whose_answer_is_the_waiver(live, flights, suite):
     day = "2013-09-05"
     hold_schedule(live, flights, suite, day)

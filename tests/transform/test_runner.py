@@ -175,6 +175,7 @@ def test_failing_model_is_named_with_its_message(flights, copied, raw, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_builds_at_the_same_time_from_nothing_give_the_same_rows(published, features, tmp_path):
     shutil.rmtree(settings().work)
     code = (
