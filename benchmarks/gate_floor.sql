@@ -35,7 +35,23 @@ repeated as (
 parts as (
   select ds, carrier as part, count(*) as part_flights, count(*) filter (dep_time is null) as part_gone from batch group by ds, carrier
   union all
+  select ds, origin, count(*), count(*) filter (dep_time is null) from batch group by ds, origin
+  union all
   select ds, dest, count(*), count(*) filter (dep_time is null) from batch group by ds, dest
+),
+late as (
+  select count(*) as origins
+  from (select 1 from batch group by ds, origin having count(dep_delay) >= 50 and count(*) filter (dep_delay <= 10) < 0.12 * count(dep_delay))
+),
+punctual as (
+  select ds, count(arr_delay) as known, count(*) filter (arr_delay <= 15) as in_time from batch group by ds, carrier
+),
+late_alone as (
+  select count(*) as carriers from (
+    select known, in_time, sum(known) over (partition by ds) - known as others, sum(in_time) over (partition by ds) - in_time as others_in_time
+    from punctual
+  )
+  where known >= 20 and others >= 20 and others_in_time / others - in_time / known > 0.6
 ),
 alone as (
   select count(*) as parts from parts join days using (ds)
@@ -60,6 +76,8 @@ select
   count(*) filter (cancelled > 0.75) as departures_known,
   count(*) filter (cancelled > 0.3) as many_cancelled,
   (select parts from alone) as not_cancelled_alone,
+  (select origins from late) as some_leave_on_time,
+  (select carriers from late_alone) as no_carrier_alone_is_late,
   count(*) filter (lost > 0.15) as arrivals_known,
   count(*) filter (coalesce(correlation, 0) < 0.5) as delays_agree
 from days

@@ -48,6 +48,11 @@ DAMAGES = {
             if(dest = 'ATL', null, air_time) as air_time
         )
         from landed""",
+    "one airport late": """
+        select * replace (
+            if(origin = 'LGA', dep_delay + 60, dep_delay) as dep_delay, if(origin = 'LGA', arr_delay + 60, arr_delay) as arr_delay
+        )
+        from landed""",
     "one carrier late alone": """
         select * replace (
             if(carrier = 'UA', arr_delay + 130, arr_delay) as arr_delay,
