@@ -212,7 +212,7 @@ def test_database_locked_in_the_middle_of_a_publish_leaves_all_or_nothing(
 
 
 @pytest.mark.long
-def test_publish_waits_for_a_lock_that_is_released_in_time(installation, tmp_path, undisturbed, proofs):
+def test_publish_waits_for_a_lock_that_is_released_in_time(installation, tmp_path, proofs):
     """What is waited for is the lock: the publish cannot end before it is released, and ends well after."""
     lake, gate = installation.lake, tmp_path / "gate"
     env = {**installation.env, **PATIENT}
