@@ -36,7 +36,9 @@ def test_repository_of_the_project_holds_no_secret_pickle_or_open_door():
     assert found == []
 
 
-@pytest.mark.parametrize("kind", repository.KEYS.keys() | {"a value that is assigned to a secret's name"})
+@pytest.mark.parametrize(
+    "kind", sorted(repository.KEYS.keys() | {"a value that is assigned to a secret's name"})
+)
 def test_check_planted_key_is_told_by_its_place_and_not_by_its_value(clone, kind):
     (clone / "deploy.yml").write_bytes(b"# first line\nvalue: " + REAL[kind] + b"\n")
     findings = repository.check(clone)

@@ -97,7 +97,7 @@ def test_parse_empty_file_is_refused(fmt):
     [
         ("csv", b"flight,dest"),
         ("csv", b"flight,dest\n\n\n"),
-        ("csv.gz", gzip.compress(b"flight,dest\n")),
+        ("csv.gz", gzip.compress(b"flight,dest\n", mtime=0)),
         (
             "parquet",
             encode(
@@ -111,7 +111,7 @@ def test_parse_file_without_rows_is_refused(fmt, data):
 
 
 @pytest.mark.parametrize(
-    ("fmt", "data"), [("csv", b" \n\n"), ("csv.gz", gzip.compress(b"")), ("jsonl", b"\n\n")]
+    ("fmt", "data"), [("csv", b" \n\n"), ("csv.gz", gzip.compress(b"", mtime=0)), ("jsonl", b"\n\n")]
 )
 def test_parse_blank_file_is_refused(fmt, data):
     assert "blank" in error(DeliveryUnreadableError, data, fmt)
@@ -120,12 +120,12 @@ def test_parse_blank_file_is_refused(fmt, data):
 @pytest.mark.parametrize(
     ("fmt", "data", "kind"),
     [
-        ("csv", gzip.compress(b"flight,dest\n1,IAH\n"), "gzip"),
+        ("csv", gzip.compress(b"flight,dest\n1,IAH\n", mtime=0), "gzip"),
         ("csv", "flight,dest\n1,IAH\n".encode("utf-16"), "UTF-16"),
         ("jsonl", '{"flight": 1}'.encode("utf-16"), "UTF-16"),
         ("csv", parquet(flight=[1], dest=["IAH"]), "Parquet"),
         ("csv.gz", parquet(flight=[1], dest=["IAH"]), "Parquet"),
-        ("parquet", gzip.compress(b"flight,dest\n1,IAH\n"), "gzip"),
+        ("parquet", gzip.compress(b"flight,dest\n1,IAH\n", mtime=0), "gzip"),
         ("csv", b"PK\x03\x04\xff\x00", "zip"),
     ],
 )
