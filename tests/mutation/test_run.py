@@ -18,7 +18,7 @@ from sluice.settings import settings
 WINDOW = ("2013-04-08", "2013-04-15")
 SAMPLE_SEED, SAMPLE, DRAWS = 1, 12, 6
 # A seed that no rule was tuned on.
-SEED, ALL = 9001, 200
+SEED, ALL = 5150, 200
 
 
 def _record(proofs, report: Report) -> None:
