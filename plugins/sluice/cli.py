@@ -84,7 +84,7 @@ def check() -> None:
 
 
 @main.command()
-@click.option("--osv-url", help="Ask this OSV database for advisories instead of pypi.org and api.osv.dev.")
+@click.option("--osv-url", help="Ask this OSV database for advisories instead of PyPI and OSV.")
 def audit(osv_url: str | None) -> None:
     """Check lock and repository: known vulnerabilities, licences, bill of materials, secrets, pickles.
 

@@ -49,8 +49,8 @@ def check(packages: Sequence[Package], services: Sequence[tuple[str, ...]] = SER
         Finding(
             "not checked",
             f"No known vulnerability was looked for in any of the {len(packages)} locked versions "
-            f"({named([str(package) for package in packages], 4)}). {'; '.join(refused)}. Next: run this where pypi.org or "
-            "api.osv.dev answers, or name a mirror of OSV with --osv-url.",
+            f"({named([str(package) for package in packages], 4)}). {'; '.join(refused)}. Next: run this where PyPI or "
+            "OSV answers, or name a mirror of OSV with --osv-url.",
         )
     ]
 

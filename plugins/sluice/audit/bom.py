@@ -124,7 +124,7 @@ def _component(package: Package) -> Component:
         external_references=[
             ExternalReference(
                 type=ExternalReferenceType.DISTRIBUTION,
-                url=XsUri(f"https://pypi.org/project/{package.name}/{package.version}/#files"),
+                url=XsUri(str(purl)),
                 hashes=[HashType(alg=HashAlgorithm.SHA_256, content=each) for each in package.hashes],
             )
         ],
