@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -70,6 +70,12 @@ class Live:
             path.name: message_from_bytes(path.read_bytes(), policy=policy.default)  # type: ignore[misc]
             for path in sorted(settings().mail.glob("*.eml"))
         }
+
+    def only_mail_since(self, before: Collection[str]) -> EmailMessage:
+        """The one mail that was caught since; where there are others, the subjects of all."""
+        found = [mail for name, mail in self.mails().items() if name not in before]
+        assert len(found) == 1, [str(mail["Subject"]) for mail in found]
+        return found[0]
 
     def published(self, table: str, day: str, pipeline: str = "flights") -> bool:
         return bool(tables.published(pipeline, table, day, day))

@@ -41,7 +41,7 @@ def test_ingest_damaged_delivery_is_not_published(live, flights, corruption):
     assert states["schedule.publish_schedule"] == "success", "a damaged source must not stop the others"
     assert not live.published("arrivals", partition)
     assert bool(live.held("arrivals", partition)) == task.startswith("audit")
-    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    mail = live.only_mail_since(before)
     body = mail.get_body(("plain",)).get_content()
     assert said.lower() in (mail["Subject"] + body).lower()
     assert day in body or partition in body
@@ -59,7 +59,7 @@ def test_ingest_undeclared_source_is_refused_by_name(live, flights):
     states = live.states(run)
     assert states["find_deliveries"] == "failed"
     assert states["arrivals.stage_arrivals"] == "upstream_failed"
-    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    mail = live.only_mail_since(before)
     assert "mystery" in mail.get_body(("plain",)).get_content()
     assert not live.published("schedule", day)
     shutil.rmtree(live.home / "landing" / "mystery")
@@ -75,7 +75,7 @@ def test_ingest_missing_delivery_fails_after_retries_and_names_it(live, flights)
     tasks = {task["task_id"]: task for task in live.api.tasks("flights_ingest", run["dag_run_id"])}
     assert tasks["arrivals.stage_arrivals"]["state"] == "failed"
     assert tasks["arrivals.stage_arrivals"]["try_number"] == 3, "a delivery may only be late: it is retried"
-    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    mail = live.only_mail_since(before)
     assert "arrivals" in mail["Subject"]
 
 
@@ -95,7 +95,7 @@ def test_audit_missing_suite_is_error_and_publishes_nothing(live, flights):
     assert not live.published("schedule", day)
     (entry,) = live.held("schedule", day)
     assert entry.data["outcome"] == "ERROR"
-    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    mail = live.only_mail_since(before)
     assert "schedule.json" in mail.get_body(("plain",)).get_content()
 
 
@@ -110,7 +110,7 @@ def test_ingest_unreachable_bucket_names_it_and_publishes_nothing(live):
         pipeline.write_text(text)
 
     assert live.states(run)["find_deliveries"] == "failed"
-    (mail,) = [mail for name, mail in live.mails().items() if name not in before]
+    mail = live.only_mail_since(before)
     assert "no-such-bucket" in mail.get_body(("plain",)).get_content()
 
 
