@@ -33,11 +33,11 @@ repeated as (
           upper(trim(dest)) having times > 1)
 ),
 parts as (
-  select ds, carrier as part, count(*) as part_flights, count(*) filter (dep_time is null) as part_gone from batch group by ds, carrier
+  select ds, 'carrier' as kind, count(*) as part_flights, count(*) filter (dep_time is null) as part_gone from batch group by ds, carrier
   union all
-  select ds, origin, count(*), count(*) filter (dep_time is null) from batch group by ds, origin
+  select ds, 'origin', count(*), count(*) filter (dep_time is null) from batch group by ds, origin
   union all
-  select ds, dest, count(*), count(*) filter (dep_time is null) from batch group by ds, dest
+  select ds, 'dest', count(*), count(*) filter (dep_time is null) from batch group by ds, dest
 ),
 late as (
   select count(*) as origins
@@ -54,9 +54,10 @@ late_alone as (
   where known >= 20 and others >= 20 and others_in_time / others - in_time / known > 0.6
 ),
 alone as (
-  select count(*) as parts from parts join days using (ds)
+  select kind, count(*) as parts from parts join days using (ds)
   where part_flights >= 10 and part_gone >= 0.8 * part_flights
     and cancelled * flights - part_gone < 0.12 * (flights - part_flights)
+  group by kind
 )
 select
   sum(flights) as rows,
@@ -75,7 +76,9 @@ select
   sum(gaps) as gaps_agree,
   count(*) filter (cancelled > 0.75) as departures_known,
   count(*) filter (cancelled > 0.3) as many_cancelled,
-  (select parts from alone) as not_cancelled_alone,
+  coalesce((select parts from alone where kind = 'carrier'), 0) as carrier_not_cancelled_alone,
+  coalesce((select parts from alone where kind = 'origin'), 0) as origin_not_cancelled_alone,
+  coalesce((select parts from alone where kind = 'dest'), 0) as dest_not_cancelled_alone,
   (select origins from late) as some_leave_on_time,
   (select carriers from late_alone) as no_carrier_alone_is_late,
   count(*) filter (lost > 0.15) as arrivals_known,

@@ -16,6 +16,13 @@ from sluice.settings import ROOT, settings
 
 # Rules that compare rows with what is known of them elsewhere.
 NOT_IN_THE_FLOOR = {"expect_rows_to_agree_with_history", "expect_rows_to_agree_with_table"}
+
+
+def _cancelled(which: str) -> str:
+    gone = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
+    return f"select * replace ({', '.join(f'if({which}, null, {one}) as {one}' for one in gone)}) from landed"
+
+
 # SQL over a real day, `landed`, and the same weekday before, `earlier`; together they break every rule of the floor.
 DAMAGES = {
     "clean": "from landed",
@@ -41,13 +48,9 @@ DAMAGES = {
         )
         from landed""",
     "an earlier day again": "select * replace (date '2013-04-01' as flight_date) from earlier",
-    "one destination cancelled alone": """
-        select * replace (
-            if(dest = 'ATL', null, dep_time) as dep_time, if(dest = 'ATL', null, dep_delay) as dep_delay,
-            if(dest = 'ATL', null, arr_time) as arr_time, if(dest = 'ATL', null, arr_delay) as arr_delay,
-            if(dest = 'ATL', null, air_time) as air_time
-        )
-        from landed""",
+    "one destination cancelled alone": _cancelled("dest = 'ATL'"),
+    "one airport cancelled alone": _cancelled("origin = 'LGA'"),
+    "one carrier cancelled alone": _cancelled("carrier = 'UA'"),
     "one airport late": """
         select * replace (
             if(origin = 'LGA', dep_delay + 60, dep_delay) as dep_delay, if(origin = 'LGA', arr_delay + 60, arr_delay) as arr_delay

@@ -114,40 +114,52 @@ def test_ingest_unreachable_bucket_names_it_and_publishes_nothing(live):
     assert "no-such-bucket" in mail.get_body(("plain",)).get_content()
 
 
-def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_server_is_back(live, flights):
-    """The mail sink is stopped: the task fails as it would have, and the ledger keeps the undelivered mail."""
+def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_server_is_back(live):
+    """The mail sink is stopped: the task fails as it would have, and the ledger keeps the undelivered mail.
+
+    In the bucket's pipeline: the watcher tells of every delivery that is missing, and others' deliveries would end that.
+    """
     from sluice.local import stack
 
-    day = "2013-05-16"
-    feed.deliver(flights, day, corrupt="seconds")
+    pipeline, day = spec.load("flights_s3"), "2013-05-16"
+    feed.deliver(pipeline, day, corrupt="seconds")
     sink = stack.running(stack.MAIL_SINK)
     sink.terminate()
     sink.wait(timeout=20)
     try:
-        run = live.run("flights_ingest", partition=day)
+        run = live.run("flights_s3_ingest", partition=day)
     finally:
         stack.up(lambda text: None)
 
-    partition = flights.data_day("arrivals", day)
+    partition = pipeline.data_day("arrivals", day)
     assert live.states(run)["arrivals.audit_arrivals"] == "failed"
-    assert not live.published("arrivals", partition)
-    (entry,) = ledger.entries(kind="mail", pipeline="flights", subject="arrivals", partition=partition)
+    assert not live.published("arrivals", partition, "flights_s3")
+    (entry,) = ledger.entries(kind="mail", pipeline="flights_s3", subject="arrivals", partition=partition)
     assert entry.data["status"] == "failed"
     assert "127.0.0.1" in entry.data["error"]
     assert any(entry.data["mail_subject"] in line for line in undelivered_lines())
 
     before = live.mails()
-    live.succeed("flights_watch")
+    live.succeed("flights_s3_watch")
     subjects = [mail["Subject"] for name, mail in live.mails().items() if name not in before]
     assert entry.data["mail_subject"] in subjects
     assert not notices.undelivered()
 
 
-def test_ingest_run_without_partition_key_says_what_to_do(live):
-    run = live.run("flights_ingest")
+def test_ingest_run_without_partition_key_says_what_to_do_until_a_day_is_complete(live):
+    before = live.mails()
+    run = live.run("flights_s3_ingest")
 
     assert run["state"] == "failed"
     assert live.states(run)["find_deliveries"] == "failed"
+    mail = live.only_mail_since(before)
+    assert "has no partition key" in mail["Subject"]
+    assert "YYYY-MM-DD" in mail.get_body(("plain",)).get_content()
+
+    before = live.mails()
+    feed.deliver(spec.load("flights_s3"), "2013-05-20")  # a Monday, with registers
+    live.succeed("flights_s3_ingest", partition="2013-05-20")
+    assert live.only_mail_since(before)["In-Reply-To"] == mail["Message-ID"], "the end of it is told"
 
 
 def test_spec_mistyped_key_is_an_import_error_that_names_it(live):

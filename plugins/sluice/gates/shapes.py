@@ -5,6 +5,8 @@ module's business: Great Expectations runs it alone, as it is. The shapes are th
 
     select * from {batch} where <condition>                                             Rows
     select ds, <aggregates> from {batch} group by ds having <condition>                 Groups
+    select ds, name, <aggregates> from {batch} group by ds, name
+        qualify <condition that compares a group with sum(..) over (partition by ds)>   Groups
     select * exclude (share) from (select *, avg(..) over (partition by ds) as share
         from {batch}) where share > .. and <condition>                                  RowsOfGroups
     select * from {batch} qualify count(*) over (partition by <key>) > 1                Repeated
@@ -31,7 +33,10 @@ class Rows(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Groups of rows, by the SQL expressions `by`, for which `condition`, made of aggregates, is true."""
+    """Groups of rows, by the SQL expressions `by`, for which `condition`, made of aggregates, is true.
+
+    It may compare a group with others: with aggregates of the groups' aggregates over whole partitions of them.
+    """
 
     by: tuple[str, ...]
     condition: str
@@ -92,7 +97,8 @@ class Reader:
         return Rows(self._sql(node["where_clause"]))
 
     def _groups(self, node: _Node) -> Groups:
-        _plain(node, "group_expressions", "having")
+        clause = "qualify" if node["qualify"] else "having"
+        _plain(node, "group_expressions", clause)
         _batch(node["from_table"])
         if node["group_sets"] != [list(range(len(node["group_expressions"])))]:
             raise _OtherError
@@ -104,7 +110,10 @@ class Reader:
             plain = self._without_aliases(one, earlier)
             if one["alias"]:
                 aliases[one["alias"].lower()] = plain
-        return Groups(by, self._sql(self._without_aliases(node["having"], aliases)))
+        if clause == "qualify" and aliases.keys() & self._columns:
+            raise _OtherError  # there a column goes before a name of the list
+        condition = self._without_aliases(node[clause], aliases)
+        return Groups(by, self._sql(condition, windows=clause == "qualify"))
 
     def _repeated(self, node: _Node) -> Repeated:
         _plain(node, "qualify")
@@ -190,10 +199,12 @@ class Reader:
             return tree if meant is None else {**meant, "alias": ""}
         return {key: self._without_aliases(value, aliases) for key, value in tree.items()}
 
-    def _sql(self, node: _Node) -> str:
-        """An expression as SQL."""
+    def _sql(self, node: _Node, *, windows: bool = False) -> str:
+        """An expression as SQL, which may have aggregates over whole partitions if `windows`."""
         for one in _walk(node):
-            if one.get("class") in _NOT_ALONE or len(one.get("column_names", ())) > 1:
+            if windows and one.get("class") == "WINDOW":
+                self._window(one)
+            elif one.get("class") in _NOT_ALONE or len(one.get("column_names", ())) > 1:
                 raise _OtherError
             if str(one.get("function_name", "")).lower() in self._volatile:
                 raise _OtherError
