@@ -20,7 +20,8 @@ from sluice.errors import (
     VerdictMissingError,
 )
 from sluice.lake import storage
-from sluice.spec import PREDICTIONS, partition_label
+from sluice.partitions import partition_label
+from sluice.spec import PREDICTIONS
 
 if TYPE_CHECKING:
     from sluice.gates.verdict import Verdict

@@ -7,7 +7,6 @@ cheap, because every DAG file does it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -264,11 +263,6 @@ class Pipeline(_Strict):
         """Folder or s3:// URL of the landing zone; a relative path is under the home folder."""
         url = settings().landing or self.landing
         return url if "://" in url or url.startswith("/") else str(settings().home / url)
-
-
-def partition_label(partitions: Sequence[str]) -> str:
-    """How a batch's partitions are written in records, mails and errors: one day, or `first..last`."""
-    return partitions[0] if len(partitions) == 1 else f"{partitions[0]}..{partitions[-1]}"
 
 
 def pipeline_names() -> list[str]:

@@ -23,6 +23,17 @@ def code_version() -> str:
     return f"{sluice.__version__}+{commit}" if describe.returncode == 0 and commit else sluice.__version__
 
 
+def run_ids(dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> dict[str, str]:
+    """What manifests and ledger entries say about the run that wrote them."""
+    return {
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "task_id": task_id,
+        "try_number": str(try_number),
+        "code": code_version(),
+    }
+
+
 @lru_cache(maxsize=1)
 def lock_hash() -> str:
     """sha256 of requirements.txt: which libraries the code ran with."""

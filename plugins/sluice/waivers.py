@@ -9,12 +9,13 @@ there is nothing to put one's word against: it cannot be waived.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from sluice import clock, ledger
 from sluice.errors import ReleaseRefusedError
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
+from sluice.partitions import covers
 from sluice.spec import Pipeline
 
 
@@ -34,7 +35,7 @@ def grant(
     """Record that a held batch may be published; the newest waiver of a content counts.
 
     Args:
-        partition: as `spec.partition_label` writes it.
+        partition: as `partition_label` writes it.
         content_hash, batch_id: of the full batch that was audited.
         verdict_id: the HOLD that is waived.
         rules: names of the rules that hold it.
@@ -161,19 +162,6 @@ def _begun(verdict: Entry) -> tuple[int, str, int]:
     """When an audit began: after which entry of the ledger, and by the clock where two of them began after the same."""
     data = verdict.data
     return data.get("begun_after", verdict.seq), data.get("evaluated_at", ""), verdict.seq
-
-
-def days_of(partition: str) -> list[str]:
-    """All days of a partition label, a day or `first..last`."""
-    first, _, last = partition.partition("..")
-    start, end = date.fromisoformat(first), date.fromisoformat(last or first)
-    return [(start + timedelta(days=i)).isoformat() for i in range((end - start).days + 1)]
-
-
-def covers(partition: str, day: str) -> bool:
-    """Whether a partition label, a day or `first..last`, holds a day."""
-    first, _, last = partition.partition("..")
-    return first <= day <= (last or first)
 
 
 def _behind(spec: Pipeline, table: str, published: Entry) -> Entry | None:

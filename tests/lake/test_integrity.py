@@ -13,6 +13,7 @@ import pytest
 from sluice import integrity, ledger, spec
 from sluice.errors import HistoryRewrittenError
 from sluice.lake import catalog, tables
+from sluice.partitions import partition_label
 from sluice.settings import settings
 
 DAY, NEXT = "2013-01-02", "2013-01-03"
@@ -33,7 +34,7 @@ def weather(flights, stage, rows):
             "published",
             pipeline="flights",
             subject="weather",
-            partition=spec.partition_label(manifest.partitions),
+            partition=partition_label(manifest.partitions),
             data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
         )
 

@@ -12,6 +12,7 @@ from sluice import integrity, ledger, spec
 from sluice.errors import HistoryRewrittenError
 from sluice.lake import batches, tables
 from sluice.modelling import training
+from sluice.partitions import partition_label
 from sluice.settings import settings
 
 RUN = {"run_id": "test"}
@@ -47,7 +48,7 @@ def published(home):
             "published",
             pipeline="flights",
             subject=table,
-            partition=spec.partition_label(manifest.partitions),
+            partition=partition_label(manifest.partitions),
             data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
         )
         return manifest

@@ -1,25 +1,21 @@
-"""What the child processes of these tests do: steps of a crossing, readers, and looking at what there is."""
+"""What the child processes of these tests do: steps of a crossing, readers, and looking at what there is.
+
+A job is a function of this module, called by its name.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sluice import crossing, failpoints, feed, holds, ledger, spec, waivers
-from sluice.lake import batches, catalog, quarantine, snapshots, tables
-from sluice.settings import settings
-
-# Rows of these columns differ with the process that made them, not with the data.
-_OWN = ("run_id", "scored_at", "feature_snapshot_id")
-# What differs from one run to the next in a ledger entry that says the same.
-_IDS = (
-    *("batch_id", "publish_batch_id", "split_of", "verdict_id", "snapshot_id", "waiver", "dag_id"),
-    *("report", "evaluated_at", "begun_after", "seconds", "hashes", "content_hash", "sha256"),
-)
+from sluice import crossing, failpoints, feed, holds, ledger, spec
+from sluice.lake import batches, catalog, snapshots, tables
+from tests.proof.observing import observe as observe  # a job of its own
+from tests.proof.watching import inside_pyiceberg, watched
 
 
 def _flights() -> spec.Pipeline:
@@ -73,8 +69,6 @@ def deliver(
     from sluice.lake.landing import Landing
 
     flights = _flights()
-    from datetime import date
-
     clean = data.rows(source, date.fromisoformat(flights.data_day(source, day)))
     rows = clean.to_pylist()[without:]
     rows += rows[-2:]
@@ -151,8 +145,8 @@ def versions(day: str) -> list[str]:
     """Two different contents of a day's schedule, staged; and their hashes, as a reader finds them."""
     import pyarrow.parquet as pq
 
-    shown_ = tables.published("flights", "schedule", day, day)[day]
-    rows = pq.read_table(shown_.file)
+    shown = tables.published("flights", "schedule", day, day)[day]
+    rows = pq.read_table(shown.file)
     return [_hash(rows), _hash(rows.slice(5))]
 
 
@@ -250,157 +244,9 @@ def verify() -> int:
     return ledger.verify()
 
 
-def observe(table: str, day: str) -> dict[str, Any]:
-    """All that must be the same whatever happened on the way to it; of other tables, that nothing was published."""
-    flights = _flights()
-    ledger.verify()
-    entries = [[one.kind, one.subject, one.partition, _plain(one.data)] for one in reversed(ledger.entries())]
-    told = any(entry[1] == table and waivers.covers(entry[2] or "", day) for entry in entries)
-    trace = holds.trace(flights, table, day) if told else None
-    return {
-        "shown": {table: shown(table)},
-        "others": _others(flights, table),
-        "quarantine": _quarantined(table),
-        "entries": entries,
-        # Of what is published: a batch that nobody was told of is an orphan, and is counted apart.
-        "conserved": [[one.conserved, one.conservation] for one in trace.batches if one.published]
-        if trace
-        else [],
-        "published": sum(entry[0] == "published" for entry in entries),
-        "commits": {table: _commits(table)},
-        "held": [[one.kind, one.table, one.partition, one.rows] for one in holds.open_holds(flights)],
-        "staged": {table: _staged(table)},
-        "parts": sorted(path.name for path in _files(settings().home) if path.name.startswith(".")),
-    }
-
-
-def _others(flights: spec.Pipeline, table: str) -> dict[str, int | None]:
-    """Table -> its snapshot; of all but one, and its quarantine."""
-    with catalog.opened() as lake:
-        found = {name: snapshots.find(lake, "flights", name) for name in flights.tables if name != table}
-        return {name: one.metadata.current_snapshot_id for name, one in found.items() if one}
-
-
-def _staged(table: str) -> list[str]:
-    """Ids of the batches that there are; each of them is whole, or this raises."""
-    found = batches.staged("flights", table)
-    for batch_id in found:
-        batches.check_unchanged(batches.load("flights", table, batch_id))
-    return found
-
-
-def shown(table: str) -> dict[str, str]:
-    """Day -> hash of the rows that readers see of it."""
-    if tables.snapshot_id("flights", table) is None:
-        return {}
-    rows = tables.scan("flights", table, "2013-01-01", "2013-12-31")
-    kept = rows.drop_columns([name for name in _OWN if name in rows.column_names])
-    by_day: dict[str, list[Any]] = {}
-    for row in kept.to_pylist():
-        by_day.setdefault(str(row["ds"]), []).append(row)
-    return {
-        day: f"{len(found)} rows {hashlib.sha256(repr(found).encode()).hexdigest()[:16]}"
-        for day, found in by_day.items()
-    }
-
-
-def _quarantined(table: str) -> list[list[Any]]:
-    names = ("ds", "row_key", "rule", "payload", "status")
-    rows = quarantine.rows("flights", table, "2013-01-01", "2013-12-31").to_pylist()
-    return sorted([table, *(str(row[name]) for name in names)] for row in rows)
-
-
-def _commits(table: str) -> list[str]:
-    """Batches of the snapshots that there are."""
-    if tables.snapshot_id("flights", table) is None:
-        return []
-    return [one["sluice.batch_id"] for one in tables.history("flights", table)]
-
-
-def _plain(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {name: _plain(value) for name, value in data.items() if name not in _IDS}
-    if isinstance(data, list):
-        return [_plain(value) for value in data]
-    return data
-
-
 def trace(name: str, table: str, day: str, batch_id: str | None = None) -> dict[str, Any]:
-    """A step, watched: the points that it passes, and the writes between each two of them.
-
-    A write is what is seen on the disk: a file that is new, gone, renamed or changed. Whatever wrote it, in Python or
-    not, is seen. A database and its journal are one file.
-    """
-    passed, writes, before = Counter[str](), [], _disk()
-    order: list[list[Any]] = []
-    last = "the beginning"
-    plain_hit = failpoints.hit
-
-    def look(here: str) -> None:
-        nonlocal before, last
-        now = _disk()
-        writes.append([last, here, _changes(before, now)])
-        before, last = now, here
-
-    def watched(point: str) -> None:
-        passed[point] += 1
-        order.append([point, passed[point]])
-        look(f"{point}#{passed[point]}")
-        plain_hit(point)
-
-    failpoints.hit = watched
-    xcom = step(name, table, day, batch_id)
-    look("the end")
-    return {"passed": order, "writes": writes, "xcom": xcom}
-
-
-# pyiceberg has no points of its own: these are put in front of and behind each of its writes.
-ICEBERG = {
-    "iceberg.file_begun": "a file of a table's metadata is not written yet",
-    "iceberg.file_written": "a file of a table's metadata is written",
-    "iceberg.catalog_unchanged": "all of a table's new metadata are written, and the catalog names the old ones",
-    "iceberg.catalog_changed": "the catalog names the new metadata",
-}
-
-
-def inside_pyiceberg() -> None:
-    """Give this process failpoints in front of and behind each write that pyiceberg makes."""
-    from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.io.pyarrow import PyArrowFile
-    from sqlalchemy import event
-
-    failpoints.POINTS.update(ICEBERG)
-    create, load = PyArrowFile.create, SqlCatalog.__init__
-
-    def created(self: PyArrowFile, overwrite: bool = False) -> Any:
-        failpoints.hit("iceberg.file_begun")
-        stream = create(self, overwrite)
-        close = stream.close
-
-        class Closing:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(stream, name)
-
-            def __enter__(self) -> Any:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                self.close()
-
-            def close(self) -> None:
-                close()
-                failpoints.hit("iceberg.file_written")
-
-        return Closing()
-
-    def loaded(self: SqlCatalog, *args: Any, **kwargs: Any) -> None:
-        load(self, *args, **kwargs)
-
-        @event.listens_for(self.engine, "commit")
-        def _about_to_commit(_connection: Any) -> None:
-            failpoints.hit("iceberg.catalog_unchanged")
-
-    PyArrowFile.create, SqlCatalog.__init__ = created, loaded  # type: ignore[method-assign]
+    """A step, watched."""
+    return watched(lambda: step(name, table, day, batch_id))
 
 
 def instrumented(job_: str, **given: Any) -> Any:
@@ -408,33 +254,3 @@ def instrumented(job_: str, **given: Any) -> Any:
     snapshots._SNAPSHOTS_KEPT, snapshots._SNAPSHOTS_SLACK = 1, 0
     inside_pyiceberg()
     return globals()[job_](**given)
-
-
-def _disk() -> dict[str, tuple[int, int, int]]:
-    return {str(path): _identity(path) for path in _files(settings().home)}
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    renamed = {now[name]: name for name in now.keys() - before.keys()}
-    found = set()
-    for name in before.keys() | now.keys():
-        if before.get(name) == now.get(name):
-            continue
-        if name not in now and before[name] in renamed:
-            continue  # told where it is now
-        found.add(name.removesuffix("-journal").removesuffix("-wal").removesuffix("-shm"))
-    return sorted(os.path.relpath(name, settings().home) for name in found)
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files but scratch, which is never the truth, and the feed's cache."""
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).parts[0] not in ("work", "feed-cache")
-    ]

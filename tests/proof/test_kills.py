@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sluice import failpoints
-from tests.proof import jobs
+from tests.proof import watching
 from tests.proof.processes import DAYS, NEXT, Ended, Lake
 from tests.proof.zygote import DERIVED, PREDICTED
 
@@ -231,7 +231,7 @@ def test_every_write_has_a_failpoint(scenes, name):
 def test_every_failpoint_is_passed(scenes):
     passed = {case.point for name in SCENES for case in scenes(name).cases}
     of_crossings = {point for point in failpoints.POINTS if not point.startswith("upkeep.")}
-    assert passed == {*of_crossings, *jobs.ICEBERG}
+    assert passed == {*of_crossings, *watching.ICEBERG}
 
 
 @pytest.mark.parametrize("action", ["kill", "full", "lost"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ PATIENT = {"SLUICE_LOCK_SECONDS": "60"}
 
 
 @dataclass
-class Installation:
+class Installation(ABC):
     """Two days that are staged and audited, and not published."""
 
     lake: Any
@@ -53,8 +54,13 @@ class Installation:
 
     # What differs between the two.
 
+    @abstractmethod
     def locked(self, what: str) -> AbstractContextManager[None]:
-        raise NotImplementedError
+        """While it lasts, nobody else can write to the `catalog` or the `ledger`."""
+
+    @abstractmethod
+    def where(self, what: str) -> str:
+        """What an error about it names."""
 
 
 class Sqlite(Installation):
@@ -93,7 +99,9 @@ def server() -> Iterator[Postgres]:
     made.close()
 
 
-def _prepared(lake: Any, folder: Path, feed_cache: Path, env: dict[str, str], kind: type) -> Installation:
+def _prepared(
+    lake: Any, folder: Path, feed_cache: Path, env: dict[str, str], kind: type[Installation]
+) -> Installation:
     home = folder / "home"
     home.mkdir()
     (home / "feed-cache").symlink_to(feed_cache)

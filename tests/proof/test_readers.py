@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.proof.processes import DAYS
+from tests.proof.processes import DAYS, Ended, Lake
 
 DAY = DAYS[-1]
 
@@ -34,19 +36,23 @@ def test_readers_during_publishes_see_one_of_two_versions(lake, healthy, tmp_pat
     assert set().union(*seen) == versions, "readers saw both"
 
 
+def _read_through_five_publishes(lake: Lake, folder: Path, job: str) -> Ended:
+    """A reader that is stopped on its way while the day is published five times, by turns in two versions."""
+    gate = folder / "gate"
+    pids = lake.start({"job": job, "day": DAY, "gate": str(gate)})
+    lake.until_waiting(gate)
+    lake.do("instrumented", job_="alternate", day=DAY, times=5, done=str(folder / "done")).require()
+    gate.touch()
+    return lake.wait(*pids)[0]
+
+
 def test_reader_that_holds_a_snapshot_that_is_expired_reads_it_whole_or_is_told(
     lake, healthy, tmp_path, proofs
 ):
     lake.restore(healthy)
     old, _ = lake.do("versions", day=DAY).require()
-    gate = tmp_path / "gate"
-    pids = lake.start({"job": "read_late", "day": DAY, "gate": str(gate)})
-    lake.until_waiting(gate)
-    done = str(tmp_path / "done")
-    lake.do("instrumented", job_="alternate", day=DAY, times=5, done=done).require()
-    gate.touch()
 
-    held, by_id = lake.wait(*pids)[0].require()
+    held, by_id = _read_through_five_publishes(lake, tmp_path, "read_late").require()
 
     right = (held, by_id) == (old, "TableMissingError")
     proofs("reader", "a snapshot that is expired while it is held", violations=int(not right))
@@ -59,14 +65,8 @@ def test_reader_whose_metadata_are_deleted_before_it_reads_them_reads_the_newest
 ):
     lake.restore(healthy)
     versions = lake.do("versions", day=DAY).require()
-    gate = tmp_path / "gate"
-    pids = lake.start({"job": "read_slowly", "day": DAY, "gate": str(gate)})
-    lake.until_waiting(gate)
-    done = str(tmp_path / "done")
-    lake.do("instrumented", job_="alternate", day=DAY, times=5, done=done).require()
-    gate.touch()
 
-    (ended,) = lake.wait(*pids)
+    ended = _read_through_five_publishes(lake, tmp_path, "read_slowly")
 
     proofs("reader", "metadata deleted under a reader", violations=int(ended.returned != versions[1]))
     assert ended.require() == versions[1], "the fifth publish was of the second version"

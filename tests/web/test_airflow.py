@@ -79,7 +79,7 @@ def wait_for(condition, *, process: subprocess.Popen, log: Path, seconds: float 
     while not condition():
         assert process.poll() is None, f"it ended: {log.read_text()[-3000:]}"
         assert time.monotonic() < deadline, f"it is not ready: {log.read_text()[-3000:]}"
-        time.sleep(0.2)
+        time.sleep(0.2)  # how often to ask; what is waited for is the condition
 
 
 @pytest.fixture

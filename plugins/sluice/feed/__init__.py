@@ -18,6 +18,7 @@ from sluice.feed import data
 from sluice.feed.formats import encode
 from sluice.ingest import deliveries
 from sluice.lake.landing import Landing
+from sluice.partitions import days_between
 from sluice.spec import Pipeline
 
 # Local time of delivery: before the run of the day (04:00), after the last departure of the day before.
@@ -83,16 +84,14 @@ def deliver(
 
 def deliver_range(spec: Pipeline, first: str, last: str) -> list[str]:
     """Deliver each day from `first` to `last`, both included (YYYY-MM-DD); returns and raises as `deliver`."""
-    start, end = _day(first), _day(last)
-    if end < start:
+    if _day(last) < _day(first):
         raise SpecInvalidError(
             f"The range {first} to {last} ends before it begins.",
             where="sluice feed",
             allowed="a first day that is not after the last",
             todo="exchange the days",
         )
-    days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
-    return [name for day in days for name in deliver(spec, day.isoformat())]
+    return [name for day in days_between(first, last) for name in deliver(spec, day)]
 
 
 def _arriving(spec: Pipeline, day: date, landing: Landing) -> list[str]:

@@ -134,12 +134,7 @@ class Reader:
 
     def _rows_of_groups(self, node: _Node) -> RowsOfGroups:
         _plain(node, "where_clause")
-        inner = node["from_table"]
-        if inner["type"] != "SUBQUERY" or inner["column_name_alias"] or inner["sample"]:
-            raise _OtherError
-        inner = inner["subquery"]["node"]
-        if inner["type"] != "SELECT_NODE":
-            raise _OtherError
+        inner = _select(node["from_table"])
         _plain(inner)
         _batch(inner["from_table"])
         star, *windows = inner["select_list"]
@@ -270,13 +265,19 @@ def _star(node: _Node, excluding: Collection[str] = ()) -> None:
         raise _OtherError
 
 
-def _batch(table: _Node) -> None:
-    """The subquery that Great Expectations puts in the place of `{batch}`."""
+def _select(table: _Node) -> _Node:
+    """The SELECT that a subquery is, as it stands."""
     if table["type"] != "SUBQUERY" or table["column_name_alias"] or table["sample"]:
         raise _OtherError
-    node = table["subquery"]["node"]
+    node: _Node = table["subquery"]["node"]
     if node["type"] != "SELECT_NODE":
         raise _OtherError
+    return node
+
+
+def _batch(table: _Node) -> None:
+    """The subquery that Great Expectations puts in the place of `{batch}`."""
+    node = _select(table)
     _plain(node)
     _all_columns(node)
     source = node["from_table"]

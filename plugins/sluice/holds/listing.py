@@ -16,6 +16,7 @@ from sluice.errors import DeliveryMissingError
 from sluice.lake import quarantine
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
+from sluice.partitions import covers, days_of
 from sluice.spec import Pipeline
 
 Kind = Literal["held", "refused", "quarantined", "waiver_expired"]
@@ -70,7 +71,7 @@ def find(spec: Pipeline, table: str, day: str) -> Hold | None:
     """
     if table not in spec.tables:
         spec.source(table)  # raises, and names what is declared
-    found = [hold for hold in open_holds(spec, table) if waivers.covers(hold.partition, day)]
+    found = [hold for hold in open_holds(spec, table) if covers(hold.partition, day)]
     return max(found, key=lambda hold: (hold.kind != "quarantined", hold.since), default=None)
 
 
@@ -78,7 +79,7 @@ def active_waivers(spec: Pipeline) -> dict[tuple[str, str], Entry]:
     """(table, day) -> the waiver that what readers see of it rests on today."""
     days: dict[str, set[str]] = {}
     for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline):
-        days.setdefault(entry.subject, set()).update(waivers.days_of(entry.partition or ""))
+        days.setdefault(entry.subject, set()).update(days_of(entry.partition or ""))
     return {
         (table, day): waiver
         for table, found in sorted(days.items())
@@ -106,7 +107,7 @@ def stage_of(spec: Pipeline, table: str) -> str:
 def run_days_of(spec: Pipeline, table: str, partition: str) -> tuple[str, ...]:
     """The runs that write the days of a partition label."""
     lag = timedelta(days=spec.lag_days(table))
-    return tuple((date.fromisoformat(day) + lag).isoformat() for day in waivers.days_of(partition))
+    return tuple((date.fromisoformat(day) + lag).isoformat() for day in days_of(partition))
 
 
 def _batches(spec: Pipeline, table: str | None) -> Iterator[Hold]:
@@ -130,7 +131,7 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
     for entry in _entries(spec, table, "held", "refused", after=ledger.settled(spec.pipeline, "holds")):
         newest.setdefault(entry.subject, {}).setdefault(entry.partition or "", entry)
     for name, found in newest.items():
-        days = [day for partition in found for day in waivers.days_of(partition)]
+        days = [day for partition in found for day in days_of(partition)]
         span = (min(days), max(days))
         closings = _entries(spec, name, "published", "expired", days=span)
         # Single rows that were given up close no batch.
@@ -144,9 +145,7 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
 def _closed(spec: Pipeline, entry: Entry, closings: Sequence[Entry], staged: Sequence[Entry]) -> bool:
     """Whether all its days were published, or given up, by something that came after it."""
     later = [one.partition or "" for one in closings if _answers(one, entry, staged)]
-    closed = (
-        any(waivers.covers(label, day) for label in later) for day in waivers.days_of(entry.partition or "")
-    )
+    closed = (any(covers(label, day) for label in later) for day in days_of(entry.partition or ""))
     # Of a weekly source only some of the days of a range were ever delivered.
     weekly = entry.subject in spec.sources and spec.sources[entry.subject].cadence == "weekly"
     return any(closed) if weekly else all(closed)

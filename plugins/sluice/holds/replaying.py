@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sluice import crossing, ledger, waivers
+from sluice import crossing, ledger
 from sluice.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
@@ -20,6 +20,7 @@ from sluice.errors import (
 )
 from sluice.holds.listing import Hold, find, open_holds
 from sluice.lake import quarantine
+from sluice.partitions import days_of
 from sluice.spec import Pipeline
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def conclude(spec: Pipeline, planned: Plan, run: Mapping[str, str]) -> Outcome:
 def give_up(spec: Pipeline, held: Plan | Hold, run: Mapping[str, str]) -> None:
     """Close a hold that has grown too old, as `expired`; a later delivery of its days is judged as ever."""
     if held.kind == "quarantined":
-        days = waivers.days_of(held.partition)
+        days = days_of(held.partition)
         quarantine.expire(spec.pipeline, held.table, days[0], days[-1], run=run)
     ledger.append(
         "expired",

@@ -24,7 +24,8 @@ from sluice.ingest.plaintext import printable
 from sluice.ingest.reader import File, Reader
 from sluice.lake import batches, tables
 from sluice.lake.landing import Landing
-from sluice.spec import Contract, Pipeline, partition_label
+from sluice.partitions import partition_label
+from sluice.spec import Contract, Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,8 @@ from sluice.errors import BatchUnknownError, HistoryRewrittenError
 from sluice.integrity import page
 from sluice.lake import batches, diff, integrity
 from sluice.lake.integrity import Difference, Recorded
-from sluice.spec import PREDICTIONS, Pipeline, partition_label
+from sluice.partitions import partition_label
+from sluice.spec import PREDICTIONS, Pipeline
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest

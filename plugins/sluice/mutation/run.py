@@ -23,7 +23,9 @@ from sluice.lake.landing import Landing
 from sluice.mutation import material, year
 from sluice.mutation.draft import Draft, NotApplicableError
 from sluice.mutation.mutators import MUTATORS, Mutator
+from sluice.partitions import days_between
 from sluice.spec import Pipeline
+from sluice.version import run_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +90,7 @@ def clean(flights: Pipeline, seed: int, number: int, *, window: Sequence[str] = 
     rng = Random(f"{seed}/clean/{number}")  # noqa: S311 - reproducible on purpose
     source = list(flights.sources)[number % len(flights.sources)]
     first, last = window or (year.FIRST, year.LAST)
-    days = [day for day in year.days_of(first, last) if _delivered(flights, source, day)]
+    days = [day for day in days_between(first, last) if _delivered(flights, source, day)]
     draft = _draft(flights, source, rng.choice(days), rng)
     untouched = Mutator("clean", "clean", (source,), "", True, lambda _: "")
     run_day = (draft.day + timedelta(days=flights.lag_days(source))).isoformat()
@@ -108,7 +110,7 @@ def _drawn(flights: Pipeline, chosen: Mutator, rng: Random, window: Sequence[str
     first, last = window or (FIRST_MUTATED, year.LAST)
     for _ in range(_TRIES):
         source = rng.choice(chosen.sources)
-        days = [day for day in year.days_of(first, last) if _delivered(flights, source, day)]
+        days = [day for day in days_between(first, last) if _delivered(flights, source, day)]
         run_day = rng.choice(days)
         draft = _draft(flights, source, run_day, rng)
         try:
@@ -152,7 +154,7 @@ def _judged(
     *,
     derived: bool,
 ) -> Case:
-    source, run = draft.source, year.run_ids(draft.source)
+    source, run = draft.source, run_ids(*year.RUN, draft.source)
 
     def case(
         stage: Stage, outcome: str, share: float | None, rules: Sequence[str] = (), *, told: bool = False
@@ -200,7 +202,7 @@ def _derived(flights: Pipeline, source: str, run_day: str) -> tuple[Stage, str, 
     for table in flights.derived:
         if table == "outcomes" and source != "arrivals":
             continue
-        run = year.run_ids(table)
+        run = run_ids(*year.RUN, table)
         try:
             staged = crossing.stage(flights, table, [run_day], run)
         except TransformFailedError as error:

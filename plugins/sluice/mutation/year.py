@@ -13,16 +13,17 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from sluice import clock, crossing, ledger, spec
 from sluice.errors import StackError
 from sluice.feed import data
 from sluice.lake import batches, tables
+from sluice.partitions import days_between
 from sluice.settings import ROOT, settings
 from sluice.spec import Pipeline
-from sluice.version import code_version
+from sluice.version import run_ids
 
 PIPELINE = "flights"
 # The source has no weather for 31 December.
@@ -31,24 +32,9 @@ FIRST, LAST = data.FIRST.isoformat(), "2013-12-30"
 _MADE_BY = ("feed", "ingest", "lake", "transform")
 # The catalog says which files are the tables, and the ledger what was decided: files are only ever added.
 _POINTERS = ("catalog.db", "ledger.db")
+# Whose work it is: DAG and run.
+RUN = ("mutation", "mutation_run")
 _MARK = "year.json"
-
-
-def run_ids(task: str) -> dict[str, str]:
-    """What identifies the run in manifests and ledger."""
-    return {
-        "dag_id": "mutation",
-        "run_id": "mutation_run",
-        "task_id": task,
-        "try_number": "1",
-        "code": code_version(),
-    }
-
-
-def days_of(first: str, last: str) -> list[str]:
-    """The days from `first` to `last`, both included (YYYY-MM-DD)."""
-    start, end = date.fromisoformat(first), date.fromisoformat(last)
-    return [(start + timedelta(days=i)).isoformat() for i in range((end - start).days + 1)]
 
 
 def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, derived: bool = True) -> None:
@@ -81,11 +67,11 @@ def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, 
     flights = spec.load(PIPELINE)
     for source in flights.sources:
         say(f"building the clean year: {source}")
-        _publish(flights, source, days_of(first, last))
+        _publish(flights, source, days_between(first, last))
     clock.advance(flights, date.fromisoformat(last))
     for table in flights.derived if derived else ():
         say(f"building the clean year: {table}")
-        _derive(flights, table, days_of(first, last))
+        _derive(flights, table, days_between(first, last))
     ledger.entries(limit=1)  # makes an empty one
     for name in _POINTERS:
         shutil.copy2(home / name, home / f"{name}.clean")
@@ -138,7 +124,7 @@ def _publish(flights: Pipeline, source: str, days: list[str]) -> None:
         received=rows.num_rows,
         dropped={},
         inputs=[],
-        run=run_ids(source),
+        run=run_ids(*RUN, source),
         sort_by=flights.sources[source].key,
     )
     tables.publish(manifest, verdict_id="clean")
@@ -146,7 +132,7 @@ def _publish(flights: Pipeline, source: str, days: list[str]) -> None:
 
 def _derive(flights: Pipeline, table: str, days: list[str]) -> None:
     lag = flights.lag_days(table)
-    manifest = crossing.stage(flights, table, days[lag:], run_ids(table))
+    manifest = crossing.stage(flights, table, days[lag:], run_ids(*RUN, table))
     tables.publish(manifest, verdict_id="clean")
 
 

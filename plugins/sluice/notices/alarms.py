@@ -10,6 +10,7 @@ from sluice.errors import LedgerTamperedError
 from sluice.ledger import Entry
 from sluice.notices import effects, privacy, steps
 from sluice.notices.events import Event, FailingRow, Item, Section
+from sluice.partitions import days_of
 from sluice.spec import Pipeline
 from sluice.web import evidence_url
 
@@ -36,7 +37,7 @@ def of_missed_deadline(
         deadline: when it should have been in.
         why: what the task that looked for it found.
     """
-    days = effects.days_of(day)
+    days = days_of(day)
     owner = spec.owner_of(source)
     late = (
         f"It was due by {deadline:%Y-%m-%d %H:%M %Z}."
@@ -187,7 +188,7 @@ def _content(sha256: str, rows: int | None) -> str:
 def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
     """A release whose last day is over, while readers still see what it let pass."""
     table, label, word = waiver.subject, waiver.partition or "", waiver.data
-    days = effects.days_of(label)
+    days = days_of(label)
     return Event(
         kind="waiver_expired",
         pipeline=spec.pipeline,

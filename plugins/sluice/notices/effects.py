@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sluice import ledger
+from sluice.partitions import days_between, days_of
 from sluice.spec import PREDICTIONS, Pipeline
 
 # Newest publications of a table that are looked through.
@@ -77,17 +78,9 @@ def run_day_of(spec: Pipeline, table: str, day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
-def days_of(label: str) -> list[str]:
-    """The days of a partition label, which is a day or `first..last`."""
-    first, _, last = label.partition("..")
-    start = date.fromisoformat(first)
-    count = (date.fromisoformat(last or first) - start).days + 1
-    return [(start + timedelta(days=n)).isoformat() for n in range(count)]
-
-
 def shown(spec: Pipeline, table: str, first: str, last: str, *, after: int = 0) -> bool:
     """Whether each day has been published, by an entry of the ledger later than `after`."""
-    missing = set(days_of(f"{first}..{last}"))
+    missing = set(days_between(first, last))
     for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT):
         if not missing or entry.seq <= after:
             break

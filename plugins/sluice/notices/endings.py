@@ -17,6 +17,7 @@ from sluice.ledger import Entry
 from sluice.notices import delivery, effects, faults
 from sluice.notices.events import Event, Item, Section
 from sluice.notices.send import Smtp
+from sluice.partitions import covers, days_of
 from sluice.settings import settings
 from sluice.spec import Pipeline
 from sluice.web import evidence_url
@@ -34,20 +35,20 @@ def resolved(
     be delivered is recorded and retried later: what called this has done its work already.
 
     Args:
-        partition: as `spec.partition_label` writes it.
+        partition: as `partition_label` writes it.
         ended: what ended it, in a sentence; empty to find it out.
         kinds: only faults of these kinds; all that a publication ends, if empty.
 
     Returns: the entries of kind `mail` that were made.
     """
     ways = (f"published {table}", f"matches {table}") if kinds else (f"published {table}",)
-    inside = set(effects.days_of(partition))
+    inside = set(days_of(partition))
 
     def over(entry: Entry) -> bool:
         label = entry.partition or ""
         if entry.data["ends_with"] not in ways or not label:
             return False
-        days = effects.days_of(label)
+        days = days_of(label)
         return inside.issuperset(days) or (
             bool(inside & set(days)) and effects.shown(spec, table, days[0], days[-1], after=entry.seq)
         )
@@ -59,7 +60,7 @@ def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry
     """Close the faults of the tasks around the crossings of some days, whose sources are all published."""
 
     def over(entry: Entry) -> bool:
-        days = set(effects.days_of(entry.partition)) if entry.partition else set()
+        days = set(days_of(entry.partition)) if entry.partition else set()
         return entry.data["ends_with"] == "completed" and days <= set(run_days)
 
     last = f"The day {run_days[-1]} is complete: every source that was due is published."
@@ -85,7 +86,7 @@ def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
         def over(entry: Entry, table: str = table) -> bool:
             if entry.data["ends_with"] != f"published {table}" or not entry.partition:
                 return False
-            days = effects.days_of(entry.partition)
+            days = days_of(entry.partition)
             return effects.shown(spec, table, days[0], days[-1], after=entry.seq)
 
         made += _close(spec, smtp, over, table=table)
@@ -182,7 +183,7 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, str]) -> Even
 
 def _effect(spec: Pipeline, table: str, labels: Sequence[str], seen: dict[str, Entry]) -> str:
     first = min(entry.seq for entry in seen.values())
-    days = [day for label in labels for day in effects.days_of(label)]
+    days = [day for label in labels for day in days_of(label)]
     gone = [day for day in days if not effects.shown(spec, table, day, day, after=first)]
     if len(gone) == len(days):
         return f"Readers see of {table} what they saw before: nothing was published for it."
@@ -237,7 +238,7 @@ def _release_step(spec: Pipeline, table: str) -> str:
 
 def _how(spec: Pipeline, table: str, seen: Entry) -> str:
     """What ended one occurrence, in a sentence, as the ledger and the manifests tell it."""
-    days = effects.days_of(seen.partition or "")
+    days = days_of(seen.partition or "")
     waiver = next(iter(waivers.of_partitions(spec, table, days).values()), None)
     if waiver is not None:
         word = waiver.data
@@ -248,7 +249,7 @@ def _how(spec: Pipeline, table: str, seen: Entry) -> str:
     found = [
         entry
         for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
-        if waivers.covers(entry.partition or "", days[-1])
+        if covers(entry.partition or "", days[-1])
     ]
     if not found:
         return "It is over."

@@ -22,7 +22,8 @@ from sluice.lake import batches
 from sluice.notices import effects, privacy, steps
 from sluice.notices.alarms import of_broken_ledger, of_missed_deadline, of_rewritten, of_waiver_expired
 from sluice.notices.events import Event, FailedRule, FailingRow
-from sluice.spec import Pipeline, partition_label
+from sluice.partitions import days_of, partition_label
+from sluice.spec import Pipeline
 from sluice.web import evidence_url
 
 __all__ = [
@@ -242,7 +243,7 @@ def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> str
 def _data_days(spec: Pipeline, table: str, partition: str | None) -> tuple[str, ...]:
     """The days of a table that a run writes; none where the run's partition is no day or range of days."""
     try:
-        days = effects.days_of(partition or "")
+        days = days_of(partition or "")
     except ValueError:
         return ()
     return tuple(spec.data_day(table, day) for day in days)

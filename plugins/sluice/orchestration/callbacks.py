@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseHook
 
 from sluice import spec
+from sluice.partitions import partition_label
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
     from sluice import notices
     from sluice.lake import batches
 
-    label = spec.partition_label(batches.load(pipeline.pipeline, table, batch_id).partitions)
+    label = partition_label(batches.load(pipeline.pipeline, table, batch_id).partitions)
     _tell_end(pipeline.pipeline, lambda: notices.resolved(pipeline, table, label, smtp()))
 
 
@@ -83,7 +84,7 @@ def _partition(context: Mapping[str, Any]) -> str | None:
     if run.partition_key:
         return run.partition_key
     first, last = params.get("first_day"), params.get("last_day")
-    return spec.partition_label(sorted({first, last})) if first and last else None
+    return partition_label(sorted({first, last})) if first and last else None
 
 
 def mail_refusal(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sluice.errors import InputAwaitedError, SpecInvalidError
-from sluice.version import code_version
+from sluice.partitions import days_between
+from sluice.version import run_ids
 
 
 def run_days(context: Mapping[str, Any]) -> list[str]:
@@ -36,7 +37,7 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
             where=f"{run.dag_id} {run.run_id}",
             todo="trigger the DAG again with the days in order",
         )
-    return [(first + timedelta(days=i)).isoformat() for i in range((last - first).days + 1)]
+    return days_between(first.isoformat(), last.isoformat())
 
 
 def run_day(context: Mapping[str, Any]) -> str:
@@ -47,13 +48,7 @@ def run_day(context: Mapping[str, Any]) -> str:
 def run_info(context: Mapping[str, Any]) -> dict[str, str]:
     """What manifests and ledger entries say about the run that wrote them."""
     ti = context["ti"]
-    return {
-        "dag_id": ti.dag_id,
-        "run_id": ti.run_id,
-        "task_id": ti.task_id,
-        "try_number": str(ti.try_number),
-        "code": code_version(),
-    }
+    return run_ids(ti.dag_id, ti.run_id, ti.task_id, ti.try_number)
 
 
 @contextmanager

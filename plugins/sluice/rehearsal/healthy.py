@@ -14,13 +14,16 @@ from pathlib import Path
 
 from sluice import crossing, feed, spec
 from sluice.errors import StackError
+from sluice.partitions import days_between
 from sluice.settings import ROOT, settings
-from sluice.version import code_version
+from sluice.version import run_ids
 
 PIPELINE = "flights"
 # Run days: a full look-back of the features and a week more. It ends on a Monday, the day of the registers, so that the
 # day that a scenario begins with has the three daily sources only.
 HISTORY = ("2013-05-28", "2013-07-01")
+# Whose work it is: DAG and run.
+_RUN = ("rehearsal", "healthy_state")
 # What the stack itself keeps in the same folder, and caches that are the same in every state.
 KEPT = ("airflow", "logs", "run", "feed-cache", "work")
 # Code that no table, model or ledger entry of the healthy state depends on.
@@ -78,12 +81,12 @@ def build(say: Callable[[str], None]) -> None:
     flights = spec.load(PIPELINE)
     say(f"Building the healthy state: {first} to {last} are delivered")
     feed.deliver_range(flights, first, last)
-    days = _days(first, last)
+    days = days_between(first, last)
     for source in flights.sources:
         _cross(flights, source, days)
     from sluice.ingest.completion import complete
 
-    complete(flights, days, _run("complete_day"))
+    complete(flights, days, run_ids(*_RUN, "complete_day"))
     say("Building the healthy state: features, outcomes, a first model")
     for table in flights.derived:
         _cross(flights, table, days)
@@ -122,7 +125,7 @@ def _state() -> list[Path]:
 
 
 def _cross(flights: spec.Pipeline, table: str, days: list[str]) -> None:
-    run = _run(table)
+    run = run_ids(*_RUN, table)
     staged = crossing.stage(flights, table, days, run)
     verdict = crossing.audit(flights, table, staged.batch_id, run)
     crossing.require_publishable(verdict)
@@ -132,7 +135,7 @@ def _cross(flights: spec.Pipeline, table: str, days: list[str]) -> None:
 def _train(flights: spec.Pipeline, day: str) -> None:
     from sluice.modelling import training
 
-    run = _run("train")
+    run = run_ids(*_RUN, "train")
     version = training.stage_candidate(flights, day, run)
     decision = training.audit_candidate(flights, version, day, run)
     if not decision["promote"]:
@@ -142,23 +145,6 @@ def _train(flights: spec.Pipeline, day: str) -> None:
             todo="look at what changed in training or promotion",
         )
     training.promote_candidate(flights, version, day, run)
-
-
-def _run(task: str) -> dict[str, str]:
-    return {
-        "dag_id": "rehearsal",
-        "run_id": "healthy_state",
-        "task_id": task,
-        "try_number": "1",
-        "code": code_version(),
-    }
-
-
-def _days(first: str, last: str) -> list[str]:
-    from datetime import date, timedelta
-
-    start, end = date.fromisoformat(first), date.fromisoformat(last)
-    return [(start + timedelta(days=i)).isoformat() for i in range((end - start).days + 1)]
 
 
 def _files(folder: Path) -> list[Path]:

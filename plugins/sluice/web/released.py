@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sluice import ledger, spec, waivers
+from sluice.partitions import covers, days_of
 from sluice.web.index import DAY, GATES
 
 
@@ -30,7 +31,7 @@ def read(pipeline: str) -> tuple[Released, ...]:
         return ()
     days: dict[str, set[str]] = {}
     for entry in ledger.entries(kind="waiver", pipeline=pipeline):
-        days.setdefault(entry.subject, set()).update(waivers.days_of(entry.partition or ""))
+        days.setdefault(entry.subject, set()).update(days_of(entry.partition or ""))
     if not days:
         return ()
     declared = spec.load(pipeline)
@@ -55,6 +56,4 @@ def of_page(path: str) -> tuple[Released, ...]:
     if label is None:
         return ()
     table = folders[1] if folders[0] == GATES else None
-    return tuple(
-        one for one in read(pipeline) if table in (None, one.table) and waivers.covers(label, one.day)
-    )
+    return tuple(one for one in read(pipeline) if table in (None, one.table) and covers(label, one.day))

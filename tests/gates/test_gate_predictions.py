@@ -1,0 +1,59 @@
+"""The gate of predictions: what a model may publish."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from sluice import gates
+from sluice.gates.verdict import Verdict
+
+DAY = "2013-04-05"
+_PREDICTIONS = """
+    select
+        'p|' || carrier || flight || origin as prediction_id, carrier || flight || origin || dest as flight_id, ds,
+        0.1 + 0.8 * (hash(flight) % 1000) / 1000.0 as score, 'flights_late_arrival' as model_name,
+        '3' as model_version, false as is_baseline, cast(7 as bigint) as feature_snapshot_id, 'r1' as run_id,
+        timestamptz '2013-04-05 08:00Z' as scored_at, 0::bigint as input_age_days, false as is_stale,
+        true as is_supported, cast(null as varchar) as unseen_categories
+    from flights where ds = date '2013-04-05'
+"""
+
+
+@pytest.fixture
+def audit_predictions(pipeline, year, stage):
+    """Function: the verdict on a day's predictions as `change`, a SQL select list, makes them."""
+
+    def run(change: str) -> Verdict:
+        data: pa.Table = year.sql(f"select {change} from ({_PREDICTIONS})").to_arrow_table()
+        return gates.run(pipeline, stage("predictions", data, DAY))
+
+    return run
+
+
+def test_run_predictions_pass(audit_predictions):
+    assert audit_predictions("*").outcome == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ("* replace (score + 0.5 as score)", "score_is_a_probability"),
+        ("* replace (if(flight_id like 'UA%', 'nan'::double, score) as score)", "score_is_a_number"),
+        ("* replace (cast(null as double) as score)", "complete"),
+        ("* replace (0.2 as score)", "scores_differ"),
+        ("* replace (score / 100 as score)", "mean_is_possible"),
+        ("* replace (if(flight_id like 'UA%', '2', '3') as model_version)", "one_model_a_day"),
+        ("* replace (cast(null as varchar) as run_id)", "complete"),
+        ("* replace ('UA1' as flight_id)", "one_prediction_a_flight"),
+    ],
+)
+def test_run_bad_predictions_hold_by_the_rule_meant_for_them(audit_predictions, change, rule):
+    verdict = audit_predictions(change)
+    assert verdict.outcome == "HOLD"
+    assert rule in [failed.rule for failed in verdict.failed]
+
+
+def test_run_constant_baseline_of_a_first_day_warns(audit_predictions):
+    change = "* replace (0.2 as score, true as is_baseline, 'baseline' as model_version)"
+    assert audit_predictions(change).outcome == "WARN"
