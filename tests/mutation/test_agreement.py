@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from sluice import spec
-from sluice.gates import agreement_sql, history, suites
+from sluice.gates import agreement_sql, expectations, suites
 
 PLAN = "values ('UA', 1, 600), ('UA', 2, 700), ('AA', 3, 800), ('AA', 4, 900)"
 
@@ -93,7 +93,7 @@ def test_a_table_without_history_is_not_compared(con):
 
 
 def test_tolerances_need_a_value():
-    kind = history.register()["expect_rows_to_agree_with_history"]
+    kind = expectations.TYPES["expect_rows_to_agree_with_history"]
     with pytest.raises(ValueError, match="tolerances of minute, which values does not have"):
         kind(column_list=["carrier"], days=28, min_days=14, limit=0.1, tolerances={"minute": 3})
 

@@ -194,6 +194,8 @@ def check(spec: Pipeline) -> None:
 def _rule(entry: _Entry) -> Rule:
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
+    from sluice.gates import expectations  # which makes them known to Great Expectations
+
     kwargs = entry.arguments
     query = kwargs.get(QUERY)
     if query is not None and "{batch}" not in query:
@@ -205,7 +207,7 @@ def _rule(entry: _Entry) -> Rule:
         type=entry.type, kwargs=dict(kwargs), meta=entry.meta.model_dump()
     )
     named = [kwargs[key] for key in ("column", "column_A", "column_B", "by") if kwargs.get(key)]
-    compares = entry.type in history.register()
+    compares = entry.type in expectations.TYPES
     expectation = configuration.to_domain_obj()
     return Rule(
         meta=entry.meta,
