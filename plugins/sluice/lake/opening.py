@@ -60,7 +60,7 @@ def stored_object(client: Any, bucket: str, key: str) -> Opened:
     Raises, also while it is read:
         botocore.exceptions.ClientError, BotoCoreError: it cannot be read; `NoSuchKey` where there is none.
     """
-    first = _ask(client, bucket, key)
+    first = s3.ask(client, bucket, key)
 
     def pieces() -> Iterator[bytes]:
         from botocore.exceptions import HTTPClientError, IncompleteReadError
@@ -69,7 +69,9 @@ def stored_object(client: Any, bucket: str, key: str) -> Opened:
         offset = 0
         for attempt in range(1, s3.ATTEMPTS + 1):
             try:
-                answer = answer or _ask(client, bucket, key, Range=f"bytes={offset}-", IfMatch=first["ETag"])
+                answer = answer or s3.ask(
+                    client, bucket, key, Range=f"bytes={offset}-", IfMatch=first["ETag"]
+                )
                 while piece := answer["Body"].read(_PIECE):
                     offset += len(piece)
                     yield piece
@@ -80,21 +82,6 @@ def stored_object(client: Any, bucket: str, key: str) -> Opened:
                 answer = None
 
     return Opened(first["ContentLength"], pieces())
-
-
-def _ask(client: Any, bucket: str, key: str, **how: str) -> dict[str, Any]:
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
-
-    for attempt in range(1, s3.ATTEMPTS + 1):
-        try:
-            answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key, **how)
-            if "ContentLength" not in answer:  # the answer broke off in its head
-                raise IncompleteReadError(actual_bytes=0, expected_bytes="unknown")
-            return answer
-        except (HTTPClientError, IncompleteReadError):
-            if attempt == s3.ATTEMPTS:
-                raise
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _require_plain(found: os.stat_result, path: Path) -> None:

@@ -46,8 +46,28 @@ def client() -> Any:
     )
 
 
-def get(asked: Any, bucket: str, key: str) -> bytes:
-    """The whole content of an object; asked for again where the answer breaks off, which boto3 does not do.
+def ask(client: Any, bucket: str, key: str, **how: str) -> dict[str, Any]:
+    """The answer to a `get_object`; asked for again where it breaks off in its head, which boto3 does not notice.
+
+    Raises:
+        botocore.exceptions.ClientError, BotoCoreError: there is none; `NoSuchKey` where there is no object.
+    """
+    from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key, **how)
+            if "ContentLength" not in answer:
+                raise IncompleteReadError(actual_bytes=0, expected_bytes="unknown")
+            return answer
+        except (HTTPClientError, IncompleteReadError):
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def get(client: Any, bucket: str, key: str) -> bytes:
+    """The whole content of an object; asked for again where it breaks off, which boto3 does not do.
 
     Raises:
         botocore.exceptions.ClientError, BotoCoreError: it cannot be read; `NoSuchKey` where there is none.
@@ -56,14 +76,11 @@ def get(asked: Any, bucket: str, key: str) -> bytes:
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            answer = asked.get_object(Bucket=bucket, Key=key)
-            if "ContentLength" not in answer:
-                raise IncompleteReadError(actual_bytes=0, expected_bytes="unknown")
-            return answer["Body"].read()
+            return ask(client, bucket, key)["Body"].read()
         except (HTTPClientError, IncompleteReadError):
             if attempt == ATTEMPTS:
                 raise
-    raise AssertionError
+    raise AssertionError("the last attempt returns or raises")
 
 
 def read(uri: str) -> bytes:
