@@ -4,6 +4,9 @@ Measured: a whole local stack on free ports, from triggering `flights_ingest` wi
 `flights_monitor` of that day has ended, through the assets that chain the four DAGs. Floor: the same functions in the
 same order on the same days in one process that has imported everything. Both start from a copy of the same history,
 in the same folder. The floor runs before the stack is started and again after it is stopped, never beside it.
+
+Then the same with `flights_backfill`, over one day and over many in one run: the difference of the two is what more rows
+cost, under Airflow and in the script, without what a task costs.
 """
 
 from __future__ import annotations
@@ -12,37 +15,64 @@ import shutil
 import socket
 import time
 from contextlib import ExitStack
+from datetime import datetime
 from statistics import mean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Figure, Lab, Sample, Together, progress
+
+if TYPE_CHECKING:
+    from sluice.local.api import AirflowApi
 
 # A week later than the data that the features need; the days that are lived are those of the demo.
 HISTORY = ("2013-02-25", 35)
 FIRST, DAYS, QUICK_DAYS = "2013-04-01", 7, 2
+# Days of one `flights_backfill`, and of another after it; how often.
+ONE, MANY = 1, 28
+ROUNDS, QUICK_ROUNDS = 2, 1
 
 
 def run(lab: Lab) -> list[Figure]:
-    count = QUICK_DAYS if lab.quick else DAYS
-    floor = _floor(lab, count)
+    count, rounds = (QUICK_DAYS, QUICK_ROUNDS) if lab.quick else (DAYS, ROUNDS)
+    given = {"first": FIRST, "count": count, "ranges": [ONE, MANY] * rounds}
+    floor = [_floor(lab, given)]
     prepare(lab)
     lab.say(f"day: {count} days under Airflow; starting the stack")
-    port, smtp = free_ports(3), free_ports(1)
-    live = lab.call(
-        "benchmarks.day:live",
-        first=FIRST,
-        count=count,
-        env={"SLUICE_API_PORT": str(port), "SLUICE_SMTP_PORT": str(smtp)},
-    )
-    floor += _floor(lab, count)
-    measured = [Sample(s, live["start"], live["peak"], {}) for s in live["seconds"]]
+    ports = {"SLUICE_API_PORT": str(free_ports(3)), "SLUICE_SMTP_PORT": str(free_ports(1))}
+    live = lab.call("benchmarks.day:live", **given, env=ports)
+    floor.append(_floor(lab, given))
     # Day by day, because a Monday lands three sources more than another day.
-    overhead = [
-        (taken.seconds - mean(one.seconds for one in floor[number::count])) / tasks
-        for number, (taken, tasks) in enumerate(zip(measured, live["tasks"], strict=True))
+    bare = [mean(each) for each in zip(*(one["seconds"] for one in floor), strict=True)]
+    more = [taken - alone for taken, alone in zip(live["seconds"], bare, strict=True)]
+    each = median(one / tasks for one, tasks in zip(more, live["tasks"], strict=True))
+    says = (
+        f"{median(live['tasks']):.0f} tasks a day, {each:.2f} s of overhead each; of {median(more):.1f} s a day "
+        f"{median(live['idle']):.1f} s no task runs"
+    )
+    return [
+        Figure(
+            "a day under Airflow / bare script", _samples([live], "seconds"), _samples(floor, "seconds"), says
+        ),
+        Figure(
+            f"{MANY - ONE} more days in one backfill / bare script",
+            _samples([live], "ranges"),
+            _samples(floor, "ranges"),
+            f"one day: {live['ranges'][0]:.1f} s / {floor[0]['ranges'][0]:.1f} s",
+        ),
     ]
-    says = f"{median(live['tasks']):.0f} tasks a day, {median(overhead):.2f} s of overhead each"
-    return [Figure("a day under Airflow / bare script", measured, floor, says)]
+
+
+def _samples(found: list[dict[str, Any]], what: str) -> list[Sample]:
+    """Seconds of days; of ranges, what the longer one took beyond the shorter one before it."""
+    return [
+        Sample(seconds, one["start"], one["peak"], {})
+        for one in found
+        for seconds in (one[what] if what == "seconds" else _beyond(one[what]))
+    ]
+
+
+def _beyond(ranges: list[float]) -> list[float]:
+    return [many - one for one, many in zip(ranges[::2], ranges[1::2], strict=True)]
 
 
 def prepare(lab: Lab) -> None:
@@ -57,21 +87,21 @@ def prepare(lab: Lab) -> None:
     shutil.copytree(kept, lab.home)
 
 
-def _floor(lab: Lab, count: int) -> list[Sample]:
+def _floor(lab: Lab, given: dict[str, Any]) -> dict[str, Any]:
     prepare(lab)
-    lab.say(f"day: {count} days in a bare script")
-    live = lab.call("benchmarks.floor:live", first=FIRST, count=count)
-    return [Sample(s, live["start"], live["peak"], {}) for s in live["seconds"]]
+    lab.say(f"day: {given['count']} days in a bare script")
+    found: dict[str, Any] = lab.call("benchmarks.floor:live", **given)
+    return found
 
 
-def live(first: str, count: int) -> dict[str, Any]:
-    """Child: start a stack, live the days, stop it. Memory is that of the stack's processes together."""
-    from benchmarks.floor import days
+def live(first: str, count: int, ranges: list[int]) -> dict[str, Any]:
+    """Child: start a stack, live the days, then the ranges, stop it. Memory is that of its processes together."""
+    from benchmarks.floor import days, spans
     from sluice import feed, spec
     from sluice.local import stack
 
     pipeline = spec.load("flights")
-    seconds, tasks = [], []
+    seconds, tasks, idle, taken = [], [], [], []
     try:
         stack.up(progress)
         api = stack.client()
@@ -79,28 +109,59 @@ def live(first: str, count: int) -> dict[str, Any]:
             for run_day in days(first, count):
                 feed.deliver(pipeline, run_day)
                 started = time.perf_counter()
-                first_run = api.trigger("flights_ingest", partition=run_day)
-                runs = [first_run]
-                ended = api.wait_for_run("flights_ingest", first_run["dag_run_id"])
-                for stage in ("transform", "score", "monitor"):
-                    if ended != "success":
-                        raise RuntimeError(f"{runs[-1]['dag_id']} of {run_day} ended as {ended}")
-                    runs.append(
-                        api.wait_for_partition(f"flights_{stage}", run_day, since=first_run["run_after"])
-                    )
-                    ended = runs[-1]["state"]
+                runs = _day(api, run_day)
                 seconds.append(time.perf_counter() - started)
                 done = [
-                    t
-                    for r in runs
-                    for t in api.tasks(r["dag_id"], r["dag_run_id"])
-                    if t["state"] == "success"
+                    task
+                    for run in runs
+                    for task in api.tasks(run["dag_id"], run["dag_run_id"])
+                    if task["state"] == "success"
                 ]
                 tasks.append(len(done))
-                progress(f"under Airflow, {run_day}: {seconds[-1]:.1f} s, {tasks[-1]} tasks")
+                idle.append(seconds[-1] - _busy(done))
+                progress(
+                    f"under Airflow, {run_day}: {seconds[-1]:.1f} s, {len(done)} tasks, idle {idle[-1]:.1f} s"
+                )
+            for run_days in spans(first, count, ranges):
+                feed.deliver_range(pipeline, run_days[0], run_days[-1])
+                started = time.perf_counter()
+                form = {"first_day": run_days[0], "last_day": run_days[-1]}
+                _succeeded(api, api.trigger("flights_backfill", conf=form))
+                taken.append(time.perf_counter() - started)
+                progress(f"under Airflow, {len(run_days)} days in one run: {taken[-1]:.1f} s")
     finally:
         stack.down(progress)
-    return {"seconds": seconds, "tasks": tasks, "start": memory.start, "peak": memory.peak}
+    memories = {"start": memory.start, "peak": memory.peak}
+    return {"seconds": seconds, "tasks": tasks, "idle": idle, "ranges": taken, **memories}
+
+
+def _day(api: AirflowApi, run_day: str) -> list[dict[str, Any]]:
+    """Start the day's ingest, wait for the end of its monitoring; returns the four runs."""
+    first = api.trigger("flights_ingest", partition=run_day)
+    _succeeded(api, first)
+    runs = [first]
+    for stage in ("transform", "score", "monitor"):
+        runs.append(api.wait_for_partition(f"flights_{stage}", run_day, since=first["run_after"]))
+        _succeeded(api, runs[-1])
+    return runs
+
+
+def _succeeded(api: AirflowApi, run: dict[str, Any]) -> None:
+    ended = api.wait_for_run(run["dag_id"], run["dag_run_id"])
+    if ended != "success":
+        raise RuntimeError(f"{run['dag_id']} {run['dag_run_id']} ended as {ended}")
+
+
+def _busy(tasks: list[dict[str, Any]]) -> float:
+    """Seconds in which at least one of some tasks was running, as Airflow recorded it."""
+    at = sorted(
+        tuple(datetime.fromisoformat(task[end]) for end in ("start_date", "end_date")) for task in tasks
+    )
+    total, until = 0.0, at[0][0]
+    for begin, end in at:
+        total += max(0.0, (end - max(begin, until)).total_seconds())
+        until = max(until, end)
+    return total
 
 
 def _stack() -> list[Any]:

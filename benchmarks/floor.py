@@ -8,7 +8,7 @@ the ledger. Against this floor one sees what running under Airflow costs, not wh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -62,13 +62,13 @@ def history(first: str, count: int) -> None:
     registry().promote(pipeline.model.name, version)
 
 
-def live(first: str, count: int) -> dict[str, Any]:
-    """Child: live days one after the other; imports and deliveries are done before the clock is started."""
+def live(first: str, count: int, ranges: Sequence[int]) -> dict[str, Any]:
+    """Child: live days one after the other, then ranges in one go each; imports and deliveries are not counted."""
     import psutil
 
     preload()
     pipeline = spec.load("flights")
-    seconds, me = [], psutil.Process()
+    seconds, taken, me = [], [], psutil.Process()
     with Together(lambda: [me, *me.children(recursive=True)]) as memory:
         for run_day in days(first, count):
             feed.deliver(pipeline, run_day)
@@ -76,7 +76,21 @@ def live(first: str, count: int) -> dict[str, Any]:
             decision = day(pipeline, run_day)
             seconds.append(time.perf_counter() - started)
             progress(f"bare script, {run_day}: {seconds[-1]:.1f} s; monitoring: {decision}")
-    return {"seconds": seconds, "start": memory.start, "peak": memory.peak}
+        for run_days in spans(first, count, ranges):
+            feed.deliver_range(pipeline, run_days[0], run_days[-1])
+            started = time.perf_counter()
+            load(pipeline, run_days)
+            taken.append(time.perf_counter() - started)
+            progress(f"bare script, {len(run_days)} days in one go: {taken[-1]:.1f} s")
+    return {"seconds": seconds, "ranges": taken, "start": memory.start, "peak": memory.peak}
+
+
+def spans(first: str, count: int, ranges: Sequence[int]) -> Iterator[list[str]]:
+    """Ranges of so many days each, one after the other, behind the first `count` days."""
+    following = days(first, count + sum(ranges))[count:]
+    for length in ranges:
+        yield following[:length]
+        following = following[length:]
 
 
 def days(first: str, count: int) -> list[str]:

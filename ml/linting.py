@@ -8,7 +8,7 @@ pipeline's YAML, with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -208,8 +208,3 @@ def _rates(codes: np.ndarray, label: np.ndarray) -> np.ndarray:
         rate = np.divide(late, seen, out=np.full(size, label.mean()), where=seen > 0)
         rates[mine] = rate[places[mine]]
     return rates
-
-
-def as_records(found: list[Finding]) -> list[Mapping[str, Any]]:
-    """JSON-safe, for the record kept with a candidate."""
-    return [one.as_dict() for one in found]

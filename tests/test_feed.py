@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+from click.testing import CliRunner
 
 from sluice import clock, feed, spec
+from sluice.cli import main
 from sluice.errors import DeliveryMissingError, SourceUnknownError, SpecInvalidError
 from sluice.feed import corrupt, data
 from sluice.ingest import parse
@@ -136,6 +138,13 @@ def test_deliver_day_outside_the_data_is_refused(flights, day):
 def test_deliver_range_backwards_is_refused(flights):
     with pytest.raises(SpecInvalidError, match="2013-01-02"):
         feed.deliver_range(flights, "2013-01-03", "2013-01-02")
+
+
+def test_feed_command_damages_no_range_of_days(flights):
+    result = CliRunner().invoke(main, ["feed", "flights", "2013-04-01", "2013-04-02", "--corrupt", "seconds"])
+    assert result.exit_code == 2
+    assert "are for one day" in result.output
+    assert not list(Path(flights.landing_url).rglob("*.gz"))
 
 
 def test_deliver_unknown_source_is_refused(flights):

@@ -140,6 +140,8 @@ def feed(pipeline: str, first: str, last: str | None, corrupt: str | None, sourc
     from sluice import feed as source_system
 
     declared = spec.load(pipeline)
+    if last and (corrupt or sources or number != 1):
+        raise click.UsageError("--corrupt, --source and --number are for one day: leave out LAST.")
     if last:
         names = source_system.deliver_range(declared, first, last)
     else:
@@ -169,7 +171,7 @@ def land(pipeline: str, source: str, day: str, file: Path, version: int | None) 
 @main.command()
 @click.argument("pipeline", required=False)
 def held(pipeline: str | None) -> None:
-    """List what is held, refused or quarantined, with age and owner; of one PIPELINE, or of all. And mails that wait."""
+    """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all."""
     from sluice import holds
     from sluice.holds import show
     from sluice.notices import faults
@@ -178,7 +180,7 @@ def held(pipeline: str | None) -> None:
         click.echo(f"{declared.pipeline}:")
         for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
             click.echo(f"  {line}")
-    for line in faults.undelivered_lines():
+    for line in faults.undelivered_lines(pipeline):
         click.echo(line)
 
 

@@ -215,7 +215,9 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
             subject=table,
             partition=partition,
             run=run.get("run_id"),
-            once=f"published:{spec.pipeline}.{table}:{manifest.batch_id}:{verdict_id}",
+            # The same batch may be released again when its release is over.
+            once=f"published:{spec.pipeline}.{table}:{manifest.batch_id}:{verdict_id}"
+            + (f":{waiver}" if waiver else ""),
             data={
                 "batch_id": manifest.batch_id,
                 "split_of": manifest.split_of,

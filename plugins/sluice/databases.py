@@ -25,7 +25,7 @@ _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 _DEFECTS = ("no such", "syntax error", "has no column", "already exists")
 
 
-def connect_args(url: str) -> Mapping[str, Any]:
+def _connect_args(url: str) -> Mapping[str, Any]:
     """Arguments of the driver's `connect` that bound every wait; none for a driver that is not known here."""
     made = make_url(url)
     if made.get_backend_name() == "sqlite":
@@ -37,9 +37,9 @@ def connect_args(url: str) -> Mapping[str, Any]:
 
 
 def with_connect_args(url: str) -> str:
-    """The URL with `connect_args` in its query; what it names itself wins."""
+    """The URL with what bounds every wait in its query; what it names itself wins."""
     made = make_url(url)
-    own = {name: str(value) for name, value in connect_args(url).items() if name not in made.query}
+    own = {name: str(value) for name, value in _connect_args(url).items() if name not in made.query}
     return made.update_query_dict(own).render_as_string(hide_password=False)
 
 

@@ -1,4 +1,5 @@
-"""Named places in stage, audit and publish where a test lets the process die, the disk fill up, or an answer get lost.
+"""Named places in stage, audit, publish and the maintenance where a test lets the process die, the disk fill up, or an
+answer get lost.
 
 Every write of a crossing has one right before or after it; the registry is what the tests enumerate, so that a write
 cannot be added without being tried (docs/proof.md). Nothing happens at one unless `SLUICE_FAILPOINT` names it:
@@ -17,7 +18,7 @@ from pathlib import Path
 from sluice.errors import SpecInvalidError
 from sluice.settings import settings
 
-# Point -> what has happened when it is reached.
+# Point -> what has happened when it is reached; `sluice.upkeep.record` adds those of the maintenance.
 POINTS: dict[str, str] = {
     "write.begun": "the folder of a file is there, and nothing of the file",
     "write.part_written": "a file is written whole, under a name that nobody reads",

@@ -32,7 +32,7 @@ class Retention(Strict):
     grace_days: int = Field(3, ge=1)
 
     @model_validator(mode="after")
-    def _grace_is_the_shortest(self) -> Retention:
+    def _batches_outlive_the_grace(self) -> Retention:
         if self.batches_days < self.grace_days:
             raise ValueError("batches_days is shorter than grace_days, within which nothing may go")
         return self

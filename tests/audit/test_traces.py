@@ -156,6 +156,16 @@ def test_traces_zip_inside_gzip_is_opened(tmp_path):
     assert traces(tmp_path, {"the person": VALUE}) == ["bundle.gz > gzip > model.json: the person (plain)"]
 
 
+@pytest.mark.parametrize("name", ["report.zip", "part.parquet"])
+def test_traces_file_that_ends_half_way_is_named_and_hides_no_other(tmp_path, name):
+    FORMATS[name](tmp_path / name, b"nothing to see, nothing to see here at all")
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-20])
+    (tmp_path / "task.log").write_bytes(DATA)
+    half, other = traces(tmp_path, {"the person": VALUE})
+    assert half.startswith(f"{name}: cannot be read to its end")
+    assert other.startswith("task.log: the person")
+
+
 def test_traces_command_reads_the_value_from_standard_input_and_does_not_repeat_it(tmp_path):
     (tmp_path / "a.log").write_text(f"user={VALUE}")
     found = CliRunner().invoke(main, ["traces", str(tmp_path)], input=f"{VALUE}\n")

@@ -50,6 +50,16 @@ def live_bag(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="session")
+def mistyped_bag(tmp_path_factory) -> dict:
+    """The same, of a pipeline with a key that there is not."""
+    base = tmp_path_factory.mktemp("mistyped_pipeline")
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    assert text.count("history_days:") == 1
+    (base / "flights.yml").write_text(text.replace("history_days:", "histroy_days:"))
+    return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
+
+
+@pytest.fixture(scope="session")
 def bag(tmp_path_factory) -> dict:
     """What Airflow's own parser sees, as plain data."""
     return describe(tmp_path_factory.mktemp("airflow"))

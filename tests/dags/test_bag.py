@@ -28,6 +28,14 @@ def test_bag_has_exactly_the_declared_dags(bag):
     assert set(bag["dags"]) == declared | set(PLATFORM_DAGS)
 
 
+def test_mistyped_key_is_an_import_error_that_names_it(mistyped_bag):
+    """A pipeline that cannot be read takes no DAG down silently: Airflow shows the error with the key."""
+    assert set(mistyped_bag["dags"]) == set(PLATFORM_DAGS)
+    shown = {name.rsplit("/", 1)[-1]: error for name, error in mistyped_bag["import_errors"].items()}
+    assert {"ingest.py", "watch.py"} <= set(shown)
+    assert all("did you mean 'history_days'" in error for error in shown.values()), shown
+
+
 def test_parsing_imports_nothing_heavy(bag):
     assert bag["heavy"] == [], "import it inside the function that uses it"
 

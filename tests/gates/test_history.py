@@ -286,6 +286,20 @@ def test_no_day_of_the_clean_year_holds(year, rows):
     }
 
 
+@pytest.mark.slow
+def test_no_day_of_the_clean_year_fails_a_rule_about_it_alone(year, rows):
+    """Rules that compare nothing, or with another table of the same day; those that only warn are left out."""
+    con, days, flights = year.cursor(), _between("2013-01-01", "2014-01-01"), spec.load("flights")
+    con.register("schedule", rows("schedule", *days))
+    for table in ("schedule", "arrivals", "weather"):
+        con.register("days_seen", rows(table, *days))
+        con.execute("create or replace temp view batch as from days_seen")
+        for rule in suites.load(flights, table).rules:
+            if rule.query and not rule.history_days and rule.meta.severity != "warn":
+                found = con.sql(rule.sql).filter("fails" if rule.beside else "true").fetchall()
+                assert not found, (table, rule.meta.rule, found[:3])
+
+
 def test_history_is_the_window_and_no_more(pipeline, rows, stage):
     manifest = stage("weather", rows("weather", DAY), DAY)
     with history.files(pipeline, manifest, 28) as found:

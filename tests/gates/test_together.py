@@ -36,6 +36,11 @@ SHAPES = {
     "select ds, name, count(*) as n from {batch} group by ds, name having sum(count(*)) over (partition by ds) > 3": None,
     "select ds, name, count(*) as n from {batch} group by ds, name qualify sum(n) over (partition by ds order by name) > 3": None,
     "select ds, name, count(*) as n from {batch} group by ds, name qualify row_number() over (partition by ds) > 3": None,
+    "select ds, count(*) as n from {batch} group by 1 having n > 3": None,
+    "select ds, count(*) as n from {batch} group by ds, 'all' having n > 3": None,
+    "select upper(name) as c0, count(*) as n from {batch} group by c0 having n > 3": None,
+    "select name, count(*) as x from {batch} group by name, x having x > 3": None,
+    "select * from {batch} where rowid > 1": None,
     "select ds, count(*) as n, avg(x) as x from {batch} group by ds qualify x > sum(n) over (partition by ds)": None,
     "select ds, count(*) as n from {batch} group by ds having n > 1 qualify sum(n) over (partition by ds) > 3": None,
     "select * from {batch} qualify count(*) over (partition by ds order by x) > 1": None,
@@ -105,6 +110,8 @@ def _suite(rng: random.Random, expect) -> list[dict]:
         "rows": f"select * from {{batch}} where {_condition(rng)}",
         "groups": f"select ds, {share} as part, count(*) as n from {{batch}} group by ds"
         f" having part > {rng.random() / 2} or n < {rng.randint(1, 60)}",
+        "groups_renamed": f"select ds, avg(x) as x, count(*) as n from {{batch}} group by ds, name"
+        f" having x > {rng.random() - 0.5} and n > {rng.randint(1, 5)}",
         "groups_of_groups": f"select ds, name, {share} as part, count(*) as n from {{batch}} group by ds, name qualify n >"
         f" {rng.randint(0, 3)} and sum(n) over (partition by ds) - n > {rng.randint(0, 40)} and"
         f" part > {rng.random()} * max(part) over (partition by ds)",
@@ -124,7 +131,7 @@ def _suite(rng: random.Random, expect) -> list[dict]:
     span = {"days": rng.randint(3, 20), "min_days": 2}
     numbers = {"column_list": ["x", "y"], **span}
     tight = {"width": rng.random(), "slack": 0.05}
-    values = {"column_list": ["x", "name"], **span}
+    values = {"column_list": ["x", "y", "name"], **span}
     edges = {"x": [-1.5, 0.5, 1]}
     made += [
         expect("expect_table_row_count_to_fit_history", "row_count", **span, **tight),
@@ -182,6 +189,9 @@ def _compare(drawn, rules, seed: int, monkeypatch) -> set[str]:
             by = lambda row: str([str(v) for v in row.values() if not isinstance(v, float)])  # noqa: E731
             pairs = zip(sorted(shared, key=by), sorted(alone, key=by), strict=True)
             assert all(_alike(one, other) for one, other in pairs), (seed, rule.meta.rule, shared, alone)
+        for rule in (one for one in rules if one.query in answers.counts):
+            (alone,) = staged._con.execute(f"select count(*) from ({rule.sql})").fetchone()
+            assert answers.counts[rule.query] == alone, (seed, rule.sql)
     assert _said(found) == _said(stock), seed
     unanswered = {rule.meta.rule for rule in rules if rule.query and not rule.history_days} - {
         rule.meta.rule for rule in rules if rule.query in answers.counts

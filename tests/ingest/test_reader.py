@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import pytest
 from sluice.errors import DeliveryUnreadableError, LimitExceededError, ReaderDiedError, ReaderUnavailableError
 from sluice.ingest import deliveries, reader
 from sluice.ingest.budget import Budget
+from sluice.ingest.layout import Layout
 from sluice.ingest.reader import File, Reader
 from sluice.limits import Limits
 from sluice.spec import Source
@@ -118,6 +120,43 @@ def test_read_process_that_hangs_is_ended(read, proofs):
     assert hung.poll() == -signal.SIGKILL
 
 
+def test_process_that_reads_nothing_any_more_is_ended(home, proofs):
+    """A job that is larger than a pipe could wait for ever to be read."""
+    with Reader() as active:
+        active._await_ready()
+        os.kill(active._child.pid, signal.SIGSTOP)
+        with pytest.raises(reader.OverBudgetError, match="takes longer than 1 s"):
+            reader._say(active._child, b" " * MIB, Budget.of(Limits(wall_seconds=1)))
+    proofs("hostile file", "reader reads nothing")
+
+
+def test_rows_that_are_changed_after_they_were_looked_at_stay_what_they_were(home, proofs):
+    """As by a process that keeps its file open."""
+    with Reader() as active:
+        path, rows = active.scratch / "delivered", active.scratch / "parsed.arrow"
+        path.write_bytes(HEADER + b"1,\n2,\n")
+        declared = source(nullable=True)
+        count = active._ask(job_of(active, path, declared), Budget.of(declared.limits), "a file").read.rows
+        with rows.open("r+b") as kept:
+            table = reader._rows(rows, count, Layout.of(declared.contract), "a file")
+            before = table.to_pylist()
+            size = kept.seek(0, os.SEEK_END)
+            kept.seek(0)
+            kept.write(b"\xff" * size)
+            kept.flush()
+        table.validate(full=True)
+        assert table.to_pylist() == before
+    proofs("hostile file", "rows changed after they were validated")
+
+
+def test_rows_in_a_pipe_are_refused_and_not_waited_for(home, proofs):
+    with Reader() as active:
+        os.mkfifo(active.scratch / "parsed.arrow")
+        with pytest.raises(ReaderDiedError, match="wrote rows that cannot be used"):
+            reader._rows(active.scratch / "parsed.arrow", 1, Layout.of(source().contract), "a file")
+    proofs("hostile file", "rows in a pipe")
+
+
 @pytest.mark.parametrize(
     ("limited", "watched", "said"),
     [
@@ -149,8 +188,6 @@ def test_read_memory_is_limited_twice(read, proofs, limited, watched, said):
 
 def job_of(active, path, declared):
     """A job as `Reader.read` makes it, to be asked under another budget."""
-    from sluice.ingest.layout import Layout
-
     return {
         "file": str(path),
         "into": str(active.scratch / "parsed.arrow"),
@@ -192,6 +229,36 @@ def test_reader_that_cannot_start_is_worth_another_try(read, monkeypatch):
     monkeypatch.setattr("sys.path", [place for place in reader.sys.path if "site-packages" not in place])
     with Reader() as active, pytest.raises(ReaderUnavailableError, match="No module named 'pyarrow'"):
         read(active)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("raise SystemExit(1)", "it ended with exit status 1"),
+        ("import os; os.abort()", "it was ended by SIGABRT"),
+        ("print('Welcome!')", "it said nothing of use"),
+    ],
+    ids=["exits", "crashes", "says something else"],
+)
+def test_reader_that_breaks_before_it_has_seen_a_file_blames_none(read, monkeypatch, tmp_path, script, said):
+    path = tmp_path / "plugins" / "sluice" / "child.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(script)
+    monkeypatch.setattr(reader, "child", types.SimpleNamespace(__file__=str(path)))
+    with Reader() as active, pytest.raises(ReaderUnavailableError, match=f"does not start: {said}\\."):
+        read(active)
+
+
+def test_reader_for_which_the_machine_has_no_room_is_worth_another_try(home, monkeypatch):
+    def refuse(*_given, **_more):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(reader.subprocess, "Popen", refuse)
+    with (
+        pytest.raises(ReaderUnavailableError, match=f"does not start: {os.strerror(errno.EAGAIN)}"),
+        Reader(),
+    ):
+        pass
 
 
 # What a process may say that a hostile file has taken over.

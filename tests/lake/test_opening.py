@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import uuid
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ResponseStreamingError
-from moto.server import ThreadedMotoServer
 
 from sluice.lake import s3
 from sluice.lake.opening import stored_object
@@ -18,23 +16,11 @@ CONTENT = os.urandom(3 * MIB + 7)
 
 
 @pytest.fixture
-def client(monkeypatch):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
-    yield boto3.client("s3", endpoint_url=url, **keys)
-    server.stop()
-
-
-@pytest.fixture
-def bucket(client):
-    name = f"zone-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=name)
-    client.put_object(Bucket=name, Key="x", Body=CONTENT)
-    return name
+def client(bucket):
+    """Of a bucket that has the content under `x`."""
+    made = boto3.client("s3")
+    made.put_object(Bucket=bucket, Key="x", Body=CONTENT)
+    return made
 
 
 class Breaking:

@@ -87,6 +87,15 @@ def test_a_value_that_is_gone_differs_and_a_row_without_a_group_does_not(con):
     assert [row["fails"] for row in _with_history(con, {"minute": "minute"})] == [False]
 
 
+def test_a_day_without_any_group_is_named_and_not_compared(con):
+    con.execute("insert into batch select * replace (ds + 1 as ds, null as carrier) from plan")
+    found = _with_history(con, {"minute": "minute"})
+    assert [(str(row["ds"]), row["days"], row["compared"]) for row in found] == [
+        ("2013-04-08", 2, True),
+        ("2013-04-09", 2, False),
+    ]
+
+
 def test_a_table_without_history_is_not_compared(con):
     con.execute("delete from history")
     assert [row["compared"] for row in _with_history(con, {"minute": "minute"})] == [False]

@@ -100,20 +100,17 @@ def test_damage_is_measured(draft, name, source, least):
     assert _share(made) >= least, said
 
 
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("rows_in_another_order", "arrivals"),
-        ("exact_duplicates", "schedule"),
-        ("padded_text", "arrivals"),
-        ("other_case", "planes"),
-        ("numbers_as_text", "weather"),
-        ("columns_in_another_order", "airports"),
-    ],
-)
-def test_what_loses_no_value_is_no_damage(draft, name, source):
-    made, said = _applied(draft, name, source)
-    assert _share(made) == 0, said
+@pytest.mark.parametrize("name", [one.name for one in MUTATORS.values() if one.meant_harmless])
+def test_what_loses_no_value_is_no_damage(draft, name):
+    shown = 0
+    for source in MUTATORS[name].sources:
+        try:
+            made, said = _applied(draft, name, source)
+        except NotApplicableError:
+            continue  # such as whole numbers, of which there are none
+        assert _share(made) == 0, (source, said)
+        shown += 1
+    assert shown
 
 
 def _share(made: Draft) -> float:

@@ -13,9 +13,8 @@ from sluice.mutation import run, year
 from sluice.mutation.command import GOAL
 from sluice.mutation.report import Report
 from sluice.settings import settings
+from tests.mutation.conftest import WINDOW
 
-# The days that the session's short clean year has nine weeks behind.
-WINDOW = ("2013-04-08", "2013-04-15")
 SAMPLE_SEED, SAMPLE, DRAWS = 1, 12, 6
 # A seed that no rule was tuned on.
 SEED, ALL = 5150, 200

@@ -188,6 +188,8 @@ def test_undelivered_mails_are_kept_and_sent_in_order_once(flights, sink, held, 
     notices.resolved(flights, "arrivals", "2013-02-08", dead)
     notices.resolved(flights, "arrivals", "2013-02-09", dead)
     assert [entry.data["event"] for entry in notices.undelivered("flights")] == ["held_batch", "resolved"]
+    assert len(faults.undelivered_lines("flights")) == 2
+    assert faults.undelivered_lines("another") == []
     assert notices.retry_failed(flights, dead) == []
 
     sent = notices.retry_failed(flights, smtp)

@@ -101,23 +101,25 @@ def replay(table: str, day: str) -> str:
     return str(holds.replay(_flights(), table, day, _run("replay")))
 
 
-def publish_unknown(table: str, day: str, batch_id: str, landed: bool) -> str:
-    """Publish through a catalog that does not say whether its first commit landed, as a REST catalog does on a 502."""
+def publish_unknown(table: str, day: str, batch_id: str, landed: bool, of: str) -> str:
+    """Publish through a catalog that does not say whether the first commit of a table landed, as a REST catalog on a 502."""
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.exceptions import CommitStateUnknownException
 
     commit, asked = SqlCatalog.commit_table, []
 
-    def unknown(self: SqlCatalog, *args: Any) -> Any:
-        asked.append(args)
-        if len(asked) > 1:
-            return commit(self, *args)
+    def unknown(self: SqlCatalog, changed: Any, *args: Any) -> Any:
+        if asked or changed.name()[-1] != of:
+            return commit(self, changed, *args)
+        asked.append(changed)
         if landed:
-            commit(self, *args)
+            commit(self, changed, *args)
         raise CommitStateUnknownException("502 Bad Gateway")
 
     SqlCatalog.commit_table = unknown  # type: ignore[method-assign]
-    return step("publish", table, day, batch_id)
+    published = step("publish", table, day, batch_id)
+    assert asked, f"nothing of {of} was committed"
+    return published
 
 
 def limited(limit: int, job_: str, **given: Any) -> Any:

@@ -97,8 +97,10 @@ class Lake:
     def until_waiting(self, gate: Path) -> None:
         """Return when a process waits for `gate` to be there; see sluice.failpoints."""
         reached = gate.with_name(f"{gate.name}.reached")
+        deadline = time.monotonic() + 120
         while not reached.exists():
-            time.sleep(0.02)  # how often to look; the test's own timeout ends a process that never gets there
+            assert time.monotonic() < deadline, "the failpoint is not reached"
+            time.sleep(0.02)  # how often to look; what is waited for is the file
         reached.unlink()
 
     def _check_threads(self, found: list[str]) -> None:

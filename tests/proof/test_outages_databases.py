@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from sluice import databases
+from sluice.ledger import schema
 from tests.proof.postgres import Postgres, binaries
 
 pytestmark = pytest.mark.slow
@@ -206,7 +208,7 @@ def test_database_locked_in_the_middle_of_a_publish_leaves_all_or_nothing(
     """`publish.committed`: the commit has landed, and its record cannot be made. It is neither repeated nor undone."""
     lake, gate = installation.lake, tmp_path / "gate"
     (pid,) = lake.start(installation.publish(0, f"{point}=wait:{gate}"))
-    reached(gate)
+    lake.until_waiting(gate)
     with installation.locked(what):
         gate.touch()
         (ended,) = lake.wait(pid)
@@ -219,13 +221,22 @@ def test_database_locked_in_the_middle_of_a_publish_leaves_all_or_nothing(
     proofs("outage", f"{what} locked at {point}, {type(installation).__name__}")
 
 
+def test_what_a_url_says_itself_wins_in_the_catalog_and_in_the_ledger():
+    url = "postgresql+psycopg2://somebody@server/d?options=-csearch_path%3Dsluice&connect_timeout=3"
+    engine = schema._engine(url)
+    _, given = engine.dialect.create_connect_args(engine.url)
+    assert (given["options"], given["connect_timeout"]) == ("-csearch_path=sluice", "3")
+    assert given["keepalives_idle"] == "30", "what it does not say is bounded all the same"
+    assert engine.url.render_as_string(hide_password=False) == databases.with_connect_args(url)
+
+
 @pytest.mark.long
 def test_publish_waits_for_a_lock_that_is_released_in_time(installation, tmp_path, proofs):
     """What is waited for is the lock: the publish cannot end before it is released, and ends well after."""
     lake, gate = installation.lake, tmp_path / "gate"
     env = {**installation.env, **PATIENT}
     (pid,) = lake.start({**installation.publish(0, f"publish.before_commit=wait:{gate}"), "env": env})
-    reached(gate)
+    lake.until_waiting(gate)
     with installation.locked("catalog"):
         gate.touch()
     lake.wait(pid)[0].require()
@@ -305,7 +316,7 @@ def test_postgres_connection_cut_in_the_middle_leaves_all_or_nothing(
 ):
     lake, gate = in_postgres.lake, tmp_path / "gate"
     (pid,) = lake.start(in_postgres.publish(0, f"{point}=wait:{gate}"))
-    reached(gate)
+    lake.until_waiting(gate)
     cut = in_postgres.server.cut(database)
     gate.touch()
     (ended,) = lake.wait(pid)
@@ -317,11 +328,3 @@ def test_postgres_connection_cut_in_the_middle_leaves_all_or_nothing(
     after = in_postgres.seen()
     assert (len(after["commits"]["arrivals"]), after["published"]) == (1, 1)
     proofs("outage", f"PostgreSQL connections cut at {point}", cut=cut, ended=ended.raised or "well")
-
-
-def reached(gate: Path) -> None:
-    """Wait until a process waits at its failpoint for the file `gate`."""
-    deadline = time.monotonic() + 60
-    while not gate.with_name(f"{gate.name}.reached").exists():
-        assert time.monotonic() < deadline, "the failpoint is not reached"
-        time.sleep(0.02)  # how often to look; what is waited for is the file

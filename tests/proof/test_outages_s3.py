@@ -10,11 +10,12 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
 from sluice.errors import LakeUnreachableError, RetryableError
-from sluice.lake import catalog
+from sluice.lake import catalog, upkeep
 from sluice.settings import settings
 from tests.proof.faulty_s3 import FAULTS, FaultyS3
 
@@ -182,7 +183,7 @@ def test_bucket_that_is_gone_in_the_middle_of_a_step_fails_it_retryably_and_the_
         batch_id = made.step(earlier, DAY, batch_id)
     given = {"name": step, "table": "arrivals", "day": DAY, "batch_id": batch_id}
     (pid,) = made.lake.start({"job": "step", "env": made.env, "failpoint": f"{point}=wait:{gate}", **given})
-    reached(gate)
+    made.lake.until_waiting(gate)
     made.proxy.go()
     gate.touch()
     started = time.monotonic()
@@ -333,6 +334,19 @@ def test_object_is_written_whole_or_not_at_all_and_read_whole_or_not_at_all(faul
         assert fault in ("slowdown", "reset_request")
 
 
+@pytest.mark.parametrize("fault", ["truncated", "reset_answer"])
+def test_object_whose_first_answer_breaks_off_is_asked_for_again(faulty, fault):
+    """boto3 takes an answer for given when its head is there."""
+    root, proxy = faulty
+    content = os.urandom(100_000)
+    catalog.write(f"{root}/before", content)
+    proxy.seen.clear()
+    proxy.fail(0.5, fault, seed=3)  # the first request fails, the next two do not
+
+    assert catalog.read(f"{root}/before") == content
+    assert proxy.seen == {fault: 1, "passed": 1}
+
+
 def test_pyarrow_still_shows_what_an_exception_left_half_written(faulty):
     """If this fails, closing a stream that an exception interrupted writes nothing: `s3.write` may use one."""
     root, _ = faulty
@@ -358,14 +372,21 @@ def test_pyarrow_still_takes_an_answer_without_its_head_for_an_empty_object(faul
         assert stream.readall() == b""
 
 
+def test_maintenance_of_a_bucket_that_is_gone_says_so(faulty):
+    root, proxy = faulty
+    catalog.write(f"{root}/flights/schedule/data/x", b"something")
+    proxy.go()
+    for ask in (
+        lambda: upkeep.look("flights", "schedule", keep=1, before=datetime.now(UTC)),
+        lambda: catalog.remove(f"{root}/flights/schedule/data/x"),
+        lambda: catalog.remove_empty_folder(f"{root}/flights/schedule/data"),
+    ):
+        with pytest.raises(LakeUnreachableError, match=root.split("/")[2]):
+            ask()
+    proxy.come_back()
+    assert catalog.read(f"{root}/flights/schedule/data/x") == b"something"
+
+
 def test_object_that_is_not_there_is_missing_and_not_out_of_reach(faulty):
     with pytest.raises(FileNotFoundError):
         catalog.read(f"{faulty[0]}/nothing")
-
-
-def reached(gate) -> None:
-    """Wait until a process waits at its failpoint for the file `gate`."""
-    deadline = time.monotonic() + 120
-    while not gate.with_name(f"{gate.name}.reached").exists():
-        assert time.monotonic() < deadline, "the failpoint is not reached"
-        time.sleep(0.02)  # how often to look; what is waited for is the file

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sluice.lake import quarantine
 from sluice.settings import ROOT
 from tests.proof.processes import DAYS, Ended, Lake
 
@@ -192,15 +193,16 @@ def test_audit_that_holds_after_its_successor_is_published_leaves_no_hold_open(
 
 
 @pytest.mark.parametrize("landed", [True, pytest.param(False, marks=LONG)])
+@pytest.mark.parametrize("of", [TABLE, pytest.param(quarantine.table_of(TABLE), marks=LONG)])
 def test_publish_whose_catalog_does_not_say_whether_it_committed_takes_effect_once(
-    lake, sleeper, landed, proofs
+    lake, sleeper, landed, of, proofs
 ):
     lake.restore("sleeper")
-    ended = lake.do("publish_unknown", table=TABLE, day=DAY, batch_id=sleeper["split"], landed=landed)
+    ended = lake.do("publish_unknown", table=TABLE, day=DAY, batch_id=sleeper["split"], landed=landed, of=of)
     seen = _look(lake)
     once = seen["commits"][TABLE].count(sleeper["split"]) == 1
     once &= _open(seen) == Counter(known_carrier=2, clock_is_hhmm=1)
-    name = f"commit that {'landed' if landed else 'did not land'}, and the catalog does not say so"
+    name = f"commit of {of} that {'landed' if landed else 'did not land'}, and the catalog does not say so"
     proofs("lost answer", name, violations=int(not once))
     assert ended.require() == sleeper["split"]
     assert once, seen

@@ -47,7 +47,19 @@ def test_requirements_hash_every_package_and_leave_the_gpu_out():
 
 def test_make_alone_prints_help():
     shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "test", "up", "down", "bench", "clean"):
+    for target in (
+        "install",
+        "demo",
+        "test",
+        "test-all",
+        "lint",
+        "up",
+        "down",
+        "audit",
+        "bench",
+        "lock",
+        "clean",
+    ):
         assert f"make {target}" in shown
 
 

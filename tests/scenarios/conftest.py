@@ -56,9 +56,10 @@ class Live:
         feed.deliver_range(pipeline, first, last)
 
     def wait_until_idle(self) -> None:
-        """Wait for the end of every run."""
-        for dag_id, _, run_id in (run.partition(" ") for run in self.api.active_runs()):
-            self.api.wait_for_run(dag_id, run_id, seconds=300)
+        """Wait for the end of every run, and of those that they wake."""
+        while active := self.api.active_runs():
+            for dag_id, _, run_id in (run.partition(" ") for run in active):
+                self.api.wait_for_run(dag_id, run_id, seconds=300)
 
     def states(self, run: dict) -> dict[str, str]:
         """Task id to state."""
@@ -99,7 +100,7 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
             "SLUICE_HOME": str(base / "home"),
             "SLUICE_PIPELINES": str(base / "pipelines"),
             "SLUICE_EXPECTATIONS": str(base / "expectations"),
-            "SLUICE_API_PORT": str(free_ports(3)),
+            "SLUICE_API_PORT": str(free_ports(2)),
             "SLUICE_SMTP_PORT": str(free_ports(1)),
             "SLUICE_RETRY_SECONDS": "1",
             "SLUICE_MAIL_WINDOW_MINUTES": "0",

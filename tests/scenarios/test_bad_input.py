@@ -55,6 +55,7 @@ def test_ingest_undeclared_source_is_refused_by_name(live, flights):
     before = live.mails()
 
     run = live.run("flights_ingest", partition=day)
+    shutil.rmtree(live.home / "landing" / "mystery")
 
     states = live.states(run)
     assert states["find_deliveries"] == "failed"
@@ -62,7 +63,6 @@ def test_ingest_undeclared_source_is_refused_by_name(live, flights):
     mail = live.only_mail_since(before)
     assert "mystery" in mail.get_body(("plain",)).get_content()
     assert not live.published("schedule", day)
-    shutil.rmtree(live.home / "landing" / "mystery")
 
 
 def test_ingest_missing_delivery_fails_after_retries_and_names_it(live, flights):
@@ -145,6 +145,11 @@ def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_
     assert entry.data["mail_subject"] in subjects
     assert not notices.undelivered()
 
+    # Left as it is, it would expire in the scenario of the watcher, months later by the feed's clock, and be told there.
+    feed.deliver(pipeline, day, sources=["arrivals"], number=2)
+    live.succeed("flights_s3_ingest", partition=day)
+    assert live.published("arrivals", partition, "flights_s3")
+
 
 def test_ingest_run_without_partition_key_says_what_to_do_until_a_day_is_complete(live):
     before = live.mails()
@@ -160,15 +165,3 @@ def test_ingest_run_without_partition_key_says_what_to_do_until_a_day_is_complet
     feed.deliver(spec.load("flights_s3"), "2013-05-20")  # a Monday, with registers
     live.succeed("flights_s3_ingest", partition="2013-05-20")
     assert live.only_mail_since(before)["In-Reply-To"] == mail["Message-ID"], "the end of it is told"
-
-
-def test_spec_mistyped_key_is_an_import_error_that_names_it(live):
-    """A pipeline that cannot be read takes no DAG down silently: Airflow shows the error with the key."""
-    path = live.pipelines / "flights_s3.yml"
-    text = path.read_text()
-    path.write_text(text.replace("history_days:", "histroy_days:"))
-    try:
-        with pytest.raises(spec.SpecInvalidError, match="did you mean 'history_days'"):
-            spec.load("flights_s3")
-    finally:
-        path.write_text(text)

@@ -195,7 +195,7 @@ def _environment(base: Path, bucket: ThreadedMotoServer, smtp_port: int) -> dict
         "SLUICE_EXPECTATIONS": str(base / "expectations"),
         "SLUICE_DBT_PROJECT": str(base / "dbt_project"),
         "SLUICE_LANDING": "s3://landing/deliveries",
-        "SLUICE_API_PORT": str(free_ports(3)),
+        "SLUICE_API_PORT": str(free_ports(2)),
         "SLUICE_SMTP_PORT": str(free_ports(1)),
         "SLUICE_RETRY_SECONDS": "1",
         "SLUICE_MAIL_WINDOW_MINUTES": "0",
@@ -223,15 +223,13 @@ def test_canaries_pushed_through_the_whole_loop_are_found_nowhere(loop, proofs):
         _bucket_that_is_gone(loop, "2013-07-09"),
     ]
     listening = _listening()
-    printed = _commands()
+    (loop.base / "printed.txt").write_text(_commands())
 
     assert loop.door.entered, "no mail was sent with the canary's password"
     assert _pseudonyms_are_the_canaries(), "the people did not go through the lake"
     assert {address for address in listening if not address.startswith("127.0.0.1:")} == set()
     values = {**PEOPLE, **SECRETS}
     found = traces(loop.base, values)
-    (loop.base / "printed.txt").write_text(printed)
-    found += traces(loop.base, values) if any(value in printed for value in values.values()) else []
     proofs("canary", "the whole loop", violations=len(found), pushed=len(pushed), values=len(values))
     assert found == []
 

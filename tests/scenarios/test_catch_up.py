@@ -46,11 +46,13 @@ def test_runs_missed_while_the_scheduler_was_off_are_caught_up_in_order(live, fl
 
     assert stack.stop("scheduler") == ["scheduler"]
     runs = {}
-    for day in MISSED:
-        feed.deliver(flights, day)
-        runs[day] = live.api.trigger("flights_ingest", partition=day)
-    assert {run["state"] for run in runs.values()} == {"queued"}
-    stack.start("scheduler")
+    try:
+        for day in MISSED:
+            feed.deliver(flights, day)
+            runs[day] = live.api.trigger("flights_ingest", partition=day)
+        assert {run["state"] for run in runs.values()} == {"queued"}
+    finally:
+        stack.start("scheduler")
 
     for run in runs.values():
         assert live.api.wait_for_run("flights_ingest", run["dag_run_id"], seconds=300) == "success", (

@@ -35,6 +35,22 @@ def test_intact_chain_is_recorded_with_its_length_and_last_hash(world):
     assert (entry.data["entries"], entry.data["head"]) == (last.seq, last.hash)
 
 
+def test_length_and_last_hash_are_of_one_entry_whoever_writes_meanwhile(world, monkeypatch):
+    world.stage("2013-01-01")
+
+    def checking() -> int:
+        world.stage("2013-01-02")
+        entries = verify()
+        world.stage("2013-01-03")
+        return entries
+
+    verify = ledger.verify
+    monkeypatch.setattr(ledger, "verify", checking)
+    entries, head = upkeep.check_chain(world.flights, RUN)
+    assert [entry.hash for entry in ledger.entries() if entry.seq == entries] == [head]
+    assert entries == 2
+
+
 def test_broken_chain_is_an_alarm_that_names_the_first_entry(world):
     for day in ("2013-01-01", "2013-01-02", "2013-01-03"):
         world.stage(day)

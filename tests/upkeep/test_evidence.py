@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from sluice import holds, ledger, upkeep
 from sluice.settings import settings
+from sluice.upkeep import evidence
 from tests.upkeep.conftest import RUN, make_old, write
 
 
@@ -18,9 +20,9 @@ def test_page_of_a_batch_lives_as_long_as_the_batch(world, old):
     make_old(world.home, timedelta(days=400))
     world.clear_until_nothing_goes()
     assert not (reports / old.orphan_page).parent.exists()
-    for hold in holds.open_holds(world.flights):
-        if hold.report:
-            assert (reports / hold.report).exists(), "no dead link from what is held"
+    linked = [hold.report for hold in holds.open_holds(world.flights) if hold.report]
+    assert old.held_page in linked
+    assert all((reports / page).exists() for page in linked), "no dead link from what is held"
     for manifest in (*old.shown, old.pinned):
         page = reports / f"flights/gates/schedule/{manifest.partitions[0]}/{manifest.batch_id}.html"
         assert page.exists(), "what readers see, or a model learned from, has its evidence"
@@ -46,6 +48,61 @@ def test_what_stands_alone_goes_by_its_age(world, old):
     (entry,) = ledger.entries(kind="maintained", subject="evidence")
     assert entry.data["removed"]["mails"] == {"count": 1, "bytes": 3}
     assert {one.kind for one in gone} == {"reports", "mails", "scratch"}
+
+
+def test_mail_that_another_maintenance_removes_meanwhile_is_no_error(world, monkeypatch):
+    mail = write(settings().mail / "20130101T000000-aa-hold.eml")
+    make_old(settings().mail)
+
+    def modified(path: Path) -> datetime:
+        found = real(path)
+        mail.unlink(missing_ok=True)
+        return found
+
+    real = evidence._modified
+    monkeypatch.setattr(evidence, "_modified", modified)
+    upkeep.clear_evidence(world.flights, RUN)
+    assert not mail.exists()
+
+
+class _Listed:
+    """What `os.scandir` gave for a folder that has changed since."""
+
+    def __init__(self, entries: list[os.DirEntry]) -> None:
+        self._entries = iter(entries)
+
+    def __enter__(self) -> _Listed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __iter__(self) -> _Listed:
+        return self
+
+    def __next__(self) -> os.DirEntry:
+        return next(self._entries)
+
+
+def test_folder_that_a_task_removes_while_it_is_looked_at_is_no_error(world, tmp_path, monkeypatch):
+    folder = write(settings().work / "reading-x" / "deep" / "delivered").parent.parent
+    make_old(settings().work)
+
+    def listing(path):
+        if isinstance(path, int) or Path(path) != folder:
+            return real(path)
+        if not entries:
+            with real(path) as found:
+                entries.extend(found)
+            (folder / "deep").rename(tmp_path / "gone")
+        return _Listed(entries)
+
+    entries: list[os.DirEntry] = []
+    real = os.scandir
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", listing)
+        upkeep.clear_evidence(world.flights, RUN)
+    assert (tmp_path / "gone").exists(), "it was looked at"
 
 
 def test_page_of_an_alarm_stays(world, old):

@@ -72,16 +72,18 @@ def _distrust(service: Sequence[str]) -> str | None:
 
 def _ask_all(packages: Sequence[Package], service: Sequence[str]) -> list[Finding]:
     answers: dict[tuple[str, str], list[dict[str, Any]] | str] = {}
+    why = "no answer"
     try:
         for names in _rounds(packages):
             answers |= _ask(names, service)
     except _NoAnswerError as error:
-        answers.setdefault(("", ""), str(error))
-    findings, silent, clean = [], [], 0
+        why = str(error)
+    findings, silent, reasons, clean = [], [], set(), 0
     for package in packages:
-        told = answers.get((package.name, package.version), "no answer")
+        told = answers.get((package.name, package.version), why)
         if isinstance(told, str):
             silent.append(str(package))
+            reasons.add(told)
             continue
         problems = [one for one in map(_problem, told) if one]
         clean += not problems
@@ -90,8 +92,8 @@ def _ask_all(packages: Sequence[Package], service: Sequence[str]) -> list[Findin
         findings.append(
             Finding(
                 "not checked",
-                f"{service[0]} could not look up {len(silent)} of {len(packages)} locked versions: {named(silent)}. "
-                "Next: run it again; if it stays so, look them up by hand.",
+                f"{service[0]} could not look up {len(silent)} of {len(packages)} locked versions: {named(silent)} "
+                f"({named(sorted(reasons), 3)}). Next: run it again; if it stays so, look them up by hand.",
             )
         )
     summary = f"{service[0]} knows nothing against {clean} of {len(packages)} locked versions, and does know the controls."

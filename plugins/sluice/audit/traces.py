@@ -16,6 +16,7 @@ import gzip
 import html
 import io
 import json
+import os
 import sqlite3
 import urllib.parse
 import zipfile
@@ -32,6 +33,9 @@ _DEPTH = 4
 def traces(folder: Path, values: Mapping[str, str]) -> list[str]:
     """Each place that knows a value, as `<path, and the part of it>: <name of the value> (<form>)`.
 
+    A file that is not what it begins like, such as one that was never written to its end, is named as well: nobody can
+    tell what it knows.
+
     Args:
         values: name to value. Only names are told; the values must be long enough not to be there by chance.
     """
@@ -39,12 +43,17 @@ def traces(folder: Path, values: Mapping[str, str]) -> list[str]:
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
         for name in values:
-            hit = _found_in(str(path.relative_to(folder)).encode(), needles[name])
+            hit = _found_in(os.fsencode(path.relative_to(folder)), needles[name])
             found += [f"{path.relative_to(folder)} (its name): {name} ({hit})"] if hit else []
-        for part, content in readings(path):
-            for name, wanted in needles.items():
-                if hit := _found_in(content, wanted):
-                    found.append(f"{path.relative_to(folder)}{part}: {name} ({hit})")
+        try:
+            for part, content in readings(path):
+                for name, wanted in needles.items():
+                    if hit := _found_in(content, wanted):
+                        found.append(f"{path.relative_to(folder)}{part}: {name} ({hit})")
+        except FileNotFoundError:
+            continue  # deleted meanwhile
+        except Exception as error:  # noqa: BLE001 whatever the library of a format raises
+            found.append(f"{path.relative_to(folder)}: cannot be read to its end ({type(error).__name__})")
     return list(dict.fromkeys(found))
 
 

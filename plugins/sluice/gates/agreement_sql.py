@@ -4,13 +4,13 @@ As in `history_sql`, a day is judged alone, findings come first, marked `fails`,
 is compared is written in the suite, as SQL over the columns.
 """
 
-# ruff: noqa: S608 - columns are quoted names that `history` has checked, the expressions are the suite's own
+# ruff: noqa: S608 - columns are quoted names that `expectations` has checked, the expressions are the suite's own
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-# Rows that a statement returns at most; Great Expectations itself reads 200.
-_ROWS = 200
+from sluice.gates.history_sql import ending
+from sluice.gates.statistics import text
 
 
 def with_history(
@@ -24,11 +24,12 @@ def with_history(
 ) -> str:
     """Share of a day's rows whose value is not what its group's rows of the trailing days usually have.
 
-    Usual is the median where the value has a tolerance, else the most frequent text, null among them. Rows without a group, or of one
-    that no trailing day has, are not compared; without `values`, they are what is counted.
+    Usual is the median where the value has a tolerance, else the most frequent text, null among them. Rows of a group
+    that no trailing day has are not compared; without `values`, they are what is counted. Rows without a group (one of
+    `by` is null) are left out of both.
     """
     whole = " and ".join(f"{name} is not null" for name in by)
-    group = ", ".join(f"{_text(name)} as _by{index}" for index, name in enumerate(by))
+    group = ", ".join(f"{text(name)} as _by{index}" for index, name in enumerate(by))
     parts = ", ".join(f"_by{index}" for index in range(len(by)))
     window = f"(partition by {parts} order by ds range between interval {days} days preceding and interval 1 day preceding)"
     sides = [
@@ -39,7 +40,7 @@ def with_history(
         if name in tolerances
         else f"select ds, '{name}' as name, usual is not null as known, value <> usual as differs"
         f" from (select ds, value, mode(value) over {window} as usual"
-        f" from (select ds, {parts}, coalesce({_text(sql)}, '') as value from grouped))"
+        f" from (select ds, {parts}, coalesce({text(sql)}, '') as value from grouped))"
         for name, sql in values.items()
     ] or [
         "select ds, 'unknown' as name, true as known, earlier = 0 as differs"
@@ -67,9 +68,9 @@ def with_history(
             select ds, name as compared_value, share as differing_share, earlier_days,
                 earlier_days >= {min_days} and share is not null as compared,
                 coalesce(compared and share > {limit}, false) as fails
-            from shares join lengths using (ds)
+            from lengths left join shares using (ds)
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def with_table(table: str, key: Sequence[str], agree: Mapping[str, str], *, limit: float) -> str:
@@ -77,7 +78,7 @@ def with_table(table: str, key: Sequence[str], agree: Mapping[str, str], *, limi
 
     Without `agree`: the rows of either that the other lacks, as a share of the other table's.
     """
-    keyed = ", ".join(f"{_text(name)} as _key{index}" for index, name in enumerate(key))
+    keyed = ", ".join(f"{text(name)} as _key{index}" for index, name in enumerate(key))
     keys = ", ".join(["ds", *(f"_key{index}" for index in range(len(key)))])
     if agree:
         sides = [
@@ -103,20 +104,8 @@ def with_table(table: str, key: Sequence[str], agree: Mapping[str, str], *, limi
         shares as ({" union all ".join(sides)}),
         found as (
             select d.ds, s.name as compared_value, s.share as differing_share,
-                cast(coalesce(t.rows, 0) > 0 as int) as earlier_days, earlier_days > 0 as compared,
+                coalesce(t.rows, 0) > 0 as compared,
                 coalesce(compared and s.share > {limit}, false) as fails
             from batch_days as d left join totals as t on t.ds = d.ds left join shares as s on s.ds = d.ds
         )
-        {_shown()}"""
-
-
-def _text(name: str) -> str:
-    """A value as text, without differences of case and blanks: the models spell keys in one way (macro `join_key`)."""
-    return f"upper(trim(cast({name} as varchar)))"
-
-
-def _shown() -> str:
-    return f"""
-        select * exclude (compared, fails), count(distinct ds) over () as days,
-            count(distinct ds) filter (compared) over () as days_compared, compared, fails
-        from found order by fails desc, compared desc, ds limit {_ROWS}"""
+        {ending()}"""

@@ -101,9 +101,6 @@ class OfColumns(FitsHistory):
     def columns(self) -> list[str]:
         return [quoted(name) for name in self.column_list]
 
-    @abstractmethod
-    def statement(self, of: Rows = ROWS) -> str: ...
-
 
 class ExpectTableRowCountToFitHistory(FitsHistory):
     """Rows a day, against the same weekday of the trailing days; `slack` is a share of what is expected."""
@@ -233,10 +230,9 @@ class ExpectRowsToAgreeWithHistory(OfColumns):
     limit: float = _SHARE
 
     def statement(self, of: Rows = ROWS) -> str:
-        made = agreement_sql.with_history(
+        return agreement_sql.with_history(
             self.columns, self.values, self.tolerances, **self.span, limit=self.limit
         )
-        return made if of is ROWS else made.format(batch="batch")
 
 
 class ExpectRowsToAgreeWithTable(OfColumns):
@@ -254,8 +250,7 @@ class ExpectRowsToAgreeWithTable(OfColumns):
     min_days: int = 1
 
     def statement(self, of: Rows = ROWS) -> str:
-        made = agreement_sql.with_table(self.table, self.columns, self.agree, limit=self.limit)
-        return made if of is ROWS else made.format(batch="batch")
+        return agreement_sql.with_table(self.table, self.columns, self.agree, limit=self.limit)
 
     def compared(self, rows: Sequence[Mapping[str, Any]]) -> str:
         if not rows or not rows[0]["days_compared"]:
@@ -287,11 +282,14 @@ def _finding(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _compared(rows: Sequence[Mapping[str, Any]], min_days: int) -> str:
     """How far the comparison went, in words."""
+    nothing = "not compared: there is nothing to compare"
     if not rows:
-        return "not compared: the batch has no day"
+        return nothing
     days, compared, earlier = (rows[0][name] for name in ("days", "days_compared", "earlier_days"))
     if not compared:
-        return f"not compared: {earlier} earlier days, {min_days} are needed"
+        return (
+            f"not compared: {earlier} earlier days, {min_days} are needed" if earlier < min_days else nothing
+        )
     if compared < days:
         return f"nothing found on {compared} of {days} days; the others have too few earlier days to compare"
     return (

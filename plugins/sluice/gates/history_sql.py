@@ -6,7 +6,7 @@ in a range of ninety days; of both views only the named columns are read. Every 
 judged by comes from `statistics`, in one of its two ways.
 """
 
-# ruff: noqa: S608 - every statement is written here; columns are quoted names that `history` has checked
+# ruff: noqa: S608 - every statement is written here; columns are quoted names that `expectations` has checked
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def group_shares(
                 coalesce(compared and rows_too_many not between -{limit_below} and {limit}, false) as fails
             from bands
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def magnitudes(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
@@ -101,7 +101,7 @@ def magnitudes(columns: Sequence[str], *, days: int, min_days: int, limit: float
                 coalesce(compared and (value > usual * {limit} or value * {limit} < usual), false) as fails
             from bands
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def distributions(
@@ -145,7 +145,7 @@ def distributions(
                 earlier_days >= {min_days} as compared, compared and divergence > {limit} as fails
             from diverged join lengths using (ds, name)
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
@@ -164,7 +164,7 @@ def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float
                 earlier_days >= {min_days} as compared, coalesce(compared and new_share > {limit}, false) as fails
             from lengths as l left join news using (ds)
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def spikes(
@@ -188,7 +188,7 @@ def spikes(
                 coalesce(compared and share - share_before > {limit}, false) as fails
             from lengths as l left join risen using (ds)
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def repeats(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
@@ -205,7 +205,7 @@ def repeats(columns: Sequence[str], *, days: int, min_days: int, limit: float, o
                 earlier_days >= {min_days} as compared, compared and same_share > {limit} as fails
             from lengths as l left join nearest using (ds)
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def _banded(
@@ -241,7 +241,7 @@ def _banded(
                 coalesce(compared and (value < low or value > high), false) as fails
             from bands
         )
-        {_shown()}"""
+        {ending()}"""
 
 
 def _pairs(days: int, *others: str) -> str:
@@ -266,7 +266,8 @@ def _lengths(days: int, of: Rows) -> str:
         )"""
 
 
-def _shown() -> str:
+def ending() -> str:
+    """The end of a statement: the rows of `found`, findings first, and how many days were compared."""
     return f"""
         select * exclude (compared, fails), count(distinct ds) over () as days,
             count(distinct ds) filter (compared) over () as days_compared, compared, fails

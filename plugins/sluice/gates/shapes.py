@@ -77,6 +77,8 @@ class Reader:
 
     def read(self, query: str) -> Shape | None:
         """The shape of a query, in which `{batch}` stands as `(select * from batch) as <name>`; None if it has none."""
+        import duckdb
+
         tree = self._parsed(query)
         if tree["error"] or len(tree["statements"]) != 1:
             return None
@@ -86,7 +88,7 @@ class Reader:
         for shape in (self._rows, self._groups, self._repeated, self._rows_of_groups):
             try:
                 return shape(node)
-            except _OtherError:
+            except (_OtherError, duckdb.Error):  # the latter where DuckDB cannot write what it has read
                 continue
         return None
 
@@ -102,16 +104,19 @@ class Reader:
         _batch(node["from_table"])
         if node["group_sets"] != [list(range(len(node["group_expressions"])))]:
             raise _OtherError
-        by = tuple(self._sql(one) for one in node["group_expressions"])
+        by = self._key(node["group_expressions"])
         aliases: dict[str, _Node] = {}
         for one in node["select_list"]:
-            # In the select list a column goes before a name of the list, after HAVING the name goes first.
+            # In the select list a column goes before a name of the list.
             earlier = {name: each for name, each in aliases.items() if name not in self._columns}
             plain = self._without_aliases(one, earlier)
             if one["alias"]:
                 aliases[one["alias"].lower()] = plain
-        if clause == "qualify" and aliases.keys() & self._columns:
-            raise _OtherError  # there a column goes before a name of the list
+        # After HAVING a column goes first only where rows are grouped by it, after QUALIFY always.
+        if aliases.keys() & (
+            self._columns if clause == "qualify" else _columns_in(node["group_expressions"])
+        ):
+            raise _OtherError
         condition = self._without_aliases(node[clause], aliases)
         return Groups(by, self._sql(condition, windows=clause == "qualify"))
 
@@ -154,9 +159,7 @@ class Reader:
             raise _OtherError
         of_group, of_row = [], []
         for one in _conjuncts(node["where_clause"]):
-            used = {
-                each["column_names"][-1].lower() for each in _walk(one) if each.get("class") == "COLUMN_REF"
-            }
+            used = _columns_in(one)
             if used and used <= read.keys():
                 of_group.append(self._sql(self._without_aliases(one, calls)))
             elif not used & read.keys():
@@ -179,7 +182,13 @@ class Reader:
             raise _OtherError
         path = {"function_name": name, "qualified_name": {"path": [name]}}
         call = {**self._call, **path, "arguments": window["arguments"]}
-        return call, tuple(self._sql(one) for one in window["partitions"])
+        return call, self._key(window["partitions"])
+
+    def _key(self, nodes: list[_Node]) -> tuple[str, ...]:
+        """What rows are grouped by. A number means a place in the select list, which is another list here."""
+        if any(one["class"] == "CONSTANT" for one in nodes):
+            raise _OtherError
+        return tuple(self._sql(one) for one in nodes)
 
     def _without_aliases(self, tree: Any, aliases: Mapping[str, _Node]) -> Any:
         """An expression with names replaced by what they stand for; inside an aggregate a name is a column's."""
@@ -195,7 +204,9 @@ class Reader:
         return {key: self._without_aliases(value, aliases) for key, value in tree.items()}
 
     def _sql(self, node: _Node, *, windows: bool = False) -> str:
-        """An expression as SQL, which may have aggregates over whole partitions if `windows`."""
+        """An expression of the batch's columns as SQL; it may have aggregates over whole partitions if `windows`."""
+        if not _columns_in(node) <= self._columns:
+            raise _OtherError
         for one in _walk(node):
             if windows and one.get("class") == "WINDOW":
                 self._window(one)
@@ -291,6 +302,10 @@ def _conjuncts(node: _Node) -> Iterator[_Node]:
             yield from _conjuncts(one)
     else:
         yield node
+
+
+def _columns_in(tree: Any) -> set[str]:
+    return {one["column_names"][-1].lower() for one in _walk(tree) if one.get("class") == "COLUMN_REF"}
 
 
 def _walk(tree: Any) -> Iterator[_Node]:

@@ -6,7 +6,7 @@ occurs on each day. All that the rules ask (means, medians, shares of nulls, bin
 counts, which are small where values repeat. tests/gates holds one way to the other.
 """
 
-# ruff: noqa: S608 - every statement is written here; columns are quoted names that `history` has checked
+# ruff: noqa: S608 - every statement is written here; columns are quoted names that `expectations` has checked
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,12 @@ from datetime import date, timedelta
 
 
 def text(name: str) -> str:
-    """A value as text, without differences of case and blanks: the models spell keys in one way (macro `join_key`)."""
-    return f"upper(trim(cast({name} as varchar)))"
+    """A value as text, without differences of case and blanks: the models spell keys in one way (macro `join_key`).
+
+    A zero has no sign: 0.0 and -0.0 are one value where values are counted.
+    """
+    plain = f"upper(trim(cast({name} as varchar)))"
+    return f"if({plain} = '-0.0', '0.0', {plain})"
 
 
 class Rows:

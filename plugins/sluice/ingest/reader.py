@@ -11,10 +11,12 @@ the cause. If that one is ended as well, or if a child crashes by itself, the fi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import selectors
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sluice import errors
 from sluice.errors import ReaderDiedError, ReaderUnavailableError, SluiceError
 from sluice.ingest import child
-from sluice.ingest.budget import Budget, OverBudgetError
+from sluice.ingest.budget import MIB, Budget, OverBudgetError
 from sluice.ingest.layout import Layout
 from sluice.ingest.parse import Parsed
 from sluice.limits import Limits
@@ -51,9 +53,9 @@ _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 # No variable of ours: see `sluice.ingest.child`. The system's allocator gives memory back and reserves none ahead, so
 # that a limit of the address space is one of memory.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
-_MIB = 1024 * 1024
 # Of a child that starts.
 _STARTING = Budget.of(Limits())
+_NOTHING_OF_USE = "it said nothing of use"
 
 
 class _Strict(BaseModel):
@@ -131,6 +133,7 @@ class Reader:
             DeliveryUnreadableError: the file cannot be read; as LimitExceededError where it takes too much, as
                 ReaderDiedError where the process that read it broke.
             ContractBrokenError: the file does not follow its contract.
+            ReaderUnavailableError: the process does not start.
             OSError: there is no room for what was parsed.
         """
         layout, budget = Layout.of(file.source.contract, file.version), Budget.of(file.source.limits)
@@ -176,31 +179,45 @@ class Reader:
         raise AssertionError("a second attempt answers or raises")
 
     def _await_ready(self) -> None:
-        """Wait until the child has imported what it needs: what goes wrong until then is no file's fault."""
+        """Wait until the child has imported what it needs: what goes wrong until then is no file's fault.
+
+        Raises:
+            ReaderUnavailableError: it does not come so far.
+            _EndedError: it was ended from outside.
+        """
         if self._is_ready:
             return
         try:
             said = _parsed(_answer(self._child, _STARTING), "its start")
-        except OverBudgetError as error:
-            raise _unavailable(error.what) from None
+        except OverBudgetError as over:
+            raise _unavailable(f"it takes more than {over.limit} allows, {over.allowed}") from None
+        except ReaderDiedError:
+            raise _unavailable(_NOTHING_OF_USE) from None
+        except _EndedError as ended:
+            if -ended.code in _FROM_OUTSIDE:
+                raise
+            raise _unavailable(f"it {_how(ended.code, 1)}") from None
         if not said.ready:
-            raise _unavailable(said.broke or "it said nothing of use")
+            raise _unavailable(said.broke or _NOTHING_OF_USE)
         self._is_ready = True
 
 
 def _start() -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        # Isolated, and without site-packages' start-up code: it is told where to import from.
-        [sys.executable, "-I", "-S", child.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # a library's last words may quote the file
-        env=_ENVIRONMENT,
-    )
+    try:
+        process = subprocess.Popen(
+            # Isolated, and without site-packages' start-up code: it is told where to import from.
+            [sys.executable, "-I", "-S", child.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a library's last words may quote the file
+            env=_ENVIRONMENT,
+        )
+    except OSError as error:
+        raise _unavailable(error.strerror or str(error)) from error
     assert process.stdin
     package = str(Path(child.__file__).parents[2])
     places = [package, *(place for place in sys.path if os.path.isabs(place))]
-    _say(process, json.dumps(places).encode())
+    _say(process, json.dumps(places).encode(), _STARTING)
     return process
 
 
@@ -212,20 +229,30 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         pipe.close()
 
 
-def _say(process: subprocess.Popen[bytes], line: bytes) -> None:
-    """Write a line; that nobody reads it any more shows when the answer is awaited."""
+def _say(process: subprocess.Popen[bytes], line: bytes, budget: Budget) -> None:
+    """Write a line; that the child has ended shows when its answer is awaited.
+
+    Raises:
+        OverBudgetError: the child does not read it; it was killed.
+    """
     assert process.stdin
-    data = memoryview(line + b"\n")
-    try:
+    data, until = memoryview(line + b"\n"), time.monotonic() + budget.wall_seconds
+    os.set_blocking(process.stdin.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdin, selectors.EVENT_WRITE)
         while data:
-            data = data[os.write(process.stdin.fileno(), data) :]
-    except BrokenPipeError:
-        return
+            if not selector.select(max(0, until - time.monotonic())):
+                process.kill()
+                raise budget.over_wall()
+            try:
+                data = data[os.write(process.stdin.fileno(), data) :]
+            except BrokenPipeError:
+                return
 
 
 def _exchange(process: subprocess.Popen[bytes], line: bytes, budget: Budget) -> bytes:
     """One line for another; raises as `_answer`."""
-    _say(process, line)
+    _say(process, line, budget)
     return _answer(process, budget)
 
 
@@ -249,7 +276,7 @@ def _answer(process: subprocess.Popen[bytes], budget: Budget) -> bytes:
                     return _silent(process)
                 if answer.endswith(b"\n") or len(answer) > _ANSWER_BYTES:
                     return bytes(answer)
-            if (taken := _memory(process.pid)) > budget.memory_mib * _MIB:
+            if (taken := _memory(process.pid)) > budget.memory_mib * MIB:
                 process.kill()
                 raise budget.over_memory(taken)
             if time.monotonic() > until:
@@ -290,23 +317,37 @@ def _as_error(refused: _Refused) -> SluiceError:
 
 
 def _rows(path: Path, count: int, layout: Layout, where: str) -> pa.Table:
-    """The rows that the child wrote, mapped and not read; they are what was promised, or nothing is used."""
+    """The rows that the child wrote; they are what was promised, or nothing is used.
+
+    Read into memory, not mapped: a child that a file has taken over could change what was validated.
+    """
     import pyarrow as pa
 
     from sluice.ingest.columns import arrow_type
 
     expected = pa.schema([(name, arrow_type(column.type)) for name, column in layout.declared.items()])
     try:
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
+        table = pa.ipc.open_file(pa.py_buffer(_content(path))).read_all()
         # Offsets that point out of the file would let the next reader of a value crash, or see other memory.
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise _died("wrote rows that cannot be used", where) from error
     if table.schema != expected or table.num_rows != count:
         raise _died("wrote other rows than it said", where)
-    path.unlink()  # the mapping lives on
+    path.unlink()
     return table
+
+
+def _content(path: Path) -> bytes:
+    """All of a plain file; its size is bounded by the limits of the process that wrote it.
+
+    Raises:
+        OSError: it is something else, such as a pipe, on which a reader would wait for ever.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        return file.read()
 
 
 def _how(code: int, attempt: int) -> str:
@@ -321,7 +362,7 @@ def _how(code: int, attempt: int) -> str:
 
 def _unavailable(why: str) -> ReaderUnavailableError:
     return ReaderUnavailableError(
-        f"The process that reads deliveries does not start: {why}",
+        f"The process that reads deliveries does not start: {why}.",
         where=sys.executable,
         allowed="the environment that Sluice is installed in",
         todo="install the project's requirements for this interpreter, or give the machine room to start a process",

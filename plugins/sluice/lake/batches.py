@@ -122,7 +122,6 @@ def stage(
         run: ids of the run that stages.
         sort_by: the columns that order the rows; the other columns break ties.
         unmatched: rows without the partner that a join looked for, by join; they are rows like all others.
-
         after: id of the batch that this one follows from; its own id sorts right after that one's.
 
     Raises:

@@ -54,7 +54,7 @@ def _loaded(url: str, warehouse: str) -> Catalog:
             created = not isinstance(error, OperationalError) or "already exists" in str(error)
             if attempt == _SQL_TABLES or not created:
                 raise
-    raise AssertionError
+    raise AssertionError("the last attempt returns or raises")
 
 
 def location(pipeline: str, table: str, *parts: str) -> str:
@@ -115,14 +115,22 @@ def read(uri: str) -> bytes:
 
 
 def remove(uri: str) -> None:
-    """Delete a file, if it is (still) there."""
-    fs, path = filesystem(uri)
-    with suppress(FileNotFoundError):
+    """Delete a file, if it is (still) there.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer.
+    """
+    with suppress(FileNotFoundError), reaching(uri):
+        fs, path = filesystem(uri)
         fs.delete_file(path)
 
 
 def remove_empty_folder(uri: str) -> None:
-    """Delete a folder with nothing in it; in an object store that is the key that pyarrow leaves for one."""
+    """Delete a folder with nothing in it; in an object store that is the key that pyarrow leaves for one.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer.
+    """
     from pyarrow.fs import FileSelector
 
     path = local_path(uri)
@@ -130,14 +138,18 @@ def remove_empty_folder(uri: str) -> None:
         with suppress(OSError):  # gone already, or somebody has just put something there
             path.rmdir()
         return
-    fs, key = filesystem(uri)
-    if not fs.get_file_info(FileSelector(key, allow_not_found=True)):
-        with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError), reaching(uri):
+        fs, key = filesystem(uri)
+        if not fs.get_file_info(FileSelector(key, allow_not_found=True)):
             fs.delete_dir(key)
 
 
 def folders(uri: str) -> list[str]:
-    """Names of the folders under `uri`, sorted; empty where `uri` does not exist."""
+    """Names of the folders under `uri`, sorted; empty where `uri` does not exist.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer.
+    """
     from pyarrow.fs import FileSelector, FileType
 
     with reaching(uri):

@@ -123,9 +123,9 @@ def _count(shown: Shown) -> int | None:
 
     rows = 0
     for file in shown.files:
-        fs, path = catalog.filesystem(file)
+        content = catalog.read(file)
         try:
-            rows += pq.read_metadata(path, filesystem=fs).num_rows
+            rows += pq.read_metadata(pa.BufferReader(content)).num_rows
         except pa.ArrowInvalid:
             return None
     return rows

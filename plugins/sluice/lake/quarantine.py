@@ -138,9 +138,8 @@ def settle(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) ->
         changed = {day: found for day, found in closed.items() if found != there[day]}
         if not changed:
             return
-        with suppress(
-            BatchSupersededError
-        ):  # a newer batch has been here; another look tells what is left to do
+        # A newer batch may have been here: then another look tells what is left to do.
+        with suppress(BatchSupersededError):
             _write(manifest, changed, manifest.run, verdict_id)
 
 
@@ -167,7 +166,7 @@ def open_counts(spec: Pipeline) -> dict[str, dict[str, dict[str, int]]]:
         shown = tables.published(spec.pipeline, table, min(days), max(days))
         for row, day in zip(still, days, strict=True):
             if day not in shown or batches.full_id(shown[day].batch_id) <= row["batch_id"]:
-                by_rule = found.setdefault(table, {}).setdefault(row[batches.DAY].isoformat(), {})
+                by_rule = found.setdefault(table, {}).setdefault(day, {})
                 by_rule[row["rule"]] = by_rule.get(row["rule"], 0) + 1
     return found
 

@@ -81,7 +81,7 @@ def find(lake: Catalog, pipeline: str, table: str) -> Table | None:
             # Between asking the catalog and reading the file that it named, others committed so often that it is gone.
             if attempt == _READS - 1:
                 raise
-    raise AssertionError
+    raise AssertionError("the last attempt returns or raises")
 
 
 def existing(lake: Catalog, pipeline: str, table: str) -> Table:

@@ -84,7 +84,10 @@ def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -
             shown = snapshots.visible(table, snapshots.among(manifest.partitions))
             old = {day: partition.batch_id for day, partition in shown.items()}
             if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
-                return Publication(snapshots.snapshot_of(table, manifest.batch_id), manifest.batch_id, True)
+                published = snapshots.snapshot_of(table, manifest.batch_id)
+                # Whoever published it may not have come so far.
+                snapshots.expire(table)
+                return Publication(published, manifest.batch_id, True)
             _check_newer(manifest, old)
             # A catalog that does not say whether it committed: what the table shows next will tell.
             with suppress(CommitFailedException, CommitStateUnknownException, ValidationException):

@@ -96,6 +96,9 @@ def look(pipeline: str, table: str, *, keep: int, before: datetime) -> Stored:
     Args:
         keep: this many of the newest snapshots are not expirable.
         before: nor are those that were made at or after it.
+
+    Raises:
+        LakeUnreachableError: the warehouse's bucket does not answer.
     """
     # Listed before the table is read: what is published in between is found to be referred to.
     folders = _folders(catalog.location(pipeline, table, "data"))
@@ -135,6 +138,7 @@ def expire(pipeline: str, table: str, *, keep: int, before: datetime) -> list[in
     """
     from pyiceberg.exceptions import CommitFailedException
 
+    lost: Exception | None = None
     with catalog.opened() as lake:
         for _ in range(_ATTEMPTS):
             found = snapshots.find(lake, pipeline, table)
@@ -144,14 +148,15 @@ def expire(pipeline: str, table: str, *, keep: int, before: datetime) -> list[in
             try:
                 found.maintenance.expire_snapshots().by_ids(expirable).commit()
                 failpoints.hit("upkeep.snapshots_expired")
-            except (CommitFailedException, ValueError):
+            except (CommitFailedException, ValueError) as error:
+                lost = error
                 continue  # somebody published or expired meanwhile: look again
             return expirable
     raise PublishConflictError(
         f"Expiring snapshots lost {_ATTEMPTS} times against other writers of the table.",
         where=f"{pipeline}.{table}",
         todo="nothing: the next run of the maintenance does it",
-    )
+    ) from lost
 
 
 def condemn(pipeline: str, table: str, folder: Folder) -> None:
@@ -225,8 +230,9 @@ def _list(uri: str) -> list[File]:
     """All files below, at any depth."""
     from pyarrow.fs import FileSelector, FileType
 
-    fs, root = catalog.filesystem(uri)
-    found = fs.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
+    with catalog.reaching(uri):
+        fs, root = catalog.filesystem(uri)
+        found = fs.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
     return [
         File(_name(uri) + info.path.removeprefix(root), info.size, info.mtime.astimezone(UTC))
         for info in found
@@ -237,8 +243,9 @@ def _list(uri: str) -> list[File]:
 def _exists(uri: str) -> bool:
     from pyarrow.fs import FileType
 
-    fs, path = catalog.filesystem(uri)
-    return fs.get_file_info(path).type == FileType.File
+    with catalog.reaching(uri):
+        fs, path = catalog.filesystem(uri)
+        return fs.get_file_info(path).type == FileType.File
 
 
 def _name(uri: str) -> str:

@@ -128,13 +128,13 @@ _SNAPSHOT = {"postgresql": {"isolation_level": "REPEATABLE READ"}}
 @lru_cache(maxsize=4)
 def _engine(url: str) -> Engine:
     """An engine that keeps no connection, so that a forked process shares none with its parent."""
-    bounded = dict(databases.connect_args(url))
+    bounded = databases.with_connect_args(url)
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, poolclass=NullPool, connect_args=bounded)
+        return create_engine(bounded, poolclass=NullPool)
     database = make_url(url).database
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, poolclass=NullPool, connect_args=bounded)
+    engine = create_engine(bounded, poolclass=NullPool)
 
     # The sqlite3 module begins a transaction only at the first write, which is after append() read the chain's end.
     @event.listens_for(engine, "connect")

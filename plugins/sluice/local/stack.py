@@ -114,6 +114,7 @@ def up(say: Callable[[str], None] = print) -> None:
         (s.home / folder).mkdir(parents=True, exist_ok=True)
     if not any(running(name) for name in (*COMPONENTS, MAIL_SINK)):
         _require_free(s.api_port, "SLUICE_API_PORT")
+        _require_free(s.api_port + 1, "SLUICE_API_PORT")
         _require_free(s.smtp_port, "SLUICE_SMTP_PORT")
     say("Preparing the databases")
     _prepare()
@@ -279,7 +280,7 @@ def _require_free(port: int, variable: str) -> None:
             raise StackError(
                 f"Port {port} is taken by another program.",
                 where=variable,
-                allowed="any free port",
+                allowed="a free port; after SLUICE_API_PORT the next one is the log server's",
                 todo=f"set {variable} to a free port and start again",
             ) from error
 

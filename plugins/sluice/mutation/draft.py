@@ -71,10 +71,6 @@ class Draft:
         """Whether the file is text with a header and delimiters."""
         return self.declared.format in ("csv", "csv.gz")
 
-    @property
-    def text(self) -> bool:
-        return self.declared.format != "parquet"
-
     def of_type(self, *types: str, key: bool = False) -> list[str]:
         """Columns of the declared types that have values; those of the key only if asked for."""
         found = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -91,9 +91,9 @@ def clean(flights: Pipeline, seed: int, number: int, *, window: Sequence[str] = 
     source = list(flights.sources)[number % len(flights.sources)]
     first, last = window or (year.FIRST, year.LAST)
     days = [day for day in days_between(first, last) if _delivered(flights, source, day)]
-    draft = _draft(flights, source, rng.choice(days), rng)
+    run_day = rng.choice(days)
+    draft = _draft(flights, source, run_day, rng)
     untouched = Mutator("clean", "clean", (source,), "", True, lambda _: "")
-    run_day = (draft.day + timedelta(days=flights.lag_days(source))).isoformat()
     with year.undisturbed():
         return _judged(flights, draft, run_day, untouched, "", number, derived=False)
 

@@ -142,6 +142,7 @@ def _fingerprint() -> str:
     folders = [
         *(platform / name for name in _MADE_BY),
         settings().dbt_project / "models",
+        settings().dbt_project / "macros",
         settings().pipelines,
     ]
     files = [

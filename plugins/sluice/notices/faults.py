@@ -104,12 +104,12 @@ def undelivered(pipeline: str | None = None) -> list[Entry]:
     return list(found.values())
 
 
-def undelivered_lines() -> list[str]:
+def undelivered_lines(pipeline: str | None = None) -> list[str]:
     """A sentence for each mail that no server has taken: they will be sent, but somebody waits for them."""
     return [
         f"Not delivered since {entry.at:%Y-%m-%d %H:%M} UTC: {entry.data.get('mail_subject', 'a mail')}. "
         f"{entry.data.get('error', '')}"
-        for entry in undelivered()
+        for entry in undelivered(pipeline)
     ]
 
 

@@ -95,9 +95,9 @@ class PublishOperator(_CrossingOperator):
         publication = crossing.publish(pipeline, self.table, self.batch_id, run_info(context))
         self.log.info(
             "Batch %s is published in snapshot %s%s",
-            self.batch_id,
+            publication.batch_id,
             publication.snapshot_id,
             " (it already was)" if publication.repeated else "",
         )
-        mail_published(pipeline, self.table, self.batch_id)
+        mail_published(pipeline, self.table, publication.batch_id)
         return publication.snapshot_id

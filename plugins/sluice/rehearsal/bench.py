@@ -40,7 +40,7 @@ def environment(base: Path) -> dict[str, str]:
     if kept and _answers(kept["api_port"]):
         api, smtp = kept["api_port"], kept["smtp_port"]
     else:
-        api, smtp = free_ports(3), free_ports(1)
+        api, smtp = free_ports(2), free_ports(1)
     stage = (base / "stage").resolve()
     return stack.apart(
         {

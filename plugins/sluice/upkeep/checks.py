@@ -28,18 +28,19 @@ class Published:
 def check_chain(spec: Pipeline, run: Mapping[str, str]) -> tuple[int, str]:
     """Check the whole chain of the ledger; returns how long it is and the hash of its last entry.
 
-    Noted elsewhere (it is in the task's log), the hash also shows whether somebody has rewritten the whole chain. It
-    also notes up to where nothing is open any more, and adds the indexes that an earlier version's ledger lacks.
+    Noted elsewhere (it is in the task's log), the hash also shows whether somebody has rewritten the whole chain.
+    Besides, it is noted up to where nothing is open any more, and a ledger of an earlier version gets the indexes that
+    it lacks.
 
     Raises:
         LedgerTamperedError: names the first entry that was edited, removed or put in.
     """
-    newest = ledger.entries(limit=1)
-    head = newest[0].hash if newest else ""
     entries = ledger.verify()
+    # Of the very entry that was checked last: others may have been added since.
+    head = ledger.entries(after=entries - 1)[-1].hash if entries else ""
     schema.complete()
     still_open = {"holds": holds.open_from(spec), "mails": faults.open_from(spec.pipeline)}
-    ledger.settle(spec.pipeline, newest[0].seq if newest else 0, still_open)
+    ledger.settle(spec.pipeline, entries, still_open)
     said = {"entries": entries, "head": head, "reasons": [f"{entries} entries, chain intact"]}
     ledger.append("maintained", pipeline=spec.pipeline, subject="ledger", run=run.get("run_id"), data=said)
     return entries, head

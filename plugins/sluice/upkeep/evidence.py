@@ -7,6 +7,7 @@ mails, folders of failed attempts) goes by its age.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -75,7 +76,7 @@ def _reports(spec: Pipeline, before: datetime) -> Iterator[Removal]:
         parts = path.relative_to(root).parts
         if len(parts) < 3 or not any(DAY.fullmatch(part) for part in parts[1:-1]):
             continue
-        if not path.is_file() or _modified(path) >= before or _is_named(path, named):
+        if not path.is_file() or _modified(path) >= before or str(path.with_suffix("")) in named:
             continue
         table = parts[1] if parts[0] == GATES else path.stem.rpartition("_")[0]
         batch_id = id_in(path.name)
@@ -84,11 +85,11 @@ def _reports(spec: Pipeline, before: datetime) -> Iterator[Removal]:
                 full_id(name) for name in catalog.folders(catalog.location(spec.pipeline, table, "data"))
             }
         if not batch_id or full_id(batch_id) not in there[table]:
-            yield Removal("reports", str(path), path.stat().st_size)
+            yield Removal("reports", str(path), _size(path))
 
 
 def _named_by_alarms(spec: Pipeline) -> set[str]:
-    """Pages of alarms: they are about what readers see, and there are few."""
+    """Paths, without their ending, of the pages of alarms: they are about what readers see, and there are few."""
     return {
         str(settings().reports / entry.data["report"]).removesuffix(".html")
         for entry in ledger.entries(kind="rewritten", pipeline=spec.pipeline)
@@ -96,16 +97,12 @@ def _named_by_alarms(spec: Pipeline) -> set[str]:
     }
 
 
-def _is_named(path: Path, named: set[str]) -> bool:
-    return str(path.with_suffix("")) in named
-
-
 def _mails(before: datetime) -> Iterator[Removal]:
     """What the local sink has caught, and what it had not written to its end when it was killed."""
     for pattern in ("*.eml", ".*.part"):
         for path in sorted(settings().mail.glob(pattern)):
             if _modified(path) < before:
-                yield Removal("mails", str(path), path.stat().st_size)
+                yield Removal("mails", str(path), _size(path))
 
 
 def _scratch(before: datetime) -> Iterator[Removal]:
@@ -123,10 +120,11 @@ def _scratch(before: datetime) -> Iterator[Removal]:
 
 def _old(path: Path, before: datetime) -> Iterator[Removal]:
     """A file, or a folder in which nothing was written since."""
-    inside = [path, *(path.rglob("*") if path.is_dir() else ())]
+    # Not by `rglob`, which fails where a task removes a folder of its own meanwhile.
+    walk = os.walk(path)
+    inside = [path, *(Path(folder, name) for folder, folders, files in walk for name in (*folders, *files))]
     if max(_modified(one) for one in inside) < before:
-        size = sum(one.lstat().st_size for one in inside if one.is_file())
-        yield Removal("scratch", str(path), size)
+        yield Removal("scratch", str(path), sum(_size(one) for one in inside if one.is_file()))
 
 
 def _modified(path: Path) -> datetime:
@@ -135,3 +133,11 @@ def _modified(path: Path) -> datetime:
         return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     except FileNotFoundError:
         return datetime.now(UTC)
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 where it has just gone."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0

@@ -124,10 +124,11 @@ def _clock_ahead(world):
     """The arrivals of a day, published by a worker whose clock is an hour ahead, and then corrected by one whose is not."""
     from sluice import crossing
     from sluice.lake import batches, catalog
+    from sluice.version import run_ids
 
     day = world.day(3)
     partition = world.spec.data_day("arrivals", day)
-    run = {"dag_id": "another_host", "run_id": "clock_ahead", "task_id": "stage_arrivals", "try_number": "1"}
+    run = run_ids("another_host", "clock_ahead", "stage_arrivals")
     staged = crossing.stage(world.spec, "arrivals", [day], run)
     ahead = batches.new_id(datetime.now(UTC) + timedelta(hours=1))
     files = {each: batches.file_of(staged.pipeline, staged.table, ahead, each) for each in staged.partitions}
