@@ -165,6 +165,20 @@ def test_release_publishes_on_a_word_that_is_shown_and_ends(flights, held):
     assert waivers.of_partitions(flights, "arrivals", [DAY]) == {}
 
 
+def test_release_that_is_over_may_be_given_again(flights, held):
+    holds.release(flights, "arrivals", DAY, **WORD, run=RUN)
+    clock.advance(flights, date(2013, 4, 6))
+    (hold,) = holds.open_holds(flights)
+    assert hold.kind == "waiver_expired"
+
+    holds.release(flights, "arrivals", DAY, **{**WORD, "until": "2013-04-10"}, run=RUN)
+
+    waiver = ledger.entries(kind="waiver")[0]
+    assert ledger.entries(kind="published", subject="arrivals")[0].data["waiver"] == waiver.seq
+    assert holds.active_waivers(flights) == {("arrivals", DAY): waiver}
+    assert holds.open_holds(flights) == []
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [({"by": ""}, "nobody"), ({"why": " "}, "without a reason"), ({"until": "2013-04-01"}, "is over")],

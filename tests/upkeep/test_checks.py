@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import event
@@ -126,12 +127,12 @@ def test_what_is_asked_of_the_ledger_is_found_by_an_index(world, asked):
 def test_partition_whose_file_is_gone_is_found_however_old(world):
     gone = world.cross("2013-01-01", 10)
     world.cross("2013-01-20", 20)
-    assert upkeep.check_published(world.flights, RUN).missing == ()
+    assert upkeep.check_published(world.flights, RUN).rewritten == ()
     Path(gone.files["2013-01-01"]).unlink()
 
     found = upkeep.check_published(world.flights, RUN)
 
-    assert [(one.table, one.day, one.found.problem) for one in found.missing] == [
+    assert [(one.table, one.day, one.found.problem) for one in found.rewritten] == [
         (TABLE, "2013-01-01", "removed")
     ]
     assert found.partitions == 2
@@ -139,6 +140,22 @@ def test_partition_whose_file_is_gone_is_found_however_old(world):
         f"{TABLE} 2013-01-01"
     ]
     assert ledger.entries(kind="rewritten", partition="2013-01-01")
+
+
+def test_what_is_recorded_of_the_day_beside_a_gone_one_is_told_too(world):
+    gone, edited = world.cross("2013-01-01", 10), world.cross("2013-01-02", 20)
+    world.cross("2013-01-20", 30)
+    Path(gone.files["2013-01-01"]).unlink()
+    path = Path(edited.files["2013-01-02"])
+    pq.write_table(pq.read_table(path, partitioning=None).slice(1), path)
+
+    found = upkeep.check_published(world.flights, RUN)
+
+    recorded = {entry.partition for entry in ledger.entries(kind="rewritten")}
+    assert {one.day for one in found.rewritten} == recorded == {"2013-01-01", "2013-01-02"}
+    assert ledger.entries(kind="maintained", subject="published")[0].data["missing"] == [
+        f"{TABLE} 2013-01-01"
+    ]
 
 
 def test_command_says_what_goes_and_dry_run_leaves_it(world, old):

@@ -32,4 +32,4 @@ def test_batches_and_snapshots_in_a_bucket_go_and_what_is_seen_stays(home, wareh
     keys = [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket=warehouse)["Contents"]]
     assert not [key for key in keys if replaced.batch_id in key or orphan.batch_id in key]
     assert world.rows() == seen
-    assert upkeep.check_published(world.flights, RUN).missing == ()
+    assert upkeep.check_published(world.flights, RUN).rewritten == ()

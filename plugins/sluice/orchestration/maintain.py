@@ -72,7 +72,7 @@ def _check_published(pipeline_name: str) -> int:
 
     pipeline, context = spec.load(pipeline_name), get_current_context()
     found = upkeep.check_published(pipeline, run_info(context))
-    for rewrite in found.missing:
+    for rewrite in found.rewritten:
         log.warning("%s", rewrite.sentence())
         tell_rewritten(pipeline, rewrite, task_url(context["ti"]))
     for name in found.several:

@@ -19,8 +19,8 @@ class Published:
     """What became of looking for the file of every published partition."""
 
     partitions: int
-    # Whose file is gone.
-    missing: tuple[Rewrite, ...]
+    # Those whose file is gone; and what was seen to be wrong with the days beside them.
+    rewritten: tuple[Rewrite, ...]
     # Days, as `<table> <day>`, to which another writer has added files. The watcher tells of those.
     several: tuple[str, ...]
 
@@ -51,7 +51,8 @@ def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
 
     One that is missing is recorded as `rewritten`, with its page, as the watcher does.
     """
-    missing: list[Rewrite] = []
+    rewritten: dict[tuple[str, str], Rewrite] = {}
+    missing: list[str] = []
     several: list[str] = []
     partitions = 0
     for table in spec.tables:
@@ -59,9 +60,9 @@ def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
         partitions += stored.partitions
         several += [f"{table} {day}" for day in stored.several]
         for day in stored.missing:
-            missing += [
-                found for found in integrity.check(spec, 1, until=day, tables=[table]) if found.day == day
-            ]
+            found = {(table, one.day): one for one in integrity.check(spec, 1, until=day, tables=[table])}
+            rewritten |= found
+            missing += [f"{table} {day}"] if (table, day) in found else []
     said = f"{partitions} published partitions, {len(missing)} without their file"
     ledger.append(
         "maintained",
@@ -70,9 +71,9 @@ def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
         run=run.get("run_id"),
         data={
             "partitions": partitions,
-            "missing": [f"{found.table} {found.day}" for found in missing],
+            "missing": missing,
             "several_files": several,
             "reasons": [said],
         },
     )
-    return Published(partitions, tuple(missing), tuple(several))
+    return Published(partitions, tuple(rewritten.values()), tuple(several))
