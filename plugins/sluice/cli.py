@@ -310,6 +310,23 @@ def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
 
 
 @main.command()
+@click.option(
+    "--seed", default=1, show_default=True, help="The same seed damages the same rows of the same days."
+)
+@click.option(
+    "--days", default=2, show_default=True, type=click.IntRange(1, 28), help="Days in a row to damage."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for report.md, curve.jsonl and curve.svg."
+)
+def robustness(seed: int, days: int, out: Path | None) -> None:
+    """Damage days at increasing rates, and report the AUC of the predictions and the rate at which a gate fires."""
+    from sluice.mutation import command
+
+    sys.exit(command.robustness(seed, days, out))
+
+
+@main.command()
 @click.argument("pipeline")
 @click.option("--impact", "column", metavar="TABLE.COLUMN", help="Tell what depends on a column instead.")
 def catalogue(pipeline: str, column: str | None) -> None:

@@ -92,7 +92,7 @@ def clean(flights: Pipeline, seed: int, number: int, *, window: Sequence[str] = 
     first, last = window or (year.FIRST, year.LAST)
     days = [day for day in days_between(first, last) if _delivered(flights, source, day)]
     run_day = rng.choice(days)
-    draft = _draft(flights, source, run_day, rng)
+    draft = clean_draft(flights, source, run_day, rng)
     untouched = Mutator("clean", "clean", (source,), "", True, lambda _: "")
     with year.undisturbed():
         return _judged(flights, draft, run_day, untouched, "", number, derived=False)
@@ -112,7 +112,7 @@ def _drawn(flights: Pipeline, chosen: Mutator, rng: Random, window: Sequence[str
         source = rng.choice(chosen.sources)
         days = [day for day in days_between(first, last) if _delivered(flights, source, day)]
         run_day = rng.choice(days)
-        draft = _draft(flights, source, run_day, rng)
+        draft = clean_draft(flights, source, run_day, rng)
         try:
             return draft, run_day, chosen.apply(draft)
         except NotApplicableError:
@@ -126,7 +126,8 @@ def _delivered(flights: Pipeline, source: str, day: str) -> bool:
     return flights.data_day(source, day) >= year.FIRST
 
 
-def _draft(flights: Pipeline, source: str, run_day: str, rng: Random) -> Draft:
+def clean_draft(flights: Pipeline, source: str, run_day: str, rng: Random) -> Draft:
+    """The clean delivery of a source for a run day, on its way; what is done to it draws from `rng`."""
     day = date.fromisoformat(flights.data_day(source, run_day))
 
     def other(day: date) -> pa.Table:
@@ -170,7 +171,7 @@ def _judged(
         return case("unreadable", type(error).__name__, None)
     except ContractBrokenError as error:
         return case("contract", type(error).__name__, _share_of_draft(draft))
-    share = _share(draft, _rows(staged))
+    share = _share(draft, batch_rows(staged))
     verdict = crossing.audit(flights, source, staged.batch_id, run)
     rules = [one.rule for one in verdict.failed]
     if not verdict.publishes:
@@ -207,8 +208,8 @@ def _derived(flights: Pipeline, source: str, run_day: str) -> tuple[Stage, str, 
             staged = crossing.stage(flights, table, [run_day], run)
         except TransformFailedError as error:
             return "transform", type(error).__name__, share, [error.what]
-        clean_rows = _published(flights, table, flights.data_day(table, run_day))
-        share = max(share, material.feature_share(flights.derived[table].key, clean_rows, _rows(staged)))
+        clean_rows = published_rows(flights, table, flights.data_day(table, run_day))
+        share = max(share, material.feature_share(flights.derived[table].key, clean_rows, batch_rows(staged)))
         verdict = crossing.audit(flights, table, staged.batch_id, run)
         failed += [f"{table}.{one.rule}" for one in verdict.failed]
         if not verdict.publishes:
@@ -237,14 +238,15 @@ def _share_of_draft(draft: Draft) -> float | None:
 def _left(draft: Draft, good_id: str, full_id: str) -> float:
     """The share of changed keys that a split still publishes."""
     manifest = batches.load(year.PIPELINE, draft.source, good_id)
-    full = _rows(batches.load(year.PIPELINE, draft.source, full_id))
-    good = _rows(manifest)
+    full = batch_rows(batches.load(year.PIPELINE, draft.source, full_id))
+    good = batch_rows(manifest)
     kept = {tuple(map(str, row.values())) for row in good}
     aside = [row for row in full if tuple(map(str, row.values())) not in kept]
     return _share(draft, good, aside)
 
 
-def _rows(manifest: batches.Manifest) -> list[Mapping[str, Any]]:
+def batch_rows(manifest: batches.Manifest) -> list[Mapping[str, Any]]:
+    """The rows of a staged batch."""
     import pyarrow.parquet as pq
 
     return [
@@ -254,7 +256,8 @@ def _rows(manifest: batches.Manifest) -> list[Mapping[str, Any]]:
     ]
 
 
-def _published(flights: Pipeline, table: str, day: str) -> list[Mapping[str, Any]]:
+def published_rows(flights: Pipeline, table: str, day: str) -> list[Mapping[str, Any]]:
+    """What readers see of a day."""
     import pyarrow.parquet as pq
 
     with TemporaryDirectory(prefix="sluice-mutation-") as scratch:

@@ -1,0 +1,53 @@
+"""The champion of the clean year: a first model, trained on the clean days before a morning."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sluice.errors import StackError
+from sluice.mutation import year
+from sluice.spec import Pipeline
+from sluice.version import run_ids
+
+
+def train(flights: Pipeline, day: str) -> int:
+    """Train on what was known on the morning of `day` and make it champion in this home; returns its version.
+
+    The same days give the same model, which is registered once. The clean year has no recorded hashes, so that nothing
+    is asked of its history; all else is what `sluice.modelling.training` does.
+
+    Raises:
+        StackError: the model is not worth being a champion: there is nothing to measure.
+    """
+    from ml.promotion import decide
+    from ml.training import fit
+    from sluice.lake import tables
+    from sluice.modelling import trainset
+    from sluice.modelling.config import model_config, registry
+
+    declared, config, models = flights.model, model_config(flights), registry()
+    run = run_ids(*year.RUN, "train")
+    snapshots = {}
+    for table in (declared.features_table, declared.outcomes_table):
+        if (found := tables.snapshot_id(flights.pipeline, table)) is not None:
+            snapshots[table] = found
+    with year.undisturbed(), models.training(declared.name, {"as_of": day}) as mlflow_run:
+        rows = trainset.read(flights, day, snapshots).rows
+        trainset.require_sound(flights, rows, day, run, config)
+        candidate = fit(rows, config)
+        version = models.log(mlflow_run, candidate)
+    decision = decide(candidate, None)
+    if not decision.promote:
+        raise StackError(
+            f"The model of the clean year was refused: {' '.join(decision.reasons)}",
+            where=f"{declared.name}, as of {day}",
+            todo="look at what changed in training or promotion",
+        )
+    models.promote(declared.name, version)
+    return version
+
+
+def days_after(trained: str, *, skip: int, count: int) -> list[str]:
+    """`count` run days (YYYY-MM-DD) in a row, the first of them `skip` days after the training."""
+    first = date.fromisoformat(trained) + timedelta(days=skip)
+    return [(first + timedelta(days=offset)).isoformat() for offset in range(count)]

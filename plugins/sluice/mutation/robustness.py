@@ -1,0 +1,44 @@
+"""The process that measures the robustness curve, in a home of its own: see `sluice.mutation.command`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from random import Random
+
+import click
+
+from sluice import spec
+from sluice.mutation import champion, curve, curve_report, year
+from sluice.mutation.corruptions import CORRUPTIONS
+
+# The champion is the demo's: trained on what was known on this morning.
+TRAINED = "2013-04-01"
+# The first damaged day is drawn from the four weeks after it.
+_WITHIN = 28
+
+
+@click.command()
+@click.argument("seed", type=int)
+@click.argument("days", type=int)
+@click.argument("out", type=click.Path(path_type=Path))
+def main(seed: int, days: int, out: Path) -> None:
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        elapsed = int(time.monotonic() - started)
+        click.echo(f"{elapsed // 60:3d}:{elapsed % 60:02d}  {text}")
+
+    year.ensure(say)
+    flights = spec.load(year.PIPELINE)
+    say(f"training the champion, as of {TRAINED}")
+    champion.train(flights, TRAINED)
+    skip = Random(f"{seed}/days").randint(1, _WITHIN)  # noqa: S311 - reproducible on purpose
+    chosen = champion.days_after(TRAINED, skip=skip, count=days)
+    measured = curve.measure(flights, seed, chosen, list(CORRUPTIONS.values()), say=say)
+    curve_report.write(measured, out)
+    click.echo("\n" + "\n".join(curve_report.lines(measured)) + f"\n\n{out / 'report.md'}")
+
+
+if __name__ == "__main__":
+    main()
