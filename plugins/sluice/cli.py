@@ -314,7 +314,7 @@ def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
     "--seed", default=1, show_default=True, help="The same seed damages the same rows of the same days."
 )
 @click.option(
-    "--days", default=2, show_default=True, type=click.IntRange(1, 28), help="Days in a row to damage."
+    "--days", default=3, show_default=True, type=click.IntRange(1, 28), help="Days in a row to damage."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for report.md, curve.jsonl and curve.svg."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,3 +38,22 @@ def flights(clean_home, monkeypatch) -> Iterator[spec.Pipeline]:
     settings.cache_clear()
     yield spec.load(year.PIPELINE)
     settings.cache_clear()
+
+
+@pytest.fixture
+def weakened(tmp_path, monkeypatch):
+    """Function: keep only some rules of a suite, or change the arguments of one."""
+    folder = tmp_path / "expectations"
+    shutil.copytree(settings().expectations, folder)
+    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(folder))
+    settings.cache_clear()
+
+    def change(table: str, *, keep: set[str] | None = None, **arguments: dict) -> None:
+        path = folder / "flights" / f"{table}.json"
+        suite = json.loads(path.read_text())
+        rules = [rule for rule in suite["expectations"] if keep is None or rule["meta"]["rule"] in keep]
+        for rule in rules:
+            rule["kwargs"].update(arguments.get(rule["meta"]["rule"], {}))
+        path.write_text(json.dumps({**suite, "expectations": rules}))
+
+    return change

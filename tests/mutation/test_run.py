@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 
 import pytest
@@ -54,25 +52,6 @@ def test_a_mutation_leaves_the_clean_year_as_it_was(flights):
     before = [path.read_bytes() for path in pointers]
     run.mutate(flights, SAMPLE_SEED, 0, derived=False, window=WINDOW)
     assert [path.read_bytes() for path in pointers] == before
-
-
-@pytest.fixture
-def weakened(tmp_path, monkeypatch, flights):
-    """Function: keep only some rules of a suite, or change the arguments of one."""
-    folder = tmp_path / "expectations"
-    shutil.copytree(settings().expectations, folder)
-    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(folder))
-    settings.cache_clear()
-
-    def change(table: str, *, keep: set[str] | None = None, **arguments: dict) -> None:
-        path = folder / "flights" / f"{table}.json"
-        suite = json.loads(path.read_text())
-        rules = [rule for rule in suite["expectations"] if keep is None or rule["meta"]["rule"] in keep]
-        for rule in rules:
-            rule["kwargs"].update(arguments.get(rule["meta"]["rule"], {}))
-        path.write_text(json.dumps({**suite, "expectations": rules}))
-
-    return change
 
 
 def test_a_gate_without_its_rules_is_seen(flights, weakened):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 from sluice.errors import StackError
 from sluice.mutation import year
 from sluice.spec import Pipeline
@@ -45,9 +43,3 @@ def train(flights: Pipeline, day: str) -> int:
         )
     models.promote(declared.name, version)
     return version
-
-
-def days_after(trained: str, *, skip: int, count: int) -> list[str]:
-    """`count` run days (YYYY-MM-DD) in a row, the first of them `skip` days after the training."""
-    first = date.fromisoformat(trained) + timedelta(days=skip)
-    return [(first + timedelta(days=offset)).isoformat() for offset in range(count)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,7 @@ import click
 from sluice import spec
 from sluice.mutation import champion, curve, curve_report, year
 from sluice.mutation.corruptions import CORRUPTIONS
+from sluice.partitions import days_between
 
 # The champion is the demo's: trained on what was known on this morning.
 TRAINED = "2013-04-01"
@@ -33,11 +35,17 @@ def main(seed: int, days: int, out: Path) -> None:
     flights = spec.load(year.PIPELINE)
     say(f"training the champion, as of {TRAINED}")
     champion.train(flights, TRAINED)
-    skip = Random(f"{seed}/days").randint(1, _WITHIN)  # noqa: S311 - reproducible on purpose
-    chosen = champion.days_after(TRAINED, skip=skip, count=days)
+    chosen = _days(seed, days)
     measured = curve.measure(flights, seed, chosen, list(CORRUPTIONS.values()), say=say)
     curve_report.write(measured, out)
     click.echo("\n" + "\n".join(curve_report.lines(measured)) + f"\n\n{out / 'report.md'}")
+
+
+def _days(seed: int, count: int) -> list[str]:
+    """Run days in a row (YYYY-MM-DD), on which the champion is no older than eight weeks."""
+    rng = Random(f"{seed}/days")  # noqa: S311 - reproducible on purpose
+    first = date.fromisoformat(TRAINED) + timedelta(days=rng.randint(1, _WITHIN))
+    return days_between(first.isoformat(), (first + timedelta(days=count - 1)).isoformat())
 
 
 if __name__ == "__main__":
