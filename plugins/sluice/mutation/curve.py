@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ml.metrics import Estimate
 
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-# A fall of the AUC above this is harm. It is below half of what the clean AUC is known to: its 95% interval reaches 0.027
-# to either side on two days, bootstrapped by flights. So harm is said before anybody could see it in the AUC itself.
+# A fall of the AUC above this is harm. It is below half of what the clean AUC is known to: its 95% interval reaches 0.021
+# to either side on three days, bootstrapped by flights. So harm is said before anybody could see it in the AUC itself.
 HARM = 0.01
 # A gate fires at a rate where it fires on this share of the days.
 FIRES = 0.5

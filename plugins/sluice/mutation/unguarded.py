@@ -50,7 +50,7 @@ def cross(
     found = {day: _judged_raw(flights, source, draft, day, hits[day]) for day, draft in drafts.items()}
     for day, draft in drafts.items():
         _publish_unjudged(flights, draft, flights.data_day(source, day))
-    scores = predicted(flights, list(drafts)) if _built_untested(flights, list(drafts)) else {}
+    scores = _unguarded(flights, list(drafts))
     for day in drafts:
         if not found[day].gate:
             found[day] = _judged_derived(flights, found[day])
@@ -79,6 +79,7 @@ def _judged_derived(flights: Pipeline, before: Day) -> Day:
     judged = _asked(flights, staged, day, hit, "features gate", before.rules)
     if judged.gate:
         return judged
+    crossing.publish(flights, table, staged.batch_id, run_ids(*year.RUN, table))
     staged = crossing.stage(flights, PREDICTIONS, [day], run_ids(*year.RUN, PREDICTIONS))
     return _asked(flights, staged, day, hit, "predictions gate", judged.rules)
 
@@ -108,6 +109,15 @@ def _publish_unjudged(flights: Pipeline, draft: Draft, day: str) -> None:
     rows = rows.append_column("ds", pa.repeat(pa.scalar(draft.day), rows.num_rows))
     rows = rows.append_column("delivery_id", pa.repeat("da3a6ed", rows.num_rows))
     _show(flights, draft.source, rows, [day], draft.declared.key)
+
+
+def _unguarded(flights: Pipeline, days: list[str]) -> Scores:
+    """What would be predicted of published damage; a day of which no features can be built has no scores."""
+    if _built_untested(flights, days):
+        return predicted(flights, days)
+    if len(days) == 1:
+        return {}
+    return {key: score for day in days for key, score in _unguarded(flights, [day]).items()}
 
 
 def _built_untested(flights: Pipeline, days: list[str]) -> bool:
