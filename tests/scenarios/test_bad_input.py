@@ -24,7 +24,16 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("corruption", DAMAGED)
+# Those that stop at the same task are in tests/ingest as well, each by its own rule.
+@pytest.mark.parametrize(
+    "corruption",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.long] if name in ("empty", "missing_column", "wrong_type") else []
+        )
+        for name in DAMAGED
+    ],
+)
 def test_ingest_damaged_delivery_is_not_published(live, flights, corruption):
     day, task, said = DAMAGED[corruption]
     partition = flights.data_day("arrivals", day)

@@ -40,6 +40,7 @@ def test_clean_day_without_champion_is_scored_by_the_baseline_and_mails_nothing(
     assert [entry.data["labelled"] for entry in monitored] == [0], "its outcomes cannot be known yet"
 
 
+@pytest.mark.long  # as the rehearsal `held_and_corrected`, which is always run
 def test_held_day_completes_after_the_corrected_file(live, flights):
     day = "2013-07-02"
     partition = flights.data_day("arrivals", day)

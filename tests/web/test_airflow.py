@@ -103,7 +103,7 @@ def installation(tmp_path) -> dict[str, str]:
     return environment
 
 
-@pytest.fixture(params=["", "/flow"], ids=["at_root", "under_a_path"])
+@pytest.fixture(params=["", pytest.param("/flow", marks=pytest.mark.long)], ids=["at_root", "under_a_path"])
 def airflow(request, home, reports, installation, tmp_path, monkeypatch):
     """Airflow's API server on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
