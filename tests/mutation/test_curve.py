@@ -131,6 +131,7 @@ def _gate_fires_before_harm(found: Curve) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_gate_fires_before_harm(trained, proofs):
     found = _measured(trained)
     proofs("robustness", NAME, gate=found.gate_rate, harm=found.harm_rate)
@@ -138,6 +139,7 @@ def test_a_gate_fires_before_harm(trained, proofs):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_rule_that_is_turned_off_is_seen(trained, weakened):
     weakened("weather", few_gaps={"slack": 1.0})
     assert not _gate_fires_before_harm(_measured(trained))

@@ -33,7 +33,8 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         that a broken gate leaves evidence like any other.
 
     Raises:
-        RetryableError: the rows could not be reached, which may pass; nothing was judged.
+        RetryableError, ConnectionError: the rows, or what is written, could not be reached, which may pass; nothing was
+            judged.
         OSError: there is no space left for the evidence or the split; nothing was judged.
     """
     started, at = time.monotonic(), datetime.now(UTC)
@@ -65,8 +66,8 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 )
                 if not any(one.broken for one in results):
                     publishable, emptied = split.publishable(spec, manifest, staged.aside, results)
-    except RetryableError:
-        # The rows could not be reached: nothing was judged, and nothing is to be held for it.
+    except (RetryableError, ConnectionError):
+        # Something could not be reached: nothing was judged, and nothing is to be held for it.
         raise
     except Exception as error:
         if storage.is_full(error):

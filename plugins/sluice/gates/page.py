@@ -40,8 +40,8 @@ def write(verdict: Verdict, manifest: Manifest, profile: str = "") -> Verdict:
         catalog.write(str(html.with_suffix(".json")), verdict.model_dump_json(indent=2).encode())
         failpoints.hit("audit.verdict_written")
     except OSError as error:
-        if storage.is_full(error):
-            raise  # the gate is not broken: it is asked again when there is space
+        if isinstance(error, ConnectionError) or storage.is_full(error):
+            raise  # the gate is not broken: it is asked again when there is space, or an answer
         reasons = (f"The evidence could not be written: {error}.", *verdict.reasons)
         return verdict.model_copy(update={"outcome": "ERROR", "reasons": reasons})
     return verdict
