@@ -151,7 +151,8 @@ class Shared(Rows):
         return f"valued as ({' union all '.join(of)})"
 
     def sizes(self, by: str | None) -> str:
-        query = f"select ds, {_part(by)} as _part, count(*) as rows from {self._seen([by] if by else [])} group by all"
+        counted = f"select ds, {by or 'null'} as part, count(*) as n from {self._seen([by] if by else [])} group by all"
+        query = f"select ds, {_part(by and 'part')} as _part, cast(sum(n) as bigint) as rows from ({counted}) group by all"
         return f"sizes as (from {self._table(query)})"
 
     def bins(self, columns: Sequence[str], edges: Mapping[str, Sequence[float]]) -> str:
@@ -181,8 +182,14 @@ class Shared(Rows):
     def _counts(self, column: str, by: str | None = None) -> str:
         """Table `(ds, _part, value, n)`: how often each value occurs, null among them."""
         seen = self._seen([column, *([by] if by else [])])
+        if by is None:
+            return self._table(
+                f"select ds, 'all' as _part, {column} as value, count(*) as n from {seen} group by all"
+            )
+        # What is alike as text is put together after the rows were counted: a text a row would cost as much again.
+        counted = f"select ds, {by} as part, {column} as value, count(*) as n from {seen} group by all"
         return self._table(
-            f"select ds, {_part(by)} as _part, {column} as value, count(*) as n from {seen} group by all"
+            f"select ds, {text('part')} as _part, value, cast(sum(n) as bigint) as n from ({counted}) group by all"
         )
 
     def _daily(self, columns: Sequence[str], statistic: str, source: str = "{}") -> str:
