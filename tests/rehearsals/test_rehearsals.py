@@ -9,11 +9,10 @@ from sluice.settings import settings
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
-# A sample of every kind of ending: corrected, set aside, noticed, rewritten, refused, mailed late.
+# A sample of every kind of ending: corrected, noticed, rewritten, refused. Mailed late is in tests/scenarios.
 SHORT = {
     "held_and_corrected",
     "late_delivery_noticed",
-    "mail_server_down",
     "s02_history_rewritten",
     "s25_purpose_expired",
 }

@@ -24,12 +24,13 @@ DAMAGED = {
 }
 
 
-# Those that stop at the same task are in tests/ingest as well, each by its own rule.
+# One that cannot be read and one that is held; the others stop at the same tasks, and each has a test without Airflow.
 @pytest.mark.parametrize(
     "corruption",
     [
         pytest.param(
-            name, marks=[pytest.mark.long] if name in ("empty", "missing_column", "wrong_type") else []
+            name,
+            marks=[pytest.mark.long] if name in ("empty", "missing_column", "wrong_type", "shifted") else [],
         )
         for name in DAMAGED
     ],

@@ -181,6 +181,7 @@ def test_evidence_in_airflow_needs_its_login_and_works_with_it(airflow, page):
     outer.get_by_role("heading", name="Evidence").wait_for()
 
 
+@pytest.mark.long
 def test_scheduler_preloads_before_it_works_and_other_components_do_not(installation, tmp_path):
     for component, preloads in (("scheduler", True), ("dag-processor", False)):
         log = tmp_path / f"{component}.log"
