@@ -6,7 +6,6 @@ import importlib
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Figure, Lab, Sample
+from sluice.progress import timed
 
 NAMES = ("parsing", "scoring", "gate", "age", "day")
 
@@ -26,14 +26,10 @@ NAMES = ("parsing", "scoring", "gate", "age", "day")
 def main(only: tuple[str, ...], quick: bool) -> None:
     """Measure what the platform costs, as ratios against a floor in the same run. See docs/performance.md."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    started = time.monotonic()
     # In a file or a pipe the table is as wide as it needs to be.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
 
-    def say(text: str) -> None:
-        elapsed = int(time.monotonic() - started)
-        console.print(f"{elapsed // 60:3d}:{elapsed % 60:02d}  {text}", markup=False)
-
+    say = timed(lambda text: console.print(text, markup=False))
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", ignore_cleanup_errors=True) as base:
         lab = Lab(Path(base), quick, say)

@@ -132,3 +132,13 @@ def test_run_evidence_that_cannot_be_written_is_error(pipeline, rows, stage):
     verdict = gates.run(pipeline, manifest)
     assert verdict.outcome == "ERROR"
     assert verdict.reasons[0].startswith("The evidence could not be written: ")
+
+
+@pytest.mark.parametrize("point", ["audit.profile_written", "audit.page_written"])
+def test_run_whose_answer_is_lost_judges_nothing(pipeline, rows, stage, monkeypatch, point):
+    """It may pass: the task is tried again, and nothing is held for it."""
+    manifest = stage("arrivals", rows("arrivals", DAY), DAY)
+    monkeypatch.setenv("SLUICE_FAILPOINT", f"{point}=lost")
+    settings.cache_clear()
+    with pytest.raises(ConnectionError, match=point):
+        gates.run(pipeline, manifest)

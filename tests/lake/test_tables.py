@@ -304,6 +304,22 @@ def test_pin_same_tag_from_four_processes_while_publishing_agrees(stage, in_proc
     assert shown(NEXT).batch_id == new.batch_id
 
 
+def test_publish_again_forgets_the_snapshots_that_the_first_one_did_not_come_to(stage, monkeypatch):
+    for day in (DAY, NEXT):
+        publish(stage(day))
+    manifest = stage("2013-01-03")
+    publish(manifest)
+    # Beside the current one.
+    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 1)
+    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 0)
+    assert len(tables.history("flights", "weather")) == 3
+
+    assert publish(manifest).repeated
+
+    assert len(tables.history("flights", "weather")) == 2
+    assert shown(DAY)
+
+
 def test_publish_a_month_day_by_day_keeps_metadata_flat(stage, rows, monkeypatch):
     monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 5)
     monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,27 @@ FIRST, WINDOW = "2013-02-04", ("2013-04-08", "2013-04-15")
 
 
 @pytest.fixture(scope="session")
-def clean_home(feed_cache, tmp_path_factory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("mutation") / "home"
-    folder.mkdir()
-    (folder / "feed-cache").symlink_to(feed_cache)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLUICE_HOME", str(folder))
+def new_home(feed_cache, tmp_path_factory):
+    """Function: a context in which a new folder is home, which outlives it; gives the folder."""
+
+    @contextmanager
+    def made(name: str) -> Iterator[Path]:
+        folder = tmp_path_factory.mktemp(name) / "home"
+        folder.mkdir()
+        (folder / "feed-cache").symlink_to(feed_cache)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLUICE_HOME", str(folder))
+            settings.cache_clear()
+            yield folder
         settings.cache_clear()
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def clean_home(new_home) -> Iterator[Path]:
+    with new_home("mutation") as folder:
         year.ensure(print, first=FIRST, last=WINDOW[1], derived=False)
-    settings.cache_clear()
     yield folder
     shutil.rmtree(folder / "landing", ignore_errors=True)
 

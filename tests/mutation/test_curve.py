@@ -96,18 +96,12 @@ def test_what_fails_is_listed_and_the_chart_shows_the_gate(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def champion_home(feed_cache, tmp_path_factory) -> str:
+def champion_home(new_home) -> str:
     """A home with three clean months, what is made of them, and a champion."""
-    folder = tmp_path_factory.mktemp("curve") / "home"
-    folder.mkdir()
-    (folder / "feed-cache").symlink_to(feed_cache)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLUICE_HOME", str(folder))
-        settings.cache_clear()
+    with new_home("curve") as folder:
         # Outcomes land a day later.
         year.ensure(print, first=FIRST, last="2013-04-04")
         champion.train(spec.load(year.PIPELINE), TRAINED)
-    settings.cache_clear()
     return str(folder)
 
 

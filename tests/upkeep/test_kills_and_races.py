@@ -142,4 +142,4 @@ def _until(done) -> None:
     deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
-        time.sleep(0.02)  # how often to look
+        time.sleep(0.02)  # how often to look; what is waited for is the condition

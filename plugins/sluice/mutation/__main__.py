@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from sluice import spec
 from sluice.mutation import run, year
 from sluice.mutation.command import GOAL
 from sluice.mutation.report import Report
+from sluice.progress import timed
 
 
 @click.command()
@@ -20,12 +20,7 @@ from sluice.mutation.report import Report
 @click.argument("clean", type=int)
 @click.argument("out", type=click.Path(path_type=Path))
 def main(seed: int, mutations: int, clean: int, out: Path) -> None:
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        elapsed = int(time.monotonic() - started)
-        click.echo(f"{elapsed // 60:3d}:{elapsed % 60:02d}  {text}")
-
+    say = timed(click.echo)
     year.ensure(say)
     flights = spec.load(year.PIPELINE)
     tried, drawn = [], []

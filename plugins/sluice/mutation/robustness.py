@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -13,6 +12,7 @@ from sluice import spec
 from sluice.mutation import champion, curve, curve_report, year
 from sluice.mutation.corruptions import CORRUPTIONS
 from sluice.partitions import days_between
+from sluice.progress import timed
 
 # The champion is the demo's: trained on what was known on this morning.
 TRAINED = "2013-04-01"
@@ -25,12 +25,7 @@ _WITHIN = 28
 @click.argument("days", type=int)
 @click.argument("out", type=click.Path(path_type=Path))
 def main(seed: int, days: int, out: Path) -> None:
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        elapsed = int(time.monotonic() - started)
-        click.echo(f"{elapsed // 60:3d}:{elapsed % 60:02d}  {text}")
-
+    say = timed(click.echo)
     year.ensure(say)
     flights = spec.load(year.PIPELINE)
     say(f"training the champion, as of {TRAINED}")

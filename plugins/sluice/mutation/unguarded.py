@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sluice import crossing
 from sluice.errors import ContractBrokenError, DeliveryUnreadableError, TransformFailedError
-from sluice.lake import batches, tables
+from sluice.lake import batches
 from sluice.mutation import run, year
 from sluice.mutation.draft import Draft
 from sluice.settings import settings
@@ -23,9 +23,7 @@ from sluice.transform import database, project, runner
 from sluice.version import run_ids
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-_UNJUDGED = "unjudged"
+    pass
 
 Gate = Literal["", "unreadable", "contract", "raw gate", "transform", "features gate", "predictions gate"]
 # Scores by key of the flight.
@@ -108,7 +106,7 @@ def _publish_unjudged(flights: Pipeline, draft: Draft, day: str) -> None:
     rows = draft.arrow()
     rows = rows.append_column("ds", pa.repeat(pa.scalar(draft.day), rows.num_rows))
     rows = rows.append_column("delivery_id", pa.repeat("da3a6ed", rows.num_rows))
-    _show(flights, draft.source, rows, [day], draft.declared.key)
+    year.publish_unjudged(flights, draft.source, rows, [day], draft.declared.key)
 
 
 def _unguarded(flights: Pipeline, days: list[str]) -> Scores:
@@ -137,24 +135,8 @@ def _built_untested(flights: Pipeline, days: list[str]) -> bool:
         built = next(result.node for result in ran.results if result.node.name == model)
         with database.connect(path) as con:
             rows = con.sql(f"select * from {built.relation_name}").to_arrow_table()  # noqa: S608 - dbt's own name
-    _show(flights, table, rows, days, flights.derived[table].key)
+    year.publish_unjudged(flights, table, rows, days, flights.derived[table].key)
     return True
-
-
-def _show(flights: Pipeline, table: str, rows: pa.Table, days: Sequence[str], key: Sequence[str]) -> None:
-    """Publish rows without asking anybody."""
-    manifest = batches.stage(
-        flights.pipeline,
-        table,
-        rows,
-        partitions=days,
-        received=rows.num_rows,
-        dropped={},
-        inputs=[],
-        run=run_ids(*year.RUN, table),
-        sort_by=key,
-    )
-    tables.publish(manifest, verdict_id=_UNJUDGED)
 
 
 def predicted(flights: Pipeline, days: Sequence[str]) -> Scores:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from sluice.errors import SluiceError
+from sluice.progress import timed
 from sluice.rehearsal import bench, catalogue, runner
 from sluice.settings import settings
 
@@ -21,12 +22,7 @@ from sluice.settings import settings
 @click.option("--stop", is_flag=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path))
 def main(names: tuple[str, ...], days: int, keep: bool, stop: bool, json_file: Path | None) -> None:
-    started = time.monotonic()
-
-    def say(text: str) -> None:
-        elapsed = time.monotonic() - started
-        click.echo(f"{int(elapsed // 60):2d}:{int(elapsed % 60):02d}  {text}")
-
+    started, say = time.monotonic(), timed(click.echo)
     try:
         if stop:
             bench.stop(settings().home.parent)
