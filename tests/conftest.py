@@ -15,15 +15,21 @@ from sluice.settings import settings
 _WITH_AIRFLOW = ("scenarios", "rehearsals")
 
 
+def _folder(nodeid: str) -> str:
+    """`<folder>` of `tests/<folder>/…`, or the file's name."""
+    return nodeid.split("::")[0].split("/")[1]
+
+
 def _group(nodeid: str) -> str:
-    """What runs in one process: `tests/<folder>/…`, but all that start an Airflow together."""
-    first = nodeid.split("::")[0].split("/")[1]
-    return "airflow" if first in _WITH_AIRFLOW else first
+    """What runs in one process: a folder, but all that start an Airflow together."""
+    folder = _folder(nodeid)
+    return "airflow" if folder in _WITH_AIRFLOW else folder
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest."""
-    items.sort(key=lambda item: _group(item.nodeid) != "airflow")
+    """Begin with what takes longest, and start the Airflow of each such folder once."""
+    places = {folder: place for place, folder in enumerate(_WITH_AIRFLOW)}
+    items.sort(key=lambda item: places.get(_folder(item.nodeid), len(places)))
 
 
 class ByFolder(LoadScopeScheduling):

@@ -11,7 +11,7 @@ from sluice.rehearsal import bench
 from sluice.settings import settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(tmp_path_factory) -> Iterator[bench.Bench]:
     """A bench in a folder of its own; this process has its environment while a test uses it."""
     base = tmp_path_factory.mktemp("rehearsal")

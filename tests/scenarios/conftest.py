@@ -85,7 +85,7 @@ class Live:
         return ledger.entries(kind="held", pipeline=pipeline, subject=table, partition=day)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _stack(tmp_path_factory) -> Iterator[Live]:
     base = tmp_path_factory.mktemp("live")
     shutil.copytree(ROOT / "dags" / "pipelines", base / "pipelines")
