@@ -13,6 +13,7 @@ from sluice.settings import settings
 
 # Folders that start a whole Airflow.
 _WITH_AIRFLOW = ("scenarios", "rehearsals")
+_LONGEST = (*_WITH_AIRFLOW, "proof")
 
 
 def _folder(nodeid: str) -> str:
@@ -28,7 +29,7 @@ def _group(nodeid: str) -> str:
 
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest, and start the Airflow of each such folder once."""
-    places = {folder: place for place, folder in enumerate(_WITH_AIRFLOW)}
+    places = {folder: place for place, folder in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(_folder(item.nodeid), len(places)))
 
 
