@@ -291,8 +291,12 @@ def test_memory_of_a_large_batch_is_bounded(tmp_path):
             f" to '{path}' (format parquet)"
         )
 
+    # From a file: DuckDB takes `python -c` for a person, to whom it shows its progress.
+    script = tmp_path / "peak.py"
+    script.write_text(_PEAK)
+
     def added(limit: str) -> int:
-        command = [sys.executable, "-c", _PEAK, str(path), limit]
+        command = [sys.executable, str(script), str(path), limit]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         assert answer[0] == "0"
         return int(answer[1])
