@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import secrets
 import sqlite3
 import urllib.parse
 import zipfile
@@ -27,6 +28,16 @@ DATA = VALUE.encode()
 
 def gzipped(path, data):
     path.write_bytes(gzip.compress(data))
+
+
+def cut_off(path, data):
+    """What a process that was killed has written: no checksum, and not all of the data."""
+    path.write_bytes(gzip.compress(data + secrets.token_bytes(100_000))[:-50_000])
+
+
+def in_two_members(path, data):
+    half = len(data) // 2
+    path.write_bytes(gzip.compress(data[:half]) + gzip.compress(data[half:]) + b"\0" * 512)
 
 
 def zipped(path, data):
@@ -86,6 +97,8 @@ def avro(path, data):
 FORMATS = {
     "task.log": lambda path, data: path.write_bytes(b"INFO - " + data + b"\n"),
     "task.log.gz": gzipped,
+    "killed.log.gz": cut_off,
+    "rotated.log.gz": in_two_members,
     "report.zip": zipped,
     "part.parquet": parquet,
     "airflow.db": sqlite,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
-import gzip
 import html
 import io
 import json
@@ -117,17 +116,31 @@ def _unpacked(content: bytes, part: str, depth: int) -> Iterator[tuple[str, byte
 
 
 def _gzip(content: bytes) -> Iterator[tuple[str, bytes]]:
-    try:
-        yield "gzip", gzip.decompress(content)
-    except (OSError, EOFError, zlib.error):
-        return  # begins like one and is none: it was looked at as it is
+    """All members, of which one continues the other (RFC 1952, section 2.2)."""
+    members = []
+    while content:
+        member, content = _inflated(content, 16 + zlib.MAX_WBITS)
+        members.append(member)
+    yield "gzip", b"".join(members)
 
 
 def _zlib(content: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "zlib", _inflated(content, zlib.MAX_WBITS)[0]
+
+
+def _inflated(content: bytes, window: int) -> tuple[bytes, bytes]:
+    """As much as can be unpacked, and what follows it: a file may be cut off, or only begin like a packed one."""
+    stream, found = zlib.decompressobj(window), []
     try:
-        yield "zlib", zlib.decompress(content)
+        # In pieces: what comes before a mistake is still something.
+        for at in range(0, len(content), 4096):
+            found.append(stream.decompress(content[at : at + 4096]))
+            if stream.eof:
+                return b"".join(found), stream.unused_data + content[at + 4096 :]
+        found.append(stream.flush())
     except zlib.error:
-        return  # as above: text may begin with the same two bytes
+        pass  # what had been unpacked before is looked at, and the whole as it is
+    return b"".join(found), b""
 
 
 def _zip(content: bytes) -> Iterator[tuple[str, bytes]]:
