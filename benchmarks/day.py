@@ -12,9 +12,7 @@ cost, under Airflow and in the script, without what a task costs.
 from __future__ import annotations
 
 import shutil
-import socket
 import time
-from contextlib import ExitStack
 from datetime import datetime
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -33,6 +31,8 @@ ROUNDS, QUICK_ROUNDS = 2, 1
 
 
 def run(lab: Lab) -> list[Figure]:
+    from sluice.rehearsal.bench import free_ports
+
     count, rounds = (QUICK_DAYS, QUICK_ROUNDS) if lab.quick else (DAYS, ROUNDS)
     given = {"first": FIRST, "count": count, "ranges": [ONE, MANY] * rounds}
     floor = [_floor(lab, given)]
@@ -169,18 +169,3 @@ def _stack() -> list[Any]:
 
     found = [stack.running(name) for name in (*stack.COMPONENTS, stack.MAIL_SINK)]
     return [member for process in found if process for member in (process, *process.children(recursive=True))]
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` free ports of this machine in a row."""
-    while True:
-        with ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                for offset in range(1, count):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            except (OSError, OverflowError):
-                continue
-            return port

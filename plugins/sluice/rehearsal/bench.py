@@ -217,7 +217,7 @@ def _alone(base: Path) -> Iterator[None]:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
+    """The first of `count` free ports of this machine in a row."""
     while True:
         with ExitStack() as held:
             first = held.enter_context(closing(socket.socket()))
@@ -226,6 +226,6 @@ def free_ports(count: int) -> int:
             try:
                 for offset in range(1, count):
                     held.enter_context(closing(socket.socket())).bind(("127.0.0.1", port + offset))
-            except OSError:
+            except (OSError, OverflowError):  # one is taken, or there are no more
                 continue
             return port
