@@ -68,6 +68,16 @@ def test_compose_failing_row_shows_the_columns_that_the_rule_is_about_first(held
     assert "tailnum=null" in text
 
 
+def test_compose_number_is_short_where_it_was_computed_and_whole_where_it_was_delivered(held):
+    row = {"share": 1 / 6, "mean": 0.1 + 0.2, "lat": 40.639751, "flight": 12345678901234}
+    event = changed(held, sample=[{"rule": "delay_in_minutes", "row": row}])
+
+    _, text, _ = read(event)
+
+    for told in ("share=0.1666666667", "mean=0.3", "lat=40.639751", "flight=12345678901234"):
+        assert told in " ".join(text.split()) + ",", text
+
+
 def test_compose_broken_gate_does_not_call_the_data_bad(held):
     event = changed(held, kind="broken_gate", rules=(), sample=(), summary="The suite is missing.")
 

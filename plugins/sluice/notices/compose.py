@@ -139,5 +139,6 @@ def _cells(event: Event, failing: FailingRow) -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    text = "null" if value is None else str(value)
+    """Shortened, but a number as it was delivered can still be searched for: only what was computed has more digits."""
+    text = "null" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
     return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"
