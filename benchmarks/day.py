@@ -57,7 +57,8 @@ def run(lab: Lab) -> list[Figure]:
             f"{MANY - ONE} more days in one backfill / bare script",
             _samples([live], "ranges"),
             _samples(floor, "ranges"),
-            f"one day: {live['ranges'][0]:.1f} s / {floor[0]['ranges'][0]:.1f} s",
+            f"one day: {live['ranges'][0]['seconds']:.1f} s / {floor[0]['ranges'][0]['seconds']:.1f} s; "
+            f"most of the rest: {_most_beyond([live], floor)}",
         ),
     ]
 
@@ -67,12 +68,32 @@ def _samples(found: list[dict[str, Any]], what: str) -> list[Sample]:
     return [
         Sample(seconds, one["start"], one["peak"], {})
         for one in found
-        for seconds in (one[what] if what == "seconds" else _beyond(one[what]))
+        for seconds in (one[what] if what == "seconds" else [more["seconds"] for more in _beyond(one[what])])
     ]
 
 
-def _beyond(ranges: list[float]) -> list[float]:
-    return [many - one for one, many in zip(ranges[::2], ranges[1::2], strict=True)]
+def _beyond(ranges: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each longer range took beyond the shorter one before it, as a whole and step by step."""
+    return [
+        {
+            "seconds": many["seconds"] - one["seconds"],
+            "steps": {step: taken - one["steps"].get(step, 0.0) for step, taken in many["steps"].items()},
+        }
+        for one, many in zip(ranges[::2], ranges[1::2], strict=True)
+    ]
+
+
+def _most_beyond(measured: list[dict[str, Any]], floor: list[dict[str, Any]]) -> str:
+    """The steps to which more days cost most beyond what they cost the script. Some run beside each other."""
+
+    def step_by_step(found: list[dict[str, Any]]) -> dict[str, float]:
+        more = [each["steps"] for one in found for each in _beyond(one["ranges"])]
+        return {step: median(each.get(step, 0.0) for each in more) for step in more[0]}
+
+    bare = step_by_step(floor)
+    extra = {step: taken - bare.get(step, 0.0) for step, taken in step_by_step(measured).items()}
+    most = sorted(extra, key=lambda step: -extra[step])[:4]
+    return ", ".join(f"{step} {extra[step]:+.1f} s" for step in most)
 
 
 def prepare(lab: Lab) -> None:
@@ -101,7 +122,8 @@ def live(first: str, count: int, ranges: list[int]) -> dict[str, Any]:
     from sluice.local import stack
 
     pipeline = spec.load("flights")
-    seconds, tasks, idle, taken = [], [], [], []
+    seconds, tasks, idle = [], [], []
+    taken: list[dict[str, Any]] = []
     try:
         stack.up(progress)
         api = stack.client()
@@ -111,12 +133,7 @@ def live(first: str, count: int, ranges: list[int]) -> dict[str, Any]:
                 started = time.perf_counter()
                 runs = _day(api, run_day)
                 seconds.append(time.perf_counter() - started)
-                done = [
-                    task
-                    for run in runs
-                    for task in api.tasks(run["dag_id"], run["dag_run_id"])
-                    if task["state"] == "success"
-                ]
+                done = [task for run in runs for task in _done(api, run)]
                 tasks.append(len(done))
                 idle.append(seconds[-1] - _busy(done))
                 progress(
@@ -126,9 +143,14 @@ def live(first: str, count: int, ranges: list[int]) -> dict[str, Any]:
                 feed.deliver_range(pipeline, run_days[0], run_days[-1])
                 started = time.perf_counter()
                 form = {"first_day": run_days[0], "last_day": run_days[-1]}
-                _succeeded(api, api.trigger("flights_backfill", conf=form))
-                taken.append(time.perf_counter() - started)
-                progress(f"under Airflow, {len(run_days)} days in one run: {taken[-1]:.1f} s")
+                run = api.trigger("flights_backfill", conf=form)
+                _succeeded(api, run)
+                taken.append({"seconds": time.perf_counter() - started})
+                done = _done(api, run)
+                taken[-1]["steps"] = {task["task_id"].rpartition(".")[2]: _busy([task]) for task in done} | {
+                    "between tasks": taken[-1]["seconds"] - _busy(done)
+                }
+                progress(f"under Airflow, {len(run_days)} days in one run: {taken[-1]['seconds']:.1f} s")
     finally:
         stack.down(progress)
     memories = {"start": memory.start, "peak": memory.peak}
@@ -150,6 +172,10 @@ def _succeeded(api: AirflowApi, run: dict[str, Any]) -> None:
     ended = api.wait_for_run(run["dag_id"], run["dag_run_id"])
     if ended != "success":
         raise RuntimeError(f"{run['dag_id']} {run['dag_run_id']} ended as {ended}")
+
+
+def _done(api: AirflowApi, run: dict[str, Any]) -> list[dict[str, Any]]:
+    return [task for task in api.tasks(run["dag_id"], run["dag_run_id"]) if task["state"] == "success"]
 
 
 def _busy(tasks: list[dict[str, Any]]) -> float:

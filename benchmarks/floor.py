@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
@@ -34,20 +35,35 @@ def day(pipeline: Pipeline, run_day: str) -> str:
     return decision
 
 
-def load(pipeline: Pipeline, run_days: Sequence[str]) -> None:
-    """Land and derive the tables of one day, or of a range in one batch each."""
+def load(pipeline: Pipeline, run_days: Sequence[str]) -> dict[str, float]:
+    """Land and derive the tables of one day, or of a range in one batch each; returns the seconds of each step."""
+    taken: dict[str, float] = {}
     for source in due_sources(pipeline, run_days):
-        cross(pipeline, source, run_days)
-    complete(pipeline, run_days, RUN)
+        taken |= cross(pipeline, source, run_days)
+    with _timed(taken, "complete_day"):
+        complete(pipeline, run_days, RUN)
     for table in pipeline.derived:
-        cross(pipeline, table, run_days)
+        taken |= cross(pipeline, table, run_days)
+    return taken
 
 
-def cross(pipeline: Pipeline, table: str, run_days: Sequence[str]) -> None:
-    """Stage, audit and publish one table."""
-    manifest = crossing.stage(pipeline, table, run_days, RUN)
-    crossing.require_publishable(crossing.audit(pipeline, table, manifest.batch_id, RUN))
-    crossing.publish(pipeline, table, manifest.batch_id, RUN)
+def cross(pipeline: Pipeline, table: str, run_days: Sequence[str]) -> dict[str, float]:
+    """Stage, audit and publish one table; returns the seconds of each step, which is named as the task that does it."""
+    taken: dict[str, float] = {}
+    with _timed(taken, f"stage_{table}"):
+        batch_id = crossing.stage(pipeline, table, run_days, RUN).batch_id
+    with _timed(taken, f"audit_{table}"):
+        crossing.require_publishable(crossing.audit(pipeline, table, batch_id, RUN))
+    with _timed(taken, f"publish_{table}"):
+        crossing.publish(pipeline, table, batch_id, RUN)
+    return taken
+
+
+@contextmanager
+def _timed(taken: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    taken[step] = time.perf_counter() - started
 
 
 def history(first: str, count: int) -> None:
@@ -68,7 +84,9 @@ def live(first: str, count: int, ranges: Sequence[int]) -> dict[str, Any]:
 
     preload()
     pipeline = spec.load("flights")
-    seconds, taken, me = [], [], psutil.Process()
+    seconds: list[float] = []
+    taken: list[dict[str, Any]] = []
+    me = psutil.Process()
     with Together(lambda: [me, *me.children(recursive=True)]) as memory:
         for run_day in days(first, count):
             feed.deliver(pipeline, run_day)
@@ -79,9 +97,9 @@ def live(first: str, count: int, ranges: Sequence[int]) -> dict[str, Any]:
         for run_days in spans(first, count, ranges):
             feed.deliver_range(pipeline, run_days[0], run_days[-1])
             started = time.perf_counter()
-            load(pipeline, run_days)
-            taken.append(time.perf_counter() - started)
-            progress(f"bare script, {len(run_days)} days in one go: {taken[-1]:.1f} s")
+            steps = load(pipeline, run_days)
+            taken.append({"seconds": time.perf_counter() - started, "steps": steps})
+            progress(f"bare script, {len(run_days)} days in one go: {taken[-1]['seconds']:.1f} s")
     return {"seconds": seconds, "ranges": taken, "start": memory.start, "peak": memory.peak}
 
 
