@@ -149,7 +149,7 @@ def test_canaries_pushed_through_the_crossings_are_found_nowhere(
     right["word"] = WORD
     name, ticket = next(iter(PEOPLE.items()))
     for day, broken in {
-        "2013-04-03": {"bags": ("eight", 8, 8)},
+        "2013-04-03": {"bags": (name, 8, 8)},
         "2013-04-04": {"extra": f"{ticket},{name},1,{name}"},
         "2013-04-05": {"extra": f'{ticket},"{name},1'},
     }.items():

@@ -273,10 +273,10 @@ def _held_day_whose_mail_is_refused_at_first(loop: Loop, day: str) -> str:
 
 
 def _days_that_break(loop: Loop) -> Iterator[str]:
-    """A broken value, names in a surplus field, a row too many, and no file at all, which is retried."""
-    loop.deliver("2013-07-04", bags=("eight", 8, 8))
+    """A name where a number belongs, names in a surplus field, a row too many, and no file at all, which is retried."""
+    loop.deliver("2013-07-04", bags=(NAMES[0], 8, 8))
     loop.stops_at("stage_passengers", "2013-07-04")
-    yield "a broken value"
+    yield "a name where a number belongs"
     loop.deliver("2013-07-05", extra=f"{TICKETS[0]},{NAMES[0]},1,{NAMES[1]}")
     loop.stops_at("stage_passengers", "2013-07-05")
     yield "a surplus field"
