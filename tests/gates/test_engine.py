@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from datetime import date
+
 import duckdb
 import great_expectations as gx
 import great_expectations.expectations as gxe
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -92,3 +97,35 @@ def test_run_batch_in_a_bucket_is_audited(warehouse, pipeline, rows, stage):
     assert manifest.files[DAY].startswith(f"s3://{warehouse}/")
     verdict = gates.run(pipeline, manifest)
     assert (verdict.outcome, verdict.rows) == ("PASS", manifest.rows)
+
+
+_ON_A_FULL_DISK = """
+import resource, signal, sys
+from sluice import spec
+from sluice.gates import engine, suites
+from sluice.lake import storage
+
+engine.MEMORY = "60MB"
+rules = suites.load(spec.load("flights"), "arrivals").rules
+with engine.opened({"2013-04-05": sys.argv[1]}) as staged:
+    # Without the signal a file that would grow beyond it is an error (setrlimit(2)).
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
+    try:
+        print([(one.result.broken, one.result.observed) for one in staged.evaluate(rules, show_rows=True)])
+    except Exception as error:
+        print("full" if storage.is_full(error) else repr(error))
+"""
+
+
+@pytest.mark.long
+def test_evaluate_on_a_full_disk_is_no_broken_rule(tmp_path, suite, expect):
+    """What does not fit into memory lies on disk: where that is full nothing was judged."""
+    path, script = tmp_path / "many.parquet", tmp_path / "evaluate.py"
+    keys = pc.binary_join_element_wise("a rather long key", pa.array(map(str, range(3_000_000))), " ")
+    pq.write_table(pa.table({"ds": pa.repeat(date(2013, 4, 5), len(keys)), "name": keys}), path)
+    query = "select * from {batch} qualify row_number() over (partition by name order by name) > 1"
+    suite("arrivals", expect("unexpected_rows_expectation", unexpected_rows_query=query))
+    script.write_text(_ON_A_FULL_DISK)
+    command = [sys.executable, str(script), str(path)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "full\n"

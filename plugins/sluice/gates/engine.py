@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from sluice.gates import aside, findings, history, profile, together
 from sluice.gates.suites import QUERY, Rule
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult
-from sluice.lake import catalog
+from sluice.lake import catalog, storage
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ class StagedRows:
 
         Args:
             show_rows: whether values of the data may appear in the results.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: DuckDB had no space for what does not fit into memory.
         """
         from great_expectations.core import ExpectationSuite
 
@@ -112,7 +115,7 @@ class StagedRows:
     def _judge(self, rule: Rule, found: ExpectationValidationResult, show_rows: bool) -> Evaluated:
         fault = findings.fault(found)
         if fault:
-            found = self._batch.validate(rule.expectation, result_format=_COUNTS)
+            found = self._validate(rule, _COUNTS)
             fault = findings.fault(found)
         passed = not fault and bool(found.success)
         rows = [] if fault or passed else self._failing_rows(rule)
@@ -135,6 +138,14 @@ class StagedRows:
         )
         return Evaluated(result, rows)
 
+    def _validate(self, rule: Rule, result_format: Mapping[str, Any]) -> ExpectationValidationResult:
+        """Ask one rule alone. What failed for lack of space is raised: it is the disk's fault, and not the rule's."""
+        self._engine.lacked_space = None
+        found = self._batch.validate(rule.expectation, result_format=dict(result_format))
+        if self._engine.lacked_space:
+            raise self._engine.lacked_space
+        return found
+
     def _to_be_set_aside(
         self, rule: Rule, failing: int | None, total: int | None
     ) -> tuple[float | None, str]:
@@ -155,12 +166,10 @@ class StagedRows:
         # GX cuts the rows that it has fetched to the "partial" count, whatever the format.
         wanted = {**_ALL_ROWS, "partial_unexpected_count": count}
         with self._engine.unlimited():
-            return self._batch.validate(rule.expectation, result_format=wanted).result["unexpected_rows"]
+            return self._validate(rule, wanted).result["unexpected_rows"]
 
     def _failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
-        result = self._batch.validate(
-            rule.expectation, result_format=_QUERY_ROWS if rule.query else _ROWS
-        ).result
+        result = self._validate(rule, _QUERY_ROWS if rule.query else _ROWS).result
         rows = result["details"]["unexpected_rows"] if rule.query else result.get("unexpected_rows", [])
         return rows[:SAMPLE_ROWS]
 
@@ -232,6 +241,8 @@ def _datasource_type() -> type[SQLDatasource]:
         """Keeps one connection: a DuckDB result lives only as long as the connection that made it."""
 
         _unlimited = False
+        # GX turns what a query raises into a result.
+        lacked_space: Exception | None = None
         _answers: together.Answers | None = None
 
         @contextmanager
@@ -292,7 +303,9 @@ def _datasource_type() -> type[SQLDatasource]:
                 self._connection = self.engine.connect()
             try:
                 yield self._connection
-            except Exception:
+            except Exception as error:
+                if storage.is_full(error):
+                    self.lacked_space = error
                 # Or every later query would fail with it: DuckDB aborts the whole transaction.
                 self._connection.rollback()
                 raise
