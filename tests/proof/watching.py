@@ -17,7 +17,6 @@ ICEBERG = {
     "iceberg.file_begun": "a file of a table's metadata is not written yet",
     "iceberg.file_written": "a file of a table's metadata is written",
     "iceberg.catalog_unchanged": "all of a table's new metadata are written, and the catalog names the old ones",
-    "iceberg.catalog_changed": "the catalog names the new metadata",
 }
 
 
