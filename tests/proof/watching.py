@@ -20,6 +20,10 @@ ICEBERG = {
 }
 
 
+# What SQLite keeps beside a database, and MLflow's lock.
+_BESIDE = ("-journal", "-wal", "-shm", ".lock")
+
+
 def inside_pyiceberg() -> None:
     """Give this process failpoints in front of and behind each write that pyiceberg makes."""
     from pyiceberg.catalog.sql import SqlCatalog
@@ -64,7 +68,7 @@ def watched(work: Callable[[], str]) -> dict[str, Any]:
     """Some work, watched: the points that it passes, and the writes between each two of them.
 
     A write is what is seen on the disk: a file that is new, gone, renamed or changed. Whatever wrote it, in Python or
-    not, is seen. A database and its journal are one file.
+    not, is seen. A database is one file with its journal and its lock.
     """
     passed, writes, before = Counter[str](), [], _disk()
     order: list[list[Any]] = []
@@ -106,5 +110,5 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             continue
         if name not in now and before[name] in renamed:
             continue  # told where it is now
-        found.add(name.removesuffix("-journal").removesuffix("-wal").removesuffix("-shm"))
+        found.add(next((name.removesuffix(end) for end in _BESIDE if name.endswith(end)), name))
     return sorted(os.path.relpath(name, settings().home) for name in found)
