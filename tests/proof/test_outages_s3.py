@@ -12,10 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.errors import LakeUnreachableError, RetryableError
-from sluice.lake import catalog, upkeep
+from sluice.lake import catalog, s3, upkeep
+from sluice.lake.s3_io import WholeFileIO
 from sluice.settings import settings
 from tests.proof.faulty_s3 import FAULTS, FaultyS3
 
@@ -278,7 +281,6 @@ def test_process_killed_over_s3_where_three_requests_of_ten_fail_leaves_what_ano
 ):
     made = installation()
     deliver(made, DAY, OTHER)
-    made.cross(OTHER)
     made.proxy.fail(0.3, *QUICK, seed=7)
     batch_id = None
     for name in ("stage", "audit", "publish"):
@@ -289,6 +291,7 @@ def test_process_killed_over_s3_where_three_requests_of_ten_fail_leaves_what_ano
             )
             assert killed.was_killed or killed.retryable, "it came to the point, or not so far"
         batch_id = made.step(name, DAY, batch_id)
+    made.cross(OTHER)
     seen = made.seen()
     assert {name: seen[name] for name in SAME} == {name: undisturbed[name] for name in SAME}
     assert seen["published"] == 2
@@ -370,6 +373,24 @@ def test_pyarrow_still_takes_an_answer_without_its_head_for_an_empty_object(faul
     proxy.fail(1, "truncated")
     with fs.open_input_stream(path, compression=None) as stream:
         assert stream.readall() == b""
+
+
+def test_size_of_an_object_is_never_taken_from_half_an_answer(faulty):
+    """pyiceberg writes sizes of files into a table's metadata, where other engines rely on them."""
+    root, proxy = faulty
+    fs, path = catalog.filesystem(f"{root}/one.parquet")
+    pq.write_table(pa.table({"x": [1]}), path, filesystem=fs)
+    there = WholeFileIO(s3.properties(root)).new_input(f"{root}/one.parquet")
+    size = len(there)
+    for ask in (lambda: len(there), lambda: there.open().size()):
+        proxy.fail(0.5, "truncated", seed=3)  # the first request fails, the next two do not
+        assert ask() == size > 0
+    proxy.fail(1, "truncated")
+    with pytest.raises(LakeUnreachableError):
+        len(there)
+    proxy.fail(0)
+    with pytest.raises(FileNotFoundError):
+        len(WholeFileIO(s3.properties(root)).new_output(f"{root}/nothing"))
 
 
 def test_maintenance_of_a_bucket_that_is_gone_says_so(faulty):

@@ -31,6 +31,10 @@ CONNECT_SECONDS = 5
 _PYARROW_ATTEMPTS = 7
 
 
+# What S3 calls an object that is not there; an answer to HEAD has no body to say it in.
+_MISSING = ("NoSuchKey", "404")
+
+
 def client() -> Any:
     """A new boto3 client; endpoint, region and credentials come from boto3's own chain."""
     import boto3
@@ -46,17 +50,20 @@ def client() -> Any:
     )
 
 
-def ask(client: Any, bucket: str, key: str, **how: str) -> dict[str, Any]:
+def ask(client: Any, bucket: str, key: str, operation: str = "get_object", **how: str) -> dict[str, Any]:
     """The answer to a `get_object`; asked for again where it breaks off in its head, which boto3 does not notice.
 
+    Args:
+        operation: `head_object`, where only what is in the head is wanted.
+
     Raises:
-        botocore.exceptions.ClientError, BotoCoreError: there is none; `NoSuchKey` where there is no object.
+        botocore.exceptions.ClientError, BotoCoreError: there is none; `NoSuchKey`, or 404, where there is no object.
     """
     from botocore.exceptions import HTTPClientError, IncompleteReadError
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key, **how)
+            answer: dict[str, Any] = getattr(client, operation)(Bucket=bucket, Key=key, **how)
             if "ContentLength" not in answer:
                 raise IncompleteReadError(actual_bytes=0, expected_bytes="unknown")
             return answer
@@ -95,6 +102,19 @@ def read(uri: str) -> bytes:
         return get(_kept_client(os.getpid(), bucket), bucket, key)
 
 
+def size(uri: str) -> int:
+    """Bytes of an object of the warehouse.
+
+    Raises:
+        FileNotFoundError: there is none.
+        LakeUnreachableError: the bucket does not answer.
+    """
+    bucket, key = _parts(uri)
+    with reaching(uri):
+        found: int = ask(_kept_client(os.getpid(), bucket), bucket, key, "head_object")["ContentLength"]
+    return found
+
+
 def write(uri: str, content: bytes) -> None:
     """Write or replace an object of the warehouse.
 
@@ -122,7 +142,7 @@ def reaching(uri: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "NoSuchKey":
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] in _MISSING:
             raise FileNotFoundError(f"There is no object {uri}.") from error
         raise _unreachable(uri, error) from error
     except ArrowInvalid as error:

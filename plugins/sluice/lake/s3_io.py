@@ -14,20 +14,35 @@ from sluice.lake import s3
 
 
 class WholeFileIO(PyArrowFileIO):
-    """As pyiceberg's own, except that a metadata file or a manifest is read in one piece whose length is checked.
+    """As pyiceberg's own, except that a metadata file or a manifest is read in one piece whose length is checked, and
+    that no file's size is taken from half an answer.
 
-    Where an answer breaks off in its head, pyarrow takes the file for empty, and pyiceberg for damaged. Parquet files,
-    which are read in parts, have marks at both ends, and pyarrow looks for them.
+    Where an answer breaks off in its head, pyarrow takes the file for empty, and pyiceberg for damaged; or it writes
+    into the table's metadata that the file has 0 bytes. Parquet files are read in parts: they have marks at both ends,
+    and pyarrow looks for them.
     """
 
     def new_input(self, location: str) -> PyArrowFile:
-        found = super().new_input(location)
-        return found if location.endswith(".parquet") else _WholeFile(found)
+        return _WholeFile(super().new_input(location))
+
+    def new_output(self, location: str) -> PyArrowFile:
+        return _WholeFile(super().new_output(location))
 
 
 class _WholeFile(PyArrowFile):
     def __init__(self, found: PyArrowFile) -> None:
         super().__init__(found.location, found._path, found._filesystem, found._buffer_size)
 
+    def __len__(self) -> int:
+        return s3.size(self.location)
+
     def open(self, seekable: bool = True) -> Any:
-        return io.BytesIO(s3.read(self.location))
+        if not self.location.endswith(".parquet"):
+            return io.BytesIO(s3.read(self.location))
+        for _ in range(s3.ATTEMPTS - 1):
+            found: Any = super().open(seekable)
+            # Asked for when it was opened; no Parquet file is empty.
+            if not seekable or found.size():
+                return found
+            found.close()
+        return super().open(seekable)
