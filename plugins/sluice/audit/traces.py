@@ -21,6 +21,7 @@ import urllib.parse
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 # Characters of a value that is looked for: a shorter one is there by chance.
@@ -131,15 +132,13 @@ def _zlib(content: bytes) -> Iterator[tuple[str, bytes]]:
 def _inflated(content: bytes, window: int) -> tuple[bytes, bytes]:
     """As much as can be unpacked, and what follows it: a file may be cut off, or only begin like a packed one."""
     stream, found = zlib.decompressobj(window), []
-    try:
-        # In pieces: what comes before a mistake is still something.
+    # In pieces, because what comes before a mistake is still something; and the whole is looked at as it is.
+    with suppress(zlib.error):
         for at in range(0, len(content), 4096):
             found.append(stream.decompress(content[at : at + 4096]))
             if stream.eof:
                 return b"".join(found), stream.unused_data + content[at + 4096 :]
         found.append(stream.flush())
-    except zlib.error:
-        pass  # what had been unpacked before is looked at, and the whole as it is
     return b"".join(found), b""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sluice import crossing
 from sluice.errors import ContractBrokenError, DeliveryUnreadableError, TransformFailedError
@@ -21,9 +21,6 @@ from sluice.settings import settings
 from sluice.spec import PREDICTIONS, Pipeline
 from sluice.transform import database, project, runner
 from sluice.version import run_ids
-
-if TYPE_CHECKING:
-    pass
 
 Gate = Literal["", "unreadable", "contract", "raw gate", "transform", "features gate", "predictions gate"]
 # Scores by key of the flight.
