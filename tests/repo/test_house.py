@@ -74,3 +74,14 @@ def test_no_dag_file_holds_logic():
         # Airflow only parses files that hold both words.
         assert "dag" in text.lower(), path.name
         assert "airflow" in text.lower(), path.name
+
+
+def test_fixtures_of_a_package_are_in_one():
+    """Elsewhere pytest lets them live until the session ends, and what they start or set reaches other folders' tests."""
+    folders = {
+        path.parent
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"""^@pytest\.fixture\(.*scope=["']package["']""", path.read_text(), re.MULTILINE)
+    }
+    assert len(folders) == 2
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
