@@ -260,6 +260,16 @@ def test_stage_unknown_version_is_refused_until_it_is_mapped(flights, arrivals):
     assert crossing.audit(mapped, "arrivals", manifest.batch_id, RUN).publishes
 
 
+def test_land_version_zero_is_a_version(flights, arrivals):
+    """Zero is a version like any other, and not a version that was not given."""
+    mapped = with_mappings(flights, v0={"rename": {"aircraft": "tailnum"}})
+    delivered = encode(arrivals.rename_columns({"tailnum": "aircraft"}), "csv.gz")
+    deliveries.land(mapped, "arrivals", "2013-04-02", delivered, version=0)
+    manifest = crossing.stage(mapped, "arrivals", [DAY], RUN)
+    assert [(one["contract_version"], one["read_as_version"]) for one in manifest.inputs] == [(0, 0)]
+    assert manifest.rows == arrivals.num_rows
+
+
 def test_stage_change_of_unit_is_held_and_the_same_delivery_passes_once_it_is_mapped(flights, arrivals):
     seconds = arrivals
     for name in ("dep_delay", "arr_delay", "air_time"):

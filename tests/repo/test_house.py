@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 
@@ -85,3 +86,56 @@ def test_fixtures_of_a_package_are_in_one():
     }
     assert len(folders) == 2
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+_NUMBERS_AND_COLLECTIONS = {
+    "int",
+    "float",
+    "list",
+    "tuple",
+    "dict",
+    "set",
+    "Sequence",
+    "Iterable",
+    "Collection",
+    "Mapping",
+}
+
+
+def _lost_defaults(tree: ast.AST) -> list[int]:
+    """Lines with `given or default`, where `given` is a parameter that may be None, a number or a collection."""
+    found = []
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        optional = {
+            one.arg
+            for one in (*function.args.args, *function.args.kwonlyargs)
+            if one.annotation is not None
+            and (words := set(re.findall(r"\w+", ast.unparse(one.annotation)))) >= {"None"}
+            and words & _NUMBERS_AND_COLLECTIONS
+        }
+        for node in ast.walk(function):
+            if (
+                isinstance(node, ast.BoolOp)
+                and isinstance(node.op, ast.Or)
+                and isinstance(node.values[0], ast.Name)
+            ):
+                default = ast.unparse(node.values[-1])
+                if node.values[0].id in optional and default not in ("()", "[]", "{}", "''", "0", "0.0"):
+                    found.append(node.lineno)
+    return found
+
+
+def test_argument_that_is_zero_or_empty_is_not_taken_for_none():
+    """Version 0 of a contract was taken for no version: write `default if given is None else given`."""
+    assert _lost_defaults(
+        ast.parse("def f(a: int | None, b: str | None): return a or 1, b or 'c', a or 0")
+    ) == [1]
+    found = [
+        f"{name}:{line}"
+        for name in _tracked()
+        if re.match(r"(dags|ml|plugins|benchmarks)/.*\.py$", name)
+        for line in _lost_defaults(ast.parse((ROOT / name).read_text()))
+    ]
+    assert not found, f"compare with None: {found}"

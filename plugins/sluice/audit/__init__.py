@@ -42,7 +42,7 @@ def audit(
     from sluice.audit.lock import read
 
     packages = read(lock)
-    yield "advisories", advisories.check(packages, services or advisories.SERVICES)
+    yield "advisories", advisories.check(packages, advisories.SERVICES if services is None else services)
     yield "licences", licences.check(packages)
     yield "bill of materials", bom.check(packages, settings().home / "audit" / "sluice.cdx.json")
     yield "repository", repository.check(root)

@@ -52,9 +52,9 @@ def deliver(
     day = _day(run_day)
     landing = Landing(spec.landing_url)
     landing.create()
-    damaged = (sources or ["arrivals"]) if corrupt else []
+    damaged = (["arrivals"] if sources is None else sources) if corrupt else []
     names = []
-    for source in sources or _arriving(spec, day, landing):
+    for source in _arriving(spec, day, landing) if sources is None else sources:
         declared = spec.source(source)
         rows = data.rows(source, date.fromisoformat(spec.data_day(source, run_day)))
         if rows.num_rows == 0:  # the source did not exist yet: arrivals and weather begin on 1 January

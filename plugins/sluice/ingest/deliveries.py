@@ -173,7 +173,7 @@ def write(
         day=date.fromisoformat(day),
         rows=rows,
         sha256=sha256 or hashlib.sha256(data).hexdigest(),
-        contract_version=contract_version or declared.contract.version,
+        contract_version=declared.contract.version if contract_version is None else contract_version,
         delivered_at=delivered_at,
     )
     landing.write(name, data)
@@ -196,7 +196,8 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
 
     declared = spec.source(source)
     where = f"{source} of {day}"
-    read_as = _version(declared, source, version or declared.contract.version, date.fromisoformat(day), where)
+    claimed = declared.contract.version if version is None else version
+    read_as = _version(declared, source, claimed, date.fromisoformat(day), where)
     # Nothing of what is read here is kept, so any key will do.
     key = secrets.token_bytes(64)
     with Reader() as reader:
@@ -217,7 +218,7 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
         rows=rows,
         number=number,
         delivered_at=datetime.now(UTC),
-        contract_version=version,
+        contract_version=claimed,
     )
 
 

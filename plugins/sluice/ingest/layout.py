@@ -44,7 +44,7 @@ class Layout:
     @classmethod
     def of(cls, contract: Contract, version: int | None = None) -> Layout:
         """Args: version: the declared one where none is given."""
-        version = version or contract.version
+        version = contract.version if version is None else version
         mapping = contract.mappings.get(version)
         return cls(
             version=version,

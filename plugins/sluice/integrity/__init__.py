@@ -140,9 +140,10 @@ def check(
         snapshots: table -> snapshot to look at instead of the current one.
     """
     last = date.fromisoformat(until) if until else clock.today(spec)
-    start = (last - timedelta(days=(days or spec.integrity_days) - 1)).isoformat()
+    span = spec.integrity_days if days is None else days
+    start = (last - timedelta(days=span - 1)).isoformat()
     found: list[Rewrite] = []
-    for table in tables or spec.tables:
+    for table in spec.tables if tables is None else tables:
         # A day later: a schedule may be published before its day.
         end = (last + timedelta(days=1)).isoformat()
         known = recorded(spec, table, start, end)

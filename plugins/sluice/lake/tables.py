@@ -168,9 +168,13 @@ def scan(
     with catalog.opened() as lake:
         found = snapshots.existing(lake, pipeline, table)
         ordered = snapshots.tasks(found, days, snapshot_id).values()
-        plan = found.scan(row_filter=days, selected_fields=tuple(columns or "*"), snapshot_id=snapshot_id)
+        plan = found.scan(
+            row_filter=days,
+            selected_fields=("*",) if columns is None else tuple(columns),
+            snapshot_id=snapshot_id,
+        )
         rows = ArrowScan(found.metadata, found.io, plan.projection(), days).to_table(list(ordered))
-    return rows.cast(as_stored(rows.schema)).select(list(columns or rows.column_names))
+    return rows.cast(as_stored(rows.schema)).select(rows.column_names if columns is None else list(columns))
 
 
 def snapshot_id(pipeline: str, table: str) -> int | None:

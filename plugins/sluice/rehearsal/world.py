@@ -123,7 +123,7 @@ class World:
         for source, query in (edits or {}).items():
             self.deliver_rows(source, day, self.query(query, rows=self.original(source, day)), number=number)
         what = f", edited: {', '.join(edits)}" if edits else f", {corrupt}" if corrupt else ""
-        self.say(f"{day}: delivered {', '.join(sources or ['what is due'])}{what}")
+        self.say(f"{day}: delivered {', '.join(['what is due'] if sources is None else sources)}{what}")
 
     def original(self, source: str, day: str) -> pa.Table:
         """The rows of a source that the run of a day would receive."""

@@ -94,7 +94,7 @@ def published_files(
         snapshot = tables.snapshot_id(spec.pipeline, name)
         files[name] = (
             tables.files(spec.pipeline, name, first, end, into=into / name, snapshot_id=snapshot)
-            if snapshot
+            if snapshot is not None
             else []
         )
         days = {"first": first, "last": end, "partitions": len(files[name])}
