@@ -1,13 +1,141 @@
-"""Commands whose shell is more than a call."""
+"""Commands whose shell is more than a call, and all commands with arguments that no one should give."""
 
 from __future__ import annotations
 
 import os
 
+import click
+import pytest
 from click.testing import CliRunner
 
 from sluice import ledger
 from sluice.cli import main
+
+# An argument that is right, by the parameter's name.
+RIGHT = {
+    "pipeline": "flights",
+    "table": "arrivals",
+    "source": "arrivals",
+    "day": "2013-04-02",
+    "first": "2013-04-02",
+    "last": "2013-04-03",
+    "file": __file__,
+    "folder": os.path.dirname(__file__),
+}
+_TEXTS = ["", "no such", "../flights", "a\x00b", "half a \udcff", "two\nlines", "\x1b[2J", "x" * 5000]
+_DAYS = ["2013-02-30", "2013-13-40", "yesterday", "20130401", "2013-W14-5", "0001-01-01", "9999-12-31"]
+_DAYS += ["2013-04-1", " 2013-04-01", "\uff12013-04-01", "-2013-04-01", "2013-04-01T00:00"]
+_COUNTS = ["-1", "", "x", "1.5", "9" * 40 + "x"]
+# Arguments that are wrong, by the name of the parameter's type.
+WRONG = {
+    "day": [*_TEXTS, *_DAYS, "2013-04-02..", "2013-04-03..2013-04-02"],
+    "pipeline": _TEXTS,
+    "table": [*_TEXTS, "Arrivals", "flights.arrivals"],
+    "source": [*_TEXTS, "features"],
+    "kind": [*_TEXTS, "hold"],
+    "text": _TEXTS[3:7],
+    "integer": _COUNTS[1:],
+    "integer range": _COUNTS,
+    "file": ["no such", "/", ""],
+    "directory": ["no such", __file__],
+    "path": [],
+}
+# What takes any text: a name that it does not know is answered by the command itself.
+ANYTHING = {
+    "audit": {"osv_url": "a database that does not answer is told as not checked (tests/audit)"},
+    "airflow": {"arguments": "belongs to Airflow's own command line"},
+}
+# Commands whose free text is looked up, with what has to be refused.
+LOOKED_UP = {
+    "feed": {"corrupt": ["no such", ""]},
+    "catalogue": {
+        "column": ["arrivals", "arrivals.", ".arr_delay", "arrivals.no such", "no such.arr_delay", ""]
+    },
+    "rehearse": {"scenarios": ["no such", "S99", "../x", "tests/test_cli.py"]},
+    "mutate": {"out": [f"{__file__}/reports"]},
+    "robustness": {"out": [f"{__file__}/reports"]},
+}
+LOOKED_UP["rehearse"]["json_file"] = [f"{__file__}/report.json", "/"]
+
+
+def _calls():
+    """Each parameter of each command with each wrong value, while all others are right."""
+    for name, command in sorted(main.commands.items()):
+        for parameter in command.params:
+            if getattr(parameter, "is_flag", False) or parameter.name in ANYTHING.get(name, {}):
+                continue
+            wrong = LOOKED_UP.get(name, {}).get(parameter.name)
+            for value in WRONG[parameter.type.name] if wrong is None else wrong:
+                yield pytest.param(name, parameter, value, id=f"{name}-{parameter.name}-{ascii(value)[:24]}")
+
+
+def _words(name: str, parameter: click.Parameter, value: str) -> list[str]:
+    said = [name]
+    if isinstance(parameter, click.Option):
+        said += [f"{max(parameter.opts, key=len)}={value}"]
+    said += ["--"]
+    for one in main.commands[name].params:
+        if isinstance(one, click.Argument) and (one.required or one is parameter):
+            said += [value if one is parameter else RIGHT[one.name]]
+        elif one.name == "first" or (parameter.name == "last" and one.name == "first"):
+            said += [RIGHT[one.name]]
+    return said
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), list(_calls()))
+def test_every_command_refuses_wrong_arguments_and_says_what_is_allowed(home, name, parameter, value):
+    done = CliRunner().invoke(main, _words(name, parameter, value), input="a name to search for\n")
+
+    assert done.exit_code != 0, done.output
+    assert isinstance(done.exception, SystemExit), repr(done.exception)
+    said = " ".join(done.output.split())
+    assert any(
+        word in said
+        for word in ("Allowed:", "is not in the range", "not a valid integer", "not exist", "is a")
+    ), said
+    assert "\x1b" not in said
+    assert "Traceback" not in said
+
+
+def test_every_command_has_its_wrong_arguments_tried():
+    tried = {each.values[0] for each in _calls()}
+    without = {"demo", "up", "down", "check", "audit", "airflow"}
+    assert tried | without == set(main.commands)
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["land", "flights", "arrivals", "2013-02-30", __file__], "a day that exists, as YYYY-MM-DD"),
+        (["trace", "flights", "arrivals", "2013-13-40"], "a day that exists, as YYYY-MM-DD"),
+        (["trace", "flights", "arivals", "2013-04-02"], "schedule, arrivals, weather"),
+        (["land", "flights", "features", "2013-04-02", __file__], "schedule, arrivals, weather"),
+        (["held", "flihgts"], "Did you mean 'flights'? Allowed: flights"),
+        (["ledger", "--kind", "hold"], "Did you mean 'held'? Allowed: audited, day_completed"),
+        (["ledger", "--pipeline", "flight"], "Allowed: flights"),
+        (["ledger", "--partition", "2013-13-40"], "or first..last"),
+    ],
+)
+def test_wrong_name_is_answered_with_those_that_there_are(home, words, allowed):
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert allowed in " ".join(done.output.split())
+
+
+def test_ledger_finds_a_day_within_a_range_and_says_where_there_is_nothing(home):
+    ledger.append("staged", pipeline="flights", subject="arrivals", partition="2013-04-01..2013-04-05")
+
+    found = CliRunner().invoke(main, ["ledger", "--partition", "2013-04-03"])
+    assert "flights.arrivals 2013-04-01..2013-04-05" in found.output
+    empty = CliRunner().invoke(main, ["ledger", "--kind", "held"])
+    assert (empty.exit_code, empty.output) == (0, "No entry of the ledger is about that.\n")
+
+
+def test_ledger_shows_what_an_earlier_version_or_pipeline_recorded(home):
+    ledger.append("once_was", pipeline="retired", subject="x")
+
+    for words in (["--kind", "once_was"], ["--pipeline", "retired"]):
+        assert "retired.x" in CliRunner().invoke(main, ["ledger", *words]).output
 
 
 def test_maintain_dry_run_says_what_would_go_and_touches_nothing(home):

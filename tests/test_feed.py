@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from sluice import clock, feed, spec
 from sluice.cli import main
-from sluice.errors import DeliveryMissingError, SourceUnknownError, SpecInvalidError
+from sluice.errors import DayInvalidError, DeliveryMissingError, SourceUnknownError, SpecInvalidError
 from sluice.feed import corrupt, data
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
@@ -129,9 +129,15 @@ def test_deliver_every_source_follows_its_contract_on_every_day_of_2013(flights)
             )
 
 
-@pytest.mark.parametrize("day", ["2012-12-31", "2014-01-01", "2013-02-30", "yesterday"])
+@pytest.mark.parametrize("day", ["2012-12-31", "2014-01-01"])
 def test_deliver_day_outside_the_data_is_refused(flights, day):
     with pytest.raises(SpecInvalidError, match="2013-01-01 to 2013-12-31"):
+        feed.deliver(flights, day)
+
+
+@pytest.mark.parametrize("day", ["2013-02-30", "yesterday", "20130401"])
+def test_deliver_day_that_does_not_exist_is_refused(flights, day):
+    with pytest.raises(DayInvalidError, match="YYYY-MM-DD"):
         feed.deliver(flights, day)
 
 

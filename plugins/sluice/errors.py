@@ -56,6 +56,10 @@ class SpecInvalidError(SluiceError):
     """A pipeline YAML, suite or setting that cannot be used as written."""
 
 
+class DayInvalidError(SluiceError):
+    """A command, a form or a partition key names a day that does not exist."""
+
+
 class SourceUnknownError(SluiceError):
     """A delivery or a command names a source that no pipeline declares."""
 

@@ -1,9 +1,59 @@
-"""Labels of partitions: how the days of a batch are written in records, mails and errors, and read again."""
+"""Days and labels of partitions: how they are written in commands, forms, records, mails and errors, and read again."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, timedelta
+
+from sluice.errors import DayInvalidError
+
+# Within these a lag or a window of history can be added to any day.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+DAY_FORMAT = f"a day that exists, as YYYY-MM-DD, from {FIRST_DAY} to {LAST_DAY}"
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def read_day(text: str, *, where: str = "") -> date:
+    """Read a day that a person or another system gave.
+
+    Args:
+        where: the argument, form or key that it was given in.
+
+    Raises:
+        DayInvalidError: it is not written as YYYY-MM-DD, does not exist, or is out of range.
+    """
+    try:
+        day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None or not FIRST_DAY <= day <= LAST_DAY:
+        raise DayInvalidError(
+            f"{text!r} is not a day.", where=where, allowed=DAY_FORMAT, todo="correct the day and try again"
+        )
+    return day
+
+
+def read_label(text: str, *, where: str = "") -> tuple[str, str]:
+    """Read a day or `first..last` that a person gave; return the first and the last day.
+
+    Raises:
+        DayInvalidError: one of them is no day, or the last is before the first.
+    """
+    first, dots, last = text.partition("..")
+    try:
+        start = read_day(first)
+        end = read_day(last) if dots else start
+    except DayInvalidError:
+        start, end = LAST_DAY, FIRST_DAY
+    if end < start:
+        raise DayInvalidError(
+            f"{text!r} is neither a day nor a range of days.",
+            where=where,
+            allowed=f"{DAY_FORMAT}, or first..last",
+            todo="correct it and try again",
+        )
+    return start.isoformat(), end.isoformat()
 
 
 def partition_label(partitions: Sequence[str]) -> str:

@@ -254,6 +254,21 @@ class Pipeline(_Strict):
             )
         return self.sources[name]
 
+    def require_table(self, name: str) -> str:
+        """Return the name of a declared table.
+
+        Raises:
+            SourceUnknownError: the pipeline has no table of this name.
+        """
+        if name not in self.tables:
+            raise SourceUnknownError(
+                f"Pipeline {self.pipeline!r} has no table {name!r}.",
+                where=f"dags/pipelines/{self.pipeline}.yml",
+                allowed=", ".join(self.tables),
+                todo="correct the name of the table",
+            )
+        return name
+
     def data_day(self, table: str, run_day: str) -> str:
         """The day (YYYY-MM-DD) of `table` that the run of `run_day` writes."""
         return (date.fromisoformat(run_day) - timedelta(days=self.lag_days(table))).isoformat()
@@ -282,7 +297,8 @@ def load(name: str) -> Pipeline:
         SpecInvalidError: the file is missing, is not YAML, or breaks the schema; lists every problem.
     """
     path = settings().pipelines / f"{name}.yml"
-    if not path.is_file():
+    # Looked up among the names that there are: a name from a command may be no name of a file at all.
+    if name not in pipeline_names():
         raise SpecInvalidError(
             f"There is no pipeline {name!r}.",
             where=str(path),

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 from sluice import clock, ledger
-from sluice.errors import ReleaseRefusedError
+from sluice.errors import DayInvalidError, ReleaseRefusedError
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
-from sluice.partitions import covers
+from sluice.partitions import covers, read_day
 from sluice.spec import Pipeline
 
 
@@ -92,8 +92,8 @@ def check_word(spec: Pipeline, where: str, *, why: str, until: str) -> date:
     today = clock.today(spec)
     allowed = f"a day, YYYY-MM-DD, from {today} on"
     try:
-        last = date.fromisoformat(until)
-    except ValueError:
+        last = read_day(until)
+    except DayInvalidError:
         raise _refused(f"{until!r} is not a day.", where, allowed, "say until when it is valid") from None
     if last < today:
         raise _refused(f"{until} is over: today is {today}.", where, allowed, "choose a day to come")

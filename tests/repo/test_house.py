@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 
+from sluice.ledger.kinds import KINDS
 from sluice.settings import ROOT
 
 TOP_LEVEL = {"README.md", "dags", "plugins", "dbt_project", "expectations", "ml", "tests", "requirements.txt"}
@@ -139,3 +140,18 @@ def test_argument_that_is_zero_or_empty_is_not_taken_for_none():
         for line in _lost_defaults(ast.parse((ROOT / name).read_text()))
     ]
     assert not found, f"compare with None: {found}"
+
+
+def test_every_kind_of_entry_is_declared():
+    """`sluice ledger --kind` says which kinds there are."""
+    written = set()
+    for name in _tracked():
+        if not re.match(r"plugins/.*\.py$", name):
+            continue
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called == "ledger.append" or (called == "append" and "/ledger/" in name):
+                written |= {
+                    one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant) and one.value
+                }
+    assert written == set(KINDS), f"declare it in sluice/ledger/kinds.py: {sorted(written ^ set(KINDS))}"

@@ -18,7 +18,7 @@ from sluice.feed import data
 from sluice.feed.formats import encode
 from sluice.ingest import deliveries
 from sluice.lake.landing import Landing
-from sluice.partitions import days_between
+from sluice.partitions import days_between, read_day
 from sluice.spec import Pipeline
 
 # Local time of delivery: before the run of the day (04:00), after the last departure of the day before.
@@ -52,14 +52,14 @@ def deliver(
     day = _day(run_day)
     landing = Landing(spec.landing_url)
     landing.create()
-    damaged = (["arrivals"] if sources is None else sources) if corrupt else []
+    damaged = (["arrivals"] if sources is None else sources) if corrupt is not None else []
     names = []
     for source in _arriving(spec, day, landing) if sources is None else sources:
         declared = spec.source(source)
         rows = data.rows(source, date.fromisoformat(spec.data_day(source, run_day)))
         if rows.num_rows == 0:  # the source did not exist yet: arrivals and weather begin on 1 January
             continue
-        if corrupt and source in damaged:
+        if corrupt is not None and source in damaged:
             rows = damages.damage(rows, source, declared, corrupt)
         made = sent = encode(rows, declared.format)
         if corrupt == "truncated" and source in damaged:
@@ -108,10 +108,7 @@ def _delivered_before(source: str, day: date, landing: Landing) -> bool:
 
 
 def _day(text: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = date.max
+    day = read_day(text, where="sluice feed")
     if not data.FIRST <= day <= data.LAST:
         raise SpecInvalidError(
             f"There is nothing to replay for {text!r}.",

@@ -16,7 +16,7 @@ from sluice.errors import DeliveryMissingError
 from sluice.lake import quarantine
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
-from sluice.partitions import covers, days_of
+from sluice.partitions import covers, days_of, read_day
 from sluice.spec import Pipeline
 
 Kind = Literal["held", "refused", "quarantined", "waiver_expired"]
@@ -68,9 +68,10 @@ def find(spec: Pipeline, table: str, day: str) -> Hold | None:
 
     Raises:
         SourceUnknownError: the pipeline has no such table.
+        DayInvalidError: there is no such day.
     """
-    if table not in spec.tables:
-        spec.source(table)  # raises, and names what is declared
+    spec.require_table(table)
+    read_day(day, where=f"the day of {spec.pipeline}.{table}")
     found = [hold for hold in open_holds(spec, table) if covers(hold.partition, day)]
     return max(found, key=lambda hold: (hold.kind != "quarantined", hold.since), default=None)
 

@@ -17,7 +17,7 @@ def request(spec: Pipeline, table: str, day: str, *, why: str, until: str) -> Ho
     """The held batch that a release of a day (YYYY-MM-DD) of a table's data would publish; nothing is touched.
 
     Raises:
-        SourceUnknownError: the pipeline has no such table.
+        SourceUnknownError, DayInvalidError: the pipeline has no such table, or there is no such day.
         ReleaseRefusedError: no reason, no end, or nothing there that can be released.
     """
     where = f"{spec.pipeline}.{table} {day}"

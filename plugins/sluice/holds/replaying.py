@@ -66,7 +66,7 @@ def plan(spec: Pipeline, table: str, day: str) -> Plan:
     """What a replay of a day (YYYY-MM-DD) of a table's data would work on; nothing is touched.
 
     Raises:
-        SourceUnknownError: the pipeline has no such table.
+        SourceUnknownError, DayInvalidError: the pipeline has no such table, or there is no such day.
         ReplayRefusedError: nothing of it is held, or it was replayed already.
     """
     hold = find(spec, table, day)

@@ -11,6 +11,7 @@ from sluice.holds.listing import run_days_of
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
 from sluice.ledger import Entry
+from sluice.partitions import read_day
 from sluice.spec import Pipeline
 
 
@@ -63,10 +64,11 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
 
     Raises:
         SourceUnknownError: the pipeline has no such table.
+        DayInvalidError: there is no such day.
         TableMissingError: nothing was ever recorded of that day.
     """
-    if table not in spec.tables:
-        spec.source(table)  # raises, and names what is declared
+    spec.require_table(table)
+    read_day(day, where=f"the day of {spec.pipeline}.{table}")
     found = ledger.entries(pipeline=spec.pipeline, subject=table, days=(day, day))
     if not found:
         raise TableMissingError(

@@ -25,6 +25,7 @@ from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.ingest.plaintext import printable
 from sluice.lake.landing import Landing
 from sluice.limits import MANIFEST_BYTES, Limits
+from sluice.partitions import read_day
 from sluice.spec import Pipeline, Source, load, pipeline_names
 
 MANIFEST = ".manifest.json"
@@ -190,21 +191,22 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
         version: of the contract that the file follows; the declared one where none is given.
 
     Returns: the name of the file, relative to the landing zone.
-    Raises: as `find` and `sluice.ingest.reader.Reader.read`.
+    Raises: as `find` and `sluice.ingest.reader.Reader.read`; DayInvalidError: there is no such day.
     """
     from sluice.ingest.reader import File, Reader
 
     declared = spec.source(source)
     where = f"{source} of {day}"
     claimed = declared.contract.version if version is None else version
-    read_as = _version(declared, source, claimed, date.fromisoformat(day), where)
+    about = read_day(day, where=where)
+    read_as = _version(declared, source, claimed, about, where)
     # Nothing of what is read here is kept, so any key will do.
     key = secrets.token_bytes(64)
     with Reader() as reader:
         file = reader.scratch / "delivered"
         file.write_bytes(data)
         rows = reader.read(File(file, where, declared, read_as), key).table.num_rows
-    run_day = (date.fromisoformat(day) + timedelta(days=declared.lag_days)).isoformat()
+    run_day = (about + timedelta(days=declared.lag_days)).isoformat()
     landing = Landing(spec.landing_url)
     landing.create()
     previous = find(spec, source, run_day, landing=landing)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
 from typing import Any
 
 from sluice.errors import InputAwaitedError, SpecInvalidError
-from sluice.partitions import days_between
+from sluice.partitions import days_between, read_day
 from sluice.version import run_ids
 
 
@@ -16,11 +15,12 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
     """The days (YYYY-MM-DD) that a run works on: its partition key, or the range of its `first_day`/`last_day`.
 
     Raises:
-        SpecInvalidError: there is neither, or they are not dates in order.
+        SpecInvalidError: there is neither, or they are not in order.
+        DayInvalidError: one of them is no day.
     """
     run = context["dag_run"]
     if run.partition_key:
-        return [_day(run.partition_key, f"partition key of {run.run_id}").isoformat()]
+        return [read_day(run.partition_key, where=f"partition key of {run.run_id}").isoformat()]
     params = context["params"]
     if "first_day" not in params:
         raise SpecInvalidError(
@@ -29,8 +29,8 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
             allowed="a day, YYYY-MM-DD",
             todo="trigger the DAG again and fill in the partition key, under Advanced Options",
         )
-    first = _day(params["first_day"], "first_day")
-    last = _day(params["last_day"], "last_day")
+    first = read_day(params["first_day"], where="first_day")
+    last = read_day(params["last_day"], where="last_day")
     if last < first:
         raise SpecInvalidError(
             f"last_day {last} is before first_day {first}.",
@@ -60,15 +60,3 @@ def skipped_while_awaited() -> Iterator[None]:
         yield
     except InputAwaitedError as error:
         raise AirflowSkipException(str(error)) from error
-
-
-def _day(text: str, where: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise SpecInvalidError(
-            f"{text!r} is not a day.",
-            where=where,
-            allowed="YYYY-MM-DD",
-            todo="trigger the DAG again with a day in that form",
-        ) from error

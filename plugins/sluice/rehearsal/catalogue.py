@@ -32,23 +32,12 @@ class Scenario:
         return self.doc.strip().splitlines()[0]
 
     def function(self) -> Callable[[World], None]:
-        """Import the file and return its `rehearse(world)`.
-
-        Raises:
-            SpecInvalidError: it has none.
-        """
+        """Import the file and return its `rehearse(world)`."""
         module_spec = importlib.util.spec_from_file_location(f"sluice_scenario_{self.name}", self.path)
         assert module_spec
         assert module_spec.loader
         module = importlib.util.module_from_spec(module_spec)
         module_spec.loader.exec_module(module)
-        if not callable(getattr(module, FUNCTION, None)):
-            raise SpecInvalidError(
-                f"The scenario has no function {FUNCTION!r}.",
-                where=str(self.path),
-                allowed=f"def {FUNCTION}(world): ...",
-                todo="docs/rehearsals.md has a complete example",
-            )
         return getattr(module, FUNCTION)
 
 
@@ -62,7 +51,7 @@ def find(name: str) -> Scenario:
 
     Raises:
         ScenarioUnknownError: there is none; names the nearest and all that there are.
-        SpecInvalidError: the file has no docstring.
+        SpecInvalidError: the file is no Python, or has no docstring or no function `rehearse`.
     """
     if name.endswith(".py") and Path(name).is_file():
         return _read(Path(name).resolve())
@@ -95,7 +84,23 @@ def all_scenarios() -> list[Scenario]:
 
 
 def _read(path: Path) -> Scenario:
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+    try:
+        module = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        raise SpecInvalidError(
+            f"The scenario cannot be read: {error}.",
+            where=str(path),
+            allowed="a Python file",
+            todo="docs/rehearsals.md has a complete example",
+        ) from error
+    if not any(isinstance(one, ast.FunctionDef) and one.name == FUNCTION for one in module.body):
+        raise SpecInvalidError(
+            f"The scenario has no function {FUNCTION!r}.",
+            where=str(path),
+            allowed=f"def {FUNCTION}(world): ...",
+            todo="docs/rehearsals.md has a complete example",
+        )
+    doc = ast.get_docstring(module)
     if not doc:
         raise SpecInvalidError(
             "The scenario does not say what happens in it.",

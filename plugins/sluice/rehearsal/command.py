@@ -24,7 +24,9 @@ def rehearse(
     arguments = [each.name if each.name in known else str(each.path) for each in found]
     options = ["--days", str(days)]
     options += ["--keep"] if keep else []
-    options += ["--json", str(json_file.resolve())] if json_file else []
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        options += ["--json", str(json_file.resolve())]
     return _apart([*options, *arguments])
 
 

@@ -8,6 +8,18 @@ from pathlib import Path
 import click
 
 from sluice import spec
+from sluice.cli import arguments
+from sluice.cli.arguments import (
+    DAY,
+    KIND,
+    LABEL,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
+    RECORDED_PIPELINE,
+    SOURCE,
+    TABLE,
+    TEXT,
+)
 from sluice.errors import SluiceError
 from sluice.settings import settings
 
@@ -113,7 +125,10 @@ def traces(folder: Path) -> None:
     from sluice.audit import traces as search
 
     # As bytes: a name must not depend on the terminal's locale.
-    value = sys.stdin.buffer.readline().decode().strip()
+    try:
+        value = sys.stdin.buffer.readline().decode().strip()
+    except UnicodeDecodeError as error:
+        raise click.ClickException("The value on standard input must be text in UTF-8.") from error
     if len(value) < search.SHORTEST:
         raise click.ClickException(
             f"The value on standard input must have {search.SHORTEST} characters or more."
@@ -127,119 +142,125 @@ def traces(folder: Path) -> None:
 
 
 @main.command()
-@click.argument("pipeline")
-@click.argument("first")
-@click.argument("last", required=False)
+@arguments.pipeline
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY, required=False)
 @click.option("--corrupt", help="Damage the delivery in a realistic way: seconds, shifted, truncated, ...")
-@click.option("--source", "sources", multiple=True, help="Only these sources.")
+@click.option("--source", "sources", type=SOURCE, multiple=True, help="Only these sources.")
 @click.option(
-    "--number", default=1, show_default=True, help="Delivery number; a higher one corrects a lower one."
+    "--number",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Delivery number; a higher one corrects a lower one.",
 )
-def feed(pipeline: str, first: str, last: str | None, corrupt: str | None, sources, number: int) -> None:
+def feed(
+    pipeline: spec.Pipeline, first: str, last: str | None, corrupt: str | None, sources, number: int
+) -> None:
     """Let the replayed source system deliver the day FIRST, or all days to LAST, into the landing zone."""
     from sluice import feed as source_system
 
-    declared = spec.load(pipeline)
-    if last and (corrupt or sources or number != 1):
+    if last and (corrupt is not None or sources or number != 1):
         raise click.UsageError("--corrupt, --source and --number are for one day: leave out LAST.")
     if last:
-        names = source_system.deliver_range(declared, first, last)
+        names = source_system.deliver_range(pipeline, first, last)
     else:
         names = source_system.deliver(
-            declared, first, corrupt=corrupt, sources=list(sources) or None, number=number
+            pipeline, first, corrupt=corrupt, sources=list(sources) or None, number=number
         )
-    click.echo(f"Delivered {len(names)} file(s) into {declared.landing_url}")
+    click.echo(f"Delivered {len(names)} file(s) into {pipeline.landing_url}")
     for name in names[:10]:
         click.echo(f"  {name}")
 
 
 @main.command()
-@click.argument("pipeline")
-@click.argument("source")
-@click.argument("day")
+@arguments.pipeline
+@click.argument("source", type=SOURCE)
+@click.argument("day", type=DAY)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--version", type=int, help="Version of the contract that it follows; default: the declared one."
 )
-def land(pipeline: str, source: str, day: str, file: Path, version: int | None) -> None:
+def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: int | None) -> None:
     """Put a FILE of SOURCE with the data of DAY (YYYY-MM-DD) into the landing zone, with its manifest."""
     from sluice.ingest.deliveries import land as land_file
 
-    click.echo(f"Landed {land_file(spec.load(pipeline), source, day, file.read_bytes(), version=version)}")
+    click.echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
 
 
 @main.command()
-@click.argument("pipeline", required=False)
-def held(pipeline: str | None) -> None:
+@arguments.any_pipeline
+def held(pipeline: spec.Pipeline | None) -> None:
     """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all."""
     from sluice import holds
     from sluice.holds import show
     from sluice.notices import faults
 
-    for declared in [spec.load(pipeline)] if pipeline else spec.load_all():
+    for declared in [pipeline] if pipeline else spec.load_all():
         click.echo(f"{declared.pipeline}:")
         for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
             click.echo(f"  {line}")
-    for line in faults.undelivered_lines(pipeline):
+    for line in faults.undelivered_lines(pipeline.pipeline if pipeline else None):
         click.echo(line)
 
 
 @main.command()
-@click.argument("pipeline")
-@click.argument("table")
-@click.argument("day")
-def replay(pipeline: str, table: str, day: str) -> None:
+@arguments.pipeline
+@click.argument("table", type=TABLE)
+@click.argument("day", type=DAY)
+def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
     """Send what is held of DAY (of the data, as `sluice held` shows it) through the same gate again."""
     from sluice import holds
 
-    declared = spec.load(pipeline)
-    key = _pseudonym_key(declared, table)
-    outcome = holds.replay(declared, table, day, {"run_id": "sluice replay"}, pseudonym_key=key)
+    key = _pseudonym_key(pipeline, table)
+    outcome = holds.replay(pipeline, table, day, {"run_id": "sluice replay"}, pseudonym_key=key)
     click.echo(outcome)
     if outcome.repaired:
-        click.echo(holds.onwards(declared, table, day))
+        click.echo(holds.onwards(pipeline, table, day))
     if outcome.reason:
         sys.exit(1)
 
 
 @main.command()
-@click.argument("pipeline")
-@click.argument("table")
-@click.argument("day")
-@click.option("--by", default="", help="The person who answers for it.")
-@click.option("--why", default="", help="The reason, in a sentence.")
-@click.option("--until", default="", help="Last day (YYYY-MM-DD) that it is valid, by the pipeline's clock.")
-def release(pipeline: str, table: str, day: str, by: str, why: str, until: str) -> None:
+@arguments.pipeline
+@click.argument("table", type=TABLE)
+@click.argument("day", type=DAY)
+@click.option("--by", type=TEXT, default="", help="The person who answers for it.")
+@click.option("--why", type=TEXT, default="", help="The reason, in a sentence.")
+@click.option(
+    "--until", type=DAY, default=None, help="Last day (YYYY-MM-DD) that it is valid, by the pipeline's clock."
+)
+def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, until: str | None) -> None:
     """Publish what is held of DAY as it is, on a person's word, which is recorded and shown with the data."""
     from sluice import holds
 
-    declared = spec.load(pipeline)
-    done = holds.release(declared, table, day, by=by, why=why, until=until, run={"run_id": "sluice release"})
+    said = {"by": by, "why": why, "until": until or ""}
+    done = holds.release(pipeline, table, day, **said, run={"run_id": "sluice release"})
     click.echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
-    click.echo(holds.onwards(declared, table, day))
+    click.echo(holds.onwards(pipeline, table, day))
 
 
 @main.command()
-@click.argument("pipeline")
-@click.argument("table")
-@click.argument("day")
-def trace(pipeline: str, table: str, day: str) -> None:
+@arguments.pipeline
+@click.argument("table", type=TABLE)
+@click.argument("day", type=DAY)
+def trace(pipeline: spec.Pipeline, table: str, day: str) -> None:
     """Tell the whole story of a partition: deliveries, rows by what became of them, verdicts, waivers, mails."""
     from sluice import holds
     from sluice.holds import show
 
-    for line in show.traced(holds.trace(spec.load(pipeline), table, day)):
+    for line in show.traced(holds.trace(pipeline, table, day)):
         click.echo(line)
 
 
 @main.command()
-@click.argument("pipeline")
+@arguments.pipeline
 @click.option("--days", type=click.IntRange(1), help="Days of history to compare; default: `integrity_days`.")
-def watch(pipeline: str, days: int | None) -> None:
+def watch(pipeline: spec.Pipeline, days: int | None) -> None:
     """Look for missed deadlines, rewritten history and lapsed waivers, as the watcher does; mails nothing."""
     from sluice import watch as watcher
 
-    found = watcher.findings(spec.load(pipeline), days)
+    found = watcher.findings(pipeline, days)
     for sentence in found:
         click.echo(sentence)
     if found:
@@ -248,14 +269,14 @@ def watch(pipeline: str, days: int | None) -> None:
 
 
 @main.command()
-@click.argument("pipeline", required=False)
+@arguments.any_pipeline
 @click.option("--dry-run", is_flag=True, help="Say what would go, and touch nothing.")
-def maintain(pipeline: str | None, dry_run: bool) -> None:
+def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
     """Clear away what `retention` declares to be no longer needed, as the maintenance DAG does; mails nothing."""
     from sluice import ledger, upkeep
 
     run = {"run_id": "sluice maintain"}
-    for declared in [spec.load(pipeline)] if pipeline else spec.load_all():
+    for declared in [pipeline] if pipeline else spec.load_all():
         click.echo(f"{declared.pipeline}:")
         entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
         click.echo(f"  {entries} entries of the ledger, chain intact")
@@ -269,10 +290,16 @@ def maintain(pipeline: str | None, dry_run: bool) -> None:
 @click.argument("scenarios", nargs=-1)
 @click.option("--list", "show", is_flag=True, help="Say what there is, and rehearse nothing.")
 @click.option("--all", "everything", is_flag=True, help="All of them, one after another.")
-@click.option("--days", default=30, show_default=True, help="Days of a scenario that has no fixed length.")
+@click.option(
+    "--days",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Days of a scenario that has no fixed length.",
+)
 @click.option("--keep", is_flag=True, help="Leave its Airflow running, to look at it and to go on at once.")
 @click.option("--stop", is_flag=True, help="Stop an Airflow that --keep left running.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the results here too.")
+@click.option("--json", "json_file", type=OUTPUT_FILE, help="Write the results here too.")
 def rehearse(
     scenarios: tuple[str, ...],
     show: bool,
@@ -299,9 +326,13 @@ def rehearse(
 @click.option(
     "--seed", default=1, show_default=True, help="The same seed damages the same files in the same ways."
 )
-@click.option("--mutations", default=200, show_default=True, help="Deliveries to damage.")
-@click.option("--clean", default=200, show_default=True, help="Deliveries to leave as they are.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.md and cases.jsonl.")
+@click.option(
+    "--mutations", type=click.IntRange(1), default=200, show_default=True, help="Deliveries to damage."
+)
+@click.option(
+    "--clean", type=click.IntRange(0), default=200, show_default=True, help="Deliveries to leave as they are."
+)
+@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md and cases.jsonl.")
 def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
     """Damage clean deliveries in random ways, and report what share of it is caught, where, and the false alarms."""
     from sluice.mutation import command
@@ -316,9 +347,7 @@ def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
 @click.option(
     "--days", default=3, show_default=True, type=click.IntRange(1, 28), help="Days in a row to damage."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder for report.md, curve.jsonl and curve.svg."
-)
+@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md, curve.jsonl and curve.svg.")
 def robustness(seed: int, days: int, out: Path | None) -> None:
     """Damage days at increasing rates, and report the AUC of the predictions and the rate at which a gate fires."""
     from sluice.mutation import command
@@ -327,18 +356,19 @@ def robustness(seed: int, days: int, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("pipeline")
-@click.option("--impact", "column", metavar="TABLE.COLUMN", help="Tell what depends on a column instead.")
-def catalogue(pipeline: str, column: str | None) -> None:
+@arguments.pipeline
+@click.option(
+    "--impact", "column", type=TEXT, metavar="TABLE.COLUMN", help="Tell what depends on a column instead."
+)
+def catalogue(pipeline: spec.Pipeline, column: str | None) -> None:
     """Show every source: columns, owner, licence, purpose, freshness, readiness and users; and write it as a page."""
     from sluice import catalogue as shelf
 
-    declared = spec.load(pipeline)
-    if column:
-        found = shelf.impact(declared, column)
-        text, page = shelf.told(found, declared), None
+    if column is not None:
+        found = shelf.impact(pipeline, column)
+        text, page = shelf.told(found, pipeline), None
     else:
-        gathered = shelf.read(declared)
+        gathered = shelf.read(pipeline)
         text, page = shelf.lines(gathered), shelf.write(gathered)
     for line in text:
         click.echo(line)
@@ -347,22 +377,26 @@ def catalogue(pipeline: str, column: str | None) -> None:
 
 
 @main.command()
-@click.argument("pipeline")
-def docs(pipeline: str) -> None:
+@arguments.pipeline
+def docs(pipeline: spec.Pipeline) -> None:
     """Render the dbt documentation as one page that the Airflow UI serves."""
     from sluice import transform
 
-    click.echo(transform.docs(spec.load(pipeline)))
+    click.echo(transform.docs(pipeline))
 
 
 @main.command(name="ledger")
-@click.option("--kind", help="Only entries of this kind, for example held.")
-@click.option("--pipeline", help="Only entries of this pipeline.")
-@click.option("--partition", help="Only entries of this day.")
-@click.option("--limit", default=20, show_default=True, help="Newest entries to show.")
+@click.option("--kind", type=KIND, help="Only entries of this kind, for example held.")
+@click.option("--pipeline", type=RECORDED_PIPELINE, help="Only entries of this pipeline.")
+@click.option(
+    "--partition", "days", type=LABEL, help="Only entries about this day (YYYY-MM-DD), or about first..last."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest entries to show."
+)
 @click.option("--verify", is_flag=True, help="Check the whole hash chain instead.")
 def show_ledger(
-    kind: str | None, pipeline: str | None, partition: str | None, limit: int, verify: bool
+    kind: str | None, pipeline: str | None, days: tuple[str, str] | None, limit: int, verify: bool
 ) -> None:
     """Show the record of decisions, newest first, or verify that nobody edited it."""
     from sluice import ledger
@@ -370,20 +404,23 @@ def show_ledger(
     if verify:
         click.echo(f"{ledger.verify()} entries, chain intact")
         return
-    for entry in ledger.entries(kind=kind, pipeline=pipeline, partition=partition, limit=limit):
+    found = ledger.entries(kind=kind, pipeline=pipeline, days=days, limit=limit)
+    for entry in found:
         reasons = "; ".join(entry.data.get("reasons", []))
         click.echo(
             f"{entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} "
             f"{entry.pipeline}.{entry.subject} {entry.partition or ''}  {reasons}"
         )
+    if not found:
+        click.echo("No entry of the ledger is about that.")
 
 
-def _pseudonym_key(declared: spec.Pipeline, table: str) -> bytes | None:
+def _pseudonym_key(pipeline: spec.Pipeline, table: str) -> bytes | None:
     """The key that replaces personal data, for a table that has some: Airflow's, or that of the local stack."""
-    if table not in declared.sources or not declared.sources[table].contract.pseudonymised:
+    if table not in pipeline.sources or not pipeline.sources[table].contract.pseudonymised:
         return None
     from sluice.local import stack
     from sluice.orchestration.secrets import pseudonym_key
 
     stack.lend_pseudonym_key()
-    return pseudonym_key(declared, table)
+    return pseudonym_key(pipeline, table)

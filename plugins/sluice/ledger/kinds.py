@@ -1,0 +1,31 @@
+"""The kinds of entries that the ledger has, each with what it says."""
+
+from __future__ import annotations
+
+# A test compares them with what the code appends.
+KINDS = {
+    "staged": "a batch was written where no reader looks",
+    "refused": "a delivery could not be used, or a candidate may not become champion",
+    "verdict": "a gate's verdict that publishes",
+    "held": "a gate's verdict that does not publish",
+    "published": "a batch became visible to readers",
+    "day_completed": "all sources of a run day have crossed",
+    "waiver": "a person lets a held batch be published",
+    "release_rejected": "a person was asked for a release, and rejected it",
+    "replayed": "what was held was sent through its gate again",
+    "expired": "what was held has been given up, because it is too old",
+    "deadline_missed": "a delivery is overdue",
+    "rewritten": "a published partition is not what was published",
+    "trained": "a candidate was trained",
+    "training_refused": "a training set was refused",
+    "training_skipped": "nothing was trained, because learning is paused",
+    "audited": "a candidate may become champion",
+    "promoted": "a candidate became champion",
+    "monitored": "the predictions of a day were measured",
+    "decided": "what monitoring asks for: nothing, attention, or a new model",
+    "retrain_requested": "monitoring asked for a new model",
+    "mail": "a mail was sent, or could not be",
+    "maintaining": "what the maintenance is about to remove",
+    "maintained": "what the maintenance has removed or checked",
+    "settled": "up to where nothing is open any more",
+}
