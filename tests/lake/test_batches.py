@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -146,3 +146,47 @@ def test_check_unchanged_damaged_file_is_refused(stage, damage):
 
     with pytest.raises(BatchDamagedError, match=manifest.batch_id):
         batches.check_unchanged(manifest)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Function: set the clock of the host by so many hours, from now on."""
+
+    def ahead(hours: int) -> None:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz) + timedelta(hours=hours)
+
+        monkeypatch.setattr(batches, "datetime", Clock)
+
+    return ahead
+
+
+def test_publish_of_a_correction_from_a_host_whose_clock_is_behind_replaces(stage, rows, clock):
+    clock(1)
+    first = stage("2013-01-01")
+    tables.publish(first, verdict_id="v")
+    clock(0)
+    correction = stage("2013-01-01", data=rows("2013-01-01").slice(3))
+    tables.publish(correction, verdict_id="v")
+    clock(-1)
+    second = stage("2013-01-01", data=rows("2013-01-01").slice(4))
+    tables.publish(second, verdict_id="v")
+
+    assert first.batch_id < correction.batch_id < second.batch_id
+    assert (
+        tables.published("flights", "weather", "2013-01-01", "2013-01-01")["2013-01-01"].rows == second.rows
+    )
+
+
+def test_new_id_of_what_follows_from_a_batch_sorts_after_it_and_before_the_next_batch(stage, clock):
+    clock(1)
+    full = stage("2013-01-01")
+    split = stage("2013-01-01", after=full.batch_id)
+    clock(-1)
+    again = stage("2013-01-01", after=full.batch_id)
+    following = stage("2013-01-01")
+
+    assert full.batch_id < split.batch_id < again.batch_id < following.batch_id
+    assert batches.full_id(again.batch_id) == full.batch_id

@@ -3,9 +3,10 @@
 The rule kept here: a batch is immutable and complete. Its manifest is written last, atomically; a batch without one
 does not exist. Rows are written in one order, so that the same rows always give the same content hash.
 
-Ids sort by time, and of two batches of a day the newer one wins. The id of a split (see `lake.splits`) is that of its
-full batch with its own time after it: it replaces the full batch and every earlier split of it, and gives way to what
-was delivered after the full batch, however late the split was made.
+Ids sort in the order in which batches were staged, whatever the clocks of the hosts say, and of two batches of a day the
+later one wins (`sluice.outdated` lets no batch be published whose inputs are older than those of another). The id of a
+split (see `lake.splits`) is that of its full batch with its own time after it: it replaces the full batch and every
+earlier split of it, and gives way to what was delivered after the full batch, however late the split was made.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 # Written last; a batch without it does not exist.
 MANIFEST = "manifest.json"
-# See `new_id`.
+# See `new_id`: the time that an id begins with, to the microsecond.
+_TIME = "%Y%m%dT%H%M%S%f"
+_TIME_CHARS = 21
 _ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{6}(\.\d{8}T\d{12}-[0-9a-f]{6})?")
 
 
@@ -132,7 +135,7 @@ def stage(
     data = columns.stored(data, f"{pipeline}.{table}")
     slices = by_day(data, days, sort_by, f"{pipeline}.{table}")
     created_at = datetime.now(UTC)
-    batch_id = new_id(created_at, after)
+    batch_id = new_id(pipeline, table, after)
     contents = {day: parquet(rows) for day, rows in slices.items()}
     files = {day: file_of(pipeline, table, batch_id, day) for day in days}
     manifest = Manifest(
@@ -218,10 +221,24 @@ def full_id(batch_id: str) -> str:
     return batch_id.partition(".")[0]
 
 
-def new_id(created_at: datetime, after: str = "") -> str:
-    """An id that sorts by time, and right after that of the batch that it follows from."""
-    own = f"{created_at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
-    return f"{after}.{own}" if after else own
+def new_id(pipeline: str, table: str, after: str = "") -> str:
+    """Return an id that sorts after those of all batches of the table, also where this host's clock is behind.
+
+    Args:
+        after: id of the batch that this one follows from; the new id sorts right after it and what follows from it so far.
+    """
+    prefix = f"{after}." if after else ""
+    there = catalog.folders(catalog.location(pipeline, table, "data"))
+    times = [
+        name.removeprefix(prefix)[:_TIME_CHARS]
+        for name in there
+        if name.startswith(prefix) and _ID.fullmatch(name)
+    ]
+    now = f"{datetime.now(UTC):{_TIME}}"
+    newest = max(times, default="")
+    if now <= newest:
+        now = f"{datetime.strptime(newest, _TIME).replace(tzinfo=UTC) + timedelta(microseconds=1):{_TIME}}"
+    return f"{prefix}{now}-{secrets.token_hex(3)}"
 
 
 def batch_of(file: str) -> str:

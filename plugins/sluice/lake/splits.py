@@ -42,7 +42,7 @@ def make(
     if shown and (shown.content_hash, shown.aside_hash) == hashes:
         return shown
     created_at = datetime.now(UTC)
-    batch_id = batches.new_id(created_at, full.batch_id)
+    batch_id = batches.new_id(full.pipeline, full.table, full.batch_id)
     manifest = Manifest.model_validate(
         full.model_dump()
         | {
