@@ -38,6 +38,7 @@ POINTS: dict[str, str] = {
     "publish.committed": "the batch is visible, and the caller does not know",
     "publish.change_page_written": "the page that compares a day with what it replaced is written, its JSON is not",
     "publish.change_written": "the batch is visible, its comparison is complete, and the ledger knows nothing of it",
+    "land.before_write": "the number of a delivery by hand is chosen, and nothing of it is written",
     "publish.expired": "old snapshots are forgotten, where there were too many",
 }
 

@@ -153,3 +153,19 @@ def test_deliveries_on_a_bucket_are_staged_like_those_in_a_folder(home, bucket, 
     remote = stage_source(flights, "weather", ["2013-01-02"], {})
     assert remote.content_hash == local.content_hash
     assert remote.inputs[0]["uri"].startswith(f"s3://{bucket}/landing/weather/2013-01-02/")
+
+
+def test_landing_new_file_is_written_once(zone):
+    assert zone.write_new("b/2013-01-02/1", b"one")
+    assert not zone.write_new("b/2013-01-02/1", b"two")
+    assert zone.read("b/2013-01-02/1") == b"one"
+
+
+def test_landing_new_file_of_many_at_once_has_one_writer(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    zone = Landing(str(tmp_path))
+    with ThreadPoolExecutor(16) as pool:
+        wrote = list(pool.map(lambda number: zone.write_new("b/name", b"%d" % number), range(16)))
+    assert sum(wrote) == 1
+    assert zone.read("b/name") == b"%d" % wrote.index(True)

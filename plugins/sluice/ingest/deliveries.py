@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from sluice import failpoints
 from sluice.errors import ContractBrokenError, DeliveryUnreadableError, LimitExceededError
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.ingest.plaintext import printable
@@ -166,26 +167,55 @@ def write(
 
     Returns: the name of the file, relative to the landing zone.
     """
-    declared, day = spec.source(source), spec.data_day(source, run_day)
+    name = _name(spec, source, run_day, number)
+    landing.write(name, data)
+    return _announce(
+        landing, spec, source, run_day, name, rows, sha256 or _sha256(data), contract_version, delivered_at
+    )
+
+
+def _name(spec: Pipeline, source: str, run_day: str, number: int) -> str:
+    """Name of a delivered file, relative to the landing zone."""
     suffix = f"_{number}" if number > 1 else ""
-    name = f"{source}/{run_day}/{source}_{day}{suffix}.{declared.format}"
+    return (
+        f"{source}/{run_day}/{source}_{spec.data_day(source, run_day)}{suffix}.{spec.source(source).format}"
+    )
+
+
+def _announce(
+    landing: Landing,
+    spec: Pipeline,
+    source: str,
+    run_day: str,
+    name: str,
+    rows: int,
+    sha256: str,
+    contract_version: int | None,
+    delivered_at: datetime,
+) -> str:
+    """Write the manifest of a delivered file, which from now on counts; return the file's name."""
+    declared = spec.source(source)
     manifest = DeliveryManifest(
         source=source,
-        day=date.fromisoformat(day),
+        day=date.fromisoformat(spec.data_day(source, run_day)),
         rows=rows,
-        sha256=sha256 or hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         contract_version=declared.contract.version if contract_version is None else contract_version,
         delivered_at=delivered_at,
     )
-    landing.write(name, data)
     landing.write(name + MANIFEST, manifest.model_dump_json(indent=2).encode())
     return name
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | None = None) -> str:
     """Deliver a file by hand, as the next delivery of a source for the day (YYYY-MM-DD) that the data is about.
 
-    The file is parsed first: what would fail at ingest is refused here, before anything is written.
+    The file is parsed first: what would fail at ingest is refused here, before anything is written. Of several at the same
+    moment each gets a number of its own: the file takes it, and a number that is taken is not taken again.
 
     Args:
         version: of the contract that the file follows; the declared one where none is given.
@@ -209,19 +239,22 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
     run_day = (about + timedelta(days=declared.lag_days)).isoformat()
     landing = Landing(spec.landing_url)
     landing.create()
-    previous = find(spec, source, run_day, landing=landing)
-    number = previous.number + 1 if previous else 1
-    return write(
-        landing,
-        spec,
-        source,
-        run_day,
-        data,
-        rows=rows,
-        number=number,
-        delivered_at=datetime.now(UTC),
-        contract_version=claimed,
-    )
+    number = _last_number(spec, source, run_day, landing) + 1
+    failpoints.hit("land.before_write")
+    while not landing.write_new(_name(spec, source, run_day, number), data):
+        number += 1
+    name = _name(spec, source, run_day, number)
+    return _announce(landing, spec, source, run_day, name, rows, _sha256(data), claimed, datetime.now(UTC))
+
+
+def _last_number(spec: Pipeline, source: str, run_day: str, landing: Landing) -> int:
+    """The highest number that a delivery of a run day has, also one that is not complete or cannot be read; 0 for none."""
+    declared, day = spec.source(source), spec.data_day(source, run_day)
+    numbers = [0]
+    for name in landing.list(f"{source}/{run_day}"):
+        if name.endswith(MANIFEST) or _pattern(source, declared, run_day, day).fullmatch(name):
+            numbers.append(_number(name.removesuffix(MANIFEST), source, declared, run_day, day))
+    return max(numbers)
 
 
 def next_delivery(source: str, day: str) -> str:
@@ -232,10 +265,14 @@ def next_delivery(source: str, day: str) -> str:
     )
 
 
+def _pattern(source: str, declared: Source, run_day: str, day: str) -> re.Pattern[str]:
+    ending = re.escape(declared.format)
+    return re.compile(rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{ending}", re.ASCII)
+
+
 def _number(name: str, source: str, declared: Source, run_day: str, day: str) -> int:
     """The number of a delivered file, from its name."""
-    pattern = rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{re.escape(declared.format)}"
-    match = re.fullmatch(pattern, name, re.ASCII)
+    match = _pattern(source, declared, run_day, day).fullmatch(name)
     if not match:
         raise DeliveryUnreadableError(
             f"{printable(name)} is not named as a delivery of {source!r} for {day}.",

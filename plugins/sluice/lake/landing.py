@@ -27,6 +27,7 @@ class _Store(Protocol):
     def folders(self) -> Sequence[str]: ...
     def open(self, name: str) -> AbstractContextManager[Opened]: ...
     def write(self, name: str, data: bytes) -> None: ...
+    def write_new(self, name: str, data: bytes) -> bool: ...
     def exists(self, name: str) -> bool: ...
 
 
@@ -93,6 +94,16 @@ class Landing:
     def write(self, name: str, data: bytes) -> None:
         """Write or replace a file, atomically."""
         self._store.write(_inside(name), data)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write a file whose name nobody has taken; of two who do so at the same moment, one gets the name.
+
+        In a folder the name is taken first, so that a reader may see a part of the file: only for a file that is not read
+        before another one announces it.
+
+        Returns: whether it was written; False where the name is taken, and that file is as it was.
+        """
+        return self._store.write_new(_inside(name), data)
 
     def exists(self, name: str) -> bool:
         return self._store.exists(_inside(name))
@@ -192,6 +203,22 @@ class _Folder:
             finally:
                 part.unlink(missing_ok=True)
 
+    def write_new(self, name: str, data: bytes) -> bool:
+        path = self.root / name
+        with self._reaching(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                file = path.open("xb")
+            except FileExistsError:
+                return False
+            try:
+                with file:
+                    file.write(data)
+            except OSError:
+                path.unlink()
+                raise
+        return True
+
     def exists(self, name: str) -> bool:
         with self._reaching(self.root / name):
             return (self.root / name).is_file()
@@ -250,6 +277,19 @@ class _Bucket:
     def write(self, name: str, data: bytes) -> None:
         with self._reaching(name):
             self.client.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=data)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._reaching(name):
+            try:
+                self.client.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                # The second: somebody else writes this very name at this moment.
+                if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+                    return False
+                raise
+        return True
 
     def exists(self, name: str) -> bool:
         # Listed, not headed: the answer to HEAD has no body to tell a missing object from a missing bucket.
