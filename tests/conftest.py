@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import secrets
+import signal
+import subprocess
+import sys
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -105,6 +112,38 @@ def warehouse(home, bucket, monkeypatch):
     monkeypatch.setenv("SLUICE_WAREHOUSE", f"s3://{bucket}/lake")
     settings.cache_clear()
     return bucket
+
+
+@pytest.fixture
+def sink(tmp_path):
+    """The mail sink in a process of its own: (where to send, folder of the mails kept, process)."""
+    from sluice.notices.send import Smtp
+
+    folder = tmp_path / "mail"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sluice.notices.sink", "--port", "0", "--folder", str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        port = re.search(r":(\d+),", process.stdout.readline())
+        assert port, "the sink did not say where it listens"
+        yield Smtp("127.0.0.1", int(port[1])), folder, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        process.stdout.close()
+
+
+@pytest.fixture
+def mails():
+    """Function: the mails that a sink keeps in a folder, oldest first."""
+
+    def read(folder) -> list[EmailMessage]:
+        paths = sorted(folder.glob("*.eml"))
+        return [message_from_bytes(path.read_bytes(), policy=default) for path in paths]
+
+    return read
 
 
 @pytest.fixture

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import signal
 import socket
-import subprocess
-import sys
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 
 import pytest
 
 from sluice import spec
 from sluice.notices.events import Event
-from sluice.notices.send import Smtp
 
 ROW = {
     "flight_date": "2013-02-08",
@@ -100,40 +92,10 @@ def held() -> Event:
 
 
 @pytest.fixture
-def sink(tmp_path):
-    """The mail sink in a process of its own: (where to send, folder of the mails kept, process)."""
-    folder = tmp_path / "mail"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sluice.notices.sink", "--port", "0", "--folder", str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        port = re.search(r":(\d+),", process.stdout.readline())
-        assert port, "the sink did not say where it listens"
-        yield Smtp("127.0.0.1", int(port[1])), folder, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
-        process.stdout.close()
-
-
-@pytest.fixture
 def flights(home, feed_cache) -> spec.Pipeline:
     home.mkdir()
     (home / "feed-cache").symlink_to(feed_cache)
     return spec.load("flights")
-
-
-@pytest.fixture
-def mails():
-    """Function: the mails that a sink keeps in a folder, oldest first."""
-
-    def read(folder) -> list[EmailMessage]:
-        paths = sorted(folder.glob("*.eml"))
-        return [message_from_bytes(path.read_bytes(), policy=default) for path in paths]
-
-    return read
 
 
 @pytest.fixture

@@ -1,0 +1,193 @@
+"""Find out which mistakes in the code the tests do not see: `make mutants`.
+
+`mechanisms.toml` declares functions and the tests that guard them. In a copy of the checkout each function is changed
+in one place at a time, and its tests are run; a change with which they all pass has survived. One that is meant to
+survive is declared there with its reason. The exit status is 1 if another one survived, or if a declared one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from mutate import Mutant, mutants
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+# Imported once, before each run of tests is forked off: they cost seconds, and no mutant is in them.
+PRELOADED = (
+    "great_expectations",
+    "duckdb",
+    "pandas",
+    "pyiceberg.catalog.sql",
+    "pytest",
+    "hypothesis",
+    "xgboost",
+    "mlflow",
+)
+# Seconds that the tests of a mutant may take, as a multiple of what they take on the code as it is, and at least.
+PATIENCE, AT_LEAST = 5, 60
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """Functions of a file, and the tests that must not pass where one of them is wrong."""
+
+    name: str
+    file: str
+    functions: list[str]
+    tests: list[str]
+
+    def mutants(self) -> Iterator[Mutant]:
+        source = (ROOT / self.file).read_text()
+        for function in self.functions:
+            yield from (
+                Mutant(f"{function}: {each.change}", each.source) for each in mutants(source, function)
+            )
+
+
+def declared() -> tuple[list[Mechanism], dict[str, str]]:
+    """Return the mechanisms, and the reasons of the mutants that may survive, by `<file> <change>`."""
+    stated = tomllib.loads((HERE / "mechanisms.toml").read_text())
+    return [Mechanism(**each) for each in stated["mechanism"]], {
+        f"{each['file']} {each['change']}": each["why"] for each in stated.get("survivor", [])
+    }
+
+
+def copied(into: Path) -> Path:
+    """Copy what git tracks, as it is in the working tree."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
+    return into
+
+
+def run_tests(checkout: Path, tests: list[str], seconds: float) -> tuple[bool, str]:
+    """Run tests in a forked process; return whether all passed, and the end of what they printed.
+
+    Tests that do not end in time have not passed.
+    """
+    log = checkout / "mutant.log"
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.chdir(checkout)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        paths = [str(checkout / "plugins"), str(checkout)]
+        sys.path[:0] = paths
+        # For the processes that a test starts.
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+        import pytest
+
+        chosen = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not long"]
+        os._exit(int(pytest.main([*chosen, *tests])))
+    status = _ended(child, seconds)
+    tail = log.read_text(errors="replace")[-2000:]
+    if status not in (0, 1, None):
+        raise SystemExit(
+            f"The tests {' '.join(tests)} could not be run (pytest's exit status {status}):\n{tail}"
+        )
+    return status == 0, tail
+
+
+def _ended(child: int, seconds: float) -> int | None:
+    """Return the exit status of a child; None, after killing its process group, if it does not end in time."""
+    from psutil import Process, TimeoutExpired
+
+    try:
+        return Process(child).wait(timeout=seconds)
+    except TimeoutExpired:
+        os.killpg(child, 9)
+        os.waitpid(child, 0)
+        return None
+
+
+def main() -> int:
+    mechanisms, accepted = declared()
+    parser = argparse.ArgumentParser(prog="python tests/mutants", description=__doc__.splitlines()[0])
+    names = sorted({each.name for each in mechanisms})
+    parser.add_argument(
+        "--only", action="append", choices=names, help="a mechanism; may be given several times"
+    )
+    parser.add_argument("--sample", type=int, metavar="N", help="that many mutants of each mechanism, drawn")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    parser.add_argument("--list", action="store_true", help="name the mutants, and run nothing")
+    options = parser.parse_args()
+    chosen = [each for each in mechanisms if not options.only or each.name in options.only]
+    draw = random.Random(options.seed)  # a draw of tests, no secret
+    drawn: dict[str, list[Mutant]] = {}
+    for mechanism in chosen:
+        every = list(mechanism.mutants())
+        count = len(every) if options.sample is None else min(options.sample, len(every))
+        drawn[mechanism.name] = sorted(draw.sample(every, count), key=lambda mutant: mutant.change)
+    if options.list:
+        for mechanism in chosen:
+            for mutant in drawn[mechanism.name]:
+                print(f"{mechanism.file} {mutant.change}")
+        return 0
+    for name in PRELOADED:
+        __import__(name)
+    with tempfile.TemporaryDirectory(prefix="sluice-mutants-") as folder:
+        checkout = copied(Path(folder).resolve())
+        survived = [name for each in chosen for name in _survivors(checkout, each, drawn[each.name])]
+    return _report(survived, accepted, {f"{each.file} " for each in chosen}, whole=options.sample is None)
+
+
+def _survivors(checkout: Path, mechanism: Mechanism, tried: list[Mutant]) -> list[str]:
+    """Try the mutants of a mechanism, and return those with which its tests pass."""
+    begun = time.monotonic()
+    passed, output = run_tests(checkout, mechanism.tests, 900)
+    if not passed:
+        raise SystemExit(f"The tests of {mechanism.name} fail on the code as it is:\n{output}")
+    patience = max(AT_LEAST, PATIENCE * (time.monotonic() - begun))
+    target, found = checkout / mechanism.file, []
+    original = target.read_text()
+    for number, mutant in enumerate(tried, 1):
+        target.write_text(mutant.source)
+        alive, _ = run_tests(checkout, mechanism.tests, patience)
+        found += [f"{mechanism.file} {mutant.change}"] if alive else []
+        print(
+            f"{mechanism.name} {number}/{len(tried)} {'SURVIVED' if alive else 'killed'}  {mutant.change}",
+            flush=True,
+        )
+    target.write_text(original)
+    return found
+
+
+def _report(survived: list[str], accepted: dict[str, str], files: set[str], *, whole: bool) -> int:
+    unexplained = [name for name in survived if name not in accepted]
+    for name in survived:
+        print(f"survived: {name}{f'  ({accepted[name]})' if name in accepted else ''}")
+    outdated = [
+        name
+        for name in accepted
+        if whole and name not in survived and any(name.startswith(file) for file in files)
+    ]
+    for name in outdated:
+        print(f"declared as a survivor, but the tests see it: {name}. Take it out of mechanisms.toml.")
+    print(f"{len(survived)} survived, {len(unexplained)} of them without a declared reason.")
+    return 1 if unexplained or outdated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
