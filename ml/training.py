@@ -19,6 +19,7 @@ from ml.influence import cap
 from ml.leakage import require_apart
 from ml.metrics import METRICS, compare, daily_auc, interval
 from ml.model import FORMAT, BaselineModel, ModelMeta, ScoringModel, encode, feature_types
+from ml.parameters import FIXED
 from ml.splits import days_of, label_of, labelled, rare_of, split, vocabulary_of
 
 if TYPE_CHECKING:
@@ -143,16 +144,7 @@ def _boost(
 
     train = data("train")
     booster = xgboost.train(
-        {
-            **config.params,
-            "objective": "binary:logistic",
-            # Not the AUC that promotion compares: on a few valid days it is so noisy that it stopped anywhere between
-            # the first and the 150th round, and the model it left did worse on the test days.
-            "eval_metric": "logloss",
-            "tree_method": "hist",
-            "seed": config.seed,
-            "nthread": config.threads,
-        },
+        {**config.params, **FIXED, "seed": config.seed, "nthread": config.threads},
         train,
         config.rounds,
         evals=[(data("valid", train), "valid")],

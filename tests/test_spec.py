@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from pydantic import BaseModel
 
 from sluice import spec
 from sluice.errors import SourceUnknownError, SpecInvalidError
@@ -165,7 +166,7 @@ def test_every_declared_field_is_read_somewhere():
         for name, field in model.model_fields.items():
             seen.add((model.__name__, name))
             kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-            models += [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, spec.BaseModel)]
+            models += [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
     assert ("Column", "unit") in seen
     unread = [
         f"{model}.{name}" for model, name in sorted(seen) if not re.search(rf"\.{name}\b|\[.{name}.\]", code)

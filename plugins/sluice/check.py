@@ -17,12 +17,36 @@ def check_all() -> Iterator[tuple[str, SluiceError | None]]:
     if not names:
         yield "pipelines", SpecInvalidError("No pipeline is declared.", todo="add one to dags/pipelines")
     for name in names:
-        error = _error_of(partial(spec.load, name))
-        yield f"pipeline {name}", error
-        if error is None:
-            yield f"suites of {name}", _error_of(partial(_check_suites, name))
-            yield f"dbt models of {name}", _error_of(partial(_check_models, name))
+        checked = list(check_pipeline(name))
+        yield from checked
+        if len(checked) > 1:
             yield f"unused declarations of {name}", _error_of(partial(_check_unused, name))
+
+
+def check_pipeline(name: str) -> Iterator[tuple[str, SluiceError | None]]:
+    """As `check_all`, of what one pipeline declares and cannot run without."""
+    error = _error_of(partial(spec.load, name))
+    yield f"pipeline {name}", error
+    if error is None:
+        yield f"landing zone of {name}", _error_of(partial(_check_landing, name))
+        yield f"suites of {name}", _error_of(partial(_check_suites, name))
+        yield f"dbt models of {name}", _error_of(partial(_check_models, name))
+        yield f"model of {name}", _error_of(partial(_check_model, name))
+
+
+def require_sound(name: str) -> None:
+    """Raise for whatever `check_pipeline` finds, all of it in one error.
+
+    Raises:
+        SpecInvalidError: names every problem.
+    """
+    found = [f"{what}: {error}" for what, error in check_pipeline(name) if error]
+    if found:
+        raise SpecInvalidError(
+            f"The declaration of pipeline {name!r} cannot be used as it is. {' '.join(found)}",
+            where=f"dags/pipelines/{name}.yml and what belongs to it",
+            todo="correct it and run `sluice check`",
+        )
 
 
 def _check_settings() -> None:
@@ -35,6 +59,18 @@ def _check_settings() -> None:
             allowed=", ".join(f"SLUICE_{name.upper()}" for name in Settings.model_fields),
             todo="correct the name or remove the variable",
         )
+
+
+def _check_landing(name: str) -> None:
+    from sluice.lake.landing import Landing
+
+    Landing(spec.load(name).landing_url)
+
+
+def _check_model(name: str) -> None:
+    from sluice.modelling.config import check_model
+
+    check_model(spec.load(name))
 
 
 def _check_suites(name: str) -> None:
@@ -60,4 +96,6 @@ def _error_of(checked: Callable[[], object]) -> SluiceError | None:
         checked()
     except SluiceError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - what breaks its check cannot be used either
+        return SpecInvalidError(f"It cannot be checked: {type(error).__name__}: {error}.")
     return None

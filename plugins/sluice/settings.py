@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         "smtp_default", description="Airflow connection that mails are sent through."
     )
     mail_from: str = Field("sluice@localhost", description="Sender, where the connection names none.")
+    mail_to: str = Field(
+        "operator@localhost",
+        description="Who is mailed about a pipeline whose YAML does not say it legibly; commas between addresses.",
+    )
     mail_window_minutes: float = Field(
         60, ge=0, description="How long after a mail further partitions of the same fault are only counted."
     )

@@ -6,14 +6,16 @@ cheap, because every DAG file does it.
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
+from sluice import strict_yaml
 from sluice.contracts import Column as Column
 from sluice.contracts import ColumnType as ColumnType
 from sluice.contracts import Contract
@@ -22,6 +24,7 @@ from sluice.contracts import Strict as _Strict
 from sluice.errors import SourceUnknownError, SpecInvalidError
 from sluice.limits import Limits
 from sluice.retention import Retention
+from sluice.schedules import Cron, TimeZone
 from sluice.settings import settings
 
 Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
@@ -31,6 +34,12 @@ PREDICTIONS = "predictions"
 
 # A declaration that says nothing is none.
 _Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# Names become parts of DAG ids, task ids, tags and paths.
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+_Address = Annotated[str, StringConstraints(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")]
+
+# Names of tasks and task groups that stand beside the tables' own in a DAG.
+_TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
 
 
 class Source(_Strict):
@@ -177,19 +186,19 @@ class Monitoring(_Strict):
 class Pipeline(_Strict):
     """One data product with its model."""
 
-    pipeline: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    pipeline: _Name
     title: _Said
     owner: _Said
-    mail_to: tuple[str, ...] = Field(min_length=1)
+    mail_to: tuple[_Address, ...] = Field(min_length=1)
     # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
     # `wall`: a live pipeline; `schedule` starts its runs.
     clock: Literal["feed", "wall"]
-    timezone: str
-    schedule: str
+    timezone: TimeZone
+    schedule: Cron
     # First run day of a live pipeline: after an outage its missed days are caught up from there on, in order.
     starts: date | None = None
     # How often the watcher of a live pipeline looks for what did not happen.
-    watch_schedule: str = "*/30 * * * *"
+    watch_schedule: Cron = "*/30 * * * *"
     # What becomes of a day whose lagging sources (`lag_days` above 0) are held or missing: it is not predicted, or it
     # is predicted from what is published, and every row says how old that is.
     stale_input: Literal["refuse", "mark"] = "refuse"
@@ -200,12 +209,12 @@ class Pipeline(_Strict):
     # How long what is no longer needed is kept: see `sluice.upkeep`.
     retention: Retention = Retention()
     # When the maintenance of a live pipeline runs.
-    maintain_schedule: str = "30 2 * * *"
-    landing: str
+    maintain_schedule: Cron = "30 2 * * *"
+    landing: _Said
     # Days of history that the features of one day look back on.
     history_days: int = Field(ge=1)
-    sources: dict[str, Source] = Field(min_length=1)
-    derived: dict[str, Derived] = Field(min_length=1)
+    sources: dict[_Name, Source] = Field(min_length=1)
+    derived: dict[_Name, Derived] = Field(min_length=1)
     model: Model
     monitoring: Monitoring
 
@@ -215,6 +224,8 @@ class Pipeline(_Strict):
         if taken or PREDICTIONS in self.derived:
             name = sorted(taken)[0] if taken else PREDICTIONS
             raise ValueError(f"{name!r} names two tables")
+        if reserved := sorted({*self.sources, *self.derived} & set(_TAKEN)):
+            raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
         for name in (self.model.features_table, self.model.outcomes_table):
             if name not in self.derived:
                 raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
@@ -280,14 +291,60 @@ class Pipeline(_Strict):
         return url if "://" in url or url.startswith("/") else str(settings().home / url)
 
 
+@dataclass(frozen=True)
+class BrokenPipeline:
+    """A pipeline whose YAML cannot be used, with what can still be read of it: `mail_to` is empty if that cannot."""
+
+    pipeline: str
+    error: SpecInvalidError
+    owner: str
+    mail_to: tuple[str, ...]
+
+
 def pipeline_names() -> list[str]:
-    """Names of all declared pipelines, sorted."""
-    return sorted(path.stem for path in settings().pipelines.glob("*.yml"))
+    """Names of all declared pipelines, sorted; also of those whose YAML cannot be used."""
+    return sorted(path.stem for path in settings().pipelines.glob("*.yml") if not path.name.startswith("."))
 
 
 def load_all() -> list[Pipeline]:
-    """All declared pipelines, in the order of their names. Raises what `load` raises."""
-    return [load(name) for name in pipeline_names()]
+    """All pipelines whose YAML can be used, in the order of their names; `broken_pipelines` has the others."""
+    return [each for each in _each() if isinstance(each, Pipeline)]
+
+
+def broken_pipelines() -> list[BrokenPipeline]:
+    """All pipelines whose YAML cannot be used, in the order of their names."""
+    return [each for each in _each() if isinstance(each, BrokenPipeline)]
+
+
+def _each() -> Iterator[Pipeline | BrokenPipeline]:
+    for name in pipeline_names():
+        try:
+            yield load(name)
+        except SpecInvalidError as error:
+            yield describe_broken(name, error)
+
+
+def describe_broken(name: str, error: SpecInvalidError) -> BrokenPipeline:
+    """Describe a pipeline whose YAML cannot be used: owner and addresses are taken from it where they are sound."""
+    try:
+        raw = strict_yaml.read(settings().pipelines / f"{name}.yml")
+    except SpecInvalidError:
+        raw = None
+    found = _Contact()
+    for field in _Contact.model_fields:
+        if isinstance(raw, dict) and field in raw:
+            with suppress(ValidationError):
+                found = found.model_copy(
+                    update={field: getattr(_Contact.model_validate({field: raw[field]}), field)}
+                )
+    return BrokenPipeline(name, error, found.owner, found.mail_to)
+
+
+class _Contact(BaseModel):
+    """Who is asked about a pipeline."""
+
+    owner: _Said = "sluice"
+    mail_to: tuple[_Address, ...] = ()
 
 
 def load(name: str) -> Pipeline:
@@ -310,16 +367,11 @@ def load(name: str) -> Pipeline:
 
 def parse(path: Path) -> Pipeline:
     """As `load`, for a path."""
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise SpecInvalidError(
-            f"Not valid YAML: {error}", where=str(path), todo="correct the file and run `sluice check`"
-        ) from error
+    raw = strict_yaml.read(path)
     try:
         pipeline = Pipeline.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
+        problems = "; ".join(strict_yaml.explain(problem, Pipeline) for problem in error.errors())
         raise SpecInvalidError(
             f"{len(error.errors())} problem(s): {problems}",
             where=str(path),
@@ -333,44 +385,3 @@ def parse(path: Path) -> Pipeline:
             todo="give both the same name",
         )
     return pipeline
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML forbids and PyYAML lets pass."""
-
-    def construct_mapping(self, node, deep=False):
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _explain(problem) -> str:
-    """One pydantic problem in words, with the keys that exist where one was mistyped."""
-    where = ".".join(str(part) for part in problem["loc"]) or "the file"
-    if problem["type"] != "extra_forbidden":
-        return f"{where}: {problem['msg']}"
-    allowed = _fields_at(problem["loc"][:-1])
-    near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{where}: unknown key (allowed: {', '.join(allowed)}){hint}"
-
-
-def _fields_at(loc: tuple) -> list[str]:
-    """Names of the fields of the schema at a location such as ("sources", "arrivals")."""
-    model: type[BaseModel] = Pipeline
-    parts = list(loc)
-    while parts:
-        annotation = model.model_fields[str(parts.pop(0))].annotation
-        args = getattr(annotation, "__args__", ())
-        if args and isinstance(args[-1], type) and issubclass(args[-1], BaseModel):
-            model = args[-1]
-            parts.pop(0)  # the name under a mapping
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)

@@ -25,7 +25,7 @@ print("BAG", json.dumps({
     "heavy": [name for name in heavy if name in sys.modules],
     "dags": {dag_id: {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "schedule": type(dag.timetable).__name__,
-        "catchup": dag.catchup, "start": str(dag.start_date), "max_active_runs": dag.max_active_runs,
+        "catchup": dag.catchup, "paused": dag.is_paused_upon_creation, "start": str(dag.start_date), "max_active_runs": dag.max_active_runs,
         "timeout": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
         "tasks": {task.task_id: {
             "downstream": sorted(task.downstream_task_ids), "owner": task.owner, "retries": task.retries,
@@ -51,11 +51,13 @@ def live_bag(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="session")
 def mistyped_bag(tmp_path_factory) -> dict:
-    """The same, of a pipeline with a key that there is not."""
+    """The same, of flights and of a pipeline with a key that there is not."""
     base = tmp_path_factory.mktemp("mistyped_pipeline")
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
     assert text.count("history_days:") == 1
-    (base / "flights.yml").write_text(text.replace("history_days:", "histroy_days:"))
+    (base / "flights.yml").write_text(text)
+    text = text.replace("pipeline: flights", "pipeline: trains").replace("history_days:", "histroy_days:")
+    (base / "trains.yml").write_text(text)
     return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
 
 

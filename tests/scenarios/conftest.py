@@ -90,6 +90,9 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
     base = tmp_path_factory.mktemp("live")
     shutil.copytree(ROOT / "dags" / "pipelines", base / "pipelines")
     shutil.copytree(ROOT / "expectations", base / "expectations")
+    shutil.copytree(
+        ROOT / "dbt_project", base / "dbt_project", ignore=shutil.ignore_patterns("target", "logs")
+    )
     _second_pipeline(base)
     with ExitStack() as cleanup:
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -100,6 +103,7 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
             "SLUICE_HOME": str(base / "home"),
             "SLUICE_PIPELINES": str(base / "pipelines"),
             "SLUICE_EXPECTATIONS": str(base / "expectations"),
+            "SLUICE_DBT_PROJECT": str(base / "dbt_project"),
             "SLUICE_API_PORT": str(free_ports(2)),
             "SLUICE_SMTP_PORT": str(free_ports(1)),
             "SLUICE_RETRY_SECONDS": "1",
@@ -118,7 +122,7 @@ def _stack(tmp_path_factory) -> Iterator[Live]:
         cleanup.callback(_down, environment)
         local_stack.up()
         api = local_stack.client()
-        # It has no dbt models of its own: it is here to be ingested.
+        # It is here to be ingested.
         api.set_paused("flights_s3_transform", paused=True)
         yield Live(api, environment, base / "home", base / "pipelines", base / "expectations")
 
@@ -157,5 +161,21 @@ def _second_pipeline(base: Path) -> None:
     ):
         assert text.count(old) == 1, f"flights.yml has no line {old!r}"
         text = text.replace(old, new)
-    (base / "pipelines" / "flights_s3.yml").write_text(text)
+    (base / "pipelines" / "flights_s3.yml").write_text(_renamed(text))
+    models = base / "dbt_project" / "models"
+    shutil.copytree(models / "flights", models / "flights_s3")
+    for path in [each for each in (models / "flights_s3").rglob("*") if each.is_file()]:
+        path.write_text(_renamed(path.read_text()))
+        path.rename(path.with_name(_renamed(path.name)))
     shutil.copytree(base / "expectations" / "flights", base / "expectations" / "flights_s3")
+
+
+def _renamed(text: str) -> str:
+    """The dbt models of flights as those of another pipeline; names of models are one for the whole project."""
+    for old, new in (
+        ("_flights__", "_flights_s3__"),
+        ("source('flights'", "source('flights_s3'"),
+        ("- name: flights\n", "- name: flights_s3\n"),
+    ):
+        text = text.replace(old, new)
+    return text

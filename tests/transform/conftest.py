@@ -73,12 +73,12 @@ def raw(tmp_path_factory) -> dict[str, pa.Table]:
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory) -> Path:
+def parsed(flights, tmp_path_factory) -> Path:
     """A folder that holds the parsed dbt project."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUICE_HOME", str(tmp_path_factory.mktemp("parsed")))
         settings.cache_clear()
-        project.manifest()
+        project.manifest(flights)
         kept = settings().work / "dbt"
     settings.cache_clear()
     return kept

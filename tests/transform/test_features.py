@@ -32,12 +32,12 @@ def _late(table, where):
 
 def test_models_on_empty_tables_pass_every_unit_test(flights, warm, tmp_path):
     database.create(flights, DAY, DAY, {name: [] for name in flights.sources}, tmp_path / database.FILE)
-    results = project.invoke(["build"], workdir=tmp_path).results
+    results = project.invoke(flights, ["build"], workdir=tmp_path).results
     failed = [
         (result.node.name, result.message) for result in results if result.status not in ("success", "pass")
     ]
     assert failed == []
-    parsed = project.manifest()
+    parsed = project.manifest(flights)
     tested = {test.model for test in parsed.unit_tests.values()}
     models = {node.name for node in parsed.nodes.values() if node.resource_type == "model"}
     # Another instance of a tested macro: nothing in it can branch.
@@ -213,7 +213,7 @@ def test_row_count_test_when_a_join_multiplies_rows_goes_red(raw, flights, warm,
         "test_name:unique_key",
         "resource_type:unit_test",
     ]
-    results = project.invoke(["build", *chosen], workdir=tmp_path).results
+    results = project.invoke(flights, ["build", *chosen], workdir=tmp_path).results
     red = [result.node.name for result in results if result.status == "fail"]
     assert red == ["same_row_count_int_flights__departures_ref_stg_flights__schedule_"]
 

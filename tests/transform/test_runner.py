@@ -13,6 +13,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from sluice import transform
 from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
 from sluice.lake import batches, tables
 from sluice.settings import settings
@@ -147,20 +148,22 @@ def test_check_of_a_project_that_does_not_parse_says_why(flights, copied):
         check(flights)
 
 
-def test_parsed_project_is_kept_until_a_file_changes(copied):
+def test_parsed_project_is_kept_until_a_file_changes(flights, copied):
     def kept():
         return {
             path: path.stat().st_mtime_ns for path in (settings().work / "dbt").rglob("*") if path.is_file()
         }
 
-    project.manifest()
+    project.manifest(flights)
     first = kept()
-    project.manifest()
+    project.manifest(flights)
     assert kept() == first
     assert len(first) == 1
     with (copied / "models/flights/features/out_flights__arrival.sql").open("a") as model:
         model.write("-- changed\n")
-    changed = next(node for node in project.manifest().nodes.values() if node.name == "out_flights__arrival")
+    changed = next(
+        node for node in project.manifest(flights).nodes.values() if node.name == "out_flights__arrival"
+    )
     assert "-- changed" in changed.raw_code
     assert len(kept()) == 2
 
@@ -200,3 +203,23 @@ def test_docs_are_one_page_with_every_column_and_nothing_from_elsewhere(flights,
     assert "precipitation_inches_6h" in text
     assert not list((settings().work).glob("docs-*"))
     assert "<script src=" not in text
+
+
+def test_project_that_another_pipeline_broke_is_parsed_and_built_without_its_folder(
+    flights, copied, raw, tmp_path
+):
+    """dbt parses a project as a whole: neither SQL, nor yml, nor tests of another pipeline may stop this one."""
+    for name, text in (
+        ("models/trains/stg_trains__stops.sql", "select * from {{ ref('no_such_model') }} {% if %}"),
+        ("models/trains/sources.yml", "sources: [\n"),
+        ("tests/trains/always.sql", "{{ no_such_macro() }}"),
+    ):
+        path = copied / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    check(flights)
+    pa.parquet.write_table(raw["arrivals"], tmp_path / "arrivals.parquet")
+    files = {"arrivals": [str(tmp_path / "arrivals.parquet")]}
+    built = runner.build_from_files(flights, "outcomes", DAY, DAY, files, workdir=tmp_path / "attempt")
+    assert built.data.num_rows
+    assert transform.docs(flights).stat().st_size > 1_000_000

@@ -196,7 +196,7 @@ def held(pipeline: spec.Pipeline | None) -> None:
     from sluice.holds import show
     from sluice.notices import faults
 
-    for declared in [pipeline] if pipeline else spec.load_all():
+    for declared in _chosen(pipeline):
         click.echo(f"{declared.pipeline}:")
         for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
             click.echo(f"  {line}")
@@ -276,7 +276,7 @@ def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
     from sluice import ledger, upkeep
 
     run = {"run_id": "sluice maintain"}
-    for declared in [pipeline] if pipeline else spec.load_all():
+    for declared in _chosen(pipeline):
         click.echo(f"{declared.pipeline}:")
         entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
         click.echo(f"  {entries} entries of the ledger, chain intact")
@@ -413,6 +413,15 @@ def show_ledger(
         )
     if not found:
         click.echo("No entry of the ledger is about that.")
+
+
+def _chosen(pipeline: spec.Pipeline | None) -> list[spec.Pipeline]:
+    """One pipeline, or all whose YAML can be used; the others are named on standard error."""
+    if pipeline:
+        return [pipeline]
+    for broken in spec.broken_pipelines():
+        click.echo(f"{broken.pipeline} is left out: {broken.error}", err=True)
+    return spec.load_all()
 
 
 def _pseudonym_key(pipeline: spec.Pipeline, table: str) -> bytes | None:

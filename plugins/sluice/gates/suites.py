@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
+from sluice import strict_yaml
 from sluice.errors import SpecInvalidError
 from sluice.gates import history, rowwise
 from sluice.gates.verdict import Severity
@@ -234,14 +234,27 @@ def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
         return {**{name: _SQL_TYPES[column.type] for name, column in contract.columns.items()}, **_LANDED}
     model = spec.derived[table].model
     for path in sorted((settings().dbt_project / "models" / spec.pipeline).rglob("*.yml")):
-        for declared in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", ()):
-            if declared["name"] == model:
-                return {column["name"]: column["data_type"] for column in declared["columns"]}
+        read = strict_yaml.read(path)
+        for declared in (read.get("models") or ()) if isinstance(read, dict) else ():
+            if declared.get("name") == model:
+                return _declared_columns(path, declared)
     raise SpecInvalidError(
         f"No properties file of dbt declares the columns of model {model!r}, which table {table!r} is made of.",
         where=str(settings().dbt_project / "models" / spec.pipeline),
         todo=f"add {model}.yml beside the model, with its columns and their data_type",
     )
+
+
+def _declared_columns(path: Path, declared: dict[str, Any]) -> dict[str, str]:
+    """DuckDB types of the columns that a properties file of dbt declares for a model."""
+    try:
+        return {column["name"]: column["data_type"] for column in declared["columns"]}
+    except (KeyError, TypeError) as error:
+        raise SpecInvalidError(
+            f"The columns of model {declared['name']!r} are not declared with name and data_type.",
+            where=str(path),
+            todo="give every column both, and run `sluice check`",
+        ) from error
 
 
 def _explain(error: Exception) -> str:

@@ -27,7 +27,7 @@ from sluice.ingest.plaintext import printable
 from sluice.lake.landing import Landing
 from sluice.limits import MANIFEST_BYTES, Limits
 from sluice.partitions import read_day
-from sluice.spec import Pipeline, Source, load, pipeline_names
+from sluice.spec import Pipeline, Source, broken_pipelines, load_all
 
 MANIFEST = ".manifest.json"
 
@@ -101,11 +101,16 @@ def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = 
 
 
 def undeclared(spec: Pipeline, run_day: str, *, landing: Landing | None = None) -> list[str]:
-    """Names of folders that hold something for a run day and that no source declares, of this pipeline or another."""
+    """Names of folders that hold something for a run day and that no source declares, of this pipeline or another.
+
+    While the YAML of another pipeline cannot be used, a folder may be that pipeline's: none is named.
+    """
     landing = landing or Landing(spec.landing_url)
     strange = [name for name in landing.folders() if name not in spec.sources]
     if strange:  # pipelines may share a landing zone
-        others = {source for name in pipeline_names() for source in load(name).sources}
+        if broken_pipelines():
+            return []
+        others = {source for each in load_all() for source in each.sources}
         strange = [name for name in strange if name not in others]
     return [name for name in strange if landing.list(f"{name}/{run_day}")]
 

@@ -9,24 +9,10 @@ from typing import Any
 
 import httpx
 
+from sluice import dag_ids
 from sluice.errors import StackError
-from sluice.spec import pipeline_names
+from sluice.spec import broken_pipelines, load_all
 
-# The DAGs of every pipeline; tests/dags holds the bag to this list.
-STAGES = (
-    "ingest",
-    "transform",
-    "score",
-    "monitor",
-    "train",
-    "backfill",
-    "replay",
-    "release",
-    "watch",
-    "maintain",
-)
-# Those of no pipeline.
-PLATFORM_DAGS = ("sluice_rehearse",)
 FINAL = ("success", "failed")
 # A worker's end reaches the scheduler within its next loops, of a fraction of a second each.
 _CLEARLY_AFTER = timedelta(seconds=3)
@@ -60,8 +46,9 @@ class AirflowApi:
                 todo="correct it; `sluice check` says more",
             )
         known = {dag["dag_id"] for dag in self._get("/dags", limit=200)["dags"]}
-        declared = [f"{name}_{stage}" for name in pipeline_names() for stage in STAGES]
-        return [dag_id for dag_id in (*declared, *PLATFORM_DAGS) if dag_id not in known]
+        declared = [dag_id for each in load_all() for dag_id in dag_ids.of_pipeline(each.pipeline)]
+        broken = [dag_ids.of_broken(each.pipeline) for each in broken_pipelines()]
+        return [dag_id for dag_id in (*declared, *broken, *dag_ids.PLATFORM_DAGS) if dag_id not in known]
 
     def ensure_pool(self, name: str, slots: int) -> None:
         if self._request("GET", f"/pools/{name}", accept=(200, 404)).status_code == 404:

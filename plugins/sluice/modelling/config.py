@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sluice.errors import SpecInvalidError
 from sluice.settings import settings
 from sluice.spec import Pipeline
 
@@ -49,6 +52,47 @@ def monitoring_config(spec: Pipeline) -> MonitoringConfig:
     from ml.config import MonitoringConfig
 
     return MonitoringConfig(**spec.monitoring.model_dump())
+
+
+def check_model(spec: Pipeline) -> None:
+    """Check that the columns that the model uses exist, and that XGBoost knows and takes its parameters.
+
+    Raises:
+        SpecInvalidError: lists what does not exist.
+    """
+    from ml import parameters
+
+    if found := [*_missing_columns(spec), *parameters.problems(spec.model.params)]:
+        raise SpecInvalidError(
+            f"{'; '.join(found)}.",
+            where=f"model in dags/pipelines/{spec.pipeline}.yml",
+            allowed="columns of the tables that the model uses, and parameters of XGBoost",
+            todo="correct the name or the value",
+        )
+
+
+def _missing_columns(spec: Pipeline) -> Iterator[str]:
+    from sluice.gates.suites import columns_of
+
+    model = spec.model
+    times = [name for name in (model.known_at, model.happens_at) if name]
+    used = {
+        model.features_table: [
+            *model.features.categorical,
+            *model.features.numeric,
+            model.baseline,
+            model.key,
+            *times,
+        ],
+        model.outcomes_table: [model.key, model.label],
+    }
+    for table, names in used.items():
+        columns = list(columns_of(spec, table))
+        for name in dict.fromkeys(names):
+            if name not in columns:
+                near = difflib.get_close_matches(name, columns, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                yield f"the model uses {name!r}, which is no column of {table!r}{hint}"
 
 
 def registry() -> Registry:

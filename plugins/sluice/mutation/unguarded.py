@@ -123,10 +123,12 @@ def _built_untested(flights: Pipeline, days: list[str]) -> bool:
     with TemporaryDirectory(prefix="unguarded-", dir=settings().work) as name:
         folder = Path(name)
         path = folder / database.FILE
-        read = project.sources(project.manifest(), flights, model)
+        read = project.sources(project.manifest(flights), flights, model)
         files, _ = runner.published_files(flights, read, days[0], days[-1], into=folder / "files")
         database.create(flights, days[0], days[-1], files, path)
-        ran = project.invoke(["run", "--select", f"+{model}"], workdir=folder, parsed=project.manifest())
+        ran = project.invoke(
+            flights, ["run", "--select", f"+{model}"], workdir=folder, parsed=project.manifest(flights)
+        )
         if any(str(result.status) != "success" for result in ran.results):
             return False
         built = next(result.node for result in ran.results if result.node.name == model)

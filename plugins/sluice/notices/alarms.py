@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sluice.errors import LedgerTamperedError
+from sluice.dag_ids import DECLARATION_TASK
+from sluice.errors import LedgerTamperedError, SpecInvalidError
 from sluice.ledger import Entry
 from sluice.notices import effects, privacy, steps
 from sluice.notices.events import Event, FailingRow, Item, Section
@@ -175,6 +176,37 @@ def of_broken_ledger(spec: Pipeline, error: LedgerTamperedError, *, task: str, t
             f"Then trigger {spec.pipeline}_maintain again.",
         ),
         commands={"sluice ledger --verify": "check the chain by hand"},
+        links={"Task": task_url},
+        occurred_at=datetime.now(UTC),
+    )
+
+
+def of_broken_declaration(pipeline: str, error: SpecInvalidError, *, owner: str, task_url: str) -> Event:
+    """What a pipeline declares cannot be used: its YAML, a suite, a dbt model or the model's parameters.
+
+    It needs no declared pipeline. All that is wrong at one time is one fault, whichever task meets it.
+    """
+    return Event(
+        kind="broken_declaration",
+        pipeline=pipeline,
+        subject="declaration",
+        partition=None,
+        cause="cannot be used",
+        ends_with=f"succeeded {DECLARATION_TASK}",
+        owner=owner,
+        effect=(
+            f"Readers see of {pipeline} what was published before. What needs the part that is wrong publishes nothing "
+            "until it is corrected; other pipelines go on."
+        ),
+        summary=error.what,
+        facts={"Where": error.where},
+        next_steps=(
+            f"{error.todo[0].upper()}{error.todo[1:]}."
+            if error.todo
+            else "Correct it and run `sluice check`.",
+            f"Then nothing else is needed; or trigger {pipeline}_watch, which says that it is over.",
+        ),
+        commands={"sluice check": "names every problem of every pipeline"},
         links={"Task": task_url},
         occurred_at=datetime.now(UTC),
     )

@@ -30,7 +30,13 @@ TEXT_COLUMNS = 78
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
-_SUBJECTS = {"failed_task": "Task", "refused_model": "Model"}
+_SUBJECTS = {
+    "failed_task": "Task",
+    "refused_model": "Model",
+    "digest": "About",
+    "resolved": "About",
+    "broken_declaration": "About",
+}
 
 
 def compose(
@@ -116,9 +122,7 @@ def _facts(event: Event) -> dict[str, str]:
     """What the mail is about, as label to value, without what does not apply."""
     facts = {
         "Pipeline": event.pipeline,
-        _SUBJECTS.get(
-            event.kind, "About" if event.kind in ("digest", "resolved") else "Table"
-        ): event.subject,
+        _SUBJECTS.get(event.kind, "Table"): event.subject,
         "Task": event.task or (event.subject if event.kind == "failed_task" else None),
         "Partition": event.partition,
         "Run": event.run_day,

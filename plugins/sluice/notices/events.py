@@ -22,6 +22,7 @@ Kind = Literal[
     "missing_delivery",
     "history_rewritten",
     "ledger_broken",
+    "broken_declaration",
     "waiver_expired",
     "refused_model",
     "resolved",

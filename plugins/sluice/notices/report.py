@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sluice.dag_ids import DECLARATION_TASK
 from sluice.errors import (
     DatabaseUnavailableError,
     DeliveryMissingError,
@@ -16,17 +17,25 @@ from sluice.errors import (
     LedgerTamperedError,
     NotPublishedError,
     SluiceError,
+    SpecInvalidError,
 )
 from sluice.gates.verdict import RuleResult, Verdict
 from sluice.lake import batches
 from sluice.notices import effects, privacy, steps
-from sluice.notices.alarms import of_broken_ledger, of_missed_deadline, of_rewritten, of_waiver_expired
+from sluice.notices.alarms import (
+    of_broken_declaration,
+    of_broken_ledger,
+    of_missed_deadline,
+    of_rewritten,
+    of_waiver_expired,
+)
 from sluice.notices.events import Event, FailedRule, FailingRow
 from sluice.partitions import days_of, partition_label
 from sluice.spec import Pipeline
 from sluice.web import evidence_url
 
 __all__ = [
+    "of_broken_declaration",
     "of_broken_ledger",
     "of_exception",
     "of_missed_deadline",
@@ -108,6 +117,8 @@ def of_exception(
     if isinstance(exception, NotPublishedError) and exception.verdict is not None:
         return of_verdict(spec, exception.verdict, task_url=task_url)
     task = task_id.rsplit(".", 1)[-1]
+    if isinstance(exception, SpecInvalidError) and task == DECLARATION_TASK:
+        return of_broken_declaration(spec.pipeline, exception, owner=spec.owner, task_url=task_url)
     if isinstance(exception, LedgerTamperedError):
         return of_broken_ledger(spec, exception, task=task, task_url=task_url)
     table = next((name for name in spec.tables if task.split("_", 1)[-1] == name), None)

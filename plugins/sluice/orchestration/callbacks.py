@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseHook
 
 from sluice import spec
+from sluice.errors import SpecInvalidError
 from sluice.partitions import partition_label
 from sluice.settings import settings
 
@@ -27,11 +28,19 @@ def mail_failure(context: Mapping[str, Any]) -> None:
     from sluice import notices
     from sluice.notices import report
 
-    ti = context["ti"]
-    pipeline = spec.load(ti.dag_id.rsplit("_", 1)[0])
+    ti, error = context["ti"], context.get("exception")
+    name = ti.dag_id.rsplit("_", 1)[0]
+    try:
+        pipeline = spec.load(name)
+    except SpecInvalidError as invalid:
+        broken = spec.describe_broken(name, error if isinstance(error, SpecInvalidError) else invalid)
+        event = report.of_broken_declaration(name, broken.error, owner=broken.owner, task_url=task_url(ti))
+        to = broken.mail_to or tuple(settings().mail_to.split(","))
+        notices.deliver(event, smtp(), sender=settings().mail_from, to=to)
+        return
     event = report.of_exception(
         pipeline,
-        context.get("exception"),
+        error,
         task_id=ti.task_id,
         run_id=ti.run_id,
         dag_id=ti.dag_id,

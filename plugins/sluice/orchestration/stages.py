@@ -22,7 +22,7 @@ from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_failure, mail_success
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
 from sluice.settings import settings
-from sluice.spec import Pipeline
+from sluice.spec import BrokenPipeline, Pipeline
 
 # Tasks that load a table or fit a model take turns, so that two of them never share one machine's memory.
 HEAVY_POOL = "sluice_heavy"
@@ -40,13 +40,15 @@ RETRY_POLICY = ExceptionRetryPolicy(
 )
 
 
-def stage_dag(spec: Pipeline, stage: str, *, schedule: Any, doc: str | None, **kwargs: Any) -> DAG:
+def stage_dag(
+    spec: Pipeline | BrokenPipeline, stage: str, *, schedule: Any, doc: str | None, **kwargs: Any
+) -> DAG:
     """A DAG `<pipeline>_<stage>` with owner, retries, timeouts, mail and tags."""
     kwargs.setdefault("max_active_runs", 4)
     kwargs.setdefault("catchup", False)
     kwargs.setdefault("dagrun_timeout", timedelta(hours=2))
+    kwargs.setdefault("dag_id", f"{spec.pipeline}_{stage}")
     return DAG(
-        dag_id=f"{spec.pipeline}_{stage}",
         dag_display_name=f"{spec.pipeline} {stage}",
         schedule=schedule,
         doc_md=doc,

@@ -1,4 +1,7 @@
-"""Tasks of `<pipeline>_watch`. What is found is told by mail and in the ledger; the tasks fail only if they cannot look."""
+"""Tasks of `<pipeline>_watch`. What is found is told by mail and in the ledger.
+
+The tasks fail only if they cannot look; and `check_declaration`, where what is declared cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from airflow.sdk import get_current_context, task
 
 from sluice import spec
 from sluice.orchestration.callbacks import smtp, task_url
+from sluice.orchestration.declaration import check_declaration
 from sluice.orchestration.runs import run_info
 from sluice.settings import settings
 
@@ -22,6 +26,7 @@ def watch_tasks(pipeline: spec.Pipeline) -> None:
     """Look for what did not happen and what should not have, then send what could not be sent before."""
     name = pipeline.pipeline
     looked = [
+        check_declaration(name),
         _check_deadlines.override(task_id="check_deadlines")(name),
         _check_history.override(task_id="check_history")(name),
         _check_expiries.override(task_id="check_expiries")(name),

@@ -49,7 +49,7 @@ def models(spec: Pipeline) -> dict[str, Model]:
     Raises:
         TransformFailedError: dbt cannot parse the project.
     """
-    parsed = project.manifest()
+    parsed = project.manifest(spec)
     return {
         node.name: _model(parsed, node, spec)
         for node in parsed.nodes.values()
@@ -59,7 +59,7 @@ def models(spec: Pipeline) -> dict[str, Model]:
 
 def exposures(spec: Pipeline, among: Collection[str]) -> dict[str, str]:
     """Consumers outside the project that are declared to read one of these models: name -> owner."""
-    parsed = project.manifest()
+    parsed = project.manifest(spec)
     wanted = {key for key, node in parsed.nodes.items() if node.name in among}
     return {
         each.name: str(each.owner.name or each.owner.email or "no owner")
@@ -70,7 +70,7 @@ def exposures(spec: Pipeline, among: Collection[str]) -> dict[str, str]:
 
 def declared_sources(spec: Pipeline) -> list[str]:
     """Tables of the pipeline that the project's sources.yml names, sorted."""
-    found = project.manifest().sources.values()
+    found = project.manifest(spec).sources.values()
     return sorted(each.name for each in found if each.source_name == spec.pipeline)
 
 

@@ -1,9 +1,13 @@
-"""The dbt project: parsed once, then handed to every attempt.
+"""The dbt project, as one pipeline sees it: parsed once, then handed to every attempt.
 
 Parsing costs more than building a day, and dbt's own cache does not help here: it is thrown away whenever the path of
 the database changes, which it does in every attempt. The parsed project depends on the files and on dbt's version
 alone, so it is kept under the hash of both: attempts running at once read or write the same bytes. To be rid of it,
 remove the folder `dbt` under `work`.
+
+dbt parses a project as a whole, and one file that it cannot parse stops it. So what is parsed for a pipeline is a copy
+without the folders of the others (`models/<pipeline>`, and folders of that name under `tests`, `macros` and so on). What
+is not in such a folder, macros above all, is everybody's.
 """
 
 from __future__ import annotations
@@ -13,14 +17,14 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import SpecInvalidError, TransformFailedError
 from sluice.settings import settings
-from sluice.spec import Pipeline
+from sluice.spec import Pipeline, pipeline_names
 from sluice.transform import database
 
 if TYPE_CHECKING:
@@ -33,31 +37,31 @@ _OUTPUT = {"target", "logs", "dbt_packages", ".user.yml"}
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def manifest() -> Manifest:
-    """The parsed project, fresh for the caller to change.
+def manifest(spec: Pipeline) -> Manifest:
+    """The parsed project without the other pipelines' folders, fresh for the caller to change.
 
     Raises:
         TransformFailedError: dbt cannot parse the project.
     """
     from dbt.contracts.graph.manifest import Manifest
 
-    kept = settings().work.resolve() / "dbt" / _fingerprint() / "partial_parse.msgpack"
+    kept = settings().work.resolve() / "dbt" / _fingerprint(spec) / "partial_parse.msgpack"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix="parse-", dir=kept.parent))
         try:
-            invoke(["parse"], workdir=scratch)
+            invoke(spec, ["parse"], workdir=scratch)
             os.replace(scratch / "target" / kept.name, kept)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return Manifest.from_msgpack(kept.read_bytes())
 
 
-def invoke(args: Sequence[str], *, workdir: Path, parsed: Manifest | None = None) -> Any:
+def invoke(spec: Pipeline, args: Sequence[str], *, workdir: Path, parsed: Manifest | None = None) -> Any:
     """Run one dbt command on the database in `workdir`; return what dbt returns for it.
 
-    dbt writes only below `workdir` (target, logs), and its connections are closed at the end: an open one would lock
-    the file.
+    dbt writes only below `workdir` (project, target, logs), and its connections are closed at the end: an open one
+    would lock the file.
 
     Raises:
         TransformFailedError: dbt could not run the command at all. Failed models and tests are in the result.
@@ -68,7 +72,7 @@ def invoke(args: Sequence[str], *, workdir: Path, parsed: Manifest | None = None
     folder = workdir.resolve()
     _write_profile(folder)
     options = {
-        "--project-dir": settings().dbt_project.resolve(),
+        "--project-dir": settings().dbt_project.resolve() if parsed else _copy(spec, folder / "project"),
         "--profiles-dir": folder,
         "--target-path": folder / "target",
         "--log-path": folder / "logs",
@@ -168,7 +172,7 @@ def check(spec: Pipeline) -> None:
         SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare, or the two disagree.
     """
     require_same_windows(spec)
-    parsed = manifest()
+    parsed = manifest(spec)
     for derived in spec.derived.values():
         sources(parsed, spec, derived.model)
 
@@ -189,23 +193,41 @@ def docs(spec: Pipeline) -> Path:
         database.create(
             spec, "1970-01-01", "1970-01-01", {table: [] for table in spec.sources}, folder / database.FILE
         )
-        invoke(["run"], workdir=folder)
-        invoke(["docs", "generate", "--static"], workdir=folder)
+        invoke(spec, ["run"], workdir=folder)
+        invoke(spec, ["docs", "generate", "--static"], workdir=folder)
         shutil.move(folder / "target" / "static_index.html", page)
     return page
 
 
-def _fingerprint() -> str:
-    """Hash of dbt's version and of the names and contents of the project's files."""
+def _fingerprint(spec: Pipeline) -> str:
+    """Hash of dbt's version and of the names and contents of the project's files that the pipeline sees."""
     from dbt.version import __version__
 
-    root = settings().dbt_project
     digest = hashlib.sha256(__version__.encode())
+    for name, path in _files(spec):
+        digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _copy(spec: Pipeline, folder: Path) -> Path:
+    """Copy the files that the pipeline sees; dbt follows no links to folders."""
+    for name, path in _files(spec):
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return folder
+
+
+def _files(spec: Pipeline) -> Iterator[tuple[Path, Path]]:
+    """Files of the project without the folders of other pipelines: name in the project, and path."""
+    root = settings().dbt_project
+    pipelines = {*pipeline_names(), *(each.name for each in (root / "models").iterdir() if each.is_dir())}
+    others = pipelines - {spec.pipeline}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
-        if path.is_file() and name.parts[0] not in _OUTPUT:
-            digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+        is_other = len(name.parts) > 2 and name.parts[1] in others
+        if path.is_file() and name.parts[0] not in _OUTPUT and not is_other:
+            yield name, path
 
 
 def _write_profile(folder: Path) -> None:

@@ -70,7 +70,7 @@ def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) ->
         TransformFailedError: a model or test failed, or dbt could not run.
     """
     model = _derived(spec, table).model
-    read = project.sources(project.manifest(), spec, model)
+    read = project.sources(project.manifest(spec), spec, model)
     files, inputs = published_files(spec, read, start, end, into=workdir / "files")
     for source, first, last in ((item["table"], item["first"], item["last"]) for item in inputs):
         if not files[source] and not _may_be_empty(spec, table, source, last):
@@ -117,14 +117,14 @@ def build_from_files(
     derived = _derived(spec, table)
     path = workdir / database.FILE
     database.create(spec, start, end, files, path)
-    parsed = project.manifest()
+    parsed = project.manifest(spec)
     meta = project.meta(parsed, derived.model)
     left_out, unmatched = meta.get("left_out"), meta.get("unmatched")
     # Unit tests guard the code, not the data: they run with the repository's tests.
     models = [f"+{name}" for name in (derived.model, unmatched) if name]
     select = ["--select", *models, "--exclude-resource-type", "unit_test"]
     args = ["build", *select, "--indirect-selection", "buildable"]
-    results = project.invoke(args, workdir=workdir, parsed=parsed).results
+    results = project.invoke(spec, args, workdir=workdir, parsed=parsed).results
     may_show = all(source.pii == "none" for source in spec.sources.values())
     nodes = [_node(result, path if may_show else None) for result in results]
     _raise_if_failed(nodes, table, start, end, workdir)

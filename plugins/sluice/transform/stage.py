@@ -60,7 +60,7 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
     Returns: for the manifest, one input a daily source: {"kind": "freshness", "table", "expected", "newest", "age_days"}.
     """
     ages = []
-    for name in project.sources(project.manifest(), spec, spec.derived[table].model):
+    for name in project.sources(project.manifest(spec), spec, spec.derived[table].model):
         if name not in spec.sources or spec.sources[name].cadence != "daily":
             continue
         expected = spec.data_day(name, run_days[-1])

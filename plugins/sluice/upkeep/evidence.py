@@ -18,7 +18,7 @@ from sluice import ledger
 from sluice.lake import catalog
 from sluice.lake.batches import full_id, id_in
 from sluice.settings import settings
-from sluice.spec import Pipeline, load_all
+from sluice.spec import Pipeline, broken_pipelines, load_all
 from sluice.upkeep import record
 from sluice.upkeep.record import Removal
 from sluice.web.index import DAY, GATES
@@ -32,7 +32,8 @@ def clear_evidence(
 ) -> list[Removal]:
     """Clear away pages, caught mails and scratch folders that are older than declared; returns them.
 
-    Mails and scratch belong to no pipeline: they stay as long as the pipeline that keeps them longest declares.
+    Mails and scratch belong to no pipeline: they stay as long as the pipeline that keeps them longest declares, and
+    all of them while the YAML of one cannot be used.
 
     Args: as of `clear_tables`, after which it should run: a page goes when its batch has gone.
     """
@@ -48,8 +49,10 @@ def clear_evidence(
 
 
 def _found(spec: Pipeline, now: datetime) -> Iterator[Removal]:
-    longest = [pipeline.retention for pipeline in load_all()] or [spec.retention]
     yield from _reports(spec, now - timedelta(days=spec.retention.reports_days))
+    if broken_pipelines():
+        return
+    longest = [pipeline.retention for pipeline in load_all()] or [spec.retention]
     yield from _mails(now - timedelta(days=max(one.mails_days for one in longest)))
     yield from _scratch(now - timedelta(days=max(one.scratch_days for one in longest)))
 
