@@ -1,7 +1,8 @@
 """The page of a monitored day: what was decided and why, before anyone has to read a chart.
 
-It is one file beside Evidently's pages and opens them in new windows: a link that stayed inside a sandboxed frame would lose
-the login. It says so plainly when the outcomes of the day are not there yet.
+It is one file beside Evidently's pages. Opened from the folder it opens them in new windows; in a frame, as inside the
+Airflow UI, it asks the page around it to open them, because it is sandboxed and has no login there. It says so plainly
+when the outcomes of the day are not there yet.
 """
 
 from __future__ import annotations

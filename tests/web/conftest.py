@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # What a report made from hostile data could hold: it says in its title whether it is sandboxed.
 REPORT = """<!doctype html><title>report</title><body><p id="told">loading</p><a href="other.html">inner</a><script>
@@ -15,6 +18,9 @@ try { document.cookie } catch (error) { origin = "opaque" }
 fetch("/api/v2/dags").then(() => "reached", () => "blocked").then((api) => {
   document.getElementById("told").textContent = `${origin} ${api} LABEL`
 })
+for (const wanted of ["../../../index.html", "/auth/logout", "javascript:alert(1)", "https://example.com/"]) {
+  parent.postMessage(wanted, "*")
+}
 </script>"""
 
 
@@ -30,6 +36,45 @@ def write_gate(reports: Path, table: str, partitions: list[str], batch: str, out
     return page.relative_to(reports).as_posix()
 
 
+def write_monitored_day(reports: Path, day: str, action: str) -> None:
+    """Write the page of a monitored day as monitoring does, and beside it Evidently's with their JSON."""
+    from ml.monitoring import DayNumbers, MonitorDecision
+    from ml.page import page
+    from sluice import spec
+    from sluice.modelling.config import model_config
+
+    folder = reports / "flights" / "monitor" / day
+    folder.mkdir(parents=True)
+    for name in ("drift", "summary"):
+        (folder / f"{name}.html").write_text(REPORT.replace("LABEL", name), encoding="utf-8")
+        (folder / f"{name}.json").write_text(json.dumps({"report": name}), encoding="utf-8")
+    unknown = dict.fromkeys(("label_rate", "auc", "auc_low", "auc_high", "log_loss", "brier"))
+    numbers = DayNumbers(
+        ds=day,
+        model_version="1",
+        rows=900,
+        labelled=0,
+        coverage=0.0,
+        score_mean=0.2,
+        compared=25,
+        drift_share=0.0,
+        drifted=(),
+        left_out={},
+        sampled_rows=900,
+        reference_rows=9000,
+        **unknown,
+    )
+    page(
+        numbers,
+        MonitorDecision(action, ("Some reason.",), {}),
+        history=[numbers],
+        model=model_config(spec.load("flights")),
+        question="Which flights are late?",
+        champion_auc=0.7,
+        folder=folder,
+    )
+
+
 @pytest.fixture
 def reports(tmp_path, home) -> Path:
     root = tmp_path / "home" / "reports"
@@ -41,11 +86,24 @@ def reports(tmp_path, home) -> Path:
     write_gate(root, "arrivals", ["2013-04-03"], "20130404T080000000000-cccccc", "HOLD")
     write_gate(root, "arrivals", ["2013-04-03"], "20130404T100000000000-dddddd", "PASS")
     write_gate(root, "weather", ["2013-04-03"], "20130404T080000000000-eeeeee", "WARN")
-    monitoring = root / "flights" / "monitoring" / "2013-04-02"
-    monitoring.mkdir(parents=True)
-    for name in ("index", "data_drift"):
-        (monitoring / f"{name}.html").write_text(REPORT.replace("LABEL", name), encoding="utf-8")
+    write_monitored_day(root, "2013-04-02", "warn")
     dbt = root / "flights" / "dbt"
     dbt.mkdir()
     (dbt / "index.html").write_text(REPORT.replace("LABEL", "dbt"), encoding="utf-8")
     return root
+
+
+@pytest.fixture
+def page():
+    """A page of a real browser."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.skip(f"NOT TESTED: the pages in a browser, because none of {', '.join(BROWSERS)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        try:
+            yield browser.new_page(viewport={"width": 1280, "height": 800})
+        finally:
+            browser.close()

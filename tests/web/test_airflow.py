@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +27,6 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc.html"
 PASSWORD = "only-for-this-test"
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass(frozen=True)
@@ -126,22 +124,6 @@ def airflow(request, home, reports, installation, tmp_path, monkeypatch):
         yield server
 
 
-@pytest.fixture
-def page():
-    """A page of a real browser."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.skip(f"NOT TESTED: the pages in a browser, because none of {', '.join(BROWSERS)} is installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        try:
-            yield browser.new_page(viewport={"width": 1280, "height": 800})
-        finally:
-            browser.close()
-
-
 def test_evidence_in_airflow_needs_its_login_and_works_with_it(airflow, page):
     # Nobody gets in without Airflow's login, with a forged one, or past the index.
     for path in ("/evidence/", "/evidence/flights", f"/evidence/{HELD}", f"/evidence/-/{HELD}"):
@@ -173,7 +155,20 @@ def test_evidence_in_airflow_needs_its_login_and_works_with_it(airflow, page):
     assert page.url.startswith(f"{airflow.url}/plugin/evidence/")
     page.wait_for_url(re.compile("weather/2013-04-03"))
 
+    # In a monitored day the links to Evidently's reports and to their JSON work.
+    page.goto(evidence_url("flights/monitor/2013-04-02/index.html"))
+    report.get_by_role("link", name="Data drift").click()
+    told.get_by_text("opaque blocked drift").wait_for()
+    page.wait_for_url(re.compile("2013-04-02/drift.html"))
+    page.go_back()
+    with page.expect_download() as downloaded:
+        report.get_by_role("link", name="JSON").nth(1).click()
+    assert json.loads(downloaded.value.path().read_text()) == {"report": "summary"}
+
     # The browser's own way back, a reload, and the entry in Airflow's navigation.
+    page.go_back()
+    page.go_back()
+    told.get_by_text("opaque blocked weather WARN").wait_for()
     page.reload()
     told.get_by_text("opaque blocked weather WARN").wait_for()
     page.goto(airflow.url)

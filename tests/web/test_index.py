@@ -6,6 +6,7 @@ import pytest
 
 from sluice.settings import settings
 from sluice.web import evidence_url, index
+from tests.web.conftest import write_monitored_day
 
 
 def cell(evidence: index.Evidence, day: str, column: str) -> list[str]:
@@ -17,7 +18,7 @@ def test_read_lists_partitions_newest_first_and_gates_before_the_rest(reports):
     evidence = index.read(reports, "flights", days=31)
 
     assert [day for day, _ in evidence.rows] == ["2013-04-03", "2013-04-02", "2013-04-01", "2013-03-01"]
-    assert evidence.columns == ("arrivals", "schedule", "weather", "monitoring")
+    assert evidence.columns == ("arrivals", "schedule", "weather", "monitor")
     assert [page.label for page in evidence.standing] == ["dbt"]
     assert evidence.older is None
 
@@ -27,7 +28,39 @@ def test_read_corrected_day_shows_the_newest_verdict_first_and_the_hold_still(re
 
     assert cell(evidence, "2013-04-03", "arrivals") == ["PASS", "HOLD"]
     assert cell(evidence, "2013-04-03", "schedule") == []
-    assert cell(evidence, "2013-04-02", "monitoring") == ["data drift", "2013-04-02"]
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"),
+    [("nothing", ("no action", "PASS")), ("warn", ("warn", "WARN")), ("retrain", ("retrain", "HOLD"))],
+)
+def test_read_monitored_day_is_one_page_with_its_decision(reports, action, shown):
+    write_monitored_day(reports, "2013-04-03", action)
+
+    evidence = index.read(reports, "flights", days=1)
+
+    ((page,),) = [pages for pages in evidence.rows[0][1] if any("monitor" in page.path for page in pages)]
+    assert (page.path, page.label, page.outcome) == ("flights/monitor/2013-04-03/index.html", *shown)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"action": "dance"}', None])
+def test_read_monitored_day_without_a_readable_decision_is_listed_by_its_day(reports, damage):
+    numbers = reports / "flights/monitor/2013-04-02/numbers.json"
+    numbers.unlink() if damage is None else numbers.write_text(damage)
+
+    assert cell(index.read(reports, "flights", days=31), "2013-04-02", "monitor") == ["2013-04-02"]
+
+
+def test_read_folder_of_a_day_without_a_page_of_its_own_lists_all_pages(reports):
+    folder = reports / "flights/changes/2013-04-02"
+    folder.mkdir(parents=True)
+    for name in ("weather_b", "arrivals_a"):
+        (folder / f"{name}.html").write_text("x")
+
+    assert cell(index.read(reports, "flights", days=31), "2013-04-02", "changes") == [
+        "arrivals a",
+        "weather b",
+    ]
 
 
 def test_read_batch_of_many_days_says_how_many(reports):

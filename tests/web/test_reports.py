@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
+import re
 import socket
 import threading
 from contextlib import contextmanager
@@ -25,7 +28,7 @@ def reader(request: Request) -> None:
 
 @contextmanager
 def serving(app: FastAPI):
-    """The application on a real server; yields a function that requests a path exactly as written."""
+    """The application on a real server; yields a function that requests a path exactly as written, with its `address`."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -40,6 +43,7 @@ def serving(app: FastAPI):
         finally:
             connection.close()
 
+    get.address = "{}:{}".format(*listener.getsockname())  # type: ignore[attr-defined]
     try:
         yield get
     finally:
@@ -65,6 +69,26 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.found += [value for name, value in attrs if name in ("href", "src")]
+
+
+class Scripts(HTMLParser):
+    """The texts of all scripts of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self._inside = tag == "script"
+
+    def handle_data(self, data):
+        if self._inside:
+            self.found.append(data)
+
+    def handle_endtag(self, tag):
+        self._inside = False
 
 
 @pytest.mark.parametrize(
@@ -93,13 +117,14 @@ def test_every_link_of_every_page_leads_somewhere(get):
     assert f"/air/evidence/-/{HELD}.html" in seen
     assert f"/air/evidence/-/{HELD}.json" in seen
     assert "/air/evidence/-/flights/dbt/index.html" in seen
-    assert len(seen) == 44
+    assert len(seen) == 48
 
 
 def test_pages_of_a_monitored_day_are_one_click_apart(get):
-    _, _, body = get("/air/evidence/flights/monitoring/2013-04-02/index.html")
+    _, _, body = get("/air/evidence/flights/monitor/2013-04-02/index.html")
     links = Links(body.split("<iframe")[0]).found
-    assert "/air/evidence/flights/monitoring/2013-04-02/data_drift.html" in links
+    assert "/air/evidence/flights/monitor/2013-04-02/drift.html" in links
+    assert "/air/evidence/-/flights/monitor/2013-04-02/drift.json" in links
     _, _, gate = get(f"/air/evidence/{HELD}.html")
     assert "sibling" not in gate.split("<nav>")[1], "gate runs of a partition do not belong together"
 
@@ -118,12 +143,15 @@ def test_report_is_sandboxed_and_never_cached(get):
 
 
 @pytest.mark.parametrize("path", ["/", "/flights", f"/{HELD}.html", "/no"])
-def test_own_page_runs_no_script_and_is_never_cached(get, path):
-    _, headers, _ = get(f"/air/evidence{path}")
+def test_own_page_runs_no_script_but_the_one_of_the_frame_and_is_never_cached(get, path):
+    _, headers, body = get(f"/air/evidence{path}")
 
-    policy = headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    (script,) = Scripts(get(f"/air/evidence/{HELD}.html")[2]).found
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'sha256-{digest}'"
+    assert Scripts(body).found in ([], [script])
     assert headers["Cache-Control"] == "no-store"
 
 
@@ -198,12 +226,15 @@ def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
 
     said = "arrivals 2013-04-03 is shown on the word of Ada, until 2013-04-05: &lt;b&gt;Confirmed&lt;/b&gt;."
     for path in ("/air/evidence/", "/air/evidence/flights"):
-        assert said in get(path)[2]
+        body = get(path)[2]
+        assert said in body
+        assert re.search(rf'<a class="chip WARN" href="[^"]*{batch}.html"[^>]*>HOLD, released</a>', body)
     assert "on the word of Ada" in get(f"/air/evidence/{HELD}.html")[2]
     assert "on the word of" not in get(f"/air/evidence/{schedule}.html")[2]
 
     clock.advance(flights, date(2013, 4, 6))
-    assert "release is over" in get("/air/evidence/flights")[2]
+    body = get("/air/evidence/flights")[2]
+    assert re.search(rf'<a class="chip HOLD" href="[^"]*{batch}.html"[^>]*>HOLD, release is over</a>', body)
     assert "which is over" in get(f"/air/evidence/{HELD}.html")[2]
 
 

@@ -10,20 +10,38 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?")
 GATES = "gates"
+# The page that stands for its whole folder: of a monitored day, the one that says what the others mean.
+INDEX = "index.html"
+# How a decision about a monitored day is shown: its words and its colour, that of a verdict.
+_DECISIONS = {"nothing": ("no action", "PASS"), "warn": ("warn", "WARN"), "retrain": ("retrain", "HOLD")}
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page: `path` relative to the reports folder; `outcome` is the verdict's, or empty."""
+    """One page: `path` relative to the reports folder; `outcome` is that of a verdict or of a decision, or empty."""
 
     path: str
     label: str
     outcome: str = ""
+
+    @property
+    def batch_id(self) -> str:
+        """Of a gate's page: the batch that it judged."""
+        return Path(self.path).stem
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """One of the pages about one partition: `page` and, where there is one, its `data` are names of files."""
+
+    label: str
+    page: str
+    data: str | None
 
 
 @dataclass(frozen=True)
@@ -86,17 +104,22 @@ def read(reports: Path, pipeline: str, *, days: int, before: str | None = None) 
     )
 
 
-def siblings(page: Path) -> list[tuple[str, str]]:
-    """Label and file name of all pages about one partition, where they belong together: a bar to move between them.
+def siblings(page: Path) -> list[Sibling]:
+    """All pages about one partition, where they belong together: a bar to move between them.
 
     Pages of gate runs do not: each is a run of its own, listed with its verdict in the index.
     """
     if page.parent.parent.parent.name == GATES or not DAY.fullmatch(page.parent.name):
         return []
-    names = sorted(entry.name for entry in page.parent.iterdir() if _is_page(entry.name))
-    # The day's own page first: it says what the others mean.
-    names.sort(key=lambda name: name != "index.html")
-    return [(page.parent.name if name == "index.html" else Path(name).stem, name) for name in names]
+    names = {entry.name for entry in page.parent.iterdir()}
+    return [
+        Sibling(
+            label=page.parent.name if name == INDEX else _words(Path(name).stem),
+            page=name,
+            data=data if (data := f"{Path(name).stem}.json") in names else None,
+        )
+        for name in sorted(filter(_is_page, names), key=lambda name: (name != INDEX, name))
+    ]
 
 
 def _is_page(name: str) -> bool:
@@ -104,19 +127,40 @@ def _is_page(name: str) -> bool:
 
 
 def _pages(reports: Path, folder: Path | None) -> tuple[Page, ...]:
-    """The pages of one partition; of a gate, the newest first, because its names start with the time."""
+    """The pages of one partition; of a gate, the newest first, because its names start with the time.
+
+    Where one page stands for its folder, it is the only one: it leads to the others.
+    """
     if folder is None:
         return ()
     gate = folder.relative_to(reports).parts[1] == GATES
     names = sorted((entry.name for entry in os.scandir(folder) if _is_page(entry.name)), reverse=gate)
-    return tuple(
-        _verdict(reports, folder / name) if gate else _page(reports, folder / name) for name in names
-    )
+    if gate:
+        return tuple(_verdict(reports, folder / name) for name in names)
+    if INDEX in names:
+        return (_decision(reports, folder / INDEX),)
+    return tuple(_page(reports, folder / name) for name in names)
 
 
 def _page(reports: Path, path: Path) -> Page:
-    label = path.parent.name if path.stem == "index" else path.stem
-    return Page(path=path.relative_to(reports).as_posix(), label=label.replace("_", " "))
+    label = path.parent.name if path.name == INDEX else path.stem
+    return Page(path=path.relative_to(reports).as_posix(), label=_words(label))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _decision(reports: Path, path: Path) -> Page:
+    """The page of a monitored day, labelled with its decision from the numbers beside it."""
+    page = _page(reports, path)
+    try:
+        label, outcome = _DECISIONS[
+            json.loads((path.parent / "numbers.json").read_text(encoding="utf-8"))["action"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return page
+    return replace(page, label=label, outcome=outcome)
 
 
 def _verdict(reports: Path, path: Path) -> Page:

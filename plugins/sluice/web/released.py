@@ -15,6 +15,7 @@ class Released:
 
     table: str
     day: str
+    batch_id: str
     by: str
     until: str
     why: str
@@ -39,6 +40,7 @@ def read(pipeline: str) -> tuple[Released, ...]:
         Released(
             table=table,
             day=day,
+            batch_id=waiver.data["batch_id"],
             by=waiver.data["by"],
             until=waiver.data["until"],
             why=waiver.data["why"],

@@ -4,14 +4,17 @@ Two kinds of answers, kept apart by their Content-Security-Policy:
 
 - Reports (/-/...) are documents made from data by other people's libraries. They are sandboxed into an origin of
   their own: their scripts run, but cannot reach the network or act as the logged-in reader.
-- The index and the frame around a report are ours. They run no script at all and keep Airflow's origin, which is what
-  makes links work: a browser sends the login cookie only with requests that come from Airflow's own origin, so a link
-  followed inside a sandboxed report would end at 401. Navigation therefore lives in the frame, never in the report.
+- The index and the frame around a report are ours and keep Airflow's origin, which is what makes links work: a browser
+  sends the login cookie only with requests that come from Airflow's own origin, so a link followed inside a sandboxed
+  report would end at 401. Navigation therefore lives in the frame. A report can ask it, by the name of a file, to follow
+  one of the frame's own links; that script is all that these pages run, and the policy knows it by its hash.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from urllib.parse import quote
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from sluice.web import index, released
 
@@ -28,13 +32,19 @@ DAYS_ON_PIPELINE = 31
 
 TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json"}
 
+_TEMPLATES = Path(__file__).parent / "templates"
+
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 _COMMON = "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-OWN_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; {_COMMON}"
+FRAME_SCRIPT = Markup((_TEMPLATES / "frame.js").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
+_HASH = b64encode(hashlib.sha256(FRAME_SCRIPT.encode()).digest()).decode()
+OWN_POLICY = (
+    f"default-src 'none'; script-src 'sha256-{_HASH}'; style-src 'unsafe-inline'; frame-src 'self'; {_COMMON}"
+)
 # 'unsafe-eval': the bundles of Evidently and dbt docs compile templates with `new Function`.
 REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
@@ -42,7 +52,7 @@ REPORT_POLICY = (
 )
 
 _templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -98,14 +108,16 @@ def create_app(
                 pipeline=pipeline,
             )
         found = find(reports, path)
-        beside = found.with_suffix(".json")
+        siblings = index.siblings(found)
+        data = found.with_suffix(".json")
         return _own(
             request,
             "frame.html.j2",
             path=path,
             parts=path.split("/"),
-            data=path.removesuffix(found.suffix) + ".json" if beside.is_file() else None,
-            siblings=index.siblings(found),
+            data=None if siblings or not data.is_file() else path.removesuffix(found.suffix) + ".json",
+            siblings=siblings,
+            script=FRAME_SCRIPT,
             released=released.of_page(path),
         )
 
