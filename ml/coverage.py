@@ -7,6 +7,7 @@ like all others and say so. A category that was not there at all is scored as `s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -67,26 +68,24 @@ def supported(rows: pa.Table | pa.RecordBatch, meta: ModelMeta) -> pa.Array:
 
 
 def unseen(rows: pa.Table | pa.RecordBatch, meta: ModelMeta) -> pa.Array:
-    """For each row, the categories that training never met, as `column=value, ...`; null where there is none.
+    """For each row, the categories that training never met, as a JSON object of column and value; null where none is.
 
     A model that does not know which rare categories it met takes those for unseen too.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = []
+    found: dict[int, dict[str, str]] = {}
     for name in meta.categorical:
         values = pc.cast(rows[name], pa.string())
         known = pa.array([*meta.vocabulary[name], *meta.rare.get(name, ())], pa.string())
         new = pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=known)))
-        shown = pc.utf8_slice_codeunits(pc.fill_null(values, ""), 0, _SHOWN_LETTERS)
-        told = pc.binary_join_element_wise(f"{name}=", shown, ", ", "")
-        found.append(pc.if_else(new, told, ""))
-    if not found:
-        return pa.nulls(rows.num_rows, pa.string())
-    # Nulls are kept out of the join: pyarrow 25 loses rows where it skips them.
-    joined = pc.utf8_rtrim(pc.binary_join_element_wise(*found, ""), ", ")
-    return pc.if_else(pc.equal(joined, ""), None, joined)
+        places = pc.indices_nonzero(new)
+        shown = pc.utf8_slice_codeunits(values.take(places), 0, _SHOWN_LETTERS)
+        for place, value in zip(places.to_pylist(), shown.to_pylist(), strict=True):
+            found.setdefault(place, {})[name] = value
+    told = {place: json.dumps(categories, ensure_ascii=False) for place, categories in found.items()}
+    return pa.array([told.get(place) for place in range(rows.num_rows)], pa.string())
 
 
 def summarise(predictions: pa.Table) -> dict[str, Any]:
@@ -97,8 +96,9 @@ def summarise(predictions: pa.Table) -> dict[str, Any]:
     counts = pc.value_counts(told).to_pylist()
     by_category: dict[str, int] = {}
     for item in counts:
-        for one in item["values"].split(", "):
-            by_category[one] = by_category.get(one, 0) + item["counts"]
+        for column, value in json.loads(item["values"]).items():
+            name = f"{column}={value}"
+            by_category[name] = by_category.get(name, 0) + item["counts"]
     rows = predictions.num_rows
     return {
         "unsupported_rows": rows - (pc.sum(predictions["is_supported"]).as_py() or 0),

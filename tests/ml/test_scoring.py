@@ -89,13 +89,22 @@ def test_score_categories_never_met_are_told_and_counted(rows, model, candidate)
         part, "dest", pa.concat_arrays([pa.array(["QQQ"] * 20), part["dest"].combine_chunks().slice(20)])
     )
     found = scored(new, model, meta=candidate.meta)
-    assert found["unseen_categories"].to_pylist() == ["dest=QQQ"] * 20 + [None] * 480
+    assert found["unseen_categories"].to_pylist() == ['{"dest": "QQQ"}'] * 20 + [None] * 480
     told = summarise(found)
     assert (told["unseen_rows"], told["unseen_share"], told["unseen"]) == (20, 0.04, {"dest=QQQ": 20})
     # What training met too seldom to learn is scored as `some other`, and is no surprise.
     rare = candidate.meta.rare["dest"][0]
     known = scored(put(part, "dest", pa.array([rare] * 500)), model, meta=candidate.meta)
     assert known["unseen_categories"].null_count == 500
+
+
+def test_score_category_with_a_comma_in_it_is_one(rows, model, candidate):
+    part = rows.slice(0, 10).combine_chunks()
+    maker, odd = "BOEING, AND SONS", 'dest=A, "B"'
+    new = put(part, "carrier", pa.array([maker] * 10))
+    new = put(new, "dest", pa.array([odd] * 4 + part["dest"].to_pylist()[4:]))
+    told = summarise(scored(new, model, meta=candidate.meta))
+    assert told["unseen"] == {f"carrier={maker}": 10, f"dest={odd}": 4}
 
 
 def test_score_rows_of_segments_seldom_seen_are_not_supported(rows, model, candidate):
