@@ -128,6 +128,8 @@ def _suite(rng: random.Random, expect) -> list[dict]:
         expect("expect_column_values_to_be_unique", f"unique_{column}", column=column)
         for column in ("x", "name")
     ]
+    pair = {"column_A": "x", "column_B": "y"}
+    made.append(expect("expect_column_pair_values_a_to_be_greater_than_b", "pair", **pair))
     span = {"days": rng.randint(3, 20), "min_days": 2}
     numbers = {"column_list": ["x", "y"], **span}
     tight = {"width": rng.random(), "slack": 0.05}
@@ -169,7 +171,17 @@ def _alike(one, other) -> bool:
 
 
 def _said(found) -> list[tuple]:
-    return [(one.result.rule, one.result.passed, one.result.broken, one.result.failing_rows) for one in found]
+    return [
+        (
+            one.result.rule,
+            one.result.passed,
+            one.result.broken,
+            one.result.failing_rows,
+            # Of a query they are only counted where it is asked together with others.
+            one.result.unjudged_rows if one.result.kind != "unexpected_rows_expectation" else None,
+        )
+        for one in found
+    ]
 
 
 def _compare(drawn, rules, seed: int, monkeypatch) -> set[str]:
@@ -192,6 +204,14 @@ def _compare(drawn, rules, seed: int, monkeypatch) -> set[str]:
         for rule in (one for one in rules if one.query in answers.counts):
             (alone,) = staged._con.execute(f"select count(*) from ({rule.sql})").fetchone()
             assert answers.counts[rule.query] == alone, (seed, rule.sql)
+        for rule in (one for one in rules if one.query in answers.unjudged):
+            _, _, condition = rule.sql.partition(" where ")
+            unknown = f"select count(*) from batch where ({condition}) is null"
+            assert answers.unjudged[rule.query] == staged._con.execute(unknown).fetchone()[0], (
+                seed,
+                rule.sql,
+            )
+        assert len(answers.unjudged) == sum(rule.meta.rule == "rows" for rule in rules), seed
     assert _said(found) == _said(stock), seed
     unanswered = {rule.meta.rule for rule in rules if rule.query and not rule.history_days} - {
         rule.meta.rule for rule in rules if rule.query in answers.counts

@@ -33,12 +33,13 @@ class Aside:
         self._con = con
         self._rules: list[Rule] = []
 
-    def add(self, rule: Rule, count: int, all_failing: Callable[[Rule], _Rows]) -> float:
+    def add(self, rule: Rule, count: int, all_failing: Callable[[Rule], _Rows], unjudged: str = "") -> float:
         """Take note of all rows that fail a rule; return the largest share of a day's rows that they are.
 
         Args:
             count: how many they are, as Great Expectations counted them.
             all_failing: fetches them, where the rule is no query.
+            unjudged: a SQL condition of rows that fail with them, because the rule did not judge them.
 
         Raises:
             NotRowsError: they are not, or not so many.
@@ -51,6 +52,11 @@ class Aside:
             con.register("fetched", self._arrow(all_failing(rule)))
             con.execute(f"create table failing_{index} as select {columns} from fetched")
             con.unregister("fetched")
+        if unjudged:
+            con.execute(
+                f"insert into failing_{index} select {columns} from batch where {unjudged}"
+                f" except all select {columns} from failing_{index}"
+            )
         found = self._count(f"failing_{index}")
         strange = self._count(f"(from failing_{index} except all select {columns} from batch)")
         if found != count or strange:

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sluice.gates import aside, findings, history, profile, together
+from sluice.gates import aside, findings, history, profile, together, unjudged
 from sluice.gates.suites import QUERY, Rule
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult
 from sluice.lake import catalog, storage
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.datasource.fluent import SQLDatasource
     from great_expectations.datasource.fluent.interfaces import Batch
+    from great_expectations.expectations.expectation import Expectation
     from great_expectations.validator.metric_configuration import MetricConfiguration
     from sqlalchemy import Connection
 
@@ -110,19 +111,25 @@ class StagedRows:
         with self._engine.given(answers):
             results = self._batch.validate(suite, result_format=_COUNTS).results
         found = {one.expectation_config.meta["rule"]: one for one in results if one.expectation_config}
-        return [self._judge(rule, found[rule.meta.rule], show_rows) for rule in rules]
+        return [self._judge(rule, found[rule.meta.rule], answers, show_rows) for rule in rules]
 
-    def _judge(self, rule: Rule, found: ExpectationValidationResult, show_rows: bool) -> Evaluated:
+    def _judge(
+        self, rule: Rule, found: ExpectationValidationResult, answers: together.Answers, show_rows: bool
+    ) -> Evaluated:
         fault = findings.fault(found)
         if fault:
-            found = self._validate(rule, _COUNTS)
+            found = self._validate(rule.expectation, _COUNTS)
             fault = findings.fault(found)
+        left_out, counted_out = (None, 0) if fault else self._unjudged(rule, found, answers)
         passed = not fault and bool(found.success)
-        rows = [] if fault or passed else self._failing_rows(rule)
+        if counted_out:
+            passed = findings.enough_pass(rule, found.result, counted_out)
+        rows = [] if fault or passed else self._failing_rows(rule, found, counted_out)
         failing, total = findings.counted(rule, found.result, rows, self._con)
+        failing = failing + counted_out if failing is not None else None
         worst = None
         if rule.meta.severity == "quarantine" and not fault and not passed:
-            worst, fault = self._to_be_set_aside(rule, failing, total)
+            worst, fault = self._to_be_set_aside(rule, failing, total, counted_out)
         if not show_rows:
             rows, fault = [], fault and "it raised an error, which is not shown here"
         result = RuleResult(
@@ -131,23 +138,39 @@ class StagedRows:
             columns=rule.columns,
             passed=passed,
             broken=bool(fault),
-            observed=fault or findings.observed(rule, found.result, failing, total, rows[:1], show=show_rows),
+            observed=fault
+            or findings.observed(rule, found.result, failing, total, rows[:1], show=show_rows)
+            + findings.left_out(left_out, counted_out),
             failing_rows=failing,
             failing_share=failing / total if failing is not None and total else None,
             worst_share=worst,
+            unjudged_rows=left_out,
         )
         return Evaluated(result, rows)
 
-    def _validate(self, rule: Rule, result_format: Mapping[str, Any]) -> ExpectationValidationResult:
+    def _unjudged(
+        self, rule: Rule, found: ExpectationValidationResult, answers: together.Answers
+    ) -> tuple[int | None, int]:
+        """Rows that a rule did not judge, None if that is not known; and how many of them count as failing."""
+        if not unjudged.can_be(rule.expectation):
+            return answers.unjudged.get(str(rule.query)), 0
+        count = unjudged.count(self._con, rule, found, lambda one: self._validate(one, _COUNTS))
+        if not count:
+            return count, 0
+        return count, count if unjudged.counts_as_failing(rule, count, found.result["element_count"]) else 0
+
+    def _validate(
+        self, expectation: Expectation, result_format: Mapping[str, Any]
+    ) -> ExpectationValidationResult:
         """Ask one rule alone. What failed for lack of space is raised: it is the disk's fault, and not the rule's."""
         self._engine.lacked_space = None
-        found = self._batch.validate(rule.expectation, result_format=dict(result_format))
+        found = self._batch.validate(expectation, result_format=dict(result_format))
         if self._engine.lacked_space:
             raise self._engine.lacked_space
         return found
 
     def _to_be_set_aside(
-        self, rule: Rule, failing: int | None, total: int | None
+        self, rule: Rule, failing: int | None, total: int | None, unjudged_rows: int
     ) -> tuple[float | None, str]:
         """The largest share of a day's rows that fails the rule, and why its rows cannot be set aside, if they cannot.
 
@@ -158,7 +181,10 @@ class StagedRows:
         if failing / total > (rule.meta.limit or 0):
             return failing / total, ""
         try:
-            return self.aside.add(rule, failing, lambda rule: self._all_failing_rows(rule, failing)), ""
+            judged = failing - unjudged_rows
+            also = unjudged.missing(rule) if unjudged_rows else ""
+            fetch = lambda rule: self._all_failing_rows(rule, judged) if judged else []  # noqa: E731
+            return self.aside.add(rule, failing, fetch, also), ""
         except aside.NotRowsError as error:
             return None, str(error)
 
@@ -166,10 +192,14 @@ class StagedRows:
         # GX cuts the rows that it has fetched to the "partial" count, whatever the format.
         wanted = {**_ALL_ROWS, "partial_unexpected_count": count}
         with self._engine.unlimited():
-            return self._validate(rule, wanted).result["unexpected_rows"]
+            return self._validate(rule.expectation, wanted).result["unexpected_rows"]
 
-    def _failing_rows(self, rule: Rule) -> list[dict[str, Any]]:
-        result = self._validate(rule, _QUERY_ROWS if rule.query else _ROWS).result
+    def _failing_rows(
+        self, rule: Rule, found: ExpectationValidationResult, unjudged_rows: int
+    ) -> list[dict[str, Any]]:
+        if unjudged_rows and not found.result["unexpected_count"]:
+            return unjudged.examples(self._con, rule, SAMPLE_ROWS)
+        result = self._validate(rule.expectation, _QUERY_ROWS if rule.query else _ROWS).result
         rows = result["details"]["unexpected_rows"] if rule.query else result.get("unexpected_rows", [])
         return rows[:SAMPLE_ROWS]
 

@@ -56,6 +56,21 @@ def counted(
     return numbers["observed_value"], con.execute("select count(*) from batch").fetchall()[0][0]
 
 
+def enough_pass(rule: Rule, numbers: Mapping[str, Any], unjudged: int) -> bool:
+    """Whether a rule passes where rows that it did not judge fail too."""
+    total = numbers["element_count"]
+    passing = total - numbers["unexpected_count"] - unjudged
+    return passing / total >= rule.expectation.configuration.kwargs.get("mostly", 1)
+
+
+def left_out(unjudged: int | None, counted: int) -> str:
+    """The end of a sentence that says how many rows a rule did not judge; "" where it judged all."""
+    if not unjudged:
+        return ""
+    said = f"{counted:,} of them" if counted else f"{unjudged:,} rows"
+    return f"; {said} could not be judged, because a value is missing"
+
+
 def observed(
     rule: Rule,
     numbers: Mapping[str, Any],

@@ -16,8 +16,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from sluice import strict_yaml
 from sluice.errors import SpecInvalidError
-from sluice.gates import history, rowwise
-from sluice.gates.verdict import Severity
+from sluice.gates import history, rowwise, unjudged
+from sluice.gates.verdict import Severity, Unjudged
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
 
@@ -51,6 +51,8 @@ class Meta(BaseModel):
     why: str = Field(min_length=1)
     # Share (0 to 1) of a day's rows that may be set aside; where more fail, the batch is held.
     limit: float | None = Field(None, gt=0, lt=1)
+    # What becomes of rows that the rule does not judge, see `sluice.gates.unjudged`, which also has the default.
+    unjudged: Unjudged | None = None
 
     @model_validator(mode="after")
     def _limit_is_for_quarantine(self) -> Meta:
@@ -141,6 +143,7 @@ def load(spec: Pipeline, table: str) -> Suite:
             problems.append(f"expectation {index}: {_explain(error)}")
     setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
     problems += rowwise.problems(setting_aside, lambda: columns_of(spec, table))
+    problems += unjudged.problems(rules)
     names = [rule.meta.rule for rule in rules]
     problems += [
         f"rule name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})

@@ -31,13 +31,15 @@ class Answers:
     """Answers to a suite's rules over the views `batch` and `history` of one connection.
 
     `counts` has the number of rows that a query returns, `tables` the rows of a rule that compares with history, each by
-    the rule's query; `repeated` has, by column, the number of rows whose value is not unique.
+    the rule's query; `repeated` has, by column, the number of rows whose value is not unique. `unjudged` has, by query, the
+    number of rows for which its condition is neither true nor false.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.repeated: dict[str, int] = {}
+        self.unjudged: dict[str, int] = {}
 
 
 def ask(con: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> Answers:
@@ -68,7 +70,7 @@ def _scan(con: duckdb.DuckDBPyConnection, answers: Answers, known: dict[str, Any
         mine = {query: one for query, one in known.items() if getattr(one, "by", most) == by}
         if not mine:
             continue
-        inner, outer = [], []
+        inner, outer, unknown = [], [], []
         for number, shape in enumerate(mine.values()):
             name, group = f"c{number}", f"g{number}"
             if isinstance(shape, Groups):
@@ -76,14 +78,21 @@ def _scan(con: duckdb.DuckDBPyConnection, answers: Answers, known: dict[str, Any
                 outer.append(f"count(*) filter ({name})")
             else:
                 inner.append(f"count(*) filter ({shape.condition}) as {name}")
+                if isinstance(shape, Rows):
+                    inner.append(f"count(*) filter (({shape.condition}) is null) as n{number}")
+                    unknown.append(f"coalesce(sum(n{number}), 0)")
                 if isinstance(shape, RowsOfGroups):
                     inner.append(f"({shape.of_group}) as {group}")
                 chosen = f" filter ({group})" if isinstance(shape, RowsOfGroups) else ""
                 outer.append(f"coalesce(sum({name}){chosen}, 0)")
         grouped = f" group by {', '.join(by)}" if by else ""
-        found = _rows(con, f"select {', '.join(outer)} from (select {', '.join(inner)} from batch{grouped})")
+        wanted = ", ".join([*outer, *unknown])
+        found = _rows(con, f"select {wanted} from (select {', '.join(inner)} from batch{grouped})")
         if found:
-            answers.counts.update(zip(mine, map(int, found[0]), strict=True))
+            numbers = [int(number) for number in found[0]]
+            answers.counts.update(zip(mine, numbers[: len(outer)], strict=True))
+            of_rows = [query for query, shape in mine.items() if isinstance(shape, Rows)]
+            answers.unjudged.update(zip(of_rows, numbers[len(outer) :], strict=True))
 
 
 def _take(answers: dict[str, int], name: str, count: int | None) -> None:

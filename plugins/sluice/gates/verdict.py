@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 Outcome = Literal["PASS", "WARN", "HOLD", "ERROR"]
 # What a failure does: holds the whole batch, sets the failing rows aside, or is only told.
 Severity = Literal["hold", "quarantine", "warn"]
+# Whether rows that a rule does not judge count as failing.
+Unjudged = Literal["fail", "pass"]
 
 # Failing rows kept as evidence in one verdict.
 SAMPLE_ROWS = 20
@@ -25,7 +27,9 @@ class RuleResult(BaseModel):
     `broken` means that the rule itself could not be evaluated; `passed` is then False. `failing_rows` and
     `failing_share` (0 to 1, of the batch's rows) are None where the rule is not about single rows. Of a `quarantine`
     rule, `worst_share` is the largest share of a day's rows that fails it, so that a bad day is not diluted by good
-    ones; above the rule's `limit` the batch is held.
+    ones; above the rule's `limit` the batch is held. `unjudged_rows` are those that the rule has left out, because a value
+    is missing; they are among the failing ones where they count as such, which `unjudged` may declare. None where that is
+    not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +47,8 @@ class RuleResult(BaseModel):
     failing_share: float | None = None
     limit: float | None = None
     worst_share: float | None = None
+    unjudged: Unjudged | None = None
+    unjudged_rows: int | None = None
 
     @property
     def holds(self) -> bool:
