@@ -7,6 +7,7 @@ is built when the API server asks for it, and libraries are preloaded in the sch
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -50,20 +51,18 @@ class SluicePlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
-        """The evidence pages, for everybody who may use the Airflow UI."""
-        from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
-        from airflow.api_fastapi.core_api.security import requires_access_view
-
+        """The evidence pages: those of a pipeline for whoever may read all of its DAGs."""
+        from sluice.orchestration.access import reader
         from sluice.settings import settings
         from sluice.web.reports import create_app
 
-        reader = requires_access_view(AccessView.WEBSITE)
-        app = create_app(settings().reports, reader=reader, untold=_untold)
+        app = create_app(settings().reports, reader=reader, undelivered=_undelivered)
         return [{"app": app, "url_prefix": PREFIX, "name": "Sluice evidence"}]
 
 
-def _untold() -> list[str]:
-    """The mails that no server has taken yet; imported when the index is asked for."""
-    from sluice.notices.faults import undelivered_lines
+def _undelivered(may_read: Callable[[str], bool]) -> list[str]:
+    """The mails of some pipelines that no server has taken yet; imported when the index is asked for."""
+    from sluice.notices import faults
 
-    return undelivered_lines()
+    names = {entry.pipeline for entry in faults.undelivered()}
+    return [line for name in sorted(filter(may_read, names)) for line in faults.undelivered_lines(name)]

@@ -44,8 +44,8 @@ class Server:
             with refusal:
                 return refusal.code, refusal.read().decode()
 
-    def token(self) -> str:
-        body = json.dumps({"username": "admin", "password": PASSWORD}).encode()
+    def token(self, user: str = "admin") -> str:
+        body = json.dumps({"username": user, "password": PASSWORD}).encode()
         request = urllib.request.Request(
             f"{self.url}/auth/token", body, headers={"Content-Type": "application/json"}
         )
@@ -86,7 +86,7 @@ def installation(tmp_path) -> dict[str, str]:
     airflow_home = tmp_path / "airflow"
     (airflow_home / "dags").mkdir(parents=True)
     passwords = airflow_home / "simple_auth_manager_passwords.json.generated"
-    passwords.write_text(json.dumps({"admin": PASSWORD}))
+    passwords.write_text(json.dumps({"admin": PASSWORD, "flights": PASSWORD}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
         "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(airflow_home / "dags"),
@@ -94,7 +94,7 @@ def installation(tmp_path) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "1",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,flights:viewer",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home}/airflow.db",
     }
     subprocess.run([AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True, timeout=180)
@@ -104,11 +104,19 @@ def installation(tmp_path) -> dict[str, str]:
 @pytest.fixture(params=["", pytest.param("/flow", marks=pytest.mark.long)], ids=["at_root", "under_a_path"])
 def airflow(request, home, reports, installation, tmp_path, monkeypatch):
     """Airflow's API server on a free port."""
+    with api_server(installation, home, tmp_path, path=request.param) as server:
+        monkeypatch.setenv("SLUICE_UI_URL", server.url)
+        settings.cache_clear()
+        yield server
+
+
+@contextmanager
+def api_server(
+    installation: dict[str, str], home: Path, tmp_path: Path, *, path: str = ""
+) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}{request.param}")
-    monkeypatch.setenv("SLUICE_UI_URL", server.url)
-    settings.cache_clear()
+    server = Server(f"http://127.0.0.1:{port}{path}")
     environment = installation | {"SLUICE_HOME": str(home), "AIRFLOW__API__BASE_URL": server.url}
     log = tmp_path / "api-server.log"
     command = [AIRFLOW, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -174,6 +182,27 @@ def test_evidence_in_airflow_needs_its_login_and_works_with_it(airflow, page):
     page.goto(airflow.url)
     page.get_by_role("link", name="Evidence").click()
     outer.get_by_role("heading", name="Evidence").wait_for()
+
+
+def test_evidence_of_a_pipeline_needs_the_right_to_read_its_dags(home, reports, installation, tmp_path):
+    """With an auth manager that limits users to DAGs: Airflow's own, as `limited_auth` narrows it."""
+    trains = "trains/gates/stops/2013-04-03/20130404T080000000000-ffffff.html"
+    (reports / trains).parent.mkdir(parents=True)
+    (reports / trains).write_text("rows of trains")
+    limits = {
+        "AIRFLOW__CORE__AUTH_MANAGER": "limited_auth.LimitedAuthManager",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    with api_server(installation | limits, home, tmp_path) as server:
+        admin, user = server.token(), server.token("flights")
+        for path in ("/evidence/trains", f"/evidence/{trains}", f"/evidence/-/{trains}"):
+            assert server.get(path, admin)[0] == 200, path
+            assert server.get(path, user)[0] == 404, path
+        for path in ("/evidence/flights", f"/evidence/{HELD}", f"/evidence/-/{HELD}"):
+            assert server.get(path, user)[0] == 200, path
+        assert "trains" in server.get("/evidence/", admin)[1]
+        status, index = server.get("/evidence/", user)
+        assert (status, "2013-04-03" in index, "trains" in index) == (200, True, False)
 
 
 @pytest.mark.long

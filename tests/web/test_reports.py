@@ -15,15 +15,18 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
 from sluice import clock, ledger, spec, waivers
+from sluice.settings import ROOT, settings
 from sluice.web.reports import create_app
 
 HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
 
 
-def reader(request: Request) -> None:
-    """Stands for Airflow's login, which `test_airflow.py` uses: lets in whoever shows the cookie."""
-    if request.cookies.get("_token") != "valid":
+def reader(request: Request):
+    """Stands for Airflow's login, which `test_airflow.py` uses: the cookie says which pipelines may be read."""
+    token = request.cookies.get("_token", "")
+    if token != "valid" and not token.startswith("only-"):
         raise HTTPException(401)
+    return lambda pipeline: token in ("valid", f"only-{pipeline}")
 
 
 @contextmanager
@@ -240,7 +243,86 @@ def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
 
 def test_index_shows_mails_that_could_not_be_delivered(reports):
     line = "Not delivered since 2013-04-04 06:00 UTC: [sluice][HOLD] flights arrivals <2013-04-03>."
-    with serving(create_app(reports, reader=lambda: None, untold=lambda: [line])) as get:
+    with serving(create_app(reports, reader=reader, undelivered=lambda may_read: [line])) as get:
         _, _, page = get("/")
 
     assert "[sluice][HOLD] flights arrivals &lt;2013-04-03&gt;" in page
+
+
+@pytest.fixture
+def trains(reports, tmp_path, monkeypatch):
+    """Evidence of a second pipeline, whose YAML can be broken."""
+    page = reports / "trains" / "gates" / "stops" / "2013-04-03" / "20130404T080000000000-ffffff.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("rows of trains")
+    page.with_suffix(".json").write_text('{"outcome": "HOLD", "partitions": ["2013-04-03"]}')
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    (folder / "flights.yml").write_text(text)
+    (folder / "trains.yml").write_text(text.replace("pipeline: flights", "pipeline: trains"))
+    monkeypatch.setenv("SLUICE_PIPELINES", str(folder))
+    settings.cache_clear()
+    return page.relative_to(reports).as_posix().removesuffix(".html")
+
+
+def test_reader_of_one_pipeline_sees_nothing_of_another_by_any_way(reports, trains, get):
+    (reports / "flights" / "linked.html").symlink_to(reports / f"{trains}.html")
+    (reports / "flights" / "folder").symlink_to(reports / "trains")
+    tail = trains.removeprefix("trains/")
+    ways = [
+        "/trains",
+        "/trains/",
+        f"/{trains}.html",
+        f"/-/{trains}.html",
+        f"/-/{trains}.json",
+        f"/-/flights/../{trains}.html",
+        f"/-/flights%2f..%2f{trains}.json",
+        f"/flights/../{trains}.html",
+        "/-/flights/linked.html",
+        "/flights/linked.html",
+        f"/-/flights/folder/{tail}.json",
+    ]
+    for way in ways:
+        status, _, body = get(f"/air/evidence{way}", cookie="_token=only-flights")
+        assert (status, "rows of trains" in body, "HOLD" in body) == (404, False, False), way
+        assert get(f"/air/evidence{way}", cookie="_token=only-trains")[0] == 200, way
+
+    status, _, body = get("/air/evidence/", cookie="_token=only-flights")
+    assert status == 200
+    assert "flights" in body
+    assert "trains" not in body
+    _, _, other = get("/air/evidence/", cookie="_token=only-trains")
+    assert "trains" in other
+    assert "flights" not in other
+
+
+@pytest.mark.parametrize("fault", ["broken YAML", "no feed clock"])
+def test_pipeline_that_cannot_be_read_keeps_its_pages_and_says_so_and_the_others_are_as_before(
+    reports, trains, get, fault
+):
+    about = {"pipeline": "trains", "subject": "arrivals", "partition": "2013-04-03"}
+    word = {"by": "Ada", "why": "Confirmed.", "until": "2013-04-05", "batch_id": "b", "content_hash": "c"}
+    ledger.append("held", **about, data={"batch_id": "b", "verdict_id": "v", "outcome": "HOLD"})
+    ledger.append("waiver", **about, data={**word, "verdict_id": "v", "rules": []})
+    ledger.append("published", **about, data={"batch_id": "b"})
+    said = "the feed has not delivered a day yet"
+    if fault == "broken YAML":
+        path = settings().pipelines / "trains.yml"
+        path.write_text(path.read_text().replace("history_days", "histroy_days"))
+        said = "did you mean &#39;history_days&#39;?"
+
+    for way, shows_flights in (("/", True), ("/trains", False), (f"/{trains}.html", False)):
+        status, _, body = get(f"/air/evidence{way}")
+        assert status == 200, way
+        assert said in body, way
+        assert ("2013-04-02" in body) or not shows_flights
+    assert get(f"/air/evidence/-/{trains}.html")[2] == "rows of trains"
+    assert said not in get("/air/evidence/flights")[2]
+    # Whoever may not read it learns nothing of its problem either.
+    assert said not in get("/air/evidence/", cookie="_token=only-flights")[2]
+
+
+def test_broken_pipeline_without_evidence_is_on_the_index(reports, trains, get):
+    (settings().pipelines / "boats.yml").write_text("pipeline: [")
+    assert "boats.yml" in get("/air/evidence/")[2]

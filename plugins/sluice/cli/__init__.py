@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -196,12 +197,15 @@ def held(pipeline: spec.Pipeline | None) -> None:
     from sluice.holds import show
     from sluice.notices import faults
 
-    for declared in _chosen(pipeline):
-        click.echo(f"{declared.pipeline}:")
+    def list_held(declared: spec.Pipeline) -> None:
         for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
             click.echo(f"  {line}")
+
+    complete = _for_each(pipeline, list_held)
     for line in faults.undelivered_lines(pipeline.pipeline if pipeline else None):
         click.echo(line)
+    if not complete:
+        sys.exit(1)
 
 
 @main.command()
@@ -276,14 +280,17 @@ def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
     from sluice import ledger, upkeep
 
     run = {"run_id": "sluice maintain"}
-    for declared in _chosen(pipeline):
-        click.echo(f"{declared.pipeline}:")
+
+    def clear(declared: spec.Pipeline) -> None:
         entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
         click.echo(f"  {entries} entries of the ledger, chain intact")
         gone = upkeep.clear_tables(declared, run, dry_run=dry_run)
         gone += upkeep.clear_evidence(declared, run, dry_run=dry_run)
         for line in list(upkeep.lines(gone)) or ["nothing had to go"]:
             click.echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
+
+    if not _for_each(pipeline, clear):
+        sys.exit(1)
 
 
 @main.command()
@@ -415,13 +422,25 @@ def show_ledger(
         click.echo("No entry of the ledger is about that.")
 
 
-def _chosen(pipeline: spec.Pipeline | None) -> list[spec.Pipeline]:
-    """One pipeline, or all whose YAML can be used; the others are named on standard error."""
-    if pipeline:
-        return [pipeline]
-    for broken in spec.broken_pipelines():
-        click.echo(f"{broken.pipeline} is left out: {broken.error}", err=True)
-    return spec.load_all()
+def _for_each(pipeline: spec.Pipeline | None, work: Callable[[spec.Pipeline], None]) -> bool:
+    """Work on one pipeline, or on all; return whether it was possible for each.
+
+    Of all, one that cannot be worked on is named on standard error, and the others are worked on.
+    """
+    problems: dict[str, SluiceError] = (
+        {} if pipeline else {each.pipeline: each.error for each in spec.broken_pipelines()}
+    )
+    for declared in [pipeline] if pipeline else spec.load_all():
+        click.echo(f"{declared.pipeline}:")
+        try:
+            work(declared)
+        except SluiceError as error:
+            if pipeline:
+                raise
+            problems[declared.pipeline] = error
+    for name, problem in problems.items():
+        click.echo(f"{name} is left out: {problem}", err=True)
+    return not problems
 
 
 def _pseudonym_key(pipeline: spec.Pipeline, table: str) -> bytes | None:

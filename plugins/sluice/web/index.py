@@ -104,6 +104,11 @@ def read(reports: Path, pipeline: str, *, days: int, before: str | None = None) 
     )
 
 
+def nothing(pipeline: str) -> Evidence:
+    """A pipeline that has no evidence."""
+    return Evidence(pipeline, (), (), (), None)
+
+
 def siblings(page: Path) -> list[Sibling]:
     """All pages about one partition, where they belong together: a bar to move between them.
 

@@ -1,4 +1,4 @@
-"""The evidence pages over HTTP, for whoever the caller's `reader` dependency lets in.
+"""The evidence pages over HTTP: each reader sees those of the pipelines that the caller's `reader` dependency lets him read.
 
 Two kinds of answers, kept apart by their Content-Security-Policy:
 
@@ -8,6 +8,9 @@ Two kinds of answers, kept apart by their Content-Security-Policy:
   sends the login cookie only with requests that come from Airflow's own origin, so a link followed inside a sandboxed
   report would end at 401. Navigation therefore lives in the frame. A report can ask it, by the name of a file, to follow
   one of the frame's own links; that script is all that these pages run, and the policy knows it by its hash.
+
+Whose a file is, its place says after links and `..` are resolved. What a reader may not read is answered like what is not
+there. A pipeline whose declaration, clock or ledger cannot be read keeps its pages, and its row says so.
 """
 
 from __future__ import annotations
@@ -25,7 +28,12 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sluice import spec
+from sluice.errors import SluiceError
 from sluice.web import index, released
+
+# Whether a reader may see the evidence of a pipeline, by its name.
+MayRead = Callable[[str], bool]
 
 DAYS_ON_INDEX = 7
 DAYS_ON_PIPELINE = 31
@@ -62,32 +70,41 @@ _templates.filters["path"] = quote
 
 
 def create_app(
-    reports: Path, *, reader: Callable[..., Any], untold: Callable[[], Sequence[str]] = tuple
+    reports: Path,
+    *,
+    reader: Callable[..., MayRead],
+    undelivered: Callable[[MayRead], Sequence[str]] = lambda _: (),
 ) -> FastAPI:
     """The application that serves `reports`.
 
     Args:
         reports: the folder of evidence; it need not exist yet.
-        reader: a FastAPI dependency that raises unless the request may read evidence. Every route depends on it.
-        untold: gives the mails that could not be delivered, as sentences; the index shows them.
+        reader: a FastAPI dependency that raises unless the request is of somebody who is logged in, and returns which
+            pipelines he may read. Every route depends on it.
+        undelivered: gives the mails that could not be delivered, as sentences; the index shows them.
     """
-    app = FastAPI(dependencies=[Depends(reader)], docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    readable = Depends(reader)
 
     @app.get("/")
-    def all_pipelines(request: Request) -> Response:
-        found = [index.read(reports, name, days=DAYS_ON_INDEX) for name in index.pipelines(reports)]
+    def all_pipelines(request: Request, may_read: MayRead = readable) -> Response:
+        broken = {each.pipeline for each in spec.broken_pipelines()}
+        names = [name for name in sorted({*index.pipelines(reports), *broken}) if may_read(name)]
+        words = {name: _released(name) for name in names}
+        lines, problem = _told(lambda: tuple(undelivered(may_read)))
         return _own(
             request,
             "index.html.j2",
-            evidence=[one for one in found if one],
-            released={name: released.read(name) for name in index.pipelines(reports)},
-            untold=untold(),
+            evidence=[index.read(reports, name, days=DAYS_ON_INDEX) or index.nothing(name) for name in names],
+            released={name: found for name, (found, _) in words.items()},
+            problems={name: said for name, (_, said) in words.items()},
+            untold=[*lines, *([problem] if problem else [])],
             pipeline=None,
         )
 
     @app.get("/-/{path:path}")
-    def report(path: str) -> Response:
-        found = find(reports, path)
+    def report(path: str, may_read: MayRead = readable) -> Response:
+        found = find(reports, path, may_read)
         return FileResponse(
             found,
             media_type=TYPES[found.suffix],
@@ -95,21 +112,26 @@ def create_app(
         )
 
     @app.get("/{path:path}")
-    def page(request: Request, path: str, before: str | None = None) -> Response:
+    def page(
+        request: Request, path: str, before: str | None = None, may_read: MayRead = readable
+    ) -> Response:
         pipeline = path.strip("/")
         evidence = index.read(reports, pipeline, days=DAYS_ON_PIPELINE, before=before)
-        if evidence:
+        if evidence and may_read(pipeline):
+            words, problem = _released(pipeline)
             return _own(
                 request,
                 "index.html.j2",
                 evidence=[evidence],
-                released={pipeline: released.read(pipeline)},
+                released={pipeline: words},
+                problems={pipeline: problem},
                 untold=(),
                 pipeline=pipeline,
             )
-        found = find(reports, path)
+        found = find(reports, path, may_read)
         siblings = index.siblings(found)
         data = found.with_suffix(".json")
+        words, problem = _told(lambda: released.of_page(path))
         return _own(
             request,
             "frame.html.j2",
@@ -118,7 +140,8 @@ def create_app(
             data=None if siblings or not data.is_file() else path.removesuffix(found.suffix) + ".json",
             siblings=siblings,
             script=FRAME_SCRIPT,
-            released=released.of_page(path),
+            released=words,
+            problem=problem,
         )
 
     @app.exception_handler(404)
@@ -128,21 +151,42 @@ def create_app(
     return app
 
 
-def find(reports: Path, path: str) -> Path:
+def find(reports: Path, path: str, may_read: MayRead) -> Path:
     """The file at `path` under `reports`.
 
     Raises:
-        HTTPException: 404, if there is none, it is of a kind that is not served, or it is outside the folder,
-            by its name or through a link.
+        HTTPException: 404, if there is none, it is of a kind that is not served, it is outside the folder, by its name
+            or through a link, or it is of a pipeline that the reader may not read.
     """
     try:
         root, found = Path(os.path.realpath(reports)), Path(os.path.realpath(reports / path))
         if found.is_relative_to(root) and found.suffix in TYPES and found.is_file():
-            return found
+            pipeline, *below = found.relative_to(root).parts
+            if below and may_read(pipeline):
+                return found
     except (OSError, ValueError):
         # A name that no file can have: too long, or with a NUL in it.
         pass
     raise HTTPException(status_code=404)
+
+
+def _released(pipeline: str) -> tuple[tuple[released.Released, ...], str]:
+    """What of a pipeline rests on a waiver, and the problem where that, or its declaration, cannot be read."""
+
+    def read() -> tuple[released.Released, ...]:
+        if pipeline in spec.pipeline_names():
+            spec.load(pipeline)
+        return released.read(pipeline)
+
+    return _told(read)
+
+
+def _told(read: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...], str]:
+    """What is read, or nothing and the problem in words: one pipeline's must not take the page from the others."""
+    try:
+        return read(), ""
+    except SluiceError as error:
+        return (), str(error)
 
 
 def _own(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
