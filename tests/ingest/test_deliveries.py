@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice import feed
+from sluice import feed, watch
 from sluice.errors import (
     ContractBrokenError,
     DeliveryMissingError,
@@ -15,7 +15,8 @@ from sluice.errors import (
     LandingUnreachableError,
     SourceUnknownError,
 )
-from sluice.ingest import deliveries
+from sluice.ingest import completion, deliveries
+from sluice.ingest.stage import stage_source
 from sluice.lake.landing import Landing
 from sluice.limits import Limits
 from sluice.settings import settings
@@ -219,3 +220,88 @@ def test_land_broken_file_is_refused_before_anything_is_written(flights):
     with pytest.raises(ContractBrokenError, match="missing column 'name'"):
         deliveries.land(flights, "airlines", DAY, b"carrier\n9E\n")
     assert not path(flights, "airlines").exists()
+
+
+def _no_json(flights):
+    path(flights, NAME + deliveries.MANIFEST).write_text("{")
+
+
+def _huge_manifest(flights):
+    path(flights, NAME + deliveries.MANIFEST).write_bytes(b" " * 100_000)
+
+
+def _no_file(flights):
+    path(flights, NAME).unlink()
+
+
+def _truncated_file(flights):
+    path(flights, NAME).write_bytes(path(flights, NAME).read_bytes()[:100])
+
+
+def _other_format(flights):
+    for ending in ("", deliveries.MANIFEST):
+        path(flights, NAME + ending).rename(path(flights, NAME.replace(".csv.gz", ".csv") + ending))
+
+
+def _number_in_words(flights):
+    for ending in ("", deliveries.MANIFEST):
+        path(flights, NAME + ending).rename(path(flights, NAME.replace(".csv", "_two.csv") + ending))
+
+
+def _unknown_version(flights):
+    edit_manifest(flights, contract_version=7)
+
+
+def _folder_for_a_manifest(flights):
+    path(flights, NAME + deliveries.MANIFEST).unlink()
+    path(flights, NAME + deliveries.MANIFEST).mkdir()
+
+
+BROKEN = [
+    _no_json,
+    _huge_manifest,
+    _no_file,
+    _truncated_file,
+    _other_format,
+    _number_in_words,
+    _unknown_version,
+    _folder_for_a_manifest,
+]
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_good_file_is_landed_beside_any_broken_delivery_and_is_what_counts(delivered, damage):
+    good = path(delivered, NAME).read_bytes()
+    damage(delivered)
+    landed = deliveries.land(delivered, "arrivals", "2013-01-01", good)
+    found = deliveries.find(delivered, "arrivals", DAY)
+    assert (found.name, found.manifest.rows) == (landed, 842)
+    assert stage_source(delivered, "arrivals", [DAY], {"run_id": "r"}).rows == 842
+
+
+def test_misnamed_delivery_after_a_landed_one_is_not_ignored(delivered):
+    """What was landed counts in the place of what was there, not of what comes later."""
+    good = path(delivered, NAME).read_bytes()
+    _number_in_words(delivered)
+    deliveries.land(delivered, "arrivals", "2013-01-01", good)
+    path(delivered, NAME.replace(".csv", "_three.csv") + deliveries.MANIFEST).write_text("{}")
+    with pytest.raises(DeliveryUnreadableError, match="arrivals_2013-01-01_three"):
+        deliveries.find(delivered, "arrivals", DAY)
+
+
+def test_weekly_source_with_a_broken_manifest_is_due_and_leaves_the_others_of_the_day(flights):
+    """Its own task refuses it; the task before all of them goes on."""
+    monday = "2013-01-07"
+    feed.deliver(flights, monday)
+    (manifest,) = path(flights, f"planes/{monday}").glob(f"*{deliveries.MANIFEST}")
+    manifest.write_text("{")
+    assert "planes" in completion.due_sources(flights, [monday])
+    with pytest.raises(DeliveryUnreadableError, match="cannot be understood"):
+        stage_source(flights, "planes", [monday], {"run_id": "r"})
+
+
+def test_watch_of_a_day_whose_newest_delivery_is_broken_is_not_stopped(delivered):
+    _number_in_words(delivered)
+    assert [
+        missed.source for missed in watch.missed_deliveries(delivered) if missed.source == "arrivals"
+    ] == []

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -45,6 +46,8 @@ class DeliveryManifest(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     contract_version: int = Field(ge=-(2**31), lt=2**31)
     delivered_at: AwareDatetime
+    # Names of manifests that were there, and are named as no delivery: this one counts in their place.
+    replaces_misnamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,15 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     landing = landing or Landing(spec.landing_url)
     day = spec.data_day(source, run_day)
     names = [name for name in landing.list(f"{source}/{run_day}") if name.endswith(MANIFEST)]
-    numbered = {_number(name.removesuffix(MANIFEST), source, declared, run_day, day): name for name in names}
-    if not numbered:
+    numbered, misnamed = _by_number(names, source, declared, run_day, day)
+    if not numbered and not misnamed:
         return None
+    if not numbered:
+        raise _misnamed(misnamed[0], source, declared, run_day, day)
     number = max(numbered)
     manifest = _read_manifest(landing, numbered[number], source, declared, day)
+    if unanswered := [name for name in misnamed if name not in manifest.replaces_misnamed]:
+        raise _misnamed(unanswered[0], source, declared, run_day, day)
     name = numbered[number].removesuffix(MANIFEST)
     where = landing.uri(numbered[number])
     version = _version(declared, source, manifest.contract_version, manifest.day, where)
@@ -95,9 +102,14 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
 
 
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:
-    """Whether the run of a day must land a source: a daily one always, a weekly one when it was delivered."""
-    daily = spec.source(source).cadence == "daily"
-    return daily or find(spec, source, run_day, landing=landing) is not None
+    """Whether the run of a day must land a source: a daily one always, a weekly one when anything was delivered.
+
+    What cannot be read is due too: its own task refuses it, and the other sources of the day go on.
+    """
+    if spec.source(source).cadence == "daily":
+        return True
+    landing = landing or Landing(spec.landing_url)
+    return any(name.endswith(MANIFEST) for name in landing.list(f"{source}/{run_day}"))
 
 
 def undeclared(spec: Pipeline, run_day: str, *, landing: Landing | None = None) -> list[str]:
@@ -197,6 +209,7 @@ def _announce(
     sha256: str,
     contract_version: int | None,
     delivered_at: datetime,
+    replaces: Sequence[str] = (),
 ) -> str:
     """Write the manifest of a delivered file, which from now on counts; return the file's name."""
     declared = spec.source(source)
@@ -207,6 +220,7 @@ def _announce(
         sha256=sha256,
         contract_version=declared.contract.version if contract_version is None else contract_version,
         delivered_at=delivered_at,
+        replaces_misnamed=tuple(replaces),
     )
     landing.write(name + MANIFEST, manifest.model_dump_json(indent=2).encode())
     return name
@@ -219,14 +233,16 @@ def _sha256(data: bytes) -> str:
 def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | None = None) -> str:
     """Deliver a file by hand, as the next delivery of a source for the day (YYYY-MM-DD) that the data is about.
 
-    The file is parsed first: what would fail at ingest is refused here, before anything is written. Of several at the same
+    The file is parsed first: what would fail at ingest is refused here, before anything is written. What was delivered
+    before may be broken in any way: its manifest, its file or its name. Of several at the same
     moment each gets a number of its own: the file takes it, and a number that is taken is not taken again.
 
     Args:
         version: of the contract that the file follows; the declared one where none is given.
 
     Returns: the name of the file, relative to the landing zone.
-    Raises: as `find` and `sluice.ingest.reader.Reader.read`; DayInvalidError: there is no such day.
+    Raises: as `sluice.ingest.reader.Reader.read`; SourceUnknownError, DayInvalidError: there is no such source or day;
+        LandingUnreachableError: the landing zone does not answer.
     """
     from sluice.ingest.reader import File, Reader
 
@@ -244,22 +260,32 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
     run_day = (about + timedelta(days=declared.lag_days)).isoformat()
     landing = Landing(spec.landing_url)
     landing.create()
-    number = _last_number(spec, source, run_day, landing) + 1
+    numbered, misnamed = _by_number(
+        landing.list(f"{source}/{run_day}"), source, declared, run_day, about.isoformat()
+    )
+    number = max(numbered, default=0) + 1
     failpoints.hit("land.before_write")
     while not landing.write_new(_name(spec, source, run_day, number), data):
         number += 1
     name = _name(spec, source, run_day, number)
-    return _announce(landing, spec, source, run_day, name, rows, _sha256(data), claimed, datetime.now(UTC))
+    return _announce(
+        landing, spec, source, run_day, name, rows, _sha256(data), claimed, datetime.now(UTC), misnamed
+    )
 
 
-def _last_number(spec: Pipeline, source: str, run_day: str, landing: Landing) -> int:
-    """The highest number that a delivery of a run day has, also one that is not complete or cannot be read; 0 for none."""
-    declared, day = spec.source(source), spec.data_day(source, run_day)
-    numbers = [0]
-    for name in landing.list(f"{source}/{run_day}"):
-        if name.endswith(MANIFEST) or _pattern(source, declared, run_day, day).fullmatch(name):
-            numbers.append(_number(name.removesuffix(MANIFEST), source, declared, run_day, day))
-    return max(numbers)
+def _by_number(
+    names: Iterable[str], source: str, declared: Source, run_day: str, day: str
+) -> tuple[dict[int, str], list[str]]:
+    """Delivered files and manifests by their number, and the manifests that are named as no delivery."""
+    pattern = _pattern(source, declared, run_day, day)
+    numbered, misnamed = {}, []
+    for name in names:
+        match = pattern.fullmatch(name.removesuffix(MANIFEST))
+        if match:
+            numbered[int(match[1] or 1)] = name
+        elif name.endswith(MANIFEST):
+            misnamed.append(name)
+    return numbered, misnamed
 
 
 def next_delivery(source: str, day: str) -> str:
@@ -275,18 +301,16 @@ def _pattern(source: str, declared: Source, run_day: str, day: str) -> re.Patter
     return re.compile(rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{ending}", re.ASCII)
 
 
-def _number(name: str, source: str, declared: Source, run_day: str, day: str) -> int:
-    """The number of a delivered file, from its name."""
-    match = _pattern(source, declared, run_day, day).fullmatch(name)
-    if not match:
-        raise DeliveryUnreadableError(
-            f"{printable(name)} is not named as a delivery of {source!r} for {day}.",
-            where=f"{source}/{run_day}",
-            allowed=f"{source}_{day}.{declared.format}, or with a number from 2 for a correction: "
-            f"{source}_{day}_2.{declared.format}",
-            todo="rename the file and its manifest, or remove both",
-        )
-    return int(match[1] or 1)
+def _misnamed(
+    manifest: str, source: str, declared: Source, run_day: str, day: str
+) -> DeliveryUnreadableError:
+    return DeliveryUnreadableError(
+        f"{printable(manifest.removesuffix(MANIFEST))} is not named as a delivery of {source!r} for {day}.",
+        where=f"{source}/{run_day}",
+        allowed=f"{source}_{day}.{declared.format}, or with a number from 2 for a correction: "
+        f"{source}_{day}_2.{declared.format}",
+        todo="rename the file and its manifest, remove both, or land the right file with `sluice land`",
+    )
 
 
 def _read_manifest(landing: Landing, name: str, source: str, declared: Source, day: str) -> DeliveryManifest:
