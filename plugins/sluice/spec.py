@@ -94,6 +94,8 @@ class Derived(_Strict):
     # The dbt model whose rows become the table's.
     model: str
     lag_days: int = Field(0, ge=0)
+    # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.
+    history_days: int | None = Field(None, ge=0)
 
 
 class Features(_Strict):
@@ -183,6 +185,13 @@ class Monitoring(_Strict):
     max_model_age_days: int = Field(ge=1)
 
 
+class Releases(_Strict):
+    """Who may release what is held."""
+
+    # `refuse`: whoever asks for a release may not approve it (the four-eyes principle); a command is one person.
+    self_approval: Literal["allow", "refuse"] = "allow"
+
+
 class Pipeline(_Strict):
     """One data product with its model."""
 
@@ -206,6 +215,7 @@ class Pipeline(_Strict):
     integrity_days: int = Field(35, ge=1)
     # Days after which what is held or quarantined counts as expired.
     hold_days: int = Field(30, ge=1)
+    releases: Releases = Releases()
     # How long what is no longer needed is kept: see `sluice.upkeep`.
     retention: Retention = Retention()
     # When the maintenance of a live pipeline runs.
@@ -240,6 +250,11 @@ class Pipeline(_Strict):
         """Days between a run's partition key and the day of the partition of `table` that the run writes."""
         declared = self.sources.get(table) or self.derived.get(table)
         return declared.lag_days if declared else 0
+
+    def history_of(self, table: str) -> int:
+        """Days before its own that a day of a derived table is made from."""
+        declared = self.derived[table].history_days
+        return self.history_days if declared is None else declared
 
     def owner_of(self, table: str) -> str:
         declared = self.sources.get(table) or self.derived.get(table)

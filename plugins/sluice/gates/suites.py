@@ -18,6 +18,7 @@ from sluice import strict_yaml
 from sluice.errors import SpecInvalidError
 from sluice.gates import history, rowwise, unjudged
 from sluice.gates.verdict import Severity, Unjudged
+from sluice.lake.waived import HAS_WAIVED_INPUT
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
 
@@ -37,6 +38,8 @@ _SQL_TYPES = {
 }
 # Every landed table has these beside its contract's columns.
 _LANDED = {"ds": "DATE", "delivery_id": "VARCHAR"}
+# Every derived table and the predictions have this beside their own columns.
+_DERIVED = {HAS_WAIVED_INPUT: "BOOLEAN"}
 QUERY = "unexpected_rows_query"
 
 
@@ -231,7 +234,7 @@ def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
         from ml.scoring import schema
 
         rows = duckdb.from_arrow(schema(spec.model.key).empty_table())
-        return dict(zip(rows.columns, map(str, rows.types), strict=True))
+        return {**dict(zip(rows.columns, map(str, rows.types), strict=True)), **_DERIVED}
     if table in spec.sources:
         contract = spec.sources[table].contract
         return {**{name: _SQL_TYPES[column.type] for name, column in contract.columns.items()}, **_LANDED}
@@ -240,7 +243,7 @@ def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
         read = strict_yaml.read(path)
         for declared in (read.get("models") or ()) if isinstance(read, dict) else ():
             if declared.get("name") == model:
-                return _declared_columns(path, declared)
+                return _declared_columns(path, declared) | _DERIVED
     raise SpecInvalidError(
         f"No properties file of dbt declares the columns of model {model!r}, which table {table!r} is made of.",
         where=str(settings().dbt_project / "models" / spec.pipeline),

@@ -24,6 +24,7 @@ from sluice import failpoints
 from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
 from sluice.lake import catalog, columns
 from sluice.lake.columns import DAY
+from sluice.lake.waived import WaivedInput
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +74,8 @@ class Manifest(BaseModel):
     # Partition -> SHA-256 of its file, so that one day can be checked without reading the others.
     hashes: dict[str, str] = {}
     inputs: tuple[dict[str, Any], ...]
+    # Waivers that the rows rest on through those inputs; none is recorded in a batch of an earlier version.
+    waived_inputs: tuple[WaivedInput, ...] = ()
     run: dict[str, str]
     created_at: datetime
 
@@ -84,7 +87,7 @@ class Manifest(BaseModel):
             f"{', '.join(each['extra_columns'])}."
             for each in self.inputs
             if each.get("extra_columns")
-        ]
+        ] + [waived.sentence() for waived in self.waived_inputs]
 
     @model_validator(mode="after")
     def _rows_are_conserved(self) -> Manifest:
@@ -112,6 +115,7 @@ def stage(
     run: Mapping[str, str],
     sort_by: Sequence[str],
     unmatched: Mapping[str, int] | None = None,
+    waived_inputs: Sequence[WaivedInput] = (),
     after: str = "",
 ) -> Manifest:
     """Write a batch: one Parquet file a partition, then the manifest. Nothing becomes visible.
@@ -125,6 +129,7 @@ def stage(
         run: ids of the run that stages.
         sort_by: the columns that order the rows; the other columns break ties.
         unmatched: rows without the partner that a join looked for, by join; they are rows like all others.
+        waived_inputs: waivers that the rows rest on through what they were made from.
         after: id of the batch that this one follows from; its own id sorts right after that one's.
 
     Raises:
@@ -153,6 +158,7 @@ def stage(
         content_hash=content_hash(contents),
         hashes={day: hashlib.sha256(content).hexdigest() for day, content in contents.items()},
         inputs=tuple(inputs),
+        waived_inputs=tuple(waived_inputs),
         run=dict(run),
         created_at=created_at,
     )

@@ -6,7 +6,7 @@ encodes it, so that a batch fits its table by comparing names and types.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from sluice.errors import ContractBrokenError
@@ -62,8 +62,13 @@ def as_stored(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, stored_type(field.type) or field.type) for field in schema])
 
 
-def check_fit(batch: Mapping[str, str], table: pa.Schema, where: str) -> None:
+def check_fit(
+    batch: Mapping[str, str], table: pa.Schema, where: str, *, optional: Collection[str] = ()
+) -> None:
     """Make sure that a batch (column -> type) has exactly the columns of its table.
+
+    Args:
+        optional: columns of the table that a batch of an earlier version may lack; they read as null.
 
     Raises:
         ContractBrokenError: naming each column that differs.
@@ -72,7 +77,7 @@ def check_fit(batch: Mapping[str, str], table: pa.Schema, where: str) -> None:
     differences = [
         f"{name} is {batch.get(name, 'missing')} in the batch and {have.get(name, 'missing')} in the table"
         for name in sorted({*have, *batch})
-        if have.get(name) != batch.get(name)
+        if have.get(name) != batch.get(name) and not (name in optional and name not in batch)
     ]
     if differences:
         raise ContractBrokenError(

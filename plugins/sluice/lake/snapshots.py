@@ -18,6 +18,7 @@ from sluice.errors import TableMissingError
 from sluice.lake import catalog
 from sluice.lake.batches import Manifest, batch_of
 from sluice.lake.columns import DAY
+from sluice.lake.waived import HAS_WAIVED_INPUT
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _EPOCH = date(1970, 1, 1)
 # Property of every publishing snapshot; the others begin with `sluice.` too.
 BATCH = "sluice.batch_id"
+# Property of a snapshot whose batch has waived inputs: the waivers' numbers in the ledger.
+WAIVED = "sluice.waived_inputs"
 
 # pyiceberg copies all snapshots' metadata some thirty times a commit: a commit over 365 of them took five times as long
 # as one over 50. So only the newest are kept, and those that a tag pins. Nothing is lost by it but time travel: what
@@ -131,6 +134,21 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
     return table
 
 
+def add_platform_columns(table: Table, manifest: Manifest) -> None:
+    """Add the column of the platform's own that a table of an earlier version lacks; its rows read as null.
+
+    Raises:
+        pyiceberg.exceptions.CommitFailedException: another writer changed the table meanwhile.
+    """
+    from pyiceberg.types import BooleanType
+
+    if HAS_WAIVED_INPUT in manifest.columns and HAS_WAIVED_INPUT not in table.schema().column_names:
+        with table.update_schema() as change:
+            change.add_column(
+                HAS_WAIVED_INPUT, BooleanType(), doc="An input of the row was published on a waiver"
+            )
+
+
 def between(start: str, end: str) -> BooleanExpression:
     """Filter on the days `start` to `end`, inclusive."""
     from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
@@ -218,6 +236,11 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
         "sluice.quarantined": json.dumps(manifest.quarantined, sort_keys=True),
         "sluice.content_hash": manifest.content_hash,
         **({} if waiver is None else {"sluice.waiver": str(waiver)}),
+        **(
+            {WAIVED: json.dumps([one.waiver for one in manifest.waived_inputs])}
+            if manifest.waived_inputs
+            else {}
+        ),
     }
     with table.transaction() as change:
         # Also where there is nothing to delete: it makes pyiceberg refuse the commit if another writer filled the

@@ -19,6 +19,7 @@ from sluice.lake import batches, catalog, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, as_stored, check_fit
 from sluice.lake.snapshots import Published
+from sluice.lake.waived import HAS_WAIVED_INPUT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +81,16 @@ def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -
             table = snapshots.find(lake, manifest.pipeline, manifest.table) or snapshots.create(
                 lake, manifest
             )
-            check_fit(manifest.columns, table.schema().as_arrow(), f"{name}, batch {manifest.batch_id}")
+            try:
+                snapshots.add_platform_columns(table, manifest)
+            except CommitFailedException:
+                continue  # another writer was faster: look at the table again
+            check_fit(
+                manifest.columns,
+                table.schema().as_arrow(),
+                f"{name}, batch {manifest.batch_id}",
+                optional=(HAS_WAIVED_INPUT,),
+            )
             shown = snapshots.visible(table, snapshots.among(manifest.partitions))
             old = {day: partition.batch_id for day, partition in shown.items()}
             if old == dict.fromkeys(manifest.partitions, manifest.batch_id):

@@ -26,7 +26,8 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
     from ml.coverage import summarise
     from ml.model import BaselineModel
     from ml.scoring import score
-    from sluice.lake import batches, tables
+    from sluice.lake import batches, tables, waived
+    from sluice.waivers import inherited
 
     if len(run_days) != 1:
         raise SpecInvalidError(
@@ -57,22 +58,25 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         run_id=run["run_id"],
         input_age_days=_input_age(spec, day, snapshot),
     )
+    inputs = [
+        {"kind": "snapshot", "table": table, "snapshot_id": snapshot},
+        {
+            "kind": "model",
+            "name": declared.name,
+            "version": champion.version if champion else None,
+            **summarise(predictions),
+        },
+    ]
+    on_waivers = inherited.of_inputs(spec, PREDICTIONS, [day], inputs)
     return batches.stage(
         spec.pipeline,
         PREDICTIONS,
-        predictions,
+        waived.mark(predictions, on_waivers, f"{spec.pipeline}.{PREDICTIONS}"),
         partitions=[day],
         received=predictions.num_rows,
         dropped={},
-        inputs=[
-            {"kind": "snapshot", "table": table, "snapshot_id": snapshot},
-            {
-                "kind": "model",
-                "name": declared.name,
-                "version": champion.version if champion else None,
-                **summarise(predictions),
-            },
-        ],
+        inputs=inputs,
+        waived_inputs=on_waivers,
         run=run,
         sort_by=[declared.key],
     )

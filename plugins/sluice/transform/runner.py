@@ -71,7 +71,8 @@ def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) ->
     """
     model = _derived(spec, table).model
     read = project.sources(project.manifest(spec), spec, model)
-    files, inputs = published_files(spec, read, start, end, into=workdir / "files")
+    back = spec.history_of(table)
+    files, inputs = published_files(spec, read, start, end, into=workdir / "files", history_days=back)
     for source, first, last in ((item["table"], item["first"], item["last"]) for item in inputs):
         if not files[source] and not _may_be_empty(spec, table, source, last):
             raise TableMissingError(
@@ -83,10 +84,22 @@ def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) ->
 
 
 def published_files(
-    spec: Pipeline, names: Sequence[str], start: str, end: str, *, into: Path
+    spec: Pipeline,
+    names: Sequence[str],
+    start: str,
+    end: str,
+    *,
+    into: Path,
+    history_days: int | None = None,
 ) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
-    """Parquet files of the days that a build of `start` to `end` reads, by table, and the inputs to record for them."""
-    first = (date.fromisoformat(start) - timedelta(days=spec.history_days)).isoformat()
+    """Parquet files of the days that a build of `start` to `end` reads, by table, and the inputs to record for them.
+
+    Args:
+        into: folder that files of a remote warehouse are copied to.
+        history_days: days before `start` that are read too; the pipeline's, if not given.
+    """
+    back = spec.history_days if history_days is None else history_days
+    first = (date.fromisoformat(start) - timedelta(days=back)).isoformat()
     files: dict[str, list[str]] = {}
     inputs: list[dict[str, Any]] = []
     for name in names:

@@ -27,22 +27,25 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
             this table has to wait for it.
         TransformFailedError: a model or a test failed; the attempt's folder, named in the error, is kept.
     """
-    from sluice.lake import batches
+    from sluice.lake import batches, waived
+    from sluice.waivers import inherited
 
     partitions = [spec.data_day(table, day) for day in run_days]
     ages = _require_days(spec, table, run_days)
     settings().work.mkdir(parents=True, exist_ok=True)
     workdir = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-{table}-", dir=settings().work))
     result = build(spec, table, partitions[0], partitions[-1], workdir=workdir)
+    on_waivers = inherited.of_inputs(spec, table, partitions, result.inputs)
     manifest = batches.stage(
         spec.pipeline,
         table,
-        result.data,
+        waived.mark(result.data, on_waivers, f"{spec.pipeline}.{table}"),
         partitions=partitions,
         received=result.received,
         dropped=result.dropped,
         unmatched=result.unmatched,
         inputs=[*result.inputs, *ages],
+        waived_inputs=on_waivers,
         run=run,
         sort_by=spec.derived[table].key,
     )

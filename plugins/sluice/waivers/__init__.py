@@ -17,6 +17,24 @@ from sluice.lake.batches import full_id
 from sluice.ledger import Entry
 from sluice.partitions import covers, read_day
 from sluice.spec import Pipeline
+from sluice.waivers.signature import Waiver, account, read, require_second_person
+
+__all__ = [
+    "Waiver",
+    "account",
+    "active",
+    "awaited",
+    "check_word",
+    "expired",
+    "grant",
+    "judgement",
+    "newest",
+    "newest_of_same",
+    "of_batch",
+    "of_partitions",
+    "read",
+    "require_second_person",
+]
 
 
 def grant(
@@ -31,6 +49,8 @@ def grant(
     by: str,
     why: str,
     until: str,
+    requested_by: str = "",
+    account: str = "",
 ) -> Entry:
     """Record that a held batch may be published; the newest waiver of a content counts.
 
@@ -41,14 +61,18 @@ def grant(
         rules: names of the rules that hold it.
         by: the person who answers for it.
         until: last day (YYYY-MM-DD) that it is valid, by the pipeline's clock.
+        requested_by: of the UI, who asked for it; "" where that is not known.
+        account: of a command, user of the operating system and host.
 
     Raises:
-        ReleaseRefusedError: no reason, nobody, a day that is over or is none, or nothing there that can be waived.
+        ReleaseRefusedError: no reason, nobody, a day that is over or is none, nothing there that can be waived, or one
+            person alone where the pipeline wants two.
     """
     where = f"{spec.pipeline}.{table} {partition}"
     if not by.strip():
         raise _refused("It is released by nobody.", where, "the name of a person", "say who answers for it")
     last = check_word(spec, where, why=why, until=until)
+    require_second_person(spec, where, by=by.strip(), requested_by=requested_by, account=account)
     judged = judgement(spec, table, partition, batch_id)
     if judged is None or judged.kind != "held" or judged.data["verdict_id"] != verdict_id:
         raise ReleaseRefusedError(
@@ -71,6 +95,9 @@ def grant(
         partition=partition,
         data={
             "by": by.strip(),
+            "requested_by": requested_by,
+            "account": account,
+            "self_approved": bool(account) or requested_by == by.strip(),
             "why": why.strip(),
             "until": last.isoformat(),
             "content_hash": content_hash,
@@ -102,8 +129,8 @@ def check_word(spec: Pipeline, where: str, *, why: str, until: str) -> date:
 
 def active(spec: Pipeline, table: str, partition: str, content_hash: str) -> Entry | None:
     """The waiver that lets this content be published today, or None."""
-    newest = _newest(spec, table, partition, content_hash)
-    return newest if newest and not expired(spec, newest) else None
+    found = newest(spec, table, partition, content_hash)
+    return found if found and not expired(spec, found) else None
 
 
 def awaited(spec: Pipeline, table: str, partition: str) -> str | None:
@@ -138,7 +165,7 @@ def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, 
     found: dict[str, Entry] = {}
     for day in wanted:
         entry = next((one for one in shown if covers(one.partition or "", day)), None)
-        waiver = entry and _behind(spec, table, entry)
+        waiver = of_batch(spec, table, entry.data["batch_id"]) if entry else None
         if waiver:
             found[day] = waiver
     return found
@@ -164,20 +191,27 @@ def _begun(verdict: Entry) -> tuple[int, str, int]:
     return data.get("begun_after", verdict.seq), data.get("evaluated_at", ""), verdict.seq
 
 
-def _behind(spec: Pipeline, table: str, published: Entry) -> Entry | None:
-    """The newest waiver for the batch of a publication, unless the batch has passed its gate since."""
-    partition = published.partition or ""
-    batch_id = full_id(published.data["batch_id"])
-    judged = judgement(spec, table, partition, batch_id)
-    if judged is None or judged.kind != "held":
-        return None
-    for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table, partition=partition):
-        if entry.data["batch_id"] == batch_id:
-            return _newest(spec, table, partition, entry.data["content_hash"])
+def of_batch(spec: Pipeline, table: str, batch_id: str) -> Entry | None:
+    """The newest waiver that a batch rests on, active or expired; None if it has passed its gate since, or needs none."""
+    full = full_id(batch_id)
+    for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table):
+        if entry.data["batch_id"] == full:
+            partition = entry.partition or ""
+            judged = judgement(spec, table, partition, full)
+            held = judged is not None and judged.kind == "held"
+            return newest(spec, table, partition, entry.data["content_hash"]) if held else None
     return None
 
 
-def _newest(spec: Pipeline, table: str, partition: str, content_hash: str) -> Entry | None:
+def newest_of_same(spec: Pipeline, waiver: Entry) -> Entry:
+    """The newest waiver of the content that a waiver is for: itself, unless it was given again."""
+    found = newest(spec, waiver.subject, waiver.partition or "", waiver.data["content_hash"])
+    assert found is not None, "the waiver itself is one"
+    return found
+
+
+def newest(spec: Pipeline, table: str, partition: str, content_hash: str) -> Entry | None:
+    """The newest waiver of a content, active or expired."""
     found = ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table, partition=partition)
     return next((entry for entry in found if entry.data["content_hash"] == content_hash), None)
 
