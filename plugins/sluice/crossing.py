@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import ledger, waivers
 from sluice.errors import (
@@ -117,21 +117,54 @@ def _recording_refusal(
     except RetryableError:
         raise
     except SluiceError as error:
+        from sluice.ingest import deliveries
+
+        days = [spec.data_day(source, day) for day in run_days]
+        files = deliveries.names(spec, source, run_days)
+        unwritten = _write_refusal(spec, source, days, error, files, run)
         ledger.append(
             "refused",
             pipeline=spec.pipeline,
             subject=source,
-            partition=partition_label([spec.data_day(source, day) for day in run_days]),
+            partition=partition_label(days),
             run=run.get("run_id"),
             data={
                 "dag_id": run.get("dag_id"),
                 "error": type(error).__name__,
                 "what": error.what,
                 "where": error.where,
+                "allowed": error.allowed,
                 "todo": error.todo,
+                "files": files,
+                "report": error.report,
+                **({"unwritten": unwritten} if unwritten else {}),
             },
         )
         raise
+
+
+def _write_refusal(
+    spec: Pipeline,
+    source: str,
+    days: Sequence[str],
+    error: SluiceError,
+    files: Sequence[str],
+    run: dict[str, str],
+) -> str:
+    """Write the evidence of a refusal and name it in the error; returns why it could not be written, or "".
+
+    Raises:
+        OSError: there is no space left: the stage is tried again.
+    """
+    from sluice.gates import refusal
+
+    try:
+        error.report = refusal.write(spec.pipeline, source, days, error, files=files, run=run)
+    except OSError as problem:
+        if storage.is_full(problem):
+            raise
+        return str(problem)
+    return ""
 
 
 def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Verdict:
@@ -228,10 +261,17 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
                 "dropped": manifest.dropped,
                 "quarantined": manifest.quarantined,
                 **({} if waiver is None else {"waiver": waiver}),
+                **_waived(manifest),
                 **integrity.publication(spec, manifest),
             },
         )
     return publication
+
+
+def _waived(manifest: Manifest) -> dict[str, Any]:
+    """What the record of a publication says of waivers that it rests on through its inputs."""
+    waived = [one.model_dump(mode="json") for one in manifest.waived_inputs]
+    return {"waived_inputs": waived} if waived else {}
 
 
 def _commit(manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:

@@ -20,6 +20,9 @@ class SluiceError(Exception):
         todo: the next step for the person who reads it.
     """
 
+    # Page with the evidence, relative to `settings().reports`, where one was written.
+    report: str = ""
+
     def __init__(self, what: str, *, where: str = "", allowed: str = "", todo: str = "") -> None:
         self.what, self.where, self.allowed, self.todo = what, where, allowed, todo
         parts = [what]

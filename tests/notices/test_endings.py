@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
 
-from sluice import crossing, feed, ledger, notices, waivers
-from sluice.notices import report
+from sluice import crossing, feed, holds, ledger, notices, waivers
+from sluice.errors import ContractBrokenError
+from sluice.holds import show
+from sluice.notices import faults, report, resolution
+from sluice.settings import settings
+from sluice.web import index
 
 DAY, DATA_DAY = "2013-04-04", "2013-04-03"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 
 
-def held(flights, smtp, **delivery):
+def hold(flights, smtp, **delivery):
     """Deliver arrivals that are held, and mail it as the failed audit task does."""
     feed.deliver(flights, DAY, sources=["arrivals"], **delivery)
     manifest = crossing.stage(flights, "arrivals", [DAY], RUN)
@@ -42,7 +47,7 @@ def test_corrected_delivery_ends_the_fault_and_is_named(flights, sink, mails):
     ledger.append(
         "published", pipeline="flights", subject="predictions", partition=DATA_DAY, data={"batch_id": "x"}
     )
-    held(flights, smtp, corrupt="seconds")
+    hold(flights, smtp, corrupt="seconds")
     feed.deliver(flights, DAY, number=2, sources=["arrivals"])
 
     cross(flights, smtp)
@@ -83,7 +88,7 @@ def test_corrected_rule_ends_the_fault_and_is_said(flights, sink, mails, tmp_pat
         }
     )
     suite.write_text(json.dumps(wrong))
-    held(flights, smtp)
+    hold(flights, smtp)
     suite.write_text(right)
 
     cross(flights, smtp)
@@ -93,7 +98,7 @@ def test_corrected_rule_ends_the_fault_and_is_said(flights, sink, mails, tmp_pat
 
 def test_release_ends_the_fault_and_the_mail_says_who_why_and_until_when(flights, sink, mails):
     smtp, folder, _ = sink
-    manifest, verdict = held(flights, smtp, corrupt="seconds")
+    manifest, verdict = hold(flights, smtp, corrupt="seconds")
     waivers.grant(
         flights,
         "arrivals",
@@ -124,7 +129,7 @@ def test_personal_data_is_in_no_part_of_a_mail(flights, sink, mails):
     spec["sources"]["arrivals"]["pii"] = "pseudonymised"
     spec["sources"]["arrivals"]["contract"]["columns"]["tailnum"]["pii"] = True
     personal = type(flights).model_validate(spec)
-    _, verdict = held(flights, smtp, corrupt="seconds")
+    _, verdict = hold(flights, smtp, corrupt="seconds")
     shown = {item["row"]["tailnum"] for item in verdict.sample if item["row"]["tailnum"]}
     assert shown, "the verdict has tail numbers to leak"
     leaky = verdict.model_copy(
@@ -214,3 +219,205 @@ def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind
         assert notices.resolved(flights, "arrivals", DATA_DAY, smtp) == [], "a publish alone does not end it"
     notices.resolved(flights, "arrivals", DATA_DAY, smtp, kinds=kinds, ended="It matches again.")
     assert "It matches again." in body(mails(folder)[-1])
+
+
+def broken_transfer(flights, smtp):
+    """A delivery that cannot be read, mailed as the failed stage task does."""
+    feed.deliver(flights, DAY, sources=["arrivals"], corrupt="missing_column")
+    with pytest.raises(ContractBrokenError) as caught:
+        crossing.stage(flights, "arrivals", [DAY], RUN)
+    event = report.of_exception(
+        flights,
+        caught.value,
+        task_id="arrivals.stage_arrivals",
+        run_id="r",
+        partition=DAY,
+        task_url="http://127.0.0.1:8080/dags/flights_ingest",
+        dag_id="flights_ingest",
+    )
+    return notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+
+
+WORD = {"by": "admin", "why": "The minutes are not used today.", "until": "2013-04-10"}
+
+
+def released_after(flights, smtp, *, tell_staged: bool):
+    """A broken transfer, a delivery in its place that is held, and a release of that one."""
+    broken_transfer(flights, smtp)
+    feed.deliver(flights, DAY, sources=["arrivals"], corrupt="seconds", number=2)
+    manifest = crossing.stage(flights, "arrivals", [DAY], RUN)
+    (staged,) = ledger.entries(kind="staged", subject="arrivals")
+    if tell_staged:
+        notices.staged(flights, "arrivals", DATA_DAY, smtp)
+    verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
+    event = report.of_verdict(flights, verdict, task_url="http://127.0.0.1:8080/dags/flights_ingest")
+    notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+    holds.release(flights, "arrivals", DATA_DAY, **WORD, run=RUN)
+    notices.resolved(flights, "arrivals", DATA_DAY, smtp)
+    return staged
+
+
+@pytest.mark.parametrize("tell_staged", [True, False], ids=["told_at_once", "told_with_the_publication"])
+def test_broken_transfer_that_was_over_is_not_ended_by_a_later_release(flights, sink, mails, tell_staged):
+    smtp, folder, _ = sink
+    staged = released_after(flights, smtp, tell_staged=tell_staged)
+
+    endings = {
+        episode.opened.data["event"]: next(iter(episode.endings.values()))
+        for episode in faults.episodes("flights")
+    }
+    (published,) = ledger.entries(kind="published", subject="arrivals")
+    assert (endings["failed_task"].kind, endings["failed_task"].at) == ("staged", staged.at)
+    assert endings["failed_task"].files == ("arrivals_2013-04-03_2.csv.gz",)
+    assert (endings["held_batch"].kind, endings["held_batch"].at) == ("released", published.at)
+    told = {
+        mail["Subject"].partition("] flights ")[2]: body(mail)
+        for mail in mails(folder)
+        if "RESOLVED" in mail["Subject"]
+    }
+    (transfer,) = [text for name, text in told.items() if name.startswith("stage_arrivals")]
+    assert "eleased" not in transfer.replace("Reason", "")
+    assert f"to {staged.at:%Y-%m-%d %H:%M} UTC" in transfer
+    assert any(name.startswith("arrivals 2013-04-03: released by admin until 2013-04-10") for name in told)
+
+
+def test_batch_that_was_replaced_by_a_released_one_was_not_released_itself(flights, sink):
+    smtp, _, _ = sink
+    hold(flights, smtp, corrupt="seconds")
+    first = ledger.entries(kind="mail", pipeline="flights")[0]
+    about = {"batch_id": "20300101T000000000000-aaaaaa", "verdict_id": "v", "outcome": "HOLD"}
+    ledger.append("held", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=about)
+    waiver = ledger.append(
+        "waiver",
+        pipeline="flights",
+        subject="arrivals",
+        partition=DATA_DAY,
+        data={**WORD, "content_hash": "c", "batch_id": about["batch_id"], "rules": []},
+    )
+    data = {"batch_id": about["batch_id"], "waiver": waiver.seq}
+    ledger.append("published", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=data)
+
+    ending = resolution.find(flights, "arrivals", first)
+
+    assert (ending.kind, ending.by) == ("replaced", "admin")
+    assert ending.sentence().startswith("Replaced by its inputs, which was released by admin")
+
+
+def test_first_publication_after_an_incident_ended_it_not_a_later_release(flights, sink):
+    smtp, _, _ = sink
+    hold(flights, smtp, corrupt="seconds")
+    seen = ledger.entries(kind="mail", pipeline="flights")[0]
+    about = {"pipeline": "flights", "subject": "arrivals", "partition": DATA_DAY}
+    first = ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+    word = {**WORD, "content_hash": "c", "batch_id": "20300102T000000000000-bbbbbb", "rules": []}
+    waiver = ledger.append("waiver", **about, data=word)
+    ledger.append("published", **about, data={"batch_id": word["batch_id"], "waiver": waiver.seq})
+
+    ending = resolution.find(flights, "arrivals", seen)
+
+    assert (ending.kind, ending.entry, ending.at) == ("corrected_delivery", first.seq, first.at)
+
+
+def test_ending_that_an_earlier_version_kept_as_a_sentence_is_read():
+    ending = resolution.read("Released by operator until 2013-04-10, although it did not pass its rules.")
+    assert (ending.kind, ending.at, ending.on_waiver) == ("stated", None, False)
+    assert ending.sentence() == "Released by operator until 2013-04-10, although it did not pass its rules."
+    assert resolution.read(ending.model_dump(mode="json")) == ending
+
+
+def test_refused_delivery_has_a_page_in_the_index_a_link_in_its_mail_and_its_mails_in_the_trace(
+    flights, sink, mails
+):
+    smtp, folder, _ = sink
+    broken_transfer(flights, smtp)
+
+    (refused,) = ledger.entries(kind="refused")
+    page = html.unescape((settings().reports / refused.data["report"]).read_text())
+    for said in (
+        refused.data["what"],
+        refused.data["todo"],
+        "arrivals_2013-04-03.csv.gz",
+        "ContractBrokenError",
+    ):
+        assert said in page
+    evidence = index.read(settings().reports, "flights", days=7)
+    (chip,) = dict(evidence.rows)[DATA_DAY][evidence.columns.index("arrivals")]
+    assert (chip.path, chip.outcome) == (refused.data["report"], "REFUSED")
+    (failed,) = mails(folder)
+    assert f"Evidence: http://127.0.0.1:8080/plugin/evidence/evidence/{refused.data['report']}" in body(
+        failed
+    )
+    assert holds.find(flights, "arrivals", DATA_DAY).report == refused.data["report"]
+
+    feed.deliver(flights, DAY, number=2, sources=["arrivals"])
+    cross(flights, smtp)
+
+    text = "\n".join(show.traced(holds.trace(flights, "arrivals", DATA_DAY)))
+    for mail in mails(folder):
+        assert mail["Subject"] in text
+    assert f"Evidence: {refused.data['report']}" in text
+    assert len(mails(folder)) == 2
+
+
+def test_trace_has_the_mails_of_its_own_table_and_day_only(flights):
+    def told(subject, partition, **data):
+        about = {"mail_subject": f"{subject} {partition}", "status": "sent", **data}
+        ledger.append("mail", pipeline="flights", subject=subject, partition=partition, data=about)
+
+    ledger.append("deadline_missed", pipeline="flights", subject="arrivals", partition=DATA_DAY, data={})
+    told("stage_arrivals", DATA_DAY)
+    told("landing", DATA_DAY, table="arrivals")
+    told("publish_arrivals", DAY)  # an earlier version: by the day of the run
+    told("stage_weather", DATA_DAY)
+    told("weather", DATA_DAY)
+    told("arrivals", DAY)
+    told("predictions", DATA_DAY)
+
+    trace = holds.trace(flights, "arrivals", DATA_DAY)
+
+    found = [entry.data["mail_subject"] for entry in trace.entries if entry.kind == "mail"]
+    assert found == [f"stage_arrivals {DATA_DAY}", f"landing {DATA_DAY}", f"publish_arrivals {DAY}"]
+
+
+def tell(event, smtp):
+    return notices.deliver(event, smtp, sender="sluice@localhost", to=["someone@example.com"])
+
+
+def publication(day, batch="20300101T000000000000-aaaaaa"):
+    ledger.append(
+        "published", pipeline="flights", subject="arrivals", partition=day, data={"batch_id": batch}
+    )
+
+
+def test_fault_of_a_range_stays_open_until_each_of_its_days_is_published(flights, held, sink):
+    smtp, _, _ = sink
+    tell(held.model_copy(update={"partition": "2013-04-02..2013-04-03"}), smtp)
+    publication("2013-04-03")
+    assert notices.resolved(flights, "arrivals", "2013-04-03", smtp) == []
+    publication("2013-04-02")
+    (entry,) = notices.resolved(flights, "arrivals", "2013-04-02", smtp)
+    assert entry.data["status"] == "resolved"
+
+
+def test_fault_of_several_days_is_over_when_all_of_them_are_complete(flights, held, sink):
+    smtp, _, _ = sink
+    days = ["2013-04-02", "2013-04-03"]
+    tell(held.model_copy(update={"partition": "..".join(days), "ends_with": "completed"}), smtp)
+    assert notices.completed(flights, days[1:], smtp) == []
+    (entry,) = notices.completed(flights, days, smtp)
+    (ending,) = entry.data["ended"].values()
+    assert (ending["kind"], "2013-04-03 is complete" in ending["text"]) == ("stated", True)
+
+
+def test_digest_does_not_repeat_a_fault_that_was_not_seen_again(flights, held, sink, mails):
+    smtp, folder, _ = sink
+    feed.deliver(flights, DAY, sources=["schedule"])
+    for _ in range(2):
+        tell(held, smtp)
+    assert notices.digest(flights, smtp)
+    assert "seen 2 times" in body(mails(folder)[-1])
+    feed.deliver(flights, "2013-04-05", sources=["schedule"])
+    assert notices.digest(flights, smtp) is None
+    tell(held, smtp)
+    assert notices.digest(flights, smtp)
+    assert "seen 3 times" in body(mails(folder)[-1])

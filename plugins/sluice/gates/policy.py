@@ -36,14 +36,14 @@ def decide(
     errors = list(problems)
     if not problems:
         errors += _absences(rows_by_partition, results)
-    errors += [f"Rule {r.rule} could not be evaluated: {r.observed}." for r in results if r.broken]
+    errors += [sentence(r) for r in results if r.broken]
     failed = [r for r in results if not r.passed and not r.broken]
-    held = [_sentence(r) for r in failed if r.holds]
+    held = [sentence(r) for r in failed if r.holds]
     held += [
         f"No row would be left of {day}: each of them fails a rule that sets rows aside." for day in emptied
     ]
-    aside = [_sentence(r) for r in failed if r.severity == "quarantine" and not r.holds]
-    warned = [*(_sentence(r) for r in failed if r.severity == "warn"), *noted]
+    aside = [sentence(r) for r in failed if r.severity == "quarantine" and not r.holds]
+    warned = [*(sentence(r) for r in failed if r.severity == "warn"), *noted]
     outcome: Outcome = "ERROR" if errors else "HOLD" if held else "WARN" if aside or warned else "PASS"
     return outcome, tuple(errors + held + aside + warned)
 
@@ -61,7 +61,10 @@ def _absences(rows_by_partition: Mapping[str, int], results: Sequence[RuleResult
     return found
 
 
-def _sentence(result: RuleResult) -> str:
+def sentence(result: RuleResult) -> str:
+    """What a rule that did not pass is a reason for."""
+    if result.broken:
+        return f"Rule {result.rule} could not be evaluated: {result.observed}."
     if result.severity != "quarantine":
         return f"Rule {result.rule} failed: {result.observed}."
     share = f"{percent(result.worst_share)} of a day's rows, and {percent(result.limit)} may be set aside"

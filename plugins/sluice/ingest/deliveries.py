@@ -22,7 +22,13 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sluice import failpoints
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError, LimitExceededError
+from sluice.errors import (
+    ContractBrokenError,
+    DeliveryUnreadableError,
+    LandingUnreachableError,
+    LimitExceededError,
+    SpecInvalidError,
+)
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.ingest.plaintext import printable
 from sluice.lake.landing import Landing
@@ -99,6 +105,16 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     where = landing.uri(numbered[number])
     version = _version(declared, source, manifest.contract_version, manifest.day, where)
     return Delivery(source, run_day, day, number, name, landing.uri(name), manifest, version)
+
+
+def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
+    """Names of all files that were delivered of a source for some run days, usable or not; none of an unreachable zone."""
+    try:
+        landing = Landing(spec.landing_url)
+        found = [name for day in run_days for name in landing.list(f"{source}/{day}")]
+    except (LandingUnreachableError, SpecInvalidError):
+        return []
+    return [name for name in found if not name.endswith(MANIFEST)] or found
 
 
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:

@@ -2,8 +2,7 @@
 
 Silence is safe: a clean day has no events. This package knows nothing of Airflow; the connection it sends through is
 handed to it. `report` makes events, `faults` tells which belong together, `delivery` sends or counts them, `endings`
-closes them, `daily`
-collects what needs no mail of its own, `courier` makes up for what could not be told.
+closes them, `resolution` finds what ended them, `daily` collects what needs no mail of its own, `courier` makes up for what could not be told.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
     from sluice.notices.courier import retry_failed
     from sluice.notices.daily import digest
     from sluice.notices.delivery import deliver
-    from sluice.notices.endings import completed, resolved, succeeded
+    from sluice.notices.endings import completed, resolved, staged, succeeded
     from sluice.notices.faults import undelivered
 
-__all__ = ["completed", "deliver", "digest", "resolved", "retry_failed", "succeeded", "undelivered"]
+__all__ = ["completed", "deliver", "digest", "resolved", "retry_failed", "staged", "succeeded", "undelivered"]
 
 # Imported when asked for: the mail sink is in this package too, and needs none of it.
 _HOMES = {
@@ -26,6 +25,7 @@ _HOMES = {
     "deliver": "delivery",
     "digest": "daily",
     "resolved": "endings",
+    "staged": "endings",
     "retry_failed": "courier",
     "succeeded": "endings",
     "undelivered": "faults",

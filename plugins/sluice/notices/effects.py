@@ -78,10 +78,12 @@ def run_day_of(spec: Pipeline, table: str, day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
-def shown(spec: Pipeline, table: str, first: str, last: str, *, after: int = 0) -> bool:
-    """Whether each day has been published, by an entry of the ledger later than `after`."""
+def shown(
+    spec: Pipeline, table: str, first: str, last: str, *, after: int = 0, kind: str = "published"
+) -> bool:
+    """Whether each day has been published, by an entry of the ledger later than `after`; or staged, as `kind` says."""
     missing = set(days_between(first, last))
-    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT):
+    for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT):
         if not missing or entry.seq <= after:
             break
         start, _, end = (entry.partition or "").partition("..")

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from sluice import ledger, waivers
-from sluice.errors import BatchUnknownError, MailUndeliveredError
-from sluice.lake import batches
+from sluice import ledger
+from sluice.errors import MailUndeliveredError
 from sluice.ledger import Entry
-from sluice.notices import delivery, effects, faults
+from sluice.notices import delivery, effects, faults, resolution
 from sluice.notices.events import Event, Item, Section
+from sluice.notices.resolution import Ending
 from sluice.notices.send import Smtp
-from sluice.partitions import covers, days_of
+from sluice.partitions import days_of
 from sluice.settings import settings
 from sluice.spec import Pipeline
 from sluice.web import evidence_url
@@ -41,7 +41,7 @@ def resolved(
 
     Returns: the entries of kind `mail` that were made.
     """
-    ways = (f"published {table}", f"matches {table}") if kinds else (f"published {table}",)
+    ways = (f"published {table}", f"staged {table}", *([f"matches {table}"] if kinds else []))
     inside = set(days_of(partition))
 
     def over(entry: Entry) -> bool:
@@ -54,6 +54,18 @@ def resolved(
         )
 
     return _close(spec, smtp, over, table=table, ended=ended, kinds=kinds)
+
+
+def staged(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Entry]:
+    """Close the faults of the step that reads or builds a table's partition, after it succeeded; as `resolved` does."""
+    inside = set(days_of(partition))
+
+    def over(entry: Entry) -> bool:
+        if entry.data["ends_with"] != f"staged {table}" or not entry.partition:
+            return False
+        return inside.issuperset(days_of(entry.partition)) or _has_ended(spec, table, entry)
+
+    return _close(spec, smtp, over, table=table)
 
 
 def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:
@@ -84,13 +96,19 @@ def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
     for table in spec.tables:
 
         def over(entry: Entry, table: str = table) -> bool:
-            if entry.data["ends_with"] != f"published {table}" or not entry.partition:
-                return False
-            days = days_of(entry.partition)
-            return effects.shown(spec, table, days[0], days[-1], after=entry.seq)
+            return bool(entry.partition) and _has_ended(spec, table, entry)
 
         made += _close(spec, smtp, over, table=table)
     return made
+
+
+def _has_ended(spec: Pipeline, table: str, seen: Entry) -> bool:
+    """Whether all days of an occurrence have been staged, or published, since it was seen: whichever ends it."""
+    kind, _, about = seen.data["ends_with"].partition(" ")
+    if about != table or kind not in ("staged", "published"):
+        return False
+    days = days_of(seen.partition or "")
+    return effects.shown(spec, table, days[0], days[-1], after=seen.seq, kind=kind)
 
 
 def _close(
@@ -116,20 +134,25 @@ def _close(
             episode = next(each for each in past if each.key == found.key)
             closing = ending(episode)
             if closing:
-                how = {seen: ended or _how(spec, table, entry) for seen, entry in closing.items()}
+                now = datetime.now(UTC)
+                how = {
+                    seen: resolution.stated(ended, now) if ended else resolution.find(spec, table, entry)
+                    for seen, entry in closing.items()
+                }
                 made.append(_record(spec, smtp, episode, closing, how))
     return made
 
 
 def _record(
-    spec: Pipeline, smtp: Smtp, episode: faults.Episode, closing: dict[str, Entry], how: dict[str, str]
+    spec: Pipeline, smtp: Smtp, episode: faults.Episode, closing: dict[str, Entry], how: dict[str, Ending]
 ) -> Entry:
     """One entry: the RESOLVED mail, or, while other partitions of the fault stand, a note that these are over."""
+    recorded = {seen: ending.model_dump(mode="json") for seen, ending in how.items()}
     left = len(episode.standing) - len(closing)
     if left:
         labels = ", ".join(sorted({entry.partition or "" for entry in closing.values()}))
         return faults.note(
-            episode, "cleared", f"{labels} is over, {left} more of the same fault to go", {"ended": how}
+            episode, "cleared", f"{labels} is over, {left} more of the same fault to go", {"ended": recorded}
         )
     event = _event(spec, episode, {**episode.endings, **how})
     try:
@@ -142,21 +165,24 @@ def _record(
             answers=episode.key,
             status="resolved",
             fault=episode.opened.data["fault"],
-            ended=how,
+            ended=recorded,
         )
     except MailUndeliveredError:
         # Recorded as undelivered, which is the newest entry about this fault.
         return ledger.entries(kind="mail", pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
 
 
-def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, str]) -> Event:
+def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> Event:
     opened, now = episode.opened, datetime.now(UTC)
     seen = {entry.data["seen_as"]: entry for entry in episode.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
     table = opened.data["ends_with"].partition(" ")[2]
     is_table = table in spec.tables
-    released = [sentence for sentence in how.values() if sentence.startswith("Released by ")]
-    seen_first, lasted = opened.at, _duration((now - opened.at).total_seconds())
+    released = [ending for ending in how.values() if ending.on_waiver]
+    last = max((ending.at for ending in how.values() if ending.at), default=now)
+    seen_first, lasted = opened.at, _duration((last - opened.at).total_seconds())
+    kinds = {ending.kind for ending in how.values()}
+    headlines = {ending.headline() for ending in how.values()}
     first_subject = opened.data.get("mail_subject", "")
     return Event(
         kind="resolved",
@@ -166,11 +192,14 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, str]) -> Even
         cause=episode.key,
         owner=spec.owner_of(table) if is_table else spec.owner,
         effect=_effect(spec, table, labels, seen) if is_table else "",
-        summary=_counted(how.values()),
+        summary=_counted(ending.sentence() for ending in how.values()),
+        table=table if is_table else "",
+        ended_by=kinds.pop() if len(kinds) == 1 else "",
+        subject_line=headlines.pop() if len(headlines) == 1 else "",
         facts={
             "First mail": first_subject.removeprefix("[sluice]"),
             "Partitions": f"{len(labels)}" if len(labels) > 1 else "",
-            "Lasted": f"{lasted}, from {seen_first:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} UTC",
+            "Lasted": f"{lasted}, from {seen_first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
             "Seen": "once" if len(episode.sightings) == 1 else f"{len(episode.sightings)} times",
             "Released": f"{len(released)} of {len(how)}" if released and len(how) > 1 else "",
         },
@@ -185,9 +214,15 @@ def _effect(spec: Pipeline, table: str, labels: Sequence[str], seen: dict[str, E
     first = min(entry.seq for entry in seen.values())
     days = [day for label in labels for day in days_of(label)]
     gone = [day for day in days if not effects.shown(spec, table, day, day, after=first)]
+    if len(gone) == len(days) and all(_is_of_staging(one) for one in seen.values()):
+        return f"The {table} of {labels[0] if len(labels) == 1 else f'{len(labels)} partitions'} can be read now; their gate decides what readers see."
     if len(gone) == len(days):
         return f"Readers see of {table} what they saw before: nothing was published for it."
     return effects.visible(spec, table, [day for day in days if day not in gone])
+
+
+def _is_of_staging(seen: Entry) -> bool:
+    return seen.data["ends_with"].startswith("staged ")
 
 
 def _links(spec: Pipeline, table: str, labels: Sequence[str], *, is_table: bool) -> dict[str, str]:
@@ -200,13 +235,14 @@ def _links(spec: Pipeline, table: str, labels: Sequence[str], *, is_table: bool)
     return {**links, "All evidence": evidence_url()}
 
 
-def _partitions(labels: Sequence[str], seen: dict[str, Entry], how: dict[str, str]) -> tuple[Section, ...]:
+def _partitions(labels: Sequence[str], seen: dict[str, Entry], how: dict[str, Ending]) -> tuple[Section, ...]:
     """What ended which partitions, those that ended alike in one line."""
     if len(labels) < 2:
         return ()
     alike: dict[str, list[str]] = {}
     for key, entry in seen.items():
-        alike.setdefault(how.get(key, "It is over."), []).append(entry.partition or "")
+        sentence = how[key].sentence() if key in how else "It is over."
+        alike.setdefault(sentence, []).append(entry.partition or "")
     items = []
     for sentence, found in list(alike.items())[:_NAMED]:
         days = sorted(set(found))
@@ -234,56 +270,6 @@ def _release_step(spec: Pipeline, table: str) -> str:
         f"Ask {spec.owner_of(table)} for a corrected delivery before the release ends: "
         "after that day it counts as held again."
     )
-
-
-def _how(spec: Pipeline, table: str, seen: Entry) -> str:
-    """What ended one occurrence, in a sentence, as the ledger and the manifests tell it."""
-    days = days_of(seen.partition or "")
-    waiver = next(iter(waivers.of_partitions(spec, table, days).values()), None)
-    if waiver is not None:
-        word = waiver.data
-        return (
-            f"Released by {word['by']} until {word['until']}, although it did not pass its rules. "
-            f"Reason given: {word['why']}"
-        )
-    found = [
-        entry
-        for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
-        if covers(entry.partition or "", days[-1])
-    ]
-    if not found:
-        return "It is over."
-    batch_id = found[0].data.get("split_of") or found[0].data["batch_id"]
-    if seen.data["event"] == "missing_delivery":
-        return f"The delivery came: {_deliveries(spec, table, batch_id)}."
-    if not seen.data["batch_id"]:
-        return f"It was published after the failure, from {_deliveries(spec, table, batch_id)}."
-    if batch_id == seen.data["batch_id"]:
-        return "The rule or its gate was corrected: the same batch was audited again and passed."
-    if table not in spec.sources:
-        return "It was built again, and passed."
-    if _contents(spec, table, batch_id) == _contents(spec, table, seen.data["batch_id"]):
-        return "The contract or its mapping was corrected: the same delivery was read again and passed."
-    return f"A corrected delivery passed: {_deliveries(spec, table, batch_id)}."
-
-
-def _contents(spec: Pipeline, table: str, batch_id: str) -> set[str]:
-    return {each.get("sha256", "") for each in _inputs(spec, table, batch_id)}
-
-
-def _deliveries(spec: Pipeline, table: str, batch_id: str) -> str:
-    names = [each["uri"].rsplit("/", 1)[-1] for each in _inputs(spec, table, batch_id) if "uri" in each]
-    if len(names) > 3:
-        return f"{names[0]} and {len(names) - 1} more files"
-    return ", ".join(names) or "its inputs"
-
-
-def _inputs(spec: Pipeline, table: str, batch_id: str) -> Sequence[dict]:
-    try:
-        return batches.load(spec.pipeline, table, batch_id).inputs
-    except BatchUnknownError:
-        # Cleared away since: the mail says less, and goes out.
-        return ()
 
 
 def _duration(seconds: float) -> str:

@@ -94,8 +94,8 @@ class Event(_Frozen):
     the work has none; `run_day` is the partition key of the run, where that is another day.
 
     Events with the same kind, pipeline, subject and `cause` are one fault. `occurrence` tells one from another within a
-    partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `matches <table>`,
-    `completed` (the day's sources), `succeeded <task>`; a fault without it never ends, it is only told once.
+    partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `staged <table>`,
+    `matches <table>`, `completed` (the day's sources), `succeeded <task>`; a fault without it never ends, it is only told once.
 
     `rows` counts the rows that were not published, None where there was no batch yet; `rules_total` counts the rules
     that were evaluated, failed or not.
@@ -107,6 +107,8 @@ class Event(_Frozen):
     partition: str | None
     run_day: str | None = None
     task: str = ""
+    # The table that it is about, where the subject is not the table itself.
+    table: str = ""
     cause: str = Field(min_length=1)
     occurrence: str = ""
     ends_with: str = ""
@@ -121,6 +123,9 @@ class Event(_Frozen):
     rules_total: int | None = None
     sample: Annotated[tuple[FailingRow, ...], BeforeValidator(lambda rows: tuple(rows)[:SAMPLE_ROWS])] = ()
     sections: tuple[Section, ...] = ()
+    # Of a RESOLVED: the kind of `notices.resolution.Ending`, where all that is over ended alike; and its subject line.
+    ended_by: str = ""
+    subject_line: Text = ""
     # Further facts about it, as label to value.
     facts: dict[str, Text] = {}
     # Tables that readers still see without this partition: the batch's own, and those that wait for it.

@@ -14,7 +14,10 @@ from typing import Any
 
 from sluice import ledger
 from sluice.ledger import Entry
+from sluice.notices import resolution
 from sluice.notices.events import Event
+from sluice.notices.resolution import Ending
+from sluice.spec import Pipeline
 
 # Statuses of an entry whose mail the server took.
 DELIVERED = ("sent", "resolved", "digest")
@@ -48,9 +51,13 @@ class Episode:
         return found
 
     @property
-    def endings(self) -> dict[str, str]:
-        """What is over: occurrence to the sentence that says what ended it."""
-        return {seen: how for entry in self.entries for seen, how in entry.data.get("ended", {}).items()}
+    def endings(self) -> dict[str, Ending]:
+        """What is over: occurrence to what ended it."""
+        return {
+            seen: resolution.read(how)
+            for entry in self.entries
+            for seen, how in entry.data.get("ended", {}).items()
+        }
 
     @property
     def over(self) -> bool:
@@ -89,6 +96,17 @@ def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> E
     repeated = (episode for episode in running if event.seen_as in episode.standing)
     recent = (episode for episode in running if episode.opened.at > since)
     return next(repeated, None) or next(recent, None)
+
+
+def table_of(spec: Pipeline, mail: Entry) -> str:
+    """The table that an entry of kind `mail` is about; "" where it is about none.
+
+    Earlier versions recorded only the subject: the table, or the task that is named after it.
+    """
+    if table := mail.data.get("table"):
+        return table
+    task_of = mail.subject.partition("_")[2]
+    return next((name for name in (mail.subject, task_of) if name in spec.tables), "")
 
 
 def undelivered(pipeline: str | None = None) -> list[Entry]:
@@ -132,7 +150,12 @@ def record(event: Event, episode: str, status: str, sentence: str, data: Mapping
         subject=event.subject,
         partition=event.partition,
         once=f"mail:{message}" if message and status in DELIVERED else None,
-        data={"event": event.kind, "fault": event.fault, **_data(episode, status, sentence, data)},
+        data={
+            "event": event.kind,
+            "fault": event.fault,
+            "table": event.table,
+            **_data(episode, status, sentence, data),
+        },
     )
 
 

@@ -19,6 +19,7 @@ from sluice.errors import (
     SluiceError,
     SpecInvalidError,
 )
+from sluice.gates import policy
 from sluice.gates.verdict import RuleResult, Verdict
 from sluice.lake import batches
 from sluice.notices import effects, privacy, steps
@@ -67,6 +68,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
     rules = tuple(_failed(rule, hidden) for rule in verdict.failed)
     holding = sorted(rule.rule for rule in verdict.failed if rule.holds) or sorted(r.rule for r in rules)
     sample = verdict.sample if privacy.shows_rows(spec, table) else ()
+    manifest = batches.load(spec.pipeline, table, verdict.batch_id)
     return Event(
         kind="held_batch" if held else "broken_gate",
         pipeline=spec.pipeline,
@@ -74,7 +76,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         partition=label,
         run_day=_other_day(spec, table, verdict.partitions),
         cause=",".join(holding) or _same("; ".join(verdict.reasons)),
-        occurrence=batches.load(spec.pipeline, table, verdict.batch_id).content_hash,
+        occurrence=manifest.content_hash,
         ends_with=f"published {table}",
         batch_id=verdict.batch_id,
         owner=spec.owner_of(table),
@@ -87,6 +89,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
             FailingRow(rule=item["rule"], row=privacy.strike(item["row"], hidden))
             for item in _in_turn(sample)
         ),
+        facts={"Rests on": "; ".join(one.released for one in manifest.waived_inputs)},
         not_published=steps.not_published(spec, table),
         next_steps=steps.after_verdict(spec, table, verdict.partitions, held=held),
         commands=steps.commands(spec, table, label, release=held),
@@ -142,6 +145,7 @@ def of_exception(
         partition=partition_label(data_days) if data_days else partition,
         run_day=partition if data_days and partition != partition_label(data_days) else None,
         task=task if shared else "",
+        table=table or "",
         cause=_cause(exception),
         occurrence=run_id if partition is None else "",
         ends_with=ends_with,
@@ -151,9 +155,15 @@ def of_exception(
         not_published=steps.not_published(spec, table) if table else (),
         next_steps=steps.after_failure(exception),
         commands=steps.commands(spec, table, partition_label(data_days)) if table and data_days else {},
-        links={"Task": task_url},
+        links={**_evidence(exception), "Task": task_url},
         occurred_at=datetime.now(UTC),
     )
+
+
+def _evidence(exception: BaseException | None) -> dict[str, str]:
+    """A link to the page that an error's evidence is on, where it has one."""
+    report = exception.report if isinstance(exception, SluiceError) else ""
+    return {"Evidence": evidence_url(report)} if report else {}
 
 
 def of_refusal(
@@ -206,10 +216,8 @@ def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:
 
 def _reasons(verdict: Verdict, *, hidden: bool) -> str:
     """The reasons that are not about a rule which the mail lists anyway; none that may quote personal data."""
-    told = [rule.rule for rule in verdict.failed]
-    others = [
-        reason for reason in verdict.reasons if not any(reason.startswith(f"Rule {name} ") for name in told)
-    ]
+    told = {policy.sentence(rule) for rule in verdict.failed}
+    others = [reason for reason in verdict.reasons if reason not in told]
     if hidden and others and verdict.outcome == "HOLD":
         return ""
     return " ".join(others)
@@ -245,7 +253,8 @@ def _said(spec: Pipeline, table: str | None, exception: BaseException | None) ->
 
 def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> str:
     if table:
-        return f"published {table}"
+        # A batch that was read, or built, at last has ended that; what its gate says of it is another matter.
+        return f"staged {table}" if task.startswith("stage_") else f"published {table}"
     if dag_id in (f"{spec.pipeline}_ingest", f"{spec.pipeline}_backfill"):
         return "completed"
     return f"succeeded {task}"

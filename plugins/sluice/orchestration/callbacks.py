@@ -59,6 +59,14 @@ def mail_success(context: Mapping[str, Any]) -> None:
     _tell_end(name, lambda: notices.succeeded(spec.load(name), task, _partition(context), smtp()))
 
 
+def mail_staged(pipeline: spec.Pipeline, table: str, partitions: Sequence[str]) -> None:
+    """Send the RESOLVED mails of what ends because these days could be read, or built, at last."""
+    from sluice import notices
+
+    label = partition_label(partitions)
+    _tell_end(pipeline.pipeline, lambda: notices.staged(pipeline, table, label, smtp()))
+
+
 def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
     """Send the RESOLVED mails of what ends because this batch is published."""
     from sluice import notices
