@@ -2,7 +2,8 @@
 
 One odd day is weather. A model is only questioned when the last `persistence_days` days that count all say so; a day
 counts when it has `min_rows` rows (labelled ones, where the question is how well the model did). Days that another model
-version scored do not count: they say nothing about this one.
+version scored do not count: they say nothing about this one. Nor does a day whose rows rest on released data: what a person
+let pass although it broke a rule is not the model's fault; it is named in place of it.
 """
 
 from __future__ import annotations
@@ -51,14 +52,17 @@ class DayNumbers:
     reference_rows: int
     # Days that the oldest input of the predictions was behind when they were made.
     input_age_days: int = 0
+    # What of it was published on a person's word although it had not passed its rules: one line each.
+    released: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe; `DayNumbers.from_dict` reads it back."""
-        return {**asdict(self), "drifted": list(self.drifted)}
+        return {**asdict(self), "drifted": list(self.drifted), "released": list(self.released)}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DayNumbers:
-        return cls(**{**raw, "drifted": tuple(raw["drifted"])})
+        lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
+        return cls(**{**raw, **lists})
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,9 @@ def decide(
         raise ValueError("no day to decide on")
     days = sorted({day.ds: day for day in history}.values(), key=lambda day: day.ds)
     newest = days[-1]
-    mine = [day for day in days if day.model_version == newest.model_version]
-    found: list[tuple[Action, str]] = []
+    same_version = [day for day in days if day.model_version == newest.model_version]
+    mine = [day for day in same_version if not day.released]
+    found = _of_released(same_version, newest, config)
 
     drifting = [day for day in mine if day.rows >= config.min_rows]
     found += _judge(
@@ -188,8 +193,29 @@ def decide(
         "days_with_features": len(drifting),
         "days_with_outcomes": len(judged),
         "outcomes_overdue": overdue,
+        "days_released": [day.ds for day in same_version if day.released],
     }
     return MonitorDecision(action, reasons, numbers)
+
+
+def _of_released(
+    days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig
+) -> list[tuple[Action, str]]:
+    """One warning about the days of late that do not count, because their rows rest on a release."""
+    left_out = [
+        day for day in days if day.released and _days_between(day.ds, newest.ds) <= config.outcome_wait_days
+    ]
+    if not left_out:
+        return []
+    told = [day.ds if day.auc is None else f"{day.ds} (AUC {day.auc:.3f})" for day in left_out]
+    what = "; ".join(dict.fromkeys(line for day in left_out for line in day.released))
+    return [
+        (
+            "warn",
+            f"Left out of the judgement of the model: {', '.join(told)}. Rows of these days rest on released data: "
+            f"{what}.",
+        )
+    ]
 
 
 def _judge(

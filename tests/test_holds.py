@@ -253,6 +253,8 @@ def test_quarantined_rows_that_are_too_old_are_given_up_and_hide_no_later_hold(f
     (rows,) = [hold.rows for hold in holds.open_holds(flights)]
     suite.is_mistaken()
     assert cross(flights).outcome == "HOLD"
+    clock.advance(flights, date(2013, 5, 3))
+    assert holds.expire(flights, RUN) == [], "on the last day that both are kept"
     clock.advance(flights, date(2013, 5, 4))
     quarantined, held = holds.expire(flights, RUN)
     assert (quarantined.kind, quarantined.rows, held.kind) == ("quarantined", rows, "held")
@@ -315,6 +317,42 @@ def test_trace_tells_of_every_batch_and_decision(flights, held):
     kinds = [entry.kind for entry in traced.entries]
     assert kinds[:4] == ["staged", "held", "waiver", "published"]
     text = "\n".join(show.traced(traced))
-    assert "by operator until 2013-04-05: The airport confirmed the delays." in text
+    typed = f"by operator (typed by {waivers.account()}, no second person) until 2013-04-05"
+    assert f"{typed}: The airport confirmed the delays." in text
     assert first.manifest.inputs[0]["sha256"][:16] in text
     assert "sluice.waiver" in text
+
+
+def recorded(name, subject, partition, **data):
+    return ledger.append(name, pipeline="flights", subject=subject, partition=partition, data=data)
+
+
+def on_hold(subject, partition, batch="20130403T040000000000-aaaaaa"):
+    about = {"batch_id": batch, "verdict_id": "v", "outcome": "HOLD", "reasons": ["A rule failed."]}
+    return recorded("held", subject, partition, **about)
+
+
+def test_rows_that_were_given_up_close_no_batch_that_is_held(flights):
+    clock.advance(flights, date.fromisoformat(RUN_DAY))
+    on_hold("arrivals", DAY)
+    recorded("expired", "arrivals", DAY, kind="quarantined", rows=3)
+    assert [hold.kind for hold in holds.open_holds(flights)] == ["held"]
+    recorded("expired", "arrivals", DAY, kind="held", rows=983)
+    assert holds.open_holds(flights) == []
+
+
+@pytest.mark.parametrize(("table", "closed"), [("planes", True), ("arrivals", False)])
+def test_range_of_a_weekly_source_closes_with_the_day_that_was_delivered(flights, table, closed):
+    clock.advance(flights, date.fromisoformat(RUN_DAY))
+    on_hold(table, "2013-04-01..2013-04-07")
+    recorded("published", table, "2013-04-01", batch_id="20130403T050000000000-bbbbbb")
+    assert (holds.open_holds(flights) == []) == closed
+
+
+def test_hold_is_overdue_the_day_after_the_last_day_that_it_is_kept(flights):
+    clock.advance(flights, date.fromisoformat(RUN_DAY))
+    on_hold("arrivals", DAY)
+    for day, overdue in ((date(2013, 5, 3), False), (date(2013, 5, 4), True)):
+        clock.advance(flights, day)
+        (hold,) = holds.open_holds(flights)
+        assert hold.overdue == overdue

@@ -18,6 +18,8 @@ from sluice.integrity import Rewrite
 from sluice.lake import tables
 from sluice.lake.landing import Landing
 from sluice.spec import Pipeline, Source
+from sluice.waivers import inherited
+from sluice.waivers.inherited import Rebuild
 
 # Run days back from today that are watched for deliveries. One that is missing for longer was told of in its time.
 WATCHED_DAYS = 7
@@ -95,6 +97,11 @@ def lapsed_waivers(spec: Pipeline) -> list[ledger.Entry]:
     return [lapsed[seq] for seq in sorted(lapsed)]
 
 
+def rebuilds(spec: Pipeline) -> list[Rebuild]:
+    """What was made from released data whose waiver is over, or which was replaced since."""
+    return inherited.rebuilds(spec) if _has_begun(spec) else []
+
+
 def over(spec: Pipeline, kind: str, still: set[tuple[str, str]]) -> list[tuple[str, str]]:
     """Table and day of recorded findings of a kind (`deadline_missed`, `rewritten`) that are not found any more.
 
@@ -116,15 +123,14 @@ def findings(spec: Pipeline, days: int | None = None) -> list[str]:
         *(missed.sentence() for missed in missed_deliveries(spec)),
         *(rewrite.sentence() for rewrite in rewritten_history(spec, days)),
         *(lapse(waiver) for waiver in lapsed_waivers(spec)),
+        *(rebuild.sentence() for rebuild in rebuilds(spec)),
     ]
 
 
 def lapse(waiver: ledger.Entry) -> str:
     """A waiver that is over, in a sentence."""
-    return (
-        f"{waiver.subject} {waiver.partition} rests on a waiver of {waiver.data['by']} "
-        f"that ended on {waiver.data['until']}."
-    )
+    released = waivers.read(waiver)
+    return f"{released.table} {released.partition} rests on a waiver of {released.by} that ended on {released.until}."
 
 
 def _has_begun(spec: Pipeline) -> bool:

@@ -176,3 +176,33 @@ def test_assemble_outcomes_missing_or_of_other_flights_leave_the_label_null(feat
 def test_assemble_prediction_without_features_is_refused(features, predictions, config):
     with pytest.raises(RowsUnusableError, match=f"5 of {features.num_rows} predictions have no features"):
         assemble(features.slice(5), predictions, None, config)
+
+
+def test_decide_days_on_released_data_are_named_and_not_blamed_on_the_model(judge):
+    released = ("arrivals 2013-03-02, released by Ada until 2013-03-05",)
+    bad = [day(number, auc=0.5, drift_share=1.0, released=released) for number in (2, 3, 4)]
+
+    decision = judge([day(1), *bad])
+
+    assert (
+        judge([day(1), *(DayNumbers.from_dict({**one.as_dict(), "released": []}) for one in bad)]).action
+        == "retrain"
+    )
+    assert decision.action == "warn"
+    (reason,) = decision.reasons
+    assert "2013-03-02 (AUC 0.500), 2013-03-03 (AUC 0.500), 2013-03-04 (AUC 0.500)" in reason
+    assert reason.count(released[0]) == 1
+    assert decision.numbers["days_with_outcomes"] == 1
+    assert decision.numbers["days_released"] == ["2013-03-02", "2013-03-03", "2013-03-04"]
+
+
+def test_decide_forgets_a_released_day_that_is_long_over(judge, monitoring):
+    old = day(1, auc=0.5, released=("arrivals 2013-03-01, released by Ada until 2013-03-05",))
+    later = [day(number) for number in range(2, 4 + monitoring.outcome_wait_days)]
+    assert judge([old, *later]).action == "nothing"
+
+
+def test_numbers_of_an_earlier_version_rest_on_no_release():
+    raw = day(1).as_dict()
+    del raw["released"]
+    assert DayNumbers.from_dict(raw).released == ()

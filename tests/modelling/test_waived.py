@@ -33,10 +33,11 @@ def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_r
     (named,) = require_valid(flights, 118, until="2013-04-04")
     assert named == {
         "table": "arrivals",
-        "day": "2013-04-03",
+        "partition": "2013-04-03",
         "waiver": waiver.seq,
         "by": "operator",
         "until": "2013-04-05",
+        "days": {"arrivals": ["2013-04-03"]},
     }
     assert require_valid(flights, 118, until="2013-04-02") == [], "it is about a later day"
 

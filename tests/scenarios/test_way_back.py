@@ -132,6 +132,7 @@ def test_release_is_asked_of_a_person_whose_answer_is_the_waiver(live, flights, 
 
     (waiver,) = ledger.entries(kind="waiver", pipeline="flights", subject="schedule", partition=day)
     assert (waiver.data["by"], waiver.data["why"]) == ("admin", "The airline confirmed it.")
+    assert (waiver.data["requested_by"], waiver.data["self_approved"]) == ("admin", True)
     assert tables.history("flights", "schedule")[0]["sluice.waiver"] == str(waiver.seq)
     assert holds.find(flights, "schedule", day) is None
     assert holds.active_waivers(flights)["schedule", day] == waiver

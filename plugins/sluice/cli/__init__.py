@@ -196,9 +196,11 @@ def held(pipeline: spec.Pipeline | None) -> None:
     from sluice import holds
     from sluice.holds import show
     from sluice.notices import faults
+    from sluice.waivers import inherited
 
     def list_held(declared: spec.Pipeline) -> None:
-        for line in show.held(holds.open_holds(declared), holds.active_waivers(declared)):
+        released, rebuilds = holds.active_waivers(declared), inherited.rebuilds(declared)
+        for line in show.held(holds.open_holds(declared), released, rebuilds):
             click.echo(f"  {line}")
 
     complete = _for_each(pipeline, list_held)

@@ -49,6 +49,8 @@ class Hold:
     outcome: str = ""
     report: str = ""
 
+    # The reasons of its verdict, one by one; none where there is no verdict.
+    reasons: tuple[str, ...] = ()
     # Too old to be of use. What readers see is never given up.
     overdue: bool = False
 
@@ -214,6 +216,7 @@ def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
         dag_id=data.get("dag_id") or _dag_of(spec, entry),
         run_id=entry.run,
         outcome=data.get("outcome", ""),
+        reasons=tuple(data.get("reasons", ())),
         report=data.get("report", ""),
     )
 

@@ -41,8 +41,19 @@ def request(spec: Pipeline, table: str, day: str, *, why: str, until: str) -> Ho
     return hold
 
 
-def grant(spec: Pipeline, hold: Hold, *, by: str, why: str, until: str) -> Entry:
+def grant(
+    spec: Pipeline,
+    hold: Hold,
+    *,
+    by: str,
+    why: str,
+    until: str,
+    requested_by: str = "",
+    account: str = "",
+) -> Entry:
     """Record a person's word for a held batch: from now on its crossing publishes it.
+
+    Args: as of `waivers.grant`.
 
     Raises:
         ReleaseRefusedError: as `request`, or it is nobody's word.
@@ -62,18 +73,20 @@ def grant(spec: Pipeline, hold: Hold, *, by: str, why: str, until: str) -> Entry
         by=by,
         why=why,
         until=until,
+        requested_by=requested_by,
+        account=account,
     )
 
 
 def release(
     spec: Pipeline, table: str, day: str, *, by: str, why: str, until: str, run: Mapping[str, str]
 ) -> Publication:
-    """Grant a waiver for what is held of a day and publish it, in this process.
+    """Grant a waiver for what is held of a day and publish it, in this process, whose user is recorded.
 
     Raises: as `request`, `grant` and `sluice.crossing.publish`.
     """
     hold = request(spec, table, day, why=why, until=until)
-    waiver = grant(spec, hold, by=by, why=why, until=until)
+    waiver = grant(spec, hold, by=by, why=why, until=until, account=waivers.account())
     return crossing.publish(spec, table, waiver.data["batch_id"], dict(run))
 
 

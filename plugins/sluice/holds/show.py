@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from sluice import waivers
 from sluice.holds.listing import Hold
 from sluice.holds.tracing import Trace, Traced
 from sluice.ledger import Entry
+from sluice.waivers.inherited import Rebuild
 
 _KINDS = {
     "held": "held",
@@ -15,15 +17,23 @@ _KINDS = {
     "quarantined": "quarantined",
     "waiver_expired": "waiver expired",
 }
+_STANDING = {
+    "active": "valid today",
+    "expired": "which is over",
+    "passed": "which has passed its gate since",
+    "replaced": "which was replaced since",
+}
 # Of a reason, in a list; `sluice trace` has all of it.
 _REASON_CHARS = 160
 
 
-def held(holds: Iterable[Hold], waivers: Mapping[tuple[str, str], Entry]) -> Iterator[str]:
-    """What is held, one block each, then what is seen on somebody's word.
+def held(
+    holds: Iterable[Hold], released: Mapping[tuple[str, str], Entry], rebuilds: Iterable[Rebuild] = ()
+) -> Iterator[str]:
+    """What is held, one block each, then what is seen on somebody's word, then what is to be rebuilt after one.
 
     Args:
-        waivers: active ones, by table and day.
+        released: active waivers, by table and day.
     """
     nothing = True
     for hold in holds:
@@ -39,14 +49,10 @@ def held(holds: Iterable[Hold], waivers: Mapping[tuple[str, str], Entry]) -> Ite
         yield f"{'':16s}{_short(hold.reason)}"
     if nothing:
         yield "Nothing is held."
-    for (table, day), waiver in waivers.items():
-        yield f"{'released':14s}  {table} {day}  {word(waiver)}"
-
-
-def word(waiver: Entry) -> str:
-    """Who released something, until when and why."""
-    said = waiver.data
-    return f"by {said['by']} until {said['until']}: {said['why']}"
+    for (table, day), waiver in released.items():
+        yield f"{'released':14s}  {table} {day}  {waivers.read(waiver).sentence()}"
+    for rebuild in rebuilds:
+        yield f"{'to be rebuilt':14s}  {rebuild.sentence()}"
 
 
 def traced(trace: Trace) -> Iterator[str]:
@@ -56,7 +62,10 @@ def traced(trace: Trace) -> Iterator[str]:
     for name, value in trace.snapshot.items():
         yield f"    {name} = {value}"
     if trace.waiver:
-        yield f"  waiver        {word(trace.waiver)}"
+        yield f"  waiver        {waivers.read(trace.waiver).sentence()}"
+    for waived, standing in trace.rests_on:
+        through = f"through {', '.join(waived.through)}"
+        yield f"  rests on      {waived.released}, {_STANDING[standing]} ({through})"
     for batch in trace.batches:
         yield from _batch(batch, trace.shown)
     yield "  decisions"
@@ -98,13 +107,15 @@ def _counted(counts: Mapping[str, int], what: str) -> list[str]:
 def _said(entry: Entry) -> str:
     data = entry.data
     if entry.kind == "waiver":
-        return word(entry)
+        return waivers.read(entry).sentence()
     if entry.kind == "replayed":
         return f"repaired {data['repaired']}, still held {data['still_held']}, expired {data['expired']}"
     if entry.kind == "mail":
         return f"{data.get('mail_subject', '')} ({data.get('status', '')})".lstrip()
     if entry.kind in ("verdict", "held"):
         return f"{data['outcome']}: {_short(' '.join(data['reasons']))}"
+    if entry.kind == "refused" and data.get("report"):
+        return f"{_short(data['what'])} Evidence: {data['report']}"
     said = data.get("what") or data.get("diff") or data.get("batch_id") or ""
     return _short(str(said))
 

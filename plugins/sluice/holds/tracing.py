@@ -10,9 +10,14 @@ from sluice.errors import BatchUnknownError, TableMissingError
 from sluice.holds.listing import run_days_of
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
+from sluice.lake.tables import Published
+from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
-from sluice.partitions import read_day
+from sluice.notices.faults import table_of
+from sluice.partitions import covers, read_day
 from sluice.spec import Pipeline
+from sluice.waivers import inherited
+from sluice.waivers.inherited import Standing
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Trace:
     shown: str | None
     snapshot: dict[str, Any]
     waiver: Entry | None
+    # Waivers that what readers see rests on through its inputs, each with what has become of it.
+    rests_on: tuple[tuple[WaivedInput, Standing], ...] = ()
 
 
 def trace(spec: Pipeline, table: str, day: str) -> Trace:
@@ -78,8 +85,10 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
             todo=f"look at what there is with `sluice ledger --pipeline {spec.pipeline}`",
         )
     (run_day,) = run_days_of(spec, table, day)
-    found += _mails_of_tasks(spec, table, run_day)
-    found.sort(key=lambda entry: entry.seq)
+    found = sorted(
+        {entry.seq: entry for entry in [*found, *_mails(spec, table, day, run_day)]}.values(),
+        key=lambda entry: entry.seq,
+    )
     shown = tables.published(spec.pipeline, table, day, day).get(day)
     return Trace(
         pipeline=spec.pipeline,
@@ -91,13 +100,34 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
         shown=shown.batch_id if shown else None,
         snapshot=_snapshot(spec, table, shown.batch_id) if shown else {},
         waiver=waivers.of_partitions(spec, table, [day]).get(day),
+        rests_on=tuple(
+            (one, inherited.standing(spec, one)) for one in _waived_inputs(spec, table, day, shown)
+        ),
     )
 
 
-def _mails_of_tasks(spec: Pipeline, table: str, run_day: str) -> list[Entry]:
-    """Mails about a failed task of the table: they go by the run's day and the task's name."""
-    mails = ledger.entries(kind="mail", pipeline=spec.pipeline, partition=run_day)
-    return [entry for entry in mails if entry.subject.endswith(f"_{table}")]
+def _waived_inputs(spec: Pipeline, table: str, day: str, shown: Published | None) -> list[WaivedInput]:
+    """What the batch that readers see recorded of waivers, for this day."""
+    recorded = inherited.of_batch(spec, table, shown.batch_id) if shown else ()
+    return [one for one in recorded if day in one.days]
+
+
+def _mails(spec: Pipeline, table: str, day: str, run_day: str) -> list[Entry]:
+    """All mails of the incidents that are about a day of the table, its tasks' too; with the mails that closed them."""
+    days = (min(day, run_day), max(day, run_day))
+    about = [
+        entry
+        for entry in ledger.entries(kind="mail", pipeline=spec.pipeline, days=days)
+        if table_of(spec, entry) == table
+        and (covers(entry.partition or "", day) or (entry.subject != table and entry.partition == run_day))
+    ]
+    episodes = {entry.data["episode"] for entry in about if "episode" in entry.data}
+    if not episodes:
+        return about
+    # What closed an incident of several days is about none of them alone.
+    after = min(entry.seq for entry in about) - 1
+    same = ledger.entries(kind="mail", pipeline=spec.pipeline, after=after)
+    return [*about, *(entry for entry in same if entry.data.get("episode") in episodes)]
 
 
 def _batches(spec: Pipeline, table: str, entries: list[Entry]) -> list[Traced]:

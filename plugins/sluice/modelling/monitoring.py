@@ -7,12 +7,14 @@ caught up by the next one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.errors import TableMissingError
+from sluice.modelling import waived
 from sluice.modelling.config import model_config, monitoring_config, registry
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
@@ -51,6 +53,8 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
             folder=folder,
             compared=_compared(spec, day, rows, folder) if day != run_day else None,
         )
+        rests_on = waived.of_monitored_day(spec, day)
+        numbers = replace(numbers, released=tuple(one.released for one in rests_on))
         ledger.append(
             "monitored",
             pipeline=spec.pipeline,

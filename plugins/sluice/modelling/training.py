@@ -38,7 +38,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
     # Features look back further than the days that are trained on: what they were built from must be intact too.
     days = declared.training_days + spec.history_days
     integrity.require_intact(spec, days, until=run_day, snapshots=snapshots)
-    on_a_word = waived.require_valid(spec, days, until=run_day)
+    on_waivers = waived.require_valid(spec, days, until=run_day, snapshots=snapshots)
     chosen, config = trainset.read(spec, run_day, snapshots), model_config(spec)
     rows = chosen.rows
     models = registry()
@@ -48,7 +48,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         "lock_sha256": lock_hash(),
         "dag_run": run["run_id"],
         "rows_content_sha256": _content_hash(rows),
-        "waivers": ", ".join(f"{one['table']} {one['day']} by {one['by']}" for one in on_a_word) or "none",
+        "waivers": waived.named(on_waivers),
         **{f"snapshot.{table}": str(snapshot) for table, snapshot in snapshots.items()},
     }
     with models.training(declared.name, tags) as mlflow_run:
@@ -70,7 +70,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
             "splits": candidate.meta.splits,
             "metrics": candidate.meta.metrics,
             "findings": findings,
-            "waivers": on_a_word,
+            "waivers": on_waivers,
             "unmatched": chosen.unmatched,
             "unsupported": unsupported(candidate.meta.coverage),
             "capped": candidate.meta.capped,

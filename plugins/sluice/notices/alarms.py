@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sluice import waivers
 from sluice.dag_ids import DECLARATION_TASK
 from sluice.errors import LedgerTamperedError, SpecInvalidError
 from sluice.ledger import Entry
 from sluice.notices import effects, privacy, steps
 from sluice.notices.events import Event, FailingRow, Item, Section
 from sluice.partitions import days_of
-from sluice.spec import Pipeline
+from sluice.spec import PREDICTIONS, Pipeline
+from sluice.waivers import inherited
 from sluice.web import evidence_url
 
 # Characters of a content hash that a mail shows.
@@ -217,10 +219,27 @@ def _content(sha256: str, rows: int | None) -> str:
     return f"{sha256[:_HASH]}{counted}" if sha256 else "nothing"
 
 
+def _made_from(spec: Pipeline, waiver: Entry) -> tuple[Section, ...]:
+    """What readers see that was made from what a waiver released, and what to do about it."""
+    days: dict[str, list[str]] = {}
+    for table, day in inherited.derived_from(spec).get(waiver.seq, ()):
+        days.setdefault(table, []).append(day)
+    todo = f"run {spec.pipeline}_transform again with its partition keys, once the input is right"
+    items = tuple(
+        Item(
+            lead=table,
+            text=found[0] if len(found) == 1 else f"{len(found)} days, {min(found)} to {max(found)}",
+            note="made once, and marked: has_waived_input" if table == PREDICTIONS else todo,
+        )
+        for table, found in sorted(days.items())
+    )
+    return (Section(title="Made from it, and to be rebuilt", items=items),) if items else ()
+
+
 def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
     """A release whose last day is over, while readers still see what it let pass."""
     table, label, word = waiver.subject, waiver.partition or "", waiver.data
-    days = days_of(label)
+    days, released = days_of(label), waivers.read(waiver)
     return Event(
         kind="waiver_expired",
         pipeline=spec.pipeline,
@@ -235,8 +254,9 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
             f"Readers still see {table} of {label}, which did not pass its rules; the word that let it pass "
             "has ended. It counts as held again, and training leaves it out."
         ),
-        summary=f"{word['by']} released it until {word['until']}: {word['why']}",
-        facts={"Released by": word["by"], "Until": word["until"], "Rules": ", ".join(word["rules"])},
+        summary=f"{released.signed} released it until {released.until}: {released.why}",
+        facts={"Released by": released.signed, "Until": released.until, "Rules": ", ".join(word["rules"])},
+        sections=_made_from(spec, waiver),
         next_steps=(
             f"If a corrected delivery has come: trigger {steps.again(spec, table, tuple(days))}."
             if table in spec.sources

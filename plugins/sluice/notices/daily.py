@@ -13,12 +13,15 @@ from typing import Any
 from sluice import clock, ledger
 from sluice.errors import BatchUnknownError, DeliveryMissingError, MailUndeliveredError
 from sluice.lake import batches
+from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
 from sluice.notices import delivery, faults, privacy
 from sluice.notices.events import Event, Item, Section
 from sluice.notices.send import Smtp
 from sluice.settings import settings
 from sluice.spec import Pipeline
+from sluice.waivers import inherited
+from sluice.waivers.inherited import Rebuild
 from sluice.web import evidence_url
 
 # Lines of one section, and days that a line names.
@@ -93,6 +96,8 @@ def _sections(spec: Pipeline, after: int) -> tuple[Section, ...]:
     found = {
         "Rules that warn": _warnings(spec, verdicts),
         "Rows set aside": _set_aside(spec, verdicts),
+        "Made from released data": _made_from_released(spec, after),
+        "To be rebuilt": _rebuilds(spec, after),
         "Columns that no contract declares": _extra_columns(spec, after),
         "Monitoring": _monitoring(spec, after),
         "Faults that are open and were seen again": _seen_again(spec, after),
@@ -148,6 +153,49 @@ def _set_aside(spec: Pipeline, verdicts: Iterable[Entry]) -> list[Item]:
         again = f" On {_days([entry.partition for entry, _ in found])}."
         items.append(Item(lead=f"{table}, {name}", text=text + again, note=_owned(rule) if rule else ""))
     return items
+
+
+def _made_from_released(spec: Pipeline, after: int) -> list[Item]:
+    """What was published that rests on a waiver through its inputs, a line a waiver."""
+    grouped: dict[int, tuple[WaivedInput, dict[str, set[str]]]] = {}
+    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, after=after):
+        for one in inherited.recorded_in(entry):
+            days = grouped.setdefault(one.waiver, (one, {}))[1]
+            days.setdefault(entry.subject, set()).update(one.days)
+    return [
+        Item(
+            lead=one.released,
+            text="; ".join(f"{table} on {_days(days)}" for table, days in sorted(found.items())) + ".",
+            note="it did not pass its rules; rows made from it have has_waived_input",
+        )
+        for one, found in (grouped[seq] for seq in sorted(grouped))
+    ]
+
+
+def _rebuilds(spec: Pipeline, after: int) -> list[Item]:
+    """What was made from released data that was replaced since the last digest; of a waiver that is over a mail tells."""
+    grouped: dict[int, list[Rebuild]] = {}
+    for rebuild in inherited.rebuilds(spec):
+        waived = rebuild.waived
+        new = ledger.entries(
+            kind="published",
+            pipeline=spec.pipeline,
+            subject=waived.table,
+            partition=waived.partition,
+            after=after,
+            limit=1,
+        )
+        if new and rebuild.standing == "replaced":
+            grouped.setdefault(rebuild.waived.waiver, []).append(rebuild)
+    return [
+        Item(
+            lead=f"{found[0].waived.table} {found[0].waived.partition} was replaced",
+            text="made from it before: "
+            + ", ".join(f"{one.subject} {one.partition}" for one in found[:_LINES]),
+            note=found[0].todo,
+        )
+        for found in grouped.values()
+    ]
 
 
 def _extra_columns(spec: Pipeline, after: int) -> list[Item]:

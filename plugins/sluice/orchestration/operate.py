@@ -158,14 +158,18 @@ def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
 @task
 def _check_request(pipeline_name: str) -> dict[str, Any]:
     """What is to be released, in words for whoever is asked, and the run to run again."""
-    from sluice import holds
+    from sluice import holds, waivers
     from sluice.web import evidence_url
 
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
     hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
     _require_ended(context, pipeline, hold.table, hold.partition, hold.dag_id, hold.run_id)
-    asked_by = context["dag_run"].triggering_user_name or "someone"
+    requested_by = _requested_by(context)
+    where = f"{pipeline.pipeline}.{hold.table} {hold.partition}"
+    waivers.require_second_person(pipeline, where, by=None, requested_by=requested_by)
+    asked_by = requested_by or "someone"
+    second = pipeline.releases.self_approval == "refuse"
     return {
         "dag_id": hold.dag_id,
         "run_id": hold.run_id,
@@ -177,11 +181,11 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
             [
                 f"{asked_by} asks to publish **{hold.rows} rows** of `{pipeline.pipeline}.{hold.table}` "
                 f"{hold.partition} as they are, until **{params['until']}**: {params['why']}",
-                # One line a rule: a reason is a sentence that begins with it.
-                "Held because:\n\n- " + hold.reason.replace(". Rule ", ".\n- Rule "),
+                "Held because:\n\n" + "\n".join(f"- {reason}" for reason in hold.reasons),
                 f"Owner: {hold.owner}.",
                 f"[Evidence]({evidence_url(hold.report)})",
-                "Whoever approves answers for it: the name is recorded and shown wherever the data is used.",
+                "Whoever approves answers for it: the name is recorded and shown wherever the data is used."
+                + (f" It has to be another person than {asked_by}." if second else ""),
             ]
         ),
     }
@@ -204,7 +208,14 @@ def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
             allowed=f"batch {requested['batch_id']}",
             todo="look at the new one, and ask for its release",
         )
-    waiver = holds.grant(pipeline, hold, by=_answer(context)["by"], why=params["why"], until=params["until"])
+    waiver = holds.grant(
+        pipeline,
+        hold,
+        by=_answer(context)["by"],
+        why=params["why"],
+        until=params["until"],
+        requested_by=_requested_by(context),
+    )
     return waiver.seq
 
 
@@ -227,7 +238,7 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
             subject=requested["table"],
             partition=requested["partition"],
             run=run_info(context)["run_id"],
-            data={"by": by, "why": params["why"]},
+            data={"by": by, "why": params["why"], "requested_by": _requested_by(context)},
         )
         answered = f"{by} rejected the release of {name}" if by else f"Nobody answered in time about {name}"
         return f"{answered}: it stays held."
@@ -235,6 +246,11 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     if hold is not None and hold.kind != "quarantined":
         raise AirflowFailException(f"{name} was released and is not published: {hold.reason}")
     return f"{name} is published on the word of {by} until {params['until']}."
+
+
+def _requested_by(context: Mapping[str, Any]) -> str:
+    """The Airflow user who triggered this run; "" where Airflow does not know one."""
+    return context["dag_run"].triggering_user_name or ""
 
 
 def _answer(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def _check_expiries(pipeline_name: str) -> list[str]:
         [
             *(f"{hold.table} {hold.partition} is held no longer: it has expired." for hold in expired),
             *(watch.lapse(waiver) for waiver in lapsed),
+            *(rebuild.sentence() for rebuild in watch.rebuilds(pipeline)),
         ]
     )
 

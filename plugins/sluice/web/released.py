@@ -1,11 +1,14 @@
-"""What of a pipeline is seen on a person's word: shown on the index, and above every page about such a day."""
+"""What of a pipeline is seen on a person's word, and what was made from it: shown on the index, and above every page
+about such a day."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sluice import ledger, spec, waivers
 from sluice.partitions import covers, days_of
+from sluice.waivers import inherited
 from sluice.web.index import DAY, GATES
 
 
@@ -20,6 +23,8 @@ class Released:
     until: str
     why: str
     expired: bool
+    # What readers see that was made from it: tables with their days. On a page, of what the page is about.
+    made: tuple[str, ...] = ()
 
 
 def read(pipeline: str) -> tuple[Released, ...]:
@@ -36,16 +41,9 @@ def read(pipeline: str) -> tuple[Released, ...]:
     if not days:
         return ()
     declared = spec.load(pipeline)
+    made = inherited.derived_from(declared)
     return tuple(
-        Released(
-            table=table,
-            day=day,
-            batch_id=waiver.data["batch_id"],
-            by=waiver.data["by"],
-            until=waiver.data["until"],
-            why=waiver.data["why"],
-            expired=waivers.expired(declared, waiver),
-        )
+        _released(declared, waiver, day, _listed(made.get(waiver.seq, ())))
         for table, found in sorted(days.items())
         for day, waiver in waivers.of_partitions(declared, table, sorted(found)).items()
     )
@@ -58,4 +56,44 @@ def of_page(path: str) -> tuple[Released, ...]:
     if label is None:
         return ()
     table = folders[1] if folders[0] == GATES else None
-    return tuple(one for one in read(pipeline) if table in (None, one.table) and covers(label, one.day))
+    own = (one for one in read(pipeline) if table in (None, one.table) and covers(label, one.day))
+    return (*(replace(one, made=()) for one in own), *_made(pipeline, table, label))
+
+
+def _made(pipeline: str, table: str | None, label: str) -> Iterator[Released]:
+    """What was released that a table's rows, or all rows of some days, were made from."""
+    if pipeline not in spec.pipeline_names():
+        return
+    declared = spec.load(pipeline)
+    for seq, derived in sorted(inherited.derived_from(declared).items()):
+        here = [(name, day) for name, day in derived if table in (None, name) and covers(label, day)]
+        if here:
+            (waiver,) = [one for one in ledger.entries(kind="waiver", pipeline=pipeline) if one.seq == seq]
+            yield _released(declared, waiver, waiver.partition or "", _listed(here))
+
+
+def _released(declared: spec.Pipeline, entry: ledger.Entry, day: str, made: tuple[str, ...]) -> Released:
+    waiver = waivers.read(entry)
+    return Released(
+        table=waiver.table,
+        day=day,
+        batch_id=entry.data["batch_id"],
+        by=waiver.signed,
+        until=waiver.until,
+        why=waiver.why,
+        expired=waivers.expired(declared, entry),
+        made=made,
+    )
+
+
+def _listed(derived: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Each table with its day, or with its first and last one."""
+    days: dict[str, list[str]] = {}
+    for table, day in derived:
+        days.setdefault(table, []).append(day)
+    return tuple(
+        f"{table} {found[0]}"
+        if len(found) == 1
+        else f"{table} {min(found)} to {max(found)} ({len(found)} days)"
+        for table, found in sorted(days.items())
+    )
