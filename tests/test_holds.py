@@ -356,3 +356,23 @@ def test_hold_is_overdue_the_day_after_the_last_day_that_it_is_kept(flights):
         clock.advance(flights, day)
         (hold,) = holds.open_holds(flights)
         assert hold.overdue == overdue
+
+
+def test_command_releases_nothing_of_a_pipeline_that_wants_two_people(flights, held):
+    strict = flights.model_copy(update={"releases": spec.Releases(self_approval="refuse")})
+    before = ledger.entries()
+    with pytest.raises(ReleaseRefusedError, match=r"one person: .*@") as caught:
+        holds.release(strict, "arrivals", DAY, **WORD, run=RUN)
+    assert "flights_release" in caught.value.todo
+    assert ledger.entries() == before
+    assert shown() == {}
+
+
+def test_refusal_whose_page_cannot_be_written_is_recorded_all_the_same(flights):
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"], corrupt="missing_column")
+    settings().reports.write_text("a file in the place of the folder")
+    with pytest.raises(ContractBrokenError):
+        crossing.stage(flights, "arrivals", [RUN_DAY], RUN)
+    (refused,) = ledger.entries(kind="refused")
+    assert (refused.data["report"], bool(refused.data["unwritten"])) == ("", True)
+    assert [hold.kind for hold in holds.open_holds(flights)] == ["refused"]

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import date
+from email import message_from_bytes
+from email.policy import default
 
 import pytest
+from aiosmtpd.controller import Controller
 
-from sluice import clock, holds, ledger, spec, waivers
+from sluice import clock, holds, ledger, notices, spec, waivers
 from sluice.errors import WaiverExpiredError
+from sluice.gates import Verdict
 from sluice.holds import show
 from sluice.lake import batches, tables
 from sluice.modelling import monitoring, waived
+from sluice.notices import report
+from sluice.notices.send import Smtp
+from sluice.notices.sink import Keeper
+from sluice.rehearsal.bench import free_ports
 from sluice.settings import settings
 from sluice.waivers import inherited
 from sluice.web import released
@@ -158,3 +166,36 @@ def test_what_rests_on_a_waiver_that_is_over_is_listed_as_to_be_rebuilt(flights,
     text = "\n".join(show.held([], {}, found))
     assert "features 2013-04-03 was made from arrivals 2013-04-02, released by Ada until 2013-04-05" in text
     assert f"Run flights_transform again with partition key {SECOND}." in text
+
+
+def test_mails_say_what_was_made_from_released_data(flights, waiver, later, tmp_path):
+    expired = report.of_waiver_expired(flights, waiver, task_url="http://127.0.0.1/")
+    (section,) = expired.sections
+    assert [(item.lead, item.text) for item in section.items] == [
+        ("features", SECOND),
+        ("outcomes", FIRST),
+        ("predictions", SECOND),
+    ]
+    assert "flights_transform" in section.items[0].note
+    assert "typed by" in expired.facts["Released by"]
+    (entry,) = ledger.entries(kind="verdict", subject="features", partition=SECOND)
+    verdict = Verdict.model_validate(
+        {name: entry.data[name] for name in Verdict.model_fields if name in entry.data}
+    )
+    held = report.of_verdict(flights, verdict, task_url="http://127.0.0.1/")
+    assert held.facts["Rests on"] == "arrivals 2013-04-02, released by Ada until 2013-04-05"
+
+    sink = Controller(Keeper(tmp_path), "127.0.0.1", free_ports(1))
+    sink.start()
+    try:
+        notices.digest(flights, Smtp("127.0.0.1", sink.port))
+    finally:
+        sink.stop()
+    (path,) = tmp_path.glob("*.eml")
+    mail = message_from_bytes(path.read_bytes(), policy=default)
+    text = " ".join(mail.get_body(("plain",)).get_content().split())
+    assert "MADE FROM RELEASED DATA" in text
+    assert (
+        "arrivals 2013-04-02, released by Ada until 2013-04-05: features on 2013-04-03; outcomes on 2013-04-02; "
+        "predictions on 2013-04-03." in text
+    )
