@@ -22,6 +22,7 @@ from sluice.settings import settings
 POINTS: dict[str, str] = {
     "write.begun": "the folder of a file is there, and nothing of the file",
     "write.part_written": "a file is written whole, under a name that nobody reads",
+    "stage.inputs_read": "the rows of a batch are made from its inputs, and the batch has no id yet",
     "stage.file_written": "the file of one partition of a batch is written",
     "stage.manifest_written": "the manifest of a batch is written: the batch exists, and nobody was told of it",
     "split.aside_written": "the rows that a split leaves out are written beside it",

@@ -97,7 +97,10 @@ def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
 def _input(made_from: Mapping[str, Any]) -> str:
     if made_from.get("kind") == "delivery":
         return f"{made_from['uri']}  sha256 {made_from['sha256'][:16]}  {made_from['rows']} rows"
-    return "  ".join(f"{name} {value}" for name, value in made_from.items())
+    read = {name: value for name, value in made_from.items() if name != "batches"}
+    if made_from.get("batches"):
+        read["partitions"] = len(made_from["batches"])
+    return "  ".join(f"{name} {value}" for name, value in read.items())
 
 
 def _counted(counts: Mapping[str, int], what: str) -> list[str]:

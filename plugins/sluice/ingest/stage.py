@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluice import clock, ledger
 from sluice.errors import (
@@ -22,7 +22,7 @@ from sluice.ingest import deliveries, pseudonyms
 from sluice.ingest.deliveries import Delivery
 from sluice.ingest.plaintext import printable
 from sluice.ingest.reader import File, Reader
-from sluice.lake import batches, tables
+from sluice.lake import batches, inputs, tables
 from sluice.lake.landing import Landing
 from sluice.partitions import partition_label
 from sluice.spec import Contract, Pipeline
@@ -71,14 +71,15 @@ def stage_source(
     key = pseudonyms.require_key(contract, f"{spec.pipeline}.{source}", pseudonym_key)
     landing = Landing(spec.landing_url)
     found = _find_all(spec, source, run_days, landing)
-    inputs = [_input(delivery, contract, key) for delivery in found]
-    if made := _made_before(spec, source, inputs):
+    read = [as_input(delivery, contract, key) for delivery in found]
+    if made := _made_before(spec, source, read):
         return made
-    parts = []
+    parts, made_from = [], []
     with Reader() as reader:
-        for delivery, recorded in zip(found, inputs, strict=True):
-            rows, recorded["extra_columns"] = _rows(spec, delivery, landing, reader, key)
+        for delivery, recorded in zip(found, read, strict=True):
+            rows, extra = _rows(spec, delivery, landing, reader, key)
             parts.append(rows)
+            made_from.append({**recorded.record(), "extra_columns": extra})
     received = pa.concat_tables(parts)
     kept = received.group_by(received.column_names, use_threads=False).aggregate([])
     return batches.stage(
@@ -88,7 +89,7 @@ def stage_source(
         partitions=[delivery.day for delivery in found],
         received=received.num_rows,
         dropped={"exact_duplicate": received.num_rows - kept.num_rows},
-        inputs=inputs,
+        inputs=made_from,
         run=run,
         sort_by=spec.source(source).key,
     )
@@ -130,15 +131,14 @@ def _find_all(spec: Pipeline, source: str, run_days: Sequence[str], landing: Lan
     return found
 
 
-def _made_before(spec: Pipeline, source: str, inputs: Sequence[Mapping[str, Any]]) -> batches.Manifest | None:
+def _made_before(spec: Pipeline, source: str, read: Sequence[inputs.Delivery]) -> batches.Manifest | None:
     """The full batch that was made from exactly these deliveries, if it may be published as what readers see next."""
-    days = [each["day"] for each in inputs]
-    same = ("day", "sha256", "contract_version", "read_as_version", "contract", "pseudonym_key")
-    now = {tuple(each[name] for name in same) for each in inputs}
+    days = [each.day for each in read]
+    now = {(each.reading, each.pseudonym_key) for each in read}
     shown = tables.published(spec.pipeline, source, min(days), max(days))
     seen = {shown[day].batch_id if day in shown else None for day in days}
     for manifest in _candidates(spec, source, days, seen):
-        before = {tuple(each.get(name) for name in same) for each in manifest.inputs}
+        before = {(each.reading, each.pseudonym_key) for each in inputs.of(manifest, inputs.Delivery)}
         if before == now and all(batches.full_id(batch_id or "") <= manifest.batch_id for batch_id in seen):
             return manifest
     return None
@@ -188,20 +188,20 @@ def _rows(
     return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows)), extra
 
 
-def _input(delivery: Delivery, contract: Contract, key: bytes | None) -> dict[str, Any]:
-    """A delivery as a batch's manifest records it."""
-    return {
-        "kind": "delivery",
-        "uri": delivery.uri,
-        "day": delivery.day,
-        "sha256": delivery.manifest.sha256,
-        "rows": delivery.manifest.rows,
-        "contract_version": delivery.manifest.contract_version,
-        "read_as_version": delivery.version,
-        # The declaration and the mapping that was used: a delivery that is read in another way is another batch.
-        "contract": contract.hash(delivery.version),
-        "pseudonym_key": pseudonyms.key_id(key) if key else None,
-        # Undeclared columns, left out; known when the file is read.
-        "extra_columns": [],
-        "delivered_at": delivery.manifest.delivered_at.isoformat(),
-    }
+def as_input(delivery: Delivery, contract: Contract, key: bytes | None) -> inputs.Delivery:
+    """Return a delivery, and how it is read, as a batch's manifest records it."""
+    return inputs.Delivery.model_validate(
+        {
+            "uri": delivery.uri,
+            "day": delivery.day,
+            "number": delivery.number,
+            "sha256": delivery.manifest.sha256,
+            "rows": delivery.manifest.rows,
+            "contract_version": delivery.manifest.contract_version,
+            "read_as_version": delivery.version,
+            # A delivery that is read in another way is another batch.
+            "contract": contract.hash(delivery.version),
+            "pseudonym_key": pseudonyms.key_id(key) if key else None,
+            "delivered_at": delivery.manifest.delivered_at.isoformat(),
+        }
+    )

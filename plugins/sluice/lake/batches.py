@@ -139,6 +139,7 @@ def stage(
     days = sorted(set(partitions))
     data = columns.stored(data, f"{pipeline}.{table}")
     slices = by_day(data, days, sort_by, f"{pipeline}.{table}")
+    failpoints.hit("stage.inputs_read")
     created_at = datetime.now(UTC)
     batch_id = new_id(pipeline, table, after)
     contents = {day: parquet(rows) for day, rows in slices.items()}

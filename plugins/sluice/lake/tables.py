@@ -8,7 +8,7 @@ published: a partition's file lies in its batch's folder, so the decision is alw
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Publication",
     "Published",
-    "check_current",
+    "check_newer",
     "days_that_may_hold",
     "files",
     "history",
+    "local_files",
     "pin",
     "publish",
     "published",
     "scan",
+    "shown",
     "snapshot_id",
 ]
 
@@ -54,11 +56,18 @@ class Publication:
     replaced: dict[str, str] = field(default_factory=dict)
 
 
-def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -> Publication:
+def publish(
+    manifest: Manifest,
+    *,
+    verdict_id: str,
+    waiver: int | None = None,
+    check: Callable[[Mapping[str, str]], None] = lambda _shown: None,
+) -> Publication:
     """Make a batch visible in one commit that replaces its partitions; metadata only, the files stay where they are.
 
     Args:
         waiver: number in the ledger of the word of a person that a held batch is published on.
+        check: is given what the commit would replace (day -> batch), and raises where it must not.
 
     Raises:
         VerdictMissingError: `verdict_id` is empty.
@@ -98,7 +107,8 @@ def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -
                 # Whoever published it may not have come so far.
                 snapshots.expire(table)
                 return Publication(published, manifest.batch_id, True)
-            _check_newer(manifest, old)
+            check_newer(manifest, old)
+            check(old)
             # A catalog that does not say whether it committed: what the table shows next will tell.
             with suppress(CommitFailedException, CommitStateUnknownException, ValidationException):
                 return Publication(
@@ -107,14 +117,30 @@ def publish(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -
     raise _conflict(f"Batch {manifest.batch_id}", name)
 
 
-def check_current(manifest: Manifest) -> None:
-    """Make sure that readers do not see a newer batch of one of the partitions already.
+def shown(manifest: Manifest) -> dict[str, str]:
+    """Return what readers see of a batch's partitions: day -> batch."""
+    seen = published(manifest.pipeline, manifest.table, manifest.partitions[0], manifest.partitions[-1])
+    return {day: seen[day].batch_id for day in manifest.partitions if day in seen}
+
+
+def check_newer(manifest: Manifest, shown: Mapping[str, str]) -> None:
+    """Make sure that no later batch of one of the partitions is published.
+
+    Args:
+        shown: day -> the batch that readers see.
 
     Raises:
-        BatchSupersededError: they do.
+        BatchSupersededError: one is.
     """
-    shown = published(manifest.pipeline, manifest.table, manifest.partitions[0], manifest.partitions[-1])
-    _check_newer(manifest, {day: shown[day].batch_id for day in manifest.partitions if day in shown})
+    for day, batch_id in shown.items():
+        if batch_id > manifest.batch_id:
+            error = BatchSupersededError(
+                f"Batch {manifest.batch_id} is older than what {day} shows, {batch_id}.",
+                where=f"{manifest.pipeline}.{manifest.table}",
+                todo="nothing, if the newer batch is right; else stage the partition again",
+            )
+            error.readers_see_newer = True
+            raise error
 
 
 def published(
@@ -152,9 +178,11 @@ def files(
     Raises:
         TableMissingError: `snapshot_id` is unknown or expired.
     """
-    with catalog.opened() as lake:
-        found = snapshots.find(lake, pipeline, table)
-        shown = snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
+    return local_files(published(pipeline, table, start, end, snapshot_id=snapshot_id), into=into)
+
+
+def local_files(shown: Mapping[str, Published], *, into: Path) -> list[str]:
+    """Return the local Parquet paths of what readers see, as `files` does."""
     return [_local(partition, day, into) for day, partition in shown.items()]
 
 
@@ -228,16 +256,6 @@ def history(pipeline: str, table: str) -> list[dict[str, Any]]:
     """
     with catalog.opened() as lake:
         return snapshots.publications(snapshots.existing(lake, pipeline, table))
-
-
-def _check_newer(manifest: Manifest, shown: Mapping[str, str]) -> None:
-    for day, batch_id in shown.items():
-        if batch_id > manifest.batch_id:
-            raise BatchSupersededError(
-                f"Batch {manifest.batch_id} is older than what {day} shows, {batch_id}.",
-                where=f"{manifest.pipeline}.{manifest.table}",
-                todo="nothing, if the newer batch is right; else stage the partition again",
-            )
 
 
 def _check_publishable(manifest: Manifest, verdict_id: str, name: str) -> None:

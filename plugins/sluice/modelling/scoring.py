@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sluice.errors import SpecInvalidError, TableMissingError
+from sluice import clock, ledger
+from sluice.errors import DeliveryMissingError, SpecInvalidError, TableMissingError
+from sluice.lake.inputs import Clock, Model, Snapshot
 from sluice.modelling.config import registry
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
@@ -36,6 +38,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
             todo="run the score DAG once a day",
         )
     day, declared = run_days[0], spec.model
+    made_on = _clock(spec)
     table = declared.features_table
     snapshot = tables.snapshot_id(spec.pipeline, table)
     features = tables.scan(spec.pipeline, table, day, day, snapshot_id=snapshot)
@@ -45,27 +48,28 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
             where=f"partition {day}",
             todo=f"run {spec.pipeline}_transform for this partition first",
         )
+    shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot)[day].batch_id
     champion = registry().load(declared.name, threads=settings().threads)
+    version = champion.version if champion else None
     model = champion.model if champion else BaselineModel(declared.baseline, declared.baseline_default)
     predictions = score(
         features.to_batches(max_chunksize=declared.score_batch_rows),
         model,
         key=declared.key,
         name=declared.name,
-        version=champion.version if champion else None,
+        version=version,
         meta=champion.meta if champion else None,
         feature_snapshot_id=snapshot,
         run_id=run["run_id"],
-        input_age_days=_input_age(spec, day, snapshot),
+        input_age_days=_input_age(spec, shown),
     )
     inputs = [
-        {"kind": "snapshot", "table": table, "snapshot_id": snapshot},
+        Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: shown}).record(),
         {
-            "kind": "model",
-            "name": declared.name,
-            "version": champion.version if champion else None,
+            **Model(name=declared.name, version=version, promoted=_promoted(spec, version)).record(),
             **summarise(predictions),
         },
+        *made_on,
     ]
     on_waivers = inherited.of_inputs(spec, PREDICTIONS, [day], inputs)
     return batches.stage(
@@ -82,11 +86,25 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
     )
 
 
-def _input_age(spec: Pipeline, day: str, snapshot: int) -> int:
-    """Days that the oldest source behind a day's features was behind when they were built."""
-    from sluice.lake import batches, tables
+def _promoted(spec: Pipeline, version: int | None) -> int | None:
+    """The number in the ledger of the promotion of a champion; 0 for the baseline, None where it is not known."""
+    if version is None:
+        return 0
+    promotions = ledger.entries(kind="promoted", pipeline=spec.pipeline, subject=spec.model.name)
+    return next((entry.seq for entry in promotions if entry.data["version"] == version), None)
 
-    table = spec.model.features_table
-    shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot)[day]
-    inputs = batches.load(spec.pipeline, table, shown.batch_id).inputs
+
+def _clock(spec: Pipeline) -> list[dict[str, Any]]:
+    """The pipeline's day, as an input: it tells a prediction from hindsight. None where no feed has set the clock."""
+    try:
+        return [Clock(today=clock.today(spec).isoformat()).record()]
+    except DeliveryMissingError:
+        return []
+
+
+def _input_age(spec: Pipeline, batch_id: str) -> int:
+    """Days that the oldest source behind a batch of features was behind when they were built."""
+    from sluice.lake import batches
+
+    inputs = batches.load(spec.pipeline, spec.model.features_table, batch_id).inputs
     return max((each["age_days"] for each in inputs if each["kind"] == "freshness"), default=0)

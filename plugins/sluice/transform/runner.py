@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
 from sluice.lake import tables
+from sluice.lake.inputs import Snapshot
 from sluice.spec import Derived, Pipeline
 from sluice.transform import database, project
 
@@ -51,8 +52,7 @@ class TransformResult:
     dropped: dict[str, int]
     # Rows that stayed, without the partner that a join looked for, by join.
     unmatched: dict[str, int]
-    # A table read each: {"kind": "snapshot", "table", "snapshot_id", "first", "last", "partitions"}; no snapshot_id
-    # where nothing was ever published.
+    # A table read each, as `sluice.lake.inputs.Snapshot` records it.
     inputs: list[dict[str, Any]]
     nodes: list[Node]
     run_results: Path
@@ -105,13 +105,16 @@ def published_files(
     for name in names:
         # The snapshot is fixed first, so that what is recorded is what was read, whoever publishes meanwhile.
         snapshot = tables.snapshot_id(spec.pipeline, name)
-        files[name] = (
-            tables.files(spec.pipeline, name, first, end, into=into / name, snapshot_id=snapshot)
+        shown = (
+            tables.published(spec.pipeline, name, first, end, snapshot_id=snapshot)
             if snapshot is not None
-            else []
+            else {}
         )
-        days = {"first": first, "last": end, "partitions": len(files[name])}
-        inputs.append({"kind": "snapshot", "table": name, "snapshot_id": snapshot, **days})
+        files[name] = tables.local_files(shown, into=into / name)
+        read = {day: partition.batch_id for day, partition in shown.items()}
+        inputs.append(
+            Snapshot(table=name, snapshot_id=snapshot, first=first, last=end, batches=read).record()
+        )
     return files, inputs
 
 

@@ -1,0 +1,82 @@
+"""What a batch was made from, as its manifest records it: one model a kind of input.
+
+The rule kept here: what an older manifest does not record is None, and None is never compared. A manifest keeps its inputs
+as plain JSON, with whatever else is worth showing to a person.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from sluice.lake.batches import Manifest
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def record(self) -> dict[str, Any]:
+        """Return it as a manifest keeps it."""
+        return self.model_dump(mode="json")
+
+
+class Delivery(_Input):
+    """A delivered file, and how it was read."""
+
+    kind: Literal["delivery"] = "delivery"
+    # The day of its data.
+    day: str
+    # 1 for a first delivery, higher for a correction.
+    number: int | None = None
+    sha256: str
+    contract_version: int | None = None
+    read_as_version: int | None = None
+    # Hash of the declaration and the mapping that were used.
+    contract: str | None = None
+    pseudonym_key: str | None = None
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What makes it the same rows: a file that is delivered again, or read in the same way again, is the same input."""
+        return self.day, self.sha256, self.contract_version, self.read_as_version, self.contract
+
+
+class Snapshot(_Input):
+    """The days `first` to `last` of a published table, as of one of its snapshots."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    table: str
+    # None where nothing was ever published.
+    snapshot_id: int | None
+    first: str | None = None
+    last: str | None = None
+    # Day -> the batch that was read; says which rows they were when the snapshot has been expired.
+    batches: dict[str, str] | None = None
+
+
+class Model(_Input):
+    """The champion that scored; no version where the baseline did."""
+
+    kind: Literal["model"] = "model"
+    name: str
+    version: int | None
+    # Number in the ledger of the promotion that made it champion; 0 for the baseline.
+    promoted: int | None = None
+
+
+class Clock(_Input):
+    """The pipeline's day on which predictions were made."""
+
+    kind: Literal["clock"] = "clock"
+    today: str
+
+
+Kind = TypeVar("Kind", bound=_Input)
+
+
+def of(manifest: Manifest, kind: type[Kind]) -> list[Kind]:
+    """Return the inputs of one kind."""
+    name = kind.model_fields["kind"].default
+    return [kind.model_validate(each) for each in manifest.inputs if each.get("kind") == name]
