@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sluice import ledger, waivers
+from sluice import ledger, outdated, waivers
 from sluice.errors import (
     BatchHeldError,
     BatchSupersededError,
@@ -97,14 +98,16 @@ def _staged(
 def _released(spec: Pipeline, table: str, run_days: Sequence[str]) -> Manifest | None:
     """The batch of a derived table that a person released: it crosses as it was judged, and is not built anew.
 
-    A source needs no such care: its batch is made of the same delivery, or of another one that is to be judged.
+    A release is for inputs as they were: where they were corrected since, the batch is built anew, and judged. A source needs
+    no such care: its batch is made of the same delivery, or of another one that is to be judged.
     """
     from sluice.lake import batches
 
     if table in spec.sources or table not in spec.tables:
         return None
     batch_id = waivers.awaited(spec, table, partition_label([spec.data_day(table, day) for day in run_days]))
-    return batches.load(spec.pipeline, table, batch_id) if batch_id else None
+    released = batches.load(spec.pipeline, table, batch_id) if batch_id else None
+    return released if released and outdated.is_newest(spec, released) else None
 
 
 @contextmanager
@@ -225,7 +228,8 @@ def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> P
     Raises:
         BatchUnknownError: no such batch was staged.
         VerdictMissingError: its newest verdict does not allow it, or there is none.
-        BatchSupersededError: a newer batch of the same partition is published already.
+        BatchSupersededError: its inputs are not the newest any more, or a newer batch of the same partition is published.
+        LandingUnreachableError: the landing zone of a source does not answer.
         RowsLostError: rows that were received are neither in it, nor set aside, nor dropped for a reason.
         StorageFullError: there is no space left.
     """
@@ -240,7 +244,7 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
     asked = batches.load(spec.pipeline, table, batch_id)
     partition = partition_label(asked.partitions)
     manifest, verdict_id, waiver = _permission(spec, table, partition, asked)
-    publication = _commit(manifest, verdict_id, waiver)
+    publication = _commit(spec, manifest, verdict_id, waiver)
     if not _recorded(spec, table, partition, manifest.batch_id, waiver):
         ledger.append(
             "published",
@@ -274,16 +278,21 @@ def _waived(manifest: Manifest) -> dict[str, Any]:
     return {"waived_inputs": waived} if waived else {}
 
 
-def _commit(manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:
+def _commit(spec: Pipeline, manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:
     """First what is set aside, then what readers see; and what an older batch has set aside meanwhile is closed."""
     from sluice.lake import quarantine, splits, tables
 
     try:
-        tables.check_current(manifest)
+        outdated.require_newest(spec, manifest, strictly=waiver is not None)
         aside = splits.set_aside(manifest)
         splits.check_conserved(manifest, aside)
         quarantine.record(manifest, aside, verdict_id=verdict_id, waiver=waiver)
-        publication = tables.publish(manifest, verdict_id=verdict_id, waiver=waiver)
+        publication = tables.publish(
+            manifest,
+            verdict_id=verdict_id,
+            waiver=waiver,
+            check=partial(outdated.require_not_behind, spec, manifest),
+        )
     except BatchSupersededError:
         # It was too late, perhaps between the two: readers see a newer batch, which lacks none of these rows.
         quarantine.settle(manifest, verdict_id=verdict_id)

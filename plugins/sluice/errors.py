@@ -128,7 +128,10 @@ class RowsLostError(SluiceError):
 
 
 class BatchSupersededError(SluiceError):
-    """A newer batch of the same partition is already published; this one must not undo it."""
+    """A batch was made from inputs that are not the newest, or a newer batch is published; it must not undo that."""
+
+    # Nothing is left to be done: readers see what is newer.
+    readers_see_newer = False
 
 
 class PublishConflictError(RetryableError):

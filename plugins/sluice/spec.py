@@ -256,6 +256,12 @@ class Pipeline(_Strict):
         declared = self.derived[table].history_days
         return self.history_days if declared is None else declared
 
+    def stage_of(self, table: str) -> str:
+        """The stage whose DAG writes a table."""
+        if table in self.sources:
+            return "ingest"
+        return "transform" if table in self.derived else "score"
+
     def owner_of(self, table: str) -> str:
         declared = self.sources.get(table) or self.derived.get(table)
         return declared.owner if declared else self.owner

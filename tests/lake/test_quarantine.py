@@ -156,7 +156,7 @@ def test_split_gives_way_to_a_later_delivery_however_late_it_was_made(stage, spl
     tables.publish(corrected, verdict_id="verdict-1")
     late = split(full=delivered)
     with pytest.raises(BatchSupersededError):
-        tables.check_current(late)
+        tables.check_newer(late, tables.shown(late))
     with pytest.raises(BatchSupersededError):
         tables.publish(late, verdict_id="verdict-1")
 

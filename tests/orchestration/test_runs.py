@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.errors import DayInvalidError, InputAwaitedError, SpecInvalidError
+from sluice.errors import BatchSupersededError, DayInvalidError, InputAwaitedError, SpecInvalidError
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,16 @@ def test_task_whose_input_is_awaited_is_skipped_and_any_other_error_is_not(runs)
         raise awaited
     with pytest.raises(SpecInvalidError), runs.skipped_while_awaited():
         raise SpecInvalidError("Wrong.", where="here", todo="mend it")
+
+
+def test_superseded_publish_is_skipped_only_where_readers_see_newer_rows():
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    superseded = BatchSupersededError(
+        "An input was corrected.", where="flights.features", todo="run it again"
+    )
+    with pytest.raises(BatchSupersededError), runs.skipped_if_superseded():
+        raise superseded
+    superseded.readers_see_newer = True
+    with pytest.raises(AirflowSkipException, match="An input was corrected"), runs.skipped_if_superseded():
+        raise superseded

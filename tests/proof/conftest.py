@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.proof.processes import DAYS, SOURCES, Lake
+from tests.proof.zygote import DERIVED, PREDICTED
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +23,16 @@ def healthy(lake) -> str:
     name = "healthy"
     lake.empty()
     lake.do("healthy", days=DAYS, tables_=SOURCES).require()
+    lake.save(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def predictable(lake, healthy) -> str:
+    """As `healthy`, with features to predict from."""
+    name = "predictable"
+    lake.restore(healthy)
+    lake.load([*DERIVED, *PREDICTED])
+    lake.do("cross", table="features", days=[DAYS[-1]]).require()
     lake.save(name)
     return name

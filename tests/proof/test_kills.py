@@ -16,7 +16,7 @@ import pytest
 from sluice import failpoints
 from tests.proof import watching
 from tests.proof.processes import DAYS, NEXT, Ended, Lake
-from tests.proof.zygote import DERIVED, PREDICTED
+from tests.proof.zygote import DERIVED
 
 STEPS = ("stage", "audit", "publish")
 SEED = 4
@@ -110,17 +110,6 @@ def scenes(lake, request):
         return scene
 
     return make
-
-
-@pytest.fixture(scope="session")
-def predictable(lake, healthy) -> str:
-    """As `healthy`, with features to predict from."""
-    name = "predictable"
-    lake.restore(healthy)
-    lake.load([*DERIVED, *PREDICTED])
-    lake.do("cross", table="features", days=[DAYS[-1]]).require()
-    lake.save(name)
-    return name
 
 
 def _same_end(seen: dict[str, Any], scene: Scene) -> list[str]:

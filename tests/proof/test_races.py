@@ -229,13 +229,13 @@ def test_release_and_new_delivery_at_once_end_with_the_delivery(lake, released, 
 
 def test_release_while_a_newer_delivery_is_being_held_leaves_that_hold_open(lake, released, tmp_path, proofs):
     lake.restore("released")
-    lake.do("deliver", source=TABLE, day=DAY, number=3, without=1, **MANY).require()
-    newer = _step(lake, "stage")
     gate = tmp_path / "release"
     releasing = lake.start(
         {"job": "release", "table": TABLE, "day": DAY, "failpoint": f"publish.before_commit=wait:{gate}"}
     )
     lake.until_waiting(gate)
+    lake.do("deliver", source=TABLE, day=DAY, number=3, without=1, **MANY).require()
+    newer = _step(lake, "stage")
     assert lake.do("step", name="audit", table=TABLE, day=DAY, batch_id=newer).raised == "BatchHeldError"
     gate.touch()
     (ended,) = lake.wait(*releasing)

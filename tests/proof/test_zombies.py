@@ -24,12 +24,11 @@ BAD = {"unknown_carriers": 2, "wrong_clocks": 1}
 
 @pytest.fixture(scope="module")
 def sleeper(lake, healthy) -> dict[str, str]:
-    """A state `sleeper`: a correction with bad rows is audited, and a newer one, without any, is delivered."""
+    """A state `sleeper`: a correction with bad rows is audited."""
     lake.restore(healthy)
     lake.do("deliver", source=TABLE, day=DAY, number=2, without=3, **BAD).require()
     staged = _step(lake, "stage").require()
     split = _step(lake, "audit", staged).require()
-    lake.do("deliver", source=TABLE, day=DAY, number=3, without=1).require()
     lake.save("sleeper")
     return {"staged": staged, "split": split}
 
@@ -44,6 +43,17 @@ def _look(lake: Lake) -> dict[str, Any]:
 
 def _open(seen: dict[str, Any]) -> Counter[str]:
     return Counter(row[3] for row in seen["quarantine"] if row[5] == "open")
+
+
+def _deliver_newer(lake: Lake) -> None:
+    """A correction of the correction, without any bad rows."""
+    lake.do("deliver", source=TABLE, day=DAY, number=3, without=1).require()
+
+
+def _correct(lake: Lake) -> str:
+    """The successor: the newer delivery comes, and crosses; returns its batch."""
+    _deliver_newer(lake)
+    return _cross(lake)
 
 
 def _cross(lake: Lake) -> str:
@@ -70,7 +80,7 @@ def _awake(lake: Lake, gate: Any, pids: list[int]) -> Ended:
 def test_publish_that_wakes_after_its_successor_changes_nothing(lake, sleeper, tmp_path, point, proofs):
     lake.restore("sleeper")
     pids = _asleep(lake, tmp_path / "gate", point, "publish", sleeper["split"])
-    newer = _cross(lake)
+    newer = _correct(lake)
     before = _look(lake)
 
     ended = _awake(lake, tmp_path / "gate", pids)
@@ -95,7 +105,7 @@ def test_publish_that_dies_between_its_two_tables_after_its_successor_leaves_not
     job = {"job": "step", "name": "publish", "table": TABLE, "day": DAY, "batch_id": sleeper["split"]}
     pids = lake.start({**job, "failpoint": f"quarantine.staged=wait:{gate};quarantine.recorded=kill"})
     lake.until_waiting(gate)
-    _cross(lake)
+    _correct(lake)
     # It wakes, makes its set-aside rows visible, and is killed before it can see that it is too late.
     assert _awake(lake, gate, pids).was_killed
     seen = _look(lake)
@@ -124,6 +134,7 @@ def test_publish_that_wakes_after_the_same_publish_is_a_repetition(lake, sleeper
 @LONG
 def test_stage_that_wakes_after_its_successor_is_too_old_to_publish(lake, sleeper, tmp_path, proofs):
     lake.restore("sleeper")
+    _deliver_newer(lake)
     pids = _asleep(lake, tmp_path / "gate", "stage.file_written", "stage")
     newer = _cross(lake)
     before = _look(lake)
@@ -135,6 +146,26 @@ def test_stage_that_wakes_after_its_successor_is_too_old_to_publish(lake, sleepe
     same = all(seen[name] == before[name] for name in ("shown", "commits", "held", "quarantine"))
     proofs("zombie", "stage asleep at stage.file_written", violations=int(not same), end=ended.raised)
     assert staged < newer
+    assert ended.raised == "BatchSupersededError", ended
+    assert same
+
+
+def test_stage_that_read_an_older_delivery_and_is_written_after_its_successor_publishes_nothing(
+    lake, healthy, tmp_path, proofs
+):
+    lake.restore(healthy)
+    lake.do("deliver", source=TABLE, day=DAY, number=2, without=3, **BAD).require()
+    pids = _asleep(lake, tmp_path / "gate", "stage.inputs_read", "stage")
+    newer = _correct(lake)
+    before = _look(lake)
+
+    staged = _awake(lake, tmp_path / "gate", pids).require()
+    ended = lake.do("finish", table=TABLE, day=DAY, batch_id=staged)
+
+    seen = _look(lake)
+    same = all(seen[name] == before[name] for name in ("shown", "commits", "held", "quarantine"))
+    proofs("zombie", "stage asleep at stage.inputs_read", violations=int(not same), end=ended.raised)
+    assert staged > newer, "its id is the later one"
     assert ended.raised == "BatchSupersededError", ended
     assert same
 
@@ -181,7 +212,7 @@ def test_audit_that_holds_after_its_successor_is_published_leaves_no_hold_open(
     job = {"job": "step", "name": "audit", "table": TABLE, "day": DAY, "batch_id": sleeper["staged"]}
     pids = lake.start({**job, "env": stricter, "failpoint": f"audit.verdict_written=wait:{gate}"})
     lake.until_waiting(gate)
-    newer = _cross(lake)
+    newer = _correct(lake)
 
     ended = _awake(lake, gate, pids)
 
@@ -210,10 +241,13 @@ def test_publish_whose_catalog_does_not_say_whether_it_committed_takes_effect_on
 
 def test_publish_that_wakes_after_an_older_one_wins_and_leaves_nothing_open(lake, sleeper, tmp_path, proofs):
     lake.restore("sleeper")
+    # The older one had begun before the newer delivery came.
+    older = _asleep(lake, tmp_path / "older", "quarantine.staged", "publish", sleeper["split"])
+    _deliver_newer(lake)
     newer = _step(lake, "audit", _step(lake, "stage").require()).require()
     pids = _asleep(lake, tmp_path / "gate", "publish.before_commit", "publish", newer)
     # It has looked at the quarantine, and found nothing to close. Now the older one sets rows aside and is published.
-    _step(lake, "publish", sleeper["split"]).require()
+    _awake(lake, tmp_path / "older", older).require()
 
     ended = _awake(lake, tmp_path / "gate", pids)
 

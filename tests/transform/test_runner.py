@@ -49,7 +49,10 @@ def test_build_over_published_tables_records_their_snapshots(flights, features, 
     result = runner.build(flights, "features", DAY, DAY, workdir=tmp_path / "attempt")
     assert {item["table"]: item["snapshot_id"] for item in result.inputs} == published
     arrivals = next(item for item in result.inputs if item["table"] == "arrivals")
-    assert (arrivals["first"], arrivals["last"], arrivals["partitions"]) == ("2013-01-11", DAY, 29)
+    assert (arrivals["first"], arrivals["last"]) == ("2013-01-11", DAY)
+    shown = tables.published("flights", "arrivals", arrivals["first"], DAY)
+    assert arrivals["batches"] == {day: partition.batch_id for day, partition in shown.items()}
+    assert len(shown) == 29
     assert result.data.equals(features)
     assert result.run_results.is_file()
     assert {node.type for node in result.nodes} == {"model", "test"}

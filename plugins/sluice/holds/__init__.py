@@ -4,7 +4,7 @@ The command line and the operator DAGs are thin shells over these functions. The
 comes back goes through `sluice.crossing` like everything else.
 """
 
-from sluice.holds.listing import Hold, active_waivers, find, onwards, open_from, open_holds, stage_of
+from sluice.holds.listing import Hold, active_waivers, find, onwards, open_from, open_holds
 from sluice.holds.releasing import grant, release, request
 from sluice.holds.replaying import Outcome, Plan, conclude, expire, plan, replay
 from sluice.holds.tracing import Trace, trace
@@ -26,6 +26,5 @@ __all__ = [
     "release",
     "replay",
     "request",
-    "stage_of",
     "trace",
 ]

@@ -95,16 +95,9 @@ def onwards(spec: Pipeline, table: str, day: str) -> str:
     """What is left to do for the days of a table that were published outside of Airflow."""
     run_day = run_days_of(spec, table, day)[0]
     return (
-        f"For the rest of the day to follow, trigger {spec.pipeline}_{stage_of(spec, table)} "
+        f"For the rest of the day to follow, trigger {spec.pipeline}_{spec.stage_of(table)} "
         f"with partition key {run_day}."
     )
-
-
-def stage_of(spec: Pipeline, table: str) -> str:
-    """The stage whose DAG writes a table."""
-    if table in spec.sources:
-        return "ingest"
-    return "transform" if table in spec.derived else "score"
 
 
 def run_days_of(spec: Pipeline, table: str, partition: str) -> tuple[str, ...]:

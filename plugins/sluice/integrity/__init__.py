@@ -17,7 +17,7 @@ from sluice.integrity import page
 from sluice.lake import batches, diff, integrity
 from sluice.lake.integrity import Difference, Recorded
 from sluice.partitions import partition_label
-from sluice.spec import PREDICTIONS, Pipeline
+from sluice.spec import Pipeline
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
@@ -181,9 +181,7 @@ def way_back(spec: Pipeline, rewrite: Rewrite) -> str:
     run_day = (date.fromisoformat(rewrite.day) + lag).isoformat()
     if rewrite.found.problem == "unknown":
         return f"delete the rows of {rewrite.day} from the table, or land and publish that day"
-    stage = "ingest" if rewrite.table in spec.sources else "transform"
-    stage = "score" if rewrite.table == PREDICTIONS else stage
-    return f"trigger {spec.pipeline}_{stage} with partition key {run_day}: it publishes the day again"
+    return f"trigger {spec.pipeline}_{spec.stage_of(rewrite.table)} with partition key {run_day}: it publishes the day again"
 
 
 def compare(spec: Pipeline, table: str, before: Sequence[str], after: Sequence[str]) -> dict[str, Any]:

@@ -271,10 +271,9 @@ def _require_ended(
     Raises:
         ReplayRefusedError: no run of Airflow found it, or that run has not ended.
     """
-    from sluice import holds
     from sluice.errors import ReplayRefusedError
 
-    stage = f"{pipeline.pipeline}_{holds.stage_of(pipeline, table)}"
+    stage = f"{pipeline.pipeline}_{pipeline.stage_of(table)}"
     if not dag_id or not run_id:
         raise ReplayRefusedError(
             f"{table} {partition} was not held by a run of Airflow.",

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing, spec
 from sluice.orchestration.callbacks import mail_published, mail_staged
-from sluice.orchestration.runs import run_days, run_info, skipped_while_awaited
+from sluice.orchestration.runs import run_days, run_info, skipped_if_superseded, skipped_while_awaited
 from sluice.orchestration.secrets import pseudonym_key
 from sluice.web import evidence_url
 
@@ -82,7 +82,10 @@ class AuditOperator(_CrossingOperator):
 
 
 class PublishOperator(_CrossingOperator):
-    """Make the audited batch visible in one commit; returns the table's snapshot id."""
+    """Make the audited batch visible in one commit; returns the table's snapshot id.
+
+    Skips itself where readers see newer rows already; fails, without retry, where the inputs have changed since the stage.
+    """
 
     ui_color = "#e6f4ea"
     template_fields = ("batch_id",)
@@ -93,7 +96,8 @@ class PublishOperator(_CrossingOperator):
 
     def execute(self, context: Mapping[str, Any]) -> int:
         pipeline = spec.load(self.pipeline)
-        publication = crossing.publish(pipeline, self.table, self.batch_id, run_info(context))
+        with skipped_if_superseded():
+            publication = crossing.publish(pipeline, self.table, self.batch_id, run_info(context))
         self.log.info(
             "Batch %s is published in snapshot %s%s",
             publication.batch_id,

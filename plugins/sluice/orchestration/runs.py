@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sluice.errors import InputAwaitedError, SpecInvalidError
+from sluice.errors import BatchSupersededError, InputAwaitedError, SpecInvalidError
 from sluice.partitions import days_between, read_day
 from sluice.version import run_ids
 
@@ -59,4 +59,17 @@ def skipped_while_awaited() -> Iterator[None]:
     try:
         yield
     except InputAwaitedError as error:
+        raise AirflowSkipException(str(error)) from error
+
+
+@contextmanager
+def skipped_if_superseded() -> Iterator[None]:
+    """Skip a task whose batch readers need no more, because they see newer rows: nothing is left to be done."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    try:
+        yield
+    except BatchSupersededError as error:
+        if not error.readers_see_newer:
+            raise
         raise AirflowSkipException(str(error)) from error

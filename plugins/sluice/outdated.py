@@ -1,0 +1,230 @@
+"""Decide whether a batch may still be published: the newest input wins, whoever was slower, and whatever a clock says.
+
+A batch is superseded where
+- a delivery that it was read from is not the one that counts now, or would be read in another way now;
+- an input of its own run's days was published anew since it was read (their correction starts a run that builds it again);
+- a batch that readers see, or that was staged before it, was made from newer inputs: of any day that both have looked at,
+  or with a later champion;
+- it is a prediction made with hindsight, and readers see one that was made in time;
+- a later batch is published (`lake.tables`), which decides where the inputs are the same.
+
+Of the days further back that a table looks at, corrections do not stop a batch by themselves, so that a table that looks
+back far can be published while others are backfilled (docs/decisions/0009). For what rests on a waiver they do: a
+release is for inputs as they were.
+
+Since a batch that is published had the newest inputs at that moment, and ids sort in the order of staging, the ids of
+published batches sort as their inputs do: the quarantine, the list of holds and the commit itself compare only ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from sluice import ledger
+from sluice.errors import (
+    BatchSupersededError,
+    BatchUnknownError,
+    ContractBrokenError,
+    DeliveryUnreadableError,
+)
+from sluice.ingest import deliveries
+from sluice.ingest.stage import as_input
+from sluice.lake import batches, inputs, quarantine, tables
+from sluice.lake.batches import Manifest, full_id
+from sluice.lake.landing import Landing
+from sluice.partitions import partition_label
+from sluice.spec import PREDICTIONS, Pipeline
+
+
+def require_newest(spec: Pipeline, manifest: Manifest, *, strictly: bool = False) -> None:
+    """Refuse a batch whose publication has not begun and whose inputs are not the newest any more.
+
+    Args:
+        strictly: also where an input of days further back was corrected, or another champion was promoted.
+
+    Raises:
+        BatchSupersededError: it is superseded; says by what.
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    shown = tables.shown(manifest)
+    if set(shown.values()) == {manifest.batch_id} or _has_begun(manifest):
+        return
+    tables.check_newer(manifest, shown)
+    require_not_behind(spec, manifest, shown)
+    if manifest.table in spec.sources:
+        why = _other_delivery(spec, manifest, shown)
+    else:
+        why = _changed_input(spec, manifest, strictly=strictly) or _staged_from_newer(spec, manifest, shown)
+    if why:
+        raise _superseded(spec, manifest, why)
+
+
+def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> None:
+    """Refuse a batch that would replace one that was made from newer inputs, or in time.
+
+    Args:
+        shown: day -> the batch that readers see.
+
+    Raises:
+        BatchSupersededError: it would.
+    """
+    for day, batch_id in shown.items():
+        other = _load(manifest, batch_id)
+        if other is None or full_id(batch_id) == full_id(manifest.batch_id):
+            continue
+        why = _behind(manifest, other)
+        if (
+            manifest.table == PREDICTIONS
+            and _is_in_time(spec, other, day)
+            and not _is_in_time(spec, manifest, day)
+        ):
+            why = f"it was made after {day}, and readers see predictions that were made in time"
+        if why:
+            error = _superseded(spec, manifest, why)
+            error.readers_see_newer = True
+            raise error
+
+
+def is_newest(spec: Pipeline, manifest: Manifest) -> bool:
+    """Return whether every input of a batch is still what it was when it was read."""
+    try:
+        require_newest(spec, manifest, strictly=True)
+    except BatchSupersededError:
+        return False
+    return True
+
+
+def _has_begun(manifest: Manifest) -> bool:
+    """Whether what the batch sets aside is recorded already: such a publication is finished, not given up half way."""
+    first, last = manifest.partitions[0], manifest.partitions[-1]
+    recorded = tables.published(manifest.pipeline, quarantine.table_of(manifest.table), first, last)
+    return any(full_id(each.batch_id) == full_id(manifest.batch_id) for each in recorded.values())
+
+
+def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> str:
+    """Which delivery of one of its days would be read now instead of the one that was; "" if none would."""
+    landing, contract = Landing(spec.landing_url), spec.source(manifest.table).contract
+    for read in inputs.of(manifest, inputs.Delivery):
+        run_day = _run_day(spec, manifest.table, read.day)
+        try:
+            now = deliveries.find(spec, manifest.table, run_day, landing=landing)
+        except (DeliveryUnreadableError, ContractBrokenError) as error:
+            return f"what is delivered for {read.day} now cannot be read: {error.what}"
+        if now is None:
+            # The landing zone was cleared: what readers see is the last that is known of.
+            other = _load(manifest, shown.get(read.day, ""))
+            seen = [one for one in inputs.of(other, inputs.Delivery) if one.day == read.day] if other else []
+            if seen and (seen[0].number or 0) > (read.number or 0):
+                return (
+                    f"readers see delivery {seen[0].number} of {read.day}, and it was made from {read.number}"
+                )
+        elif as_input(now, contract, None).reading != read.reading:
+            if now.delivery_id == read.sha256[: len(now.delivery_id)]:
+                return f"the contract of {manifest.table} has changed since {now.name} was read"
+            return f"{now.name} was delivered since its own delivery of {read.day} was read"
+    return ""
+
+
+def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str:
+    """Which partition that was read has been published with other rows since; "" if none has."""
+    run_days = [_run_day(spec, manifest.table, day) for day in manifest.partitions]
+    for read in inputs.of(manifest, inputs.Snapshot):
+        if read.batches is None or read.first is None or read.last is None:
+            continue
+        own = {spec.data_day(read.table, day) for day in run_days}
+        first, last = (read.first, read.last) if strictly else (min(own), max(own))
+        for day, now in tables.published(spec.pipeline, read.table, first, last).items():
+            before = read.batches.get(day)
+            counts = read.first <= day <= read.last and (day in own or before is not None)
+            if (
+                counts
+                and now.batch_id
+                and not _same_rows(spec.pipeline, read.table, day, before, now.batch_id)
+            ):
+                return f"{read.table} {day} shows batch {now.batch_id} now, and it was made from {before or 'none'}"
+    if strictly:
+        for model in inputs.of(manifest, inputs.Model):
+            promoted = ledger.entries(kind="promoted", pipeline=spec.pipeline, subject=model.name, limit=1)
+            if model.promoted is not None and model.promoted != (promoted[0].seq if promoted else 0):
+                return f"another version of {model.name} has become champion since it was scored"
+    return ""
+
+
+def _staged_from_newer(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> str:
+    """Which batch that was staged before it was made from newer inputs, published or not; "" if none was."""
+    floor = min((full_id(shown.get(day, "")) for day in manifest.partitions), default="")
+    span = (manifest.partitions[0], manifest.partitions[-1])
+    staged = ledger.entries(kind="staged", pipeline=spec.pipeline, subject=manifest.table, days=span)
+    for batch_id in sorted({entry.data["batch_id"] for entry in staged}, reverse=True):
+        if not floor < batch_id < full_id(manifest.batch_id):
+            continue
+        other = _load(manifest, batch_id)
+        why = _behind(manifest, other) if other and set(other.partitions) & set(manifest.partitions) else ""
+        if why:
+            return why
+    return ""
+
+
+def _behind(mine: Manifest, other: Manifest) -> str:
+    """Which input of another batch is newer than the same input of mine; "" if none is."""
+    theirs = {each.table: each for each in inputs.of(other, inputs.Snapshot)}
+    for each in inputs.of(mine, inputs.Snapshot):
+        their = theirs.get(each.table)
+        if their is None or their.batches is None or each.batches is None or not each.first or not each.last:
+            continue
+        for day, batch_id in their.batches.items():
+            before = each.batches.get(day, "")
+            later = each.first <= day <= each.last and before < batch_id
+            if later and not _same_rows(mine.pipeline, each.table, day, before, batch_id):
+                made_from = f"{batch_id} of {each.table} {day}"
+                return f"batch {other.batch_id} was made from {made_from}, and it was made from {before or 'none'}"
+    for model in inputs.of(mine, inputs.Model):
+        for their_model in inputs.of(other, inputs.Model):
+            if (model.promoted or 0) < (their_model.promoted or 0) and model.promoted is not None:
+                return f"batch {other.batch_id} was scored by a later champion of {model.name}"
+    return ""
+
+
+def _same_rows(pipeline: str, table: str, day: str, before: str | None, now: str) -> bool:
+    """Whether two batches of a day hold the same rows: a day that is staged again, alone or in a range, is no correction."""
+    if before == now:
+        return True
+    try:
+        hashes = [batches.load(pipeline, table, one).hashes.get(day) for one in (before, now) if one]
+    except BatchUnknownError:
+        return False
+    return len(hashes) == 2 and hashes[0] is not None and hashes[0] == hashes[1]
+
+
+def _is_in_time(spec: Pipeline, manifest: Manifest, day: str) -> bool:
+    """Whether predictions were made no later than on their day, by the pipeline's clock; False where that is not known."""
+    clock = inputs.of(manifest, inputs.Clock)
+    if clock:
+        return clock[0].today <= day
+    made = manifest.created_at.astimezone(ZoneInfo(spec.timezone)).date().isoformat()
+    return spec.clock == "wall" and made <= day
+
+
+def _load(manifest: Manifest, batch_id: str) -> Manifest | None:
+    """Another batch of the same table; None where nothing is known of it."""
+    try:
+        return batches.load(manifest.pipeline, manifest.table, batch_id) if batch_id else None
+    except BatchUnknownError:
+        return None
+
+
+def _run_day(spec: Pipeline, table: str, day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
+
+
+def _superseded(spec: Pipeline, manifest: Manifest, why: str) -> BatchSupersededError:
+    days = partition_label([_run_day(spec, manifest.table, day) for day in manifest.partitions])
+    return BatchSupersededError(
+        f"Batch {manifest.batch_id} is superseded: {why}.",
+        where=f"{spec.pipeline}.{manifest.table} {partition_label(manifest.partitions)}",
+        allowed="a batch that was made from the newest inputs",
+        todo=f"nothing where readers see the newer rows; else trigger {spec.pipeline}_{spec.stage_of(manifest.table)} "
+        f"for the run day {days}: it stages the partition again",
+    )
