@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+# Days that an error names.
+_NAMED_DAYS = 5
 # Written into every description; a reader refuses what it does not know.
 FORMAT = 1
 
@@ -114,7 +116,7 @@ def encode(
     A categorical value is its position in the column's vocabulary; all unknown values share the position after the last.
 
     Raises:
-        RowsUnusableError: a column is missing.
+        RowsUnusableError: a column is missing, or a number is infinite, or becomes so as float32.
     """
     import numpy as np
     import pyarrow as pa
@@ -125,6 +127,8 @@ def encode(
     for place, name in enumerate(numeric):
         # Unsafe only in that an integer beyond 2**24 may be rounded: XGBoost would round it too.
         matrix[:, place] = pc.cast(rows[name], pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+        if np.isinf(matrix[:, place]).any():
+            raise _unrepresentable(rows, name, np.isinf(matrix[:, place]))
     for place, name in enumerate(categorical, start=len(numeric)):
         known = vocabulary[name]
         values = pc.cast(rows[name], pa.string())
@@ -132,6 +136,16 @@ def encode(
         codes = pc.if_else(pc.is_valid(values), codes, None)
         matrix[:, place] = pc.cast(codes, pa.float32()).to_numpy(zero_copy_only=False)
     return matrix
+
+
+def _unrepresentable(rows: pa.Table | pa.RecordBatch, name: str, places: np.ndarray) -> RowsUnusableError:
+    days = rows["ds"].to_numpy(zero_copy_only=False)[places] if "ds" in rows.schema.names else ()
+    of = f" of {', '.join(sorted({str(day) for day in days})[:_NAMED_DAYS])}" if len(days) else ""
+    return RowsUnusableError(
+        f"{int(places.sum())} rows{of} have a {name} that is infinite, or larger than a model can hold (float32).",
+        where=name,
+        todo="correct the value where it came from and replay the day; its gate has the rule numbers_fit_float32",
+    )
 
 
 def feature_types(numeric: Sequence[str], categorical: Sequence[str]) -> list[str]:

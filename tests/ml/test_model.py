@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import pickle
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from ml import training
 from ml.errors import RowsUnusableError
 from ml.model import BaselineModel, ModelMeta, ScoringModel, encode
+from ml.numbers import LARGEST, keep_representable
 
 
 @pytest.fixture
@@ -57,6 +60,38 @@ def test_encode_nulls_known_and_unknown_values_are_told_apart():
     assert matrix[0].tolist() == [1.0, 1.0]
     assert np.isnan(matrix[1]).all()
     assert matrix[2].tolist() == [float(2**40), 2.0]
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1e39, float("inf")])
+def test_encode_number_that_float32_cannot_hold_is_refused_with_its_day(value):
+    rows = pa.table({"n": [1.0, value], "ds": pa.array([date(2013, 4, 1), date(2013, 4, 2)])})
+    with pytest.raises(RowsUnusableError, match="1 rows of 2013-04-02 have a n that is infinite") as caught:
+        encode(rows, ("n",), (), {})
+    assert "replay the day" in caught.value.todo
+
+
+def test_encode_largest_number_of_float32_is_held_and_a_model_can_be_trained_on_it(rows, config):
+    name = config.numeric[0]
+    values = rows[name].to_pylist()
+    values[:2] = [LARGEST, -LARGEST]
+    assert np.isfinite(encode(put(rows, name, values), (name,), (), {})[:2]).all()
+    assert training.fit(put(rows, name, values), config).ubj
+
+
+def test_keep_representable_leaves_out_what_no_model_can_hold_and_says_of_which_day():
+    first, second = date(2013, 4, 1), date(2013, 4, 2)
+    rows = pa.table(
+        {
+            "ds": pa.array([first, first, second, second, second, second]),
+            "x": [1.0, None, 1.7e308, LARGEST, float("nan"), 2.0],
+            "y": [1.0, float("-inf"), 1.0, -LARGEST, 1e39, 2.0],
+            "n": pa.array([2**62] * 6, pa.int64()),
+        }
+    )
+    kept, left_out = keep_representable(rows, ["x", "y", "n"])
+    assert kept["x"].to_pylist() == [1.0, LARGEST, 2.0]
+    assert left_out == {"2013-04-01 y": 1, "2013-04-02 x": 2, "2013-04-02 y": 1}
+    assert keep_representable(kept, ["x", "y", "n"]) == (kept, {})
 
 
 def test_baseline_null_takes_the_default_and_scores_stay_in_range():

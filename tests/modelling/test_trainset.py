@@ -11,6 +11,7 @@ import pytest
 from ml.errors import FeaturesUnsoundError, RowsLeakError
 from sluice import ledger, spec
 from sluice.errors import SpecInvalidError
+from sluice.lake import batches, tables
 from sluice.modelling import trainset
 from sluice.modelling.config import model_config
 from sluice.settings import settings
@@ -54,6 +55,33 @@ def test_paused_learning_is_a_reason_to_skip_and_is_recorded(flights):
     [entry] = ledger.entries(kind="training_skipped")
     assert (entry.partition, entry.data["reason"]) == (DAY, reason)
     assert "Learning is paused" in reason
+
+
+def test_read_leaves_out_what_no_model_can_hold_and_says_of_which_day(flights, rows):
+    """A day that was published before its gate looked for such numbers stops no training."""
+    gusts = [1.7e308, float("inf"), *rows["wind_gust_mph"].to_pylist()[2:]]
+    snapshots = {}
+    for table, columns in (
+        ("features", put(rows, "wind_gust_mph", pa.array(gusts)).drop_columns("is_late")),
+        ("outcomes", rows.select(["flight_id", "ds", "is_late"])),
+    ):
+        staged = batches.stage(
+            "flights",
+            table,
+            columns,
+            partitions=["2013-03-30"],
+            received=ROWS,
+            dropped={},
+            inputs=[],
+            run=RUN,
+            sort_by=["flight_id"],
+        )
+        snapshots[table] = tables.publish(staged, verdict_id="v").snapshot_id
+
+    read = trainset.read(flights, DAY, snapshots)
+
+    assert (read.rows.num_rows, read.left_out) == (ROWS - 2, {"2013-03-30 wind_gust_mph": 2})
+    assert trainset.require_sound(flights, read.rows, DAY, RUN, model_config(flights)) == []
 
 
 def test_sound_rows_are_trained_on(flights, rows):

@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import RetryableError, SluiceError
-from sluice.gates import engine, history, page, policy, profile, split, suites
+from sluice.gates import engine, history, page, policy, profile, representable, split, suites
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
 from sluice.lake import storage
 
@@ -59,6 +59,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
             if rows_by_partition != manifest.rows_by_partition:
                 problems.append("The staged files do not hold the rows that the manifest says.")
             elif manifest.rows:
+                suite = representable.add(spec, manifest.table, suite, staged.columns())
                 evaluated = staged.evaluate(suite.rules, show_rows=_may_be_shown(spec, manifest.table))
                 results, sample = [one.result for one in evaluated], _sample(evaluated)
                 seen = profile.section(

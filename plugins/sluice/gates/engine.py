@@ -66,6 +66,11 @@ class StagedRows:
         found = self._con.execute("select cast(ds as varchar), count(*) from batch group by ds").fetchall()
         return {**dict.fromkeys(partitions, 0), **dict(found)}
 
+    def columns(self) -> dict[str, str]:
+        """DuckDB types of the columns, by name."""
+        batch = self._con.table("batch")
+        return dict(zip(batch.columns, map(str, batch.types), strict=True))
+
     def summary(self) -> list[dict[str, Any]]:
         """What DuckDB's SUMMARIZE says of the rows, a row a column.
 

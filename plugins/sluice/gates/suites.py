@@ -158,6 +158,13 @@ def load(spec: Pipeline, table: str) -> Suite:
     return Suite(rules=tuple(rules), hash=hashlib.sha256(raw).hexdigest())
 
 
+def derived_rule(name: str, *, query: str, **meta: Any) -> Rule:
+    """A rule that follows from what is declared elsewhere, as one that a suite would have."""
+    return _rule(
+        _Entry(type="unexpected_rows_expectation", kwargs={QUERY: query}, meta=Meta(rule=name, **meta))
+    )
+
+
 def check(spec: Pipeline) -> None:
     """Check the suites of all tables of a pipeline without any data.
 

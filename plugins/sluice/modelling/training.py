@@ -72,6 +72,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
             "findings": findings,
             "waivers": on_waivers,
             "unmatched": chosen.unmatched,
+            "left_out": chosen.left_out,
             "unsupported": unsupported(candidate.meta.coverage),
             "capped": candidate.meta.capped,
             "mlflow_run": mlflow_run,

@@ -5,7 +5,7 @@ A training that is refused here has touched no model: the reason is in the ledge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Rows to train on: key, ds, label and all features; and how many rows of either table found no partner."""
+    """Rows to train on: key, ds, label and all features; and how many rows of either table found no partner.
+
+    `left_out` counts rows with a number that a model cannot hold, by `<day> <column>`: their day was published before its
+    gate looked for them, and one row must not stop every training that reads it.
+    """
 
     rows: pa.Table
     unmatched: dict[str, int]
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet:
@@ -35,6 +40,7 @@ def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet
     Raises:
         TableMissingError: no features have an outcome.
     """
+    from ml.numbers import keep_representable
     from sluice.lake import tables
 
     declared = spec.model
@@ -68,7 +74,8 @@ def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet
         f"{declared.features_table} without an outcome": features.num_rows - rows.num_rows,
         f"{declared.outcomes_table} without features": outcomes.num_rows - rows.num_rows,
     }
-    return TrainingSet(rows, {name: count for name, count in unmatched.items() if count})
+    rows, left_out = keep_representable(rows, [*declared.features.numeric, declared.baseline])
+    return TrainingSet(rows, {name: count for name, count in unmatched.items() if count}, left_out)
 
 
 def require_sound(
