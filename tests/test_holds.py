@@ -140,6 +140,21 @@ def test_refused_delivery_is_listed_until_a_corrected_one_is_replayed(flights):
     assert holds.open_holds(flights) == []
 
 
+def test_refused_correction_is_over_when_the_original_file_comes_again(flights):
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"])
+    first = cross(flights)
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"], number=2, corrupt="missing_column")
+    with pytest.raises(ContractBrokenError):
+        crossing.stage(flights, "arrivals", [RUN_DAY], RUN)
+    assert [hold.kind for hold in holds.open_holds(flights)] == ["refused"]
+
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"], number=3)
+
+    assert cross(flights).batch_id == first.batch_id
+    assert holds.open_holds(flights) == []
+    assert shown()[DAY].batch_id == first.publish_batch_id
+
+
 def test_release_publishes_on_a_word_that_is_shown_and_ends(flights, held):
     publication = holds.release(flights, "arrivals", DAY, **WORD, run=RUN)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 
 import duckdb
 import great_expectations as gx
@@ -97,6 +98,40 @@ def test_run_batch_in_a_bucket_is_audited(warehouse, pipeline, rows, stage):
     assert manifest.files[DAY].startswith(f"s3://{warehouse}/")
     verdict = gates.run(pipeline, manifest)
     assert (verdict.outcome, verdict.rows) == ("PASS", manifest.rows)
+
+
+_ELSEWHERE = """
+import sys
+from sluice import spec
+from sluice.gates import engine, suites
+
+with engine.opened({"2013-04-05": sys.argv[1]}) as staged:
+    found = staged.evaluate(suites.load(spec.load("flights"), "arrivals").rules, show_rows=True)
+    print([one.result.failing_rows for one in found])
+"""
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_evaluate_instants_are_in_utc_wherever_the_gate_runs(tmp_path, suite, expect, zone):
+    """Asked together with others, and alone: both go by UTC, and never by the time zone of the machine."""
+    path, script = tmp_path / "instants.parquet", tmp_path / "evaluate.py"
+    seen = pa.array([datetime(2013, 4, 5, 22, tzinfo=UTC)] * 3, pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table({"ds": [date(2013, 4, 5)] * 3, "seen": seen}), path)
+    query = "select * from {batch} where hour(seen) = 22 and cast(seen as date) = ds"
+    suite(
+        "arrivals",
+        expect("unexpected_rows_expectation", "together", unexpected_rows_query=query),
+        expect("unexpected_rows_expectation", "alone", unexpected_rows_query=f"{query} order by seen"),
+    )
+    script.write_text(_ELSEWHERE)
+    done = subprocess.run(
+        [sys.executable, str(script), str(path)],
+        env={**os.environ, "TZ": zone},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "[3, 3]\n"
 
 
 _ON_A_FULL_DISK = """

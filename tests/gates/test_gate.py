@@ -166,6 +166,20 @@ def test_run_a_bad_day_is_not_diluted_by_good_ones(suite, audit, expect):
     assert failed.failing_share < 0.1
 
 
+def test_run_the_worst_of_two_bad_days_decides(suite, audit, expect):
+    """A fifth of one day and a fiftieth of another: together they would be below the limit."""
+    rule = expect(
+        "expect_column_values_to_not_be_in_set", severity="quarantine", column="origin", value_set=["A"]
+    )
+    rule["meta"]["limit"] = 0.15
+    suite("arrivals", rule)
+    bad = f"(ds = '{DAY}' and flight % 5 = 0) or (ds = '2013-04-06' and flight % 50 = 0)"
+    verdict = audit("arrivals", DAY, "2013-04-06", change=f"* replace (if({bad}, 'A', origin) as origin)")
+    (failed,) = verdict.failed
+    assert failed.failing_share < 0.15 < failed.worst_share
+    assert (verdict.outcome, verdict.quarantined) == ("HOLD", {})
+
+
 def test_run_day_that_would_be_left_empty_holds(suite, audit, expect):
     both = [
         expect(QUERY, f"flights_{n}", severity="quarantine", unexpected_rows_query=query)

@@ -10,11 +10,13 @@ import json
 from datetime import date, timedelta
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sluice import crossing, gates, spec, waivers
 from sluice.errors import SpecInvalidError
-from sluice.gates import history, suites
+from sluice.gates import engine, history, suites
 from sluice.lake import batches, tables
 from sluice.settings import settings
 
@@ -298,6 +300,43 @@ def test_no_day_of_the_clean_year_fails_a_rule_about_it_alone(year, rows):
             if rule.query and not rule.history_days and rule.meta.severity != "warn":
                 found = con.sql(rule.sql).filter("fails" if rule.beside else "true").fetchall()
                 assert not found, (table, rule.meta.rule, found[:3])
+
+
+_BACK, _SPAN = 7, {"days": 7, "min_days": 1}
+_COMPARING = {
+    "row_count": ("expect_table_row_count_to_fit_history", {"width": 1, "slack": 0.1}),
+    "means": ("expect_column_means_to_fit_history", {"column_list": ["x"], "width": 1, "slack": 0.1}),
+    "nulls": ("expect_column_null_shares_to_fit_history", {"column_list": ["x"], "width": 1, "slack": 0.1}),
+    "sizes": ("expect_column_magnitudes_to_fit_history", {"column_list": ["x"], "limit": 2}),
+    "mix": ("expect_column_distributions_to_fit_history", {"column_list": ["name"], "limit": 0.1}),
+    "known": ("expect_column_categories_to_be_known_from_history", {"column_list": ["name"], "limit": 0.1}),
+    "spikes": ("expect_column_values_not_to_spike", {"column_list": ["name"], "limit": 0.1}),
+    "differs": ("expect_rows_to_differ_from_earlier_days", {"column_list": ["x", "name"], "limit": 1}),
+    "agrees": ("expect_rows_to_agree_with_history", {"column_list": ["name"], "limit": 0.1}),
+}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "alone"])
+def test_earlier_day_exactly_days_back_is_compared_and_the_one_before_it_is_not(
+    tmp_path, pipeline, suite, expect, monkeypatch, together
+):
+    suite("arrivals", *(expect(kind, rule, **_SPAN, **given) for rule, (kind, given) in _COMPARING.items()))
+    rules = suites.load(pipeline, "arrivals").rules
+    if not together:
+        monkeypatch.setattr(engine.together, "ask", lambda con, rules: engine.together.Answers())
+
+    def write(back: int) -> str:
+        path = tmp_path / f"{back}.parquet"
+        day = date.fromisoformat(DAY) - timedelta(days=back)
+        columns = {"ds": [day] * 4, "x": [1.0, 2.0, 3.0, 4.0], "name": ["a", "a", "b", "b"]}
+        pq.write_table(pa.table(columns), path)
+        return str(path)
+
+    for back, said in ((_BACK, "compared with 1 earlier days"), (_BACK + 1, "not compared: 0 earlier days")):
+        with engine.opened({DAY: write(0)}, [write(back)]) as staged:
+            found = {one.result.rule: one.result for one in staged.evaluate(rules, show_rows=True)}
+        assert [rule for rule, one in found.items() if said not in one.observed] == [], back
+        assert all(one.passed for one in found.values())
 
 
 def test_history_is_the_window_and_no_more(pipeline, rows, stage):

@@ -200,6 +200,25 @@ def test_stage_return_to_files_that_are_no_longer_shown_is_staged(flights):
     assert again.rows_by_partition == both.rows_by_partition
 
 
+def test_stage_range_again_after_a_correction_of_one_of_its_days_can_be_published(flights):
+    """Its first batch is the one that was staged last for these days, and is older than what one of them shows."""
+    feed.deliver_range(flights, "2013-01-02", "2013-01-03")
+    days = ["2013-01-02", "2013-01-03"]
+    both = crossing.stage(flights, "weather", days, RUN)
+    publish(both)
+    found = deliveries.find(flights, "weather", "2013-01-03")
+    whole = Landing(flights.landing_url).read(found.name)
+    deliveries.land(flights, "weather", "2013-01-02", whole[: whole.rindex(b"\n", 0, -1) + 1])
+    publish(crossing.stage(flights, "weather", ["2013-01-03"], RUN))
+    deliveries.land(flights, "weather", "2013-01-02", whole)
+    again = crossing.stage(flights, "weather", days, RUN)
+    publish(again)
+    assert again.batch_id != both.batch_id
+    shown = tables.published("flights", "weather", "2013-01-01", "2013-01-02")
+    assert {day: one.batch_id for day, one in shown.items()} == dict.fromkeys(shown, again.batch_id)
+    assert again.rows_by_partition == both.rows_by_partition
+
+
 def test_stage_missing_delivery_names_days_folder_and_owner(flights):
     feed.deliver(flights, DAY)
     with pytest.raises(DeliveryMissingError, match="2013-01-03, 2013-01-04") as caught:
