@@ -7,7 +7,7 @@ from functools import partial
 
 from sluice import spec
 from sluice.errors import SluiceError, SpecInvalidError
-from sluice.settings import Settings, settings, unknown_variables
+from sluice.settings import settings, unknown_variables, variables
 
 
 def check_all() -> Iterator[tuple[str, SluiceError | None]]:
@@ -50,13 +50,13 @@ def require_sound(name: str) -> None:
 
 
 def _check_settings() -> None:
-    settings()
+    settings().home  # noqa: B018 - made sure of
     unknown = unknown_variables()
     if unknown:
         raise SpecInvalidError(
             f"No setting reads {', '.join(unknown)}.",
             where="the environment",
-            allowed=", ".join(f"SLUICE_{name.upper()}" for name in Settings.model_fields),
+            allowed=", ".join(variables()),
             todo="correct the name or remove the variable",
         )
 

@@ -63,6 +63,18 @@ class DayInvalidError(SluiceError):
     """A command, a form or a partition key names a day that does not exist."""
 
 
+class HomeMovedError(SluiceError):
+    """A home folder was copied or moved: its files name another place."""
+
+
+class AdoptionRefusedError(SluiceError):
+    """A home cannot be made independent of the one that it was copied from."""
+
+
+class BackupFailedError(SluiceError):
+    """A backup of the home folder could not be taken."""
+
+
 class SourceUnknownError(SluiceError):
     """A delivery or a command names a source that no pipeline declares."""
 

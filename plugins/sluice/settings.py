@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sluice import identity
 from sluice.errors import SpecInvalidError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,10 @@ class Settings(BaseSettings):
         env_prefix="SLUICE_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    home: Path = Field(ROOT / "var", description="Folder that holds all local state.")
+    # Read it as `home`, which makes sure that it can be used.
+    home_folder: Path = Field(
+        ROOT / "var", validation_alias="SLUICE_HOME", description="Folder that holds all local state."
+    )
     pipelines: Path = Field(ROOT / "dags" / "pipelines", description="Folder of the pipeline YAML files.")
     expectations: Path = Field(ROOT / "expectations", description="Folder of the Great Expectations suites.")
     dbt_project: Path = Field(ROOT / "dbt_project", description="The dbt project.")
@@ -79,6 +83,33 @@ class Settings(BaseSettings):
         if _PASSWORD_IN_URL.search(value):
             raise ValueError(_NO_PLACE)
         return value
+
+    @field_validator("home_folder", "warehouse")
+    @classmethod
+    def _is_an_address(cls, value: Path | str, info: ValidationInfo) -> Path | str:
+        local = str(value).removeprefix("file://")
+        if local and "://" not in local:
+            identity.check_path(
+                Path(local).resolve(),
+                "SLUICE_HOME" if info.field_name == "home_folder" else "SLUICE_WAREHOUSE",
+            )
+        return value
+
+    @cached_property
+    def home(self) -> Path:
+        """The folder that holds all local state, made on first use.
+
+        Raises:
+            SpecInvalidError: its path cannot be used.
+            HomeMovedError: it was copied or moved here: see `sluice.identity`.
+        """
+        return identity.claimed(self.home_folder, self.databases_of_home)
+
+    @property
+    def databases_of_home(self) -> list[str]:
+        """Those of the databases with paths in them that are this home's own, not a server's."""
+        elsewhere = {identity.CATALOG: self.catalog_uri or self.warehouse, identity.MLFLOW: self.mlflow_uri}
+        return [name for name, address in elsewhere.items() if not address]
 
     @property
     def warehouse_path(self) -> str:
@@ -143,5 +174,12 @@ def settings() -> Settings:
 
 def unknown_variables() -> list[str]:
     """Names of `SLUICE_*` variables in the environment that no setting reads: mistyped, or left over."""
-    known = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
-    return sorted(name for name in os.environ if name.startswith("SLUICE_") and name not in known)
+    return sorted(name for name in os.environ if name.startswith("SLUICE_") and name not in variables())
+
+
+def variables() -> list[str]:
+    """Names of the variables that settings are read from."""
+    return [
+        str(field.validation_alias or f"SLUICE_{name.upper()}")
+        for name, field in Settings.model_fields.items()
+    ]

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from sluice import private
 from sluice.errors import StackError
 from sluice.local.api import AirflowApi
 from sluice.settings import ROOT, settings
@@ -34,6 +35,9 @@ POOLS = {"sluice_heavy": 2}
 
 # The connection that the key of pseudonyms is the password of.
 PSEUDONYM_KEY = "AIRFLOW_CONN_SLUICE_PSEUDONYM"
+
+# Airflow writes its configuration, with keys in it, and task logs as the umask lets it.
+_UMASK = 0o077
 
 
 def environment() -> dict[str, str]:
@@ -206,15 +210,16 @@ def login() -> tuple[str, str]:
     path = _passwords_file()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"admin": secrets.token_urlsafe(12)}))
-        path.chmod(0o600)
+        private.write(path, json.dumps({"admin": secrets.token_urlsafe(12)}))
     return "admin", json.loads(path.read_text())["admin"]
 
 
 def airflow(*arguments: str) -> int:
     """Run Airflow's own command line against the local stack; returns its exit code."""
     executable = Path(sys.executable).parent / "airflow"
-    return subprocess.run([str(executable), *arguments], env=environment(), check=False).returncode
+    return subprocess.run(
+        [str(executable), *arguments], env=environment(), check=False, umask=_UMASK
+    ).returncode
 
 
 def _prepare() -> None:
@@ -224,7 +229,7 @@ def _prepare() -> None:
     log = s.home / "logs" / "prepare.log"
     with log.open("ab") as out:
         jobs = [
-            subprocess.Popen(command, env=environment(), stdout=out, stderr=out)
+            subprocess.Popen(command, env=environment(), stdout=out, stderr=out, umask=_UMASK)
             for command in (
                 [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
                 [sys.executable, "-m", "sluice.modelling.prepare"],
@@ -249,6 +254,7 @@ def _start(name: str, command: list[str], **variables: str) -> None:
             stderr=out,
             start_new_session=True,
             cwd=settings().home,
+            umask=_UMASK,
         )
     record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
     _pid_file(name).write_text(json.dumps(record))
@@ -307,8 +313,5 @@ def _secrets() -> dict[str, str]:
         keys |= made
         path.parent.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: a lost key of pseudonyms cannot be made again.
-        part = path.with_suffix(f".{os.getpid()}")
-        part.touch(mode=0o600)
-        part.write_text(json.dumps(keys))
-        part.replace(path)
+        private.write(path, json.dumps(keys))
     return keys

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice import clock, crossing, ledger, spec
+from sluice import clock, crossing, identity, ledger, spec
 from sluice.errors import StackError
 from sluice.feed import data
 from sluice.lake import batches, tables
@@ -41,6 +41,8 @@ RUN = ("mutation", "mutation_run")
 # In the place of a verdict.
 _UNJUDGED = "unjudged"
 _MARK = "year.json"
+# What is not of one year, and stays.
+_KEPT = (identity.FILE, "feed-cache")
 
 
 def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, derived: bool = True) -> None:
@@ -60,7 +62,7 @@ def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, 
         return
     home = settings().home
     home.mkdir(parents=True, exist_ok=True)
-    strange = sorted({path.name for path in home.iterdir()} - {"feed-cache"})
+    strange = sorted({path.name for path in home.iterdir()} - set(_KEPT))
     if strange and not mark.exists():
         raise StackError(
             f"The folder for the clean year holds something else: {', '.join(strange[:3])}.",
@@ -100,7 +102,7 @@ def _rewind() -> None:
 
 def _clear() -> None:
     for path in settings().home.iterdir():
-        if path.name == "feed-cache":
+        if path.name in _KEPT:
             continue
         if path.is_dir():
             shutil.rmtree(path)

@@ -1,8 +1,8 @@
 """The healthy state that every rehearsal starts from: five weeks of history, a champion, yesterday's predictions.
 
 It is built once, in this process and without Airflow, by the same functions that the tasks call, and kept under the
-fingerprint of everything that it depends on. Iceberg's metadata hold absolute paths: it is always restored to the
-folder that it was built in, which is the rehearsal's SLUICE_HOME.
+fingerprint of everything that it depends on. Iceberg's metadata hold absolute paths, so the path of the rehearsal's
+home is one of these: a state is only ever restored to the folder that it was built in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sluice import crossing, feed, spec
+from sluice import crossing, feed, identity, spec
 from sluice.errors import StackError
 from sluice.partitions import days_between
 from sluice.settings import ROOT, settings
@@ -25,7 +25,7 @@ HISTORY = ("2013-05-28", "2013-07-01")
 # Whose work it is: DAG and run.
 _RUN = ("rehearsal", "healthy_state")
 # What the stack itself keeps in the same folder, and caches that are the same in every state.
-KEPT = ("airflow", "logs", "run", "feed-cache", "work")
+KEPT = (identity.FILE, "airflow", "logs", "run", "feed-cache", "work")
 # Code that no table, model or ledger entry of the healthy state depends on.
 _APART = (
     "audit",
@@ -42,7 +42,7 @@ _APART = (
 
 
 def fingerprint() -> str:
-    """Changes whenever the healthy state could: with code, dbt project, suites, pipelines or libraries."""
+    """Changes whenever the healthy state could: with code, dbt project, suites, pipelines, libraries or its place."""
     platform = ROOT / "plugins" / "sluice"
     files = [
         *(path for path in _files(platform) if path.relative_to(platform).parts[0] not in _APART),
@@ -54,7 +54,7 @@ def fingerprint() -> str:
         *_files(ROOT / "dags" / "pipelines"),
         ROOT / "requirements.txt",
     ]
-    return digest(files)
+    return hashlib.sha256(f"{settings().home.resolve()}\0{digest(files)}".encode()).hexdigest()[:16]
 
 
 def digest(files: list[Path]) -> str:
