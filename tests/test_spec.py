@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 from pydantic import BaseModel
@@ -42,6 +43,23 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         ("pipeline: flights\n", "pipeline: planes\n", "is called 'planes' but its file 'flights.yml'"),
         ("sources:\n", "sources: [\n", "Not valid YAML"),
         ("mail_to: [flights-oncall@example.com]", "mail_to: []", "mail_to"),
+        (
+            "        tailnum: {type: string}\n",
+            "        DS: {type: string}\n",
+            "'DS' has the name of one that Sluice adds",
+        ),
+        (
+            "        tailnum: {type: string}\n",
+            "        Delivery_ID: {type: string}\n",
+            "'Delivery_ID' has the name of one that Sluice adds",
+        ),
+        ("  airlines:\n", "  airports__quarantine:\n", "ends the names of quarantine tables"),
+        ("  outcomes:\n", "  airports__quarantine:\n", "ends the names of quarantine tables"),
+        ("  airlines:\n", "  Airports:\n", "table 'Airports': a name begins with a small letter"),
+        ("  airlines:\n", "  a/b:\n", "table 'a/b': a name"),
+        ("  airlines:\n", "  features:\n", "'features' names two tables"),
+        ("  airlines:\n", "  predictions:\n", "'predictions' names two tables"),
+        ("  outcomes:\n", "  predictions:\n", "'predictions' names two tables"),
     ],
 )
 def test_parse_mistake_is_named(tmp_path, old, new, said):
@@ -200,3 +218,14 @@ def test_landing_relative_path_is_under_home_and_can_be_overridden(home, monkeyp
     monkeypatch.setenv("SLUICE_LANDING", "s3://bucket/prefix")
     settings.cache_clear()
     assert flights.landing_url == "s3://bucket/prefix"
+
+
+def test_column_with_the_platforms_name_is_declared_by_another_as_the_error_says(tmp_path):
+    old = "    contract:\n      version: 1\n      columns:\n        carrier: {type: string}\n        name: {type: string}\n"
+    assert old in TEXT
+    new = old.replace("name:", "source_ds:") + (
+        "      mappings:\n        2:\n          since: 2013-01-01\n          rename: {DS: source_ds}\n"
+    )
+    contract = _parse(tmp_path, TEXT.replace(old, new)).sources["airlines"].contract
+    version = contract.read_as(1, date(2013, 4, 1))
+    assert list(contract.as_delivered(version).columns) == ["carrier", "DS"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -46,6 +46,24 @@ def now(spec: Pipeline) -> datetime:
     if spec.clock == "wall":
         return datetime.now(zone)
     return datetime.combine(today(spec), time.max, zone)
+
+
+def deadline(run_day: date, at: str, zone: tzinfo) -> datetime:
+    """The instant of a local time (HH:MM) of a day, where a clock change may skip or repeat it.
+
+    Of an hour that is repeated it is the second one, as long as any clock shows the time; in an hour that is skipped it
+    is as long after the change as it would have been after the hour's beginning (RFC 5545, section 3.3.5). So nothing is
+    overdue before its time has come on every reading. On an ordinary day both are the same.
+    """
+    local = datetime.combine(run_day, time.fromisoformat(at), zone)
+    # Compared as instants: of two times in one zone Python compares what the clock shows.
+    latest = max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    return latest.astimezone(zone)
+
+
+def passed(now: datetime, deadline: datetime) -> bool:
+    """Whether a deadline has come; as instants, because an hour that is repeated shows every time twice."""
+    return deadline.astimezone(UTC) <= now.astimezone(UTC)
 
 
 def advance(spec: Pipeline, day: date) -> None:

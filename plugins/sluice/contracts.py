@@ -100,10 +100,11 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Contract:
-        taken = set(PLATFORM_COLUMNS) & set(self.columns)
-        if taken:
+        # In SQL, names that differ only in case are one.
+        if taken := next((name for name in self.columns if name.lower() in PLATFORM_COLUMNS), None):
             raise ValueError(
-                f"column {sorted(taken)[0]!r} has the name of one that Sluice adds to every raw table"
+                f"column {taken!r} has the name of one that Sluice adds to every raw table "
+                f"({', '.join(PLATFORM_COLUMNS)}, in any case): give it another name here, and a mapping that renames it"
             )
         if odd := next((name for name in self.columns if not _NAME.fullmatch(name)), None):
             raise ValueError(

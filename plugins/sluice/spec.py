@@ -6,6 +6,7 @@ cheap, because every DAG file does it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
 
 # The table that scoring writes.
 PREDICTIONS = "predictions"
+# How the name of a quarantine table ends; see `sluice.lake.quarantine`.
+QUARANTINE = "__quarantine"
+_TABLE = re.compile(r"[a-z][a-z0-9_]*")
 
 # A declaration that says nothing is none.
 _Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -230,10 +234,19 @@ class Pipeline(_Strict):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Pipeline:
+        names = [*self.sources, *self.derived]
+        if odd := next((name for name in names if not _TABLE.fullmatch(name) or QUARANTINE in name), None):
+            raise ValueError(
+                f"table {odd!r}: a name begins with a small letter and is made of small letters, digits and _, "
+                f"without {QUARANTINE!r}, which ends the names of quarantine tables"
+            )
         taken = {*self.derived, PREDICTIONS} & set(self.sources)
         if taken or PREDICTIONS in self.derived:
             name = sorted(taken)[0] if taken else PREDICTIONS
-            raise ValueError(f"{name!r} names two tables")
+            raise ValueError(
+                f"{name!r} names two tables: a source, a derived table and {PREDICTIONS!r}, which scoring writes, "
+                "each need a name of their own"
+            )
         if reserved := sorted({*self.sources, *self.derived} & set(_TAKEN)):
             raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
         for name in (self.model.features_table, self.model.outcomes_table):
@@ -300,6 +313,14 @@ class Pipeline(_Strict):
                 todo="correct the name of the table",
             )
         return name
+
+    def may_quote(self, table: str | None) -> bool:
+        """Whether values of a table, and messages that may quote them, can be shown: nobody is meant by them.
+
+        A derived table may hold any source's, and so may what is about no table at all.
+        """
+        sources = [self.sources[table]] if table in self.sources else self.sources.values()
+        return all(source.pii == "none" for source in sources)
 
     def data_day(self, table: str, run_day: str) -> str:
         """The day (YYYY-MM-DD) of `table` that the run of `run_day` writes."""

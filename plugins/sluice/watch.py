@@ -8,7 +8,7 @@ is the same fault, and is told once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sluice import clock, integrity, ledger, waivers
@@ -58,8 +58,8 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     found = []
     for name, source in spec.sources.items():
         for run_day in _expected(spec, name, source, now.date(), landing):
-            at = datetime.combine(run_day, time.fromisoformat(source.deadline), ZoneInfo(spec.timezone))
-            if at <= now and not _is_in(spec, name, run_day.isoformat(), landing):
+            at = clock.deadline(run_day, source.deadline, ZoneInfo(spec.timezone))
+            if clock.passed(now, at) and not _is_in(spec, name, run_day.isoformat(), landing):
                 day = spec.data_day(name, run_day.isoformat())
                 found.append(Missed(name, run_day.isoformat(), day, at))
     for missed in found:

@@ -7,8 +7,9 @@ its purpose, nothing of it held, nothing of it shown on a person's word.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+from sluice import clock
 from sluice.spec import Source
 
 # A weekly source is fresh until the next one is due.
@@ -62,8 +63,7 @@ def readiness(source: Source, standing: Standing, now: datetime | None) -> Readi
 
 def days_late(source: Source, newest: str, now: datetime) -> int:
     """Days that the newest published day is behind the one that is due by now."""
-    run_day = (
-        now.date() if now.time() >= time.fromisoformat(source.deadline) else now.date() - timedelta(days=1)
-    )
+    due = clock.passed(now, clock.deadline(now.date(), source.deadline, now.tzinfo or UTC))
+    run_day = now.date() if due else now.date() - timedelta(days=1)
     behind = (run_day - timedelta(days=source.lag_days) - date.fromisoformat(newest)).days
     return max(0, behind - _FRESH_DAYS[source.cadence])

@@ -17,6 +17,7 @@ from sluice import failpoints
 from sluice.errors import BatchSupersededError, PublishConflictError, TableMissingError
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
+from sluice.spec import QUARANTINE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +33,7 @@ _ATTEMPTS = 5
 
 def table_of(table: str) -> str:
     """Name of a table's quarantine table."""
-    return f"{table}__quarantine"
+    return f"{table}{QUARANTINE}"
 
 
 def shape(*, whole: bool = True) -> pa.Schema:
