@@ -24,7 +24,9 @@ def read(path: Path) -> Any:
     # PyYAML lets through what Python raises: ValueError for the date 2013-02-30, TypeError for a list as a key.
     except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise SpecInvalidError(
-            f"Not valid YAML: {error}", where=str(path), todo="correct the file and run `sluice check`"
+            f"Not valid YAML: {' '.join(str(error).split())}",
+            where=str(path),
+            todo="correct the file and run `sluice check`",
         ) from error
 
 

@@ -39,6 +39,30 @@ def test_run_suite_without_rules_is_error(suite, audit):
     assert "it has no expectations" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("pii", ["none", "pseudonymised"])
+def test_run_that_raises_quotes_values_only_where_nobody_is_meant(pipeline, rows, stage, monkeypatch, pii):
+    """The message is a real one of DuckDB; that it gets past the single rules is what is made up."""
+    import duckdb
+
+    from sluice.gates import engine
+
+    def convert(*_, **__):
+        duckdb.execute("select 'Jane Doe'::integer")
+
+    monkeypatch.setattr(engine.StagedRows, "evaluate", convert)
+    source = pipeline.sources["arrivals"].model_copy(update={"pii": pii})
+    declared = pipeline.model_copy(update={"sources": {**pipeline.sources, "arrivals": source}})
+    verdict = gates.run(declared, stage("arrivals", rows("arrivals", DAY), DAY))
+    assert verdict.outcome == "ERROR"
+    assert "ConversionException" in verdict.reasons[0]
+    assert ("Jane" in verdict.model_dump_json()) is (pii == "none")
+    kept = list((settings().work / "errors").glob("*.txt"))
+    assert [
+        ("Jane" in file.read_text(), file.stat().st_mode & 0o777, str(file) in verdict.reasons[0])
+        for file in kept
+    ] == ([] if pii == "none" else [(True, 0o600, True)])
+
+
 @pytest.mark.parametrize("severity", ["hold", "warn"])
 def test_run_rule_that_raises_is_error_and_alone_broken(suite, audit, expect, severity):
     broken = expect(

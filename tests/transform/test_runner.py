@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ import pytest
 from sluice import transform
 from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
 from sluice.lake import batches, tables
+from sluice.notices import report
+from sluice.notices.compose import compose
 from sluice.settings import settings
 from sluice.transform import check, docs, project, runner
 
@@ -178,6 +181,71 @@ def test_failing_model_is_named_with_its_message(flights, copied, raw, tmp_path)
     files = {"arrivals": [str(tmp_path / "arrivals.parquet")]}
     with pytest.raises(TransformFailedError, match=r"model out_flights__arrival: .*is_late \| VARCHAR"):
         runner.build_from_files(flights, "outcomes", DAY, DAY, files, workdir=tmp_path / "attempt")
+
+
+@pytest.fixture
+def quoting(flights, copied, raw, tmp_path):
+    """Function: build outcomes with a model in which DuckDB cannot convert a value, and quotes it."""
+
+    def build(pii: str) -> None:
+        model = copied / "models/flights/features/out_flights__arrival.sql"
+        model.write_text(
+            model.read_text().replace("arrivals.is_late", "arrivals.flight_id::integer > 0 as is_late")
+        )
+        pa.parquet.write_table(raw["arrivals"], tmp_path / "arrivals.parquet")
+        sources = {
+            name: source.model_copy(update={"pii": pii if name == "arrivals" else "none"})
+            for name, source in flights.sources.items()
+        }
+        files = {"arrivals": [str(tmp_path / "arrivals.parquet")]}
+        declared = flights.model_copy(update={"sources": sources})
+        runner.build_from_files(declared, "outcomes", DAY, DAY, files, workdir=tmp_path / "attempt")
+
+    return build
+
+
+def test_conversion_error_quotes_the_value_where_nobody_is_meant(quoting):
+    with pytest.raises(TransformFailedError, match="Could not convert string '2013-"):
+        quoting("none")
+
+
+def test_conversion_error_of_personal_data_is_told_without_the_value(
+    quoting, tmp_path, capfd, caplog, flights
+):
+    with pytest.raises(TransformFailedError) as caught:
+        quoting("pseudonymised")
+    said = str(caught.value)
+    # What, and where.
+    assert "model out_flights__arrival" in said
+    assert "Conversion Error" in said
+    assert "out_flights__arrival.sql" in said
+    assert "Could not convert" not in said
+    told = "".join(
+        [
+            said,
+            *traceback.format_exception(caught.value),
+            *capfd.readouterr(),
+            caplog.text,
+            repr(vars(caught.value)),
+        ]
+    )
+    assert "'2013-" not in told
+    # All of it, for its owner only.
+    attempt = tmp_path / "attempt"
+    assert "Could not convert string" in (attempt / project.LOG).read_text()
+    assert attempt.stat().st_mode & 0o777 == 0o700
+    assert str(attempt / project.LOG) in said
+    event = report.of_exception(
+        flights,
+        caught.value,
+        task_id="outcomes.stage_outcomes",
+        run_id="r",
+        partition=DAY,
+        task_url="https://a/b",
+    )
+    mail = compose(event, sender="a@b", to=["c@d"]).as_string()
+    assert "Conversion Error" in mail
+    assert "Could not convert" not in mail
 
 
 @pytest.mark.slow

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+import traceback
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from sluice import private
 from sluice.errors import RetryableError, SluiceError
 from sluice.gates import engine, history, page, policy, profile, representable, split, suites
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
 from sluice.lake import storage
+from sluice.settings import settings
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
@@ -60,11 +63,9 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 problems.append("The staged files do not hold the rows that the manifest says.")
             elif manifest.rows:
                 suite = representable.add(spec, manifest.table, suite, staged.columns())
-                evaluated = staged.evaluate(suite.rules, show_rows=_may_be_shown(spec, manifest.table))
+                evaluated = staged.evaluate(suite.rules, show_rows=spec.may_quote(manifest.table))
                 results, sample = [one.result for one in evaluated], _sample(evaluated)
-                seen = profile.section(
-                    staged.summary(), manifest, show_values=_may_be_shown(spec, manifest.table)
-                )
+                seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):
                     publishable, emptied = split.publishable(spec, manifest, staged.aside, results)
     except (RetryableError, ConnectionError):
@@ -74,7 +75,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         if storage.is_full(error):
             raise  # as above: the gate is not broken
         # Whatever breaks the gate must end as a verdict that publishes nothing.
-        problems.append(_described(error))
+        problems.append(_described(error, manifest, may_quote=spec.may_quote(manifest.table)))
     outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, manifest.noted)
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"
     verdict = Verdict(
@@ -114,15 +115,17 @@ def _sample(evaluated: list[engine.Evaluated]) -> list[dict[str, Any]]:
     return found[:SAMPLE_ROWS]
 
 
-def _may_be_shown(spec: Pipeline, table: str) -> bool:
-    """Rows are no evidence to show where they may hold personal data: a derived table may hold any source's."""
-    sources = [spec.sources[table]] if table in spec.sources else spec.sources.values()
-    return all(source.pii == "none" for source in sources)
-
-
-def _described(error: Exception) -> str:
-    """An error as one sentence: other people's messages go on with traces and carets."""
+def _described(error: Exception, manifest: Manifest, *, may_quote: bool) -> str:
+    """An error as one sentence: other people's messages go on with traces and carets, and may quote values of people."""
     if isinstance(error, SluiceError):
         return str(error)
+    if not may_quote:
+        file = settings().work / "errors" / f"{manifest.batch_id}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        private.write(file, "".join(traceback.format_exception(error)))
+        return (
+            f"The gate broke with {type(error).__name__}. Its message may quote values of people: it is in {file}, "
+            "which its owner alone can read."
+        )
     lines = str(error).strip().splitlines()
     return f"The gate broke with {type(error).__name__}: {lines[0] if lines else 'no message'}"

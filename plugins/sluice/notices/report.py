@@ -238,8 +238,7 @@ def _same(text: str) -> str:
 def _said(spec: Pipeline, table: str | None, exception: BaseException | None) -> str:
     if exception is None:
         return "The task's process ended without saying why, or was killed."
-    personal = any(privacy.hidden_columns(spec, name) for name in ([table] if table else spec.sources))
-    if personal and not isinstance(exception, SluiceError):
+    if not spec.may_quote(table) and not isinstance(exception, SluiceError):
         return (
             f"{type(exception).__name__}. Its message is not mailed, because the data is about persons: "
             "it is in the task's log."
@@ -248,7 +247,8 @@ def _said(spec: Pipeline, table: str | None, exception: BaseException | None) ->
         # Without its next step, which is the first of the mail's.
         parts = {"": exception.what, "Where: ": exception.where, "Allowed: ": exception.allowed}
         return "\n".join(f"{label}{text}" for label, text in parts.items() if text)
-    return str(exception) or type(exception).__name__
+    # Another library's: a line break in it may be part of a value that it quotes.
+    return " ".join(str(exception).split()) or type(exception).__name__
 
 
 def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> str:

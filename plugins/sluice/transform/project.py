@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # What dbt itself writes into the project when a person runs it by hand.
 _OUTPUT = {"target", "logs", "dbt_packages", ".user.yml"}
 
+# Where dbt writes all that it says, in the folder of an attempt.
+LOG = Path("logs") / "dbt.log"
+
 # dbt keeps its connection, flags and working directory in globals of the process.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -63,6 +66,9 @@ def invoke(spec: Pipeline, args: Sequence[str], *, workdir: Path, parsed: Manife
     dbt writes only below `workdir` (project, target, logs), and its connections are closed at the end: an open one
     would lock the file.
 
+    What it says of a pipeline with personal data is only in the attempt's folder, which its owner alone can read: a
+    database's message can quote values. Parsing reads no data.
+
     Raises:
         TransformFailedError: dbt could not run the command at all. Failed models and tests are in the result.
     """
@@ -77,7 +83,10 @@ def invoke(spec: Pipeline, args: Sequence[str], *, workdir: Path, parsed: Manife
         "--target-path": folder / "target",
         "--log-path": folder / "logs",
     }
+    may_quote = args[0] == "parse" or spec.may_quote(None)
     flags = ["--quiet", "--no-use-colors", "--no-send-anonymous-usage-stats", "--no-version-check"]
+    # What dbt prints becomes the task's log.
+    flags += [] if may_quote else ["--log-level", "none", "--log-level-file", "debug"]
     given = [str(part) for option in options.items() for part in option]
     with _ONE_AT_A_TIME, chdir(Path.cwd()):
         try:
@@ -86,10 +95,11 @@ def invoke(spec: Pipeline, args: Sequence[str], *, workdir: Path, parsed: Manife
             DuckDBConnectionManager.close_all_connections()
     if answer.exception:
         raise TransformFailedError(
-            f"dbt {args[0]} failed: {answer.exception}",
+            f"dbt {args[0]} failed: "
+            + (str(answer.exception) if may_quote else f"{type(answer.exception).__name__}."),
             where=str(settings().dbt_project),
-            todo=f"correct the project; all that dbt said is in {folder / 'logs' / 'dbt.log'}",
-        ) from answer.exception
+            todo=f"correct the project; all that dbt said is in {folder / LOG}",
+        ) from (answer.exception if may_quote else None)
     return answer.result
 
 

@@ -7,6 +7,7 @@ those days is the models' own affair (`dbt_project/`); tests/transform shows tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _GOOD = {"success", "pass", "warn"}
+# Lines of dbt's that begin with the database's kind of error; and the line before, which names the model and its file.
+_KIND = re.compile(r"^\s*((?:[A-Z][A-Za-z]+ ){1,3}Error)(?=[: ])", re.MULTILINE)
+_IN_MODEL = re.compile(r"[A-Z][a-z]+ Error in (?:model|test|seed|snapshot) \w+ \([\w/.]+\)")
 # Failing rows of a test that an error names.
 _NAMED_ROWS = 5
 
@@ -35,6 +39,7 @@ class Node:
     type: str  # model, test
     status: str  # success, pass, warn, fail, error, skipped
     seconds: float
+    # Where a source of the pipeline has personal data, what kind of error it was, and no more.
     message: str
     failures: int | None  # failing rows of a test
     # The first of them, so that a key that occurs twice is named; empty where a source of the pipeline has personal data.
@@ -140,8 +145,10 @@ def build_from_files(
     models = [f"+{name}" for name in (derived.model, unmatched) if name]
     select = ["--select", *models, "--exclude-resource-type", "unit_test"]
     args = ["build", *select, "--indirect-selection", "buildable"]
+    may_show = spec.may_quote(None)
+    if not may_show:
+        workdir.chmod(0o700)
     results = project.invoke(spec, args, workdir=workdir, parsed=parsed).results
-    may_show = all(source.pii == "none" for source in spec.sources.values())
     nodes = [_node(result, path if may_show else None) for result in results]
     _raise_if_failed(nodes, table, start, end, workdir)
     built = next(result.node for result in results if result.node.name == derived.model)
@@ -187,7 +194,7 @@ def _node(result: Any, path: Path | None) -> Node:
         type=str(result.node.resource_type),
         status=str(result.status),
         seconds=round(result.execution_time, 3),
-        message=result.message or "",
+        message=(result.message or "") if path else _unquoted(result.message or ""),
         failures=result.failures,
         sample=_failing_rows(path, result.node.compiled_code) if path and result.failures else (),
     )
@@ -212,13 +219,22 @@ def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, wo
     raise TransformFailedError(
         f"{len(failed)} of {len(nodes)} dbt nodes failed. {' '.join(told)}",
         where=f"{table} {start} to {end}",
-        todo=f"query {workdir / database.FILE}, with the SQL in {workdir / 'target' / 'compiled'}",
+        todo=f"read {workdir / project.LOG}, or query {workdir / database.FILE}, with the SQL in {workdir / 'target' / 'compiled'}",
     )
 
 
 def _told(node: Node) -> str:
     named = f" ({'; '.join(node.sample)})" if node.sample else ""
     return f"{node.type} {node.name}: {_cause(node.message)}{named}"
+
+
+def _unquoted(message: str) -> str:
+    """What kind of error dbt and the database met, and in which model; none of the values that its message may quote."""
+    kinds = _KIND.findall(message)
+    # dbt's own first line names the model and its file.
+    where = _IN_MODEL.match(message)
+    told = list(dict.fromkeys([*([where[0]] if where else []), *kinds]))
+    return f"{'; '.join(told) or 'failed'} (the message may quote values of people, and is only in dbt's log)"
 
 
 def _cause(message: str) -> str:
