@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sluice.printable import printable, printable_lines
+
 
 class SluiceError(Exception):
     """Base of every error that Sluice raises.
@@ -24,6 +26,9 @@ class SluiceError(Exception):
     report: str = ""
 
     def __init__(self, what: str, *, where: str = "", allowed: str = "", todo: str = "") -> None:
+        # Any of them may quote what a stranger delivered.
+        what, where, allowed = printable(what), printable(where), printable(allowed)
+        todo = printable_lines(todo)
         self.what, self.where, self.allowed, self.todo = what, where, allowed, todo
         parts = [what]
         if where:

@@ -6,7 +6,6 @@ cheap, because every DAG file does it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
 PREDICTIONS = "predictions"
 # How the name of a quarantine table ends; see `sluice.lake.quarantine`.
 QUARANTINE = "__quarantine"
-_TABLE = re.compile(r"[a-z][a-z0-9_]*")
 
 # A declaration that says nothing is none.
 _Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -234,19 +232,14 @@ class Pipeline(_Strict):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Pipeline:
-        names = [*self.sources, *self.derived]
-        if odd := next((name for name in names if not _TABLE.fullmatch(name) or QUARANTINE in name), None):
+        if odd := next((name for name in (*self.sources, *self.derived) if QUARANTINE in name), None):
             raise ValueError(
-                f"table {odd!r}: a name begins with a small letter and is made of small letters, digits and _, "
-                f"without {QUARANTINE!r}, which ends the names of quarantine tables"
+                f"{odd!r} is named like a quarantine table: no table's name may have {QUARANTINE!r}"
             )
         taken = {*self.derived, PREDICTIONS} & set(self.sources)
         if taken or PREDICTIONS in self.derived:
             name = sorted(taken)[0] if taken else PREDICTIONS
-            raise ValueError(
-                f"{name!r} names two tables: a source, a derived table and {PREDICTIONS!r}, which scoring writes, "
-                "each need a name of their own"
-            )
+            raise ValueError(f"{name!r} names two tables; {PREDICTIONS!r} is the one that scoring writes")
         if reserved := sorted({*self.sources, *self.derived} & set(_TAKEN)):
             raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
         for name in (self.model.features_table, self.model.outcomes_table):
@@ -315,10 +308,7 @@ class Pipeline(_Strict):
         return name
 
     def may_quote(self, table: str | None) -> bool:
-        """Whether values of a table, and messages that may quote them, can be shown: nobody is meant by them.
-
-        A derived table may hold any source's, and so may what is about no table at all.
-        """
+        """Whether nobody is meant by values of a table, or of any where it is derived or None, so that they can be shown."""
         sources = [self.sources[table]] if table in self.sources else self.sources.values()
         return all(source.pii == "none" for source in sources)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
@@ -152,6 +156,21 @@ def test_process_ids_of_the_original_are_not_taken_over(tmp_path, use):
     _adopt()
     assert not (copy / "run").exists()
     assert (home / "run" / "scheduler.json").exists()
+
+
+def test_home_moved_away_under_its_stack_is_adopted_once_that_is_stopped(tmp_path, use):
+    home = use(tmp_path / "home")
+    _publish()
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (home / "run").mkdir()
+    record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    (home / "run" / "scheduler.json").write_text(json.dumps(record))
+    use(_moved(home, tmp_path / "moved"))
+    with pytest.raises(AdoptionRefusedError, match=f"kill {process.pid}"):
+        _adopt()
+    process.communicate(b"\n")
+    _adopt()
+    assert ledger.verify() == 1
 
 
 def test_catalog_on_a_server_is_never_pointed_at_a_copy(tmp_path, use, monkeypatch):

@@ -138,7 +138,7 @@ def test_compose_subject_with_line_breaks_stays_one_header(held):
     message = compose(event, sender="sluice@localhost", to=["oncall@example.com"])
 
     assert message["Bcc"] is None
-    assert "arrivals Bcc:" in message["Subject"]
+    assert r"arrivals\r\nBcc:" in message["Subject"]
 
 
 def test_compose_endless_subject_is_cut(held):

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from sluice.catalogue.entries import Catalogue, SourceEntry
+from sluice.printable import printable_all
 from sluice.settings import settings
 
 
@@ -84,6 +85,7 @@ def _template() -> Template:
         loader=PackageLoader("sluice.catalogue"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=printable_all,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sluice import spec
-from sluice.cli import arguments
+from sluice.cli import arguments, home
 from sluice.cli.arguments import (
     DAY,
     KIND,
@@ -21,6 +21,7 @@ from sluice.cli.arguments import (
     TABLE,
     TEXT,
 )
+from sluice.cli.output import echo
 from sluice.errors import SluiceError
 from sluice.settings import settings
 
@@ -41,6 +42,9 @@ def main() -> None:
     """Every row, model and prediction is published with evidence, or held with a reason and a way back."""
 
 
+main.add_command(home.home)
+
+
 @main.command()
 def demo() -> None:
     """Run the whole loop on real data under the real scheduler, and check that it happened as told."""
@@ -58,10 +62,10 @@ def up() -> None:
     """Start Airflow and the mail sink, and print where they are."""
     from sluice.local import stack
 
-    stack.up(click.echo)
+    stack.up(echo)
     user, password = stack.login()
-    click.echo(f"Airflow: http://127.0.0.1:{settings().api_port}  (user {user}, password {password})")
-    click.echo(f"Mails:   {settings().mail}")
+    echo(f"Airflow: http://127.0.0.1:{settings().api_port}  (user {user}, password {password})")
+    echo(f"Mails:   {settings().mail}")
 
 
 @main.command()
@@ -69,7 +73,7 @@ def down() -> None:
     """Stop what `sluice up` started."""
     from sluice.local import stack
 
-    stack.down(click.echo)
+    stack.down(echo)
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -81,38 +85,6 @@ def airflow(arguments: tuple[str, ...]) -> None:
     sys.exit(stack.airflow(*arguments))
 
 
-@main.group()
-def home() -> None:
-    """Tell where the home folder (SLUICE_HOME) lies, make a copied or moved one independent, or back it up."""
-
-
-@home.command(name="status")
-def home_status() -> None:
-    """Tell where the home lies and was made, who may read it, and what of this installation is outside of it."""
-    from sluice.home import status
-
-    for line in status():
-        click.echo(line)
-
-
-@home.command(name="adopt")
-def home_adopt() -> None:
-    """Make a copied or moved home a home of its own: it names nothing of the place where it was made any more."""
-    from sluice.home import adopt
-
-    for line in adopt():
-        click.echo(line)
-
-
-@home.command(name="backup")
-@click.argument("folder", type=click.Path(path_type=Path))
-def home_backup(folder: Path) -> None:
-    """Copy the home to FOLDER, a new one, while it is in use."""
-    from sluice.home import backup
-
-    click.echo(f"Backed up to {backup(folder)}. docs/operations.md says how to restore it.")
-
-
 @main.command()
 def check() -> None:
     """Check pipelines, suites, the dbt project and settings without running anything."""
@@ -120,9 +92,7 @@ def check() -> None:
 
     problems = 0
     for what, error in check_all():
-        click.echo(
-            f"{'ok     ' if error is None else 'PROBLEM'}  {what}{'' if error is None else f': {error}'}"
-        )
+        echo(f"{'ok     ' if error is None else 'PROBLEM'}  {what}{'' if error is None else f': {error}'}")
         problems += error is not None
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
@@ -141,9 +111,7 @@ def audit(osv_url: str | None) -> None:
     every = []
     for what, findings in auditing.audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
         for finding in findings:
-            click.echo(
-                f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}"
-            )
+            echo(f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}")
         every += findings
     sys.exit(auditing.exit_code(every))
 
@@ -168,10 +136,10 @@ def traces(folder: Path) -> None:
         )
     places = search.traces(folder, {"the value": value})
     for place in places:
-        click.echo(place)
+        echo(place)
     if places:
         sys.exit(1)
-    click.echo(f"Nothing under {folder} knows it.")
+    echo(f"Nothing under {folder} knows it.")
 
 
 @main.command()
@@ -201,9 +169,9 @@ def feed(
         names = source_system.deliver(
             pipeline, first, corrupt=corrupt, sources=list(sources) or None, number=number
         )
-    click.echo(f"Delivered {len(names)} file(s) into {pipeline.landing_url}")
+    echo(f"Delivered {len(names)} file(s) into {pipeline.landing_url}")
     for name in names[:10]:
-        click.echo(f"  {name}")
+        echo(f"  {name}")
 
 
 @main.command()
@@ -218,7 +186,7 @@ def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: in
     """Put a FILE of SOURCE with the data of DAY (YYYY-MM-DD) into the landing zone, with its manifest."""
     from sluice.ingest.deliveries import land as land_file
 
-    click.echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
+    echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
 
 
 @main.command()
@@ -233,11 +201,11 @@ def held(pipeline: spec.Pipeline | None) -> None:
     def list_held(declared: spec.Pipeline) -> None:
         released, rebuilds = holds.active_waivers(declared), inherited.rebuilds(declared)
         for line in show.held(holds.open_holds(declared), released, rebuilds):
-            click.echo(f"  {line}")
+            echo(f"  {line}")
 
     complete = _for_each(pipeline, list_held)
     for line in faults.undelivered_lines(pipeline.pipeline if pipeline else None):
-        click.echo(line)
+        echo(line)
     if not complete:
         sys.exit(1)
 
@@ -252,9 +220,9 @@ def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
 
     key = _pseudonym_key(pipeline, table)
     outcome = holds.replay(pipeline, table, day, {"run_id": "sluice replay"}, pseudonym_key=key)
-    click.echo(outcome)
+    echo(outcome)
     if outcome.repaired:
-        click.echo(holds.onwards(pipeline, table, day))
+        echo(holds.onwards(pipeline, table, day))
     if outcome.reason:
         sys.exit(1)
 
@@ -274,8 +242,8 @@ def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, un
 
     said = {"by": by, "why": why, "until": until or ""}
     done = holds.release(pipeline, table, day, **said, run={"run_id": "sluice release"})
-    click.echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
-    click.echo(holds.onwards(pipeline, table, day))
+    echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
+    echo(holds.onwards(pipeline, table, day))
 
 
 @main.command()
@@ -288,7 +256,7 @@ def trace(pipeline: spec.Pipeline, table: str, day: str) -> None:
     from sluice.holds import show
 
     for line in show.traced(holds.trace(pipeline, table, day)):
-        click.echo(line)
+        echo(line)
 
 
 @main.command()
@@ -300,10 +268,10 @@ def watch(pipeline: spec.Pipeline, days: int | None) -> None:
 
     found = watcher.findings(pipeline, days)
     for sentence in found:
-        click.echo(sentence)
+        echo(sentence)
     if found:
         sys.exit(1)
-    click.echo("Nothing is overdue, and history is as it was published.")
+    echo("Nothing is overdue, and history is as it was published.")
 
 
 @main.command()
@@ -317,11 +285,11 @@ def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
 
     def clear(declared: spec.Pipeline) -> None:
         entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
-        click.echo(f"  {entries} entries of the ledger, chain intact")
+        echo(f"  {entries} entries of the ledger, chain intact")
         gone = upkeep.clear_tables(declared, run, dry_run=dry_run)
         gone += upkeep.clear_evidence(declared, run, dry_run=dry_run)
         for line in list(upkeep.lines(gone)) or ["nothing had to go"]:
-            click.echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
+            echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
 
     if not _for_each(pipeline, clear):
         sys.exit(1)
@@ -357,7 +325,7 @@ def rehearse(
         sys.exit(command.stop())
     if show or not (scenarios or everything):
         for each in catalogue.all_scenarios():
-            click.echo(f"{each.name:32s} {each.title}")
+            echo(f"{each.name:32s} {each.title}")
         return
     names = catalogue.names() if everything else list(scenarios)
     sys.exit(command.rehearse(names, days=days, keep=keep, json_file=json_file))
@@ -412,9 +380,10 @@ def catalogue(pipeline: spec.Pipeline, column: str | None) -> None:
         gathered = shelf.read(pipeline)
         text, page = shelf.lines(gathered), shelf.write(gathered)
     for line in text:
-        click.echo(line)
+        echo(line)
     if page:
-        click.echo(f"\nAs a page: {page}")
+        echo("")
+        echo(f"As a page: {page}")
 
 
 @main.command()
@@ -423,7 +392,7 @@ def docs(pipeline: spec.Pipeline) -> None:
     """Render the dbt documentation as one page that the Airflow UI serves."""
     from sluice import transform
 
-    click.echo(transform.docs(pipeline))
+    echo(transform.docs(pipeline))
 
 
 @main.command(name="ledger")
@@ -443,17 +412,17 @@ def show_ledger(
     from sluice import ledger
 
     if verify:
-        click.echo(f"{ledger.verify()} entries, chain intact")
+        echo(f"{ledger.verify()} entries, chain intact")
         return
     found = ledger.entries(kind=kind, pipeline=pipeline, days=days, limit=limit)
     for entry in found:
         reasons = "; ".join(entry.data.get("reasons", []))
-        click.echo(
+        echo(
             f"{entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} "
             f"{entry.pipeline}.{entry.subject} {entry.partition or ''}  {reasons}"
         )
     if not found:
-        click.echo("No entry of the ledger is about that.")
+        echo("No entry of the ledger is about that.")
 
 
 def _for_each(pipeline: spec.Pipeline | None, work: Callable[[spec.Pipeline], None]) -> bool:
@@ -465,7 +434,7 @@ def _for_each(pipeline: spec.Pipeline | None, work: Callable[[spec.Pipeline], No
         {} if pipeline else {each.pipeline: each.error for each in spec.broken_pipelines()}
     )
     for declared in [pipeline] if pipeline else spec.load_all():
-        click.echo(f"{declared.pipeline}:")
+        echo(f"{declared.pipeline}:")
         try:
             work(declared)
         except SluiceError as error:
@@ -473,7 +442,7 @@ def _for_each(pipeline: spec.Pipeline | None, work: Callable[[spec.Pipeline], No
                 raise
             problems[declared.pipeline] = error
     for name, problem in problems.items():
-        click.echo(f"{name} is left out: {problem}", err=True)
+        echo(f"{name} is left out: {problem}", err=True)
     return not problems
 
 

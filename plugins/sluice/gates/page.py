@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from sluice import failpoints
 from sluice.gates import policy
 from sluice.lake import catalog, quarantine, storage
+from sluice.printable import printable_all
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ def render(verdict: Verdict, manifest: Manifest, profile: str = "") -> str:
 def _template() -> Template:
     loader = PackageLoader("sluice.gates")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=printable_all,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("gate.html.j2")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import failpoints
 from sluice.lake import catalog
+from sluice.printable import printable_all
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _template() -> Template:
         loader=PackageLoader("sluice.gates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=printable_all,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -7,15 +7,19 @@ that made it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from sluice.printable import printable
 
 Outcome = Literal["PASS", "WARN", "HOLD", "ERROR"]
 # What a failure does: holds the whole batch, sets the failing rows aside, or is only told.
 Severity = Literal["hold", "quarantine", "warn"]
 # Whether rows that a rule does not judge count as failing.
 Unjudged = Literal["fail", "pass"]
+# What may quote values of the batch.
+Text = Annotated[str, AfterValidator(printable)]
 
 # Failing rows kept as evidence in one verdict.
 SAMPLE_ROWS = 20
@@ -42,7 +46,7 @@ class RuleResult(BaseModel):
     why: str
     passed: bool
     broken: bool
-    observed: str
+    observed: Text
     failing_rows: int | None = None
     failing_share: float | None = None
     limit: float | None = None
@@ -79,7 +83,7 @@ class Verdict(BaseModel):
     rows: int
     rules: tuple[RuleResult, ...]
     sample: tuple[dict[str, Any], ...]
-    reasons: tuple[str, ...]
+    reasons: tuple[Text, ...]
     report: str
     evaluated_at: datetime
     seconds: float

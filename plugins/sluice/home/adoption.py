@@ -8,12 +8,15 @@ adopting it again finishes the work.
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+import psutil
 
 from sluice import identity
 from sluice.errors import AdoptionRefusedError
@@ -52,6 +55,10 @@ def adopt() -> Iterator[str]:
         yield f"{home} is at its place: nothing to adopt."
         return
     _require_own_databases(home)
+    original = identity.read(Path(old)) if Path(old).is_dir() else None
+    copied = found is None or (original is not None and original.id == found.id)
+    if not copied:
+        _require_stopped(home)
     relocated = Relocation(old, str(home))
     for name in _NOT_TAKEN_OVER:
         shutil.rmtree(home / name, ignore_errors=True)
@@ -66,8 +73,6 @@ def adopt() -> Iterator[str]:
         if changed:
             yield f"database {path.relative_to(home)}: {changed} rows"
     identity.protect(home)
-    original = identity.read(Path(old)) if Path(old).is_dir() else None
-    copied = found is None or (original is not None and original.id == found.id)
     adopted = identity.new(home, copied_from=found.id if found and copied else None)
     if found and not copied:
         adopted = adopted.model_copy(update={"id": found.id, "copied_from": found.copied_from})
@@ -106,6 +111,21 @@ def _require_own_databases(home: Path) -> None:
         todo=f"put this home back to the path where it was made ({home} is another), with that database; "
         "to clone it, start with an empty home and backfill",
     )
+
+
+def _require_stopped(home: Path) -> None:
+    """Refuse a home that was moved away under its running stack: what still runs writes to the old place."""
+    for file in sorted((home / "run").glob("*.json")):
+        recorded = json.loads(file.read_text(encoding="utf-8"))
+        with suppress(psutil.NoSuchProcess):
+            if abs(psutil.Process(recorded["pid"]).create_time() - recorded["started"]) < 1:
+                raise AdoptionRefusedError(
+                    f"The {file.stem} that was started in this home before it was moved is still running.",
+                    where=f"process {recorded['pid']}",
+                    allowed="a home that nobody uses",
+                    todo=f"end the processes named in {home / 'run'} (`kill {recorded['pid']}` for this one), "
+                    "then adopt again",
+                )
 
 
 def _text(path: Path, relocated: Relocation) -> bool:

@@ -40,8 +40,16 @@ def backup(folder: Path) -> Path:
             todo="name another folder",
         )
     part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part.mkdir(mode=0o700)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir(mode=0o700)
+    except OSError as error:
+        raise BackupFailedError(
+            f"{folder} cannot be made: {error.strerror or error}.",
+            where=str(folder.parent),
+            allowed="a new folder in one that this user may write",
+            todo="name another folder",
+        ) from error
     try:
         copied = _databases(home, part)
         _files(home, part, {path.relative_to(home) for path in copied})

@@ -30,10 +30,10 @@ from sluice.errors import (
     SpecInvalidError,
 )
 from sluice.ingest.budget import Budget, OverBudgetError
-from sluice.ingest.plaintext import printable
 from sluice.lake.landing import Landing
 from sluice.limits import MANIFEST_BYTES, Limits
 from sluice.partitions import read_day
+from sluice.printable import printable
 from sluice.spec import Pipeline, Source, broken_pipelines, load_all
 
 MANIFEST = ".manifest.json"

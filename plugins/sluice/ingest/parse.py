@@ -20,7 +20,8 @@ from sluice.errors import ContractBrokenError, DeliveryUnreadableError
 from sluice.ingest import columns, delimited, jsonl, parquet, pseudonyms, versions
 from sluice.ingest.budget import OverBudgetError
 from sluice.ingest.columns import BrokenColumnsError
-from sluice.ingest.plaintext import UnreadableError, printable
+from sluice.ingest.plaintext import UnreadableError
+from sluice.printable import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa

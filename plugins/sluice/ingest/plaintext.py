@@ -67,8 +67,3 @@ def looks_like(data: bytes) -> str:
     """What else a file may be, to follow what it is not; "" where nothing is recognised."""
     kind = next((kind for begin, kind in _SIGNATURES.items() if data.startswith(begin)), None)
     return f"; it looks like {kind}" if kind else ""
-
-
-def printable(text: str) -> str:
-    """A stranger's name as logs, mails and records can hold it: what is no printable character is escaped."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

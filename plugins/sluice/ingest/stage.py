@@ -20,11 +20,11 @@ from sluice.errors import (
 )
 from sluice.ingest import deliveries, pseudonyms
 from sluice.ingest.deliveries import Delivery
-from sluice.ingest.plaintext import printable
 from sluice.ingest.reader import File, Reader
 from sluice.lake import batches, inputs, tables
 from sluice.lake.landing import Landing
 from sluice.partitions import partition_label
+from sluice.printable import printable
 from sluice.spec import Contract, Pipeline
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from sluice import failpoints
 from sluice.lake import catalog
+from sluice.printable import printable_all
 from sluice.settings import settings
 
 
@@ -34,6 +35,7 @@ def _template() -> Template:
         loader=PackageLoader("sluice.integrity"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=printable_all,
         trim_blocks=True,
         lstrip_blocks=True,
     )

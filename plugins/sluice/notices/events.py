@@ -12,7 +12,17 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from sluice.printable import printable_all, printable_lines
 
 # One template of this name each, under `templates/`.
 Kind = Literal[
@@ -51,6 +61,19 @@ Text = Annotated[str, AfterValidator(_without_passwords)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _printable(cls, given: Any) -> Any:
+        """Nothing in an event can forge a line, a header or a colour of the mail, whoever delivered it."""
+        if not isinstance(given, dict):
+            return given
+        # Sentences of ours, a line each; what they quote has been made printable in the error or verdict.
+        summary = {name: printable_lines(given[name]) for name in ("summary",) if name in given}
+        return {
+            **printable_all({name: each for name, each in given.items() if name not in summary}),
+            **summary,
+        }
 
 
 class FailedRule(_Frozen):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -18,6 +18,10 @@ from airflow.sdk import Param, get_current_context, task
 
 from sluice import spec
 from sluice.orchestration.runs import run_info
+from sluice.printable import as_code
+
+if TYPE_CHECKING:
+    from sluice.holds import Hold
 
 # How long a request to release waits for its answer; then it counts as rejected.
 ANSWER_WITHIN = timedelta(hours=20)
@@ -159,7 +163,6 @@ def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
 def _check_request(pipeline_name: str) -> dict[str, Any]:
     """What is to be released, in words for whoever is asked, and the run to run again."""
     from sluice import holds, waivers
-    from sluice.web import evidence_url
 
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
@@ -177,18 +180,30 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
         "batch_id": hold.batch_id,
         "partition": hold.partition,
         "subject": f"Publish {hold.table} {hold.partition} although it is held?",
-        "body": "\n\n".join(
-            [
-                f"{asked_by} asks to publish **{hold.rows} rows** of `{pipeline.pipeline}.{hold.table}` "
-                f"{hold.partition} as they are, until **{params['until']}**: {params['why']}",
-                "Held because:\n\n" + "\n".join(f"- {reason}" for reason in hold.reasons),
-                f"Owner: {hold.owner}.",
-                f"[Evidence]({evidence_url(hold.report)})",
-                "Whoever approves answers for it: the name is recorded and shown wherever the data is used."
-                + (f" It has to be another person than {asked_by}." if second else ""),
-            ]
+        "body": question(
+            pipeline, hold, asked_by=asked_by, why=params["why"], until=params["until"], second=second
         ),
     }
+
+
+def question(
+    pipeline: spec.Pipeline, hold: Hold, *, asked_by: str, why: str, until: str, second: bool
+) -> str:
+    """What a person is asked, in Markdown; what others wrote or delivered is in it as code, which nothing acts on."""
+    from sluice.web import evidence_url
+
+    return "\n\n".join(
+        [
+            f"{as_code(asked_by)} asks to publish **{hold.rows} rows** of `{pipeline.pipeline}.{hold.table}` "
+            f"{hold.partition} as they are, until **{until}**: {as_code(why)}",
+            "Held because:",
+            "\n".join(f"- {as_code(reason)}" for reason in hold.reasons),
+            f"Owner: {as_code(hold.owner)}.",
+            f"[Evidence]({evidence_url(hold.report)})",
+            "Whoever approves answers for it: the name is recorded and shown wherever the data is used."
+            + (f" It has to be another person than {as_code(asked_by)}." if second else ""),
+        ]
+    )
 
 
 @task

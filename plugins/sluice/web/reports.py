@@ -30,6 +30,7 @@ from markupsafe import Markup
 
 from sluice import spec
 from sluice.errors import SluiceError
+from sluice.printable import printable_all
 from sluice.web import index, released
 
 # Whether a reader may see the evidence of a pipeline, by its name.
@@ -63,6 +64,7 @@ _templates = Environment(
     loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
+    finalize=printable_all,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -1,0 +1,41 @@
+"""`sluice home`: the home folder as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sluice.cli.output import echo
+
+
+@click.group()
+def home() -> None:
+    """Tell where the home folder (SLUICE_HOME) lies, make a copied or moved one independent, or back it up."""
+
+
+@home.command(name="status")
+def home_status() -> None:
+    """Tell where the home lies and was made, who may read it, and what of this installation is outside of it."""
+    from sluice.home import status
+
+    for line in status():
+        echo(line)
+
+
+@home.command(name="adopt")
+def home_adopt() -> None:
+    """Make a copied or moved home a home of its own: it names nothing of the place where it was made any more."""
+    from sluice.home import adopt
+
+    for line in adopt():
+        echo(line)
+
+
+@home.command(name="backup")
+@click.argument("folder", type=click.Path(path_type=Path))
+def home_backup(folder: Path) -> None:
+    """Copy the home to FOLDER, a new one, while it is in use."""
+    from sluice.home import backup
+
+    echo(f"Backed up to {backup(folder)}. docs/operations.md says how to restore it.")
