@@ -14,9 +14,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from benchmarks.measure import Together, progress
-from sluice import crossing, feed, spec
+from sluice import crossing, feed, ledger, spec
 from sluice.ingest.completion import complete, due_sources
-from sluice.modelling import monitoring, training
+from sluice.modelling import monitoring, roles, training
 from sluice.modelling.config import registry
 from sluice.orchestration.preload import preload
 from sluice.spec import PREDICTIONS, Pipeline
@@ -75,7 +75,9 @@ def history(first: str, count: int) -> None:
     load(pipeline, run_days)
     registry().init()
     version = training.stage_candidate(pipeline, run_days[-1], RUN)
-    registry().promote(pipeline.model.name, version)
+    about = {"pipeline": pipeline.pipeline, "subject": pipeline.model.name, "partition": run_days[-1]}
+    said = {"version": version, "champion": roles.current(pipeline).champion}
+    roles.promote(pipeline, ledger.append("audited", **about, data=said), RUN)
 
 
 def live(first: str, count: int, ranges: Sequence[int]) -> dict[str, Any]:

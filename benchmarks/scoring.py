@@ -43,10 +43,10 @@ def prepare(folder: str) -> int:
 
     from ml.model import encode
     from sluice.lake import tables
-    from sluice.modelling.config import registry
+    from sluice.modelling import scorer
 
     pipeline = spec.load("flights")
-    champion = registry().load(pipeline.model.name, threads=settings().threads)
+    champion = scorer.choose(pipeline).model
     if champion is None:
         raise RuntimeError("the history has no champion")
     features = tables.scan("flights", pipeline.model.features_table, "2013-01-01", "2013-12-31")
@@ -65,10 +65,10 @@ def measured(folder: str) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from ml.scoring import score
-    from sluice.modelling.config import registry
+    from sluice.modelling import scorer
 
     pipeline = spec.load("flights")
-    champion = registry().load(pipeline.model.name, threads=settings().threads)
+    champion = scorer.choose(pipeline).model
     if champion is None:
         raise RuntimeError("the history has no champion")
     features = pq.read_table(Path(folder) / "features.parquet")

@@ -1,7 +1,9 @@
 """### Monitor: join outcomes to predictions, report, decide
 
-Starts when a day's predictions are published and the outcomes of the day before are in. Renders Evidently reports
-(drift, summary, and performance where outcomes are known), then decides from their numbers: nothing, warn, or
+Starts when a day's predictions are published. What it measures it decides from the tables: that day's inputs, and every
+earlier day whose outcomes have come or were corrected since it was measured. It waits for one asset only: Airflow may leave
+two runs of one day pending for ever when two assets that a DAG waits for come at once (apache/airflow#71070). Renders
+Evidently reports (drift, summary, and performance where outcomes are known), then decides from their numbers: nothing, warn, or
 retrain. A retrain decision starts the train DAG.
 """
 
@@ -13,6 +15,6 @@ from sluice.orchestration.stages import stage_dag
 from sluice.spec import PREDICTIONS, load_all
 
 for spec in load_all():
-    landed = assets.table(spec, PREDICTIONS) & assets.table(spec, spec.model.outcomes_table)
-    with stage_dag(spec, "monitor", schedule=PartitionedAssetTimetable(assets=landed), doc=__doc__):
+    predicted = PartitionedAssetTimetable(assets=assets.table(spec, PREDICTIONS))
+    with stage_dag(spec, "monitor", schedule=predicted, doc=__doc__):
         report_and_decide(spec)

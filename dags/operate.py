@@ -12,6 +12,7 @@ from airflow.sdk import Param
 from sluice.orchestration import operate
 from sluice.orchestration.ingest import complete_day, find_deliveries
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
+from sluice.orchestration.train import roll_back, rollback_form
 from sluice.spec import load_all
 
 REPLAY = """### Replay: send what is held through the same gate again
@@ -29,7 +30,19 @@ person's answer. Who approves answers for it: name, reason and last day are reco
 data is used. After that day it counts as held again, and training refuses it. A gate that broke cannot be released.
 """
 
+ROLLBACK = """### Roll back: let an earlier champion score again
+
+Say which version, as `sluice model show` lists them, or `baseline` for the declared rule and no model, and why. Your name
+and the reason are recorded in the ledger, and MLflow's aliases follow. The next run of the score DAG goes by it; predictions
+that were made are not changed. A version that never was champion has to earn it by the train DAG.
+"""
+
 for spec in load_all():
+    with stage_dag(
+        spec, "rollback", schedule=None, doc=ROLLBACK, params=rollback_form(spec), max_active_runs=1
+    ):
+        roll_back(spec)
+
     with stage_dag(spec, "replay", schedule=None, doc=REPLAY, params=operate.form(spec)):
         operate.replay(spec)
 

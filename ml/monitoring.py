@@ -9,7 +9,7 @@ let pass although it broke a rule is not the model's fault; it is named in place
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,9 @@ from ml.model import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# Days that a reason names one by one, the newest.
+_NAMED = 5
 
 Action = Literal["nothing", "warn", "retrain"]
 
@@ -54,6 +57,8 @@ class DayNumbers:
     input_age_days: int = 0
     # What of it was published on a person's word although it had not passed its rules: one line each.
     released: tuple[str, ...] = ()
+    # Its outcomes are published, even if none of them is known (a day on which everything was cancelled).
+    has_outcomes: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe; `DayNumbers.from_dict` reads it back."""
@@ -61,8 +66,11 @@ class DayNumbers:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DayNumbers:
+        """Also of records with more in them, or made before some of it was measured."""
+        known = {each.name for each in fields(cls)}
         lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
-        return cls(**{**raw, **lists})
+        given = {"has_outcomes": raw["labelled"] > 0, **raw, **lists}
+        return cls(**{name: value for name, value in given.items() if name in known})
 
 
 @dataclass(frozen=True)
@@ -175,10 +183,12 @@ def decide(
     overdue = [
         day.ds
         for day in days
-        if not day.labelled and _days_between(day.ds, newest.ds) >= config.outcome_wait_days
+        if not day.has_outcomes and _days_between(day.ds, newest.ds) >= config.outcome_wait_days
     ]
     if overdue:
-        found.append(("warn", f"No outcomes of {', '.join(overdue)} after {config.outcome_wait_days} days."))
+        more = f" and {len(overdue) - _NAMED} more" if len(overdue) > _NAMED else ""
+        named = ", ".join(overdue[-_NAMED:])
+        found.append(("warn", f"No outcomes of {named}{more} after {config.outcome_wait_days} days."))
     rank: dict[Action, int] = {"nothing": 0, "warn": 1, "retrain": 2}
     action: Action = max((action for action, _ in found), key=rank.__getitem__, default="nothing")
     reasons = tuple(reason for _, reason in found) or (_calm(newest, champion_auc, config),)

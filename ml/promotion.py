@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ml.errors import RowsUnusableError
 from ml.metrics import METRICS, Estimate, compare, interval
 from ml.model import Scorer
 from ml.training import Candidate
@@ -55,20 +56,24 @@ class Decision:
     numbers: dict[str, Any]
 
 
-def decide(candidate: Candidate, champion: Scorer | None) -> Decision:
+def decide(candidate: Candidate, champion: Scorer | None, *, not_compared: str = "") -> Decision:
     """Compare the candidate with the baseline, the linear model and the champion on its held-out rows. Pure.
 
-    The label, resamples, confidence and seed are those that the candidate was trained with.
+    The label, resamples, confidence and seed are those that the candidate was trained with. A champion that needs a column
+    which the held-out rows do not have cannot be compared: the decision says so, and rests on the other comparisons.
 
-    Raises:
-        RowsUnusableError: the champion needs a feature that the held-out rows do not have.
+    Args:
+        not_compared: why there is no `champion` to compare with although one scores; "" where that is not so.
     """
     import pyarrow.compute as pc
 
     test, config = candidate.test, candidate.meta.config
     scores = {name: test[f"score_{name}"].to_numpy() for name in ("candidate", "baseline", "linear")}
     if champion is not None:
-        scores["champion"] = champion.score(test)
+        try:
+            scores["champion"] = champion.score(test)
+        except RowsUnusableError as error:
+            not_compared = error.what
     measured = compare(
         test[config["label"]].to_numpy(),
         scores,
@@ -95,10 +100,14 @@ def decide(candidate: Candidate, champion: Scorer | None) -> Decision:
         "resamples": config["resamples"],
         "confidence": config["confidence"],
         "comparisons": [asdict(comparison) for comparison in comparisons],
+        "not_compared": not_compared,
     }
     return Decision(
         promote=all(comparison.passed for comparison in comparisons),
-        reasons=tuple(comparison.sentence for comparison in comparisons),
+        reasons=(
+            *(comparison.sentence for comparison in comparisons),
+            *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
+        ),
         comparisons=tuple(comparisons),
         numbers=numbers,
     )

@@ -4,7 +4,8 @@ A version is three artifacts, the model, its description and its scored held-out
 and are checked at every load: a model that changed on disk is refused. MLflow's own `log_model` is not used: it pickles, and infers requirements for
 seconds. Registering the same model twice gives the same version, so that a repeated training leaves one trace.
 
-Aliases are roles: `champion` scores, `challenger` is the newest candidate that is not, `previous` was champion before.
+Aliases show roles: `champion` scores, `challenger` is the newest candidate that never was, `previous` was champion before. Who
+has which role is not decided here.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 _FOLDER = "model"
+# What MLflow calls anything that is not there.
+_GONE = "RESOURCE_DOES_NOT_EXIST"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,10 @@ class Registry:
         self._client.set_terminated(run_id, "FINISHED")
 
     def log(self, run_id: str, candidate: Candidate) -> int:
-        """Record a candidate in its run and register it; returns the version (the old one, if it is registered already)."""
+        """Record a candidate in its run and register it; returns the version (the old one, if it is registered already).
+
+        Where a file of the old one is lost or damaged, it is put back: the same candidate is the same bytes.
+        """
         from mlflow.entities import Metric, Param
 
         files = pack(candidate)
@@ -117,14 +123,12 @@ class Registry:
             ],
             params=[Param(key, str(value)) for key, value in settings.items()],
         )
-        with tempfile.TemporaryDirectory() as folder:
-            for file, content in files.items():
-                (Path(folder) / file).write_bytes(content)
-            self._client.log_artifacts(run_id, folder, _FOLDER)
+        self._upload(run_id, files)
         name = candidate.meta.name
         create(lambda: self._client.create_registered_model(name))
         for known in self.versions(name):
             if all(known.tags.get(TAGS[file]) == hashes[TAGS[file]] for file in (UBJ, META)):
+                self._put_back(known, files)
                 return known.version
         own = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
         made = self._client.create_model_version(
@@ -136,17 +140,25 @@ class Registry:
         )
         return int(made.version)
 
-    def load(self, name: str, alias: str = CHAMPION, *, threads: int) -> LoadedModel | None:
-        """The version that holds a role, or None where there is none.
+    def load(self, name: str, version: int, *, threads: int) -> LoadedModel:
+        """A version ready to score.
 
         Raises:
-            ModelDamagedError: a file is missing or is not the one that was registered.
+            ModelDamagedError: a file is missing, is not the one that was registered, or cannot be used by this code.
+            ModelUnknownError: there is no such version.
         """
-        known = next((known for known in self.versions(name) if alias in known.aliases), None)
-        if known is None:
-            return None
-        meta = ModelMeta.from_json(self._read(known, META).decode())
-        return LoadedModel(known.version, ScoringModel(self._read(known, UBJ), meta, threads=threads), known)
+        known = self._version(name, version)
+        content = {file: self._read(known, file) for file in (META, UBJ)}
+        try:
+            meta = ModelMeta.from_json(content[META].decode())
+            return LoadedModel(version, ScoringModel(content[UBJ], meta, threads=threads), known)
+        except (ValueError, TypeError) as error:
+            # The files are as they were registered: this code, or its XGBoost, is another one than wrote them.
+            raise ModelDamagedError(
+                f"{name} version {version} cannot be used by this code: {error}",
+                where=f"run {known.run_id}",
+                todo="run the version of the code that registered it, or train again",
+            ) from error
 
     def candidate(self, name: str, version: int) -> Candidate:
         """A registered version with its scored held-out rows, as it was logged.
@@ -155,29 +167,21 @@ class Registry:
             ModelDamagedError: as `load`.
             ModelUnknownError: there is no such version.
         """
-        known = next((known for known in self.versions(name) if known.version == version), None)
-        if known is None:
-            raise ModelUnknownError(
-                f"There is no version {version}.", where=f"model {name}", todo="list the versions in MLflow"
-            )
+        known = self._version(name, version)
         return unpack({file: self._read(known, file) for file in TAGS})
 
-    def promote(self, name: str, version: int) -> None:
-        """Make a version champion and the champion previous. Repeating it, also after a kill half way, changes nothing."""
-        roles = self._aliases(name)
-        champion = roles.get(CHAMPION)
-        if champion == str(version):
-            return
-        if champion is not None:
-            self._client.set_registered_model_alias(name, PREVIOUS, champion)
-        self._client.set_registered_model_alias(name, CHAMPION, str(version))
-        if roles.get(CHALLENGER) == str(version):
-            self._client.delete_registered_model_alias(name, CHALLENGER)
+    def roles(self, name: str) -> dict[str, int]:
+        """Alias to version, as MLflow shows them; none where the model is not there."""
+        return {alias: int(version) for alias, version in self._aliases(name).items()}
 
-    def set_challenger(self, name: str, version: int) -> None:
-        """Give a version the role `challenger`, unless it is the champion already."""
-        if self._aliases(name).get(CHAMPION) != str(version):
-            self._client.set_registered_model_alias(name, CHALLENGER, str(version))
+    def set_roles(self, name: str, roles: Mapping[str, int | None]) -> None:
+        """Let aliases name the versions that have these roles, and none where it is None; repeating it changes nothing."""
+        shown = self.roles(name)
+        for alias, version in roles.items():
+            if version is None and alias in shown:
+                self._client.delete_registered_model_alias(name, alias)
+            elif version is not None and shown.get(alias) != version:
+                self._client.set_registered_model_alias(name, alias, str(version))
 
     def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Add tags to a version, such as the decision about it."""
@@ -208,15 +212,41 @@ class Registry:
             ]
         return sorted(found, key=lambda item: -item.version)
 
+    def _version(self, name: str, version: int) -> Version:
+        known = next((known for known in self.versions(name) if known.version == version), None)
+        if known is None:
+            raise ModelUnknownError(
+                f"There is no version {version}.", where=f"model {name}", todo="list the versions in MLflow"
+            )
+        return known
+
+    def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in files.items():
+                (Path(folder) / file).write_bytes(content)
+            self._client.log_artifacts(run_id, folder, _FOLDER)
+
+    def _put_back(self, version: Version, files: Mapping[str, bytes]) -> None:
+        """Upload again what is damaged of a version; its tags say what it has to be."""
+        for file, content in files.items():
+            try:
+                self._read(version, file)
+            except ModelDamagedError:
+                if sha256(content) == version.tags.get(TAGS[file]):
+                    self._upload(version.run_id, {file: content})
+
     def _read(self, version: Version, file: str) -> bytes:
         from mlflow.exceptions import MlflowException
 
-        todo = "promote another version, or restore the file from a backup"
+        todo = "train again as of the same day, which puts the file back; restore it from a backup; or roll back to another version"
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = self._client.download_artifacts(version.run_id, f"{_FOLDER}/{file}", folder)
                 content = Path(path).read_bytes()
-            except (OSError, MlflowException) as error:
+            except (FileNotFoundError, MlflowException) as error:
+                # Of a store that does not answer nothing is known: that may pass by itself.
+                if getattr(error, "error_code", _GONE) != _GONE:
+                    raise
                 raise ModelDamagedError(
                     f"{file} of {version.name} version {version.version} cannot be read: {error}",
                     where=f"run {version.run_id}",
@@ -242,6 +272,6 @@ class Registry:
             aliases = self._client.get_registered_model(name).aliases
             return {alias: str(version) for alias, version in aliases.items()}
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code != _GONE:
                 raise
             return {}

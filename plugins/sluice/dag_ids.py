@@ -14,6 +14,7 @@ STAGES = (
     "backfill",
     "replay",
     "release",
+    "rollback",
     "watch",
     "maintain",
 )

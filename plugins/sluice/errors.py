@@ -205,6 +205,10 @@ class ModelDamagedError(SluiceError):
     """A registered model's file does not match the hash recorded when it was trained."""
 
 
+class PromotionRefusedError(SluiceError):
+    """A model's role was to be moved by a decision that has acted already, or was about another champion than there is."""
+
+
 class MailUndeliveredError(RetryableError):
     """The SMTP server did not take a mail."""
 

@@ -146,8 +146,12 @@ def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str
                 return f"{read.table} {day} shows batch {now.batch_id} now, and it was made from {before or 'none'}"
     if strictly:
         for model in inputs.of(manifest, inputs.Model):
-            promoted = ledger.entries(kind="promoted", pipeline=spec.pipeline, subject=model.name, limit=1)
-            if model.promoted is not None and model.promoted != (promoted[0].seq if promoted else 0):
+            decided = [
+                entry.seq
+                for kind in ("promoted", "rolled_back")
+                for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=model.name, limit=1)
+            ]
+            if model.promoted is not None and model.promoted != max(decided, default=0):
                 return f"another version of {model.name} has become champion since it was scored"
     return ""
 

@@ -21,6 +21,9 @@ class Retention(Strict):
     snapshots_count: int = Field(20, ge=1)
     # Staged batches that readers do not see and nobody waits for, since they were last spoken of in the ledger.
     batches_days: int = Field(60, ge=1)
+    # Batches that published predictions were made from, since those were staged: until then a day can be measured whose
+    # outcomes come late or are corrected, and it can be told from which rows a prediction was made.
+    inputs_days: int = Field(365, ge=1)
     # Evidence pages of what is neither there nor held any more, and the reports of monitoring.
     reports_days: int = Field(180, ge=1)
     # Mails that the local sink has caught.

@@ -142,6 +142,9 @@ class Model(_Strict):
     # Column of the feature table that serves as the score where there is no champion.
     baseline: str
     baseline_default: float = Field(ge=0, le=1)
+    # What scores, in this order, where the champion's files are damaged or it needs a column that is gone; with nothing
+    # here the day is not predicted then.
+    fallback: tuple[Literal["previous", "baseline"], ...] = ("previous", "baseline")
     training_days: int = Field(ge=7)
     valid_days: int = Field(ge=1)
     test_days: int = Field(ge=1)
@@ -184,6 +187,8 @@ class Monitoring(_Strict):
     persistence_days: int = Field(ge=1)
     min_rows: int = Field(ge=1)
     outcome_wait_days: int = Field(ge=1)
+    # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
+    days_per_run: int = Field(14, ge=1)
     max_model_age_days: int = Field(ge=1)
 
 

@@ -17,6 +17,11 @@ _DESCRIBE = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
 
+def assets(condition):
+    if hasattr(condition, "objects"):
+        return [name for each in condition.objects for name in assets(each)]
+    return [condition.name] if hasattr(condition, "name") else []
+
 bag = DagBag(dag_folder=sys.argv[1], load_op_links=False)
 heavy = ("pandas", "numpy", "pyarrow", "duckdb", "great_expectations", "dbt", "xgboost", "mlflow", "evidently",
          "pyiceberg", "boto3", "sklearn", "scipy")
@@ -25,6 +30,7 @@ print("BAG", json.dumps({
     "heavy": [name for name in heavy if name in sys.modules],
     "dags": {dag_id: {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "schedule": type(dag.timetable).__name__,
+        "woken_by": sorted(assets(getattr(dag.timetable, "asset_condition", None))),
         "catchup": dag.catchup, "paused": dag.is_paused_upon_creation, "start": str(dag.start_date), "max_active_runs": dag.max_active_runs,
         "timeout": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
         "tasks": {task.task_id: {

@@ -13,6 +13,7 @@ import pytest
 from sluice import integrity, ledger, spec
 from sluice.errors import HistoryRewrittenError
 from sluice.lake import catalog, tables
+from sluice.lake import integrity as integrity_of_lake
 from sluice.partitions import partition_label
 from sluice.settings import settings
 
@@ -160,11 +161,66 @@ def test_check_reads_only_its_window(flights, weather):
 
 def test_require_intact_names_the_partition_and_the_way_back(flights, weather):
     manifest, _ = weather
-    integrity.require_intact(flights, 5, until=NEXT, snapshots={})
+    integrity.require_intact(flights, 5, until=NEXT)
     Path(manifest.files[DAY]).unlink()
     with pytest.raises(HistoryRewrittenError, match=f"weather {DAY} was removed") as caught:
-        integrity.require_intact(flights, 5, until=NEXT, snapshots={})
+        integrity.require_intact(flights, 5, until=NEXT)
     assert "flights_ingest with partition key 2013-01-03" in caught.value.todo
+
+
+@pytest.mark.parametrize("recorded_late", [False, True], ids=["corrected_later", "recorded_after_the_pin"])
+def test_check_of_a_pinned_snapshot_goes_by_what_was_published_then(
+    flights, weather, stage, rows, recorded_late
+):
+    """Also where the publication that it shows was committed before the pin, and recorded after it."""
+    manifest, publish = weather
+    corrected = stage(DAY, data=_warmer(rows(DAY), 3))
+    before = ledger.entries(limit=1)[0].seq
+    if recorded_late:
+        tables.publish(corrected, verdict_id="v")
+    snapshot = tables.pin("flights", "weather", "train")
+    publish(corrected)
+    pinned = integrity.Pinned({"weather": snapshot}, before)
+    publish(stage(DAY, data=_warmer(rows(DAY), 5)))
+
+    assert integrity.check(flights, 5, until=NEXT, tables=["weather"], pinned=pinned) == []
+    assert ledger.entries(kind="rewritten") == []
+
+    path = Path((corrected if recorded_late else manifest).files[DAY])
+    pq.write_table(_warmer(pq.read_table(path, partitioning=None), 20), path)
+    (rewrite,) = integrity.check(flights, 5, until=NEXT, tables=["weather"], pinned=pinned)
+    assert (rewrite.day, rewrite.found.shown.files) == (DAY, (str(path),))
+
+
+@pytest.mark.parametrize(
+    ("until", "found"), [("2013-01-01", [DAY]), ("2012-12-31", []), ("2013-01-03", [DAY]), ("2013-01-04", [])]
+)
+def test_check_looks_at_the_days_of_its_window_and_the_day_after_it(flights, weather, until, found):
+    os.unlink(weather[0].files[DAY])
+    assert [one.day for one in integrity.check(flights, 2, until=until, tables=["weather"])] == found
+
+
+def test_check_file_edited_between_its_commit_and_its_record_is_found(flights, weather, stage, rows):
+    manifest = stage(DAY, data=_warmer(rows(DAY), 3))
+    judged = {"batch_id": manifest.batch_id}
+    ledger.append("verdict", pipeline="flights", subject="weather", partition=DAY, data=judged)
+    tables.publish(manifest, verdict_id="v")
+    path = Path(manifest.files[DAY])
+    pq.write_table(_warmer(pq.read_table(path, partitioning=None), 20), path)
+    assert [one.day for one in _check(flights)] == [DAY]
+
+
+def test_check_rows_masked_by_a_delete_file_are_found(flights, weather, monkeypatch):
+    """The platform's own library writes none: what another engine would have added is put into the plan."""
+    plan = integrity_of_lake.snapshots.all_tasks
+
+    def masked(*args):
+        found = plan(*args)
+        object.__setattr__(found[DAY][0], "delete_files", {found[DAY][0].file})
+        return found
+
+    monkeypatch.setattr(integrity_of_lake.snapshots, "all_tasks", masked)
+    assert [(one.day, one.found.problem) for one in _check(flights)] == [(DAY, "edited")]
 
 
 def test_diff_of_a_source_with_personal_data_shows_no_row(flights, weather, stage, rows):

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.errors import RowsUnusableError
 from ml.model import BaselineModel, ScoringModel
 from ml.promotion import decide
 from ml.training import fit
@@ -75,9 +74,25 @@ def test_decide_a_linear_model_that_wins_stops_the_candidate(candidate):
     assert "loses to the linear model" in decision.reasons[1]
 
 
-def test_decide_champion_that_needs_a_missing_feature_is_an_error(candidate):
-    with pytest.raises(RowsUnusableError, match="gone"):
-        decide(candidate, BaselineModel("gone", 0.2))
+@pytest.mark.parametrize(
+    ("champion", "given", "says"),
+    [
+        (BaselineModel("gone", 0.2), "", "no column gone"),
+        (None, "Its file is damaged.", "Its file is damaged."),
+    ],
+    ids=["feature_gone", "damaged"],
+)
+def test_decide_champion_that_cannot_be_compared_is_named_and_the_others_decide(
+    candidate, champion, given, says
+):
+    decision = decide(candidate, champion, not_compared=given)
+    assert decision.promote, decision.reasons
+    assert [found.against for found in decision.comparisons] == ["baseline", "linear"]
+    assert decision.reasons[-1].startswith("The champion could not be compared: ")
+    assert says in decision.reasons[-1]
+    assert says in decision.numbers["not_compared"]
+    worse = swap(candidate, "candidate", 1 - candidate.test["score_candidate"].to_numpy())
+    assert not decide(worse, champion, not_compared=given).promote
 
 
 def swap(candidate, name, score):

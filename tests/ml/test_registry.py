@@ -61,8 +61,7 @@ def artifact(tmp_path, name):
 
 def test_load_registered_champion_scores_as_it_was_measured(registry, candidate):
     version = register(registry, candidate)
-    registry.promote(NAME, version)
-    loaded = registry.load(NAME, threads=1)
+    loaded = registry.load(NAME, version, threads=1)
     assert loaded.version == version == 1
     assert loaded.metrics["candidate"]["auc"] == candidate.meta.metrics["candidate"]["auc"]
     assert loaded.registered.sha256 == candidate.sha256
@@ -70,29 +69,61 @@ def test_load_registered_champion_scores_as_it_was_measured(registry, candidate)
     assert np.array_equal(loaded.model.score(candidate.test), candidate.test["score_candidate"].to_numpy())
 
 
-def test_load_no_model_or_no_such_role_is_none(registry, candidate):
-    assert registry.load(NAME, threads=1) is None
-    register(registry, candidate)
-    assert registry.load(NAME, threads=1) is None
-    assert registry.load(NAME, "previous", threads=1) is None
+def test_load_no_model_or_no_such_version_is_an_error(registry, candidate):
+    for version in (1, 2):
+        with pytest.raises(ModelUnknownError, match=f"no version {version}"):
+            registry.load(NAME, version, threads=1)
+        if version == 1:
+            register(registry, candidate)
 
 
 @pytest.mark.parametrize("name", ["model.ubj", "model.json"])
 def test_load_file_changed_on_disk_is_refused(registry, candidate, tmp_path, name):
-    registry.promote(NAME, register(registry, candidate))
+    register(registry, candidate)
     path = artifact(tmp_path, name)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ModelDamagedError, match=f"{name} of {NAME} version 1 is not the file"):
-        registry.load(NAME, threads=1)
+        registry.load(NAME, 1, threads=1)
 
 
 def test_load_file_gone_is_refused(registry, candidate, tmp_path):
-    registry.promote(NAME, register(registry, candidate))
+    register(registry, candidate)
     artifact(tmp_path, "model.ubj").unlink()
     with pytest.raises(ModelDamagedError, match="cannot be read"):
-        registry.load(NAME, threads=1)
+        registry.load(NAME, 1, threads=1)
+
+
+def test_load_model_of_another_format_is_refused_although_its_files_are_whole(registry, candidate):
+    register(registry, dataclasses.replace(candidate, meta=dataclasses.replace(candidate.meta, format=2)))
+    with pytest.raises(
+        ModelDamagedError, match="version 1 cannot be used by this code: model description of format 2"
+    ):
+        registry.load(NAME, 1, threads=1)
+
+
+def test_load_from_a_store_that_does_not_answer_says_nothing_of_the_model(registry, candidate, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    register(registry, candidate)
+
+    def unreachable(*_):
+        raise MlflowException("API request failed: connection refused")
+
+    monkeypatch.setattr(registry._client, "download_artifacts", unreachable)
+    with pytest.raises(MlflowException, match="connection refused"):
+        registry.load(NAME, 1, threads=1)
+
+
+def test_log_same_candidate_again_puts_back_what_is_lost_or_damaged(registry, candidate, tmp_path):
+    register(registry, candidate)
+    damaged, lost = artifact(tmp_path, "model.ubj"), artifact(tmp_path, "test.parquet")
+    damaged.write_bytes(b"not a model")
+    lost.unlink()
+    assert register(registry, candidate) == 1
+    assert registry.load(NAME, 1, threads=1).registered.sha256 == candidate.sha256
+    assert registry.candidate(NAME, 1).test.equals(candidate.test)
 
 
 def test_log_keeps_three_files_and_no_pickle(registry, candidate, tmp_path):
@@ -119,21 +150,22 @@ def test_log_same_candidate_again_gives_the_same_version(registry, candidate):
     assert [version.version for version in registry.versions(NAME)] == [2, 1]
 
 
-def test_promote_champion_becomes_previous_and_repeating_changes_nothing(registry, candidate):
+def test_set_roles_shows_exactly_the_roles_that_it_is_given_and_repeating_changes_nothing(
+    registry, candidate
+):
     first, second = register(registry, candidate), register(registry, other(candidate, 5))
-    registry.promote(NAME, first)
-    registry.set_challenger(NAME, second)
-    for _ in range(2):
-        registry.promote(NAME, second)
-        roles = {version.version: version.aliases for version in registry.versions(NAME)}
-        assert roles == {second: ("champion",), first: ("previous",)}
-
-
-def test_set_challenger_of_the_champion_changes_nothing(registry, candidate):
-    version = register(registry, candidate)
-    registry.promote(NAME, version)
-    registry.set_challenger(NAME, version)
-    assert registry.versions(NAME)[0].aliases == ("champion",)
+    for roles in (
+        {"champion": first, "challenger": second},
+        {"champion": second, "previous": first, "challenger": None},
+        {"champion": first, "previous": None},
+    ):
+        for _ in range(2):
+            registry.set_roles(NAME, roles)
+            assert registry.roles(NAME) == {alias: version for alias, version in roles.items() if version}
+    assert {version.version: version.aliases for version in registry.versions(NAME)} == {
+        1: ("champion",),
+        2: (),
+    }
 
 
 def test_candidate_read_back_is_decided_on_as_the_one_that_was_logged(registry, candidate):
@@ -188,7 +220,7 @@ def contend(uri, artifacts, candidate, number):
     registry = Registry(uri, artifacts)
     for step in range(3):
         version = register(registry, other(candidate, 10 * number + step))
-        registry.promote(NAME, version)
+        registry.set_roles(NAME, {"champion": version})
 
 
 def test_registry_several_processes_from_an_empty_folder_lose_nothing(candidate, tmp_path, processes):
@@ -206,4 +238,4 @@ def test_registry_several_processes_from_an_empty_folder_lose_nothing(candidate,
     assert [version.version for version in versions] == list(range(9, 0, -1))
     assert len({version.tags["meta_sha256"] for version in versions}) == 9
     assert set(statuses(registry)) == {"FINISHED"}
-    assert registry.load(NAME, threads=1) is not None
+    assert registry.load(NAME, registry.roles(NAME)["champion"], threads=1).version in range(1, 10)

@@ -14,6 +14,7 @@ from sluice.lake import batches, tables
 from sluice.modelling import training
 from sluice.partitions import partition_label
 from sluice.settings import settings
+from tests.modelling.conftest import flights_rows
 
 RUN = {"run_id": "test"}
 OLD, LAST = "2013-03-01", "2013-03-30"
@@ -71,3 +72,39 @@ def test_training_on_rewritten_history_is_refused_before_anything_is_fitted(publ
     assert not (settings().home / "mlflow.db").exists()
     assert ledger.entries(kind="trained") == []
     assert [entry.partition for entry in ledger.entries(kind="rewritten", subject=table)] == [OLD]
+
+
+@pytest.mark.slow
+def test_training_retried_after_a_correction_trains_on_its_pinned_rows_and_alarms_nobody(flights):
+    rows = flights_rows(flights)
+    days = sorted({day.isoformat() for day in rows["ds"].to_pylist()})
+
+    def publish(table: str, rows: pa.Table) -> None:
+        manifest = batches.stage(
+            "flights", table, rows, partitions=days, received=rows.num_rows, dropped={}, inputs=[], run=RUN,
+            sort_by=["flight_id"],
+        )  # fmt: skip
+        tables.publish(manifest, verdict_id="v")
+        ledger.append(
+            "published",
+            pipeline="flights",
+            subject=table,
+            partition=partition_label(manifest.partitions),
+            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
+        )
+
+    publish("features", rows.drop_columns(["is_late"]))
+    publish("outcomes", rows.select(["flight_id", "ds", "is_late"]))
+    first = training.stage_candidate(flights, "2013-03-31", RUN)
+
+    place = rows.column_names.index("temperature_f")
+    warmer = rows.set_column(place, "temperature_f", pa.compute.add(rows["temperature_f"], 50.0))
+    publish("features", warmer.drop_columns(["is_late"]))
+
+    assert training.stage_candidate(flights, "2013-03-31", RUN) == first, "the same rows give the same model"
+    assert ledger.entries(kind="rewritten") == []
+    assert training.stage_candidate(flights, "2013-03-31", {"run_id": "another"}) != first, (
+        "it has pins of its own"
+    )
+    hashes = [entry.data["sha256"] for entry in reversed(ledger.entries(kind="trained"))]
+    assert hashes[0] == hashes[1] != hashes[2]

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiosmtpd.controller import Controller
 
-from ml.errors import ModelDamagedError
-from sluice import ledger, notices, spec, watch
+from sluice import notices, spec, watch
 from sluice.lake import tables
 from sluice.modelling.scoring import stage_predictions
 from sluice.notices import report
@@ -46,25 +45,21 @@ def flights(state, monkeypatch) -> spec.Pipeline:
     return spec.load("flights")
 
 
-def test_score_with_one_byte_of_the_champion_flipped_is_refused_with_one_mail(flights, state):
+def test_score_with_one_byte_of_the_champion_flipped_is_made_by_the_baseline_with_one_mail(flights, state):
     port = free_ports(1)
     sink = Controller(Keeper(settings().mail), "127.0.0.1", port)
     (model,) = (state / "models").rglob("model.ubj")
     whole = model.read_bytes()
-    staged = len(ledger.entries(kind="staged", pipeline="flights", subject=spec.PREDICTIONS))
     model.write_bytes(
         whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :]
     )
     sink.start()
     try:
         for _ in range(2):
-            with pytest.raises(
-                ModelDamagedError, match=r"model\.ubj .* is not the file that was registered"
-            ) as caught:
-                stage_predictions(flights, [DAY], RUN)
-            about = {"task_id": "predictions.stage_predictions", "run_id": "test", "dag_id": "flights_score"}
-            event = report.of_exception(
-                flights, caught.value, partition=DAY, task_url="http://airflow", **about
+            made_by = stage_predictions(flights, [DAY], RUN).inputs[-1]
+            assert (made_by["version"], made_by["stands_in_for"]) == (None, 1)
+            event = report.of_damaged_model(
+                flights, champion=1, version=None, problems=made_by["problems"], task_url="http://airflow"
             )
             smtp = Smtp("127.0.0.1", port)
             notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
@@ -72,10 +67,10 @@ def test_score_with_one_byte_of_the_champion_flipped_is_refused_with_one_mail(fl
         sink.stop()
         model.write_bytes(whole)
 
-    assert len(ledger.entries(kind="staged", pipeline="flights", subject=spec.PREDICTIONS)) == staged
     (mail,) = settings().mail.glob("*.eml")
     assert "model.ubj" in mail.read_text()
-    assert stage_predictions(flights, [DAY], RUN).rows > 0, "the file that was registered is used again"
+    again = stage_predictions(flights, [DAY], RUN).inputs[-1]
+    assert again["version"] == 1, "the file that was registered is used again"
 
 
 def test_watch_finds_published_scores_that_were_edited(flights, state):

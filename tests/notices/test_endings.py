@@ -421,3 +421,33 @@ def test_digest_does_not_repeat_a_fault_that_was_not_seen_again(flights, held, s
     tell(held, smtp)
     assert notices.digest(flights, smtp)
     assert "seen 3 times" in body(mails(folder)[-1])
+
+
+def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_when_it_is_over(
+    flights, sink, mails
+):
+    smtp, folder, _ = sink
+
+    def score(version, *problems):
+        event = report.of_damaged_model(
+            flights,
+            champion=2,
+            version=version,
+            problems=problems,
+            task_url="http://127.0.0.1:8080/dags/flights_score",
+        )
+        notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+
+    score(1, "model.ubj of version 2 is not the file that was registered.")
+    score(1, "model.ubj of version 2 is not the file that was registered.")
+    (first,) = mails(folder)
+    assert "the champion cannot score" in first["Subject"]
+    assert "Predictions are made by version 1 instead of version 2." in body(first)
+    assert "sluice model rollback flights 1 --by NAME --why REASON" in body(first)
+
+    for _ in range(2):
+        notices.scored(flights, 2, smtp)
+
+    _, last = mails(folder)
+    assert last["In-Reply-To"] == first["Message-ID"]
+    assert "Version 2 is what is meant to score, and does." in body(last)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ml.errors import MlError
 from sluice import spec
 from sluice.cli import arguments, home
 from sluice.cli.arguments import (
@@ -21,6 +22,7 @@ from sluice.cli.arguments import (
     TABLE,
     TEXT,
 )
+from sluice.cli.model import model
 from sluice.cli.output import echo
 from sluice.errors import SluiceError
 from sluice.settings import settings
@@ -32,7 +34,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
-        except SluiceError as error:
+        except (SluiceError, MlError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -43,6 +45,7 @@ def main() -> None:
 
 
 main.add_command(home.home)
+main.add_command(model)
 
 
 @main.command()

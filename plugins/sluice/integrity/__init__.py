@@ -28,6 +28,16 @@ _LISTED = 31
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """Snapshots that somebody fixed: of each table, what readers saw at that moment, whatever was published since."""
+
+    # Table -> snapshot.
+    snapshots: Mapping[str, int]
+    # Number of an entry of the ledger that was there before any of them was fixed: what was recorded until then is in them.
+    after: int
+
+
+@dataclass(frozen=True)
 class Rewrite:
     """A partition that was changed without a publication, with the diff where the original still exists."""
 
@@ -113,10 +123,18 @@ def _correction_page(
     )
 
 
-def recorded(spec: Pipeline, table: str, start: str, end: str) -> dict[str, Recorded]:
-    """Day -> what was published last, for the days `start` to `end` (inclusive) that ever were."""
+def recorded(
+    spec: Pipeline, table: str, start: str, end: str, *, as_of: int | None = None
+) -> dict[str, Recorded]:
+    """Day -> what was published last, for the days `start` to `end` (inclusive) that ever were.
+
+    Args:
+        as_of: number of the ledger's entry that was the last then; now, if not given.
+    """
     found: dict[str, Recorded] = {}
     for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, days=(start, end)):
+        if as_of is not None and entry.seq > as_of:
+            continue
         for day, part in entry.data.get("partitions", {}).items():
             if start <= day <= end and day not in found:
                 found[day] = Recorded(entry.data["batch_id"], part["sha256"], part["rows"])
@@ -129,7 +147,7 @@ def check(
     *,
     until: str | None = None,
     tables: Iterable[str] | None = None,
-    snapshots: Mapping[str, int] | None = None,
+    pinned: Pinned | None = None,
 ) -> list[Rewrite]:
     """Compare the published partitions of the last `days` days with the ledger; record each that was rewritten.
 
@@ -137,7 +155,7 @@ def check(
         days: `integrity_days` of the pipeline, if not given.
         until: the last run day (YYYY-MM-DD) of the window; today, if not given.
         tables: all tables of the pipeline, if not given.
-        snapshots: table -> snapshot to look at instead of the current one.
+        pinned: look at these snapshots instead of the current ones, and compare them with what was published then.
     """
     last = date.fromisoformat(until) if until else clock.today(spec)
     span = spec.integrity_days if days is None else days
@@ -146,23 +164,24 @@ def check(
     for table in spec.tables if tables is None else tables:
         # A day later: a schedule may be published before its day.
         end = (last + timedelta(days=1)).isoformat()
-        known = recorded(spec, table, start, end)
-        snapshot_id = (snapshots or {}).get(table)
+        snapshot_id = pinned.snapshots.get(table) if pinned else None
+        as_of = pinned.after if pinned and snapshot_id is not None else None
+        known = recorded(spec, table, start, end, as_of=as_of)
         for difference in integrity.differences(
             spec.pipeline, table, start, end, known, snapshot_id=snapshot_id
         ):
-            if not _under_way(spec, difference):
+            if not _under_way(spec, difference) and not _published_since(spec, difference, as_of):
                 found.append(_record(spec, difference))
     return found
 
 
-def require_intact(spec: Pipeline, days: int, *, until: str, snapshots: Mapping[str, int]) -> None:
-    """Refuse to go on where history was rewritten.
+def require_intact(spec: Pipeline, days: int, *, until: str, pinned: Pinned | None = None) -> None:
+    """Refuse to go on where history was rewritten; takes what `check` takes.
 
     Raises:
         HistoryRewrittenError: names the partitions.
     """
-    rewrites = check(spec, days, until=until, snapshots=snapshots)
+    rewrites = check(spec, days, until=until, pinned=pinned)
     if not rewrites:
         return
     named = " ".join(rewrite.sentence() for rewrite in rewrites[:_NAMED])
@@ -254,6 +273,21 @@ def _under_way(spec: Pipeline, difference: Difference) -> bool:
         shown.batch_id in (entry.data.get("publish_batch_id"), entry.data.get("batch_id"))
         for entry in judged
         if entry.kind in ("verdict", "held")
+    )
+
+
+def _published_since(spec: Pipeline, difference: Difference, as_of: int | None) -> bool:
+    """Whether a fixed snapshot shows a publication that was recorded only after the moment that it is compared with."""
+    shown, day = difference.shown, difference.day
+    if as_of is None or shown is None or shown.masked:
+        return False
+    return any(
+        entry.seq > as_of
+        and entry.data["batch_id"] == shown.batch_id
+        and entry.data.get("partitions", {}).get(day, {}).get("sha256") == difference.sha256
+        for entry in ledger.entries(
+            kind="published", pipeline=spec.pipeline, subject=difference.table, days=(day, day)
+        )
     )
 
 

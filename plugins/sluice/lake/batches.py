@@ -223,6 +223,30 @@ def check_unchanged(manifest: Manifest) -> None:
     raise BatchDamagedError(problem, where=where, todo="stage the partition again; batches are never edited")
 
 
+def read(manifest: Manifest, day: str) -> pa.Table:
+    """The rows of one day as they were staged, whether readers see them or not.
+
+    Raises:
+        BatchDamagedError: the file is missing or has another content.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    where = manifest.files[day]
+    try:
+        content = catalog.read(where)
+    except FileNotFoundError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != manifest.hashes[day]:
+        raise BatchDamagedError(
+            f"The file of batch {manifest.batch_id} for {day} is missing or was changed after it was staged.",
+            where=where,
+            todo="restore it from a backup; what was made from it cannot be measured without it",
+        )
+    rows = pq.read_table(pa.BufferReader(content))
+    return rows.cast(columns.as_stored(rows.schema))
+
+
 def full_id(batch_id: str) -> str:
     """The id of the full batch that a batch is, or was made from."""
     return batch_id.partition(".")[0]

@@ -57,12 +57,12 @@ class Snapshot(_Input):
 
 
 class Model(_Input):
-    """The champion that scored; no version where the baseline did."""
+    """The model that scored; no version where the baseline did."""
 
     kind: Literal["model"] = "model"
     name: str
     version: int | None
-    # Number in the ledger of the promotion that made it champion; 0 for the baseline.
+    # Number in the ledger of the entry that decided who is champion (it or, where it stands in, another); 0 before the first.
     promoted: int | None = None
 
 

@@ -51,7 +51,8 @@ def model_config(spec: Pipeline) -> ModelConfig:
 def monitoring_config(spec: Pipeline) -> MonitoringConfig:
     from ml.config import MonitoringConfig
 
-    return MonitoringConfig(**spec.monitoring.model_dump())
+    # How much one run measures is no matter of what is decided from it.
+    return MonitoringConfig(**spec.monitoring.model_dump(exclude={"days_per_run"}))
 
 
 def check_model(spec: Pipeline) -> None:

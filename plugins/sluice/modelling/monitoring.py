@@ -1,8 +1,8 @@
 """What became of the predictions, day by day, and whether that calls for a new model.
 
 A day is reported on twice: on its own morning, when only its inputs can be compared, and when its outcomes have
-landed. Which days are due is read from the tables and the ledger, so that a day whose monitoring was held up is
-caught up by the next one.
+landed; and again where they were corrected. Which days are due is read from the tables and the ledger
+(`sluice.modelling.due`); how many of them one run measures is declared (`monitoring.days_per_run`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
-from sluice.errors import TableMissingError
-from sluice.modelling import waived
-from sluice.modelling.config import model_config, monitoring_config, registry
+from sluice.errors import BatchDamagedError, BatchUnknownError
+from sluice.modelling import due, scorer, waived
+from sluice.modelling.config import model_config, monitoring_config
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
     from ml.monitoring import DayNumbers, MonitorDecision
     from ml.registry import LoadedModel
+    from sluice.modelling.due import DueDay
     from sluice.spec import Pipeline
 
-# Newest records of monitored days that a decision may look back on; a day has two.
-_RECORDS = 200
+# Days that a decision may look back on.
+_HISTORY_DAYS = 100
 
 
 def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, str]:
-    """Report on the predictions of `run_day`, and on earlier ones whose outcomes have landed since.
+    """Report on the predictions of `run_day`, and on earlier ones whose outcomes have landed or were corrected since.
 
     Returns: day to its page, relative to `settings().reports`.
     Raises:
@@ -40,51 +41,72 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
     from ml import page
     from ml.reports import measure
 
-    champion = registry().load(spec.model.name, threads=settings().threads)
+    champion = scorer.choose(spec).model
     model, config = model_config(spec), monitoring_config(spec)
     folders = {}
-    for day, rows in _due(spec, run_day).items():
-        folder = settings().reports / spec.pipeline / "monitor" / day
+    *earlier, today = due.days(spec, run_day)
+    for day in (*earlier[: spec.monitoring.days_per_run], today):
+        about: dict[str, Any] = {
+            "pipeline": spec.pipeline,
+            "subject": spec.model.name,
+            "partition": day.ds,
+            "run": run["run_id"],
+        }
+        try:
+            rows = _assemble(spec, day)
+        except (BatchUnknownError, BatchDamagedError) as error:
+            if day == today:
+                raise
+            # It would be due for ever, and in the way of others.
+            said = {"measured": day.as_dict(), "reasons": [f"{day.ds} cannot be measured: {error.what}"]}
+            ledger.append("not_measured", **about, data=said)
+            continue
+        folder = settings().reports / spec.pipeline / "monitor" / day.ds
         numbers = measure(
             rows,
-            _reference(spec, day, champion),
+            _reference(spec, day.ds, champion),
             model=model,
             config=config,
             folder=folder,
-            compared=_compared(spec, day, rows, folder) if day != run_day else None,
+            compared=_compared(spec, day.ds, rows, folder) if day != today else None,
         )
-        rests_on = waived.of_monitored_day(spec, day)
-        numbers = replace(numbers, released=tuple(one.released for one in rests_on))
-        ledger.append(
-            "monitored",
-            pipeline=spec.pipeline,
-            subject=spec.model.name,
-            partition=day,
-            run=run["run_id"],
-            data=numbers.as_dict(),
+        rests_on = waived.of_monitored_day(spec, day.ds)
+        numbers = replace(
+            numbers,
+            released=tuple(one.released for one in rests_on),
+            has_outcomes=day.outcomes is not None,
         )
-        folders[day] = folder
+        ledger.append("monitored", **about, data={**numbers.as_dict(), "measured": day.as_dict()})
+        folders[day.ds] = folder
     pages = {}
-    for day, folder in folders.items():
-        history = _history(spec, day)
+    for ds, folder in folders.items():
+        history = _history(spec, ds)
         written = page.page(
             history[-1],
-            _decision(spec, day, champion),
+            _decision(spec, ds, champion),
             history=history,
             model=model,
             question=spec.model.question,
             champion_auc=_champion_auc(champion),
             folder=folder,
         )
-        pages[day] = str(Path(written).relative_to(settings().reports))
+        pages[ds] = str(Path(written).relative_to(settings().reports))
     return pages
 
 
 def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     """Decide from the recorded numbers, and record the decision: nothing, warn or retrain."""
-    champion = registry().load(spec.model.name, threads=settings().threads)
-    decision = _decision(spec, run_day, champion)
+    choice = scorer.choose(spec)
+    decision = _decision(spec, run_day, choice.model)
     action, reasons = decision.action, list(decision.reasons)
+    if choice.problems:
+        action = "warn" if action == "nothing" else action
+        reasons.append(choice.sentence)
+    waiting = _waiting(spec, run_day)
+    if waiting:
+        reasons.append(
+            f"{len(waiting)} earlier day(s) wait to be measured, from {waiting[0]}; the next run goes on with them."
+        )
     asked = _last_request(spec)
     if (
         action == "retrain"
@@ -93,7 +115,8 @@ def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     ):
         action = "warn"
         reasons.append(f"A new model was asked for on {asked} already; its days are awaited first.")
-    outcome = {"action": action, "reasons": reasons, "numbers": decision.numbers}
+    numbers = {**decision.numbers, "days_waiting": len(waiting)}
+    outcome = {"action": action, "reasons": reasons, "numbers": numbers}
     ledger.append(
         "decided",
         pipeline=spec.pipeline,
@@ -118,37 +141,20 @@ def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[st
     return {"as_of": run_day, "ledger": entry.seq}
 
 
-def _due(spec: Pipeline, run_day: str) -> dict[str, pa.Table]:
-    """Day to its assembled rows, oldest first: the run day, and days whose outcomes were not reported on yet."""
+def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
     from ml.monitoring import assemble
-    from sluice.lake import tables
+    from sluice.lake import batches
 
-    declared = spec.model
-    first = (date.fromisoformat(run_day) - timedelta(days=spec.monitoring.outcome_wait_days)).isoformat()
-    predicted = tables.published(spec.pipeline, PREDICTIONS, first, run_day)
-    if run_day not in predicted:
-        raise TableMissingError(
-            f"There are no published predictions of {run_day}.",
-            where=f"{spec.pipeline}.{PREDICTIONS}",
-            todo=f"run {spec.pipeline}_score for this partition first",
-        )
-    landed = tables.published(spec.pipeline, declared.outcomes_table, first, run_day)
-    reported = {day.ds for day in _history(spec, run_day) if day.labelled}
-    due = {}
-    for day in sorted(predicted):
-        if day != run_day and (day not in landed or day in reported):
-            continue
-        predictions = tables.scan(spec.pipeline, PREDICTIONS, day, day)
-        features = tables.scan(
-            spec.pipeline,
-            declared.features_table,
-            day,
-            day,
-            snapshot_id=predictions["feature_snapshot_id"][0].as_py(),
-        )
-        outcomes = tables.scan(spec.pipeline, declared.outcomes_table, day, day) if day in landed else None
-        due[day] = assemble(features, predictions, outcomes, model_config(spec))
-    return due
+    def read(table: str, batch_id: str) -> pa.Table:
+        return batches.read(batches.load(spec.pipeline, table, batch_id), day.ds)
+
+    outcomes = read(spec.model.outcomes_table, day.outcomes) if day.outcomes else None
+    return assemble(due.features(spec, day), read(PREDICTIONS, day.predictions), outcomes, model_config(spec))
+
+
+def _waiting(spec: Pipeline, run_day: str) -> list[str]:
+    """Earlier days that are due still, because one run measures only so many."""
+    return [day.ds for day in due.days(spec, run_day)[:-1]]
 
 
 def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Table:
@@ -197,11 +203,12 @@ def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
     from ml.monitoring import DayNumbers
 
     newest: dict[str, dict[str, Any]] = {}
+    first = (date.fromisoformat(day) - timedelta(days=_HISTORY_DAYS)).isoformat()
     for entry in ledger.entries(
-        kind="monitored", pipeline=spec.pipeline, subject=spec.model.name, limit=_RECORDS
+        kind="monitored", pipeline=spec.pipeline, subject=spec.model.name, days=(first, day)
     ):
         newest.setdefault(entry.data["ds"], entry.data)
-    return [DayNumbers.from_dict(newest[ds]) for ds in sorted(newest) if ds <= day]
+    return [DayNumbers.from_dict(newest[ds]) for ds in sorted(newest)]
 
 
 def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumbers | None:

@@ -1,15 +1,15 @@
-"""Stage of the predictions: the champion, or the baseline while there is none, scores the day's published features."""
+"""Stage of the predictions: the champion, what stands in for it, or the baseline while there is none, scores the day's
+published features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sluice import clock, ledger
+from sluice import clock
 from sluice.errors import DeliveryMissingError, SpecInvalidError, TableMissingError
 from sluice.lake.inputs import Clock, Model, Snapshot
-from sluice.modelling.config import registry
-from sluice.settings import settings
+from sluice.modelling import scorer
 from sluice.spec import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
     Raises:
         SpecInvalidError: more than one day was asked for; a prediction is made once, on its day.
         TableMissingError: the features of the day are not published.
-        ModelDamagedError: the champion's file is not the one that was registered.
+        ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what `model.fallback`
+            declares in its place cannot either.
     """
     from ml.coverage import summarise
     from ml.model import BaselineModel
@@ -49,24 +50,28 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
             todo=f"run {spec.pipeline}_transform for this partition first",
         )
     shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot)[day].batch_id
-    champion = registry().load(declared.name, threads=settings().threads)
-    version = champion.version if champion else None
-    model = champion.model if champion else BaselineModel(declared.baseline, declared.baseline_default)
+    choice = scorer.choose(spec, features.column_names)
+    chosen = choice.model
+    scorer.record(spec, choice, day, run)
+    model = chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default)
     predictions = score(
         features.to_batches(max_chunksize=declared.score_batch_rows),
         model,
         key=declared.key,
         name=declared.name,
-        version=version,
-        meta=champion.meta if champion else None,
+        version=choice.version,
+        meta=chosen.meta if chosen else None,
         feature_snapshot_id=snapshot,
         run_id=run["run_id"],
         input_age_days=_input_age(spec, shown),
     )
-    inputs = [
+    stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
+    inputs: list[dict[str, Any]] = [
+        # The snapshot will be expired: the batch says which rows they were.
         Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: shown}).record(),
         {
-            **Model(name=declared.name, version=version, promoted=_promoted(spec, version)).record(),
+            **Model(name=declared.name, version=choice.version, promoted=choice.since).record(),
+            **(stands_in if choice.problems else {}),
             **summarise(predictions),
         },
         *made_on,
@@ -84,14 +89,6 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         run=run,
         sort_by=[declared.key],
     )
-
-
-def _promoted(spec: Pipeline, version: int | None) -> int | None:
-    """The number in the ledger of the promotion of a champion; 0 for the baseline, None where it is not known."""
-    if version is None:
-        return 0
-    promotions = ledger.entries(kind="promoted", pipeline=spec.pipeline, subject=spec.model.name)
-    return next((entry.seq for entry in promotions if entry.data["version"] == version), None)
 
 
 def _clock(spec: Pipeline) -> list[dict[str, Any]]:

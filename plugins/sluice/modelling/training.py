@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import integrity, ledger
 from sluice.errors import VerdictMissingError
-from sluice.modelling import trainset, waived
+from sluice.integrity import Pinned
+from sluice.modelling import roles, trainset, waived
 from sluice.modelling.config import model_config, registry
 from sluice.settings import settings
 from sluice.version import code_version, lock_hash
@@ -15,6 +16,7 @@ from sluice.version import code_version, lock_hash
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ml.model import Scorer
     from sluice.spec import Pipeline
 
 
@@ -34,10 +36,11 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
     from ml.training import fit
 
     declared = spec.model
-    snapshots = pin(spec, run_day, run["run_id"])
+    pinned = pin(spec, run_day, run["run_id"])
+    snapshots = dict(pinned.snapshots)
     # Features look back further than the days that are trained on: what they were built from must be intact too.
     days = declared.training_days + spec.history_days
-    integrity.require_intact(spec, days, until=run_day, snapshots=snapshots)
+    integrity.require_intact(spec, days, until=run_day, pinned=pinned)
     on_waivers = waived.require_valid(spec, days, until=run_day, snapshots=snapshots)
     chosen, config = trainset.read(spec, run_day, snapshots), model_config(spec)
     rows = chosen.rows
@@ -55,7 +58,6 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         findings = trainset.require_sound(spec, rows, run_day, run, config)
         candidate = fit(rows, config)
         version = models.log(mlflow_run, candidate)
-        models.set_challenger(declared.name, version)
     ledger.append(
         "trained",
         pipeline=spec.pipeline,
@@ -79,25 +81,31 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
             "code": code_version(),
         },
     )
+    roles.show(spec)
     return version
 
 
 def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
+    A champion that is damaged, or that needs a feature which is not declared any more, cannot be compared: the decision says
+    so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
+
     Raises:
-        ModelDamagedError: the candidate's or the champion's file is not the one that was registered.
+        ModelDamagedError: the candidate's file is not the one that was registered.
     """
     from ml.promotion import decide
 
-    models = registry()
-    name = spec.model.name
+    models, name = registry(), spec.model.name
+    now = roles.current(spec)
+    if now.champion == version and (stands := _decision(spec, version)) and stands.kind == "audited":
+        return stands.data
     candidate = models.candidate(name, version)
-    champion = models.load(name, threads=settings().threads)
-    decision = decide(candidate, champion.model if champion else None)
+    champion, problem = _champion(spec, now.champion)
+    decision = decide(candidate, champion, not_compared=problem)
     outcome = {
         "version": version,
-        "champion": champion.version if champion else None,
+        "champion": now.champion,
         "promote": decision.promote,
         "reasons": list(decision.reasons),
         "numbers": decision.numbers,
@@ -115,46 +123,59 @@ def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, s
 
 
 def promote_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
-    """Move the alias `champion` to an audited candidate; repeating it changes nothing.
+    """Make an audited candidate champion; repeating it changes nothing.
 
     Raises:
         VerdictMissingError: the newest decision about this version is not that it may be promoted.
+        PromotionRefusedError: that decision has acted already, or is about another champion than there is now.
     """
-    name = spec.model.name
-    decided = next(
-        (
-            entry
-            for entry in ledger.entries(pipeline=spec.pipeline, subject=name, partition=run_day)
-            if entry.kind in ("audited", "refused") and entry.data["version"] == version
-        ),
-        None,
-    )
+    decided = _decision(spec, version, run_day)
     if decided is None or decided.kind != "audited":
         raise VerdictMissingError(
-            f"Version {version} of {name} has no decision that allows promoting it.",
+            f"Version {version} of {spec.model.name} has no decision that allows promoting it.",
             where=f"{spec.pipeline} {run_day}",
             todo="run audit_candidate of this run",
         )
-    registry().promote(name, version)
-    entry = ledger.append(
-        "promoted",
-        pipeline=spec.pipeline,
-        subject=name,
-        partition=run_day,
-        run=run["run_id"],
-        once=f"promoted:{name}:{version}:{decided.seq}",
-        data=decided.data,
-    )
+    entry = roles.promote(spec, decided, run)
     return {"version": version, "ledger": entry.seq}
 
 
-def pin(spec: Pipeline, run_day: str, run_id: str) -> dict[str, int]:
-    """Tag the current snapshots of features and outcomes; returns table to snapshot id."""
+def _decision(spec: Pipeline, version: int, run_day: str | None = None) -> ledger.Entry | None:
+    """The newest decision about a version, of the day or of any."""
+    found = ledger.entries(pipeline=spec.pipeline, subject=spec.model.name, partition=run_day)
+    decided = (entry for entry in found if entry.kind in ("audited", "refused"))
+    return next((entry for entry in decided if entry.data["version"] == version), None)
+
+
+def _champion(spec: Pipeline, version: int | None) -> tuple[Scorer | None, str]:
+    """The champion's model, or why there is none to compare with although there is a champion."""
+    from ml.errors import ModelDamagedError, ModelUnknownError
+
+    if version is None:
+        return None, ""
+    try:
+        return registry().load(spec.model.name, version, threads=settings().threads).model, ""
+    except (ModelDamagedError, ModelUnknownError) as error:
+        return None, error.what
+
+
+def pin(spec: Pipeline, run_day: str, run_id: str) -> Pinned:
+    """Tag the current snapshots of features and outcomes; a repetition by the same run returns those of the first time."""
     from sluice.lake import tables
 
     tag = f"train-{run_day}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+    # Before the tags: what is recorded until here is in what they name. What is published later need not be.
+    entry = ledger.append(
+        "pinned",
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=run_day,
+        run=run_id,
+        once=f"pinned:{spec.pipeline}:{tag}",
+        data={"tag": tag},
+    )
     names = (spec.model.features_table, spec.model.outcomes_table)
-    return {name: tables.pin(spec.pipeline, name, tag) for name in names}
+    return Pinned({name: tables.pin(spec.pipeline, name, tag) for name in names}, entry.seq)
 
 
 def _content_hash(rows: pa.Table) -> str:

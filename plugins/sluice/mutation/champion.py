@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sluice import ledger
 from sluice.errors import StackError
 from sluice.mutation import year
 from sluice.spec import Pipeline
@@ -20,7 +21,7 @@ def train(flights: Pipeline, day: str) -> int:
     from ml.promotion import decide
     from ml.training import fit
     from sluice.lake import tables
-    from sluice.modelling import trainset
+    from sluice.modelling import roles, trainset
     from sluice.modelling.config import model_config, registry
 
     declared, config, models = flights.model, model_config(flights), registry()
@@ -41,5 +42,11 @@ def train(flights: Pipeline, day: str) -> int:
             where=f"{declared.name}, as of {day}",
             todo="look at what changed in training or promotion",
         )
-    models.promote(declared.name, version)
+    about = {"pipeline": flights.pipeline, "subject": declared.name, "partition": day}
+    said = {
+        "version": version,
+        "champion": roles.current(flights).champion,
+        "reasons": list(decision.reasons),
+    }
+    roles.promote(flights, ledger.append("audited", **about, data=said), run)
     return version

@@ -14,10 +14,20 @@ if TYPE_CHECKING:
     from sluice.notices.courier import retry_failed
     from sluice.notices.daily import digest
     from sluice.notices.delivery import deliver
-    from sluice.notices.endings import completed, resolved, staged, succeeded
+    from sluice.notices.endings import completed, resolved, scored, staged, succeeded
     from sluice.notices.faults import undelivered
 
-__all__ = ["completed", "deliver", "digest", "resolved", "retry_failed", "staged", "succeeded", "undelivered"]
+__all__ = [
+    "completed",
+    "deliver",
+    "digest",
+    "resolved",
+    "retry_failed",
+    "scored",
+    "staged",
+    "succeeded",
+    "undelivered",
+]
 
 # Imported when asked for: the mail sink is in this package too, and needs none of it.
 _HOMES = {
@@ -27,6 +37,7 @@ _HOMES = {
     "resolved": "endings",
     "staged": "endings",
     "retry_failed": "courier",
+    "scored": "endings",
     "succeeded": "endings",
     "undelivered": "faults",
 }

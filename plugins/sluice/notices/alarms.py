@@ -214,6 +214,44 @@ def of_broken_declaration(pipeline: str, error: SpecInvalidError, *, owner: str,
     )
 
 
+def of_damaged_model(
+    spec: Pipeline, *, champion: int, version: int | None, problems: Sequence[str], task_url: str
+) -> Event:
+    """A champion that cannot score. It is one fault until a champion scores again, however many days it lasts.
+
+    Args:
+        version: what scores in its place; None for the declared baseline.
+        problems: why the champion cannot, and perhaps what should have stood in for it: a sentence each.
+    """
+    stands_in = "the declared baseline" if version is None else f"version {version}"
+    name = spec.pipeline
+    return Event(
+        kind="damaged_model",
+        pipeline=name,
+        subject=spec.model.name,
+        partition=None,
+        cause=f"champion {champion}",
+        occurrence=stands_in,
+        ends_with=f"champion {spec.model.name}",
+        owner=spec.owner,
+        effect=f"Predictions are made by {stands_in} instead of version {champion}.",
+        summary=" ".join(problems),
+        facts={"Champion": f"version {champion}", "Scores": stands_in},
+        next_steps=(
+            f"Restore the file from a backup, or trigger {name}_train for the day that the champion was trained on "
+            "(`sluice model show` names it): the same rows give the same files, which are put back.",
+            f"Or let {stands_in} be the champion: the command below, or {name}_rollback in the UI.",
+            f"Or train a new model with {name}_train: it is compared with the baseline, as long as the champion cannot be.",
+        ),
+        commands={
+            f"sluice model show {name}": "every version with its role, and whether its files are whole",
+            f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON": f"make {stands_in} the champion",
+        },
+        links={"Task": task_url},
+        occurred_at=datetime.now(UTC),
+    )
+
+
 def _content(sha256: str, rows: int | None) -> str:
     counted = "" if rows is None else f", {rows:,} rows"
     return f"{sha256[:_HASH]}{counted}" if sha256 else "nothing"

@@ -33,6 +33,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SUBJECTS = {
     "failed_task": "Task",
     "refused_model": "Model",
+    "damaged_model": "Model",
     "digest": "About",
     "resolved": "About",
     "broken_declaration": "About",

@@ -89,6 +89,16 @@ def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> l
     return _close(spec, smtp, over, ended=f"The task {task} succeeded.")
 
 
+def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
+    """Close the faults of a champion that could not score, after one did, or after there is none by decision."""
+    by = "The baseline" if version is None else f"Version {version}"
+
+    def over(entry: Entry) -> bool:
+        return entry.data["ends_with"] == f"champion {spec.model.name}"
+
+    return _close(spec, smtp, over, ended=f"{by} is what is meant to score, and does.")
+
+
 def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
     """Close faults of partitions that have been published since, where whoever published them could not say so."""
 

@@ -35,6 +35,7 @@ Kind = Literal[
     "broken_declaration",
     "waiver_expired",
     "refused_model",
+    "damaged_model",
     "resolved",
     "digest",
 ]
@@ -118,7 +119,8 @@ class Event(_Frozen):
 
     Events with the same kind, pipeline, subject and `cause` are one fault. `occurrence` tells one from another within a
     partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `staged <table>`,
-    `matches <table>`, `completed` (the day's sources), `succeeded <task>`; a fault without it never ends, it is only told once.
+    `matches <table>`, `completed` (the day's sources), `succeeded <task>`, `champion <model>` (it scores again); a fault
+    without it never ends, it is only told once.
 
     `rows` counts the rows that were not published, None where there was no batch yet; `rules_total` counts the rules
     that were evaluated, failed or not.

@@ -26,6 +26,7 @@ from sluice.notices import effects, privacy, steps
 from sluice.notices.alarms import (
     of_broken_declaration,
     of_broken_ledger,
+    of_damaged_model,
     of_missed_deadline,
     of_rewritten,
     of_waiver_expired,
@@ -38,6 +39,7 @@ from sluice.web import evidence_url
 __all__ = [
     "of_broken_declaration",
     "of_broken_ledger",
+    "of_damaged_model",
     "of_exception",
     "of_missed_deadline",
     "of_refusal",

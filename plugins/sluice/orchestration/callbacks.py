@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseHook
 
 from sluice import spec
-from sluice.errors import SpecInvalidError
+from sluice.errors import MailUndeliveredError, SpecInvalidError
 from sluice.partitions import partition_label
 from sluice.settings import settings
 
 if TYPE_CHECKING:
+    from sluice.lake.batches import Manifest
     from sluice.ledger import Entry
     from sluice.notices.send import Smtp
 
@@ -74,6 +75,30 @@ def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
 
     label = partition_label(batches.load(pipeline.pipeline, table, batch_id).partitions)
     _tell_end(pipeline.pipeline, lambda: notices.resolved(pipeline, table, label, smtp()))
+
+
+def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: Manifest) -> None:
+    """Send the mail of a champion that could not score these predictions, or the RESOLVED mail when one does again."""
+    from sluice import notices
+    from sluice.notices import report
+
+    made_by = next((each for each in manifest.inputs if each["kind"] == "model"), None)
+    if made_by is None:
+        return
+    if not made_by.get("problems"):
+        _tell_end(pipeline.pipeline, lambda: notices.scored(pipeline, made_by["version"], smtp()))
+        return
+    event = report.of_damaged_model(
+        pipeline,
+        champion=made_by["stands_in_for"],
+        version=made_by["version"],
+        problems=made_by["problems"],
+        task_url=task_url(context["ti"]),
+    )
+    try:
+        notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    except MailUndeliveredError as error:  # recorded: the watcher sends it
+        log.warning("%s", error)
 
 
 def mail_completed(pipeline: spec.Pipeline, run_days: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ ANSWER_WITHIN = timedelta(hours=20)
 _LOOK_SECONDS = 2
 
 # Whoever filled in the form is watching: these tasks answer in red, and mail nobody.
-_ANSWERS: dict[str, Any] = {"on_failure_callback": None, "retries": 1}
+ANSWERS: dict[str, Any] = {"on_failure_callback": None, "retries": 1}
 
 
 def form(pipeline: spec.Pipeline) -> dict[str, Param]:
@@ -68,8 +68,8 @@ def release_form(pipeline: spec.Pipeline) -> dict[str, Param]:
 
 def replay(pipeline: spec.Pipeline) -> None:
     """Find what is held, run its run again, and report."""
-    planned: Any = _find_held.override(task_id="find_held", **_ANSWERS)(pipeline.pipeline)
-    reported = _report_replay.override(task_id="report_replay", trigger_rule="none_failed", **_ANSWERS)(
+    planned: Any = _find_held.override(task_id="find_held", **ANSWERS)(pipeline.pipeline)
+    reported = _report_replay.override(task_id="report_replay", trigger_rule="none_failed", **ANSWERS)(
         pipeline.pipeline, planned
     )
     planned >> _run_again("find_held") >> reported
@@ -77,7 +77,7 @@ def replay(pipeline: spec.Pipeline) -> None:
 
 def release(pipeline: spec.Pipeline) -> None:
     """Find what is held, ask a person, record the word, run its run again, and report."""
-    requested: Any = _check_request.override(task_id="check_request", **_ANSWERS)(pipeline.pipeline)
+    requested: Any = _check_request.override(task_id="check_request", **ANSWERS)(pipeline.pipeline)
     approved = _Ask(
         task_id="approve_release",
         subject="{{ ti.xcom_pull('check_request')['subject'] }}",
@@ -86,7 +86,7 @@ def release(pipeline: spec.Pipeline) -> None:
         response_timeout=ANSWER_WITHIN,
     )
     granted = _grant_waiver.override(task_id="grant_waiver")(pipeline.pipeline, requested)
-    reported = _report_release.override(task_id="report_release", trigger_rule="none_failed", **_ANSWERS)(
+    reported = _report_release.override(task_id="report_release", trigger_rule="none_failed", **ANSWERS)(
         pipeline.pipeline, requested
     )
     requested >> approved >> granted >> _run_again("check_request") >> reported

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing, spec
-from sluice.orchestration.callbacks import mail_published, mail_staged
+from sluice.orchestration.callbacks import mail_published, mail_scored, mail_staged
 from sluice.orchestration.runs import run_days, run_info, skipped_if_superseded, skipped_while_awaited
 from sluice.orchestration.secrets import pseudonym_key
 from sluice.web import evidence_url
@@ -55,6 +55,7 @@ class StageOperator(_CrossingOperator):
         for sentence in manifest.noted:
             self.log.warning(sentence)
         mail_staged(pipeline, self.table, manifest.partitions)
+        mail_scored(context, pipeline, manifest)
         return manifest.batch_id
 
 

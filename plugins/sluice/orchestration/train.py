@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice import spec
 from sluice.orchestration import assets
+from sluice.orchestration.operate import ANSWERS
 from sluice.orchestration.runs import run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
 
@@ -27,6 +28,37 @@ def candidate_crossing(pipeline: spec.Pipeline) -> None:
         pipeline.pipeline, version
     )
     audited >> promoted
+
+
+def rollback_form(pipeline: spec.Pipeline) -> dict[str, Param]:
+    """Which version shall score again, and why. Who asks is whoever triggers the DAG."""
+    return {
+        "version": Param(
+            type="string",
+            minLength=1,
+            description="A version that was champion before, or `baseline` for the declared rule and no model",
+        ),
+        "why": Param(type="string", minLength=1, description="The reason, in a sentence; it is recorded"),
+    }
+
+
+def roll_back(pipeline: spec.Pipeline) -> None:
+    """Let an earlier champion score again."""
+    _roll_back.override(task_id="roll_back_champion", outlets=[assets.champion(pipeline)], **ANSWERS)(
+        pipeline.pipeline
+    )
+
+
+@task
+def _roll_back(pipeline_name: str) -> str:
+    """Returns what was decided; a repetition of the same run returns what it decided then."""
+    from sluice.modelling import roles
+
+    context = get_current_context()
+    params, by = context["params"], context["dag_run"].triggering_user_name or ""
+    run = run_info(context)
+    entry = roles.roll_back(spec.load(pipeline_name), params["version"], by=by, why=params["why"], run=run)
+    return str(entry.data["reasons"][0])
 
 
 @task

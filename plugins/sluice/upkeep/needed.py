@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 
 from sluice import holds, ledger, waivers
 from sluice.errors import DeliveryMissingError
-from sluice.lake import quarantine
+from sluice.lake import batches as lake_batches
+from sluice.lake import quarantine, tables
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
-from sluice.spec import Pipeline
+from sluice.spec import PREDICTIONS, Pipeline
 
 
-def batches(spec: Pipeline, since: datetime) -> dict[str, set[str]]:
-    """Table -> full ids of the batches that are held, released, or were spoken of since an instant.
+def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[str, set[str]]:
+    """Table -> full ids of the batches that are held, released, were spoken of since an instant, or made a prediction.
 
     A batch that is spoken of may be in the hands of a task; its days begin anew.
+
+    Args:
+        inputs_since: from when on the predictions were staged whose inputs must stay.
     """
     found: dict[str, set[str]] = {}
 
@@ -32,7 +37,21 @@ def batches(spec: Pipeline, since: datetime) -> dict[str, set[str]]:
             keep(waiver.subject, waiver.data["batch_id"])
     for entry in ledger.entries(pipeline=spec.pipeline, since=since):
         keep(entry.subject, entry.data.get("batch_id"))
+    for table, batch_id in _read_by_predictions(spec, inputs_since):
+        keep(table, batch_id)
     return found
+
+
+def _read_by_predictions(spec: Pipeline, since: datetime) -> Iterator[tuple[str, str]]:
+    """Table and batch of what the predictions that readers see were made from."""
+    shown = tables.published(spec.pipeline, PREDICTIONS, date.min.isoformat(), date.max.isoformat())
+    for batch_id in {one.batch_id for one in shown.values()}:
+        # Ids begin with the time; another writer's file has none.
+        if batch_id < f"{since:%Y%m%dT%H%M%S}":
+            continue
+        for read in lake_batches.load(spec.pipeline, PREDICTIONS, batch_id).inputs:
+            for used in (read.get("batches") or {}).values():
+                yield read["table"], used
 
 
 def spoken_of(spec: Pipeline, table: str, *, after: int) -> set[str]:

@@ -1,7 +1,7 @@
 """The tables of a pipeline: old snapshots, Iceberg's own left-over files, and batches that nobody needs.
 
 The rule kept here: a batch and its splits are one family, and it stays as a whole while any snapshot that is kept refers to
-one of them, while it is held, released or set aside, or while the ledger spoke of it within `batches_days`. Then it is
+one of them, while it is held, released or set aside, while predictions were made from it within `inputs_days`, or while the ledger spoke of it within `batches_days`. Then it is
 condemned: it does not exist any more, so that nobody can begin to publish it, but its files stay for `grace_days`, so that
 whoever had begun can end. Whoever did is found at the next look, and the batch is restored.
 """
@@ -44,12 +44,13 @@ class _Clearing:
         self._spec = spec
         self._keep, self._before = kept.snapshots_count, now - timedelta(days=kept.snapshots_days)
         self._old = now - timedelta(days=kept.batches_days)
+        self._inputs = now - timedelta(days=kept.inputs_days)
         self._settled = now - timedelta(days=kept.grace_days)
         # Name to the table that the ledger knows it by.
         self._tables = {name: table for table in spec.tables for name in (table, quarantine.table_of(table))}
 
     def plan(self) -> list[Removal]:
-        must_stay = needed.batches(self._spec, self._old)
+        must_stay = needed.batches(self._spec, self._old, inputs_since=self._inputs)
         return [
             removal
             for table in self._tables
@@ -59,7 +60,7 @@ class _Clearing:
     def do(self) -> Iterator[Removal]:
         newest = ledger.entries(limit=1)
         asked_at = newest[0].seq if newest else 0
-        must_stay = needed.batches(self._spec, self._old)
+        must_stay = needed.batches(self._spec, self._old, inputs_since=self._inputs)
         for table, known_as in self._tables.items():
             expired = lake.expire(self._spec.pipeline, table, keep=self._keep, before=self._before)
             yield from (Removal("snapshots", f"{table} {one}", 0) for one in expired)

@@ -1,0 +1,43 @@
+"""`sluice model`: who scores, and the way back to who scored before."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from sluice import spec
+from sluice.cli import arguments
+from sluice.cli.arguments import TEXT
+from sluice.cli.output import echo
+
+
+@click.group()
+def model() -> None:
+    """Show which versions of a pipeline's model have which role, or roll back."""
+
+
+@model.command()
+@arguments.pipeline
+def show(pipeline: spec.Pipeline) -> None:
+    """Show every version with its role, its training day, the decision about it, and whether its files are whole."""
+    from sluice.modelling import roles
+
+    for line in roles.lines(pipeline):
+        echo(line)
+
+
+@model.command()
+@arguments.pipeline
+@click.argument("version", type=TEXT)
+@click.option("--by", type=TEXT, required=True, help="The person who answers for it.")
+@click.option("--why", type=TEXT, required=True, help="The reason, in a sentence.")
+def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
+    """Let VERSION, which was champion before, score again; with `baseline` for it, the declared rule and no model."""
+    from sluice.modelling import roles
+
+    # Each call is a decision of its own.
+    run = {"run_id": f"sluice model rollback {secrets.token_hex(4)}"}
+    entry = roles.roll_back(pipeline, version, by=by, why=why, run=run)
+    echo(f"Recorded as entry {entry.seq}: {entry.data['reasons'][0]}")
+    echo(f"The next run of {pipeline.pipeline}_score goes by it.")

@@ -1,0 +1,110 @@
+"""A home with a registry, and small models that were really fitted."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ml.registry import Registry
+from ml.training import Candidate, fit
+from sluice import ledger, spec
+from sluice.ledger import Entry
+from sluice.modelling import roles
+from sluice.modelling.config import model_config, registry
+from sluice.settings import settings
+
+DAY = "2013-03-31"
+RUN = {"dag_id": "flights_train", "run_id": "test"}
+_DAYS, _PER_DAY = 40, 40
+
+
+def flights_rows(spec_: spec.Pipeline, days: int = _DAYS, seed: int = 7) -> pa.Table:
+    """Drawn features of the days before DAY; whether a flight is late depends on one of them."""
+    drawn = np.random.default_rng(seed)
+    count = days * _PER_DAY
+    first = date.fromisoformat(DAY) - timedelta(days=days)
+    departs = [
+        datetime.combine(first + timedelta(days=place // _PER_DAY), datetime.min.time(), UTC)
+        + timedelta(hours=15)
+        for place in range(count)
+    ]
+    features = spec_.model.features
+    columns = {name: drawn.normal(size=count) for name in features.numeric}
+    columns |= {name: drawn.choice(list("abcd"), count) for name in features.categorical}
+    # No straight line finds it.
+    risk = np.where(np.abs(columns["route_late_rate_28d"]) < 0.7, -1.5, 1.5)
+    columns["carrier_late_rate_28d"] = drawn.random(count)
+    return pa.table(
+        {
+            "flight_id": [f"flight {place}" for place in range(count)],
+            "ds": pa.array([at.date() for at in departs], pa.date32()),
+            "is_late": pa.array(drawn.random(count) < 1 / (1 + np.exp(-risk))),
+            "as_of_at": pa.array([at - timedelta(hours=6) for at in departs], pa.timestamp("us", tz="UTC")),
+            "scheduled_departure_at": pa.array(departs, pa.timestamp("us", tz="UTC")),
+            **columns,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def candidate() -> Candidate:
+    flights = spec.load("flights")
+    return fit(flights_rows(flights), small_config(flights))
+
+
+def small_config(flights: spec.Pipeline):
+    return dataclasses.replace(model_config(flights), rounds=30, resamples=100, accepted_findings={})
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A database with MLflow's schema, made once: its migrations take seconds."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    Registry(f"sqlite:///{path}", "").init()
+    return path
+
+
+@pytest.fixture
+def flights(home, empty_database) -> spec.Pipeline:
+    """The pipeline, in a home with an empty registry."""
+    home.mkdir(parents=True)
+    shutil.copy(empty_database, settings().mlflow_url.removeprefix("sqlite:///"))
+    return spec.load("flights")
+
+
+@pytest.fixture
+def trained(flights, candidate) -> Callable[[], int]:
+    """Function: register one more candidate as a training does; returns its version."""
+    number = iter(range(100))
+
+    def train(copy: int | None = None) -> int:
+        meta = dataclasses.replace(candidate.meta, unlabelled_rows=next(number) if copy is None else copy)
+        with registry().training(flights.model.name, {"as_of": DAY}) as run_id:
+            version = registry().log(run_id, dataclasses.replace(candidate, meta=meta))
+        about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
+        ledger.append("trained", **about, data={"version": version})
+        roles.show(flights)
+        return version
+
+    return train
+
+
+@pytest.fixture
+def audited(flights) -> Callable[..., Entry]:
+    """Function: decide that a version may replace a champion, without measuring it."""
+
+    def decide(version: int, champion: int | None, kind: str = "audited") -> Entry:
+        about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
+        return ledger.append(kind, **about, data={"version": version, "champion": champion, "promote": True})
+
+    return decide
+
+
+def aliases(flights: spec.Pipeline) -> dict[str, int]:
+    return registry().roles(flights.model.name)
