@@ -205,7 +205,7 @@ def way_back(spec: Pipeline, rewrite: Rewrite) -> str:
 
 def compare(spec: Pipeline, table: str, before: Sequence[str], after: Sequence[str]) -> dict[str, Any]:
     """The diff of two versions of a table's rows, with examples where they hold no personal data."""
-    return diff.compare(before, after, ["ds", *_key(spec, table)], examples=_may_be_shown(spec, table))
+    return diff.compare(before, after, ["ds", *_key(spec, table)], examples=spec.may_quote(table))
 
 
 def _record(spec: Pipeline, difference: Difference) -> Rewrite:
@@ -307,12 +307,3 @@ def _original(spec: Pipeline, table: str, day: str, old: Recorded) -> str | None
 def _key(spec: Pipeline, table: str) -> tuple[str, ...]:
     declared = spec.sources.get(table) or spec.derived.get(table)
     return declared.key if declared else (spec.model.key,)
-
-
-def _may_be_shown(spec: Pipeline, table: str) -> bool:
-    """As in a gate's evidence: a derived table may hold any source's personal data."""
-    sources = [spec.sources[table]] if table in spec.sources else list(spec.sources.values())
-    personal = any(
-        getattr(column, "pii", False) for one in sources for column in one.contract.columns.values()
-    )
-    return not personal and all(source.pii == "none" for source in sources)
