@@ -291,6 +291,7 @@ def _commit(spec: Pipeline, manifest: Manifest, verdict_id: str, waiver: int | N
             manifest,
             verdict_id=verdict_id,
             waiver=waiver,
+            empty=_empty_days(spec, manifest),
             check=partial(outdated.require_not_behind, spec, manifest),
         )
     except BatchSupersededError:
@@ -337,6 +338,15 @@ def _permission(
         allowed="PASS or WARN, or a HOLD that somebody released",
         todo=f"run the task audit_{table} of this run",
     )
+
+
+def _empty_days(spec: Pipeline, manifest: Manifest) -> Sequence[str]:
+    """The days of which the newest verdict says that they have no rows."""
+    if not manifest.empty:
+        return ()
+    partition, full_id = partition_label(manifest.partitions), manifest.split_of or manifest.batch_id
+    judged = waivers.judgement(spec, manifest.table, partition, full_id)
+    return judged.data.get("empty", ()) if judged else ()
 
 
 def _recorded(spec: Pipeline, table: str, partition: str, batch_id: str, waiver: int | None) -> bool:

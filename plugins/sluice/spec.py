@@ -7,24 +7,24 @@ cheap, because every DAG file does it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sluice import strict_yaml
+from sluice.broken import BrokenPipeline as BrokenPipeline
+from sluice.broken import describe_broken as describe_broken
 from sluice.contracts import Column as Column
 from sluice.contracts import ColumnType as ColumnType
 from sluice.contracts import Contract
 from sluice.contracts import Mapping as Mapping
 from sluice.contracts import Strict as _Strict
 from sluice.errors import SourceUnknownError, SpecInvalidError
+from sluice.field_types import Address, Cron, Name, NonEmptyStr, TimeZone
 from sluice.limits import Limits
 from sluice.retention import Retention
-from sluice.schedules import Cron, TimeZone
 from sluice.settings import settings
 
 Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
@@ -34,12 +34,6 @@ PREDICTIONS = "predictions"
 # How the name of a quarantine table ends; see `sluice.lake.quarantine`.
 QUARANTINE = "__quarantine"
 
-# A declaration that says nothing is none.
-_Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-# Names become parts of DAG ids, task ids, tags and paths.
-_Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-_Address = Annotated[str, StringConstraints(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")]
-
 # Names of tasks and task groups that stand beside the tables' own in a DAG.
 _TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
 
@@ -47,19 +41,21 @@ _TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
 class Source(_Strict):
     """A feed that a pipeline lands."""
 
-    owner: _Said
-    description: _Said
-    grain: _Said
+    owner: NonEmptyStr
+    description: NonEmptyStr
+    grain: NonEmptyStr
     key: tuple[str, ...] = Field(min_length=1)
     format: Format
     cadence: Literal["daily", "weekly"]
     # Days between the day that the data is about and the run that must land it.
     lag_days: int = Field(0, ge=0)
+    # Whether a delivery whose manifest announces no rows is published without a person's word.
+    may_be_empty: bool = False
     # Local time of the run day by which the delivery must be in; the watcher mails about one that is not.
     deadline: str = Field("06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     pii: Literal["none", "pseudonymised", "direct"] = "none"
-    licence: _Said
-    purpose: _Said
+    licence: NonEmptyStr
+    purpose: NonEmptyStr
     # Last day on which its deliveries may be used for that purpose; None where the permission has no end.
     purpose_expires: date | None = None
     contract: Contract
@@ -89,12 +85,15 @@ class Source(_Strict):
 class Derived(_Strict):
     """A table that dbt builds from published tables and that crosses like a source does."""
 
-    owner: _Said
-    description: _Said
-    grain: _Said
+    owner: NonEmptyStr
+    description: NonEmptyStr
+    grain: NonEmptyStr
     key: tuple[str, ...] = Field(min_length=1)
     # The dbt model whose rows become the table's.
     model: str
+    # Whether a day for which the model gives no rows is published without a person's word. One whose own source is
+    # published without rows always is.
+    may_be_empty: bool = False
     lag_days: int = Field(0, ge=0)
     # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.
     history_days: int | None = Field(None, ge=0)
@@ -161,7 +160,7 @@ class Model(_Strict):
     known_at: str | None = None
     happens_at: str | None = None
     # Findings of `ml.linting` that are right on purpose, by name (`<check> <column>`), each with its reason.
-    accepted_findings: dict[str, _Said] = {}
+    accepted_findings: dict[str, NonEmptyStr] = {}
     score_batch_rows: int = Field(ge=1)
 
     @model_validator(mode="after")
@@ -202,10 +201,10 @@ class Releases(_Strict):
 class Pipeline(_Strict):
     """One data product with its model."""
 
-    pipeline: _Name
-    title: _Said
-    owner: _Said
-    mail_to: tuple[_Address, ...] = Field(min_length=1)
+    pipeline: Name
+    title: NonEmptyStr
+    owner: NonEmptyStr
+    mail_to: tuple[Address, ...] = Field(min_length=1)
     # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
     # `wall`: a live pipeline; `schedule` starts its runs.
     clock: Literal["feed", "wall"]
@@ -227,11 +226,11 @@ class Pipeline(_Strict):
     retention: Retention = Retention()
     # When the maintenance of a live pipeline runs.
     maintain_schedule: Cron = "30 2 * * *"
-    landing: _Said
+    landing: NonEmptyStr
     # Days of history that the features of one day look back on.
     history_days: int = Field(ge=1)
-    sources: dict[_Name, Source] = Field(min_length=1)
-    derived: dict[_Name, Derived] = Field(min_length=1)
+    sources: dict[Name, Source] = Field(min_length=1)
+    derived: dict[Name, Derived] = Field(min_length=1)
     model: Model
     monitoring: Monitoring
 
@@ -272,6 +271,11 @@ class Pipeline(_Strict):
         if table in self.sources:
             return "ingest"
         return "transform" if table in self.derived else "score"
+
+    def may_be_empty(self, table: str) -> bool:
+        """Whether a day of a table may be published without rows."""
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.may_be_empty if declared else False
 
     def owner_of(self, table: str) -> str:
         declared = self.sources.get(table) or self.derived.get(table)
@@ -328,16 +332,6 @@ class Pipeline(_Strict):
         return url if "://" in url or url.startswith("/") else str(settings().home / url)
 
 
-@dataclass(frozen=True)
-class BrokenPipeline:
-    """A pipeline whose YAML cannot be used, with what can still be read of it: `mail_to` is empty if that cannot."""
-
-    pipeline: str
-    error: SpecInvalidError
-    owner: str
-    mail_to: tuple[str, ...]
-
-
 def pipeline_names() -> list[str]:
     """Names of all declared pipelines, sorted; also of those whose YAML cannot be used."""
     return sorted(path.stem for path in settings().pipelines.glob("*.yml") if not path.name.startswith("."))
@@ -359,29 +353,6 @@ def _each() -> Iterator[Pipeline | BrokenPipeline]:
             yield load(name)
         except SpecInvalidError as error:
             yield describe_broken(name, error)
-
-
-def describe_broken(name: str, error: SpecInvalidError) -> BrokenPipeline:
-    """Describe a pipeline whose YAML cannot be used: owner and addresses are taken from it where they are sound."""
-    try:
-        raw = strict_yaml.read(settings().pipelines / f"{name}.yml")
-    except SpecInvalidError:
-        raw = None
-    found = _Contact()
-    for field in _Contact.model_fields:
-        if isinstance(raw, dict) and field in raw:
-            with suppress(ValidationError):
-                found = found.model_copy(
-                    update={field: getattr(_Contact.model_validate({field: raw[field]}), field)}
-                )
-    return BrokenPipeline(name, error, found.owner, found.mail_to)
-
-
-class _Contact(BaseModel):
-    """Who is asked about a pipeline."""
-
-    owner: _Said = "sluice"
-    mail_to: tuple[_Address, ...] = ()
 
 
 def load(name: str) -> Pipeline:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 DAMAGED = {
     # corruption: (run day, task that must fail, what the mail must say)
     "truncated": ("2013-05-01", "stage_arrivals", "not what its manifest announces"),
-    "empty": ("2013-05-02", "stage_arrivals", "no rows"),
+    "empty": ("2013-05-02", "audit_arrivals", "no rows"),
     "missing_column": ("2013-05-03", "stage_arrivals", "column"),
     "wrong_type": ("2013-05-04", "stage_arrivals", "integer"),
     "seconds": ("2013-05-05", "audit_arrivals", "HOLD"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import private
 from sluice.errors import RetryableError, SluiceError
-from sluice.gates import engine, history, page, policy, profile, representable, split, suites
+from sluice.gates import emptiness, engine, history, page, policy, profile, representable, split, suites
 from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
 from sluice.lake import storage
 from sluice.settings import settings
@@ -46,6 +46,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     sample: list[dict[str, Any]] = []
     problems: list[str] = []
     emptied: list[str] = []
+    empty = emptiness.Emptiness()
     suite_hash = seen = ""
     publishable = manifest
     try:
@@ -61,7 +62,9 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
             rows_by_partition = staged.count(manifest.partitions)
             if rows_by_partition != manifest.rows_by_partition:
                 problems.append("The staged files do not hold the rows that the manifest says.")
-            elif manifest.rows:
+            else:
+                empty = emptiness.judge(spec, manifest)
+            if manifest.rows and not problems:
                 suite = representable.add(spec, manifest.table, suite, staged.columns())
                 evaluated = staged.evaluate(suite.rules, show_rows=spec.may_quote(manifest.table))
                 results, sample = [one.result for one in evaluated], _sample(evaluated)
@@ -76,7 +79,9 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
             raise  # as above: the gate is not broken
         # Whatever breaks the gate must end as a verdict that publishes nothing.
         problems.append(_described(error, manifest, may_quote=spec.may_quote(manifest.table)))
-    outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, manifest.noted)
+    outcome, reasons = policy.decide(
+        rows_by_partition, results, problems, emptied, manifest.noted, empty=empty
+    )
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"
     verdict = Verdict(
         verdict_id=f"{manifest.batch_id}-{token_hex(3)}",
@@ -96,6 +101,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         quarantined=publishable.quarantined,
         publish_batch_id=publishable.batch_id,
         waiver=waiver if outcome == "HOLD" else None,
+        empty=empty.days,
     )
     return page.write(verdict, manifest, seen)
 

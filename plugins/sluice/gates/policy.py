@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sluice.gates.emptiness import Emptiness
 from sluice.gates.verdict import Outcome, RuleResult
 
 # Days without rows that a reason names before it only counts them.
@@ -20,6 +21,8 @@ def decide(
     problems: Sequence[str] = (),
     emptied: Sequence[str] = (),
     noted: Sequence[str] = (),
+    *,
+    empty: Emptiness | None = None,
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Decide the outcome of one gate run.
 
@@ -29,16 +32,17 @@ def decide(
         problems: what went wrong with the gate itself, in sentences.
         emptied: days of which nothing would be left if all rows were set aside that may be.
         noted: what a person should know of the inputs, in sentences; it warns.
+        empty: the days without rows that may be published so, or on a person's word.
 
     Returns:
         The outcome, and the reasons for it in plain sentences; a PASS has none.
     """
     errors = list(problems)
     if not problems:
-        errors += _absences(rows_by_partition, results)
+        errors += _absences(rows_by_partition, results, empty.days if empty else ())
     errors += [sentence(r) for r in results if r.broken]
     failed = [r for r in results if not r.passed and not r.broken]
-    held = [sentence(r) for r in failed if r.holds]
+    held = [*(empty.reasons if empty else ()), *(sentence(r) for r in failed if r.holds)]
     held += [
         f"No row would be left of {day}: each of them fails a rule that sets rows aside." for day in emptied
     ]
@@ -48,11 +52,14 @@ def decide(
     return outcome, tuple(errors + held + aside + warned)
 
 
-def _absences(rows_by_partition: Mapping[str, int], results: Sequence[RuleResult]) -> list[str]:
+def _absences(
+    rows_by_partition: Mapping[str, int], results: Sequence[RuleResult], known: Sequence[str]
+) -> list[str]:
+    empty = [day for day, rows in rows_by_partition.items() if not rows and day not in known]
     if not sum(rows_by_partition.values()):
-        return ["The batch has no rows."]
+        # Without rows there is nothing that a rule could judge.
+        return ["The batch has no rows."] if empty or not rows_by_partition else []
     found = []
-    empty = [day for day, rows in rows_by_partition.items() if not rows]
     if empty:
         more = f" and {len(empty) - _NAMED_DAYS} more" if len(empty) > _NAMED_DAYS else ""
         found.append(f"No rows for {', '.join(empty[:_NAMED_DAYS])}{more}.")

@@ -31,7 +31,11 @@ def publishable(
         return manifest, []
     good, found = aside.parted(failed)
     left = set(good[batches.DAY].unique().to_pylist())
-    emptied = [day for day in manifest.partitions if not any(str(one) == day for one in left)]
+    emptied = [
+        day
+        for day in manifest.partitions
+        if day not in manifest.empty and not any(str(one) == day for one in left)
+    ]
     if emptied:
         return manifest, emptied
     key = spec.key_of(manifest.table)

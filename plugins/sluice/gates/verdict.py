@@ -91,6 +91,8 @@ class Verdict(BaseModel):
     quarantined: dict[str, int] = {}
     publish_batch_id: str = ""
     waiver: int | None = None
+    # Days that have no rows, and may be published so if the batch may be published.
+    empty: tuple[str, ...] = ()
 
     @property
     def publishes(self) -> bool:

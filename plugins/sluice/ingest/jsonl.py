@@ -50,7 +50,8 @@ def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[st
     """
     import pyarrow as pa
 
-    plaintext.check(data)
+    if data:  # without any, it has no rows
+        plaintext.check(data)
     typed = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
     schema = pa.schema([(name, typed.get(each.type, pa.string())) for name, each in layout.columns.items()])
     names = tuple(layout.columns)

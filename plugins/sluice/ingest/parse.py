@@ -63,23 +63,22 @@ def read(
         key: the key of pseudonyms, which a contract with personal columns needs.
 
     Returns: the contract's columns in its order, whatever version was delivered. string; integer: int64; number: finite
-        float64; boolean: bool; date: date32; timestamp: timestamp[us, UTC]. At least one row. Personal columns hold
+        float64; boolean: bool; date: date32; timestamp: timestamp[us, UTC]. Personal columns hold
         pseudonyms.
 
     Raises:
-        DeliveryUnreadableError: the file is empty, truncated, damaged, in another format or encoding, or has no rows.
+        DeliveryUnreadableError: the file is empty, truncated, damaged, or in another format or encoding.
         LimitExceededError: the file is more than the budget allows.
         ContractBrokenError: columns are missing or given twice; a row has too few or too many fields, or follows
             another version; a value is not of the declared type, or is missing where it must not be.
         PseudonymKeyMissingError: there are personal columns and no key.
     """
     key = pseudonyms.require_key(layout, where, key)
-    if not data:
+    # An empty file of JSON lines is one of no rows; every other format says at least what its columns are.
+    if not data and fmt != "jsonl":
         raise _unreadable("The file is empty: it has 0 bytes.", where, fmt)
     try:
         raw, left_out = _READERS[fmt](data, layout, budget)
-        if raw.num_rows == 0:
-            raise UnreadableError("The file has no rows.")
         table = versions.to_declared(columns.convert(raw, layout), layout)
         if key:
             table = pseudonyms.replace(table, layout.pseudonymised, key)
@@ -107,8 +106,7 @@ def _unreadable(what: str, where: str, fmt: Format) -> DeliveryUnreadableError:
     return DeliveryUnreadableError(
         what,
         where=where,
-        allowed=f"a complete {fmt} file with at least one row"
-        + (", encoded as UTF-8" if fmt != "parquet" else ""),
+        allowed=f"a complete {fmt} file" + (", encoded as UTF-8" if fmt != "parquet" else ""),
         todo="have the producer deliver the whole file with the next number",
     )
 

@@ -63,7 +63,7 @@ class _Strict(BaseModel):
 
 
 class _Read(_Strict):
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=0)
     left_out: list[str]
 
 

@@ -178,7 +178,7 @@ def _rows(
         extra = [f"{len(extra)} whose names are not shown"]  # a name can be a person's
     if table.num_rows != delivery.manifest.rows:
         raise DeliveryUnreadableError(
-            f"{delivery.name} holds {table.num_rows} rows; its manifest announces {delivery.manifest.rows}.",
+            f"{delivery.name} holds {table.num_rows or 'no'} rows; its manifest announces {delivery.manifest.rows}.",
             where=delivery.uri,
             allowed="as many rows as announced",
             todo=deliveries.next_delivery(delivery.source, delivery.day),

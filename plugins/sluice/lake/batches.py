@@ -80,6 +80,11 @@ class Manifest(BaseModel):
     created_at: datetime
 
     @property
+    def empty(self) -> tuple[str, ...]:
+        """Days without rows."""
+        return tuple(day for day in self.partitions if not self.rows_by_partition[day])
+
+    @property
     def noted(self) -> list[str]:
         """What a person should know of the inputs although nothing is wrong with the rows; one sentence each."""
         return [
@@ -270,6 +275,11 @@ def new_id(pipeline: str, table: str, after: str = "") -> str:
     if now <= newest:
         now = f"{datetime.strptime(newest, _TIME).replace(tzinfo=UTC) + timedelta(microseconds=1):{_TIME}}"
     return f"{prefix}{now}-{secrets.token_hex(3)}"
+
+
+def staged_at(batch_id: str) -> datetime:
+    """When a batch was staged, as its id says."""
+    return datetime.strptime(batch_id[:_TIME_CHARS], _TIME).replace(tzinfo=UTC)
 
 
 def batch_of(file: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import failpoints
 from sluice.errors import TableMissingError
 from sluice.lake import catalog
-from sluice.lake.batches import Manifest, batch_of
+from sluice.lake.batches import Manifest, batch_of, file_of, staged_at
 from sluice.lake.columns import DAY
 from sluice.lake.waived import HAS_WAIVED_INPUT
 
@@ -38,6 +38,10 @@ WAIVED = "sluice.waived_inputs"
 _SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
 _SNAPSHOTS_SLACK = 20
+
+# Property of the table for each day that is published without rows: the batch. A file without rows would not do: Iceberg's
+# readers plan no scan of one, and pyiceberg drops it with whatever other day is deleted.
+EMPTY = "sluice.empty."
 
 # How often the newest metadata are asked for where what the catalog named is gone already.
 _READS = 5
@@ -190,7 +194,23 @@ def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None = None)
 def all_tasks(
     table: Table, days: BooleanExpression, snapshot_id: int | None = None
 ) -> dict[str, list[FileScanTask]]:
-    """As `tasks`, with every file of a day: a publish leaves one, another writer may have added to it."""
+    """As `tasks`, with every file of a day: a publish leaves one, another writer may have added to it.
+
+    A day that is published without rows has the file of its batch.
+    """
+    by_day = planned(table, days, snapshot_id)
+    for day, task in _without_rows(table, days, snapshot_id).items():
+        shown = by_day.get(day, [])
+        # Of two publications of a day at the same moment both may stand: the newer batch counts.
+        if all(batch_of(one.file.file_path) < batch_of(task.file.file_path) for one in shown):
+            by_day[day] = [task]
+    return dict(sorted(by_day.items()))
+
+
+def planned(
+    table: Table, filtered: BooleanExpression, snapshot_id: int | None = None
+) -> dict[str, list[FileScanTask]]:
+    """The files with rows that match a filter, by day: see `all_tasks`."""
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
         raise TableMissingError(
             f"Table {'.'.join(table.name())} has no snapshot {snapshot_id}: it never had, or it has been expired.",
@@ -198,12 +218,50 @@ def all_tasks(
             allowed=f"the last {_SNAPSHOTS_KEPT} snapshots, and those that were pinned",
             todo="find the batch of that snapshot in the ledger; where readers still see it, its files are there",
         )
-    planned = table.scan(row_filter=days, snapshot_id=snapshot_id).plan_files()
     by_day: dict[str, list[FileScanTask]] = {}
-    for task in planned:
+    for task in table.scan(row_filter=filtered, snapshot_id=snapshot_id).plan_files():
         day = (_EPOCH + timedelta(days=task.file.partition[0])).isoformat()
         by_day.setdefault(day, []).append(task)
     return dict(sorted(by_day.items()))
+
+
+def _without_rows(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dict[str, FileScanTask]:
+    """Day -> the file, which has no rows, of each matching day that is published without rows.
+
+    Properties are the table's, not a snapshot's: of an older snapshot, a day counts whose batch was staged before it.
+    """
+    from pyiceberg.expressions.visitors import expression_evaluator
+    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import FileScanTask
+    from pyiceberg.typedef import Record
+
+    empty = {
+        name.removeprefix(EMPTY): batch_id
+        for name, batch_id in table.properties.items()
+        if name.startswith(EMPTY)
+    }
+    if not empty:
+        return {}
+    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+    until = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC) if snapshot else datetime.now(UTC)
+    matches = expression_evaluator(Schema(table.schema().find_field(DAY)), days, case_sensitive=True)
+    found = {}
+    for day, batch_id in empty.items():
+        number = (date.fromisoformat(day) - _EPOCH).days
+        if matches(Record(number)) and staged_at(batch_id) <= until:
+            pipeline, name = table.name()[-2:]
+            data_file = DataFile.from_args(
+                content=DataFileContent.DATA,
+                file_path=catalog.uri(file_of(pipeline, name, batch_id, day)),
+                file_format=FileFormat.PARQUET,
+                partition=Record(number),
+                record_count=0,
+                file_size_in_bytes=0,
+            )
+            data_file.spec_id = table.metadata.default_spec_id
+            found[day] = FileScanTask(data_file)
+    return found
 
 
 def visible(table: Table, days: BooleanExpression, snapshot_id: int | None = None) -> dict[str, Published]:
@@ -247,12 +305,21 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
         # partition meanwhile. Every file holds one day, so files are dropped whole and none is rewritten.
         with change.update_snapshot().delete() as delete:
             delete.delete_by_predicate(among(manifest.partitions))
-        # The duplicate check would open every manifest; the delete above already dropped what could repeat.
-        change.add_files(
-            [catalog.uri(manifest.files[day]) for day in manifest.partitions],
-            snapshot_properties=properties,
-            check_duplicate_files=False,
-        )
+        files = [catalog.uri(manifest.files[day]) for day in manifest.partitions if day not in manifest.empty]
+        if files:
+            # The duplicate check would open every manifest; the delete above already dropped what could repeat.
+            change.add_files(files, snapshot_properties=properties, check_duplicate_files=False)
+        else:
+            # A snapshot without a file: it is the record of the publication.
+            with change.update_snapshot(snapshot_properties=properties).fast_append():
+                pass
+        if manifest.empty:
+            change.set_properties({f"{EMPTY}{day}": manifest.batch_id for day in manifest.empty})
+        filled = {f"{EMPTY}{day}" for day in manifest.partitions} - {
+            f"{EMPTY}{day}" for day in manifest.empty
+        }
+        if was_empty := sorted(filled & table.properties.keys()):
+            change.remove_properties(*was_empty)
         failpoints.hit("publish.before_commit")
     failpoints.hit("publish.committed")
     snapshot_id = snapshot_of(table, manifest.batch_id)

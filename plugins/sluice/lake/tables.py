@@ -62,16 +62,18 @@ def publish(
     verdict_id: str,
     waiver: int | None = None,
     check: Callable[[Mapping[str, str]], None] = lambda _shown: None,
+    empty: Sequence[str] = (),
 ) -> Publication:
     """Make a batch visible in one commit that replaces its partitions; metadata only, the files stay where they are.
 
     Args:
         waiver: number in the ledger of the word of a person that a held batch is published on.
         check: is given what the commit would replace (day -> batch), and raises where it must not.
+        empty: days of which the verdict says that they have no rows, and may be published so.
 
     Raises:
         VerdictMissingError: `verdict_id` is empty.
-        GateBrokenError: a partition has no rows, which no gate may let pass.
+        GateBrokenError: a partition has no rows, and the verdict does not say so.
         BatchDamagedError: a file is not the one that was staged.
         ContractBrokenError: the columns are not those of the table.
         BatchSupersededError: one of the partitions shows a newer batch.
@@ -84,7 +86,7 @@ def publish(
     )
 
     name = f"{manifest.pipeline}.{manifest.table}"
-    _check_publishable(manifest, verdict_id, name)
+    _check_publishable(manifest, verdict_id, name, empty)
     with catalog.opened() as lake:
         for _ in range(_ATTEMPTS):
             table = snapshots.find(lake, manifest.pipeline, manifest.table) or snapshots.create(
@@ -163,7 +165,7 @@ def days_that_may_hold(pipeline: str, table: str, column: str, value: str) -> li
     """Days of which the table's own statistics do not rule out that a row has a value; opens none of the files."""
     with catalog.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
-        return list(snapshots.all_tasks(found, snapshots.equal(column, value))) if found else []
+        return list(snapshots.planned(found, snapshots.equal(column, value))) if found else []
 
 
 def files(
@@ -258,17 +260,17 @@ def history(pipeline: str, table: str) -> list[dict[str, Any]]:
         return snapshots.publications(snapshots.existing(lake, pipeline, table))
 
 
-def _check_publishable(manifest: Manifest, verdict_id: str, name: str) -> None:
+def _check_publishable(manifest: Manifest, verdict_id: str, name: str, empty: Sequence[str]) -> None:
     if not verdict_id:
         raise VerdictMissingError(
             f"Batch {manifest.batch_id} has no verdict.", where=name, todo="run the gate before publishing"
         )
-    empty = [day for day, rows in manifest.rows_by_partition.items() if not rows]
-    if empty or not manifest.partitions:
+    unseen = [day for day in manifest.empty if day not in empty]
+    if unseen or not manifest.partitions:
         raise GateBrokenError(
-            f"Batch {manifest.batch_id} has no rows for {', '.join(empty) or 'any partition'}, yet passed its gate.",
+            f"Batch {manifest.batch_id} has no rows for {', '.join(unseen) or 'any partition'}, yet passed its gate.",
             where=name,
-            allowed="partitions with at least one row",
+            allowed="partitions with at least one row, or of which the gate found that they may have none",
             todo=f"make the gate of {name} count rows, and look for the missing delivery",
         )
     batches.check_unchanged(manifest)

@@ -213,6 +213,11 @@ def _referred(table: Table, kept: Iterable[Snapshot]) -> tuple[set[str], set[str
         for manifest in manifests.values()
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
     }
+    files |= {
+        task.file.file_path
+        for tasks in snapshots.all_tasks(table, snapshots.always()).values()
+        for task in tasks
+    }
     return files, {_name(uri) for uri in {*own, *manifests}}
 
 

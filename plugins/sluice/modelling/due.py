@@ -39,7 +39,7 @@ class DueDay:
 
 
 def days(spec: Pipeline, run_day: str) -> list[DueDay]:
-    """The run day, and before it every day that is due, oldest first.
+    """The run day, unless it had nothing to predict, and before it every day that is due, oldest first.
 
     Raises:
         TableMissingError: the run day has no published predictions.
@@ -52,6 +52,9 @@ def days(spec: Pipeline, run_day: str) -> list[DueDay]:
             todo=f"run {spec.pipeline}_score for this partition first",
         )
     landed = tables.published(spec.pipeline, spec.model.outcomes_table, _FIRST, run_day)
+    # Of a day without predictions there is nothing to report, and outcomes without rows measure nothing.
+    predicted = {day: shown for day, shown in predicted.items() if shown.rows}
+    landed = {day: shown for day, shown in landed.items() if shown.rows}
     found = [
         DueDay(day, predicted[day].batch_id, landed[day].batch_id if day in landed else None)
         for day in sorted(predicted)

@@ -44,8 +44,9 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
     champion = scorer.choose(spec).model
     model, config = model_config(spec), monitoring_config(spec)
     folders = {}
-    *earlier, today = due.days(spec, run_day)
-    for day in (*earlier[: spec.monitoring.days_per_run], today):
+    found = due.days(spec, run_day)
+    earlier = [day for day in found if day.ds != run_day][: spec.monitoring.days_per_run]
+    for day in (*earlier, *(day for day in found if day.ds == run_day)):
         about: dict[str, Any] = {
             "pipeline": spec.pipeline,
             "subject": spec.model.name,
@@ -55,7 +56,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
         try:
             rows = _assemble(spec, day)
         except (BatchUnknownError, BatchDamagedError) as error:
-            if day == today:
+            if day.ds == run_day:
                 raise
             # It would be due for ever, and in the way of others.
             said = {"measured": day.as_dict(), "reasons": [f"{day.ds} cannot be measured: {error.what}"]}
@@ -68,7 +69,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
             model=model,
             config=config,
             folder=folder,
-            compared=_compared(spec, day.ds, rows, folder) if day != today else None,
+            compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
         )
         rests_on = waived.of_monitored_day(spec, day.ds)
         numbers = replace(
@@ -96,6 +97,14 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
 
 def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     """Decide from the recorded numbers, and record the decision: nothing, warn or retrain."""
+    if not _history(spec, run_day):
+        # The first days of a pipeline were empty: nothing was predicted yet.
+        return _record_decision(
+            spec,
+            run_day,
+            run,
+            {"action": "nothing", "reasons": ["There was nothing to predict yet."], "numbers": {}},
+        )
     choice = scorer.choose(spec)
     decision = _decision(spec, run_day, choice.model)
     action, reasons = decision.action, list(decision.reasons)
@@ -116,7 +125,12 @@ def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
         action = "warn"
         reasons.append(f"A new model was asked for on {asked} already; its days are awaited first.")
     numbers = {**decision.numbers, "days_waiting": len(waiting)}
-    outcome = {"action": action, "reasons": reasons, "numbers": numbers}
+    return _record_decision(spec, run_day, run, {"action": action, "reasons": reasons, "numbers": numbers})
+
+
+def _record_decision(
+    spec: Pipeline, run_day: str, run: dict[str, str], outcome: dict[str, Any]
+) -> dict[str, Any]:
     ledger.append(
         "decided",
         pipeline=spec.pipeline,
@@ -154,7 +168,7 @@ def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
 
 def _waiting(spec: Pipeline, run_day: str) -> list[str]:
     """Earlier days that are due still, because one run measures only so many."""
-    return [day.ds for day in due.days(spec, run_day)[:-1]]
+    return [day.ds for day in due.days(spec, run_day) if day.ds != run_day]
 
 
 def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Table:

@@ -13,6 +13,8 @@ from sluice.modelling import scorer
 from sluice.spec import PREDICTIONS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from sluice.lake.batches import Manifest
     from sluice.spec import Pipeline
 
@@ -26,9 +28,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what `model.fallback`
             declares in its place cannot either.
     """
-    from ml.coverage import summarise
-    from ml.model import BaselineModel
-    from ml.scoring import score
+    from ml.scoring import schema
     from sluice.lake import batches, tables, waived
     from sluice.waivers import inherited
 
@@ -42,40 +42,24 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
     made_on = _clock(spec)
     table = declared.features_table
     snapshot = tables.snapshot_id(spec.pipeline, table)
-    features = tables.scan(spec.pipeline, table, day, day, snapshot_id=snapshot)
-    if snapshot is None or not features.num_rows:
+    shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot) if snapshot else {}
+    if snapshot is None or day not in shown:
         raise TableMissingError(
-            f"{spec.pipeline}.{table} has no rows for {day}.",
+            f"{spec.pipeline}.{table} has no published rows for {day}.",
             where=f"partition {day}",
             todo=f"run {spec.pipeline}_transform for this partition first",
         )
-    shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot)[day].batch_id
-    choice = scorer.choose(spec, features.column_names)
-    chosen = choice.model
-    scorer.record(spec, choice, day, run)
-    model = chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default)
-    predictions = score(
-        features.to_batches(max_chunksize=declared.score_batch_rows),
-        model,
-        key=declared.key,
-        name=declared.name,
-        version=choice.version,
-        meta=chosen.meta if chosen else None,
-        feature_snapshot_id=snapshot,
-        run_id=run["run_id"],
-        input_age_days=_input_age(spec, shown),
-    )
-    stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
-    inputs: list[dict[str, Any]] = [
-        # The snapshot will be expired: the batch says which rows they were.
-        Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: shown}).record(),
-        {
-            **Model(name=declared.name, version=choice.version, promoted=choice.since).record(),
-            **(stands_in if choice.problems else {}),
-            **summarise(predictions),
-        },
+    batch_id = shown[day].batch_id
+    inputs = [
+        Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: batch_id}).record(),
         *made_on,
     ]
+    if shown[day].rows:
+        predictions, model = _score(spec, day, run, snapshot, batch_id)
+        inputs.append(model)
+    else:
+        # Nothing to predict: no model is asked for, and the day is published as empty as its features.
+        predictions = schema(declared.key).empty_table()
     on_waivers = inherited.of_inputs(spec, PREDICTIONS, [day], inputs)
     return batches.stage(
         spec.pipeline,
@@ -89,6 +73,40 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         run=run,
         sort_by=[declared.key],
     )
+
+
+def _score(
+    spec: Pipeline, day: str, run: dict[str, str], snapshot: int, batch_id: str
+) -> tuple[pa.Table, dict[str, Any]]:
+    """The predictions of a day, and the model that made them, as an input to record."""
+    from ml.coverage import summarise
+    from ml.model import BaselineModel
+    from ml.scoring import score
+    from sluice.lake import tables
+
+    declared = spec.model
+    features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
+    choice = scorer.choose(spec, features.column_names)
+    chosen = choice.model
+    scorer.record(spec, choice, day, run)
+    predictions = score(
+        features.to_batches(max_chunksize=declared.score_batch_rows),
+        chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default),
+        key=declared.key,
+        name=declared.name,
+        version=choice.version,
+        meta=chosen.meta if chosen else None,
+        feature_snapshot_id=snapshot,
+        run_id=run["run_id"],
+        input_age_days=_input_age(spec, batch_id),
+    )
+    stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
+    made_by = Model(name=declared.name, version=choice.version, promoted=choice.since)
+    return predictions, {
+        **made_by.record(),
+        **(stands_in if choice.problems else {}),
+        **summarise(predictions),
+    }
 
 
 def _clock(spec: Pipeline) -> list[dict[str, Any]]:

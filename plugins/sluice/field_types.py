@@ -1,4 +1,4 @@
-"""Types of a pipeline's YAML for time zones and cron schedules: one that does not exist is refused where it is declared."""
+"""Types of the fields of a pipeline's YAML: what does not exist or says nothing is refused where it is declared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter  # type: ignore[import-untyped]
-from pydantic import AfterValidator
+from pydantic import AfterValidator, StringConstraints
+
+# A declaration that says nothing is none.
+NonEmptyStr = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# Names become parts of DAG ids, task ids, tags and paths.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")]
 
 
 def _check_time_zone(name: str) -> str:

@@ -1,0 +1,257 @@
+"""A day without rows: published where that is declared or a person says so, and never by accident."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sluice import clock, crossing, feed, holds, integrity, ledger, spec, upkeep, waivers
+from sluice.errors import DeliveryMissingError, DeliveryUnreadableError, GateBrokenError
+from sluice.ingest import completion, deliveries
+from sluice.lake import batches, tables
+from sluice.lake.landing import Landing
+from sluice.modelling import monitoring
+from sluice.spec import PREDICTIONS
+
+DAY, NEXT = "2013-04-03", "2013-04-04"
+RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+WORD = {"by": "Ada", "why": "A strike: nothing flew.", "until": "2013-12-31"}
+
+
+@pytest.fixture
+def flights(home, feed_cache) -> spec.Pipeline:
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    return spec.load("flights")
+
+
+def declare_empty(flights, *names):
+    """The pipeline, with `may_be_empty: true` at some of its tables."""
+    changed = {
+        kind: {
+            name: table.model_copy(update={"may_be_empty": True}) if name in names else table
+            for name, table in getattr(flights, kind).items()
+        }
+        for kind in ("sources", "derived")
+    }
+    return flights.model_copy(update=changed)
+
+
+def header_only(flights, source="schedule", fmt="csv") -> bytes:
+    columns = list(flights.sources[source].contract.columns)
+    header = (",".join(columns) + "\n").encode()
+    if fmt == "parquet":
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({name: pa.array([], pa.string()) for name in columns}), sink)
+        return sink.getvalue().to_pybytes()
+    return {"csv": header, "csv.gz": gzip.compress(header, mtime=0), "jsonl": b""}[fmt]
+
+
+def deliver_empty(flights, source="schedule", day=DAY, *, number=1, rows=0, **given):
+    clock.advance(flights, date.fromisoformat(day))
+    declared = flights.sources[source]
+    deliveries.write(
+        Landing(flights.landing_url),
+        flights,
+        source,
+        day,
+        given.pop("data", header_only(flights, source, declared.format)),
+        rows=rows,
+        number=number,
+        delivered_at=datetime(2013, 4, 3, 5, tzinfo=UTC),
+        **given,
+    )
+
+
+def cross(flights, table, day=DAY):
+    """Stage and audit; publish where the verdict allows it."""
+    manifest = crossing.stage(flights, table, [day], RUN)
+    verdict = crossing.audit(flights, table, manifest.batch_id, RUN)
+    if verdict.publishes:
+        crossing.publish(flights, table, verdict.publish_batch_id, RUN)
+    return verdict
+
+
+def shown(table, day=DAY):
+    return tables.published("flights", table, day, day).get(day)
+
+
+def test_day_that_its_delivery_announces_as_empty_is_held_until_a_person_releases_it(flights):
+    deliver_empty(flights)
+    verdict = cross(flights, "schedule")
+    assert verdict.outcome == "HOLD"
+    assert verdict.reasons == (
+        f"No rows for {DAY}: its delivery announces none, and `may_be_empty` is not declared.",
+    )
+    assert shown("schedule") is None
+    assert [hold.partition for hold in holds.open_holds(flights)] == [DAY]
+
+    holds.release(flights, "schedule", DAY, **WORD, run=RUN)
+
+    assert (shown("schedule").rows, holds.open_holds(flights)) == (0, [])
+    assert waivers.of_partitions(flights, "schedule", [DAY])[DAY].data["by"] == "Ada"
+
+
+@pytest.mark.parametrize("fmt", ["csv", "csv.gz", "jsonl", "parquet"])
+def test_day_that_may_be_empty_is_published_without_a_word_in_every_format(flights, fmt):
+    declared = declare_empty(flights, "schedule")
+    source = declared.sources["schedule"].model_copy(update={"format": fmt})
+    declared = declared.model_copy(update={"sources": {**declared.sources, "schedule": source}})
+    deliver_empty(declared)
+    verdict = cross(declared, "schedule")
+    assert (verdict.outcome, verdict.reasons, verdict.empty) == ("PASS", (), (DAY,))
+    assert shown("schedule").rows == 0
+    assert ledger.entries(kind="published")[0].data["rows"] == 0
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_absence_by_accident_is_refused_also_where_a_day_may_be_empty(flights, is_declared):
+    declared = declare_empty(flights, "schedule") if is_declared else flights
+    landing = Landing(declared.landing_url)
+    landing.create()
+    with pytest.raises(DeliveryMissingError):
+        cross(declared, "schedule")
+    landing.write(f"schedule/{DAY}/schedule_{DAY}.csv", header_only(declared))
+    with pytest.raises(DeliveryMissingError):  # no manifest: nobody says that the file is complete
+        cross(declared, "schedule")
+    deliver_empty(declared, rows=981)
+    with pytest.raises(DeliveryUnreadableError, match="holds no rows; its manifest announces 981"):
+        cross(declared, "schedule")
+    deliver_empty(declared, number=2, sha256="0" * 64)
+    with pytest.raises(DeliveryUnreadableError, match="not what its manifest announces"):
+        cross(declared, "schedule")
+    deliver_empty(declared, number=3, data=b"")
+    with pytest.raises(DeliveryUnreadableError, match="0 bytes"):
+        cross(declared, "schedule")
+    assert shown("schedule") is None
+
+
+def test_empty_batch_whose_verdict_did_not_see_that_it_is_empty_is_never_published(flights):
+    """A gate that counted no rows cannot pass by accident: the verdict has to name the days."""
+    deliver_empty(flights)
+    manifest = crossing.stage(flights, "schedule", [DAY], RUN)
+    with pytest.raises(GateBrokenError, match="has no rows for 2013-04-03, yet passed"):
+        tables.publish(manifest, verdict_id="v")
+    with pytest.raises(GateBrokenError):
+        tables.publish(manifest, verdict_id="v", empty=[NEXT])
+
+
+def test_gate_of_an_empty_day_still_needs_its_suite(flights, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(tmp_path))
+    spec.settings.cache_clear()
+    deliver_empty(declare_empty(flights, "schedule"))
+    assert cross(declare_empty(flights, "schedule"), "schedule").outcome == "ERROR"
+    spec.settings.cache_clear()
+
+
+def test_empty_day_stays_published_whatever_becomes_of_other_days_and_is_replaced_by_rows(flights):
+    declared = declare_empty(flights, "schedule")
+    deliver_empty(declared)
+    cross(declared, "schedule")
+    empty = shown("schedule")
+    for day in (NEXT, "2013-04-05", NEXT):
+        feed.deliver(declared, day, sources=["schedule"])
+        cross(declared, "schedule", day)
+    assert shown("schedule") == empty
+    assert list(tables.published("flights", "schedule", DAY, "2013-04-05")) == [DAY, NEXT, "2013-04-05"]
+    assert tables.files("flights", "schedule", DAY, DAY, into=declared_home() / "x") == [empty.file]
+    assert tables.scan("flights", "schedule", DAY, DAY).num_rows == 0
+    assert integrity.check(declared, 5, tables=["schedule"]) == []
+    # Nothing that readers are sent to is cleared away, however old.
+    later = datetime.now(UTC).replace(year=2100)
+    upkeep.clear_tables(declared, RUN, now=later)
+    upkeep.clear_tables(declared, RUN, now=later.replace(year=2101))
+    assert pq.read_metadata(empty.file).num_rows == 0
+    assert batches.load("flights", "schedule", empty.batch_id).rows == 0
+
+    feed.deliver(declared, DAY, sources=["schedule"], number=2)
+    cross(declared, "schedule")
+    assert shown("schedule").rows > 900
+    deliver_empty(declared, number=3)
+    cross(declared, "schedule")
+    assert shown("schedule").rows == 0
+    assert tables.scan("flights", "schedule", DAY, NEXT)["ds"].unique().to_pylist() == [
+        datetime.fromisoformat(NEXT).date()
+    ]
+    again = crossing.publish(declared, "schedule", shown("schedule").batch_id, RUN)
+    assert again.repeated
+
+
+def declared_home():
+    return spec.settings().home
+
+
+@pytest.mark.slow
+def test_day_after_an_empty_one_and_all_that_is_built_from_it_end_well(flights):
+    """Features, outcomes, predictions and monitoring of a day on which nothing flew, and of the day after."""
+    for day in ("2013-04-01", "2013-04-02"):
+        feed.deliver(flights, day)
+    days = {"schedule": DAY, "arrivals": DAY, "weather": DAY}
+    for source in flights.sources:
+        for day in ("2013-04-01", "2013-04-02"):
+            if deliveries.find(flights, source, day):
+                assert cross(flights, source, day).publishes, source
+    feed.deliver(flights, DAY, sources=["arrivals", "weather"])
+    deliver_empty(flights)
+    for source in days:
+        verdict = cross(flights, source)
+        if source == "schedule":
+            assert verdict.outcome == "HOLD"
+            holds.release(flights, source, DAY, **WORD, run=RUN)
+        else:
+            assert verdict.publishes
+    assert completion.complete(flights, [DAY], RUN)
+
+    features = cross(flights, "features")
+    assert (features.publishes, features.rows) == (True, 0), features.reasons
+    assert "released by Ada" in features.reasons[0], "a person's word travels"
+    assert cross(flights, "outcomes").publishes
+    predictions = cross(flights, PREDICTIONS)
+    assert (predictions.publishes, predictions.rows) == (True, 0), predictions.reasons
+    assert shown(PREDICTIONS).rows == 0
+    assert monitoring.report_days(flights, DAY, RUN) == {}
+    assert monitoring.decide(flights, DAY, RUN)["action"] == "nothing"
+
+    # The day after: what happened on the empty day is empty too.
+    feed.deliver(flights, NEXT, sources=["schedule", "weather"])
+    deliver_empty(flights, "arrivals", NEXT)
+    assert cross(flights, "schedule", NEXT).publishes
+    assert cross(flights, "weather", NEXT).publishes
+    assert cross(flights, "arrivals", NEXT).outcome == "HOLD"
+    holds.release(flights, "arrivals", DAY, **WORD, run=RUN)
+    assert completion.complete(flights, [NEXT], RUN)
+    outcomes = cross(flights, "outcomes", NEXT)
+    assert (outcomes.publishes, outcomes.rows) == (True, 0), outcomes.reasons
+    assert cross(flights, "features", NEXT).publishes
+    assert shown("features", NEXT).rows > 900
+    assert cross(flights, PREDICTIONS, NEXT).publishes
+    assert NEXT in monitoring.report_days(flights, NEXT, RUN)
+
+
+def test_derived_day_without_rows_whose_input_has_some_is_held(flights, feed_cache):
+    """What a model leaves out altogether is no empty day of its source."""
+    feed.deliver(flights, DAY, sources=["schedule"])
+    cross(flights, "schedule")
+    model = flights.derived["features"]
+    manifest = batches.stage(
+        "flights",
+        "features",
+        pa.table({"ds": pa.array([], pa.date32())}),
+        partitions=[DAY],
+        received=0,
+        dropped={},
+        inputs=[{"kind": "snapshot", "table": "schedule"}],
+        run=RUN,
+        sort_by=[],
+    )
+    verdict = crossing.audit(flights, "features", manifest.batch_id, RUN)
+    assert verdict.outcome == "HOLD"
+    assert "what it is built from has rows" in verdict.reasons[0]
+    declared = declare_empty(flights, "features")
+    assert crossing.audit(declared, "features", manifest.batch_id, RUN).outcome == "PASS"
+    assert json.loads(model.model_dump_json())["may_be_empty"] is False
