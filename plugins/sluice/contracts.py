@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sluice.reading import NULL_LIKE, Reading
+
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 
 # Columns that Sluice adds to every raw table.
@@ -56,6 +58,8 @@ class Column(Strict):
     unit: str = ""
     # All spellings that the producer uses; empty where that is open.
     values: tuple[str, ...] = ()
+    # Texts that mean null; None: those of the source's `reading`. An empty list settles that none does.
+    nulls: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _words_fit_the_type(self) -> Column:
@@ -71,7 +75,14 @@ class Column(Strict):
             raise ValueError(f"`values` is for string, not for {self.type}")
         if twice := _twice(self.values):
             raise ValueError(f"value {twice!r} is given twice")
+        if both := sorted(set(self.values) & set(self.nulls or ())):
+            raise ValueError(f"{both[0]!r} is among the `values` and among the `nulls`")
         return self
+
+    @property
+    def null_like(self) -> list[str]:
+        """Texts that look like a null and of which nobody has said what they mean here."""
+        return [each for each in NULL_LIKE if self.nulls is None and each not in self.values]
 
 
 class Mapping(Strict):
@@ -95,6 +106,8 @@ class Contract(Strict):
 
     version: int = Field(ge=1)
     columns: dict[str, Column] = Field(min_length=1)
+    # How its files are written.
+    reading: Reading = Reading()
     # Another version that may be delivered -> how it becomes this one.
     mappings: dict[int, Mapping] = Field(default_factory=dict)
 
@@ -160,13 +173,21 @@ class Contract(Strict):
             if name not in mapping.fill
         }
         # Not validated again: a delivered name may be one that a table could not have.
-        return Contract.model_construct(version=version, columns=columns, mappings={})
+        return Contract.model_construct(version=version, columns=columns, reading=self.reading, mappings={})
 
     def hash(self, version: int) -> str:
         """SHA-256 of everything that decides what a file of a version becomes. Descriptions do not, nor does a
         mapping of another version: deliveries that it does not concern stay as they are."""
         described = {"description": True}
-        said = self.model_dump(mode="json", exclude={"mappings": True, "columns": {"__all__": described}})
+        said = self.model_dump(
+            mode="json", exclude={"mappings": True, "reading": True, "columns": {"__all__": described}}
+        )
+        # Not in the hashes of batches that were made before these could be declared.
+        if self.reading != Reading():
+            said["reading"] = self.reading.model_dump(mode="json")
+        for column in said["columns"].values():
+            if column["nulls"] is None:
+                del column["nulls"]
         said["mapping"] = None
         if version != self.version:
             said["mapping"] = self.mappings[version].model_dump(mode="json", exclude={"since"})

@@ -66,7 +66,7 @@ def stage(
                 "dropped": manifest.dropped,
                 "unmatched": manifest.unmatched,
                 "content_hash": manifest.content_hash,
-                "noted": manifest.noted,
+                "noted": [note.model_dump(mode="json") for note in manifest.noted],
             },
         )
     return manifest

@@ -72,6 +72,14 @@ class Source(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _reading_fits_the_format(self) -> Source:
+        if not self.format.startswith("csv") and (odd := self.contract.reading.of_csv):
+            raise ValueError(f"`reading.{odd[0]}` is for csv and csv.gz, not for {self.format}")
+        if self.format == "parquet" and self.contract.reading.encoding != "utf-8":
+            raise ValueError("`reading.encoding` is for text, not for parquet")
+        return self
+
+    @model_validator(mode="after")
     def _personal_data_is_said_twice(self) -> Source:
         """Once for the people who read the class of a source, once for the machine that replaces the columns."""
         columns = self.contract.pseudonymised

@@ -79,7 +79,7 @@ TEXTS = {
     "CSV: ragged rows without end": (lambda: HEADER + b"1\n" * 300_000, TOO_MUCH, "too many rows"),
     "CSV: quote open over the whole file": (
         lambda: b'id,text\n1,"' + b"x\n" * 500_000,
-        UNREADABLE,
+        BROKEN,
         "never closed",
     ),
     "CSV: quoted over the whole file": (
@@ -144,7 +144,7 @@ LINES = {
     "JSON: half of a surrogate pair": (
         lambda: b'{"id": 1, "text": "\\ud800"}',
         BROKEN,
-        r"'\ud800' is not a string in a JSON string",
+        r"'\ud800' is not a text",
     ),
 }
 BLOCKS = {
@@ -259,7 +259,7 @@ def test_stage_key_that_cannot_be_written_is_left_out_and_named_readably(pipelin
     strangers.place(pipeline, "lines", data, number=next(_numbers["lines"]))
     manifest = strangers.stage(pipeline, "lines")
     assert manifest.inputs[0]["extra_columns"] == [r"\ud800\n\x1b[31m"]
-    assert manifest.noted[0].isprintable()
+    assert manifest.noted[0].sentence().isprintable()
 
 
 def test_stage_refused_file_passes_once_its_limit_is_raised(pipeline, tmp_path, monkeypatch, proofs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC
 
 import pyarrow as pa
 import pytest
@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 
 from sluice.errors import ContractBrokenError, DeliveryUnreadableError, SluiceError
 from sluice.feed.formats import encode
-from sluice.spec import Column, Contract
 from tests.ingest.reading import ALL, ARROW, FORMATS, SCHEMA, error, parquet, read
 
 # --- round trips
 
-# Empty text means null in every format, which `test_parse_empty_text_is_null` shows. Text files hold no NUL.
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=8)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
 int64s = st.integers(-(2**63), 2**63 - 1)
 rows = st.fixed_dictionaries(
     {
@@ -28,9 +26,8 @@ rows = st.fixed_dictionaries(
         "integer": st.none() | int64s,
         "number": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "boolean": st.none() | st.booleans(),
-        "date": st.none() | st.dates(date(1, 1, 1), date(9999, 12, 30)),
-        "timestamp": st.none()
-        | st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
+        "date": st.none() | st.dates(),
+        "timestamp": st.none() | st.datetimes(timezones=st.just(UTC)),
     }
 )
 
@@ -155,18 +152,18 @@ def test_parse_byte_order_mark_is_skipped(fmt):
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_parse_missing_and_unexpected_columns_are_all_named(fmt):
     message = error(ContractBrokenError, encode(pa.table({"Flight": [1], "tail": ["N1"]}), fmt), fmt)
-    assert "unexpected column 'Flight'" in message
-    assert "unexpected column 'tail'" in message
+    assert (
+        "the file has the columns ['Flight', 'tail']; ['Flight'] differ only in case from flight" in message
+    )
+    assert "missing column 'flight'; missing column 'dest'" in message
     assert "columns flight, dest, each once" in message
-    if fmt != "jsonl":  # Arrow refuses a row of JSON at its first unexpected key
-        assert "missing column 'flight'; missing column 'dest'" in message
+    assert "declare `column_case: any`" in message
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_parse_missing_column_is_named(fmt):
     message = error(ContractBrokenError, encode(pa.table({"flight": [1]}), fmt), fmt)
-    assert "missing column 'dest'" in message
-    assert "'flight'" not in message
+    assert "the file has the columns ['flight']; missing column 'dest'." in message
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -205,7 +202,10 @@ def test_parse_duplicate_column_is_named(fmt, data, said):
     ("column", "value", "said"),
     [
         ("integer", "abc", "is not an integer"),
-        ("integer", "1.0", "is not an integer"),
+        ("integer", "1.5", "is not an integer"),
+        ("integer", "9007199254740992.0", "is not an integer"),
+        ("integer", "", "is not an integer"),
+        ("string", "a\0", "is not a text without NUL"),
         ("integer", "0x1F", "is not an integer"),
         ("integer", " 1", "is not an integer"),
         ("integer", "1_000", "is not an integer"),
@@ -219,14 +219,18 @@ def test_parse_duplicate_column_is_named(fmt, data, said):
         ("date", "2013-02-30", "is not a date"),
         ("date", "0000-01-01", "is not a date"),
         ("date", "2013-01-31T00:00:00Z", "is not a date"),
+        ("date", "2013-01-31T00:00:01", "is not a date"),
+        ("date", "10000-01-01", "is not a date"),
+        ("number", "9007199254740993", "is not a finite number"),
         ("timestamp", "2013-01-31T06:00:00", "is not an instant with an offset"),
         ("timestamp", "2013-01-31", "is not an instant with an offset"),
         ("timestamp", "2013-01-31T06:00:00.1234567Z", "is not an instant with an offset"),
         ("timestamp", "9999-12-31T23:00:00-05:00", "is not an instant with an offset"),
+        ("timestamp", "0001-01-01T00:00:00+01:00", "is not an instant with an offset"),
     ],
 )
 def test_parse_value_of_the_wrong_type_is_named_with_its_place(column, value, said):
-    for fmt in ("csv", "jsonl"):
+    for fmt in ("jsonl", "parquet") if "\0" in value else FORMATS:
         table = pa.table(
             {name: [None, None, None, value if name == column else None] for name in SCHEMA.names}
         )
@@ -234,20 +238,8 @@ def test_parse_value_of_the_wrong_type_is_named_with_its_place(column, value, sa
             SCHEMA.names.index(column), column, pa.array([None, None, None, value])
         )
         message = error(ContractBrokenError, encode(table, fmt), fmt, ALL)
-        if fmt == "csv" or column in ("date", "timestamp"):
-            assert f"column '{column}', row 4: {value!r} {said}" in message
-        else:
-            assert f"column '{column}', row 4: {value!r} is not a JSON {column}" in message
+        assert f"column '{column}', row 4: {value!r} {said}" in message
         assert "rows are counted from 1, without the header" in message
-
-
-@pytest.mark.parametrize("fmt", FORMATS)
-def test_parse_empty_text_is_null(fmt):
-    contract = Contract(
-        version=1, columns={"dest": Column(type="string", nullable=True), "n": Column(type="integer")}
-    )
-    table = pa.table({"dest": ["", "IAH"], "n": [1, 2]})
-    assert read(encode(table, fmt), fmt, contract)["dest"].to_pylist() == [None, "IAH"]
 
 
 # --- personal data

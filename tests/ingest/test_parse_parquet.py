@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,6 +38,11 @@ def test_parse_truncated_parquet_is_refused():
     [
         ("integer", pa.array([7, None], pa.int8())),
         ("integer", pa.array([7, None], pa.uint64())),
+        ("integer", pa.array([7.0, None])),
+        ("integer", pa.array([Decimal("7.00"), None], pa.decimal128(38, 2))),
+        ("number", pa.array([Decimal("0.50"), None], pa.decimal128(10, 2))),
+        ("number", pa.array([2**60, None])),
+        ("date", pa.array([datetime(9999, 12, 31), None])),  # noqa: DTZ001
         ("integer", pa.array([None, None], pa.null())),
         ("number", pa.array([0.5, None], pa.float32())),
         ("number", pa.array([5, None], pa.int32())),
@@ -53,20 +59,32 @@ def test_parse_parquet_type_that_loses_nothing_is_taken(column, values):
     contract = Contract(version=1, columns={"x": Column(type=column, nullable=True)})
     table = read(parquet(x=values), "parquet", contract)
     assert table["x"].type == ARROW[column]
-    assert table["x"].to_pylist() == values.to_pylist()
+    read_as = values.cast(pa.date32()) if column == "date" else values
+    assert table["x"].to_pylist() == read_as.to_pylist()
 
 
 @pytest.mark.parametrize(
     ("column", "values", "said"),
     [
-        ("integer", pa.array([1.0]), "is of type double"),
+        ("integer", pa.array([1.0, 1.5]), "row 2: '1.5' is not an integer"),
+        ("integer", pa.array([1.0, 2.0**53]), "row 2: "),
+        ("integer", pa.array([Decimal("1"), Decimal("1.5")]), "row 2: '1.5' is not an integer"),
+        (
+            "number",
+            pa.array([Decimal(1), Decimal(2**53 + 1)]),
+            "row 2: '9007199254740993' is not a finite number",
+        ),
+        ("boolean", pa.array([0, 2]), "row 2: '2' is not a boolean"),
+        ("boolean", pa.array([0.0]), "is of type double"),
+        ("string", pa.array(["a\0"]), "row 1: "),
         ("integer", pa.array([True]), "is of type bool"),
         ("integer", pa.array([0, 2**63], pa.uint64()), "row 2: '9223372036854775808' is not an integer"),
         ("number", pa.array([1.5, math.nan]), "row 2: 'nan' is not a finite number"),
         ("number", pa.array([1, 2**53 + 1]), "row 2: '9007199254740993' is not a finite number"),
         ("string", pa.array([1]), "is of type int64"),
         ("string", pa.array([b"x"]), "is of type binary"),
-        ("date", pa.array([datetime(2013, 1, 31)]), "is of type timestamp[us]"),  # noqa: DTZ001
+        ("date", pa.array([datetime(2013, 1, 31, 1)]), "row 1: "),  # noqa: DTZ001
+        ("date", pa.array([datetime(2013, 1, 31, tzinfo=UTC)]), "is of type timestamp[us, tz=UTC]"),
         ("date", pa.array([2**31 - 1], pa.int32()).cast(pa.date32()), "row 1: "),
         ("timestamp", pa.array([datetime(2013, 1, 31)]), "is of type timestamp[us]"),  # noqa: DTZ001
         ("timestamp", pa.array([1], pa.timestamp("ns", "UTC")), "row 1: "),

@@ -272,7 +272,10 @@ ANSWERS = {
     "too much": ("while True: sys.stdout.write('x' * 100_000)", "said more than 1,048,576 bytes"),
     "nothing, and lives on": ("import os; os.close(1); sys.stdin.read()", "cannot be understood"),
     "nothing": ("sys.exit(3)", "ended with exit status 3"),
-    "no rows": ("""print('{"read": {"rows": 1, "left_out": []}}')""", "wrote rows that cannot be used"),
+    "no rows": (
+        """print('{"read": {"rows": 1, "left_out": [], "counted": 1, "null_like": []}}')""",
+        "wrote rows that cannot be used",
+    ),
     "other rows": ("rows(pa.table({'id': [1, 2], 'text': ['x', 'y']}))", "wrote other rows than it said"),
     "another type": ("rows(pa.table({'id': ['1'], 'text': ['x']}))", "wrote other rows than it said"),
     "text that is none": (
@@ -292,7 +295,7 @@ sys.path[:] = json.loads(sys.stdin.readline())
 import pyarrow as pa
 print('{"ready": true}', flush=True)
 job = json.loads(sys.stdin.readline())
-def say(): print('{"read": {"rows": 1, "left_out": []}}', flush=True)
+def say(): print('{"read": {"rows": 1, "left_out": [], "counted": 1, "null_like": []}}', flush=True)
 def rows(table, offsets=b"", changed=b""):
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:

@@ -301,7 +301,7 @@ def test_stage_added_column_is_recorded_and_warns(flights, arrivals):
     assert "gate" not in manifest.columns
     assert batches.load("flights", "arrivals", manifest.batch_id).noted == manifest.noted
     (staged,) = ledger.entries(kind="staged")
-    assert staged.data["noted"] == manifest.noted
+    assert staged.data["noted"] == [note.model_dump(mode="json") for note in manifest.noted]
     verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
     assert verdict.outcome == "WARN"
     assert any("does not declare; they were left out: gate." in reason for reason in verdict.reasons)

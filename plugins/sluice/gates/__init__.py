@@ -79,9 +79,8 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
             raise  # as above: the gate is not broken
         # Whatever breaks the gate must end as a verdict that publishes nothing.
         problems.append(_described(error, manifest, may_quote=spec.may_quote(manifest.table)))
-    outcome, reasons = policy.decide(
-        rows_by_partition, results, problems, emptied, manifest.noted, empty=empty
-    )
+    noted = [note.sentence() for note in manifest.noted]
+    outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, noted, empty=empty)
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"
     verdict = Verdict(
         verdict_id=f"{manifest.batch_id}-{token_hex(3)}",

@@ -110,7 +110,12 @@ def _parse(job: dict[str, Any], budget: Any) -> dict[str, Any]:
     )
     with pa.OSFile(job["into"], "wb") as sink, pa.ipc.new_file(sink, parsed.table.schema) as writer:
         writer.write_table(parsed.table)
-    return {"rows": parsed.table.num_rows, "left_out": list(parsed.left_out)}
+    return {
+        "rows": parsed.table.num_rows,
+        "counted": parsed.counted,
+        "left_out": list(parsed.left_out),
+        "null_like": [vars(each) for each in parsed.null_like],
+    }
 
 
 def _told(error: Any) -> dict[str, str]:

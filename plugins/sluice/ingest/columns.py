@@ -1,29 +1,28 @@
 """Columns as a file gives them become columns as the contract declares them, strictly.
 
-A value is accepted only if it means the same to everybody: no hexadecimal integers, no local times, no NaN. Where
-a column does not convert, the first row that is at fault is found and named.
+Where a column does not convert, the first row that is at fault is found and named.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from sluice.ingest import casts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from sluice.contracts import ColumnType
-    from sluice.ingest.layout import Layout
+    from sluice.ingest.layout import Column, Layout
 
 # Characters of a value that an error shows.
 _SHOWN = 60
-# How alike two names must be for one to be taken for the other, where more than one is new.
-_ALIKE = 0.5
+_DECLARE_ZONE = (
+    "if all times without an offset are in one time zone, declare it: `naive_timestamps: UTC` (or America/New_York, ...) "
+    "under `reading` of the contract; if not, have the producer write instants with their offset"
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,14 @@ class Problem:
     allowed: str
     value: object = None
     hidden: str = "the value"
+    # What would help besides another file.
+    todo: str = ""
+    # Characters of the value that are shown.
+    shown: int = _SHOWN
 
     def text(self, *, show_value: bool) -> str:
-        shown = repr(self.value) if len(repr(self.value)) <= _SHOWN else repr(self.value)[:_SHOWN] + "..."
+        said = repr(self.value)
+        shown = said if len(said) <= self.shown else said[: self.shown] + "..."
         return self.what.replace("{value}", shown if show_value else self.hidden, 1)
 
 
@@ -51,52 +55,37 @@ class BrokenColumnsError(Exception):
         self.problems = problems
 
 
-def check_names(found: Sequence[str], layout: Layout) -> list[str]:
-    """Refuse missing columns, and columns given twice; their order does not matter.
+@dataclass(frozen=True)
+class Found:
+    """What a file holds: the contract's columns, values perhaps missing, and what was left out."""
 
-    Returns: the undeclared columns, which are left out: a producer may add columns without breaking a promise.
-
-    Raises:
-        BrokenColumnsError: lists what is missing or given twice, with the undeclared columns that may be the missing
-            ones under a new name.
-    """
-    allowed = f"columns {', '.join(layout.columns)}, each once"
-    missing = [name for name in layout.columns if name not in found]
-    unexpected = [name for name in dict.fromkeys(found) if name not in layout.columns]
-    twice = [name for name, times in Counter(found).items() if times > 1 and name in layout.columns]
-    problems = [Problem(f"missing column {name!r}", allowed) for name in missing]
-    # The "name" may be a person's, where a file without a header is delivered.
-    hidden = "(name not shown)"
-    if missing:
-        problems += [Problem("unexpected column {value}", allowed, name, hidden) for name in unexpected]
-        problems += [
-            Problem(f"{name!r} may be there under a new name: {{value}}", allowed, near, hidden)
-            for name, near in lookalikes(missing, unexpected).items()
-        ]
-    problems += [Problem(f"column {name!r} is there more than once", allowed) for name in twice]
-    if problems:
-        raise BrokenColumnsError(problems)
-    return unexpected
+    table: pa.Table
+    # Undeclared columns.
+    left_out: list[str]
+    # Records, counted by something else than what read them.
+    counted: int
 
 
-def lookalikes(missing: Sequence[str], unexpected: Sequence[str]) -> dict[str, str]:
-    """Missing column -> the undeclared column that is probably the same under a new name."""
-    if len(missing) == len(unexpected) == 1:
-        return {missing[0]: unexpected[0]}
-    pairs = ((name, difflib.get_close_matches(name, unexpected, n=1, cutoff=_ALIKE)) for name in missing)
-    return {name: near[0] for name, near in pairs if near}
+@dataclass(frozen=True)
+class NullLike:
+    """A text that looks like a null, and that was kept because nobody declared what it means."""
+
+    column: str
+    text: str
+    rows: int
 
 
 def arrow_type(column_type: ColumnType) -> pa.DataType:
     """The Arrow type that a declared type is kept in."""
-    return _rules()[column_type].type
+    return casts.rules()[column_type].type
 
 
-def convert(raw: pa.Table, layout: Layout) -> pa.Table:
-    """The contract's columns in its order and types.
+def convert(raw: pa.Table, layout: Layout, first_row: int = 1) -> pa.Table:
+    """Convert to the contract's columns, in its order and types; values may still be missing.
 
     Args:
         raw: text columns (or typed ones, from formats that carry types), with the contract's names among them.
+        first_row: number of its first row.
 
     Raises:
         BrokenColumnsError: the first row at fault of every column at fault.
@@ -105,129 +94,103 @@ def convert(raw: pa.Table, layout: Layout) -> pa.Table:
 
     made, problems = {}, []
     for name, column in layout.columns.items():
-        rule = _rules()[column.type]
-        found = raw[name]
-        if not rule.accepts(found.type):
-            problems.append(Problem(f"column {name!r} is of type {found.type}", f"{name}: {rule.means}"))
-            continue
-        values = _without_empty_text(found, column.type)
-        try:
-            made[name] = _cast(values, rule)
-        except pa.ArrowInvalid:
-            row = _first_bad(values, rule)
-            what = f"column {name!r}, row {row + 1}: {{value}} is not {rule.noun}"
-            problems.append(Problem(what, f"{name}: {rule.means}", _shown(values, row)))
-            continue
-        if values.null_count and not column.nullable:
-            problems.append(_first_null(name, values))
+        found = _converted(raw[name], name, column, layout, first_row)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            made[name] = found
     if problems:
-        raise BrokenColumnsError(problems)
+        raise BrokenColumnsError(problems + _missing_values(pa.table(made), layout, first_row))
     return pa.table(made)
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """How a declared type is read."""
-
-    noun: str
-    means: str
-    type: pa.DataType
-    # Arrow types that are taken besides text.
-    typed: Callable[[pa.DataType], bool]
-    # What the text must look like, where Arrow's own reading is more generous than a contract should be.
-    pattern: str = ""
-
-    def accepts(self, found: pa.DataType) -> bool:
-        import pyarrow.types as types
-
-        if types.is_dictionary(found):
-            found = found.value_type
-        return types.is_null(found) or types.is_string(found) or self.typed(found)
-
-
-@lru_cache(maxsize=1)
-def _rules() -> dict[ColumnType, _Rule]:
+def _converted(
+    raw: pa.ChunkedArray, name: str, column: Column, layout: Layout, first_row: int
+) -> pa.ChunkedArray | Problem:
     import pyarrow as pa
+
+    rule, zone = casts.rules()[column.type], layout.reading.naive_timestamps
+    values = casts.plain(raw)
+    if not rule.accepts(values.type, zone):
+        todo = _other_type(column.type, values.type, rule)
+        return Problem(f"column {name!r} is of type {raw.type}", f"{name}: {rule.means}", todo=todo)
+    values = casts.without_nulls(values, column.nulls)
+    try:
+        return casts.without_sentinels(rule.cast(values, zone), rule, column.nulls)
+    except pa.ArrowInvalid:
+        row = _first_bad(values, rule, zone)
+        value = values.slice(row, 1).cast(pa.string())[0].as_py()
+        what = f"column {name!r}, row {first_row + row}: {{value}} is not {rule.noun}"
+        todo = _bad_value(column, value)
+        return Problem(what, f"{name}: {rule.means}", value, todo=todo)
+
+
+def _bad_value(column: Column, value: str) -> str:
+    """What to do about a value that does not fit its type, besides correcting it; "" where there is nothing else."""
+    if value in column.null_like:
+        return (
+            f"if {value!r} means that there is no value, declare it among the `nulls` of the column, or of the contract's "
+            "`reading`"
+        )
+    if column.type == "timestamp" and casts.is_local_time(value):
+        return _DECLARE_ZONE
+    return ""
+
+
+def _other_type(declared: ColumnType, found: pa.DataType, rule: casts.Rule) -> str:
+    """What to do about a column of a type that has no way in."""
     import pyarrow.types as types
 
-    def number(found: pa.DataType) -> bool:
-        return types.is_integer(found) or types.is_floating(found)
-
-    def instant(found: pa.DataType) -> bool:
-        # Compared, not read: the name of a zone may be damaged, and does not matter.
-        return types.is_timestamp(found) and found != pa.timestamp(found.unit)
-
-    def text(found: pa.DataType) -> bool:
-        return types.is_large_string(found) or types.is_string_view(found)
-
-    return {
-        "string": _Rule("a text", "text", pa.string(), text),
-        "integer": _Rule(
-            "an integer",
-            "an integer such as -42, within 64 bits",
-            pa.int64(),
-            types.is_integer,
-            r"^-?[0-9]+$",
-        ),
-        "number": _Rule(
-            "a finite number",
-            "a finite number such as -1.5 or 2e3",
-            pa.float64(),
-            number,
-            r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$",
-        ),
-        "boolean": _Rule(
-            "a boolean", "true or false, 1 or 0", pa.bool_(), types.is_boolean, r"^(?i:true|false|1|0)$"
-        ),
-        "date": _Rule("a date", "a date as YYYY-MM-DD", pa.date32(), types.is_date),
-        "timestamp": _Rule(
-            "an instant with an offset",
-            "an instant with its offset from UTC, such as 2013-01-31T06:00:00Z, to the microsecond",
-            pa.timestamp("us", "UTC"),
-            instant,
-        ),
-    }
+    if declared == "timestamp" and types.is_timestamp(found):
+        return _DECLARE_ZONE
+    if declared == "date" and types.is_timestamp(found):
+        return "have the producer write dates, or the midnight of each without a time zone"
+    if declared == "string":
+        return "have the producer write text, or declare the type that it writes"
+    return f"have the producer write {rule.means}, in a type of its own or as text"
 
 
-def _without_empty_text(values: pa.ChunkedArray, column_type: ColumnType) -> pa.ChunkedArray:
-    """Plain text or typed values, with null for an empty text, and for NA where text is not what is declared."""
+def require_values(table: pa.Table, layout: Layout) -> None:
+    """Refuse a column that must have a value in every row and has not; an empty text is none there.
+
+    Raises:
+        BrokenColumnsError: the first such row of every such column.
+    """
+    if problems := _missing_values(table, layout, 1):
+        raise BrokenColumnsError(problems)
+
+
+def _missing_values(table: pa.Table, layout: Layout, first_row: int) -> list[Problem]:
+    import pyarrow.compute as pc
+
+    problems = []
+    for name in table.column_names:
+        values, column = table[name], layout.columns[name]
+        missing = pc.is_null(values)
+        if column.type == "string":
+            missing = pc.or_(missing, pc.fill_null(pc.equal(values, ""), False))
+        if not column.nullable and (count := pc.sum(missing).as_py()):
+            row = first_row + pc.index(missing, True).as_py()
+            what = f"column {name!r}, row {row}: no value (missing in {count} of {len(values)} rows)"
+            problems.append(Problem(what, f"{name}: a value in every row"))
+    return problems
+
+
+def null_like(table: pa.Table, layout: Layout) -> tuple[NullLike, ...]:
+    """Count the texts that look like a null and were not declared, in columns as `convert` makes them."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.types as types
 
-    if types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if types.is_large_string(values.type) or types.is_string_view(values.type):
-        values = values.cast(pa.string())
-    if not types.is_string(values.type):
-        return values
-    empty = pa.array([""] if column_type == "string" else ["", "NA"])
-    return pc.if_else(pc.is_in(values, empty), pa.scalar(None, pa.string()), values)
+    found = []
+    for name, column in layout.columns.items():
+        if column.type == "string" and column.null_like:
+            hits = table[name].filter(pc.is_in(table[name], pa.array(column.null_like)))
+            counts = {each["values"]: each["counts"] for each in pc.value_counts(hits).to_pylist()}
+            found += [NullLike(name, text, counts[text]) for text in column.null_like if text in counts]
+    return tuple(found)
 
 
-def _cast(values: pa.ChunkedArray, rule: _Rule) -> pa.ChunkedArray:
-    """Values in the declared type; ArrowInvalid if any of them is not one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.types as types
-
-    def refuse_unless(good: pa.ChunkedArray) -> None:
-        if not pc.all(good, min_count=0).as_py():
-            raise pa.ArrowInvalid(f"not {rule.noun}")
-
-    if rule.pattern and types.is_string(values.type):
-        refuse_unless(pc.match_substring_regex(values, rule.pattern))
-    made = values.cast(rule.type)
-    if types.is_floating(made.type):
-        refuse_unless(pc.is_finite(made))
-    if types.is_temporal(made.type):
-        # Beyond these years neither Python nor most readers of the lake can hold the value.
-        first, last = (pa.scalar(day).cast(made.type) for day in (date(1, 1, 1), date(9999, 12, 31)))
-        refuse_unless(pc.and_(pc.greater_equal(made, first), pc.less(made, last)))
-    return made
-
-
-def _first_bad(values: pa.ChunkedArray, rule: _Rule) -> int:
+def _first_bad(values: pa.ChunkedArray, rule: casts.Rule, zone: str | None) -> int:
     """Index of the first value that does not convert, by halving: the converter only says that there is one."""
     import pyarrow as pa
 
@@ -235,24 +198,8 @@ def _first_bad(values: pa.ChunkedArray, rule: _Rule) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            _cast(values.slice(low, middle - low), rule)
+            rule.cast(values.slice(low, middle - low), zone)
             low = middle
         except pa.ArrowInvalid:
             high = middle
     return low
-
-
-def _first_null(name: str, values: pa.ChunkedArray) -> Problem:
-    import pyarrow.compute as pc
-
-    row = pc.index(pc.is_null(values), True).as_py() + 1
-    return Problem(
-        f"column {name!r}, row {row}: no value (missing in {values.null_count} of {len(values)} rows)",
-        f"{name}: a value in every row",
-    )
-
-
-def _shown(values: pa.ChunkedArray, row: int) -> str:
-    import pyarrow as pa
-
-    return values.slice(row, 1).cast(pa.string())[0].as_py()

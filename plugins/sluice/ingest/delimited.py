@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
-from sluice.ingest import columns, plaintext, versions
+from sluice.ingest import columns, dialect, names, plaintext, versions
 from sluice.ingest.columns import BrokenColumnsError, Problem
 from sluice.ingest.plaintext import UnreadableError
 
@@ -15,44 +13,42 @@ if TYPE_CHECKING:
     from pyarrow.csv import InvalidRow
 
     from sluice.ingest.budget import Budget
+    from sluice.ingest.dialect import Plain
     from sluice.ingest.layout import Layout
 
 
-def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[str]]:
-    """A CSV file as text columns, and the names of those that the layout does not have.
+def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
+    """Read a CSV file.
 
     Raises:
         UnreadableError: it is no text, or no CSV.
-        BrokenColumnsError: columns are missing or given twice, a row is ragged, or another file begins inside.
+        BrokenColumnsError: columns are missing or given twice, a quote is where none may be, a row is ragged, a value
+            is not of its type, or another file begins inside.
         OverBudgetError: it has too many rows or columns, or too long a value.
     """
-    plaintext.check(data)
-    if data.count(b'"') % 2:
-        # Arrow would take everything after it for one value.
-        raise UnreadableError('A quote (") is opened and never closed.')
-    _check_header(data, budget)
+    file = dialect.plain(data, layout, budget)
+    left_out = names.check(file.names, layout, dialect.hints(file, layout))
     ragged: list[tuple[int, int, int]] = []
     headers: list[tuple[int, list[str]]] = []
 
     def note(row: InvalidRow) -> str:
         # Arrow counts the header as row 1.
         ragged.append((row.number - 1, row.actual_columns, row.expected_columns))
-        fields = [field.strip('"') for field in row.text.split(",")]
+        fields = layout.spelled(dialect.split(row.text, layout))
         if versions.is_header(fields, layout.known):
             headers.append((row.number - 1, fields))
         return "skip" if len(ragged) <= budget.rows else "error"
 
     try:
-        table = _table(data, layout, note)
+        table = _table(file, layout, note)
     except UnreadableError:
         budget.check_rows(len(ragged))  # where `note` put an end to it
         raise
     budget.check_rows(max(table.num_rows, len(ragged)))
-    left_out = columns.check_names(table.column_names, layout)
     if headers:
         raise versions.header_inside(*headers[0], layout.version, layout.known)
-    budget.check_cells(table.select(list(layout.columns)))
-    versions.check_repeated_header(table, layout.version, layout.known)
+    budget.check_cells(table)
+    versions.check_repeated_header(table, layout)
     if ragged:
         raise BrokenColumnsError(
             [
@@ -62,44 +58,42 @@ def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[st
                 for row, fields, expected in ragged
             ]
         )
-    return table, left_out
+    return columns.Found(columns.convert(table, layout), left_out, file.rows)
 
 
-def read_gzipped(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[str]]:
-    """As `read`, of a gzip file."""
+def read_gzipped(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
+    """Read a gzip file of CSV; raises as `read`."""
     return read(plaintext.inflate(data, budget), layout, budget)
 
 
-def _check_header(data: bytes, budget: Budget) -> None:
-    """Count the columns before Arrow makes a builder for each: a million builders take gigabytes."""
-    csv.field_size_limit(budget.cell_kib * 1024)
-    rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
-    try:
-        header = next((row for row in rows if row), [])
-    except csv.Error:  # the only one that is possible without `strict`: a field beyond the limit
-        budget.check_names(max(len(line) for line in data.splitlines()))
-        raise UnreadableError("The file cannot be read as CSV.") from None
-    budget.check_columns(len(header))
-    budget.check_names(sum(len(name.encode()) for name in header))
-
-
-def _table(data: bytes, layout: Layout, note) -> pa.Table:
+def _table(file: Plain, layout: Layout, note) -> pa.Table:
+    """The contract's columns, as text; null where nothing is between two delimiters."""
     import pyarrow as pa
-    from pyarrow import csv as arrow_csv
+    from pyarrow import csv
 
+    delivered = {name: header for header, name in zip(file.header, file.names, strict=True)}
+    wanted = [delivered[name] for name in layout.columns]
+    # Without a line end Arrow takes a lone header for no header.
+    data = file.data if b"\n" in file.data else file.data + b"\n"
     try:
-        return arrow_csv.read_csv(
-            # Without a line end Arrow takes a lone header for no header.
-            io.BytesIO(data if b"\n" in data else data + b"\n"),
+        table = csv.read_csv(
+            pa.BufferReader(data),
             # One block and one thread: a block boundary may not cut a long row, and row numbers need one thread.
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(layout.columns, pa.string()),
-                null_values=["", "NA"],
+            read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=csv.ParseOptions(
+                delimiter=layout.reading.delimiter,
+                quote_char=layout.reading.quote or False,
+                newlines_in_values=True,
+                invalid_row_handler=note,
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
+                null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),
         )
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise UnreadableError("The file cannot be read as CSV.") from error
+    return table.rename_columns(list(layout.columns))

@@ -11,10 +11,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sluice.ingest import plaintext, versions
-from sluice.ingest.columns import BrokenColumnsError, Problem, check_names
+from sluice.ingest import columns, names, plaintext, versions
+from sluice.ingest.columns import BrokenColumnsError, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 # Rows that are held as Python objects at a time.
 _CHUNK = 50_000
-_BLANK = re.compile(r"[ \t\r\n]*")
-# JSON types of a contract's types; texts, dates and timestamps are JSON strings.
-_TYPES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
+_BLANK = re.compile(r"[ \t\r]*")
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
+# JSON types that are taken as they are; a value of another one is taken as its text.
+_TYPES: dict[str, set[type]] = {"integer": {int}, "number": {int, float}, "boolean": {bool}}
 _HIDDEN = "(name not shown)"
 
 
@@ -34,56 +36,53 @@ class _Object(list):
     """The pairs of a JSON object, repeated keys included."""
 
 
-def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[str]]:
-    """A file of JSON objects as columns: int64, float64, bool, or text for all other types; null for an absent key.
+def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
+    """Read a file of JSON objects, one a line; null for an absent key.
 
     Args:
         layout: what the file should be; keys beside its columns are left out.
 
-    Returns: the columns, and the keys that were left out.
-
     Raises:
         UnreadableError: it is no text.
         OverBudgetError: it has too many rows or keys, or too long a value.
-        BrokenColumnsError: a row is no complete object, has a key twice or a value that the contract does not allow,
-            or follows another version than the rows before it.
+        BrokenColumnsError: a line is not one complete object, has a key twice or a value that the contract does not
+            allow, or follows another version than those before it.
     """
     import pyarrow as pa
 
-    if data:  # without any, it has no rows
-        plaintext.check(data)
-    typed = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
-    schema = pa.schema([(name, typed.get(each.type, pa.string())) for name, each in layout.columns.items()])
-    names = tuple(layout.columns)
+    text = plaintext.utf8(data, layout.reading.encoding) if data else b""  # without any, it has no rows
+    wanted = tuple(layout.columns)
     # Keys in the order of a row -> where to find each column's value; a file has one or few of them.
     layouts: dict[tuple[str, ...], list[int | None]] = {}
     first_rows: dict[tuple[str, ...], int] = {}
     seen: set[str] = set()
     left_out: list[str] = []
-    batches: list[pa.RecordBatch] = []
+    tables: list[pa.Table] = []
     rows: list[tuple[Any, ...]] = []
 
     def convert_rows() -> None:
-        first = sum(batch.num_rows for batch in batches) + 1
-        batches.append(pa.record_batch(_columns(rows, first, layout, schema), schema=schema))
-        budget.check_cells(pa.Table.from_batches(batches[-1:]), first)
+        first = sum(table.num_rows for table in tables) + 1
+        raw = _columns(rows, first, layout)
+        budget.check_cells(raw, first)
+        tables.append(columns.convert(raw, layout, first))
         rows.clear()
 
-    for number, pairs in enumerate(_objects(data), 1):
+    for number, pairs in enumerate(_objects(text), 1):
         keys = tuple(key for key, _ in pairs)
         if keys not in layouts:
             budget.check_columns(len(pairs), number)
-            _check_keys(number, keys)
+            spelled = tuple(layout.spelled(keys))
+            _check_keys(number, spelled)
             seen.update(keys)
             budget.check_columns(len(seen))
             budget.check_names(sum(len(key.encode(errors="replace")) for key in seen))
             if (
                 first_rows
-                and (found := versions.followed(keys, layout.version, layout.known)) != layout.version
+                and (found := versions.followed(spelled, layout.version, layout.known)) != layout.version
             ):
                 raise versions.two_versions(number, found, layout.version)
-            first_rows[keys] = number
-            layouts[keys] = [keys.index(name) if name in keys else None for name in names]
+            first_rows.setdefault(spelled, number)
+            layouts[keys] = [spelled.index(name) if name in spelled else None for name in wanted]
         rows.append(tuple(None if at is None else pairs[at][1] for at in layouts[keys]))
         if len(rows) == _CHUNK:
             budget.check_rows(number)
@@ -91,19 +90,27 @@ def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[st
     if rows:
         budget.check_rows(number)
         convert_rows()
-    if layouts:
-        # A key that no row has is a missing column, not one without values.
-        left_out = check_names(list(dict.fromkeys(key for keys in layouts for key in keys)), layout)
-        versions.check_layouts(first_rows, layout)
-    return pa.Table.from_batches(batches, schema), left_out
+    if not tables:
+        kinds = {name: columns.arrow_type(column.type) for name, column in layout.columns.items()}
+        return columns.Found(pa.schema(kinds.items()).empty_table(), [], 0)
+    # A key that no row has is a missing column, not one without values.
+    left_out = names.check(list(dict.fromkeys(key for keys in first_rows for key in keys)), layout)
+    versions.check_layouts(first_rows, layout)
+    # Counted by their lines: each must hold one object.
+    return columns.Found(pa.concat_tables(tables), left_out, sum(1 for _ in _LINE.finditer(text)))
 
 
 def _objects(data: bytes) -> Iterator[_Object]:
-    """Each row's pairs; BrokenColumnsError at the first that is no complete object."""
-    text = data.decode("utf-8-sig")
+    """Each line's pairs; BrokenColumnsError at the first that is not one complete object."""
+    text = data.decode()
     decoder = json.JSONDecoder(object_pairs_hook=_Object)
-    at, row = _skip_blank(text, 0), 0
+    at, row = 0, 0
     while at < len(text):
+        at = _skip_blank(text, at)
+        end = text.find("\n", at) % (len(text) + 1)
+        if at == end:
+            at += 1
+            continue
         row += 1
         try:
             found, at = decoder.raw_decode(text, at)
@@ -112,8 +119,10 @@ def _objects(data: bytes) -> Iterator[_Object]:
         if not isinstance(found, _Object):
             what = f"row {row} is cut short, or is not a JSON object"
             raise BrokenColumnsError([Problem(what, "one JSON object a line")])
+        if (at := _skip_blank(text, at)) != end:
+            what = f"row {row} is more than one line, or has something else in its line"
+            raise BrokenColumnsError([Problem(what, "one JSON object a line")])
         yield found
-        at = _skip_blank(text, at)
 
 
 def _skip_blank(text: str, at: int) -> int:
@@ -131,31 +140,64 @@ def _check_keys(row: int, keys: tuple[str, ...]) -> None:
         raise BrokenColumnsError(problems)
 
 
-def _columns(rows: list[tuple[Any, ...]], first: int, layout: Layout, schema: pa.Schema) -> list[pa.Array]:
-    """Rows, the first of which has the number `first`, as arrays; BrokenColumnsError for each column at fault."""
-    made, problems = [], []
-    for values, (name, column), kind in zip(
-        zip(*rows, strict=True), layout.columns.items(), schema.types, strict=True
-    ):
-        array = _array(values, column, kind)
-        if array is None:
-            at = next(at for at, value in enumerate(values) if _array((value,), column, kind) is None)
-            noun = f"a JSON {column.type}" if column.type in _TYPES else f"a {column.type} in a JSON string"
-            what = f"column {name!r}, row {first + at}: {{value}} is not {noun}"
-            problems.append(Problem(what, f"{name}: {noun}", values[at]))
-        made.append(array)
-    if problems:
-        raise BrokenColumnsError(problems)
-    return made
-
-
-def _array(values: tuple[Any, ...], column: Column, kind: pa.DataType) -> pa.Array | None:
-    """The values in their Arrow type; None if one of them is of another type, or cannot be kept."""
+def _columns(rows: list[tuple[Any, ...]], first: int, layout: Layout) -> pa.Table:
+    """Rows, the first of which has the number `first`, as columns; BrokenColumnsError for each column at fault."""
     import pyarrow as pa
 
-    if not {type(value) for value in values} <= {type(None), *_TYPES.get(column.type, (str,))}:
-        return None
+    made, problems = {}, []
+    for values, (name, column) in zip(zip(*rows, strict=True), layout.columns.items(), strict=True):
+        found = _array(values, column)
+        if isinstance(found, int):
+            noun = "a text" if column.type == "string" else f"a JSON value of type {column.type}, or its text"
+            what = f"column {name!r}, row {first + found}: {{value}} is not {noun}"
+            problems.append(Problem(what, f"{name}: {noun}", values[found]))
+        else:
+            made[name] = found
+    if problems:
+        raise BrokenColumnsError(problems)
+    return pa.table(made)
+
+
+def _array(values: tuple[Any, ...], column: Column) -> pa.Array | int:
+    """Values in a type of JSON where all are of the declared one, otherwise as text; or the index of one that is none."""
+    import pyarrow as pa
+
+    types = {*map(type, values)} - {type(None)}
+    if types and types <= _TYPES.get(column.type, set()):
+        with suppress(
+            pa.ArrowInvalid, OverflowError
+        ):  # integers that need more than 64 bits, or than a float has
+            return pa.array(values, _arrow_type(types))
+    texts = [_text(value, column) for value in values]
     try:
-        return pa.array(values, kind)
-    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):  # beyond 64 bits; half of a surrogate pair
-        return None
+        return pa.array(texts, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):  # no text; half of a surrogate pair
+        return next(at for at, text in enumerate(texts) if text is _NONE or not _is_text(text))
+
+
+def _arrow_type(types: set[type]) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.float64() if float in types else pa.int64() if int in types else pa.bool_()
+
+
+# Of a value that has no text.
+_NONE = object()
+
+
+def _text(value: Any, column: Column) -> Any:
+    """A JSON value as CSV has it; `_NONE` for an array, an object, and for what is no text where text is declared."""
+    if value is None or type(value) is str:
+        return value
+    if column.type == "string" or type(value) not in (bool, int, float):
+        return _NONE
+    if value != value:  # NaN, in the declared spelling where it means null
+        return next((text for text in column.nulls if text.lower() == "nan"), "NaN")
+    return json.dumps(value)
+
+
+def _is_text(text: str | None) -> bool:
+    try:
+        return text is None or bool(text.encode()) or True
+    except UnicodeEncodeError:
+        return False

@@ -6,6 +6,7 @@ check it, which take longer to import than a day's delivery takes to read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """Type of a column, and whether values may be missing."""
+    """Type of a column, whether values may be missing, and what means that one is."""
 
     type: ColumnType
     nullable: bool
+    # Texts that mean null.
+    nulls: list[str]
+    # Texts that look like a null and were not declared.
+    null_like: list[str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are written: see `sluice.reading.Reading`, whose texts that mean null are with the columns here."""
+
+    delimiter: str
+    quote: str | None
+    escape: str
+    skip_lines: int
+    comment: str | None
+    column_case: str
+    encoding: str
+    naive_timestamps: str | None
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,7 @@ class Layout:
     # The version that the file is read as, and the columns that such a file has.
     version: int
     columns: dict[str, Column]
+    reading: Reading
     # Version -> columns, of all versions that the source may deliver.
     known: dict[int, tuple[str, ...]]
     declared_version: int
@@ -49,6 +69,7 @@ class Layout:
         return cls(
             version=version,
             columns=_columns(contract.as_delivered(version)),
+            reading=Reading(**contract.reading.model_dump(exclude={"nulls"})),
             known={each: tuple(contract.as_delivered(each).columns) for each in contract.versions},
             declared_version=contract.version,
             declared=_columns(contract),
@@ -71,7 +92,14 @@ class Layout:
         }
         # JSON has no numbers for keys.
         known = {int(version): tuple(names) for version, names in said["known"].items()}
-        return cls(**{**said, **columns, "known": known})
+        return cls(**{**said, **columns, "known": known, "reading": Reading(**said["reading"])})
+
+    def spelled(self, names: Iterable[str]) -> list[str]:
+        """Names of a file's columns as the contract spells them, where the case does not matter."""
+        if self.reading.column_case == "exact":
+            return list(names)
+        declared = {name.casefold(): name for name in self.columns}
+        return [declared.get(name.casefold(), name) for name in names]
 
     def filled(self, name: str) -> Any:
         """The value of a declared column that files of this version do not have."""
@@ -82,7 +110,16 @@ class Layout:
 
 
 def _columns(contract: Contract) -> dict[str, Column]:
-    return {name: Column(each.type, each.nullable) for name, each in contract.columns.items()}
+    shared = contract.reading.nulls
+    return {
+        name: Column(
+            each.type,
+            each.nullable,
+            list(shared if each.nulls is None else each.nulls),
+            [text for text in each.null_like if text not in shared],
+        )
+        for name, each in contract.columns.items()
+    }
 
 
 def _said(value: Any) -> Any:

@@ -6,9 +6,11 @@ counted, and the memory of the process is limited.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sluice.ingest import columns
+from sluice.ingest import columns, names
+from sluice.ingest.columns import BrokenColumnsError, Problem
 from sluice.ingest.plaintext import UnreadableError, looks_like
 
 if TYPE_CHECKING:
@@ -22,32 +24,41 @@ if TYPE_CHECKING:
 _BATCH = 4_096
 
 
-def read(data: bytes, layout: Layout, budget: Budget) -> tuple[pa.Table, list[str]]:
-    """A Parquet file as columns in its own types, and the names of those that the layout does not have.
+def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
+    """Read a Parquet file.
 
     Raises:
         UnreadableError: it is truncated, damaged, or no Parquet file.
-        BrokenColumnsError: columns are missing or given twice.
+        BrokenColumnsError: columns are missing or given twice, or a value is not of its type.
         OverBudgetError: it announces or decodes to too much.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        # Old 96-bit timestamps reach further than the nanoseconds that Arrow takes them for, and wrap around.
+        file = pq.ParquetFile(
+            pa.BufferReader(data), page_checksum_verification=True, coerce_int96_timestamp_unit="us"
+        )
         _check_footer(file, len(data), budget)
-        left_out = columns.check_names(file.schema_arrow.names, layout)
-        table = _decode(file, layout, budget)
+        given = file.schema_arrow.names
+        spelled = layout.spelled(given)
+        left_out = names.check(spelled, layout)
+        delivered = dict(zip(spelled, given, strict=True))
+        table = _decode(file, [delivered[name] for name in layout.columns], budget)
+        table = table.rename_columns(list(layout.columns))
         table.validate(full=True)
         if table.num_rows != file.metadata.num_rows:
             raise ValueError("there are fewer rows than the footer announces")
+        _check_int96(data, file, table, delivered)
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableError(
             f"The Parquet file is truncated, damaged, or none{looks_like(data)}."
         ) from error
-    return table, left_out
+    # The footer's count, made by who wrote the file.
+    return columns.Found(columns.convert(table, layout), left_out, file.metadata.num_rows)
 
 
 def _check_footer(file: ParquetFile, size: int, budget: Budget) -> None:
@@ -62,16 +73,40 @@ def _check_footer(file: ParquetFile, size: int, budget: Budget) -> None:
     budget.check_unpacked(announced, size)
 
 
-def _decode(file: ParquetFile, layout: Layout, budget: Budget) -> pa.Table:
+def _decode(file: ParquetFile, wanted: list[str], budget: Budget) -> pa.Table:
     import pyarrow as pa
 
-    names, pieces, rows, size = list(layout.columns), [], 0, 0
-    for batch in file.iter_batches(batch_size=_BATCH, columns=names, use_threads=False):
+    pieces, rows, size = [], 0, 0
+    for batch in file.iter_batches(batch_size=_BATCH, columns=wanted, use_threads=False):
         size += batch.nbytes
         # A column that repeats one value is a page of a few bytes, and rightly so: no ratio here.
         budget.check_unpacked(size, size)
-        piece = pa.Table.from_batches([batch])
+        piece = pa.Table.from_batches([batch]).select(wanted)
         budget.check_cells(piece, rows + 1)
         rows += piece.num_rows
         pieces.append(piece)
-    return pa.concat_tables(pieces) if pieces else file.read(columns=names, use_threads=False)
+    return pa.concat_tables(pieces) if pieces else file.read(columns=wanted, use_threads=False).select(wanted)
+
+
+def _check_int96(data: bytes, file: ParquetFile, table: pa.Table, delivered: Mapping[str, str]) -> None:
+    """Refuse 96-bit timestamps with a part of a microsecond, which Arrow cuts off without a word.
+
+    Read as nanoseconds they wrap around at 64 bits; what is beside the microseconds shows all the same.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    leaves = (file.schema.column(at) for at in range(len(file.schema)))
+    old = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
+    for name in table.column_names:
+        if delivered[name] not in old:
+            continue
+        nanoseconds = (
+            pq.ParquetFile(pa.BufferReader(data)).read([delivered[name]], use_threads=False).column(0)
+        )
+        micros = table[name].cast(pa.int64())
+        whole = pc.equal(pc.multiply(micros, 1000), nanoseconds.cast(pa.int64()))
+        if (row := pc.index(whole, False).as_py()) >= 0:
+            what = f"column {name!r}, row {row + 1}: a timestamp has a part of a microsecond"
+            raise BrokenColumnsError([Problem(what, f"{name}: timestamps to the microsecond")])

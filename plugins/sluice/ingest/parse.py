@@ -7,7 +7,8 @@ the header and without blank lines. Values of sources with personal data are nev
 What is declared must be there; what is there beside it is left out and named (`Parsed.left_out`), because a producer
 may add columns without breaking a promise.
 
-What is null: an empty field; in CSV also an unquoted NA (R's way to write it); in JSON null or an absent key.
+What is null: in CSV a field with nothing in it, not even quotes; in JSON null or an absent key; in Parquet null; in
+each what the contract declares (`nulls`). What only looks like a null is kept, counted and named (`Parsed.null_like`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from sluice.errors import ContractBrokenError, DeliveryUnreadableError
 from sluice.ingest import columns, delimited, jsonl, parquet, pseudonyms, versions
 from sluice.ingest.budget import OverBudgetError
-from sluice.ingest.columns import BrokenColumnsError
+from sluice.ingest.columns import BrokenColumnsError, NullLike
 from sluice.ingest.plaintext import UnreadableError
 from sluice.printable import printable
 
@@ -32,14 +33,21 @@ if TYPE_CHECKING:
 
 # Problems named in one error; more would hide the first.
 _SHOWN = 5
+# A column whose header has no name.
+UNNAMED = "(a column without a name)"
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A delivered file as the contract declares it, and the names of its undeclared columns."""
+    """A delivered file as the contract declares it, and the names of its undeclared columns.
+
+    `counted` is the number of its records, counted without the reader that made rows of them.
+    """
 
     table: pa.Table
     left_out: tuple[str, ...]
+    counted: int
+    null_like: tuple[NullLike, ...]
 
 
 def read(
@@ -78,15 +86,22 @@ def read(
     if not data and fmt != "jsonl":
         raise _unreadable("The file is empty: it has 0 bytes.", where, fmt)
     try:
-        raw, left_out = _READERS[fmt](data, layout, budget)
-        table = versions.to_declared(columns.convert(raw, layout), layout)
+        found = _READERS[fmt](data, layout, budget)
+        if found.table.num_rows != found.counted:
+            raise UnreadableError(
+                f"The file has {found.counted} records, and reading it gave {found.table.num_rows} rows."
+            )
+        columns.require_values(found.table, layout)
+        null_like = columns.null_like(found.table, layout)
+        table = versions.to_declared(found.table, layout)
         if key:
             table = pseudonyms.replace(table, layout.pseudonymised, key)
-        return Parsed(table, tuple(map(printable, left_out)))
+        left_out = tuple(printable(name) or UNNAMED for name in found.left_out)
+        return Parsed(table, left_out, found.counted, null_like)
     except UnreadableError as error:
         # The library's own message may quote the file.
         cause = error.__cause__ if pii == "none" else None
-        raise _unreadable(str(error), where, fmt) from cause
+        raise _unreadable(str(error), where, fmt, error.todo) from cause
     except OverBudgetError as error:
         raise error.told(where) from None
     except BrokenColumnsError as broken:
@@ -97,21 +112,26 @@ def read(
             f"The file does not follow its contract: {shown}{more}.",
             where=f"{where} (rows are counted from 1, without the header)",
             allowed="; ".join(dict.fromkeys(problem.allowed for problem in problems[:_SHOWN])),
-            todo="have the producer correct the file and deliver it with the next number; if the producer means the "
-            "change, give it a version of its own and a mapping in the contract",
+            todo="; ".join(
+                [
+                    *dict.fromkeys(problem.todo for problem in problems[:_SHOWN] if problem.todo),
+                    "have the producer correct the file and deliver it with the next number; if the producer means the "
+                    "change, give it a version of its own and a mapping in the contract",
+                ]
+            ),
         ) from None
 
 
-def _unreadable(what: str, where: str, fmt: Format) -> DeliveryUnreadableError:
+def _unreadable(what: str, where: str, fmt: Format, todo: str = "") -> DeliveryUnreadableError:
     return DeliveryUnreadableError(
         what,
         where=where,
         allowed=f"a complete {fmt} file" + (", encoded as UTF-8" if fmt != "parquet" else ""),
-        todo="have the producer deliver the whole file with the next number",
+        todo=f"{todo}; " * bool(todo) + "have the producer deliver the whole file with the next number",
     )
 
 
-_READERS: dict[Format, Callable[[bytes, Layout, Budget], tuple[pa.Table, list[str]]]] = {
+_READERS: dict[Format, Callable[[bytes, Layout, Budget], columns.Found]] = {
     "csv": delimited.read,
     "csv.gz": delimited.read_gzipped,
     "jsonl": jsonl.read,

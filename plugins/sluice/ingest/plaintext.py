@@ -23,11 +23,32 @@ _PIECE = 1024 * 1024
 
 
 class UnreadableError(Exception):
-    """The file cannot be read at all; the message says why. Caught by `sluice.ingest.parse`."""
+    """The file cannot be read at all; the message says why. Caught by `sluice.ingest.parse`.
+
+    Args:
+        todo: what would help besides another file.
+    """
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what)
+        self.todo = todo
 
 
-def check(data: bytes) -> None:
-    """Raises UnreadableError unless it is UTF-8 without NUL, and not blank."""
+def utf8(data: bytes, encoding: str = "utf-8") -> bytes:
+    """The text of a file in UTF-8, without a byte order mark.
+
+    Raises:
+        UnreadableError: it is not in its encoding, has a NUL, or is blank.
+    """
+    if encoding != "utf-8":
+        try:
+            data = data.decode(encoding).encode()
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise UnreadableError(
+                f"The file is no {encoding.upper()} text: byte 0x{data[error.start]:02x}, in line {line} of the file"
+                f"{looks_like(data)}."
+            ) from None
     try:
         data.decode("utf-8")
         at = data.find(b"\0")
@@ -37,10 +58,13 @@ def check(data: bytes) -> None:
         line = data.count(b"\n", 0, at) + 1
         found = "a NUL byte" if data[at] == 0 else f"byte 0x{data[at]:02x}, which is not UTF-8"
         raise UnreadableError(
-            f"The file is no UTF-8 text: {found}, in line {line} of the file{looks_like(data)}."
+            f"The file is no UTF-8 text: {found}, in line {line} of the file{looks_like(data)}.",
+            "if the producer always writes another encoding, declare it: `encoding` under `reading` of the contract",
         )
-    if not data.removeprefix(codecs.BOM_UTF8).strip():
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not data.strip():
         raise UnreadableError("The file is blank.")
+    return data
 
 
 def inflate(data: bytes, budget: Budget) -> bytes:

@@ -32,6 +32,7 @@ from sluice import errors
 from sluice.errors import ReaderDiedError, ReaderUnavailableError, SluiceError
 from sluice.ingest import child
 from sluice.ingest.budget import MIB, Budget, OverBudgetError
+from sluice.ingest.columns import NullLike
 from sluice.ingest.layout import Layout
 from sluice.ingest.parse import Parsed
 from sluice.limits import Limits
@@ -62,9 +63,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class _NullLike(_Strict):
+    column: str
+    text: str
+    rows: int = Field(ge=1)
+
+
 class _Read(_Strict):
     rows: int = Field(ge=0)
+    counted: int = Field(ge=0)
     left_out: list[str]
+    null_like: list[_NullLike]
 
 
 class _Refused(_Strict):
@@ -160,7 +169,8 @@ class Reader:
         if not answer.read:
             raise _died(f"broke: {answer.broke or 'it gave no answer'}", file.where)
         table = _rows(into, answer.read.rows, layout, file.where)
-        return Parsed(table, tuple(answer.read.left_out))
+        null_like = tuple(NullLike(**each.model_dump()) for each in answer.read.null_like)
+        return Parsed(table, tuple(answer.read.left_out), answer.read.counted, null_like)
 
     def _ask(self, job: dict[str, Any], budget: Budget, where: str) -> _Answer:
         """The answer to a job; a child that was ended from outside gets one successor."""

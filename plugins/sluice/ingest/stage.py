@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import clock, ledger
 from sluice.errors import (
@@ -77,9 +77,9 @@ def stage_source(
     parts, made_from = [], []
     with Reader() as reader:
         for delivery, recorded in zip(found, read, strict=True):
-            rows, extra = _rows(spec, delivery, landing, reader, key)
+            rows, noticed = _rows(spec, delivery, landing, reader, key)
             parts.append(rows)
-            made_from.append({**recorded.record(), "extra_columns": extra})
+            made_from.append({**recorded.record(), **noticed})
     received = pa.concat_tables(parts)
     kept = received.group_by(received.column_names, use_threads=False).aggregate([])
     return batches.stage(
@@ -165,8 +165,8 @@ def _candidates(
 
 def _rows(
     spec: Pipeline, delivery: Delivery, landing: Landing, reader: Reader, key: bytes | None
-) -> tuple[pa.Table, list[str]]:
-    """The rows of one delivery, with the platform's columns; and its undeclared columns, which were left out."""
+) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows of one delivery, with the platform's columns; and what is to be recorded of it (`sluice.lake.notes`)."""
     import pyarrow as pa
 
     declared = spec.source(delivery.source)
@@ -183,9 +183,10 @@ def _rows(
             allowed="as many rows as announced",
             todo=deliveries.next_delivery(delivery.source, delivery.day),
         )
+    noticed = {"extra_columns": extra, "undeclared_nulls": [vars(each) for each in parsed.null_like]}
     day = pa.repeat(pa.scalar(date.fromisoformat(delivery.day)), table.num_rows)
     table = table.append_column(DAY, day)
-    return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows)), extra
+    return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows)), noticed
 
 
 def as_input(delivery: Delivery, contract: Contract, key: bytes | None) -> inputs.Delivery:

@@ -66,7 +66,7 @@ def two_versions(row: int, found: int, read_as: int) -> BrokenColumnsError:
     return BrokenColumnsError([Problem(what, ONE_VERSION)])
 
 
-def check_repeated_header(raw: pa.Table, read_as: int, versions: Mapping[int, Sequence[str]]) -> None:
+def check_repeated_header(raw: pa.Table, layout: Layout) -> None:
     """Refuse text rows that are a header: two files, perhaps of two versions, were put behind each other.
 
     Raises:
@@ -75,8 +75,8 @@ def check_repeated_header(raw: pa.Table, read_as: int, versions: Mapping[int, Se
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = pa.array(sorted({name for columns in versions.values() for name in columns}))
-    columns = [raw[name] for name in versions[read_as]]
+    names = pa.array(sorted({name for columns in layout.known.values() for name in columns}))
+    columns = [raw[name] for name in layout.columns]
     hits = pa.repeat(pa.scalar(0), raw.num_rows)
     for column in columns:
         hits = pc.add(hits, pc.is_in(column, names).cast(pa.int64()))
@@ -84,7 +84,7 @@ def check_repeated_header(raw: pa.Table, read_as: int, versions: Mapping[int, Se
     at = pc.index(pc.greater(pc.multiply(hits, 2), len(columns)), True).as_py()
     if at >= 0 and len(columns) > 1:
         fields = [column[at].as_py() for column in columns]
-        raise header_inside(at + 1, [field for field in fields if field], read_as, versions)
+        raise header_inside(at + 1, [field for field in fields if field], layout.version, layout.known)
 
 
 def header_inside(

@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from sluice import failpoints
 from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
-from sluice.lake import catalog, columns
+from sluice.lake import catalog, columns, notes
 from sluice.lake.columns import DAY
+from sluice.lake.notes import Note
 from sluice.lake.waived import WaivedInput
 
 if TYPE_CHECKING:
@@ -85,14 +86,9 @@ class Manifest(BaseModel):
         return tuple(day for day in self.partitions if not self.rows_by_partition[day])
 
     @property
-    def noted(self) -> list[str]:
-        """What a person should know of the inputs although nothing is wrong with the rows; one sentence each."""
-        return [
-            f"The delivery of {each['day']} has columns that its contract does not declare; they were left out: "
-            f"{', '.join(each['extra_columns'])}."
-            for each in self.inputs
-            if each.get("extra_columns")
-        ] + [waived.sentence() for waived in self.waived_inputs]
+    def noted(self) -> list[Note | WaivedInput]:
+        """What a person should know of the inputs although nothing is wrong with the rows."""
+        return [*(note for each in self.inputs for note in notes.of_input(each)), *self.waived_inputs]
 
     @model_validator(mode="after")
     def _rows_are_conserved(self) -> Manifest:

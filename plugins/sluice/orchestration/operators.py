@@ -52,8 +52,8 @@ class StageOperator(_CrossingOperator):
             manifest.dropped or "none",
             manifest.batch_id,
         )
-        for sentence in manifest.noted:
-            self.log.warning(sentence)
+        for note in manifest.noted:
+            self.log.warning(note.sentence())
         mail_staged(pipeline, self.table, manifest.partitions)
         mail_scored(context, pipeline, manifest)
         return manifest.batch_id
