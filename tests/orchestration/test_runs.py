@@ -56,7 +56,7 @@ def test_task_whose_input_is_awaited_is_skipped_and_any_other_error_is_not(runs)
         raise SpecInvalidError("Wrong.", where="here", todo="mend it")
 
 
-def test_superseded_publish_is_skipped_only_where_readers_see_newer_rows():
+def test_superseded_publish_is_skipped_only_where_readers_see_newer_rows(runs):
     from airflow.sdk.exceptions import AirflowSkipException
 
     superseded = BatchSupersededError(
