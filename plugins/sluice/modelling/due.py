@@ -44,13 +44,23 @@ def days(spec: Pipeline, run_day: str) -> list[DueDay]:
     Raises:
         TableMissingError: the run day has no published predictions.
     """
-    predicted = tables.published(spec.pipeline, PREDICTIONS, _FIRST, run_day)
+    predicted = tables.published(spec.pipeline, PREDICTIONS, run_day, run_day)
     if run_day not in predicted:
         raise TableMissingError(
             f"There are no published predictions of {run_day}.",
             where=f"{spec.pipeline}.{PREDICTIONS}",
             todo=f"run {spec.pipeline}_score for this partition first",
         )
+    shown = predicted[run_day]
+    landed = tables.published(spec.pipeline, spec.model.outcomes_table, run_day, run_day)
+    outcomes = landed[run_day].batch_id if run_day in landed and landed[run_day].rows else None
+    today = [DueDay(run_day, shown.batch_id, outcomes)] if shown.rows else []
+    return [*earlier(spec, run_day), *today]
+
+
+def earlier(spec: Pipeline, run_day: str) -> list[DueDay]:
+    """Every day before the run day that is due, oldest first."""
+    predicted = tables.published(spec.pipeline, PREDICTIONS, _FIRST, run_day)
     landed = tables.published(spec.pipeline, spec.model.outcomes_table, _FIRST, run_day)
     # Of a day without predictions there is nothing to report, and outcomes without rows measure nothing.
     predicted = {day: shown for day, shown in predicted.items() if shown.rows}
@@ -67,7 +77,7 @@ def days(spec: Pipeline, run_day: str) -> list[DueDay]:
     return [
         day
         for day in found
-        if day.ds == run_day or (day.outcomes and not _is_measured(spec, day, newest.get(day.ds)))
+        if day.ds != run_day and day.outcomes and not _is_measured(spec, day, newest.get(day.ds))
     ]
 
 

@@ -168,7 +168,7 @@ def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
 
 def _waiting(spec: Pipeline, run_day: str) -> list[str]:
     """Earlier days that are due still, because one run measures only so many."""
-    return [day.ds for day in due.days(spec, run_day) if day.ds != run_day]
+    return [day.ds for day in due.earlier(spec, run_day)]
 
 
 def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Table:
