@@ -91,7 +91,7 @@ def _command(*arguments: str) -> str:
 
 def test_hostile_row_is_shown_printable_in_mail_page_terminal_and_question(flights, held):
     assert held.outcome == "HOLD"
-    assert any(HOSTILE in row["row"].values() for row in held.sample), "the value is kept as it was delivered"
+    assert any(HOSTILE in one.row.values() for one in held.sample), "the value is kept as it was delivered"
     mail = _mail(report.of_verdict(flights, held, task_url="https://a/b"))
     assert r"A\r\n\r\nWHAT TO DO NEXT" in re.sub(r"\s+", " ", mail.get_body(("plain",)).get_content())
     page = (settings().reports / held.report).read_text(encoding="utf-8")

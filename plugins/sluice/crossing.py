@@ -213,7 +213,7 @@ def require_publishable(verdict: Verdict) -> None:
         todo=f"read the evidence ({verdict.report}), deliver a corrected file or correct the rule, "
         "then start the run of this partition again",
     )
-    error.verdict = verdict
+    error.verdict, error.report = verdict, verdict.report
     raise error
 
 

@@ -38,6 +38,7 @@ print("BAG", json.dumps({
             "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
             "callbacks": [callback.__name__ for callback in task.on_failure_callback or []],
             "outlets": sorted(asset.name for asset in task.outlets), "pool": task.pool,
+            "explains": getattr(getattr(task, "python_callable", None) or type(task).execute, "explains_failure", False),
         } for task in dag.tasks},
     } for dag_id, dag in bag.dags.items()},
 }))

@@ -111,6 +111,18 @@ def test_every_task_has_owner_retries_timeout_and_mail(bag):
                 assert task["callbacks"] == ["mail_failure"], f"{name}: a final failure must be heard of"
 
 
+def test_every_task_of_ours_explains_its_failure(bag):
+    ours = {
+        f"{dag_id}.{task_id}": task["explains"]
+        for dag_id, dag in bag["dags"].items()
+        for task_id, task in dag["tasks"].items()
+        # Operators of Airflow, which run no code of ours.
+        if task_id.rsplit(".", 1)[-1] not in ("confirm_sources", "approve_release", "run_again")
+    }
+    assert len(ours) > 30
+    assert [name for name, explains in ours.items() if not explains] == [], "decorate them: @explain_failure"
+
+
 def test_every_crossing_is_stage_audit_publish_and_nothing_else_publishes(bag):
     groups: dict[tuple[str, str], set[str]] = {}
     for dag_id, dag in bag["dags"].items():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sluice import gates
-from sluice.gates.verdict import SAMPLE_ROWS, Verdict
+from sluice.gates.verdict import SAMPLE_ROWS, FailingRow, Verdict
 from sluice.lake import batches
 from sluice.settings import settings
 
@@ -234,9 +234,9 @@ def test_run_impossible_reading_warns_and_publishes(audit):
     assert verdict.outcome == "WARN"
     assert verdict.publishes
     (failing,) = verdict.sample
-    assert failing["rule"] == "reading_extreme"
-    assert failing["row"]["wind_speed"] == pytest.approx(1048.36058)
-    assert failing["row"]["observed_at"] == "2013-02-12T08:00:00Z"
+    assert failing.rules == ("reading_extreme",)
+    assert failing.row["wind_speed"] == pytest.approx(1048.36058)
+    assert failing.row["observed_at"] == "2013-02-12T08:00:00Z"
 
 
 def test_run_one_bad_day_in_a_long_batch_holds(audit):
@@ -244,17 +244,51 @@ def test_run_one_bad_day_in_a_long_batch_holds(audit):
     change = f"* replace (if(ds = '{DAY}', air_time * 60, air_time) as air_time)"
     verdict = audit("arrivals", *days, change=change)
     assert verdict.outcome == "HOLD"
-    assert {entry["row"]["ds"] for entry in verdict.sample} == {DAY}
+    assert {one.row["ds"] for one in verdict.sample} == {DAY}
 
 
 def test_run_failing_rows_are_few_and_json(audit):
     verdict = audit("arrivals", DAY, change=IN_SECONDS)
     assert 0 < len(verdict.sample) <= SAMPLE_ROWS
-    assert {entry["rule"] for entry in verdict.sample} == {rule.rule for rule in verdict.failed}
-    json.dumps(verdict.sample, allow_nan=False)
+    assert {rule for one in verdict.sample for rule in one.rules} == {rule.rule for rule in verdict.failed}
+    json.dumps([one.row for one in verdict.sample], allow_nan=False)
     failed = verdict.failed[0]
     assert failed.severity == "hold"
     assert failed.failing_share == pytest.approx(failed.failing_rows / verdict.rows)
+
+
+def test_run_failing_rows_are_distinct_and_each_has_all_rules_that_it_fails(suite, audit, expect):
+    """Three rules that fail on the same flights, and one that fails on another: as many flights as fit, each once."""
+    suite(
+        "arrivals",
+        expect(QUERY, rule="late", unexpected_rows_query="select * from {batch} where arr_delay > 0"),
+        expect(QUERY, rule="later", unexpected_rows_query="select * from {batch} where arr_delay > 1"),
+        expect("expect_column_values_to_be_between", rule="much_later", column="arr_delay", max_value=20),
+        expect(QUERY, rule="early", unexpected_rows_query="select * from {batch} where arr_delay < -40"),
+    )
+    verdict = audit("arrivals", DAY)
+
+    assert len(verdict.sample) == SAMPLE_ROWS
+    assert len({json.dumps(one.row) for one in verdict.sample}) == SAMPLE_ROWS
+    limits = {
+        "late": lambda d: d > 0,
+        "later": lambda d: d > 1,
+        "much_later": lambda d: d > 20,
+        "early": lambda d: d < -40,
+    }
+    for one in verdict.sample:
+        assert set(one.rules) == {rule for rule, fails in limits.items() if fails(one.row["arr_delay"])}
+    assert any(len(one.rules) == 3 for one in verdict.sample)
+    assert any(one.rules == ("early",) for one in verdict.sample)
+
+
+def test_verdict_written_with_a_row_for_each_rule_is_read(audit):
+    written = audit("arrivals", DAY, change=IN_SECONDS).model_dump(mode="json")
+    written["sample"] = [{"rule": "air_time_in_minutes", "row": {"flight": 1}}]
+
+    assert Verdict.model_validate(written).sample == (
+        FailingRow(rules=("air_time_in_minutes",), row={"flight": 1}),
+    )
 
 
 def test_run_evidence_is_the_verdict(audit):

@@ -234,7 +234,7 @@ def test_one_bad_day_of_a_range_is_named(audit, only):
     spike = f"* replace (if(ds = '2013-04-08' and {A_FIFTH}, -1, dep_delay) as dep_delay)"
     verdict = audit("arrivals", *days, change=spike)
     assert verdict.outcome == "HOLD"
-    assert {found["row"]["ds"] for found in verdict.sample} == {"2013-04-08"}
+    assert {found.row["ds"] for found in verdict.sample} == {"2013-04-08"}
 
 
 def _real_rules() -> list[tuple[str, suites.Rule]]:

@@ -31,7 +31,17 @@ def test_write_page_says_what_a_reader_needs(audit):
         verdict.batch_id,
     ):
         assert text in html
-    assert html.count("<tr><td>2013-04-05</td>") == len(verdict.sample)
+    for one in verdict.sample:
+        rules = "".join(f"<div>{rule}</div>" for rule in one.rules)
+        assert f"<tr><td>{rules}</td>" in html
+
+
+def test_write_page_shows_code_as_code(audit, suite):
+    suite("arrivals").write_text("{")
+    verdict = audit("arrivals", DAY)
+    html = (settings().reports / verdict.report).read_text()
+    assert "<code>sluice check</code>" in html
+    assert "`" not in html
 
 
 def test_write_page_says_what_is_set_aside_and_where(audit):

@@ -65,8 +65,8 @@ def held() -> Event:
             },
         ],
         sample=[
-            {"rule": "air_time_in_minutes", "row": ROW},
-            {"rule": "delay_in_minutes", "row": {**ROW, "flight": 461, "dest": "ATL", "tailnum": None}},
+            {"rules": ["air_time_in_minutes"], "row": ROW},
+            {"rules": ["delay_in_minutes"], "row": {**ROW, "flight": 461, "dest": "ATL", "tailnum": None}},
         ],
         not_published=[
             "flights.arrivals",

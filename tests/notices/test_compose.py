@@ -60,6 +60,27 @@ def test_compose_text_fits_78_columns_but_for_what_must_stay_whole(held):
     assert all(line.startswith("sluice ") or "http://" in line for line in wide), wide
 
 
+def test_compose_code_is_shown_as_code(held):
+    step = "Run `sluice check`, then <b>`x < y`</b> on 2013-02-08."
+    _, text, html = read(changed(held, next_steps=[step], summary=step, effect=step))
+
+    assert step in " ".join(text.split())
+    shown = 'Run <code>sluice check</code>, then &lt;b&gt;<code>x &lt; y</code>&lt;/b&gt; on <span style="white-space:nowrap;">2013-02-08</span>.'
+    assert html.count(shown) == 3, "the effect, the summary and the step"
+    assert "`" not in html
+
+
+def test_compose_failing_row_with_several_rules_names_them_all(held):
+    rules = [rule.rule for rule in held.rules]
+    _, text, html = read(changed(held, sample=[{"rules": rules, "row": held.sample[0].row}]))
+
+    for form in (text, html):
+        assert "air_time_in_minutes, delay_in_minutes" in form
+    assert all(
+        text.index(about) < text.index("flight_date=") for about in ("air_time=", "dep_delay=", "arr_delay=")
+    )
+
+
 def test_compose_failing_row_shows_the_columns_that_the_rule_is_about_first(held):
     _, text, html = read(held)
 
@@ -70,7 +91,7 @@ def test_compose_failing_row_shows_the_columns_that_the_rule_is_about_first(held
 
 def test_compose_number_is_short_where_it_was_computed_and_whole_where_it_was_delivered(held):
     row = {"share": 1 / 6, "mean": 0.1 + 0.2, "lat": 40.639751, "flight": 12345678901234}
-    event = changed(held, sample=[{"rule": "delay_in_minutes", "row": row}])
+    event = changed(held, sample=[{"rules": ["delay_in_minutes"], "row": row}])
 
     _, text, _ = read(event)
 
@@ -122,7 +143,7 @@ def test_compose_data_with_markup_is_shown_and_not_obeyed(held):
         summary=attack,
         next_steps=[attack],
         not_published=[attack],
-        sample=[{"rule": attack, "row": {attack: attack}}],
+        sample=[{"rules": [attack], "row": {attack: attack}}],
     )
 
     _, text, html = read(event)
@@ -154,7 +175,7 @@ def test_compose_twice_for_the_same_event_has_the_same_message_id(held):
 
 
 def test_compose_long_unicode_values_survive_the_journey(held):
-    event = changed(held, sample=[{"rule": "names", "row": {"name": "Zürich, 東京 " * 200}}])
+    event = changed(held, sample=[{"rules": ["names"], "row": {"name": "Zürich, 東京 " * 200}}])
 
     _, text, _ = read(event)
 

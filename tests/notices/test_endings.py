@@ -130,7 +130,7 @@ def test_personal_data_is_in_no_part_of_a_mail(flights, sink, mails):
     spec["sources"]["arrivals"]["contract"]["columns"]["tailnum"]["pii"] = True
     personal = type(flights).model_validate(spec)
     _, verdict = hold(flights, smtp, corrupt="seconds")
-    shown = {item["row"]["tailnum"] for item in verdict.sample if item["row"]["tailnum"]}
+    shown = {one.row["tailnum"] for one in verdict.sample if one.row["tailnum"]}
     assert shown, "the verdict has tail numbers to leak"
     leaky = verdict.model_copy(
         update={

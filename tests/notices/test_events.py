@@ -21,7 +21,7 @@ def test_event_with_password_in_url_is_struck_out(held):
 
 
 def test_event_with_more_than_five_failing_rows_keeps_five(held):
-    event = changed(held, sample=[{"rule": "r", "row": {"n": n}} for n in range(20)])
+    event = changed(held, sample=[{"rules": ["r"], "row": {"n": n}} for n in range(20)])
 
     assert [row.row["n"] for row in event.sample] == [0, 1, 2, 3, 4]
 

@@ -51,6 +51,13 @@ def test_ingest_damaged_delivery_is_not_published(live, flights, corruption):
     assert states["schedule.publish_schedule"] == "success", "a damaged source must not stop the others"
     assert not live.published("arrivals", partition)
     assert bool(live.held("arrivals", partition)) == task.startswith("audit")
+    log = live.api.failures("flights_ingest", run["dag_run_id"])
+    assert said.lower() in log.lower()
+    assert "Next: " in log
+    if task.startswith("audit"):
+        assert f"HOLD: flights.arrivals {partition} was not published." in log
+        assert f"/evidence/flights/gates/arrivals/{partition}/" in log
+        assert "error_detail" not in log, "a verdict is no traceback"
     mail = live.only_mail_since(before)
     body = mail.get_body(("plain",)).get_content()
     assert said.lower() in (mail["Subject"] + body).lower()

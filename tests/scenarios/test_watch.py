@@ -28,7 +28,10 @@ def test_watcher_tells_of_a_missing_delivery_and_of_rewritten_history_once(live)
     feed.deliver(pipeline, DAY, sources=[source for source in pipeline.sources if source != "arrivals"])
     seen = set(live.mails())
 
+    catalogue = live.home / "reports" / PIPELINE / "catalogue" / "index.html"
+    catalogue.unlink(missing_ok=True)
     live.succeed(f"{PIPELINE}_watch")
+    assert f"the pipeline's today is {DAY}" in catalogue.read_text()
 
     (missing,) = _subjects(live, seen)
     assert "arrivals" in missing

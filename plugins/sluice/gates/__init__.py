@@ -6,12 +6,23 @@ import time
 import traceback
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluice import private
 from sluice.errors import RetryableError, SluiceError
-from sluice.gates import emptiness, engine, history, page, policy, profile, representable, split, suites
-from sluice.gates.verdict import SAMPLE_ROWS, RuleResult, Verdict
+from sluice.gates import (
+    emptiness,
+    engine,
+    history,
+    page,
+    policy,
+    profile,
+    representable,
+    sample,
+    split,
+    suites,
+)
+from sluice.gates.verdict import FailingRow, RuleResult, Verdict
 from sluice.lake import storage
 from sluice.settings import settings
 
@@ -43,7 +54,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     started, at = time.monotonic(), datetime.now(UTC)
     rows_by_partition: dict[str, int] = {}
     results: list[RuleResult] = []
-    sample: list[dict[str, Any]] = []
+    failing: tuple[FailingRow, ...] = ()
     problems: list[str] = []
     emptied: list[str] = []
     empty = emptiness.Emptiness()
@@ -67,7 +78,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
             if manifest.rows and not problems:
                 suite = representable.add(spec, manifest.table, suite, staged.columns())
                 evaluated = staged.evaluate(suite.rules, show_rows=spec.may_quote(manifest.table))
-                results, sample = [one.result for one in evaluated], _sample(evaluated)
+                results, failing = [one.result for one in evaluated], sample.choose(evaluated)
                 seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):
                     publishable, emptied = split.publishable(spec, manifest, staged.aside, results)
@@ -91,7 +102,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         batch_id=manifest.batch_id,
         rows=sum(rows_by_partition.values()),
         rules=tuple(results),
-        sample=tuple(sample),
+        sample=failing,
         reasons=reasons,
         report=f"{folder}/{manifest.batch_id}.html",
         evaluated_at=at,
@@ -103,21 +114,6 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         empty=empty.days,
     )
     return page.write(verdict, manifest, seen)
-
-
-def _sample(evaluated: list[engine.Evaluated]) -> list[dict[str, Any]]:
-    """Failing rows of the failed rules, holding ones first, shared out evenly between them."""
-    from pydantic_core import to_jsonable_python
-
-    failed = [one for one in evaluated if one.rows]
-    failed.sort(key=lambda one: (not one.result.holds, one.result.severity))
-    share = max(1, SAMPLE_ROWS // max(1, len(failed)))
-    found = [
-        {"rule": one.result.rule, "row": to_jsonable_python(row, inf_nan_mode="null", fallback=str)}
-        for one in failed
-        for row in one.rows[:share]
-    ]
-    return found[:SAMPLE_ROWS]
 
 
 def _described(error: Exception, manifest: Manifest, *, may_quote: bool) -> str:

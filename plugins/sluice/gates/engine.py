@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sluice.gates import aside, findings, history, profile, together, unjudged
 from sluice.gates.suites import QUERY, Rule
-from sluice.gates.verdict import SAMPLE_ROWS, RuleResult
+from sluice.gates.verdict import RuleResult
 from sluice.lake import catalog, storage
 from sluice.settings import settings
 
@@ -37,17 +37,19 @@ if TYPE_CHECKING:
 
 # What DuckDB may hold of a batch at once, however large it is; what does not fit lies on disk meanwhile.
 MEMORY = "1GB"
+# Failing rows of one rule that are looked at for the sample; GX fetches no more of a query.
+LOOKED_AT = 200
 # Counts only: no value is fetched while nothing failed.
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
-_ROWS = {"result_format": "BASIC", "partial_unexpected_count": SAMPLE_ROWS, "include_unexpected_rows": True}
-# The format in which a query expectation returns its rows (GX fetches 200 at most).
+_ROWS = {"result_format": "BASIC", "partial_unexpected_count": LOOKED_AT, "include_unexpected_rows": True}
+# The format in which a query expectation returns its rows (LOOKED_AT at most).
 _QUERY_ROWS = {"result_format": "COMPLETE"}
 # All rows that fail, where the engine is `unlimited`.
 _ALL_ROWS = {"result_format": "COMPLETE", "include_unexpected_rows": True}
 
 
 class Evaluated(NamedTuple):
-    """One rule's result, with up to 20 rows that it failed on. For a query those are the rows that it returns."""
+    """One rule's result, with up to `LOOKED_AT` rows that it failed on. For a query those are the rows that it returns."""
 
     result: RuleResult
     rows: list[dict[str, Any]]
@@ -203,10 +205,10 @@ class StagedRows:
         self, rule: Rule, found: ExpectationValidationResult, unjudged_rows: int
     ) -> list[dict[str, Any]]:
         if unjudged_rows and not found.result["unexpected_count"]:
-            return unjudged.examples(self._con, rule, SAMPLE_ROWS)
+            return unjudged.examples(self._con, rule, LOOKED_AT)
         result = self._validate(rule.expectation, _QUERY_ROWS if rule.query else _ROWS).result
         rows = result["details"]["unexpected_rows"] if rule.query else result.get("unexpected_rows", [])
-        return rows[:SAMPLE_ROWS]
+        return rows[:LOOKED_AT]
 
 
 @contextmanager

@@ -7,18 +7,20 @@ history, and nothing fetched from elsewhere, so that it can be read in any viewe
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from sluice import failpoints
 from sluice.gates import policy
+from sluice.gates.engine import LOOKED_AT
 from sluice.lake import catalog, quarantine, storage
+from sluice.markup import prose
 from sluice.printable import printable_all
 from sluice.settings import settings
 
 if TYPE_CHECKING:
-    from sluice.gates.verdict import Verdict
+    from sluice.gates.verdict import FailingRow, Verdict
     from sluice.lake.batches import Manifest
 
 # Partitions that the page lists one by one.
@@ -50,9 +52,9 @@ def write(verdict: Verdict, manifest: Manifest, profile: str = "") -> Verdict:
 
 def render(verdict: Verdict, manifest: Manifest, profile: str = "") -> str:
     """The page, as HTML; `profile` is its section on what the columns look like."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for entry in verdict.sample:
-        groups.setdefault(entry["rule"], []).append(entry["row"])
+    groups: dict[tuple[str, ...], list[FailingRow]] = {}
+    for one in verdict.sample:
+        groups.setdefault(tuple(one.row), []).append(one)
     return _template().render(
         verdict=verdict,
         manifest=manifest,
@@ -60,6 +62,7 @@ def render(verdict: Verdict, manifest: Manifest, profile: str = "") -> str:
         groups=groups,
         quarantine_table=quarantine.table_of(verdict.table),
         percent=policy.percent,
+        looked_at=LOOKED_AT,
         listed=dict(list(manifest.rows_by_partition.items())[:_LISTED_PARTITIONS]),
     )
 
@@ -75,4 +78,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = prose
     return environment.get_template("gate.html.j2")

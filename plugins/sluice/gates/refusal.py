@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from sluice.errors import SluiceError
 from sluice.lake import catalog
+from sluice.markup import prose
 from sluice.settings import settings
 
 OUTCOME = "REFUSED"
@@ -70,4 +71,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = prose
     return environment.get_template("refusal.html.j2")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from sluice.printable import printable
 
@@ -62,11 +62,28 @@ class RuleResult(BaseModel):
         return self.severity == "hold" or self.broken or (self.worst_share or 0.0) > (self.limit or 0.0)
 
 
+class FailingRow(BaseModel):
+    """One row that failed, as column to JSON value, and the rules that it fails.
+
+    Of a rule about a day, or another group of rows, it is what the rule found.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: tuple[str, ...]
+    row: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_rule(cls, data: Any) -> Any:
+        """Read what was written when a row was kept once for each rule."""
+        return {"rules": (data["rule"],), "row": data["row"]} if "rule" in data else data
+
+
 class Verdict(BaseModel):
     """The decision about one batch, with its evidence.
 
-    `sample` has at most 20 failing rows, each `{"rule": name, "row": {column: JSON value}}`. `report` is the page's
-    path relative to `settings().reports`. `suite_hash` is the sha256 of the suite file that was applied, "" if it
+    `sample` has at most 20 failing rows, each of them once. `report` is the page's path relative to `settings().reports`. `suite_hash` is the sha256 of the suite file that was applied, "" if it
     could not be read. `batch_id` is the full batch's, which was judged; `publish_batch_id` is the batch that may be
     published for it: another one where rows were set aside (`quarantined`: rule -> rows, each row once, under the first
     rule that it fails). `waiver` is the ledger's number of a person's word that a HOLD may be published all the same.
@@ -82,7 +99,7 @@ class Verdict(BaseModel):
     batch_id: str
     rows: int
     rules: tuple[RuleResult, ...]
-    sample: tuple[dict[str, Any], ...]
+    sample: tuple[FailingRow, ...]
     reasons: tuple[Text, ...]
     report: str
     evaluated_at: datetime

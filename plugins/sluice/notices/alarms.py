@@ -140,7 +140,7 @@ def of_rewritten(
                 ),
             ),
         ),
-        sample=tuple(FailingRow(rule="", row=privacy.strike(row, hidden)) for row in rows),
+        sample=tuple(FailingRow(rules=(), row=privacy.strike(row, hidden)) for row in rows),
         next_steps=(
             "Find out who wrote to the table without the pipeline: its snapshots say when.",
             "To restore what was published, trigger the run of this partition again.",

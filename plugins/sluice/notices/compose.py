@@ -8,7 +8,6 @@ read it. The text is folded at 78 columns; only commands and addresses, which mu
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup, escape
 
+from sluice.markup import prose
 from sluice.notices.events import Event, FailingRow
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -27,8 +26,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 SUBJECT_CHARS = 160
 VALUE_CHARS = 60
 TEXT_COLUMNS = 78
-
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _SUBJECTS = {
     "failed_task": "Task",
@@ -89,7 +86,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["fold"] = _fold
-    environment.filters["unbroken"] = _unbroken
+    environment.filters["prose"] = prose
     return environment
 
 
@@ -108,11 +105,6 @@ def _fold(text: object, lead: str = "") -> str:
         )
         for at, line in enumerate(lines)
     )
-
-
-def _unbroken(text: object) -> Markup:
-    """Text for HTML in which no day is broken at its hyphens."""
-    return Markup(_DAY.sub(r'<span style="white-space:nowrap;">\g<0></span>', str(escape(text))))  # noqa: S704 - escaped
 
 
 def _one_line(text: object) -> str:
@@ -137,10 +129,10 @@ def _facts(event: Event) -> dict[str, str]:
 
 def _cells(event: Event, failing: FailingRow) -> dict[str, Any]:
     """A failing row's cells, those that the rule is about first."""
-    about = {name for rule in event.rules if rule.rule == failing.rule for name in rule.columns}
+    about = {name for rule in event.rules if rule.rule in failing.rules for name in rule.columns}
     names = sorted(failing.row, key=lambda name: name not in about)
     cells = [(f"{name}={_value(failing.row[name])}", name in about) for name in names]
-    return {"rule": failing.rule, "cells": cells, "text": ", ".join(cell for cell, _ in cells)}
+    return {"rules": ", ".join(failing.rules), "cells": cells, "text": ", ".join(cell for cell, _ in cells)}
 
 
 def _value(value: Any) -> str:

@@ -90,9 +90,9 @@ class FailedRule(_Frozen):
 
 
 class FailingRow(_Frozen):
-    """One row that broke `rule`, as column to JSON value."""
+    """One row that broke `rules`, as column to JSON value."""
 
-    rule: str
+    rules: tuple[str, ...]
     row: dict[str, Any]
 
 

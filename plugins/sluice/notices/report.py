@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,10 +86,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         rows=verdict.rows,
         rules=rules,
         rules_total=len(verdict.rules),
-        sample=tuple(
-            FailingRow(rule=item["rule"], row=privacy.strike(item["row"], hidden))
-            for item in _in_turn(sample)
-        ),
+        sample=tuple(FailingRow(rules=one.rules, row=privacy.strike(one.row, hidden)) for one in sample),
         facts={"Rests on": "; ".join(one.released for one in manifest.waived_inputs)},
         not_published=steps.not_published(spec, table),
         next_steps=steps.after_verdict(spec, table, verdict.partitions, held=held),
@@ -189,19 +185,6 @@ def of_refusal(
         links={"Task": task_url},
         occurred_at=datetime.now(UTC),
     )
-
-
-def _in_turn(sample: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Failing rows, each once, the first of each rule before the second of any: a mail shows few."""
-    turns: list[tuple[int, dict[str, Any]]] = []
-    seen: Counter[str] = Counter()
-    shown: list[dict[str, Any]] = []
-    for item in sample:
-        if item["row"] not in shown:
-            shown.append(item["row"])
-            turns.append((seen[item["rule"]], item))
-            seen[item["rule"]] += 1
-    return [item for _, item in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:

@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook
 
 from sluice import spec
 from sluice.errors import MailUndeliveredError, SpecInvalidError
+from sluice.orchestration.failures import cause_of
 from sluice.partitions import partition_label
 from sluice.settings import settings
 
@@ -29,7 +30,7 @@ def mail_failure(context: Mapping[str, Any]) -> None:
     from sluice import notices
     from sluice.notices import report
 
-    ti, error = context["ti"], context.get("exception")
+    ti, error = context["ti"], cause_of(context.get("exception"))
     name = ti.dag_id.rsplit("_", 1)[0]
     try:
         pipeline = spec.load(name)

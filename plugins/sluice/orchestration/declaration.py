@@ -12,6 +12,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, task
 
 from sluice import dag_ids
 from sluice.dag_ids import DECLARATION_TASK
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.stages import stage_dag
 from sluice.spec import BrokenPipeline
 
@@ -55,6 +56,7 @@ def _doc(broken: BrokenPipeline) -> str:
 
 
 @task
+@explain_failure
 def _check_declaration(pipeline_name: str) -> None:
     from sluice.check import require_sound
 

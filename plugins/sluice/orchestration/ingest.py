@@ -8,6 +8,7 @@ from airflow.sdk import TaskGroup, get_current_context, task
 from sluice import spec
 from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_completed
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_days, run_info, skipped_while_awaited
 
 # Skipped sources were not due.
@@ -37,6 +38,7 @@ def complete_day(pipeline: spec.Pipeline, *, announce: bool = True):
 
 
 @task.branch
+@explain_failure
 def _find_deliveries(pipeline_name: str) -> list[str]:
     from sluice.ingest.completion import due_sources
 
@@ -45,6 +47,7 @@ def _find_deliveries(pipeline_name: str) -> list[str]:
 
 
 @task
+@explain_failure
 def _complete_day(pipeline_name: str, lenient: bool = False) -> dict[str, int]:
     from sluice.ingest.completion import complete
 

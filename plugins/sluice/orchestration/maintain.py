@@ -10,6 +10,7 @@ from airflow.sdk import get_current_context, task
 
 from sluice import spec
 from sluice.orchestration.callbacks import task_url
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
 from sluice.orchestration.watch import tell_rewritten
 
@@ -40,6 +41,7 @@ def schedule(pipeline: spec.Pipeline) -> Any:
 
 
 @task
+@explain_failure
 def _check_ledger(pipeline_name: str) -> int:
     """Returns how many entries the ledger has; fails where its chain is broken, with a mail that names the entry."""
     from sluice import upkeep
@@ -50,6 +52,7 @@ def _check_ledger(pipeline_name: str) -> int:
 
 
 @task
+@explain_failure
 def _clear_tables(pipeline_name: str) -> list[str]:
     """Returns what was cleared away, a line a kind."""
     from sluice import upkeep
@@ -58,6 +61,7 @@ def _clear_tables(pipeline_name: str) -> list[str]:
 
 
 @task
+@explain_failure
 def _clear_evidence(pipeline_name: str) -> list[str]:
     """Returns what was cleared away, a line a kind."""
     from sluice import upkeep
@@ -66,6 +70,7 @@ def _clear_evidence(pipeline_name: str) -> list[str]:
 
 
 @task
+@explain_failure
 def _check_published(pipeline_name: str) -> int:
     """Returns how many partitions are published; each whose file is gone is told by mail, as the watcher does."""
     from sluice import upkeep

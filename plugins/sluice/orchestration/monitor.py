@@ -8,6 +8,7 @@ from airflow.sdk import get_current_context, task
 
 from sluice import spec
 from sluice.orchestration import assets
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
 from sluice.web import evidence_url
@@ -24,6 +25,7 @@ def report_and_decide(pipeline: spec.Pipeline) -> None:
 
 
 @task
+@explain_failure
 def _report_days(pipeline_name: str) -> dict[str, str]:
     """Returns the report of each day that was reported on."""
     from sluice.modelling import monitoring
@@ -34,6 +36,7 @@ def _report_days(pipeline_name: str) -> dict[str, str]:
 
 
 @task.short_circuit
+@explain_failure
 def _decide_retrain(pipeline_name: str) -> bool:
     from sluice.modelling import monitoring
 
@@ -43,6 +46,7 @@ def _decide_retrain(pipeline_name: str) -> bool:
 
 
 @task
+@explain_failure
 def _request_training(pipeline_name: str) -> dict[str, Any]:
     from sluice.modelling import monitoring
 

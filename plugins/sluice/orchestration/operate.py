@@ -17,6 +17,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Param, get_current_context, task
 
 from sluice import spec
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
 from sluice.printable import as_code
 
@@ -133,6 +134,7 @@ class _RunAgain(TriggerDagRunOperator):
 
 
 @task
+@explain_failure
 def _find_held(pipeline_name: str) -> dict[str, Any]:
     """The plan of the replay, and the run to run again."""
     from sluice import holds
@@ -147,6 +149,7 @@ def _find_held(pipeline_name: str) -> dict[str, Any]:
 
 
 @task
+@explain_failure
 def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
     """Repaired, still held, expired; red where something is still held."""
     from airflow.sdk.exceptions import AirflowFailException
@@ -160,6 +163,7 @@ def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
 
 
 @task
+@explain_failure
 def _check_request(pipeline_name: str) -> dict[str, Any]:
     """What is to be released, in words for whoever is asked, and the run to run again."""
     from sluice import holds, waivers
@@ -207,6 +211,7 @@ def question(
 
 
 @task
+@explain_failure
 def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
     """Record the word of whoever approved; returns the ledger's number of the waiver."""
     from sluice import holds
@@ -235,6 +240,7 @@ def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
 
 
 @task
+@explain_failure
 def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     """Published, or held still, and by whose word."""
     from airflow.sdk.exceptions import AirflowFailException

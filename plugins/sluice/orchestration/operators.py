@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing, spec
 from sluice.orchestration.callbacks import mail_published, mail_scored, mail_staged
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_days, run_info, skipped_if_superseded, skipped_while_awaited
 from sluice.orchestration.secrets import pseudonym_key
 from sluice.web import evidence_url
@@ -35,6 +36,7 @@ class StageOperator(_CrossingOperator):
 
     ui_color = "#e8f0fe"
 
+    @explain_failure
     def execute(self, context: Mapping[str, Any]) -> str:
         pipeline = spec.load(self.pipeline)
         with skipped_while_awaited():
@@ -73,12 +75,13 @@ class AuditOperator(_CrossingOperator):
         super().__init__(**kwargs)
         self.batch_id = batch_id
 
+    @explain_failure
     def execute(self, context: Mapping[str, Any]) -> str:
         pipeline = spec.load(self.pipeline)
         verdict = crossing.audit(pipeline, self.table, self.batch_id, run_info(context))
         self.evidence_url = evidence_url(verdict.report)
-        self.log.info("%s: %s. Evidence: %s", verdict.outcome, "; ".join(verdict.reasons), self.evidence_url)
         crossing.require_publishable(verdict)
+        self.log.info("%s: %s. Evidence: %s", verdict.outcome, "; ".join(verdict.reasons), self.evidence_url)
         return verdict.publish_batch_id
 
 
@@ -95,6 +98,7 @@ class PublishOperator(_CrossingOperator):
         super().__init__(**kwargs)
         self.batch_id = batch_id
 
+    @explain_failure
     def execute(self, context: Mapping[str, Any]) -> int:
         pipeline = spec.load(self.pipeline)
         with skipped_if_superseded():

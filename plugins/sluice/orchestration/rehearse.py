@@ -12,7 +12,8 @@ from pathlib import Path
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from sluice.errors import StackError
-from sluice.orchestration.stages import HEAVY_POOL, RETRY_POLICY
+from sluice.orchestration.failures import RETRY_POLICY, explain_failure
+from sluice.orchestration.stages import HEAVY_POOL
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def rehearse_dag(scenarios: Mapping[str, str], *, doc: str | None) -> DAG:
 
 
 @task
+@explain_failure
 def _play() -> None:
     """Log the rehearsal's report as it comes, and fail where it fails."""
     params = get_current_context()["params"]

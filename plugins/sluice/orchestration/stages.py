@@ -11,33 +11,19 @@ from airflow.sdk import (
     DAG,
     Asset,
     CronPartitionTimetable,
-    ExceptionRetryPolicy,
     PartitionedAssetTimetable,
-    RetryAction,
-    RetryRule,
     TaskGroup,
 )
 
 from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_failure, mail_success
+from sluice.orchestration.failures import RETRY_POLICY
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
 from sluice.settings import settings
 from sluice.spec import BrokenPipeline, Pipeline
 
 # Tasks that load a table or fit a model take turns, so that two of them never share one machine's memory.
 HEAVY_POOL = "sluice_heavy"
-
-# A cause outside the data may pass by itself; bad data stays bad however often it is read.
-RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[
-        RetryRule(exception="sluice.errors.RetryableError", action=RetryAction.RETRY),
-        RetryRule(
-            exception=["sluice.errors.SluiceError", "ml.errors.MlError"],
-            action=RetryAction.FAIL,
-            reason="final by its kind",
-        ),
-    ]
-)
 
 
 def stage_dag(

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice import spec
 from sluice.orchestration import assets
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.operate import ANSWERS
 from sluice.orchestration.runs import run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
@@ -50,6 +51,7 @@ def roll_back(pipeline: spec.Pipeline) -> None:
 
 
 @task
+@explain_failure
 def _roll_back(pipeline_name: str) -> str:
     """Returns what was decided; a repetition of the same run returns what it decided then."""
     from sluice.modelling import roles
@@ -62,6 +64,7 @@ def _roll_back(pipeline_name: str) -> str:
 
 
 @task
+@explain_failure
 def _stage_candidate(pipeline_name: str) -> int:
     from sluice.modelling import training, trainset
 
@@ -74,6 +77,7 @@ def _stage_candidate(pipeline_name: str) -> int:
 
 
 @task.short_circuit
+@explain_failure
 def _audit_candidate(pipeline_name: str, version: int) -> bool:
     from sluice.modelling import training
     from sluice.orchestration.callbacks import mail_refusal
@@ -87,6 +91,7 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
 
 
 @task
+@explain_failure
 def _promote_candidate(pipeline_name: str, version: int) -> dict[str, Any]:
     from sluice.modelling import training
 

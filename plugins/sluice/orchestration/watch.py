@@ -13,6 +13,7 @@ from airflow.sdk import get_current_context, task
 from sluice import spec
 from sluice.orchestration.callbacks import smtp, task_url
 from sluice.orchestration.declaration import check_declaration
+from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
 from sluice.settings import settings
 
@@ -23,7 +24,10 @@ log = logging.getLogger(__name__)
 
 
 def watch_tasks(pipeline: spec.Pipeline) -> None:
-    """Look for what did not happen and what should not have, then send what could not be sent before."""
+    """Look for what did not happen and what should not have, then send what could not be sent before.
+
+    What it has looked through is on the page of the catalogue, which it writes anew.
+    """
     name = pipeline.pipeline
     looked = [
         check_declaration(name),
@@ -32,6 +36,7 @@ def watch_tasks(pipeline: spec.Pipeline) -> None:
         _check_expiries.override(task_id="check_expiries")(name),
     ]
     looked >> _send_notices.override(task_id="send_notices", trigger_rule="all_done")(name)
+    _write_catalogue.override(task_id="write_catalogue")(name)
 
 
 def schedule(pipeline: spec.Pipeline) -> Any:
@@ -44,6 +49,7 @@ def schedule(pipeline: spec.Pipeline) -> Any:
 
 
 @task
+@explain_failure
 def _check_deadlines(pipeline_name: str) -> list[str]:
     """Returns the deliveries that are overdue, in sentences."""
     from sluice import watch
@@ -68,6 +74,7 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
 
 
 @task
+@explain_failure
 def _check_history(pipeline_name: str) -> list[str]:
     """Returns the published partitions that were rewritten, in sentences."""
     from sluice import watch
@@ -83,6 +90,7 @@ def _check_history(pipeline_name: str) -> list[str]:
 
 
 @task
+@explain_failure
 def _check_expiries(pipeline_name: str) -> list[str]:
     """Returns the holds that have expired, and the waivers that are over while their rows are still shown."""
     from sluice import holds, notices, watch
@@ -106,6 +114,7 @@ def _check_expiries(pipeline_name: str) -> list[str]:
 
 
 @task
+@explain_failure
 def _send_notices(pipeline_name: str) -> int:
     """Returns how many mails were sent that could not be sent before."""
     from sluice import notices
@@ -115,6 +124,17 @@ def _send_notices(pipeline_name: str) -> int:
     sent = notices.retry_failed(pipeline, server)
     notices.digest(pipeline, server)
     return len(sent)
+
+
+@task
+@explain_failure
+def _write_catalogue(pipeline_name: str) -> str:
+    """Returns the address of the page."""
+    from sluice import catalogue
+    from sluice.web import evidence_url
+
+    page = catalogue.write(catalogue.read(spec.load(pipeline_name)))
+    return evidence_url(page.relative_to(settings().reports).as_posix())
 
 
 def tell_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None:
