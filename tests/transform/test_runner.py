@@ -63,6 +63,26 @@ def test_build_over_published_tables_records_their_snapshots(flights, features, 
     assert [item["table"] for item in outcomes.inputs] == ["arrivals"]
 
 
+def test_build_reads_the_snapshot_that_it_records_whoever_publishes_meanwhile(
+    flights, raw, published, tmp_path, monkeypatch
+):
+    pinned = tables.snapshot_id
+
+    def publishes_meanwhile(pipeline, name):
+        """Returns the current snapshot, and another one is current before anything of it was read."""
+        snapshot = pinned(pipeline, name)
+        of_day = raw[name].filter(pc.equal(raw[name]["ds"], pa.scalar(DAY).cast(pa.date32())))
+        _publish(flights, name, of_day.slice(1))
+        return snapshot
+
+    monkeypatch.setattr(tables, "snapshot_id", publishes_meanwhile)
+    files, (recorded,) = runner.published_files(flights, ["arrivals"], DAY, DAY, into=tmp_path / "files")
+    read = pyarrow.parquet.ParquetDataset(files["arrivals"]).read()
+    assert recorded["snapshot_id"] == published["arrivals"] != pinned("flights", "arrivals")
+    days = [str(day) for day in raw["arrivals"]["ds"].to_pylist() if "2013-01-11" <= str(day) <= DAY]
+    assert read.num_rows == len(days)
+
+
 def test_build_leaves_the_database_open_to_others_and_the_working_directory_alone(
     flights, published, tmp_path
 ):
