@@ -61,9 +61,9 @@ def mistyped_bag(tmp_path_factory) -> dict:
     """The same, of flights and of a pipeline with a key that there is not."""
     base = tmp_path_factory.mktemp("mistyped_pipeline")
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
-    assert text.count("history_days:") == 1
+    assert text.count("\nhistory_days:") == 1
     (base / "flights.yml").write_text(text)
-    text = text.replace("pipeline: flights", "pipeline: trains").replace("history_days:", "histroy_days:")
+    text = text.replace("pipeline: flights", "pipeline: trains").replace("\nhistory_days:", "\nhistroy_days:")
     (base / "trains.yml").write_text(text)
     return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
 
