@@ -35,7 +35,8 @@ def day(number, **changed):
         "sampled_rows": 900,
         "reference_rows": 3000,
     }
-    return DayNumbers(**{**quiet, **changed})
+    given = {**quiet, **changed}
+    return DayNumbers(**{"has_outcomes": given["labelled"] > 0, **given})
 
 
 @pytest.fixture
