@@ -131,6 +131,16 @@ class Contract(Strict):
         return self
 
     @model_validator(mode="after")
+    def _nulls_are_no_values(self) -> Contract:
+        for name, column in self.columns.items():
+            if column.nulls is None and (both := sorted(set(column.values) & set(self.reading.nulls))):
+                raise ValueError(
+                    f"{both[0]!r} is among the `values` of column {name!r} and among the `nulls` of `reading`: give the "
+                    "column `nulls` of its own, such as `nulls: []`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _mappings_fit(self) -> Contract:
         for version, mapping in self.mappings.items():
             if problem := _mapping_problem(self, version, mapping):

@@ -265,3 +265,19 @@ def test_read_old_timestamps_of_parquet_beyond_the_nanoseconds_of_64_bits(last):
     table = pa.table({"id": [1], "x": pa.array([last], pa.timestamp("us"))})
     pq.write_table(table, out, use_deprecated_int96_timestamps=True)
     assert fate(out.getvalue(), "parquet", "timestamp", "UTC") == shown(last.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", ["1.0000000000000000001", "4503599627370497.4", "0e99999999999999999999"])
+def test_read_integer_with_a_fraction_that_a_float_rounds_away_is_refused(text):
+    assert fate(f"id,x\n1,{text}\n".encode(), "csv", "integer", None) == REFUSED
+    assert fate(f'{{"id": 1, "x": "{text}"}}\n'.encode(), "jsonl", "integer", None) == REFUSED
+    assert fate(parquet(id=[1], x=[text]), "parquet", "integer", None) == REFUSED
+
+
+def test_read_decimal_is_a_number_as_it_is_written_and_no_text():
+    tiny = pa.array([Decimal("3.000000000000000001")], pa.decimal128(38, 18))
+    assert fate(parquet(id=[1], x=tiny), "parquet", "integer", None) == REFUSED
+    assert fate(parquet(id=[1], x=tiny), "parquet", "number", None) == shown(3.0)
+    one = parquet(id=[1], x=pa.array([Decimal(1)], pa.decimal128(1, 0)))
+    assert fate(one, "parquet", "integer", None) == shown(1)
+    assert fate(one, "parquet", "string", None) == REFUSED

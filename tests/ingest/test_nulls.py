@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -16,7 +19,7 @@ from sluice.ingest.layout import Layout
 from sluice.limits import Limits
 from sluice.reading import NULL_LIKE, Reading
 from sluice.spec import Column, Contract
-from tests.ingest.reading import FORMATS, error, read
+from tests.ingest.reading import FORMATS, error, parquet, read
 
 SPELLINGS = [r"\N", "NULL", "null", "N/A", "NA", "NaN", "nan", "None", "<NA>", ""]
 
@@ -118,3 +121,47 @@ def test_stage_text_that_looks_like_a_null_warns_with_its_count(flights):
     verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
     assert note.sentence() in verdict.reasons
     assert "the text 'NULL' in column tailnum, in 2 row(s)" in note.sentence()
+
+
+# --- what a declared text stands for
+
+
+def column(kind, *nulls, **reading):
+    return Contract(
+        version=1,
+        columns={"id": Column(type="integer"), "x": Column(type=kind, nullable=True, nulls=nulls)},
+        reading=Reading(**reading),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "null", "values"),
+    [
+        ("boolean", "-1", pa.array([-1])),
+        ("boolean", "-1", pa.array([-1], pa.int8())),
+        ("integer", "-0.5", pa.array([-0.5])),
+        ("integer", "-999", pa.array([Decimal("-999.00")])),
+        ("number", "-999.9", pa.array([-999.9], pa.float32())),
+        ("number", "inf", pa.array([math.inf])),
+        ("date", "9999-12-31T23:59:59", pa.array([datetime(9999, 12, 31, 23, 59, 59)], pa.timestamp("us"))),  # noqa: DTZ001
+        ("timestamp", "1900-01-01 00:00:00", pa.array([datetime(1900, 1, 1)], pa.timestamp("ms"))),  # noqa: DTZ001
+    ],
+)
+def test_read_typed_value_that_a_declared_null_stands_for_is_null_as_its_text_is(kind, null, values):
+    contract = column(kind, null, naive_timestamps="America/New_York")
+    assert read(f"id,x\n1,{null}\n".encode(), "csv", contract)["x"].to_pylist() == [None]
+    assert read(parquet(id=[1], x=values), "parquet", contract)["x"].to_pylist() == [None]
+
+
+def test_read_local_time_that_a_declared_null_stands_for_is_null_in_another_spelling():
+    contract = column("timestamp", "1900-01-01 00:00:00", naive_timestamps="America/New_York")
+    assert read(b"id,x\n1,1900-01-01T00:00:00\n", "csv", contract)["x"].to_pylist() == [None]
+
+
+def test_contract_value_that_its_reading_takes_for_null_is_refused():
+    country = {"country": Column(type="string", values=["NA", "DE"])}
+    with pytest.raises(ValueError, match="'NA' is among the `values` of column 'country'"):
+        Contract(version=1, columns=country, reading=Reading(nulls=["NA"]))
+    country["country"] = Column(type="string", values=["NA", "DE"], nulls=[])
+    contract = Contract(version=1, columns=country, reading=Reading(nulls=["NA"]))
+    assert read(b"country\nNA\n", "csv", contract)["country"].to_pylist() == ["NA"]

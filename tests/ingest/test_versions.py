@@ -124,6 +124,16 @@ def test_read_scaled_integer_that_is_none_any_more_names_row_and_value(fmt):
     assert "90" not in broken(uneven, fmt, version=2, pii="direct")
 
 
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_number_that_is_infinite_after_it_was_scaled_names_row_and_value(fmt):
+    huge = Contract.model_validate(
+        {"version": 1, "columns": COLUMNS, "mappings": {2: {"scale": {"price": 100}}}}
+    )
+    rows = ROWS.set_column(4, "price", pa.array([1.5, 1e308, 2.0]))
+    message = broken(rows, fmt, huge, version=2)
+    assert "column 'price', row 2: 1e+308 is no finite number after it was scaled by 100" in message
+
+
 # --- two versions in one file
 
 

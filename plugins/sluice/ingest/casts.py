@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DIGITS = r"^-?[0-9]+$"
+# Of an integer that is not written as digits alone: nothing but zeros is after the point.
+_WHOLE_TEXT = r"^-?[0-9]+\.0*$"
 _BOOLEAN = r"^(?i:true|false|1|0)$"
 # A day, written as the instant at which it begins.
 _MIDNIGHT = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]00:00(:00(\.0+)?)?$"
@@ -63,10 +67,10 @@ def rules() -> dict[ColumnType, Rule]:
     import pyarrow.types as types
 
     def numeric(found: pa.DataType) -> bool:
-        return types.is_integer(found) or types.is_floating(found)
+        return types.is_integer(found) or types.is_floating(found) or types.is_decimal(found)
 
     def logical(found: pa.DataType) -> bool:
-        return types.is_boolean(found) or types.is_integer(found)
+        return types.is_boolean(found) or types.is_integer(found) or types.is_decimal(found)
 
     def day(found: pa.DataType) -> bool:
         return types.is_date(found) or _is_local(found)
@@ -102,30 +106,36 @@ def rules() -> dict[ColumnType, Rule]:
 
 
 def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values without an encoding of their own; decimals, and a column without any value, as text."""
+    """Values without an encoding of their own; a column without any value as text."""
     import pyarrow as pa
     import pyarrow.types as types
 
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    kinds = (types.is_large_string, types.is_string_view, types.is_decimal, types.is_null)
+    kinds = (types.is_large_string, types.is_string_view, types.is_null)
     return values.cast(pa.string()) if any(kind(values.type) for kind in kinds) else values
 
 
 def without_nulls(values: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
-    """Values of a file, with null for each declared text that means it."""
+    """Values of a file, with null for each declared text that means it, also where its type has the value of that text."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as types
 
-    if types.is_string(values.type) and texts:
-        return _nulled(values, pc.is_in(values, pa.array(texts, pa.string())))
     if types.is_floating(values.type) and "nan" in map(str.lower, texts):
-        return _nulled(values, pc.is_nan(values))
-    return values
+        values = _nulled(values, pc.is_nan(values))
+    meant = []
+    for text in texts:
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):  # the type has no such value
+            meant.append(pa.scalar(text).cast(values.type))
+    if not meant:
+        return values
+    return _nulled(values, pc.is_in(values, pa.array([each.as_py() for each in meant], values.type)))
 
 
-def without_sentinels(made: pa.ChunkedArray, rule: Rule, texts: Sequence[str]) -> pa.ChunkedArray:
+def without_sentinels(
+    made: pa.ChunkedArray, rule: Rule, texts: Sequence[str], zone: str | None
+) -> pa.ChunkedArray:
     """Typed values, with null for each that a declared text stands for, however it was written: -999.0 for "-999"."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -133,7 +143,7 @@ def without_sentinels(made: pa.ChunkedArray, rule: Rule, texts: Sequence[str]) -
     meant = []
     for text in texts:
         try:
-            meant += rule.cast(pa.chunked_array([[text]], pa.string()), None).to_pylist()
+            meant += rule.cast(pa.chunked_array([[text]], pa.string()), zone).to_pylist()
         except pa.ArrowInvalid:
             continue  # a word, which was found as text
     return _nulled(made, pc.is_in(made, pa.array(meant, made.type))) if meant else made
@@ -183,19 +193,41 @@ def _text(values: pa.ChunkedArray, _: str | None) -> pa.ChunkedArray:
     return values.cast(pa.string())
 
 
+def _as_written(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values with decimals as their text."""
+    import pyarrow as pa
+    import pyarrow.types as types
+
+    return values.cast(pa.string()) if types.is_decimal(values.type) else values
+
+
 def _integer(values: pa.ChunkedArray, _: str | None) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as types
 
+    values = _as_written(values)
     if _is_text(values):
         digits = pc.match_substring_regex(values, _DIGITS)
         if not pc.all(digits, min_count=0).as_py():
             _refuse_unless(pc.match_substring_regex(values, _NUMBER))
             none = pa.scalar(None, pa.string())
-            others = pc.if_else(digits, none, values).cast(pa.float64())
-            return pc.coalesce(pc.if_else(digits, values, none).cast(pa.int64()), _whole(others))
+            others = pc.if_else(digits, none, values)
+            made = _whole(others.cast(pa.float64()))
+            odd = others.filter(pc.invert(pc.match_substring_regex(others, _WHOLE_TEXT)))
+            for text in odd.drop_null().unique().to_pylist():
+                if not _is_exact(text):
+                    raise pa.ArrowInvalid("a fraction that a float rounds away")
+            return pc.coalesce(pc.if_else(digits, values, none).cast(pa.int64()), made)
     return _whole(values) if types.is_floating(values.type) else values.cast(pa.int64())
+
+
+def _is_exact(text: str) -> bool:
+    """Whether a float is exactly the number that a text says."""
+    try:
+        return Decimal(text) == Decimal(float(text))
+    except ArithmeticError:  # an exponent beyond all bounds
+        return False
 
 
 def _whole(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -211,6 +243,7 @@ def _number(values: pa.ChunkedArray, zone: str | None) -> pa.ChunkedArray:
     import pyarrow.compute as pc
     import pyarrow.types as types
 
+    values = _as_written(values)
     if types.is_integer(values.type):
         try:
             return values.cast(pa.float64())
@@ -233,6 +266,7 @@ def _boolean(values: pa.ChunkedArray, _: str | None) -> pa.ChunkedArray:
     import pyarrow.compute as pc
     import pyarrow.types as types
 
+    values = _as_written(values)
     if types.is_integer(values.type):
         values = values.cast(pa.string())
     if _is_text(values):

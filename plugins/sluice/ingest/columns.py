@@ -116,7 +116,7 @@ def _converted(
         return Problem(f"column {name!r} is of type {raw.type}", f"{name}: {rule.means}", todo=todo)
     values = casts.without_nulls(values, column.nulls)
     try:
-        return casts.without_sentinels(rule.cast(values, zone), rule, column.nulls)
+        return casts.without_sentinels(rule.cast(values, zone), rule, column.nulls, zone)
     except pa.ArrowInvalid:
         row = _first_bad(values, rule, zone)
         value = values.slice(row, 1).cast(pa.string())[0].as_py()

@@ -148,6 +148,11 @@ def _scaled(values: pa.ChunkedArray, name: str, factor: Fraction, *, whole: bool
         pc.multiply(values.cast(pa.float64()), float(factor.numerator)), float(factor.denominator)
     )
     if not whole:
+        if (bad := pc.index(pc.is_finite(made), False).as_py()) >= 0:
+            what = f"column {name!r}, row {bad + 1}: {{value}} is no finite number after it was scaled by {factor}"
+            raise BrokenColumnsError(
+                [Problem(what, f"{name}: values that scale to finite numbers", values[bad].as_py())]
+            )
         return made
     rounded = pc.round(made)
     # A float's own error is let through; a half minute is not.
