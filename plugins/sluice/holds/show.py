@@ -98,8 +98,12 @@ def _input(made_from: Mapping[str, Any]) -> str:
     if made_from.get("kind") == "delivery":
         return f"{made_from['uri']}  sha256 {made_from['sha256'][:16]}  {made_from['rows']} rows"
     read = {name: value for name, value in made_from.items() if name != "batches"}
-    if made_from.get("batches"):
-        read["partitions"] = len(made_from["batches"])
+    days = made_from.get("batches") or {}
+    if len(days) == 1:
+        # The snapshot may have been expired: the batch says which rows they were.
+        read["batch"] = next(iter(days.values()))
+    elif days:
+        read["partitions"] = len(days)
     return "  ".join(f"{name} {value}" for name, value in read.items())
 
 
