@@ -347,3 +347,33 @@ def test_publish_a_month_day_by_day_keeps_metadata_flat(stage, rows, monkeypatch
     assert len(tables.published("flights", "weather", *YEAR)) == 31
     assert tables.scan("flights", "weather", *YEAR, snapshot_id=pinned).num_rows == rows(DAY).num_rows
     assert publish(first).repeated
+
+
+def test_old_snapshot_shows_the_rows_of_a_day_that_was_published_without_rows_after_it(stage, rows):
+    """The later batch may have been staged long before, and held: a training rebuilt from its pinned snapshot sees no change."""
+    publish(stage(DAY))
+    empty = stage(DAY, data=rows(DAY).slice(0, 0))
+    publish(stage(NEXT))
+    pinned = tables.snapshot_id("flights", "weather")
+
+    tables.publish(empty, verdict_id="verdict-1", empty=[DAY])
+
+    then = tables.published("flights", "weather", *YEAR, snapshot_id=pinned)
+    assert {day: each.rows for day, each in then.items()} == {
+        day: rows(day).num_rows for day in (DAY, NEXT)
+    }
+    assert tables.scan("flights", "weather", DAY, DAY, snapshot_id=pinned).num_rows == rows(DAY).num_rows
+    now = tables.snapshot_id("flights", "weather")
+    assert tables.published("flights", "weather", DAY, DAY, snapshot_id=now)[DAY].rows == shown().rows == 0
+
+
+def test_day_without_rows_is_shown_at_once_where_ids_are_ahead_of_the_clock(stage, rows, home):
+    """Ids sort after those of a host whose clock is ahead: when a batch was published, its id does not tell."""
+    (home / "lake" / "flights" / "weather" / "data" / "20990101T000000000000-aaaaaa").mkdir(parents=True)
+    empty = stage(DAY, data=rows(DAY).slice(0, 0))
+    assert empty.batch_id > "2099"
+
+    done = tables.publish(empty, verdict_id="verdict-1", empty=[DAY])
+
+    assert shown().batch_id == empty.batch_id
+    assert list(tables.published("flights", "weather", DAY, DAY, snapshot_id=done.snapshot_id)) == [DAY]

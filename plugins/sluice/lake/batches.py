@@ -273,11 +273,6 @@ def new_id(pipeline: str, table: str, after: str = "") -> str:
     return f"{prefix}{now}-{secrets.token_hex(3)}"
 
 
-def staged_at(batch_id: str) -> datetime:
-    """When a batch was staged, as its id says."""
-    return datetime.strptime(batch_id[:_TIME_CHARS], _TIME).replace(tzinfo=UTC)
-
-
 def batch_of(file: str) -> str:
     """The id of the batch that a published file belongs to; "" for a file that another writer put into the table."""
     folder = file.rsplit("/", 2)[-2]

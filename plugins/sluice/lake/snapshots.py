@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import failpoints
 from sluice.errors import TableMissingError
 from sluice.lake import catalog
-from sluice.lake.batches import Manifest, batch_of, file_of, staged_at
+from sluice.lake.batches import Manifest, batch_of, file_of
 from sluice.lake.columns import DAY
 from sluice.lake.waived import HAS_WAIVED_INPUT
 
@@ -39,8 +39,9 @@ _SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
 _SNAPSHOTS_SLACK = 20
 
-# Property of the table for each day that is published without rows: the batch. A file without rows would not do: Iceberg's
-# readers plan no scan of one, and pyiceberg drops it with whatever other day is deleted.
+# Property of the table for each day that is published without rows: the batch, and the sequence number of the last snapshot
+# before it. A file without rows would not do: Iceberg's readers plan no scan of one, and pyiceberg drops it with whatever
+# other day is deleted.
 EMPTY = "sluice.empty."
 
 # How often the newest metadata are asked for where what the catalog named is gone already.
@@ -228,7 +229,7 @@ def planned(
 def _without_rows(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dict[str, FileScanTask]:
     """Day -> the file, which has no rows, of each matching day that is published without rows.
 
-    Properties are the table's, not a snapshot's: of an older snapshot, a day counts whose batch was staged before it.
+    Properties are the table's, not a snapshot's: of a snapshot, a day counts that was published without rows until then.
     """
     from pyiceberg.expressions.visitors import expression_evaluator
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
@@ -237,19 +238,19 @@ def _without_rows(table: Table, days: BooleanExpression, snapshot_id: int | None
     from pyiceberg.typedef import Record
 
     empty = {
-        name.removeprefix(EMPTY): batch_id
-        for name, batch_id in table.properties.items()
+        name.removeprefix(EMPTY): value.split()
+        for name, value in table.properties.items()
         if name.startswith(EMPTY)
     }
     if not empty:
         return {}
     snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-    until = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC) if snapshot else datetime.now(UTC)
     matches = expression_evaluator(Schema(table.schema().find_field(DAY)), days, case_sensitive=True)
     found = {}
-    for day, batch_id in empty.items():
+    for day, (batch_id, before) in empty.items():
         number = (date.fromisoformat(day) - _EPOCH).days
-        if matches(Record(number)) and staged_at(batch_id) <= until:
+        was_published = snapshot is None or (snapshot.sequence_number or 0) > int(before)
+        if was_published and matches(Record(number)):
             pipeline, name = table.name()[-2:]
             data_file = DataFile.from_args(
                 content=DataFileContent.DATA,
@@ -314,7 +315,8 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
             with change.update_snapshot(snapshot_properties=properties).fast_append():
                 pass
         if manifest.empty:
-            change.set_properties({f"{EMPTY}{day}": manifest.batch_id for day in manifest.empty})
+            published = f"{manifest.batch_id} {table.metadata.last_sequence_number}"
+            change.set_properties({f"{EMPTY}{day}": published for day in manifest.empty})
         filled = {f"{EMPTY}{day}" for day in manifest.partitions} - {
             f"{EMPTY}{day}" for day in manifest.empty
         }
