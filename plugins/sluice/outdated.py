@@ -34,6 +34,7 @@ from sluice.ingest.stage import as_input
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
+from sluice.ledger import champion
 from sluice.partitions import partition_label
 from sluice.spec import PREDICTIONS, Pipeline
 
@@ -146,12 +147,8 @@ def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str
                 return f"{read.table} {day} shows batch {now.batch_id} now, and it was made from {before or 'none'}"
     if strictly:
         for model in inputs.of(manifest, inputs.Model):
-            decided = [
-                entry.seq
-                for kind in ("promoted", "rolled_back")
-                for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=model.name, limit=1)
-            ]
-            if model.promoted is not None and model.promoted != max(decided, default=0):
+            decided = champion.decisions(spec.pipeline, model.name)
+            if model.promoted is not None and model.promoted != (decided[0].seq if decided else 0):
                 return f"another version of {model.name} has become champion since it was scored"
     return ""
 

@@ -189,6 +189,10 @@ def test_rebuilds_name_derived_partitions_and_the_champion_after_a_correction_bu
         "published", pipeline="flights", subject="features", partition=TODAY, data={"batch_id": "rebuilt"}
     )
     assert [one.subject for one in inherited.rebuilds(flights)] == ["outcomes", "flights_late_arrival"]
+    ledger.append("rolled_back", **about, data={"version": 2})
+    assert [one.subject for one in inherited.rebuilds(flights)] == ["outcomes"], "version 2 scores now"
+    ledger.append("rolled_back", **about, data={"version": None})
+    assert [one.subject for one in inherited.rebuilds(flights)] == ["outcomes"], "the baseline scores now"
 
 
 @pytest.mark.parametrize(

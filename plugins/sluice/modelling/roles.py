@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml.errors import MlError
 from sluice import ledger
 from sluice.errors import PromotionRefusedError
-from sluice.ledger import Entry
+from sluice.ledger import Entry, champion
 from sluice.modelling.config import registry
 from sluice.settings import settings
 
@@ -41,11 +41,12 @@ class Roles:
 def current(spec: Pipeline) -> Roles:
     """The roles that the ledger has decided on."""
     moves = _moves(spec)
-    trained = {entry.data["version"] for entry in _entries(spec, "trained")}
+    candidates = ledger.entries(kind="trained", pipeline=spec.pipeline, subject=spec.model.name)
+    trained = {entry.data["version"] for entry in candidates}
     newest = max(trained, default=None)
-    champion, previous = (moves[0].data["version"], _previous(moves[0])) if moves else (None, None)
+    version, previous = (moves[0].data["version"], _previous(moves[0])) if moves else (None, None)
     return Roles(
-        champion=champion,
+        champion=version,
         previous=previous,
         challenger=None if newest in {entry.data["version"] for entry in moves} else newest,
         since=moves[0].seq if moves else 0,
@@ -198,12 +199,7 @@ def _following(spec: Pipeline, now: Roles, run: dict[str, str]) -> dict[str, Any
 
 def _moves(spec: Pipeline) -> list[Entry]:
     """Entries that decided on a champion, newest first."""
-    found = [*_entries(spec, "promoted"), *_entries(spec, "rolled_back")]
-    return sorted(found, key=lambda entry: -entry.seq)
-
-
-def _entries(spec: Pipeline, kind: str) -> list[Entry]:
-    return ledger.entries(kind=kind, pipeline=spec.pipeline, subject=spec.model.name)
+    return champion.decisions(spec.pipeline, spec.model.name)
 
 
 def _previous(move: Entry) -> int | None:

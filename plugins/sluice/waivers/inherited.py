@@ -17,7 +17,7 @@ from sluice.errors import BatchUnknownError
 from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
 from sluice.lake.waived import WaivedInput
-from sluice.ledger import Entry
+from sluice.ledger import Entry, champion
 from sluice.partitions import covers, days_between
 from sluice.spec import Pipeline
 
@@ -151,9 +151,9 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
         if (now := standing(spec, waived)) in ("expired", "replaced")
         for run_day in [(date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()]
     ]
-    promoted = ledger.entries(kind="promoted", pipeline=spec.pipeline, subject=spec.model.name, limit=1)
-    for entry in promoted:
-        version = entry.data["version"]
+    decided = champion.decisions(spec.pipeline, spec.model.name)
+    version = decided[0].data["version"] if decided else None
+    if version is not None:
         found += [
             Rebuild(
                 spec.model.name,
