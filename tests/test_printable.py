@@ -15,6 +15,7 @@ from sluice import clock, crossing, holds, ledger, spec
 from sluice.cli import main
 from sluice.errors import SluiceError
 from sluice.feed import data
+from sluice.gates import refusal
 from sluice.ingest import deliveries
 from sluice.lake import batches
 from sluice.lake.landing import Landing
@@ -167,6 +168,13 @@ def test_hostile_message_of_another_library_is_one_line_of_the_mail(flights):
         flights, ValueError(HOSTILE), task_id="x", run_id="r", partition=DAY, task_url="https://a/b"
     )
     _mail(event)
+
+
+def test_names_of_delivered_files_forge_nothing_of_the_page_of_a_refusal(home):
+    error = SluiceError("It cannot be read.")
+    path = refusal.write("flights", "airlines", [DAY], error, files=[f"airlines/{HOSTILE}"], run=RUN)
+    page = (settings().reports / path).read_text(encoding="utf-8")
+    assert (_bad(page), r"\u202egpj" in page) == ([], True)
 
 
 @pytest.mark.parametrize(

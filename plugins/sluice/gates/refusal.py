@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from sluice.errors import SluiceError
 from sluice.lake import catalog
 from sluice.markup import prose
+from sluice.printable import printable_all
 from sluice.settings import settings
 
 OUTCOME = "REFUSED"
@@ -68,6 +69,7 @@ def _template() -> Template:
         loader=PackageLoader("sluice.gates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=printable_all,
         trim_blocks=True,
         lstrip_blocks=True,
     )
