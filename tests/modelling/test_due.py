@@ -219,6 +219,9 @@ def test_day_whose_features_are_gone_is_said_once_and_stands_in_nobodys_way(worl
     )
     assert (day, 40, True) in measured(world)
     assert world.due(last) == [last]
+    decided = monitoring.decide(flights, last, RUN)
+    assert decided["action"] == "warn", "a mail of the day tells it"
+    assert entry.data["reasons"][0] in decided["reasons"]
 
 
 def test_what_predictions_were_made_from_is_needed_as_long_as_it_is_declared(world):

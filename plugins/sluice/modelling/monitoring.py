@@ -111,6 +111,9 @@ def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     if choice.problems:
         action = "warn" if action == "nothing" else action
         reasons.append(choice.sentence)
+    if not_measured := _not_measured(spec, run):
+        action = "warn" if action == "nothing" else action
+        reasons += not_measured
     waiting = _waiting(spec, run_day)
     if waiting:
         reasons.append(
@@ -164,6 +167,13 @@ def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
 
     outcomes = read(spec.model.outcomes_table, day.outcomes) if day.outcomes else None
     return assemble(due.features(spec, day), read(PREDICTIONS, day.predictions), outcomes, model_config(spec))
+
+
+def _not_measured(spec: Pipeline, run: dict[str, str]) -> list[str]:
+    """Why days could not be measured by this run, a sentence each, in the order of days."""
+    found = ledger.entries(kind="not_measured", pipeline=spec.pipeline, subject=spec.model.name)
+    mine = {entry.partition or "": entry.data["reasons"] for entry in found if entry.run == run["run_id"]}
+    return [reason for day in sorted(mine) for reason in mine[day]]
 
 
 def _waiting(spec: Pipeline, run_day: str) -> list[str]:
