@@ -10,13 +10,11 @@ import click
 
 from ml.errors import MlError
 from sluice import spec
-from sluice.cli import arguments, home
+from sluice.cli import arguments, home, local, proof, supply_chain
 from sluice.cli.arguments import (
     DAY,
     KIND,
     LABEL,
-    OUTPUT_FILE,
-    OUTPUT_FOLDER,
     RECORDED_PIPELINE,
     SOURCE,
     TABLE,
@@ -25,7 +23,6 @@ from sluice.cli.arguments import (
 from sluice.cli.model import model
 from sluice.cli.output import echo
 from sluice.errors import SluiceError
-from sluice.settings import settings
 
 
 class _Group(click.Group):
@@ -44,48 +41,20 @@ def main() -> None:
     """Every row, model and prediction is published with evidence, or held with a reason and a way back."""
 
 
-main.add_command(home.home)
-main.add_command(model)
-
-
-@main.command()
-def demo() -> None:
-    """Run the whole loop on real data under the real scheduler, and check that it happened as told."""
-    from rich.console import Console
-
-    from sluice.local import demo
-
-    # Wide enough for the table where the output is no terminal.
-    if not demo.run(Console(highlight=False, width=None if sys.stdout.isatty() else 132)):
-        sys.exit(1)
-
-
-@main.command()
-def up() -> None:
-    """Start Airflow and the mail sink, and print where they are."""
-    from sluice.local import stack
-
-    stack.up(echo)
-    user, password = stack.login()
-    echo(f"Airflow: http://127.0.0.1:{settings().api_port}  (user {user}, password {password})")
-    echo(f"Mails:   {settings().mail}")
-
-
-@main.command()
-def down() -> None:
-    """Stop what `sluice up` started."""
-    from sluice.local import stack
-
-    stack.down(echo)
-
-
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def airflow(arguments: tuple[str, ...]) -> None:
-    """Run Airflow's own command line against the local stack, for example `sluice airflow dags list`."""
-    from sluice.local import stack
-
-    sys.exit(stack.airflow(*arguments))
+for command in (
+    home.home,
+    model,
+    local.demo,
+    local.up,
+    local.down,
+    local.airflow,
+    supply_chain.audit,
+    supply_chain.traces,
+    proof.rehearse,
+    proof.mutate,
+    proof.robustness,
+):
+    main.add_command(command)
 
 
 @main.command()
@@ -99,50 +68,6 @@ def check() -> None:
         problems += error is not None
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
-
-
-@main.command()
-@click.option("--osv-url", help="Ask this OSV database for advisories instead of PyPI and OSV.")
-def audit(osv_url: str | None) -> None:
-    """Check lock and repository: known vulnerabilities, licences, bill of materials, secrets, pickles.
-
-    Ends with 0 if everything was checked and nothing found, 1 if something was found, and 3 if nothing was found but
-    not everything could be checked, such as without a way to a database of advisories.
-    """
-    from sluice import audit as auditing
-
-    every = []
-    for what, findings in auditing.audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
-        for finding in findings:
-            echo(f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}")
-        every += findings
-    sys.exit(auditing.exit_code(every))
-
-
-@main.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def traces(folder: Path) -> None:
-    """Name every place under FOLDER that knows a value, such as a person's name; it is read from standard input.
-
-    Ends with 1 if there is one. Tables, databases, archives and mails are read as what they are.
-    """
-    from sluice.audit import traces as search
-
-    # As bytes: a name must not depend on the terminal's locale.
-    try:
-        value = sys.stdin.buffer.readline().decode().strip()
-    except UnicodeDecodeError as error:
-        raise click.ClickException("The value on standard input must be text in UTF-8.") from error
-    if len(value) < search.SHORTEST:
-        raise click.ClickException(
-            f"The value on standard input must have {search.SHORTEST} characters or more."
-        )
-    places = search.traces(folder, {"the value": value})
-    for place in places:
-        echo(place)
-    if places:
-        sys.exit(1)
-    echo(f"Nothing under {folder} knows it.")
 
 
 @main.command()
@@ -296,75 +221,6 @@ def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
 
     if not _for_each(pipeline, clear):
         sys.exit(1)
-
-
-@main.command()
-@click.argument("scenarios", nargs=-1)
-@click.option("--list", "show", is_flag=True, help="Say what there is, and rehearse nothing.")
-@click.option("--all", "everything", is_flag=True, help="All of them, one after another.")
-@click.option(
-    "--days",
-    type=click.IntRange(1),
-    default=30,
-    show_default=True,
-    help="Days of a scenario that has no fixed length.",
-)
-@click.option("--keep", is_flag=True, help="Leave its Airflow running, to look at it and to go on at once.")
-@click.option("--stop", is_flag=True, help="Stop an Airflow that --keep left running.")
-@click.option("--json", "json_file", type=OUTPUT_FILE, help="Write the results here too.")
-def rehearse(
-    scenarios: tuple[str, ...],
-    show: bool,
-    everything: bool,
-    days: int,
-    keep: bool,
-    stop: bool,
-    json_file: Path | None,
-) -> None:
-    """Try SCENARIOS (names, numbers such as S01, or files) on a healthy copy, in an Airflow of its own."""
-    from sluice.rehearsal import catalogue, command
-
-    if stop:
-        sys.exit(command.stop())
-    if show or not (scenarios or everything):
-        for each in catalogue.all_scenarios():
-            echo(f"{each.name:32s} {each.title}")
-        return
-    names = catalogue.names() if everything else list(scenarios)
-    sys.exit(command.rehearse(names, days=days, keep=keep, json_file=json_file))
-
-
-@main.command()
-@click.option(
-    "--seed", default=1, show_default=True, help="The same seed damages the same files in the same ways."
-)
-@click.option(
-    "--mutations", type=click.IntRange(1), default=200, show_default=True, help="Deliveries to damage."
-)
-@click.option(
-    "--clean", type=click.IntRange(0), default=200, show_default=True, help="Deliveries to leave as they are."
-)
-@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md and cases.jsonl.")
-def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
-    """Damage clean deliveries in random ways, and report what share of it is caught, where, and the false alarms."""
-    from sluice.mutation import command
-
-    sys.exit(command.mutate(seed, mutations, clean, out))
-
-
-@main.command()
-@click.option(
-    "--seed", default=1, show_default=True, help="The same seed damages the same rows of the same days."
-)
-@click.option(
-    "--days", default=3, show_default=True, type=click.IntRange(1, 28), help="Days in a row to damage."
-)
-@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md, curve.jsonl and curve.svg.")
-def robustness(seed: int, days: int, out: Path | None) -> None:
-    """Damage days at increasing rates, and report the AUC of the predictions and the rate at which a gate fires."""
-    from sluice.mutation import command
-
-    sys.exit(command.robustness(seed, days, out))
 
 
 @main.command()

@@ -1,0 +1,80 @@
+"""`sluice rehearse`, `mutate` and `robustness`: faults tried on purpose."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sluice.cli.arguments import OUTPUT_FILE, OUTPUT_FOLDER
+from sluice.cli.output import echo
+
+
+@click.command()
+@click.argument("scenarios", nargs=-1)
+@click.option("--list", "show", is_flag=True, help="Say what there is, and rehearse nothing.")
+@click.option("--all", "everything", is_flag=True, help="All of them, one after another.")
+@click.option(
+    "--days",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Days of a scenario that has no fixed length.",
+)
+@click.option("--keep", is_flag=True, help="Leave its Airflow running, to look at it and to go on at once.")
+@click.option("--stop", is_flag=True, help="Stop an Airflow that --keep left running.")
+@click.option("--json", "json_file", type=OUTPUT_FILE, help="Write the results here too.")
+def rehearse(
+    scenarios: tuple[str, ...],
+    show: bool,
+    everything: bool,
+    days: int,
+    keep: bool,
+    stop: bool,
+    json_file: Path | None,
+) -> None:
+    """Try SCENARIOS (names, numbers such as S01, or files) on a healthy copy, in an Airflow of its own."""
+    from sluice.rehearsal import catalogue, command
+
+    if stop:
+        sys.exit(command.stop())
+    if show or not (scenarios or everything):
+        for each in catalogue.all_scenarios():
+            echo(f"{each.name:32s} {each.title}")
+        return
+    names = catalogue.names() if everything else list(scenarios)
+    sys.exit(command.rehearse(names, days=days, keep=keep, json_file=json_file))
+
+
+@click.command()
+@click.option(
+    "--seed", default=1, show_default=True, help="The same seed damages the same files in the same ways."
+)
+@click.option(
+    "--mutations", type=click.IntRange(1), default=200, show_default=True, help="Deliveries to damage."
+)
+@click.option(
+    "--clean", type=click.IntRange(0), default=200, show_default=True, help="Deliveries to leave as they are."
+)
+@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md and cases.jsonl.")
+def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
+    """Damage clean deliveries in random ways, and report what share of it is caught, where, and the false alarms."""
+    from sluice.mutation import command
+
+    sys.exit(command.mutate(seed, mutations, clean, out))
+
+
+@click.command()
+@click.option(
+    "--seed", default=1, show_default=True, help="The same seed damages the same rows of the same days."
+)
+@click.option(
+    "--days", default=3, show_default=True, type=click.IntRange(1, 28), help="Days in a row to damage."
+)
+@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md, curve.jsonl and curve.svg.")
+def robustness(seed: int, days: int, out: Path | None) -> None:
+    """Damage days at increasing rates, and report the AUC of the predictions and the rate at which a gate fires."""
+    from sluice.mutation import command
+
+    sys.exit(command.robustness(seed, days, out))

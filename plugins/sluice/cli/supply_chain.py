@@ -1,0 +1,54 @@
+"""`sluice audit` and `sluice traces`: what the repository depends on, and what a folder knows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sluice.cli.output import echo
+
+
+@click.command()
+@click.option("--osv-url", help="Ask this OSV database for advisories instead of PyPI and OSV.")
+def audit(osv_url: str | None) -> None:
+    """Check lock and repository: known vulnerabilities, licences, bill of materials, secrets, pickles.
+
+    Ends with 0 if everything was checked and nothing found, 1 if something was found, and 3 if nothing was found but
+    not everything could be checked, such as without a way to a database of advisories.
+    """
+    from sluice import audit as auditing
+
+    every = []
+    for what, findings in auditing.audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
+        for finding in findings:
+            echo(f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}")
+        every += findings
+    sys.exit(auditing.exit_code(every))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def traces(folder: Path) -> None:
+    """Name every place under FOLDER that knows a value, such as a person's name; it is read from standard input.
+
+    Ends with 1 if there is one. Tables, databases, archives and mails are read as what they are.
+    """
+    from sluice.audit import traces as search
+
+    # As bytes: a name must not depend on the terminal's locale.
+    try:
+        value = sys.stdin.buffer.readline().decode().strip()
+    except UnicodeDecodeError as error:
+        raise click.ClickException("The value on standard input must be text in UTF-8.") from error
+    if len(value) < search.SHORTEST:
+        raise click.ClickException(
+            f"The value on standard input must have {search.SHORTEST} characters or more."
+        )
+    places = search.traces(folder, {"the value": value})
+    for place in places:
+        echo(place)
+    if places:
+        sys.exit(1)
+    echo(f"Nothing under {folder} knows it.")
