@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from sluice.catalogue.entries import Catalogue, SourceEntry
-from sluice.printable import printable_all
+from sluice.markup import page_environment
 from sluice.settings import settings
 
 
@@ -81,13 +81,6 @@ def _uses(entry: SourceEntry) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("sluice.catalogue"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable_all,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("sluice.catalogue")
     environment.globals["uses"] = _uses
     return environment.get_template("catalogue.html.j2")

@@ -9,14 +9,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from sluice import failpoints
 from sluice.gates import policy
 from sluice.gates.engine import LOOKED_AT
 from sluice.lake import catalog, quarantine, storage
-from sluice.markup import prose
-from sluice.printable import printable_all
+from sluice.markup import page_environment
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -69,14 +68,4 @@ def render(verdict: Verdict, manifest: Manifest, profile: str = "") -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    loader = PackageLoader("sluice.gates")
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable_all,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["prose"] = prose
-    return environment.get_template("gate.html.j2")
+    return page_environment("sluice.gates").get_template("gate.html.j2")

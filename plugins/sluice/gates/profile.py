@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import failpoints
 from sluice.lake import catalog
-from sluice.printable import printable_all
+from sluice.markup import page_environment
 from sluice.settings import settings
 
 if TYPE_CHECKING:
@@ -84,16 +84,8 @@ def changes(columns: dict[str, dict[str, Any]], earlier: dict[str, Any] | None) 
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("sluice.gates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable_all,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("sluice.gates")
     environment.filters["short"] = _short
     return environment.get_template("profile.html.j2")
 

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from secrets import token_hex
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from sluice.errors import SluiceError
 from sluice.lake import catalog
-from sluice.markup import prose
-from sluice.printable import printable_all
+from sluice.markup import page_environment
 from sluice.settings import settings
 
 OUTCOME = "REFUSED"
@@ -65,13 +64,4 @@ def write(
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("sluice.gates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable_all,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["prose"] = prose
-    return environment.get_template("refusal.html.j2")
+    return page_environment("sluice.gates").get_template("refusal.html.j2")

@@ -6,11 +6,11 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from sluice import failpoints
 from sluice.lake import catalog
-from sluice.printable import printable_all
+from sluice.markup import page_environment
 from sluice.settings import settings
 
 
@@ -31,12 +31,4 @@ def write(path: str, **about: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("sluice.integrity"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=printable_all,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("change.html.j2")
+    return page_environment("sluice.integrity").get_template("change.html.j2")
