@@ -359,9 +359,7 @@ def test_old_snapshot_shows_the_rows_of_a_day_that_was_published_without_rows_af
     tables.publish(empty, verdict_id="verdict-1", empty=[DAY])
 
     then = tables.published("flights", "weather", *YEAR, snapshot_id=pinned)
-    assert {day: each.rows for day, each in then.items()} == {
-        day: rows(day).num_rows for day in (DAY, NEXT)
-    }
+    assert {day: each.rows for day, each in then.items()} == {day: rows(day).num_rows for day in (DAY, NEXT)}
     assert tables.scan("flights", "weather", DAY, DAY, snapshot_id=pinned).num_rows == rows(DAY).num_rows
     now = tables.snapshot_id("flights", "weather")
     assert tables.published("flights", "weather", DAY, DAY, snapshot_id=now)[DAY].rows == shown().rows == 0
