@@ -103,6 +103,9 @@ def test_replay_after_the_rule_was_corrected_publishes_the_held_batch_itself(fli
     assert batches.staged("flights", "arrivals") == [hold.batch_id], "nothing was delivered or staged again"
     assert shown()[DAY].batch_id == hold.batch_id
     assert holds.open_holds(flights) == []
+    told = list(show.traced(holds.trace(flights, "arrivals", DAY)))
+    assert "    verdict     PASS" in told, "no colon without a reason"
+    assert [line for line in told if line.endswith("verdict    PASS")]
 
 
 def test_replay_of_what_was_replayed_is_refused_before_anything_is_touched(flights, held):
@@ -112,6 +115,7 @@ def test_replay_of_what_was_replayed_is_refused_before_anything_is_touched(fligh
     with pytest.raises(ReplayRefusedError, match="It was replayed already") as caught:
         holds.replay(flights, "arrivals", DAY, RUN)
     assert "held now: nothing" in caught.value.allowed
+    assert f"trigger flights_ingest with partition key {RUN_DAY}" in caught.value.todo, "for a correction"
     with pytest.raises(
         ReplayRefusedError, match=r"Nothing of flights\.arrivals 2013-01-01 is held"
     ) as caught:

@@ -208,7 +208,7 @@ def require_publishable(verdict: Verdict) -> None:
     if verdict.publishes or (verdict.outcome == "HOLD" and verdict.waiver is not None):
         return
     error = (BatchHeldError if verdict.outcome == "HOLD" else GateBrokenError)(
-        f"{verdict.outcome}: {'; '.join(verdict.reasons)}",
+        verdict.said,
         where=f"{verdict.pipeline}.{verdict.table} {partition_label(verdict.partitions)}, batch {verdict.batch_id}",
         todo=f"read the evidence ({verdict.report}), deliver a corrected file or correct the rule, "
         "then start the run of this partition again",

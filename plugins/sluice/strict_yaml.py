@@ -34,11 +34,16 @@ def explain(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     """Describe one pydantic problem of `model`, with the keys that exist where one was mistyped."""
     where = ".".join(str(part) for part in problem["loc"]) or "the file"
     if problem["type"] != "extra_forbidden":
-        return f"{where}: {problem['msg']}"
+        return f"{where}: {sentence(problem)}"
     allowed = _fields_at(model, problem["loc"][:-1])
     near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{where}: unknown key (allowed: {', '.join(allowed)}){hint}"
+
+
+def sentence(problem: Mapping[str, Any]) -> str:
+    """What pydantic says of one problem, without its name for an error that a validator of ours raised."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

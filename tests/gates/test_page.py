@@ -36,6 +36,13 @@ def test_write_page_says_what_a_reader_needs(audit):
         assert f"<tr><td>{rules}</td>" in html
 
 
+def test_write_page_does_not_take_the_share_of_failing_rows_for_that_of_the_unjudged(audit):
+    verdict = audit("arrivals", DAY, change="* replace (dep_delay * 60 as dep_delay)")
+    rule = next(each for each in verdict.failed if each.unjudged_rows and each.failing_share)
+    html = (settings().reports / verdict.report).read_text()
+    assert f"<td>{rule.failing_share:.1%}: {rule.observed}</td>" in html
+
+
 def test_write_page_shows_code_as_code(audit, suite):
     suite("arrivals").write_text("{")
     verdict = audit("arrivals", DAY)

@@ -86,8 +86,8 @@ def test_load_rules_that_cannot_set_rows_aside_are_refused(pipeline, suite, expe
         suites.load(pipeline, "arrivals")
     said = str(error.value)
     for problem in (
-        "expectation 1: meta: Value error, a rule of severity 'quarantine' needs a limit",
-        "expectation 2: meta: Value error, a limit is only for severity 'quarantine', not for 'hold'",
+        "expectation 1: meta: a rule of severity 'quarantine' needs a limit",
+        "expectation 2: meta: a limit is only for severity 'quarantine', not for 'hold'",
         "expectation 3: meta.limit: Input should be less than 1",
         "rule mean: it cannot set rows aside, because expect_column_mean_to_be_between is not about single rows",
         "rule count: it cannot set rows aside",

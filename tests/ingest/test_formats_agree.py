@@ -243,6 +243,17 @@ def test_read_time_without_an_offset_says_how_to_declare_its_zone(fmt):
     )
 
 
+@pytest.mark.parametrize("made", [as_csv, as_json, as_parquet])
+def test_read_time_that_the_declared_zone_has_twice_asks_for_an_offset_and_not_for_a_zone(made):
+    columns = {"id": Column(type="integer"), "x": Column(type="timestamp", nullable=True)}
+    reading = Reading(naive_timestamps="America/New_York")
+    data = made(datetime(2013, 11, 3, 1, 30))  # noqa: DTZ001
+    fmt = {as_csv: "csv", as_json: "jsonl", as_parquet: "parquet"}[made]
+    said = error(ContractBrokenError, data, fmt, Contract(version=1, columns=columns, reading=reading))
+    assert "the declared zone America/New_York" in said
+    assert "`naive_timestamps" not in said
+
+
 def int96(*instants):
     out = io.BytesIO()
     table = pa.table({"id": [1] * len(instants), "x": pa.array(instants, pa.timestamp("ns"))})

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from email import message_from_bytes
 from email.policy import default
 
 import pytest
 
-from sluice.notices.compose import compose
+from sluice.notices.compose import TEMPLATES, compose
 from sluice.notices.events import Event
+from sluice.settings import ROOT
 
 
 def read(event: Event) -> tuple[str, str, str]:
@@ -181,3 +183,12 @@ def test_compose_long_unicode_values_survive_the_journey(held):
 
     assert "name=Zürich, 東京" in text
     assert max(map(len, text.splitlines())) < 998
+
+
+def test_operations_page_lists_every_kind_of_mail_by_its_subject():
+    templates = "".join(path.read_text() for path in TEMPLATES.glob("*.j2"))
+    kinds = set(re.findall(r"\[sluice\](\[[A-Z]+\])", templates))
+    page = (ROOT / "docs" / "operations.md").read_text()
+
+    assert len(kinds) > 9
+    assert [kind for kind in sorted(kinds) if f"| `{kind}` |" not in page] == []

@@ -60,6 +60,9 @@ def test_held_batch_says_what_where_evidence_and_next_step_and_shows_no_tracebac
     ]
     assert [line.split(":")[0] for line in lines[3:]] == ["Where", "Evidence", "Next"]
     assert lines[4].endswith("/evidence/flights/gates/arrivals/2013-04-03/b.html")
+    assert ended.value.error.what == (
+        "HOLD: Rule one failed: 2 of 3 rows fail. Rule two failed: 1 finding."
+    ), "reasons are sentences"
 
 
 def test_refused_delivery_names_its_evidence_page(failures):

@@ -275,7 +275,7 @@ def show_ledger(
         return
     found = ledger.entries(kind=kind, pipeline=pipeline, days=days, limit=limit)
     for entry in found:
-        reasons = "; ".join(entry.data.get("reasons", []))
+        reasons = " ".join(entry.data.get("reasons", []))
         echo(
             f"{entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} "
             f"{entry.pipeline}.{entry.subject} {entry.partition or ''}  {reasons}"

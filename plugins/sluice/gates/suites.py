@@ -275,7 +275,8 @@ def _explain(error: Exception) -> str:
     if not hasattr(error, "errors"):
         return str(error).partition("\n")[0]
     return "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']}".lstrip(": ") for item in error.errors()
+        f"{'.'.join(map(str, item['loc']))}: {strict_yaml.sentence(item)}".lstrip(": ")
+        for item in error.errors()
     )
 
 

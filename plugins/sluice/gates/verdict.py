@@ -117,6 +117,11 @@ class Verdict(BaseModel):
         return self.outcome in ("PASS", "WARN")
 
     @property
+    def said(self) -> str:
+        """The outcome with its reasons, which are sentences."""
+        return f"{self.outcome}: {' '.join(self.reasons)}" if self.reasons else f"{self.outcome}."
+
+    @property
     def failed(self) -> tuple[RuleResult, ...]:
         """The rules that did not pass, holding ones first."""
         return tuple(sorted((r for r in self.rules if not r.passed), key=lambda r: (not r.holds, r.severity)))

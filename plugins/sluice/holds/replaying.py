@@ -18,7 +18,7 @@ from sluice.errors import (
     ReplayRefusedError,
     SluiceError,
 )
-from sluice.holds.listing import Hold, find, open_holds
+from sluice.holds.listing import Hold, find, open_holds, run_days_of
 from sluice.lake import quarantine
 from sluice.partitions import days_of
 from sluice.spec import Pipeline
@@ -192,5 +192,6 @@ def _nothing_held(spec: Pipeline, table: str, day: str) -> SluiceError:
         f"Nothing of {where} is held. {said}".strip(),
         where=where,
         allowed=f"a day of the table's data that is held; held now: {held}",
-        todo=f"look at `sluice held {spec.pipeline}` and `sluice trace {spec.pipeline} {table} {day}`",
+        todo=f"look at `sluice held {spec.pipeline}` and `sluice trace {spec.pipeline} {table} {day}`; for a correction of what "
+        f"readers see, trigger {spec.pipeline}_{spec.stage_of(table)} with partition key {run_days_of(spec, table, day)[0]}",
     )

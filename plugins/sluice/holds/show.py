@@ -90,7 +90,7 @@ def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
     if batch.split:
         yield f"    split into  {batch.split.batch_id}"
     for judged in batch.judgements:
-        yield f"    verdict     {judged.data['outcome']}: {' '.join(judged.data['reasons'])}"
+        yield f"    verdict     {_judged(judged, ' '.join(judged.data['reasons']))}"
         yield f"    evidence    {judged.data['report']}"
 
 
@@ -111,6 +111,11 @@ def _counted(counts: Mapping[str, int], what: str) -> list[str]:
     return [f"{rows} {what} ({reason})" for reason, rows in counts.items() if rows]
 
 
+def _judged(entry: Entry, reasons: str) -> str:
+    """A verdict with its reasons; a PASS has none."""
+    return f"{entry.data['outcome']}: {reasons}" if reasons else str(entry.data["outcome"])
+
+
 def _said(entry: Entry) -> str:
     data = entry.data
     if entry.kind == "waiver":
@@ -120,7 +125,7 @@ def _said(entry: Entry) -> str:
     if entry.kind == "mail":
         return f"{data.get('mail_subject', '')} ({data.get('status', '')})".lstrip()
     if entry.kind in ("verdict", "held"):
-        return f"{data['outcome']}: {_short(' '.join(data['reasons']))}"
+        return _judged(entry, _short(" ".join(data["reasons"])))
     if entry.kind == "refused" and data.get("report"):
         return f"{_short(data['what'])} Evidence: {data['report']}"
     said = data.get("what") or data.get("diff") or data.get("batch_id") or ""

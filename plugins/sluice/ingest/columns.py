@@ -24,6 +24,11 @@ _DECLARE_ZONE = (
     "under `reading` of the contract; if not, have the producer write instants with their offset"
 )
 
+_NO_SUCH_TIME = (
+    "in the declared zone {zone} there is no such time, or the clock shows it twice: have the producer write instants "
+    "with their offset"
+)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -121,11 +126,11 @@ def _converted(
         row = _first_bad(values, rule, zone)
         value = values.slice(row, 1).cast(pa.string())[0].as_py()
         what = f"column {name!r}, row {first_row + row}: {{value}} is not {rule.noun}"
-        todo = _bad_value(column, value)
+        todo = _bad_value(column, value, zone)
         return Problem(what, f"{name}: {rule.means}", value, todo=todo)
 
 
-def _bad_value(column: Column, value: str) -> str:
+def _bad_value(column: Column, value: str, zone: str | None) -> str:
     """What to do about a value that does not fit its type, besides correcting it; "" where there is nothing else."""
     if value in column.null_like:
         return (
@@ -133,7 +138,7 @@ def _bad_value(column: Column, value: str) -> str:
             "`reading`"
         )
     if column.type == "timestamp" and casts.is_local_time(value):
-        return _DECLARE_ZONE
+        return _DECLARE_ZONE if zone is None else _NO_SUCH_TIME.format(zone=zone)
     return ""
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import failpoints
+from sluice import failpoints, strict_yaml
 from sluice.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
@@ -335,7 +335,8 @@ def _read_manifest(landing: Landing, name: str, source: str, declared: Source, d
         manifest = DeliveryManifest.model_validate_json(_manifest_bytes(landing, name))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()
+            f"{'.'.join(map(str, each['loc'])) or 'the file'}: {strict_yaml.sentence(each)}"
+            for each in error.errors()
         )
         raise DeliveryUnreadableError(
             f"The manifest cannot be understood: {problems}.",

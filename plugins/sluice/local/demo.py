@@ -92,7 +92,7 @@ def _train(api: AirflowApi, flights: spec.Pipeline, say: Callable[[str], None]) 
     say("Training the first model as of the last day of history: flights_train")
     _must_succeed(api, f"{PIPELINE}_train", partition=HISTORY[1])
     for entry in ledger.entries(pipeline=PIPELINE, subject=flights.model.name, limit=1):
-        say(f"The candidate is {entry.kind}: {'; '.join(entry.data['reasons'])}")
+        say(f"The candidate is {entry.kind}: {' '.join(entry.data['reasons'])}")
 
 
 def _live(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str], None]) -> None:
