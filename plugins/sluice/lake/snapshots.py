@@ -315,7 +315,9 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
             with change.update_snapshot(snapshot_properties=properties).fast_append():
                 pass
         if manifest.empty:
-            published = f"{manifest.batch_id} {table.metadata.last_sequence_number}"
+            # A table of format version 1 counts no commits.
+            number = getattr(table.metadata, "last_sequence_number", 0)
+            published = f"{manifest.batch_id} {number}"
             change.set_properties({f"{EMPTY}{day}": published for day in manifest.empty})
         filled = {f"{EMPTY}{day}" for day in manifest.partitions} - {
             f"{EMPTY}{day}" for day in manifest.empty
