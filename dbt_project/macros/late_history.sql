@@ -1,9 +1,10 @@
 {#
     What was known, on the morning of each day to build, of the flights of the `days` days before it.
+    `days_to_build`: one row a day, `ds`. `arrivals`: one row a flight that was planned, with `is_late` and its delay.
     `by`: columns that identify a history. Counts are of flights that arrived: cancelled and diverted ones have no delay.
     Sums are of integers, so that the order of rows, and with it the size of a run, cannot change a digit.
 #}
-{% macro late_history(by, days) %}
+{% macro late_history(days_to_build, arrivals, by, days) %}
 select
     days.ds,
     {% for column in by -%}
@@ -12,8 +13,8 @@ select
     count(arrivals.is_late) as flights_count,
     count(*) filter (where arrivals.is_late) / nullif(count(arrivals.is_late), 0) as late_rate,
     sum(arrivals.arrival_delay_minutes)::double / nullif(count(arrivals.is_late), 0) as delay_minutes
-from {{ ref('int_flights__days') }} as days
-inner join {{ ref('stg_flights__arrivals') }} as arrivals
+from {{ days_to_build }} as days
+inner join {{ arrivals }} as arrivals
     on arrivals.ds >= days.ds - {{ days }} and arrivals.ds < days.ds
 group by days.ds{% for column in by %}, arrivals.{{ column }}{% endfor %}
 {% endmacro %}

@@ -57,7 +57,7 @@ def test_evaluate_nan_is_found_though_parquet_statistics_hide_it(tmp_path, rule)
     assert (found.result.failing_rows, found.result.passed) == (1, False)
 
 
-def test_evaluate_keeps_at_most_twenty_rows_of_many(tmp_path, rule):
+def test_evaluate_looks_at_a_bounded_number_of_rows_of_many(tmp_path, rule):
     path = tmp_path / "many.parquet"
     pq.write_table(
         pa.table({"ds": [1] * 50_000, "x": [None] * 50_000}, schema=pa.schema({"ds": "int64", "x": "int64"})),
@@ -68,7 +68,7 @@ def test_evaluate_keeps_at_most_twenty_rows_of_many(tmp_path, rule):
     with engine.opened({DAY: str(path)}) as staged:
         found = staged.evaluate([not_null], show_rows=True) + staged.evaluate([query], show_rows=True)
     assert [(one.result.failing_rows, one.result.failing_share, len(one.rows)) for one in found] == [
-        (50_000, 1.0, 20)
+        (50_000, 1.0, engine.LOOKED_AT)
     ] * 2
 
 

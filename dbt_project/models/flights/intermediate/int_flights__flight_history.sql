@@ -1,6 +1,6 @@
 -- A flight is known again by its carrier, number and origin; the destination of a number changes now and then.
 with history as (
-    {{ late_history(by=['carrier', 'flight', 'origin'], days=var('flights_history_days')) }}
+    {{ late_history(ref('int_flights__days'), ref('stg_flights__arrivals'), by=['carrier', 'flight', 'origin'], days=var('flights_history_days')) }}
 ),
 
 flown as (
