@@ -19,6 +19,7 @@ RIGHT = {
     "day": "2013-04-02",
     "first": "2013-04-02",
     "last": "2013-04-03",
+    "version": "1",
     "file": __file__,
     "folder": os.path.dirname(__file__),
 }
