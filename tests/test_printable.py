@@ -101,7 +101,9 @@ def test_hostile_row_is_shown_printable_in_mail_page_terminal_and_question(fligh
     assert r"\u202egpj" in page
     for command in (("held",), ("held", "flights"), ("trace", "flights", "airlines", DAY), ("ledger",)):
         assert "airlines" in _command(*command)
-    assert not _bad("".join(batches.load("flights", "airlines", held.batch_id).noted))
+    assert not _bad(
+        "".join(note.sentence() for note in batches.load("flights", "airlines", held.batch_id).noted)
+    )
 
 
 def test_word_of_a_person_is_shown_printable(flights, held):

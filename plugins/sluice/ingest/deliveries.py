@@ -238,7 +238,7 @@ def _announce(
         delivered_at=delivered_at,
         replaces_misnamed=tuple(replaces),
     )
-    landing.write(name + MANIFEST, manifest.model_dump_json(indent=2).encode())
+    landing.write(name + MANIFEST, manifest.model_dump_json(indent=2, exclude_defaults=True).encode())
     return name
 
 
