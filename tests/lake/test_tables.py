@@ -320,6 +320,33 @@ def test_publish_again_forgets_the_snapshots_that_the_first_one_did_not_come_to(
     assert shown(DAY)
 
 
+def test_day_that_another_writer_added_rows_to_is_no_batchs_and_gives_way_to_any(stage, rows):
+    manifest = stage(DAY)
+    publish(manifest)
+    with catalog.opened() as lake:
+        table = lake.load_table(("flights", "weather"))
+        one = tables.scan("flights", "weather", DAY, DAY).slice(0, 1)
+        table.append(one.cast(table.schema().as_arrow()))
+    assert shown().batch_id == ""
+
+    assert not publish(manifest).repeated
+
+    assert shown() == tables.Published(manifest.batch_id, manifest.files[DAY], rows(DAY).num_rows)
+
+
+def test_newest_snapshots_are_kept_after_every_publish(stage, monkeypatch):
+    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 3)
+    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 2)
+    published, kept = [], []
+    for number in range(1, 13):
+        published.append(publish(stage(f"2013-01-{number:02}")).snapshot_id)
+        found = [each["snapshot_id"] for each in reversed(tables.history("flights", "weather"))]
+        assert found == published[-len(found) :]
+        kept.append(len(found))
+    # The current one, and up to five others, of which the newest three stay when the rest is forgotten.
+    assert kept == [1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6]
+
+
 def test_publish_a_month_day_by_day_keeps_metadata_flat(stage, rows, monkeypatch):
     monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 5)
     monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 3)

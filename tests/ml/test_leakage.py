@@ -14,9 +14,11 @@ from ml.leakage import require_before
 from ml.training import fit
 
 
-def moved(rows, count, day, spell):
-    """Copies of the first labelled rows on another day, under keys of their own."""
-    copies = rows.filter(pc.is_valid(rows["is_late"])).slice(0, count)
+def moved(rows, count, day, spell, since=date.min):
+    """Copies of the first labelled rows since a day on another day, under keys of their own."""
+    copies = rows.filter(
+        pc.and_(pc.is_valid(rows["is_late"]), pc.greater_equal(rows["ds"], pa.scalar(since)))
+    ).slice(0, count)
     ids = [spell(key) for key in copies["flight_id"].to_pylist()]
     copies = copies.set_column(copies.schema.get_field_index("flight_id"), "flight_id", pa.array(ids))
     days = pa.array([day] * count, pa.date32())
@@ -26,6 +28,15 @@ def moved(rows, count, day, spell):
 @pytest.mark.parametrize("spell", [str.lower, lambda key: f" {key} ", lambda key: f"another {key}"])
 def test_fit_copies_on_both_sides_of_the_split_are_refused_by_their_ids(rows, config, spell):
     ids, leaking = moved(rows, 50, date(2013, 3, 10), spell)
+    with pytest.raises(RowsLeakError, match=r"50 of .* test rows are copies") as error:
+        fit(leaking, config)
+    assert all(key in error.value.what for key in ids)
+
+
+def test_fit_copies_of_rows_that_training_stops_on_are_refused(rows, config, candidate):
+    """A model that was chosen by rows has seen them as one that was fitted on them has."""
+    valid = date.fromisoformat(candidate.meta.splits["valid"]["first"])
+    ids, leaking = moved(rows, 50, date(2013, 3, 10), lambda key: f"another {key}", since=valid)
     with pytest.raises(RowsLeakError, match=r"50 of .* test rows are copies") as error:
         fit(leaking, config)
     assert all(key in error.value.what for key in ids)

@@ -15,12 +15,12 @@ from ml.scoring import schema, score
 AT = datetime(2013, 2, 28, 9, tzinfo=UTC)
 
 
-def scored(rows, model, *, batch=1000, run_id="run-1", version=3, meta=None):
+def scored(rows, model, *, batch=1000, run_id="run-1", version=3, meta=None, name="flights_late_arrival"):
     return score(
         rows.to_batches(max_chunksize=batch),
         model,
         key="flight_id",
-        name="flights_late_arrival",
+        name=name,
         version=version,
         meta=meta,
         feature_snapshot_id=77,
@@ -55,6 +55,12 @@ def test_score_prediction_ids_are_unique_the_same_in_a_run_and_other_in_another(
     first, again, other = (scored(part, model, run_id=run)["prediction_id"] for run in ("a", "a", "b"))
     assert len(first.unique()) == 300
     assert first.equals(again)
+    assert not set(first.to_pylist()) & set(other.to_pylist())
+
+
+def test_score_prediction_ids_of_two_models_in_one_run_are_two(rows, model):
+    part = rows.slice(0, 300)
+    first, other = (scored(part, model, name=name)["prediction_id"] for name in ("arrival", "departure"))
     assert not set(first.to_pylist()) & set(other.to_pylist())
 
 

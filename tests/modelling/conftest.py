@@ -13,14 +13,17 @@ import pytest
 
 from ml.registry import Registry
 from ml.training import Candidate, fit
-from sluice import ledger, spec
+from sluice import integrity, ledger, spec
+from sluice.lake import batches, tables
 from sluice.ledger import Entry
 from sluice.modelling import roles
 from sluice.modelling.config import model_config, registry
+from sluice.partitions import partition_label
 from sluice.settings import settings
 
 DAY = "2013-03-31"
 RUN = {"dag_id": "flights_train", "run_id": "test"}
+OLD, LAST = "2013-03-01", "2013-03-30"
 _DAYS, _PER_DAY = 40, 40
 
 
@@ -104,6 +107,43 @@ def audited(flights) -> Callable[..., Entry]:
         return ledger.append(kind, **about, data={"version": version, "champion": champion, "promote": True})
 
     return decide
+
+
+@pytest.fixture
+def published(home):
+    """Function: publish and record a tiny table of two days, OLD (or another) and LAST."""
+    flights = spec.load("flights")
+
+    def publish(table: str, old: str = OLD) -> batches.Manifest:
+        rows = pa.table(
+            {
+                "flight_id": ["a", "b"],
+                "is_late": [True, False],
+                "ds": pa.array([date.fromisoformat(day) for day in (old, LAST)], pa.date32()),
+            }
+        )
+        manifest = batches.stage(
+            "flights",
+            table,
+            rows,
+            partitions=[old, LAST],
+            received=2,
+            dropped={},
+            inputs=[],
+            run=RUN,
+            sort_by=["flight_id"],
+        )
+        tables.publish(manifest, verdict_id="v")
+        ledger.append(
+            "published",
+            pipeline="flights",
+            subject=table,
+            partition=partition_label(manifest.partitions),
+            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
+        )
+        return manifest
+
+    return publish
 
 
 def aliases(flights: spec.Pipeline) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,47 +14,11 @@ from sluice.lake import batches, tables
 from sluice.modelling import training
 from sluice.partitions import partition_label
 from sluice.settings import settings
-from tests.modelling.conftest import flights_rows
+from tests.modelling.conftest import DAY, OLD, flights_rows
 
 RUN = {"run_id": "test"}
-OLD, LAST = "2013-03-01", "2013-03-30"
-
-
-@pytest.fixture
-def published(home):
-    """Function: publish and record a tiny table of two days, a month apart."""
-    flights = spec.load("flights")
-
-    def publish(table: str) -> batches.Manifest:
-        rows = pa.table(
-            {
-                "flight_id": ["a", "b"],
-                "is_late": [True, False],
-                "ds": pa.array([date.fromisoformat(day) for day in (OLD, LAST)], pa.date32()),
-            }
-        )
-        manifest = batches.stage(
-            "flights",
-            table,
-            rows,
-            partitions=[OLD, LAST],
-            received=2,
-            dropped={},
-            inputs=[],
-            run=RUN,
-            sort_by=["flight_id"],
-        )
-        tables.publish(manifest, verdict_id="v")
-        ledger.append(
-            "published",
-            pipeline="flights",
-            subject=table,
-            partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
-        )
-        return manifest
-
-    return publish
+# On the morning of DAY the newest outcome is a day old: 90 days are trained on, and the first of them looks back on 28.
+FIRST_LOOKED_BACK_ON = "2012-12-03"
 
 
 @pytest.mark.parametrize("table", ["features", "arrivals"])
@@ -72,6 +36,16 @@ def test_training_on_rewritten_history_is_refused_before_anything_is_fitted(publ
     assert not (settings().home / "mlflow.db").exists()
     assert ledger.entries(kind="trained") == []
     assert [entry.partition for entry in ledger.entries(kind="rewritten", subject=table)] == [OLD]
+
+
+def test_training_on_features_that_look_back_on_a_rewritten_day_is_refused(published):
+    """The first day that the oldest feature was made from, long before the first that is trained on."""
+    flights = spec.load("flights")
+    made = {name: published(name, FIRST_LOOKED_BACK_ON) for name in ("features", "outcomes", "arrivals")}
+    Path(made["arrivals"].files[FIRST_LOOKED_BACK_ON]).unlink()
+
+    with pytest.raises(HistoryRewrittenError, match=f"arrivals {FIRST_LOOKED_BACK_ON} was removed"):
+        training.stage_candidate(flights, DAY, RUN)
 
 
 @pytest.mark.slow

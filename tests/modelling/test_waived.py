@@ -8,7 +8,11 @@ import pytest
 
 from sluice import clock, ledger, spec, waivers
 from sluice.errors import WaiverExpiredError
+from sluice.modelling import training
 from sluice.modelling.waived import require_valid
+from sluice.partitions import partition_label
+from sluice.settings import settings
+from tests.modelling.conftest import DAY, OLD, RUN
 
 
 def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_refused(home):
@@ -44,3 +48,24 @@ def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_r
     clock.advance(flights, date(2013, 4, 6))
     with pytest.raises(WaiverExpiredError, match=r"arrivals 2013-04-03 \(by operator until 2013-04-05\)"):
         require_valid(flights, 118, until="2013-04-06")
+
+
+def test_training_on_a_waiver_that_is_over_is_refused_before_anything_is_fitted(published):
+    flights = spec.load("flights")
+    clock.advance(flights, date.fromisoformat(DAY))
+    _, _, released = (published(name) for name in ("features", "outcomes", "arrivals"))
+    partition, batch = (
+        partition_label(released.partitions),
+        {"batch_id": released.batch_id, "verdict_id": "v"},
+    )
+    about = {"pipeline": "flights", "subject": "arrivals", "partition": partition}
+    ledger.append("held", **about, data={**batch, "outcome": "HOLD"})
+    word = {"by": "operator", "why": "Confirmed.", "until": DAY}
+    waivers.grant(flights, "arrivals", partition, content_hash="c", rules=[], **batch, **word)
+    clock.advance(flights, date(2013, 4, 1))
+
+    with pytest.raises(WaiverExpiredError, match=rf"arrivals {OLD} \(by operator until {DAY}\)"):
+        training.stage_candidate(flights, DAY, RUN)
+
+    assert not (settings().home / "mlflow.db").exists()
+    assert ledger.entries(kind="trained") == []

@@ -38,8 +38,9 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
     declared = spec.model
     pinned = pin(spec, run_day, run["run_id"])
     snapshots = dict(pinned.snapshots)
-    # Features look back further than the days that are trained on: what they were built from must be intact too.
-    days = declared.training_days + spec.history_days
+    # Features look back further than the days that are trained on, and those end where outcomes are known: what the features
+    # were built from must be intact too.
+    days = declared.training_days + spec.history_days + spec.lag_days(declared.outcomes_table)
     integrity.require_intact(spec, days, until=run_day, pinned=pinned)
     on_waivers = waived.require_valid(spec, days, until=run_day, snapshots=snapshots)
     chosen, config = trainset.read(spec, run_day, snapshots), model_config(spec)
