@@ -1,8 +1,8 @@
 """Find out which mistakes in the code the tests do not see: `make mutants`.
 
 `mechanisms.toml` declares functions and the tests that guard them. In a copy of the checkout each function is changed
-in one place at a time, and its tests are run; a change with which they all pass has survived. One that is meant to
-survive is declared there with its reason. The exit status is 1 if another one survived, or if a declared one did not.
+in one place at a time, and its tests are run; a change with which they all pass has survived. One that may survive is
+declared there with its reason. The exit status is 1 if another one survived, or if a declared one did not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,15 +125,15 @@ def _ended(child: int, seconds: float) -> int | None:
 def main() -> int:
     mechanisms, accepted = declared()
     parser = argparse.ArgumentParser(prog="python tests/mutants", description=__doc__.splitlines()[0])
-    names = sorted({each.name for each in mechanisms})
-    parser.add_argument(
-        "--only", action="append", choices=names, help="a mechanism; may be given several times"
-    )
+    names = [each.name for each in mechanisms]
+    parser.add_argument("name", nargs="*", help=f"a mechanism (default: all): {', '.join(names)}")
     parser.add_argument("--sample", type=int, metavar="N", help="that many mutants of each mechanism, drawn")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--list", action="store_true", help="name the mutants, and run nothing")
     options = parser.parse_args()
-    chosen = [each for each in mechanisms if not options.only or each.name in options.only]
+    if unknown := sorted(set(options.name) - set(names)):
+        parser.error(f"no such mechanism: {', '.join(unknown)} (there are: {', '.join(names)})")
+    chosen = [each for each in mechanisms if not options.name or each.name in options.name]
     draw = random.Random(options.seed)  # a draw of tests, no secret
     drawn: dict[str, list[Mutant]] = {}
     for mechanism in chosen:
@@ -149,44 +149,49 @@ def main() -> int:
         __import__(name)
     with tempfile.TemporaryDirectory(prefix="sluice-mutants-") as folder:
         checkout = copied(Path(folder).resolve())
-        survived = [name for each in chosen for name in _survivors(checkout, each, drawn[each.name])]
-    return _report(survived, accepted, {f"{each.file} " for each in chosen}, whole=options.sample is None)
+        survived = [
+            name for each in chosen for name in _survivors(checkout, each, drawn[each.name], set(accepted))
+        ]
+    tried = {f"{each.file} {mutant.change}" for each in chosen for mutant in drawn[each.name]}
+    return _report(tried, survived, accepted)
 
 
-def _survivors(checkout: Path, mechanism: Mechanism, tried: list[Mutant]) -> list[str]:
+def _survivors(
+    checkout: Path, mechanism: Mechanism, tried: list[Mutant], accepted: Container[str]
+) -> list[str]:
     """Try the mutants of a mechanism, and return those with which its tests pass."""
     begun = time.monotonic()
     passed, output = run_tests(checkout, mechanism.tests, 900)
     if not passed:
         raise SystemExit(f"The tests of {mechanism.name} fail on the code as it is:\n{output}")
-    patience = max(AT_LEAST, PATIENCE * (time.monotonic() - begun))
+    seconds = time.monotonic() - begun
+    print(f"{mechanism.name}: {len(tried)} mutants, {seconds:.0f} s for the tests", flush=True)
     target, found = checkout / mechanism.file, []
     original = target.read_text()
     for number, mutant in enumerate(tried, 1):
         target.write_text(mutant.source)
-        alive, _ = run_tests(checkout, mechanism.tests, patience)
-        found += [f"{mechanism.file} {mutant.change}"] if alive else []
-        print(
-            f"{mechanism.name} {number}/{len(tried)} {'SURVIVED' if alive else 'killed'}  {mutant.change}",
-            flush=True,
-        )
+        alive, _ = run_tests(checkout, mechanism.tests, max(AT_LEAST, PATIENCE * seconds))
+        name = f"{mechanism.file} {mutant.change}"
+        found += [name] if alive else []
+        said = ("survived, as declared" if name in accepted else "SURVIVED") if alive else "killed"
+        print(f"{mechanism.name} {number}/{len(tried)} {said}: {mutant.change}", flush=True)
     target.write_text(original)
     return found
 
 
-def _report(survived: list[str], accepted: dict[str, str], files: set[str], *, whole: bool) -> int:
+def _report(tried: Set[str], survived: Sequence[str], accepted: Mapping[str, str]) -> int:
+    """Say what survived; return the exit status."""
     unexplained = [name for name in survived if name not in accepted]
+    seen = sorted((tried & accepted.keys()) - set(survived))
     for name in survived:
         print(f"survived: {name}{f'  ({accepted[name]})' if name in accepted else ''}")
-    outdated = [
-        name
-        for name in accepted
-        if whole and name not in survived and any(name.startswith(file) for file in files)
-    ]
-    for name in outdated:
+    for name in seen:
         print(f"declared as a survivor, but the tests see it: {name}. Take it out of mechanisms.toml.")
-    print(f"{len(survived)} survived, {len(unexplained)} of them without a declared reason.")
-    return 1 if unexplained or outdated else 0
+    print(
+        f"{len(tried)} mutants: {len(tried) - len(survived)} killed, {len(survived)} survived, "
+        f"{len(unexplained)} of them without a declared reason."
+    )
+    return 1 if unexplained or seen else 0
 
 
 if __name__ == "__main__":

@@ -67,4 +67,23 @@ def test_every_declared_function_and_survivor_exists(tool):
     assert set(accepted) <= every, "take what is gone out of mechanisms.toml"
     for mechanism in mechanisms:
         for name in mechanism.tests:
-            assert (tool.ROOT / name).exists(), f"{mechanism.name}: {name}"
+            file, *tests = name.split("::")
+            assert (tool.ROOT / file).exists(), f"{mechanism.name}: {name}"
+            assert all(f"def {test}(" in (tool.ROOT / file).read_text() for test in tests), name
+
+
+@pytest.mark.parametrize(
+    ("survived", "accepted", "status", "said"),
+    [
+        ([], {}, 0, "2 mutants: 2 killed, 0 survived, 0 of them without a declared reason."),
+        (["a.py x"], {}, 1, "2 mutants: 1 killed, 1 survived, 1 of them without a declared reason."),
+        (["a.py x"], {"a.py x": "It shows nothing."}, 0, "survived: a.py x  (It shows nothing.)"),
+        ([], {"a.py x": "It shows nothing."}, 1, "declared as a survivor, but the tests see it: a.py x."),
+        ([], {"a.py of another mechanism": "It shows nothing."}, 0, "2 killed"),
+    ],
+)
+def test_run_fails_by_survivors_without_a_reason_and_by_reasons_without_a_survivor(
+    tool, capsys, survived, accepted, status, said
+):
+    assert tool._report({"a.py x", "a.py y"}, survived, accepted) == status
+    assert said in capsys.readouterr().out
