@@ -1,0 +1,80 @@
+"""A day without rows is accepted, left to a person, or a mistake, by what its delivery and its inputs say."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from sluice.gates import emptiness
+from sluice.gates.emptiness import Emptiness
+from sluice.lake import tables
+
+DAY, NEXT, LAST = "2013-04-05", "2013-04-06", "2013-04-07"
+
+
+def rows(*days: str) -> pa.Table:
+    return pa.table({"ds": pa.array([date.fromisoformat(day) for day in days], pa.date32())})
+
+
+def delivered(rows: int, day: str = DAY) -> dict:
+    return {"kind": "delivery", "day": day, "rows": rows}
+
+
+def declare_empty(pipeline, kind, name):
+    tables = getattr(pipeline, kind)
+    table = tables[name].model_copy(update={"may_be_empty": True})
+    return pipeline.model_copy(update={kind: {**tables, name: table}})
+
+
+def test_batch_with_rows_for_every_day_is_nobodys_matter(pipeline, stage):
+    batch = stage("schedule", rows(DAY, NEXT), DAY, NEXT, inputs=[delivered(1), delivered(0, NEXT)])
+    assert emptiness.judge(pipeline, batch) == Emptiness()
+
+
+def test_days_that_their_delivery_announces_as_empty_are_held_and_others_are_not_known(pipeline, stage):
+    given = [delivered(0), delivered(0, NEXT), delivered(4, LAST), {"kind": "model"}]
+    one = emptiness.judge(pipeline, stage("schedule", rows(LAST), DAY, LAST, inputs=given))
+    assert one == Emptiness(
+        held=(DAY,),
+        reasons=(f"No rows for {DAY}: its delivery announces none, and `may_be_empty` is not declared.",),
+    )
+    three = emptiness.judge(pipeline, stage("schedule", rows(), DAY, NEXT, LAST, inputs=given))
+    assert (three.accepted, three.held, three.days) == ((), (DAY, NEXT), (DAY, NEXT))
+    assert three.reasons[0].startswith(f"No rows for 2 days, {DAY}..{NEXT}: its delivery")
+
+
+def test_day_that_was_lost_on_the_way_is_not_known_also_where_it_may_be_empty(pipeline, stage):
+    batch = stage("schedule", rows(), DAY, NEXT, inputs=[delivered(0), delivered(4, NEXT)])
+    found = emptiness.judge(declare_empty(pipeline, "sources", "schedule"), batch)
+    assert found == Emptiness(accepted=(DAY,))
+
+
+@pytest.mark.parametrize(
+    ("read", "accepted"),
+    [
+        ([], False),
+        ([{"kind": "snapshot", "table": "arrivals"}], False),
+        ([{"kind": "snapshot", "table": "schedule"}], True),
+        ([{"kind": "snapshot", "table": "arrivals"}, {"kind": "snapshot", "table": "schedule"}], True),
+        # Rows of a weekly source are of a week: a day of it without any says nothing.
+        ([{"kind": "snapshot", "table": "planes"}], False),
+        ([{"kind": "snapshot", "table": "outcomes"}], True),
+        ([{"kind": "freshness", "table": "schedule"}], False),
+    ],
+)
+def test_derived_day_is_empty_where_a_daily_input_is(pipeline, stage, read, accepted):
+    for table, data in (
+        ("schedule", rows()),
+        ("planes", rows()),
+        ("outcomes", rows()),
+        ("arrivals", rows(DAY)),
+    ):
+        tables.publish(stage(table, data, DAY), verdict_id="v", empty=[] if data.num_rows else [DAY])
+    batch = stage("features", rows(), DAY, inputs=read)
+    why = f"No rows for {DAY}: what it is built from has rows, and `may_be_empty` is not declared."
+    expected = Emptiness(accepted=(DAY,)) if accepted else Emptiness(held=(DAY,), reasons=(why,))
+    assert emptiness.judge(pipeline, batch) == expected
+    declared = declare_empty(pipeline, "derived", "features")
+    assert emptiness.judge(declared, batch) == Emptiness(accepted=(DAY,))
