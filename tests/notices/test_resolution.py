@@ -1,0 +1,151 @@
+"""What ended a fault, from entries of the ledger and the inputs that manifests record."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from sluice import ledger, spec
+from sluice.lake import batches
+from sluice.notices import resolution
+
+DAY, NEXT = "2013-04-02", "2013-04-03"
+RANGE = f"{DAY}..{NEXT}"
+
+
+@pytest.fixture
+def flights(home) -> spec.Pipeline:
+    return spec.load("flights")
+
+
+def say(kind: str, /, partition: str = DAY, table: str = "arrivals", **data) -> ledger.Entry:
+    return ledger.append(kind, pipeline="flights", subject=table, partition=partition, data=data)
+
+
+def stage(content: str, table: str = "arrivals", name: str = "arrivals.csv") -> str:
+    """Stage a batch that was made from a delivery; returns its id."""
+    rows = pa.table({"id": [1], "ds": pa.array([date.fromisoformat(DAY)], pa.date32())})
+    given = {"partitions": [DAY], "received": 1, "dropped": {}, "run": {"run_id": "test"}, "sort_by": ["id"]}
+    delivery = {"kind": "delivery", "day": DAY, "sha256": content, "uri": f"s3://landing/arrivals/{name}"}
+    return batches.stage("flights", table, rows, inputs=[delivery, {"kind": "clock"}], **given).batch_id
+
+
+def seen(
+    event: str = "held_batch", *, batch: str = "", partition: str = DAY, table: str = "arrivals", **data
+) -> ledger.Entry:
+    """The mail that told of a fault."""
+    return say("mail", partition, table, **{"event": event, "ends_with": "", "batch_id": batch, **data})
+
+
+def found(flights, mail: ledger.Entry, table: str = "arrivals") -> tuple[str, int | None]:
+    ending = resolution.find(flights, table, mail)
+    return ending.kind, ending.entry
+
+
+def test_held_batch_that_was_published_itself_passed_by_a_corrected_rule(flights):
+    held = stage("a")
+    mail = seen(batch=held)
+    published = say("published", batch_id=f"{held}.split")
+    ending = resolution.find(flights, "arrivals", mail)
+    assert (ending.kind, ending.entry, ending.at) == ("corrected_rule", published.seq, published.at)
+    assert ending.files == ("arrivals.csv",)
+
+
+@pytest.mark.parametrize(
+    ("content", "table", "kind"),
+    [
+        ("b", "arrivals", "corrected_delivery"),
+        ("a", "arrivals", "corrected_reading"),
+        ("b", "features", "rebuilt"),
+    ],
+)
+def test_batch_in_the_place_of_a_held_one_ended_it_by_what_it_was_made_from(flights, content, table, kind):
+    mail = seen(batch=stage("a", table), table=table)
+    published = say("published", table=table, batch_id=stage(content, table))
+    assert found(flights, mail, table) == (kind, published.seq)
+
+
+def test_failure_before_there_was_a_batch_ends_with_a_publication(flights):
+    mail = seen("failed_task")
+    published = say("published", batch_id=stage("a"))
+    assert found(flights, mail) == ("published", published.seq)
+
+
+def test_publication_before_the_fault_or_of_another_table_or_day_ends_nothing(flights):
+    say("published", batch_id=stage("a"))
+    mail = seen()
+    say("published", table="schedule", batch_id=stage("a", "schedule"))
+    say("published", NEXT, batch_id=stage("a"))
+    ending = resolution.find(flights, "arrivals", mail)
+    assert (ending.kind, ending.entry, ending.text) == ("stated", None, "It is over.")
+
+
+def test_first_publication_after_the_fault_ended_it(flights):
+    mail = seen("failed_task")
+    first = say("published", batch_id=stage("a"))
+    say("published", batch_id=stage("b"))
+    assert found(flights, mail) == ("published", first.seq)
+
+
+@pytest.mark.parametrize("days", [(DAY, NEXT), (NEXT, DAY)])
+def test_fault_of_a_range_ended_with_the_publication_that_completed_it(flights, days):
+    mail = seen("failed_task", partition=RANGE)
+    say("published", days[0], batch_id=stage("a"))
+    assert found(flights, mail) == ("stated", None)
+    say("published", days[0], batch_id=stage("b"))
+    last = say("published", days[1], batch_id=stage("c"))
+    say("published", RANGE, batch_id=stage("d"))
+    assert found(flights, mail) == ("published", last.seq)
+
+
+def test_stage_that_failed_ended_when_it_succeeded_not_with_a_later_publication(flights):
+    mail = seen("failed_task", ends_with="staged arrivals")
+    staged = say("staged", batch_id=stage("a"))
+    say("published", batch_id=stage("a"))
+    assert found(flights, mail) == ("staged", staged.seq)
+
+
+def test_stage_that_failed_and_found_what_was_staged_before_ended_with_the_publication(flights):
+    """A batch that is staged already leaves no new entry."""
+    mail = seen("failed_task", ends_with="staged arrivals")
+    published = say("published", batch_id=stage("a"))
+    assert found(flights, mail) == ("published", published.seq)
+    other = seen("failed_task", ends_with="staged schedule")
+    say("staged", batch_id=stage("b"))
+    assert found(flights, other) == ("stated", None), "another table's step"
+
+
+def test_missing_delivery_ended_when_it_was_staged(flights):
+    mail = seen("missing_delivery")
+    staged = say("staged", batch_id=stage("a"))
+    say("published", batch_id=stage("a"))
+    assert found(flights, mail) == ("delivered", staged.seq)
+
+
+def test_missing_delivery_that_was_staged_before_the_mail_ended_when_it_was_published(flights):
+    batch = stage("a")
+    say("staged", batch_id=batch)
+    mail = seen("missing_delivery")
+    published = say("published", batch_id=batch)
+    assert found(flights, mail) == ("delivered", published.seq)
+
+
+@pytest.mark.parametrize(("same", "kind"), [(True, "released"), (False, "replaced")])
+def test_publication_on_a_waiver_says_whose_word_it_was(flights, same, kind):
+    held = stage("a")
+    mail = seen(batch=held)
+    word = {"why": "Confirmed.", "until": "2013-04-05", "content_hash": "c", "batch_id": held, "rules": []}
+    numbers = {by: say("waiver", by=by, **word).seq for by in ("Bob", "Ada", "Eve")}
+    say("published", batch_id=held if same else stage("b"), waiver=numbers["Ada"])
+    ending = resolution.find(flights, "arrivals", mail)
+    assert (ending.kind, ending.by, ending.until, ending.why) == (kind, "Ada", "2013-04-05", "Confirmed.")
+    assert "Ada" in ending.signed
+    assert ending.on_waiver
+
+
+def test_batch_that_was_cleared_away_since_names_no_file(flights):
+    mail = seen(batch="20130401T000000000000-aaaaaa")
+    say("published", batch_id="20130402T000000000000-aaaaaa")
+    assert resolution.find(flights, "arrivals", mail).files == ()
