@@ -132,9 +132,9 @@ def test_batch_that_was_held_and_released_after_its_publication_is_recorded_anew
     assert [entry.data.get("waiver") for entry in published()] == [granted.seq, None]
 
 
-def split(full: batches.Manifest, name: str, **changes) -> batches.Manifest:
+def split(full: batches.Manifest, **changes) -> batches.Manifest:
     """Write a split of a full batch with all of its rows, as a gate does that has to set none aside any more."""
-    batch_id = f"{full.batch_id}.{name}"
+    batch_id = batches.new_id("flights", "outcomes", full.batch_id)
     files = {day: batches.file_of("flights", "outcomes", batch_id, day) for day in full.partitions}
     about = {"batch_id": batch_id, "split_of": full.batch_id, "files": files, **changes}
     made = batches.Manifest.model_validate({**full.model_dump(), **about})
@@ -144,7 +144,7 @@ def split(full: batches.Manifest, name: str, **changes) -> batches.Manifest:
 
 def test_of_two_splits_of_the_same_rows_the_one_that_the_newest_verdict_names_is_published(flights):
     full = stage(DAY)
-    one, two = split(full, "aaaaaa"), split(full, "bbbbbb")
+    one, two = split(full), split(full)
     judge(full, publish_batch_id=one.batch_id)
     judge(full, publish_batch_id=two.batch_id, verdict_id="w")
     assert publish(flights, one).batch_id == two.batch_id
@@ -155,7 +155,7 @@ def test_of_two_splits_of_the_same_rows_the_one_that_the_newest_verdict_names_is
 @pytest.mark.parametrize("changes", [{"content_hash": "0" * 64}, {"aside_hash": "0" * 64}])
 def test_split_of_other_rows_is_not_published_in_the_place_of_the_one_that_was_asked_for(flights, changes):
     full = stage(DAY)
-    one, two = split(full, "aaaaaa"), split(full, "bbbbbb", **changes)
+    one, two = split(full), split(full, **changes)
     judge(full, publish_batch_id=two.batch_id)
     with pytest.raises(VerdictMissingError, match=f"about batch {two.batch_id} in its place"):
         publish(flights, one)
@@ -164,7 +164,7 @@ def test_split_of_other_rows_is_not_published_in_the_place_of_the_one_that_was_a
 
 def test_full_batch_is_not_published_in_the_place_of_its_split(flights):
     full = stage(DAY)
-    one = split(full, "aaaaaa")
+    one = split(full)
     judge(full, publish_batch_id=one.batch_id)
     with pytest.raises(VerdictMissingError, match="in its place"):
         publish(flights, full)

@@ -8,6 +8,7 @@ declared there with its reason. The exit status is 1 if another one survived, or
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ import time
 import tomllib
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,8 +27,10 @@ from mutate import Mutant, mutants
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-# Imported once, before each run of tests is forked off: they cost seconds, and no mutant is in them.
+# Imported once, like pytest's plugins, before each run of tests is forked off: they cost seconds, and no mutant is in them.
 PRELOADED = (
+    "aiosmtpd.controller",
+    "pydantic_settings",
     "great_expectations",
     "duckdb",
     "pandas",
@@ -146,8 +150,7 @@ def main() -> int:
             for mutant in drawn[mechanism.name]:
                 print(f"{mechanism.file} {mutant.change}")
         return 0
-    for name in PRELOADED:
-        __import__(name)
+    _preload()
     with tempfile.TemporaryDirectory(prefix="sluice-mutants-") as folder:
         checkout = copied(Path(folder).resolve())
         survived = [
@@ -155,6 +158,16 @@ def main() -> int:
         ]
     tried = {f"{each.file} {mutant.change}" for each in chosen for mutant in drawn[each.name]}
     return _report(tried, survived, accepted)
+
+
+def _preload() -> None:
+    for name in PRELOADED:
+        __import__(name)
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
+    # The collector would touch, and so copy, all of it in each forked process.
+    gc.collect()
+    gc.freeze()
 
 
 def _survivors(
