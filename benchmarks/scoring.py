@@ -9,6 +9,7 @@ bit. Reading the features is left out of both.
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def measured(folder: str) -> dict[str, Any]:
                 meta=champion.meta,
                 feature_snapshot_id=1,
                 run_id="benchmark",
+                scored_at=datetime.now(UTC),
             )
     return _each(clock.sample(scores=_hash(predictions["score"].to_numpy())))
 

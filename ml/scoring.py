@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.coverage import supported, unseen
@@ -55,7 +55,7 @@ def score(
     meta: ModelMeta | None = None,
     feature_snapshot_id: int,
     run_id: str,
-    scored_at: datetime | None = None,
+    scored_at: datetime,
     input_age_days: int = 0,
 ) -> pa.Table:
     """Score batches of features (with `key` and `ds`), in their order.
@@ -63,7 +63,7 @@ def score(
     Args:
         version: the registered version, None where `model` is the baseline.
         meta: what is known of a trained model, None for the baseline: a rule supports all rows and has seen no categories.
-        scored_at: an aware instant; now, if not given.
+        scored_at: an aware instant.
         input_age_days: days that the oldest input of the features is behind; 0 where all of it is fresh.
 
     Returns:
@@ -75,7 +75,6 @@ def score(
     import pyarrow as pa
 
     shape = schema(key)
-    at = scored_at or datetime.now(UTC)
     scored = []
     for batch in batches:
         require(batch, [key, "ds"])
@@ -86,7 +85,7 @@ def score(
             "is_baseline": version is None,
             "feature_snapshot_id": feature_snapshot_id,
             "run_id": run_id,
-            "scored_at": at,
+            "scored_at": scored_at,
             "input_age_days": input_age_days,
             "is_stale": input_age_days > 0,
         }

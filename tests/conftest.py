@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -58,6 +59,22 @@ def home(tmp_path, monkeypatch):
     settings.cache_clear()
     yield tmp_path / "home"
     settings.cache_clear()
+
+
+@pytest.fixture
+def set_clock(home, tmp_path, monkeypatch):
+    """Function: set the clock of every process of this installation to an instant, given as ISO text."""
+    path = tmp_path / "clock"
+    monkeypatch.setenv("SLUICE_CLOCK", str(path))
+    settings.cache_clear()
+
+    def to(instant: str) -> datetime:
+        part = path.with_suffix(".part")
+        part.write_text(instant)
+        part.replace(path)
+        return datetime.fromisoformat(instant)
+
+    return to
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,9 @@
-"""What day it is, for a pipeline: the one place that decides.
+"""What time it is: the one place that decides.
+
+Everything that records, compares or shows an instant asks `utc_now`: the system's clock, or, where `SLUICE_CLOCK` names a
+file, the instant in it (ISO 8601 with its offset), so that a test moves all processes of an installation through weeks in
+minutes. That clock stands still until the file is replaced. Times of files and of Iceberg's snapshots are the system's
+whatever is set, and are compared with `system_now`. How long something may take is measured by `time.monotonic`.
 
 A live pipeline goes by the wall clock of its time zone. A replayed one goes by its feed: today is the latest day
 that was delivered, so that freshness and deadlines mean on the replay what they would have meant at the time.
@@ -12,9 +17,50 @@ from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sluice.errors import DeliveryMissingError
+from sluice.errors import DeliveryMissingError, SpecInvalidError
 from sluice.settings import settings
 from sluice.spec import Pipeline
+
+
+def utc_now() -> datetime:
+    """The present instant, in UTC.
+
+    Raises:
+        SpecInvalidError: `SLUICE_CLOCK` names a file that holds no instant.
+    """
+    return set_time() or system_now()
+
+
+def system_now() -> datetime:
+    """The system's own time, in UTC, also where another one is set: for ages of files, whose times it wrote."""
+    return datetime.now(UTC)
+
+
+def set_time() -> datetime | None:
+    """The instant, in UTC, that `SLUICE_CLOCK` sets; None where the system's clock counts.
+
+    Raises:
+        SpecInvalidError: as `utc_now`.
+    """
+    path = settings().clock
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip() if path else None
+    except FileNotFoundError:
+        text = None
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise SpecInvalidError(
+            f"{text!r} is not an instant.",
+            where=f"{path}, which variable SLUICE_CLOCK names",
+            allowed="an instant with its offset, such as 2026-01-31T06:00:00+00:00; or no file, for the system's clock",
+            todo="write it to another file and rename that one, so that nobody reads half of it",
+        )
+    return instant.astimezone(UTC)
 
 
 def today(spec: Pipeline) -> date:
@@ -24,7 +70,7 @@ def today(spec: Pipeline) -> date:
         DeliveryMissingError: the clock is the feed's, and the feed has not delivered anything yet.
     """
     if spec.clock == "wall":
-        return datetime.now(ZoneInfo(spec.timezone)).date()
+        return utc_now().astimezone(ZoneInfo(spec.timezone)).date()
     day = _read(spec)
     if day is None:
         raise DeliveryMissingError(
@@ -44,7 +90,7 @@ def now(spec: Pipeline) -> datetime:
     """
     zone = ZoneInfo(spec.timezone)
     if spec.clock == "wall":
-        return datetime.now(zone)
+        return utc_now().astimezone(zone)
     return datetime.combine(today(spec), time.max, zone)
 
 
@@ -55,10 +101,14 @@ def deadline(run_day: date, at: str, zone: tzinfo) -> datetime:
     is as long after the change as it would have been after the hour's beginning (RFC 5545, section 3.3.5). So nothing is
     overdue before its time has come on every reading. On an ordinary day both are the same.
     """
-    local = datetime.combine(run_day, time.fromisoformat(at), zone)
+    return instant(datetime.combine(run_day, time.fromisoformat(at)), zone)
+
+
+def instant(local: datetime, zone: tzinfo, *, first: bool = False) -> datetime:
+    """The instant of a local time, as `deadline` says; with `first` the first one of a time that is repeated."""
     # Compared as instants: of two times in one zone Python compares what the clock shows.
-    latest = max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-    return latest.astimezone(zone)
+    readings = [local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return (min(readings) if first else max(readings)).astimezone(zone)
 
 
 def passed(now: datetime, deadline: datetime) -> bool:

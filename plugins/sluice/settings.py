@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     lock_seconds: float = Field(
         60, gt=0, description="How long a step waits for another's lock on the catalog or the ledger."
     )
+    clock: str = Field(
+        "", description="For tests only: file with the instant that it is taken to be; see sluice.clock."
+    )
     failpoint: str = Field("", description="For tests only: see sluice.failpoints.")
     threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from sluice import strict_yaml
 from sluice.broken import BrokenPipeline as BrokenPipeline
 from sluice.broken import describe_broken as describe_broken
+from sluice.calendars import Expected
 from sluice.contracts import Column as Column
 from sluice.contracts import ColumnType as ColumnType
 from sluice.contracts import Contract
@@ -51,6 +52,8 @@ class Source(_Strict):
     lag_days: int = Field(0, ge=0)
     # Whether a delivery whose manifest announces no rows is published without a person's word.
     may_be_empty: bool = False
+    # Days of data that a daily source delivers; the pipeline's `expected`, if not given.
+    expected: Expected | None = None
     # Local time of the run day by which the delivery must be in; the watcher mails about one that is not.
     deadline: str = Field("06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     pii: Literal["none", "pseudonymised", "direct"] = "none"
@@ -77,6 +80,14 @@ class Source(_Strict):
             raise ValueError(f"`reading.{odd[0]}` is for csv and csv.gz, not for {self.format}")
         if self.format == "parquet" and self.contract.reading.encoding != "utf-8":
             raise ValueError("`reading.encoding` is for text, not for parquet")
+        return self
+
+    @model_validator(mode="after")
+    def _calendar_is_of_a_daily_source(self) -> Source:
+        if self.expected and self.cadence != "daily":
+            raise ValueError(
+                "`expected` is for a daily source: a weekly one is due a week after its last delivery"
+            )
         return self
 
     @model_validator(mode="after")
@@ -220,6 +231,8 @@ class Pipeline(_Strict):
     schedule: Cron
     # First run day of a live pipeline: after an outage its missed days are caught up from there on, in order.
     starts: date | None = None
+    # Days of data that there are: no others are waited for, nor missing.
+    expected: Expected = Expected()
     # How often the watcher of a live pipeline looks for what did not happen.
     watch_schedule: Cron = "*/30 * * * *"
     # What becomes of a day whose lagging sources (`lag_days` above 0) are held or missing: it is not predicted, or it
@@ -268,6 +281,11 @@ class Pipeline(_Strict):
         """Days between a run's partition key and the day of the partition of `table` that the run writes."""
         declared = self.sources.get(table) or self.derived.get(table)
         return declared.lag_days if declared else 0
+
+    def expected_of(self, table: str) -> Expected:
+        """Which days of data of a table are expected."""
+        declared = self.sources.get(table)
+        return declared.expected or self.expected if declared else self.expected
 
     def history_of(self, table: str) -> int:
         """Days before its own that a day of a derived table is made from."""

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+import sluice.clock
 from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
 from sluice.lake import batches, catalog, tables
 
@@ -153,12 +154,7 @@ def clock(monkeypatch):
     """Function: set the clock of the host by so many hours, from now on."""
 
     def ahead(hours: int) -> None:
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz=None):
-                return datetime.now(tz) + timedelta(hours=hours)
-
-        monkeypatch.setattr(batches, "datetime", Clock)
+        monkeypatch.setattr(sluice.clock, "utc_now", lambda: datetime.now(UTC) + timedelta(hours=hours))
 
     return ahead
 

@@ -156,3 +156,41 @@ def test_every_kind_of_entry_is_declared():
                     one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant) and one.value
                 }
     assert written == set(KINDS), f"declare it in sluice/ledger/kinds.py: {sorted(written ^ set(KINDS))}"
+
+
+def _asks_the_system_clock(tree: ast.AST) -> list[int]:
+    """Lines that ask the system what time it is; what measures a duration (`time.monotonic`) is none of them."""
+    asking = {"now", "utcnow", "today", "time", "time_ns", "gmtime", "localtime", "ctime"}
+    modules = {"datetime", "date", "dt", "time", "pendulum", "timezone"}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            found += [node.lineno for name in node.names if name.name in asking]
+        if isinstance(node, ast.Attribute) and node.attr in asking:
+            owner = ast.unparse(node.value).rsplit(".", 1)[-1]
+            found += [node.lineno] if owner in modules else []
+    return found
+
+
+def test_system_clock_is_asked_in_one_place():
+    """Everything else asks `sluice.clock`, so that tests set the clock of all processes at once."""
+    allowed = {
+        "plugins/sluice/clock.py",
+        # Below the settings, which say where the clock is set; nothing is judged by when a home was made.
+        "plugins/sluice/identity.py",
+        # Times of MLflow's metrics, which are MLflow's own.
+        "ml/registry.py",
+    }
+    assert _asks_the_system_clock(
+        ast.parse(
+            "datetime.now(UTC)\ndate.today()\ntime.time()\nclock.today(x)\ntime.monotonic()\n"
+            "datetime.datetime.utcnow()\nfrom time import time\nclock.now(x)\nfield(default_factory=datetime.now)"
+        )
+    ) == [7, 1, 2, 3, 6, 9]
+    found = {
+        name: lines
+        for name in _tracked()
+        if re.match(r"(dags|ml|plugins)/.*\.py$", name)
+        and (lines := _asks_the_system_clock(ast.parse((ROOT / name).read_text())))
+    }
+    assert found.keys() <= allowed, f"ask sluice.clock: { {n: found[n] for n in found.keys() - allowed} }"

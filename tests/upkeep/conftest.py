@@ -16,21 +16,15 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
+import sluice.clock
 from sluice import clock, crossing, ledger, spec, upkeep
 from sluice.lake import batches, catalog, quarantine, snapshots, tables
 from sluice.lake.batches import Manifest
-from sluice.ledger import store
 from sluice.settings import settings
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 TABLE = "schedule"
 LONG_AGO = timedelta(days=100)
-
-
-class _LongAgo(datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.now(tz) - LONG_AGO
 
 
 class World:
@@ -154,7 +148,7 @@ def old(world, monkeypatch) -> SimpleNamespace:
     """A hundred days ago: published, replaced, pinned, held, released, set aside, given up, orphaned, left half written."""
     made = SimpleNamespace()
     with monkeypatch.context() as past:
-        past.setattr(store, "datetime", _LongAgo)
+        past.setattr(sluice.clock, "utc_now", lambda: datetime.now(UTC) - LONG_AGO)
         made.replaced = world.cross("2013-01-01", 10)
         made.shown = [world.cross("2013-01-01", 11)]
         made.pinned = world.cross("2013-01-02", 20)

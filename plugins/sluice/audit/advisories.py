@@ -12,10 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sluice import clock
 from sluice.audit import Finding, named
 from sluice.audit.lock import Package
 from sluice.audit.policy import FILE, load
@@ -104,7 +104,7 @@ def _problem(advisory: Mapping[str, Any]) -> str | None:
     """An advisory as a sentence; None where it was accepted, and that is not over."""
     ids = [advisory["id"], *advisory.get("aliases", [])]
     accepted = [load().advisories[each] for each in ids if each in load().advisories]
-    today = datetime.now(UTC).date()
+    today = clock.utc_now().date()
     if any(each.until >= today for each in accepted):
         return None
     fixed = advisory.get("fix_versions") or []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Template
 
+from sluice import clock
 from sluice.catalogue.entries import Catalogue, SourceEntry
 from sluice.markup import page_environment
 from sluice.settings import settings
@@ -28,7 +28,7 @@ def write(catalogue: Catalogue) -> Path:
 def render(catalogue: Catalogue) -> str:
     """The page, as HTML."""
     return _template().render(
-        catalogue=catalogue, spec=catalogue.spec, made_at=datetime.now(UTC), purpose=purpose
+        catalogue=catalogue, spec=catalogue.spec, made_at=clock.utc_now(), purpose=purpose
     )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from sluice import private
+from sluice import clock, private
 from sluice.errors import RetryableError, SluiceError
 from sluice.gates import (
     emptiness,
@@ -51,7 +50,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
             judged.
         OSError: there is no space left for the evidence or the split; nothing was judged.
     """
-    started, at = time.monotonic(), datetime.now(UTC)
+    started, at = time.monotonic(), clock.utc_now()
     rows_by_partition: dict[str, int] = {}
     results: list[RuleResult] = []
     failing: tuple[FailingRow, ...] = ()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from secrets import token_hex
 
 from jinja2 import Template
 
+from sluice import clock
 from sluice.errors import SluiceError
 from sluice.lake import catalog
 from sluice.markup import page_environment
@@ -39,7 +39,7 @@ def write(
     Raises:
         OSError: there is no space left for it, or no right to write it.
     """
-    at = datetime.now(UTC)
+    at = clock.utc_now()
     # Begins with the time, as the names of the gate's pages do: the newest comes first.
     path = f"{pipeline}/gates/{table}/{partitions[0]}/{at:%Y%m%dT%H%M%S%f}-{token_hex(3)}.html"
     about = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sluice import clock, ledger, waivers
@@ -268,7 +268,7 @@ def _quarantined(spec: Pipeline, table: str | None) -> Iterator[Hold]:
 
 def _age(spec: Pipeline, since: datetime, run_day: str) -> int:
     """Days that it has been held, by the pipeline's clock: on a replay a day passes with each delivered day."""
-    waited = max(0, (datetime.now(UTC) - since).days)
+    waited = max(0, (clock.utc_now() - since).days)
     if spec.clock == "wall":
         return waited
     try:

@@ -16,12 +16,12 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import failpoints, strict_yaml
+from sluice import clock, failpoints, strict_yaml
 from sluice.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
@@ -286,7 +286,7 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
         number += 1
     name = _name(spec, source, run_day, number)
     return _announce(
-        landing, spec, source, run_day, name, rows, _sha256(data), claimed, datetime.now(UTC), misnamed
+        landing, spec, source, run_day, name, rows, _sha256(data), claimed, clock.utc_now(), misnamed
     )
 
 

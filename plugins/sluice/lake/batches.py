@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from sluice import failpoints
+from sluice import clock, failpoints
 from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
 from sluice.lake import catalog, columns, notes
 from sluice.lake.columns import DAY
@@ -141,7 +141,7 @@ def stage(
     data = columns.stored(data, f"{pipeline}.{table}")
     slices = by_day(data, days, sort_by, f"{pipeline}.{table}")
     failpoints.hit("stage.inputs_read")
-    created_at = datetime.now(UTC)
+    created_at = clock.utc_now()
     batch_id = new_id(pipeline, table, after)
     contents = {day: parquet(rows) for day, rows in slices.items()}
     files = {day: file_of(pipeline, table, batch_id, day) for day in days}
@@ -266,7 +266,7 @@ def new_id(pipeline: str, table: str, after: str = "") -> str:
         for name in there
         if name.startswith(prefix) and _ID.fullmatch(name)
     ]
-    now = f"{datetime.now(UTC):{_TIME}}"
+    now = f"{clock.utc_now():{_TIME}}"
     newest = max(times, default="")
     if now <= newest:
         now = f"{datetime.strptime(newest, _TIME).replace(tzinfo=UTC) + timedelta(microseconds=1):{_TIME}}"

@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sluice import failpoints
+from sluice import clock, failpoints
 from sluice.errors import BatchDamagedError, RowsLostError
 from sluice.lake import batches, catalog, columns
 from sluice.lake.batches import Manifest
@@ -41,7 +40,7 @@ def make(
     hashes = batches.content_hash(contents), hashlib.sha256(set_aside).hexdigest() if set_aside else ""
     if shown and (shown.content_hash, shown.aside_hash) == hashes:
         return shown
-    created_at = datetime.now(UTC)
+    created_at = clock.utc_now()
     batch_id = batches.new_id(full.pipeline, full.table, full.batch_id)
     manifest = Manifest.model_validate(
         full.model_dump()

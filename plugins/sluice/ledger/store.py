@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
-from sluice import failpoints
+from sluice import clock, failpoints
 from sluice.errors import LedgerTamperedError
 from sluice.ledger.schema import HEAD, LEDGER, reading, writing
 from sluice.settings import settings
@@ -75,7 +75,7 @@ def append(
         end = connection.execute(select(HEAD.c.seq, HEAD.c.hash)).one_or_none()
         row: dict[str, Any] = {
             "seq": end.seq + 1 if end else 1,
-            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "at": clock.utc_now().isoformat(timespec="microseconds"),
             "kind": kind,
             "pipeline": pipeline,
             "subject": subject,

@@ -98,6 +98,7 @@ def _score(
         meta=chosen.meta if chosen else None,
         feature_snapshot_id=snapshot,
         run_id=run["run_id"],
+        scored_at=clock.utc_now(),
         input_age_days=_input_age(spec, batch_id),
     )
     stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sluice import waivers
+from sluice import clock, waivers
 from sluice.dag_ids import DECLARATION_TASK
 from sluice.errors import LedgerTamperedError, SpecInvalidError
 from sluice.ledger import Entry
@@ -71,7 +71,7 @@ def of_missed_deadline(
             f"sluice held {spec.pipeline}": "all that is held or missing",
         },
         links={"Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
@@ -151,7 +151,7 @@ def of_rewritten(
             f"sluice ledger --pipeline {spec.pipeline} --partition {day}": "every decision about that day",
         },
         links={**links, "Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
@@ -179,7 +179,7 @@ def of_broken_ledger(spec: Pipeline, error: LedgerTamperedError, *, task: str, t
         ),
         commands={"sluice ledger --verify": "check the chain by hand"},
         links={"Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
@@ -210,7 +210,7 @@ def of_broken_declaration(pipeline: str, error: SpecInvalidError, *, owner: str,
         ),
         commands={"sluice check": "names every problem of every pipeline"},
         links={"Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
@@ -248,7 +248,7 @@ def of_damaged_model(
             f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON": f"make {stands_in} the champion",
         },
         links={"Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
@@ -303,5 +303,5 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
         ),
         commands=steps.commands(spec, table, label, release=True),
         links={"Task": task_url, **steps.operate_links(spec, release=True)},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )

@@ -7,7 +7,6 @@ by table and rule, so that a rule that warns on every day of a backfill is one l
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from sluice import clock, ledger
@@ -87,7 +86,7 @@ def _event(spec: Pipeline, today: str, sections: tuple[Section, ...]) -> Event:
             f"sluice held {spec.pipeline}": "rows that were set aside",
         },
         links={"All evidence": evidence_url()},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 
-from sluice import ledger
+from sluice import clock, ledger
 from sluice.errors import MailUndeliveredError
 from sluice.ledger import Entry
 from sluice.notices import delivery, effects, faults, resolution
@@ -144,7 +143,7 @@ def _close(
             episode = next(each for each in past if each.key == found.key)
             closing = ending(episode)
             if closing:
-                now = datetime.now(UTC)
+                now = clock.utc_now()
                 how = {
                     seen: resolution.stated(ended, now) if ended else resolution.find(spec, table, entry)
                     for seen, entry in closing.items()
@@ -183,7 +182,7 @@ def _record(
 
 
 def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> Event:
-    opened, now = episode.opened, datetime.now(UTC)
+    opened, now = episode.opened, clock.utc_now()
     seen = {entry.data["seen_as"]: entry for entry in episode.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
     table = opened.data["ends_with"].partition(" ")[2]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sluice import ledger
+from sluice import clock, ledger
 from sluice.ledger import Entry
 from sluice.notices import resolution
 from sluice.notices.events import Event
@@ -91,7 +91,7 @@ def open_from(pipeline: str) -> int | None:
 
 def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> Episode | None:
     """The open episode that an event is counted in; None if it must be told."""
-    since = datetime.now(UTC) - timedelta(minutes=window_minutes)
+    since = clock.utc_now() - timedelta(minutes=window_minutes)
     running = [episode for episode in reversed(past) if not episode.over]
     repeated = (episode for episode in running if event.seen_as in episode.standing)
     recent = (episode for episode in running if episode.opened.at > since)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from sluice import clock
 from sluice.dag_ids import DECLARATION_TASK
 from sluice.errors import (
     DatabaseUnavailableError,
@@ -154,7 +154,7 @@ def of_exception(
         next_steps=steps.after_failure(exception),
         commands=steps.commands(spec, table, partition_label(data_days)) if table and data_days else {},
         links={**_evidence(exception), "Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
@@ -183,7 +183,7 @@ def of_refusal(
             "Train again when there is more data, or when a feature or a parameter has been changed.",
         ),
         links={"Task": task_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 

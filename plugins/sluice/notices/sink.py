@@ -13,7 +13,6 @@ import re
 import secrets
 import signal
 import sys
-from datetime import UTC, datetime
 from email import message_from_bytes
 from email.errors import MessageError
 from email.policy import default
@@ -22,6 +21,7 @@ from pathlib import Path
 import click
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from sluice import clock
 from sluice.errors import StackError
 
 HOST = "127.0.0.1"
@@ -49,7 +49,7 @@ class Keeper:
 
 def keep(content: bytes, folder: Path) -> Path:
     """Write a mail under a name of its own, in one step, and return its path."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    stamp = clock.system_now().strftime("%Y%m%dT%H%M%S%f")
     name = f"{stamp}-{secrets.token_hex(3)}-{slug(content)}"
     partial = folder / f".{name}.part"
     try:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sluice import ledger
+from sluice import clock, ledger
 from sluice.lake import catalog
 from sluice.lake.batches import full_id, id_in
 from sluice.settings import settings
@@ -37,7 +37,7 @@ def clear_evidence(
 
     Args: as of `clear_tables`, after which it should run: a page goes when its batch has gone.
     """
-    at = now or datetime.now(UTC)
+    at = now or clock.system_now()
     return record.carry_out(
         spec,
         "evidence",
@@ -135,7 +135,7 @@ def _modified(path: Path) -> datetime:
     try:
         return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     except FileNotFoundError:
-        return datetime.now(UTC)
+        return clock.system_now()
 
 
 def _size(path: Path) -> int:

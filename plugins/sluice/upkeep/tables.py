@@ -9,9 +9,9 @@ whoever had begun can end. Whoever did is found at the next look, and the batch 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from sluice import failpoints, ledger
+from sluice import clock, failpoints, ledger
 from sluice.lake import catalog, quarantine
 from sluice.lake import upkeep as lake
 from sluice.lake.batches import full_id
@@ -28,29 +28,31 @@ def clear_tables(
 
     Args:
         run: ids of the run, for the ledger.
-        now: when it is (the wall's time, if not given).
+        now: when it is; if not given, of files and snapshots what the system's clock says, of decisions what is set.
         dry_run: touch nothing, and return what would go.
 
     Raises:
         PublishConflictError: other writers kept winning; try again.
     """
-    clearing = _Clearing(spec, now or datetime.now(UTC))
+    clearing = _Clearing(spec, now or clock.system_now(), now or clock.utc_now())
     return record.carry_out(spec, "tables", clearing.plan, clearing.do, run, dry_run=dry_run)
 
 
 class _Clearing:
-    def __init__(self, spec: Pipeline, now: datetime) -> None:
+    def __init__(self, spec: Pipeline, now: datetime, decided: datetime) -> None:
         kept = spec.retention
         self._spec = spec
         self._keep, self._before = kept.snapshots_count, now - timedelta(days=kept.snapshots_days)
         self._old = now - timedelta(days=kept.batches_days)
-        self._inputs = now - timedelta(days=kept.inputs_days)
+        # Since when what the ledger and the manifests say counts.
+        self._spoken = decided - timedelta(days=kept.batches_days)
+        self._inputs = decided - timedelta(days=kept.inputs_days)
         self._settled = now - timedelta(days=kept.grace_days)
         # Name to the table that the ledger knows it by.
         self._tables = {name: table for table in spec.tables for name in (table, quarantine.table_of(table))}
 
     def plan(self) -> list[Removal]:
-        must_stay = needed.batches(self._spec, self._old, inputs_since=self._inputs)
+        must_stay = needed.batches(self._spec, self._spoken, inputs_since=self._inputs)
         return [
             removal
             for table in self._tables
@@ -60,7 +62,7 @@ class _Clearing:
     def do(self) -> Iterator[Removal]:
         newest = ledger.entries(limit=1)
         asked_at = newest[0].seq if newest else 0
-        must_stay = needed.batches(self._spec, self._old, inputs_since=self._inputs)
+        must_stay = needed.batches(self._spec, self._spoken, inputs_since=self._inputs)
         for table, known_as in self._tables.items():
             expired = lake.expire(self._spec.pipeline, table, keep=self._keep, before=self._before)
             yield from (Removal("snapshots", f"{table} {one}", 0) for one in expired)

@@ -6,7 +6,9 @@ day; and a worker whose clock is an hour ahead has published. Runs recover or fa
 what had to be told is told when the mail server is back. Hackett; DEP-04, PRO-10, DAT-23.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+
+from sluice import clock
 
 DAG = "flights_ingest"
 SOURCES = ("schedule", "arrivals", "weather")
@@ -130,7 +132,7 @@ def _clock_ahead(world):
     partition = world.spec.data_day("arrivals", day)
     run = run_ids("another_host", "clock_ahead", "stage_arrivals")
     staged = crossing.stage(world.spec, "arrivals", [day], run)
-    ahead = f"{datetime.now(UTC) + timedelta(hours=1):%Y%m%dT%H%M%S%f}-abcdef"
+    ahead = f"{clock.utc_now() + timedelta(hours=1):%Y%m%dT%H%M%S%f}-abcdef"
     files = {each: batches.file_of(staged.pipeline, staged.table, ahead, each) for each in staged.partitions}
     contents = {each: catalog.read(staged.files[each]) for each in staged.partitions}
     batches.write(staged.model_copy(update={"batch_id": ahead, "files": files}), contents)
