@@ -177,6 +177,10 @@ class ReleaseRefusedError(SluiceError):
     """A release lacks a person, a reason or an end, or there is nothing that may be released."""
 
 
+class SkipRefusedError(SluiceError):
+    """A day was to be given up without a person or a reason, or where all of it is published."""
+
+
 class WaiverExpiredError(SluiceError):
     """Published rows rest on a person's word that is over, and must not be learned from."""
 

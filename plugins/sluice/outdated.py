@@ -142,7 +142,7 @@ def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str
             if (
                 counts
                 and now.batch_id
-                and not _same_rows(spec.pipeline, read.table, day, before, now.batch_id)
+                and not batches.same_rows(spec.pipeline, read.table, day, before, now.batch_id)
             ):
                 return f"{read.table} {day} shows batch {now.batch_id} now, and it was made from {before or 'none'}"
     if strictly:
@@ -178,7 +178,7 @@ def _behind(mine: Manifest, other: Manifest) -> str:
         for day, batch_id in their.batches.items():
             before = each.batches.get(day, "")
             later = each.first <= day <= each.last and before < batch_id
-            if later and not _same_rows(mine.pipeline, each.table, day, before, batch_id):
+            if later and not batches.same_rows(mine.pipeline, each.table, day, before, batch_id):
                 made_from = f"{batch_id} of {each.table} {day}"
                 return f"batch {other.batch_id} was made from {made_from}, and it was made from {before or 'none'}"
     for model in inputs.of(mine, inputs.Model):
@@ -186,17 +186,6 @@ def _behind(mine: Manifest, other: Manifest) -> str:
             if (model.promoted or 0) < (their_model.promoted or 0) and model.promoted is not None:
                 return f"batch {other.batch_id} was scored by a later champion of {model.name}"
     return ""
-
-
-def _same_rows(pipeline: str, table: str, day: str, before: str | None, now: str) -> bool:
-    """Whether two batches of a day hold the same rows: a day that is staged again, alone or in a range, is no correction."""
-    if before == now:
-        return True
-    try:
-        hashes = [batches.load(pipeline, table, one).hashes.get(day) for one in (before, now) if one]
-    except BatchUnknownError:
-        return False
-    return len(hashes) == 2 and hashes[0] is not None and hashes[0] == hashes[1]
 
 
 def _is_in_time(spec: Pipeline, manifest: Manifest, day: str) -> bool:

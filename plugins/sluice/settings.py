@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(
         20, gt=0, description="Delay before the first retry of a task; then doubled."
     )
+    landing_seconds: float = Field(
+        30, gt=0, description="How often a task that waits for a delivery looks at the landing zone."
+    )
     s3_seconds: float = Field(
         20, gt=0, description="How long S3 may take to answer one request, before it is asked again."
     )

@@ -229,10 +229,13 @@ class Pipeline(_Strict):
     clock: Literal["feed", "wall"]
     timezone: TimeZone
     schedule: Cron
-    # First run day of a live pipeline: after an outage its missed days are caught up from there on, in order.
+    # First run day that anything is expected of; where none is given, the first day that was ever published. What was missed
+    # since is made up for, oldest first.
     starts: date | None = None
     # Days of data that there are: no others are waited for, nor missing.
     expected: Expected = Expected()
+    # How often a live pipeline looks for what is due and not done, and starts it.
+    reconcile_schedule: Cron = "*/5 * * * *"
     # How often the watcher of a live pipeline looks for what did not happen.
     watch_schedule: Cron = "*/30 * * * *"
     # What becomes of a day whose lagging sources (`lag_days` above 0) are held or missing: it is not predicted, or it

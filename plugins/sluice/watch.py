@@ -8,23 +8,17 @@ is the same fault, and is told once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-from sluice import clock, integrity, ledger, waivers
-from sluice.errors import DeliveryMissingError, LandingUnreachableError, SluiceError
-from sluice.ingest import deliveries
+from sluice import clock, integrity, ledger, status, waivers
+from sluice.errors import DeliveryMissingError
 from sluice.integrity import Rewrite
-from sluice.lake import tables
-from sluice.lake.landing import Landing
-from sluice.spec import Pipeline, Source
+from sluice.spec import Pipeline
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Rebuild
 
 # Run days back from today that are watched for deliveries. One that is missing for longer was told of in its time.
 WATCHED_DAYS = 7
-# How far back a source's last publication is looked for.
-_SOURCE_DAYS = 60
 
 
 @dataclass(frozen=True)
@@ -53,15 +47,9 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     """
     if not _has_begun(spec):
         return []
-    now = clock.now(spec)
-    landing = Landing(spec.landing_url)
-    found = []
-    for name, source in spec.sources.items():
-        for run_day in _expected(spec, name, source, now.date(), landing):
-            at = clock.deadline(run_day, source.deadline, ZoneInfo(spec.timezone))
-            if clock.passed(now, at) and not _is_in(spec, name, run_day.isoformat(), landing):
-                day = spec.data_day(name, run_day.isoformat())
-                found.append(Missed(name, run_day.isoformat(), day, at))
+    since = clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)
+    missing = status.of(spec, first=since.isoformat()).in_state("missing")
+    found = [Missed(item.table, item.run_day, item.day, item.deadline) for item in missing if item.deadline]
     for missed in found:
         ledger.append(
             "deadline_missed",
@@ -144,43 +132,3 @@ def _has_begun(spec: Pipeline) -> bool:
 
 def _window(spec: Pipeline, kind: str) -> int:
     return spec.integrity_days if kind == "rewritten" else WATCHED_DAYS
-
-
-def _expected(spec: Pipeline, name: str, source: Source, today: date, landing: Landing) -> list[date]:
-    """Run days that a source is expected for, oldest first."""
-    lag = timedelta(days=source.lag_days)
-    since = today - timedelta(days=_SOURCE_DAYS)
-    shown = [
-        date.fromisoformat(day) + lag
-        for day in tables.published(spec.pipeline, name, (since - lag).isoformat(), today.isoformat())
-    ]
-    if source.cadence == "weekly":
-        return _weekly(name, shown, today, landing)
-    watched = today - timedelta(days=WATCHED_DAYS - 1)
-    # Before its first day a pipeline expected nothing.
-    begin = spec.starts or (min(shown) if shown else today)
-    first = max(watched, begin)
-    return [first + timedelta(days=offset) for offset in range((today - first).days + 1)]
-
-
-def _weekly(name: str, shown: list[date], today: date, landing: Landing) -> list[date]:
-    if not shown:
-        return []  # it was never there: the first run that needs it says so
-    last = max(shown)
-    due = last + timedelta(days=7)
-    names = (path.split("/")[1] for path in landing.list(name) if path.endswith(deliveries.MANIFEST))
-    landed = any(last.isoformat() < day <= today.isoformat() for day in names)
-    return [] if landed or due > today else [due]
-
-
-def _is_in(spec: Pipeline, source: str, run_day: str, landing: Landing) -> bool:
-    """Whether anything usable or not was delivered: of one that cannot be used the run that reads it tells."""
-    day = spec.data_day(source, run_day)
-    if tables.published(spec.pipeline, source, day, day):
-        return True
-    try:
-        return deliveries.find(spec, source, run_day, landing=landing) is not None
-    except LandingUnreachableError:
-        raise
-    except SluiceError:
-        return True

@@ -10,7 +10,7 @@ import click
 
 from ml.errors import MlError
 from sluice import spec
-from sluice.cli import arguments, home, local, proof, supply_chain
+from sluice.cli import arguments, home, live, local, proof, supply_chain
 from sluice.cli.arguments import (
     DAY,
     KIND,
@@ -44,6 +44,8 @@ def main() -> None:
 for command in (
     home.home,
     model,
+    live.status,
+    live.skip,
     local.demo,
     local.up,
     local.down,

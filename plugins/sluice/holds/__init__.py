@@ -4,9 +4,10 @@ The command line and the operator DAGs are thin shells over these functions. The
 comes back goes through `sluice.crossing` like everything else.
 """
 
-from sluice.holds.listing import Hold, active_waivers, find, onwards, open_from, open_holds
+from sluice.holds.listing import Hold, active_waivers, find, onwards, open_batches, open_from, open_holds
 from sluice.holds.releasing import grant, release, request
 from sluice.holds.replaying import Outcome, Plan, conclude, expire, plan, replay
+from sluice.holds.skipping import skip
 from sluice.holds.tracing import Trace, trace
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "find",
     "grant",
     "onwards",
+    "open_batches",
     "open_from",
     "open_holds",
     "plan",
     "release",
     "replay",
     "request",
+    "skip",
     "trace",
 ]

@@ -51,6 +51,8 @@ class Hold:
 
     # The reasons of its verdict, one by one; none where there is no verdict.
     reasons: tuple[str, ...] = ()
+    # Of a delivery that was refused: the files that were there.
+    files: tuple[str, ...] = ()
     # Too old to be of use. What readers see is never given up.
     overdue: bool = False
 
@@ -63,6 +65,11 @@ def open_holds(spec: Pipeline, table: str | None = None) -> list[Hold]:
     """Everything that is held, refused, quarantined, or seen under an expired waiver; the longest held first."""
     found = [*_batches(spec, table), *_quarantined(spec, table), *_expired_waivers(spec, table)]
     return sorted(found, key=lambda hold: (hold.since, hold.table, hold.partition))
+
+
+def open_batches(spec: Pipeline) -> list[Hold]:
+    """What a gate held and what was refused, without single rows and expired waivers."""
+    return list(_batches(spec, None))
 
 
 def find(spec: Pipeline, table: str, day: str) -> Hold | None:
@@ -210,6 +217,7 @@ def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
         run_id=entry.run,
         outcome=data.get("outcome", ""),
         reasons=tuple(data.get("reasons", ())),
+        files=tuple(data.get("files", ())),
         report=data.get("report", ""),
     )
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from sluice import ledger
 from sluice.errors import InputAwaitedError, SourceUnknownError, TableMissingError
 from sluice.ingest.deliveries import due, undeclared
+from sluice.ingest.waiting import is_delivered
 from sluice.lake import tables
 from sluice.lake.landing import Landing
+from sluice.partitions import days_of
 from sluice.spec import Pipeline
 
 
@@ -29,7 +31,25 @@ def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
                 allowed=", ".join(spec.sources),
                 todo=f"declare the source in dags/pipelines/{spec.pipeline}.yml, or remove the folder",
             )
-    return [name for name in spec.sources if any(due(spec, name, day, landing=landing) for day in run_days)]
+    given_up = skipped(spec)
+    return [
+        name
+        for name in spec.sources
+        if any(
+            due(spec, name, day, landing=landing)
+            and ((name, spec.data_day(name, day)) not in given_up or is_delivered(spec, name, day))
+            for day in run_days
+        )
+    ]
+
+
+def skipped(spec: Pipeline) -> dict[tuple[str, str], ledger.Entry]:
+    """(table, day of its data) -> the newest entry with which a person gave it up."""
+    return {
+        (entry.subject, day): entry
+        for entry in reversed(ledger.entries(kind="skipped", pipeline=spec.pipeline))
+        for day in days_of(entry.partition or "")
+    }
 
 
 def complete(
@@ -41,8 +61,8 @@ def complete(
         lenient: go on without daily sources that lag behind the run day: what is built then says how old its input is.
 
     Raises:
-        TableMissingError: one of them is not published; as InputAwaitedError where `lenient`: whoever could not publish it
-            has told so.
+        TableMissingError: one of them is not published; as InputAwaitedError where it was not delivered, or `lenient`: the
+            watcher, or whoever could not publish it, says so.
     """
     snapshots: dict[str, int] = {}
     stale = []
@@ -53,7 +73,8 @@ def complete(
             if lenient and spec.lag_days(source):
                 stale.append(source)
                 continue
-            raise (InputAwaitedError if lenient else TableMissingError)(
+            awaited = lenient or not all(is_delivered(spec, source, day) for day in run_days)
+            raise (InputAwaitedError if awaited else TableMissingError)(
                 f"{spec.pipeline}.{source} has nothing published for {first} to {last}.",
                 where=f"the day {run_days[-1]}",
                 todo=f"look at publish_{source} of this run",

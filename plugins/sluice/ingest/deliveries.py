@@ -128,6 +128,26 @@ def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = 
     return any(name.endswith(MANIFEST) for name in landing.list(f"{source}/{run_day}"))
 
 
+def numbers(spec: Pipeline, source: str, *, landing: Landing | None = None) -> dict[str, int]:
+    """Run day -> number of the newest delivery of a source that is announced for it; 0 where what is there has no right name.
+
+    Raises:
+        SourceUnknownError: the pipeline does not declare the source.
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    by_run_day: dict[str, list[str]] = {}
+    for name in (landing or Landing(spec.landing_url)).list(source):
+        if name.endswith(MANIFEST):
+            by_run_day.setdefault(name.split("/")[1], []).append(name)
+    return {run_day: newest_number(spec, source, run_day, found) for run_day, found in by_run_day.items()}
+
+
+def newest_number(spec: Pipeline, source: str, run_day: str, found: Iterable[str]) -> int:
+    """The number of the newest delivery among some names of files or manifests; 0 where none has a right name."""
+    numbered, _ = _by_number(found, source, spec.source(source), run_day, spec.data_day(source, run_day))
+    return max(numbered, default=0)
+
+
 def undeclared(spec: Pipeline, run_day: str, *, landing: Landing | None = None) -> list[str]:
     """Names of folders that hold something for a run day and that no source declares, of this pipeline or another.
 

@@ -253,6 +253,17 @@ def full_id(batch_id: str) -> str:
     return batch_id.partition(".")[0]
 
 
+def same_rows(pipeline: str, table: str, day: str, before: str | None, now: str) -> bool:
+    """Whether two batches of a day hold the same rows: a day that is staged again, alone or in a range, is no correction."""
+    if before == now:
+        return True
+    try:
+        hashes = [load(pipeline, table, one).hashes.get(day) for one in (before, now) if one]
+    except BatchUnknownError:
+        return False
+    return len(hashes) == 2 and hashes[0] is not None and hashes[0] == hashes[1]
+
+
 def new_id(pipeline: str, table: str, after: str = "") -> str:
     """Return an id that sorts after those of all batches of the table, also where this host's clock is behind.
 

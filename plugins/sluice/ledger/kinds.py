@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # A test compares them with what the code appends.
 KINDS = {
+    "started": "a run was started for what is due and not done",
+    "skipped": "a person gave up a day of a table",
     "staged": "a batch was written where no reader looks",
     "refused": "a delivery could not be used, or a candidate may not become champion",
     "verdict": "a gate's verdict that publishes",

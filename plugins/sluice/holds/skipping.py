@@ -1,0 +1,55 @@
+"""Skip: a person gives up a day, so that nothing waits for it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sluice import ledger, waivers
+from sluice.errors import SkipRefusedError
+from sluice.lake import tables
+from sluice.ledger import Entry
+from sluice.spec import Pipeline
+
+
+def skip(
+    spec: Pipeline, run_day: str, names: Sequence[str] = (), *, by: str, why: str, run: Mapping[str, str]
+) -> list[Entry]:
+    """Record that a person gives up what is not published of a run day (YYYY-MM-DD).
+
+    What has come, or comes later, is not lost: it can be ingested by hand, and is published then.
+
+    Args:
+        names: tables; all of the pipeline, if none is given.
+
+    Returns: the entries, one a table.
+    Raises:
+        SkipRefusedError: no name or reason, or everything that was asked for is published.
+        SourceUnknownError: the pipeline has no such table.
+    """
+    where = f"{spec.pipeline} {run_day}"
+    if not by.strip() or not why.strip():
+        raise SkipRefusedError(
+            "A day is given up only with a name and a reason.",
+            where=where,
+            allowed="who gives it up, and why, in a sentence",
+            todo="say both",
+        )
+    days = {spec.require_table(name): spec.data_day(name, run_day) for name in names or spec.tables}
+    left = {name: day for name, day in days.items() if not tables.published(spec.pipeline, name, day, day)}
+    if not left:
+        raise SkipRefusedError(
+            f"All of {', '.join(days)} is published for the run day {run_day}: there is nothing to give up.",
+            where=where,
+            todo=f"look at `sluice status {spec.pipeline}`",
+        )
+    return [
+        ledger.append(
+            "skipped",
+            pipeline=spec.pipeline,
+            subject=name,
+            partition=day,
+            run=run.get("run_id"),
+            data={"by": by, "why": why, "account": waivers.account(), "run_day": run_day},
+        )
+        for name, day in left.items()
+    ]

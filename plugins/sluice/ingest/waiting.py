@@ -1,0 +1,52 @@
+"""How long a run of a live pipeline waits for a delivery, and whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from sluice import clock, schedule
+from sluice.errors import LandingUnreachableError, SluiceError
+from sluice.ingest import deliveries
+from sluice.lake.landing import Landing
+from sluice.spec import Pipeline
+
+
+def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
+    """Whether the run of a day waits for a source: one day of a live pipeline, whose delivery may still come in its time.
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    if spec.clock != "wall" or table not in spec.sources or len(run_days) > 1:
+        return False
+    if is_delivered(spec, table, run_days[0]):
+        return False
+    return not clock.passed(clock.now(spec), until(spec, table, run_days[0]))
+
+
+def until(spec: Pipeline, source: str, run_day: str) -> datetime:
+    """The instant up to which the run of a day waits for a source.
+
+    It is when the next run is due, or the source's deadline where that is later. Where a pipeline goes on without sources that lag
+    (`stale_input: mark`), it does so after their deadline.
+    """
+    day = date.fromisoformat(run_day)
+    deadline = schedule.deadline(spec, source, day)
+    if spec.stale_input == "mark" and spec.lag_days(source):
+        return deadline
+    return max(deadline, schedule.next_due(spec, schedule.due_at(spec, day)))
+
+
+def is_delivered(spec: Pipeline, source: str, run_day: str) -> bool:
+    """Whether anything was delivered, usable or not: of what cannot be used its own task says so.
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    try:
+        return deliveries.find(spec, source, run_day, landing=Landing(spec.landing_url)) is not None
+    except LandingUnreachableError:
+        raise
+    except SluiceError:
+        return True

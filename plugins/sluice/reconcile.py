@@ -1,0 +1,110 @@
+"""Start what is due, possible and not done: decided from the status of a pipeline, never from which runs there were.
+
+The rule kept here: a run that was killed, skipped, marked, deleted or never made is made up for, oldest day first; what is held
+waits for a person; and what was started in vain is started again after a pause that doubles each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sluice import ledger, status
+from sluice.ledger import Entry
+from sluice.spec import Pipeline
+from sluice.status import STAGES, Item
+
+# Days of one stage that are started at a look; ingestion takes one after the other.
+STARTS = {"ingest": 1, "transform": 4, "score": 4, "monitor": 4}
+# What has just been published is left to the event that it sends: Airflow makes its run within seconds.
+_GRACE = timedelta(minutes=2)
+# Pause before the same is started again, which doubles up to a day.
+_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that is to be started."""
+
+    stage: str
+    # Its partition key.
+    run_day: str
+    because: tuple[str, ...]
+    # 1, or how often it has been started for the same reasons.
+    attempt: int = 1
+
+
+def plan(spec: Pipeline, active: Mapping[str, int]) -> list[Start]:
+    """What is to be started now.
+
+    Args:
+        active: stage -> runs of it that have not ended; a stage that is not named is not started (it is paused, say).
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    found = status.of(spec)
+    if found.now is None:
+        return []
+    earlier = ledger.entries(kind="started", pipeline=spec.pipeline)
+    fresh = _fresh(spec, found.now)
+    starts = []
+    for stage in STAGES:
+        if stage not in active:
+            continue
+        room = max(0, STARTS[stage] - active[stage])
+        wanted = (
+            start
+            for run_day, items in found.of(stage).items()
+            if (start := _start(spec, stage, run_day, items, earlier, found.now))
+            and not (stage != "ingest" and run_day in fresh)
+        )
+        starts += [start for start, _ in zip(wanted, range(room), strict=False)]
+    return starts
+
+
+def record(spec: Pipeline, start: Start, run: Mapping[str, str]) -> Entry:
+    """Record that a run is started, before it is."""
+    return ledger.append(
+        "started",
+        pipeline=spec.pipeline,
+        subject=start.stage,
+        partition=start.run_day,
+        run=run.get("run_id"),
+        data={"because": list(start.because), "attempt": start.attempt},
+    )
+
+
+def _start(
+    spec: Pipeline, stage: str, run_day: str, items: Iterable[Item], earlier: Iterable[Entry], now: datetime
+) -> Start | None:
+    because = tuple(item.sentence() for item in items if _calls_for_a_run(spec, item))
+    if not because:
+        return None
+    for entry in earlier:
+        if (entry.subject, entry.partition) == (stage, run_day):
+            if tuple(entry.data["because"]) != because:
+                break
+            pause = min(_PAUSE * 2 ** (entry.data["attempt"] - 1), _LONGEST_PAUSE)
+            if now < entry.at + pause:
+                return None
+            return Start(stage, run_day, because, entry.data["attempt"] + 1)
+    return Start(stage, run_day, because)
+
+
+def _calls_for_a_run(spec: Pipeline, item: Item) -> bool:
+    """Whether a run can do something for it now; that of a live pipeline can also wait for a delivery."""
+    return item.is_possible or (item.state == "awaited" and spec.clock == "wall")
+
+
+def _fresh(spec: Pipeline, now: datetime) -> set[str]:
+    """Run days of which something was published a moment ago."""
+    found = set()
+    for kind in ("published", "day_completed"):
+        for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, since=now - _GRACE):
+            first = entry.partition or ""
+            lag = 0 if kind == "day_completed" else spec.lag_days(entry.subject)
+            day = first.rpartition("..")[2]
+            found.add((datetime.fromisoformat(day) + timedelta(days=lag)).date().isoformat())
+    return found

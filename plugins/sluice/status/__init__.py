@@ -1,0 +1,12 @@
+"""What should be and what is, for every table and run day of a pipeline.
+
+The rule kept here: this is decided in one place. The watcher, the starter of runs, pages and commands ask `of`, and it asks the
+clock, the landing zone, the tables and the ledger, never a run: a run may have been killed, skipped, marked or cleared.
+"""
+
+from __future__ import annotations
+
+from sluice.status.parts import MONITORING, STAGES, Item, State, Status
+from sluice.status.reading import of
+
+__all__ = ["MONITORING", "STAGES", "Item", "State", "Status", "of"]

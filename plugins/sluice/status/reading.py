@@ -1,0 +1,274 @@
+"""Read the status of a pipeline: each table, the landing zone and the ledger once, however many days there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from sluice import clock, holds, ledger, schedule
+from sluice.errors import BatchUnknownError, DeliveryMissingError
+from sluice.ingest import completion, deliveries
+from sluice.lake import batches, inputs, tables
+from sluice.lake.batches import Manifest, full_id
+from sluice.lake.landing import Landing
+from sluice.lake.snapshots import Published
+from sluice.partitions import days_of
+from sluice.spec import PREDICTIONS, Pipeline
+from sluice.status.parts import MONITORING, Item, State, Status, by_table
+
+_FIRST = date.min.isoformat()
+
+
+def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> Status:
+    """Say what should be and what is, for the run days of a pipeline up to now.
+
+    A run day is due from the pipeline's `starts` on or, where it has none, from the first day that was published. Whether newer
+    inputs are there is looked at for the last `integrity_days` run days; what is not published, for all.
+
+    Args:
+        first, last: only these run days (YYYY-MM-DD, both included).
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    try:
+        now = clock.now(spec)
+    except DeliveryMissingError:
+        return Status(spec.pipeline, None, ())
+    known = _Known.read(spec, now)
+    begin = known.begin(first)
+    end = min(now.date(), date.fromisoformat(last)) if last else now.date()
+    items: list[Item] = []
+    for run_day in schedule.run_days(spec, begin, end):
+        if clock.passed(now, schedule.due_at(spec, run_day)):
+            items += known.items(run_day)
+    return Status(spec.pipeline, now, tuple(items))
+
+
+@dataclass
+class _Known:
+    """All that is asked for, read once."""
+
+    spec: Pipeline
+    now: datetime
+    # Table -> day of data -> what readers see.
+    shown: dict[str, dict[str, Published]] = field(default_factory=dict)
+    # Source -> run day -> number of the newest delivery that was announced; 0 where only files without a known name were.
+    delivered: dict[str, dict[str, int]] = field(default_factory=dict)
+    held: dict[tuple[str, str], holds.Hold] = field(default_factory=dict)
+    skipped: dict[tuple[str, str], str] = field(default_factory=dict)
+    monitored: set[str | None] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, spec: Pipeline, now: datetime) -> _Known:
+        known = cls(spec, now)
+        landing = Landing(spec.landing_url)
+        for table in spec.tables:
+            known.shown[table] = tables.published(spec.pipeline, table, _FIRST, now.date().isoformat())
+        for source in spec.sources:
+            known.delivered[source] = deliveries.numbers(spec, source, landing=landing)
+        for hold in holds.open_batches(spec):
+            known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
+        for part, entry in completion.skipped(spec).items():
+            known.skipped[part] = f"{entry.data['by']} gave it up: {entry.data['why']}"
+        decided = ledger.entries(kind="decided", pipeline=spec.pipeline, subject=spec.model.name)
+        known.monitored = {entry.partition for entry in decided}
+        return known
+
+    def begin(self, first: str | None) -> date:
+        """The first run day that anything is expected of."""
+        spec = self.spec
+        daily = [name for name, source in spec.sources.items() if source.cadence == "daily"]
+        shown = [_run_day(spec, name, day) for name in daily for day in list(self.shown[name])[:1]]
+        begin = spec.starts or min(shown, default=self.now.date())
+        return max(begin, date.fromisoformat(first)) if first else begin
+
+    def items(self, run_day: date) -> Iterator[Item]:
+        key, spec = run_day.isoformat(), self.spec
+        sources = [item for name in spec.sources if (item := self._source(name, run_day))]
+        yield from sources
+        complete = self._incomplete(sources)
+        derived = [self._derived(table, key, complete) for table in spec.derived]
+        yield from derived
+        predictions = self._predictions(key, by_table(derived))
+        if predictions is not None:
+            yield predictions
+            yield self._monitoring(key, predictions)
+
+    def _source(self, name: str, run_day: date) -> Item | None:
+        """A source on a run day; None where it is not expected on it, and did not come."""
+        spec, key = self.spec, run_day.isoformat()
+        day = spec.data_day(name, key)
+        delivered = self.delivered[name].get(key)
+        there = day in self.shown[name] or delivered is not None
+        if not there and not self._is_expected(name, run_day):
+            return None
+        deadline = schedule.deadline(spec, name, run_day)
+        if day in self.shown[name]:
+            return self._published("ingest", name, key, self._newer_delivery(name, day, delivered), deadline)
+        state: State = "awaited"
+        if delivered is not None:
+            state = "ready"
+        elif clock.passed(self.now, deadline):
+            state = "missing"
+        reason = {
+            "ready": f"delivery {delivered} is there",
+            "awaited": f"it is due by {deadline:%Y-%m-%d %H:%M %Z}",
+            "missing": f"it was due by {deadline:%Y-%m-%d %H:%M %Z} and has not been delivered",
+        }[state]
+        return self._unpublished(
+            "ingest", name, key, state, reason, deadline, newer=self._is_newer(name, day, delivered)
+        )
+
+    def _is_expected(self, name: str, run_day: date) -> bool:
+        """Whether a source is to come on a run day: a weekly one, on the first a week after its last."""
+        spec, key = self.spec, run_day.isoformat()
+        came = {_run_day(spec, name, day).isoformat() for day in self.shown[name]} | set(self.delivered[name])
+        if spec.sources[name].cadence == "daily":
+            # Before its first day a source was not expected, where the pipeline does not say since when it is.
+            begun = spec.starts is not None or key >= min(came, default=self.now.date().isoformat())
+            return begun and spec.expected_of(name).includes(run_day - timedelta(days=spec.lag_days(name)))
+        week_before = (run_day - timedelta(days=7)).isoformat()
+        return week_before in came and not any(day > week_before for day in came)
+
+    def _newer_delivery(self, name: str, day: str, delivered: int | None) -> str:
+        """Why readers do not see the newest delivery of a day; "" if they do."""
+        if delivered is None or not self._is_recent(name, day):
+            return ""
+        manifest = self._manifest(name, self.shown[name][day].batch_id)
+        read = (
+            [one.number for one in inputs.of(manifest, inputs.Delivery) if one.day == day] if manifest else []
+        )
+        if not read or read[0] is None or delivered <= read[0]:
+            return ""
+        return f"delivery {delivered} has come since delivery {read[0]} was published"
+
+    def _is_newer(self, name: str, day: str, delivered: int | None) -> bool:
+        """Whether a delivery has come since the one that is held or was refused."""
+        hold = self.held.get((name, day))
+        if hold is None or delivered is None:
+            return False
+        if hold.batch_id is None:
+            return delivered > deliveries.newest_number(self.spec, name, hold.run_day, hold.files)
+        manifest = self._manifest(name, hold.batch_id)
+        read = [one.number or 0 for one in inputs.of(manifest, inputs.Delivery)] if manifest else []
+        return bool(read) and delivered > max(read)
+
+    def _incomplete(self, sources: list[Item]) -> str:
+        """What a run day still waits for before anything is built from it; "" if it waits for nothing."""
+        lenient = self.spec.stale_input == "mark"
+        for item in sources:
+            late = item.state in ("missing", "held") and self.spec.lag_days(item.table) > 0
+            if not item.is_readable and not (lenient and late):
+                return f"{item.table} {item.day} is {item.state}"
+        return "" if sources else "nothing was delivered"
+
+    def _derived(self, table: str, run_day: str, incomplete: str) -> Item:
+        day = self.spec.data_day(table, run_day)
+        if day in self.shown[table]:
+            return self._published("transform", table, run_day, self._newer_inputs(table, run_day))
+        if incomplete:
+            return self._unpublished("transform", table, run_day, "blocked", incomplete)
+        hold = self.held.get((table, day))
+        newer = bool(hold and hold.batch_id and self._changed(table, run_day, hold.batch_id))
+        return self._unpublished("transform", table, run_day, "ready", "the day is complete", newer=newer)
+
+    def _newer_inputs(self, table: str, run_day: str) -> str:
+        day = self.spec.data_day(table, run_day)
+        return (
+            self._changed(table, run_day, self.shown[table][day].batch_id)
+            if self._is_recent(table, day)
+            else ""
+        )
+
+    def _changed(self, table: str, run_day: str, batch_id: str) -> str:
+        """Which input of its own run's days was published anew since a batch was made; "" if none was."""
+        manifest = self._manifest(table, full_id(batch_id))
+        for read in inputs.of(manifest, inputs.Snapshot) if manifest else ():
+            own = self.spec.data_day(read.table, run_day)
+            now = self.shown.get(read.table, {}).get(own)
+            if now is None or read.batches is None or not read.first or not read.last:
+                continue
+            before = read.batches.get(own)
+            if read.first <= own <= read.last and not batches.same_rows(
+                self.spec.pipeline, read.table, own, before, now.batch_id
+            ):
+                return f"{read.table} {own} was published anew since"
+        return ""
+
+    def _predictions(self, run_day: str, derived: dict[tuple[str, str], Item]) -> Item | None:
+        """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none."""
+        spec = self.spec
+        if run_day in self.shown[PREDICTIONS]:
+            return self._published("score", PREDICTIONS, run_day, "")
+        if spec.starts is None and run_day < min(self.shown[PREDICTIONS], default=run_day):
+            return None
+        features = derived[spec.model.features_table, spec.data_day(spec.model.features_table, run_day)]
+        if features.batch_id is None:
+            state: State = "skipped" if features.state == "skipped" else "blocked"
+            return self._unpublished("score", PREDICTIONS, run_day, state, features.sentence())
+        hold = self.held.get((PREDICTIONS, run_day))
+        newer = bool(hold and hold.batch_id and self._changed(PREDICTIONS, run_day, hold.batch_id))
+        return self._unpublished(
+            "score", PREDICTIONS, run_day, "ready", "its features are published", newer=newer
+        )
+
+    def _monitoring(self, run_day: str, predictions: Item) -> Item:
+        state: State
+        if predictions.state == "skipped":
+            state, reason = "skipped", predictions.reason
+        elif predictions.batch_id is None:
+            state, reason = "blocked", predictions.sentence()
+        elif run_day in self.monitored or not self.shown[PREDICTIONS][run_day].rows:
+            state, reason = "published", ""
+        else:
+            state, reason = "ready", "its predictions are published"
+        return Item("monitor", MONITORING, run_day, run_day, state, reason)
+
+    def _published(
+        self, stage: str, table: str, run_day: str, newer: str, deadline: datetime | None = None
+    ) -> Item:
+        """A partition that readers see; `newer` says why what they see is not the newest."""
+        day = self.spec.data_day(table, run_day)
+        batch_id, state, reason = self.shown[table][day].batch_id, "published", ""
+        hold = self.held.get((table, day))
+        if newer:
+            stands = hold is not None and not self._is_newer(
+                table, day, self.delivered.get(table, {}).get(run_day)
+            )
+            state, reason = ("held", hold.reason) if hold and stands else ("outdated", newer)
+        return Item(stage, table, run_day, day, state, reason, deadline, batch_id)  # type: ignore[arg-type]
+
+    def _unpublished(
+        self,
+        stage: str,
+        table: str,
+        run_day: str,
+        state: State,
+        reason: str,
+        deadline: datetime | None = None,
+        *,
+        newer: bool = False,
+    ) -> Item:
+        """A partition that readers do not see; `newer` says whether something has come since it was held."""
+        day = self.spec.data_day(table, run_day)
+        hold = self.held.get((table, day))
+        if said := self.skipped.get((table, day)):
+            state, reason = "skipped", said
+        elif hold is not None and not newer and state != "blocked":
+            state, reason = "held", hold.reason
+        return Item(stage, table, run_day, day, state, reason, deadline)
+
+    def _is_recent(self, table: str, day: str) -> bool:
+        return _run_day(self.spec, table, day) > self.now.date() - timedelta(days=self.spec.integrity_days)
+
+    def _manifest(self, table: str, batch_id: str) -> Manifest | None:
+        try:
+            return batches.load(self.spec.pipeline, table, full_id(batch_id)) if batch_id else None
+        except BatchUnknownError:  # cleared away, or another writer's
+            return None
+
+
+def _run_day(spec: Pipeline, table: str, day: str) -> date:
+    return date.fromisoformat(day) + timedelta(days=spec.lag_days(table))

@@ -1,0 +1,147 @@
+"""What is due, possible and not done is started: once, in order, never what is held, and again after a pause."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sluice import crossing, feed, holds, ledger, reconcile
+from sluice.lake import tables
+from sluice.reconcile import Start
+
+RUN = {"dag_id": "flights_reconcile", "run_id": "test"}
+MONDAY, TUESDAY, WEDNESDAY = "2013-04-01", "2013-04-02", "2013-04-03"
+IDLE = dict.fromkeys(reconcile.STARTS, 0)
+DAILY = ["schedule", "arrivals", "weather"]
+
+
+def _started(live, active=IDLE):
+    """Plan, and record what is planned, as the DAG does."""
+    starts = reconcile.plan(live, active)
+    for start in starts:
+        reconcile.record(live, start, RUN)
+    return [(start.stage, start.run_day) for start in starts]
+
+
+def _publish(live, table, run_day):
+    manifest = crossing.stage(live, table, [run_day], RUN)
+    tables.publish(manifest, verdict_id="unjudged")
+
+
+def test_a_day_is_started_when_it_is_due_and_waits_for_what_has_not_come(live, at):
+    at("2013-04-01 03:59")
+    assert _started(live) == []
+    at("2013-04-01 04:00")
+    assert _started(live) == [("ingest", MONDAY)]
+
+
+def test_days_that_nobody_ran_are_made_up_for_one_at_a_time_oldest_first(live, at):
+    feed.deliver_range(live, MONDAY, WEDNESDAY)
+    at("2013-04-03 09:00")
+    assert _started(live) == [("ingest", MONDAY)]
+    assert _started(live, {**IDLE, "ingest": 1}) == [], "it is at work"
+
+
+def test_a_stage_that_is_paused_is_not_started(live, at):
+    feed.deliver_range(live, MONDAY, TUESDAY)
+    at("2013-04-02 09:00")
+    assert _started(live, {stage: 0 for stage in IDLE if stage != "ingest"}) == []
+
+
+def test_what_was_started_in_vain_is_started_again_after_a_pause_that_doubles(live, at):
+    feed.deliver(live, MONDAY)
+    at("2013-04-01 09:00")
+    assert reconcile.plan(live, IDLE)[0].attempt == 1
+    assert _started(live) == [("ingest", MONDAY)]
+    for now, attempt in (
+        ("09:09", None),
+        ("09:10", 2),
+        ("09:29", None),
+        ("09:30", 3),
+        ("10:09", None),
+        ("10:10", 4),
+    ):
+        at(f"2013-04-01 {now}")
+        starts = reconcile.plan(live, IDLE)
+        assert [start.attempt for start in starts] == ([attempt] if attempt else []), now
+        for start in starts:
+            reconcile.record(live, start, RUN)
+
+
+def test_a_day_that_pauses_does_not_stop_the_next(live, at):
+    feed.deliver_range(live, MONDAY, TUESDAY)
+    at("2013-04-02 09:00")
+    assert _started(live) == [("ingest", MONDAY)]
+    assert _started(live) == [("ingest", TUESDAY)]
+    assert _started(live) == []
+
+
+def test_something_new_starts_a_day_at_once(live, at):
+    feed.deliver(live, MONDAY, sources=["schedule", "weather"])
+    at("2013-04-01 09:00")
+    assert _started(live) == [("ingest", MONDAY)]
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    assert _started(live) == [("ingest", MONDAY)]
+
+
+def test_a_file_that_comes_after_everybody_stopped_waiting_starts_its_day(live, at):
+    feed.deliver(live, MONDAY, sources=["schedule", "weather"])
+    at("2013-04-02 03:00")
+    for source in ("schedule", "weather"):
+        _publish(live, source, MONDAY)
+    assert _started(live) == [], "nothing can be done about what is missing"
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    assert _started(live) == [("ingest", MONDAY)]
+
+
+def test_what_is_held_is_left_to_a_person_and_started_by_a_newer_delivery(live, at):
+    at("2013-04-01 09:00")
+    feed.deliver(live, MONDAY, sources=["schedule", "weather"])
+    for source in ("schedule", "weather"):
+        _publish(live, source, MONDAY)
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="seconds")
+    manifest = crossing.stage(live, "arrivals", [MONDAY], RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
+    assert _started(live) == []
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=2)
+    assert _started(live) == [("ingest", MONDAY)]
+
+
+def test_what_a_person_gave_up_is_not_started(live, at):
+    at("2013-04-01 04:30")
+    holds.skip(live, MONDAY, by="Ada", why="The airports were closed.", run=RUN)
+    assert _started(live) == []
+
+
+def test_a_downstream_stage_that_lost_its_event_is_started_and_a_fresh_one_is_left_to_it(live, at):
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    at("2013-04-01 09:00")
+    for source in live.sources:
+        _publish(live, source, MONDAY)
+    ledger.append("day_completed", pipeline="flights", subject="raw", partition=MONDAY)
+    at("2013-04-01 09:01")
+    assert _started(live) == []
+    at("2013-04-01 09:03")
+    assert _started(live) == [("transform", MONDAY)]
+
+
+def test_a_replayed_pipeline_waits_for_nothing(live, at):
+    replayed = live.model_copy(update={"clock": "feed", "starts": None})
+    feed.deliver(replayed, MONDAY, sources=["schedule"])
+    at("2013-04-01 23:59")
+    assert reconcile.plan(replayed, IDLE)[0].because == ("schedule 2013-04-01 is ready: delivery 1 is there",)
+    _publish(replayed, "schedule", MONDAY)
+    assert reconcile.plan(replayed, IDLE) == []
+
+
+def test_starts_say_why(live, at):
+    at("2013-04-01 04:00")
+    (start,) = reconcile.plan(live, IDLE)
+    assert start == Start(
+        "ingest",
+        MONDAY,
+        tuple(
+            f"{table} {live.data_day(table, MONDAY)} is awaited: it is due by 2013-04-01 06:00 EDT"
+            for table in DAILY
+        ),
+    )
+    assert date.fromisoformat(start.run_day) == live.starts

@@ -1,0 +1,174 @@
+"""What should be and what is: read from the clock, the landing zone, the tables and the ledger, whatever ran or did not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sluice import crossing, feed, holds, ledger, spec, status
+from sluice.errors import SkipRefusedError
+from sluice.ingest import deliveries
+from sluice.lake import tables
+
+RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
+DAILY = ["schedule", "arrivals", "weather"]
+
+
+def _publish(live, table, run_day):
+    manifest = crossing.stage(live, table, [run_day], RUN)
+    tables.publish(manifest, verdict_id="unjudged")
+    return manifest
+
+
+def _states(live, run_day, **window):
+    return {item.table: item.state for item in status.of(live, **window) if item.run_day == run_day}
+
+
+def test_nothing_is_due_before_the_schedule_of_the_first_day(live, at):
+    at("2013-04-01 03:59")
+    assert status.of(live).items == ()
+    at("2013-04-01 04:00")
+    assert set(_states(live, MONDAY)) == {*DAILY, "features", "outcomes", "predictions", "monitoring"}
+
+
+def test_a_source_is_awaited_until_its_deadline_and_missing_after_it(live, at):
+    at("2013-04-01 05:59")
+    feed.deliver(live, MONDAY, sources=["schedule"])
+    states = _states(live, MONDAY)
+    assert (states["schedule"], states["arrivals"]) == ("ready", "awaited")
+    assert {states[table] for table in ("features", "outcomes", "predictions", "monitoring")} == {"blocked"}
+    at("2013-04-01 06:00")
+    (arrivals,) = [item for item in status.of(live).in_state("missing") if item.table == "arrivals"]
+    assert arrivals.sentence() == (
+        "arrivals 2013-03-31 is missing: it was due by 2013-04-01 06:00 EDT and has not been delivered"
+    )
+
+
+def test_a_day_is_done_when_all_of_it_is_published_and_a_correction_makes_it_outdated(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    for source in live.sources:
+        _publish(live, source, MONDAY)
+    assert _states(live, MONDAY)["features"] == "ready"
+    for table in ("features", "outcomes"):
+        _publish(live, table, MONDAY)
+    states = _states(live, MONDAY)
+    assert {states[table] for table in (*live.sources, "features", "outcomes")} == {"published"}
+    assert (states["predictions"], states["monitoring"]) == ("ready", "blocked")
+
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="shifted", number=2)
+    (arrivals,) = status.of(live).in_state("outdated")
+    assert arrivals.reason == "delivery 2 has come since delivery 1 was published"
+
+    _publish(live, "arrivals", MONDAY)
+    outdated = {item.table: item.reason for item in status.of(live).in_state("outdated")}
+    assert outdated == dict.fromkeys(("features", "outcomes"), "arrivals 2013-03-31 was published anew since")
+
+
+def test_the_same_rows_again_outdate_nothing(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    for table in (*live.sources, "features"):
+        _publish(live, table, MONDAY)
+    _publish(live, "arrivals", MONDAY)
+    assert status.of(live).in_state("outdated") == []
+
+
+def test_what_is_held_waits_for_a_person_until_a_newer_delivery_comes(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="seconds")
+    manifest = crossing.stage(live, "arrivals", [MONDAY], RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
+    assert _states(live, MONDAY)["arrivals"] == "held"
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=2)
+    assert _states(live, MONDAY)["arrivals"] == "ready"
+
+
+def test_what_was_refused_waits_for_a_person_until_a_newer_delivery_comes(live, at):
+    at("2013-04-01 07:00")
+    (name,) = feed.deliver(live, MONDAY, sources=["arrivals"])
+    landing = _landing(live)
+    (landing / f"{name}{deliveries.MANIFEST}").write_text("{}")
+    assert _states(live, MONDAY)["arrivals"] == "ready"
+    with pytest.raises(Exception, match="cannot be understood"):
+        crossing.stage(live, "arrivals", [MONDAY], RUN)
+    assert _states(live, MONDAY)["arrivals"] == "held"
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=2)
+    assert _states(live, MONDAY)["arrivals"] == "ready"
+
+
+def test_a_day_that_a_person_gives_up_is_awaited_no_longer(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["schedule", "weather"])
+    for source in ("schedule", "weather"):
+        _publish(live, source, MONDAY)
+    assert _states(live, MONDAY)["features"] == "blocked"
+    (entry,) = holds.skip(live, MONDAY, ["arrivals"], by="Ada", why="The airline lost it.", run=RUN)
+    assert (entry.subject, entry.partition) == ("arrivals", "2013-03-31")
+    states = _states(live, MONDAY)
+    assert (states["arrivals"], states["features"]) == ("skipped", "ready")
+    (item,) = status.of(live).in_state("skipped")
+    assert item.reason == "Ada gave it up: The airline lost it."
+    # What comes later is not lost.
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    _publish(live, "arrivals", MONDAY)
+    assert _states(live, MONDAY)["arrivals"] == "published"
+
+
+def test_nothing_is_given_up_without_a_name_and_a_reason_or_where_all_is_published(live, at):
+    at("2013-04-01 07:00")
+    for said in ({"by": "", "why": "x"}, {"by": "Ada", "why": " "}):
+        with pytest.raises(SkipRefusedError, match="a name and a reason"):
+            holds.skip(live, MONDAY, ["arrivals"], run=RUN, **said)
+    feed.deliver(live, MONDAY, sources=["schedule"])
+    _publish(live, "schedule", MONDAY)
+    with pytest.raises(SkipRefusedError, match="nothing to give up"):
+        holds.skip(live, MONDAY, ["schedule"], by="Ada", why="Not needed.", run=RUN)
+    assert ledger.entries(kind="skipped") == []
+
+
+def test_a_pipeline_that_marks_stale_input_goes_on_without_what_lags_after_its_deadline(live, at):
+    live = live.model_copy(update={"stale_input": "mark"})
+    at("2013-04-01 05:00")
+    feed.deliver(live, MONDAY, sources=["schedule"])
+    _publish(live, "schedule", MONDAY)
+    assert _states(live, MONDAY)["features"] == "blocked"
+    at("2013-04-01 06:00")
+    assert _states(live, MONDAY)["features"] == "ready"
+
+
+def test_a_weekly_source_is_expected_a_week_after_its_last_and_no_longer_once_it_came(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["airlines"])
+    assert _states(live, MONDAY)["airlines"] == "ready"
+    _publish(live, "airlines", MONDAY)
+    at("2013-04-09 07:00")
+    found = {item.run_day: item.state for item in status.of(live) if item.table == "airlines"}
+    assert found == {MONDAY: "published", "2013-04-08": "missing"}
+    feed.deliver(live, "2013-04-09", sources=["airlines"])
+    found = {item.run_day: item.state for item in status.of(live) if item.table == "airlines"}
+    assert found == {MONDAY: "published", "2013-04-09": "ready"}
+
+
+def test_a_replayed_pipeline_has_nothing_due_before_its_feed_begins(home, feed_cache):
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    flights = spec.load("flights")
+    assert status.of(flights) == status.Status("flights", None, ())
+    feed.deliver(flights, TUESDAY, sources=["schedule"])
+    # Its today is over when it is delivered.
+    assert _states(flights, TUESDAY) == {
+        "schedule": "ready",
+        "arrivals": "missing",
+        "weather": "missing",
+        "features": "blocked",
+        "outcomes": "blocked",
+        "predictions": "blocked",
+        "monitoring": "blocked",
+    }
+
+
+def _landing(live) -> Path:
+    return Path(live.landing_url)
