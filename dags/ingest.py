@@ -2,17 +2,27 @@
 
 The first of a pipeline's Airflow DAGs. The partition key is the day that is about to be predicted. On its morning the
 day's schedule is in, and the arrivals and the weather of the day before; registers come weekly. Each source crosses
-on its own: **stage** parses the delivery against its contract where no reader looks, **audit** runs its Great
+on its own, a delivery that is late is waited for without a worker, and a day that was given up or comes later still is started
+again by `<pipeline>_reconcile`: **stage** parses the delivery against its contract where no reader looks, **audit** runs its Great
 Expectations suite, **publish** makes it visible in one commit. A red audit means that the delivery is *held*: nothing
 of it is visible, a mail says why, and the rest of the day waits. To go on, deliver a corrected file and trigger this
 DAG again with the same partition key.
 """
 
+from datetime import timedelta
+
+from airflow.sdk import PartitionedAssetTimetable
+
+from sluice.orchestration import assets
 from sluice.orchestration.ingest import complete_day, find_deliveries
-from sluice.orchestration.stages import crossing, daily, in_order, stage_dag
+from sluice.orchestration.stages import crossing, stage_dag
 from sluice.spec import load_all
 
 for spec in load_all():
-    with stage_dag(spec, "ingest", schedule=daily(spec), doc=__doc__, **in_order(spec)):
+    wakes = PartitionedAssetTimetable(assets=assets.deliveries(spec))
+    # One day after the other, however many have queued up; a run may wait for a delivery until the next one is due.
+    with stage_dag(
+        spec, "ingest", schedule=wakes, doc=__doc__, max_active_runs=1, dagrun_timeout=timedelta(days=8)
+    ):
         crossings = [crossing(spec, source) for source in spec.sources]
         find_deliveries(spec) >> crossings >> complete_day(spec)

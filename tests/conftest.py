@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 from sluice.settings import settings
 
 # Folders that start a whole Airflow.
-_WITH_AIRFLOW = ("scenarios", "rehearsals")
+_WITH_AIRFLOW = ("scenarios", "rehearsals", "live")
 _LONGEST = (*_WITH_AIRFLOW, "proof")
 
 

@@ -15,6 +15,7 @@ STAGES = (
     "replay",
     "release",
     "rollback",
+    "reconcile",
     "watch",
     "maintain",
 )

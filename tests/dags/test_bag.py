@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from sluice.dag_ids import PLATFORM_DAGS, STAGES
@@ -50,12 +52,6 @@ def test_parsing_imports_nothing_heavy(bag):
     assert bag["heavy"] == [], "import it inside the function that uses it"
 
 
-def test_ingest_runs_by_the_feed_or_by_the_wall_clock(bag, live_bag):
-    assert bag["dags"]["flights_ingest"]["schedule"] == "PartitionedAssetTimetable"
-    assert live_bag["import_errors"] == {}
-    assert live_bag["dags"]["flights_ingest"]["schedule"] == "CronPartitionTimetable"
-
-
 def test_what_wakes_each_dag_is_one_asset(bag):
     """Two of one day at once may leave two runs pending for ever (apache/airflow#71070): state decides the rest."""
     woken = {dag_id.removeprefix("flights_"): dag["woken_by"] for dag_id, dag in bag["dags"].items()}
@@ -68,17 +64,32 @@ def test_what_wakes_each_dag_is_one_asset(bag):
     }
 
 
-def test_missed_days_are_caught_up_one_by_one_from_the_first_day_on(bag, live_bag):
-    queued, missed = bag["dags"]["flights_ingest"], live_bag["dags"]["flights_ingest"]
-    assert (queued["max_active_runs"], queued["catchup"]) == (1, False), "the feed's runs queue in order"
-    assert (missed["max_active_runs"], missed["catchup"]) == (1, True)
-    assert missed["start"].startswith("2026-01-05")
-    caught_up = [dag_id for dag_id, dag in live_bag["dags"].items() if dag["catchup"]]
-    assert caught_up == ["flights_ingest"], "the others follow the events of the days"
+def test_ingest_takes_one_day_at_a_time_and_its_waits_outlast_every_schedule(bag):
+    ingest = bag["dags"]["flights_ingest"]
+    assert ingest["max_active_runs"] == 1
+    assert ingest["timeout"] > timedelta(days=7).total_seconds(), "a weekly pipeline's run may wait a week"
 
 
-def test_watcher_and_maintenance_run_by_the_wall_clock_or_when_the_feed_is_moved(bag, live_bag):
-    for name in ("watch", "maintain"):
+def test_only_reconcile_starts_the_days_and_nothing_is_caught_up_by_airflow(bag, live_bag):
+    """A day that Airflow's timetable made, or passed over, would be decided by runs and not by the state."""
+    for each in (bag, live_bag):
+        assert each["import_errors"] == {}
+        assert each["dags"]["flights_ingest"]["schedule"] == "PartitionedAssetTimetable"
+        assert not [dag_id for dag_id, dag in each["dags"].items() if dag["catchup"]]
+        assert each["dags"]["flights_ingest"]["woken_by"] == ["flights.deliveries"]
+    tasks = live_bag["dags"]["flights_reconcile"]["tasks"]
+    assert {name: task["outlets"] for name, task in tasks.items()} == {
+        "find_due": [],
+        "start_ingest": ["flights.deliveries"],
+        "start_transform": ["flights.raw"],
+        "start_score": ["flights.features"],
+        "start_monitor": ["flights.predictions"],
+    }
+    assert live_bag["dags"]["flights_reconcile"]["max_active_runs"] == 1
+
+
+def test_reconcile_watcher_and_maintenance_run_by_the_wall_clock_or_when_the_feed_is_moved(bag, live_bag):
+    for name in ("reconcile", "watch", "maintain"):
         assert bag["dags"][f"flights_{name}"]["schedule"] == "NullTimetable"
         assert live_bag["dags"][f"flights_{name}"]["schedule"] == "CronTriggerTimetable"
 

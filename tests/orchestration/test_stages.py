@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from datetime import date
 
 import pytest
 
@@ -58,23 +57,3 @@ def test_crossing_hands_the_batch_from_stage_to_audit_to_publish(stages):
     assert group.group_id == "arrivals"
     # Only what readers see is announced.
     assert (stage.outlets, audit.outlets, publish.outlets) == ([], [], [announced])
-
-
-def test_replayed_pipeline_waits_for_its_deliveries_and_a_live_one_for_its_hour(stages):
-    flights = spec.load("flights")
-    assert stages.daily(flights).asset_condition.name == "flights.deliveries"
-    live = stages.daily(flights.model_copy(update={"clock": "wall"}))
-    assert (live.expression, live.timezone, live.key_format) == ("0 4 * * *", "America/New_York", "%Y-%m-%d")
-
-
-@pytest.mark.parametrize(
-    ("clock", "starts", "catches_up"),
-    [("wall", date(2026, 1, 5), True), ("wall", None, False), ("feed", date(2026, 1, 5), False)],
-)
-def test_only_a_live_pipeline_with_a_first_day_catches_up(stages, clock, starts, catches_up):
-    pipeline = spec.load("flights").model_copy(update={"clock": clock, "starts": starts})
-    settings = stages.in_order(pipeline)
-    assert settings["max_active_runs"] == 1
-    assert settings.get("catchup", False) is catches_up
-    if catches_up:
-        assert settings["start_date"].isoformat() == "2026-01-05T00:00:00-05:00", "midnight of the pipeline"

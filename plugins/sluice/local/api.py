@@ -51,8 +51,8 @@ class AirflowApi:
         return [dag_id for dag_id in (*declared, *broken, *dag_ids.PLATFORM_DAGS) if dag_id not in known]
 
     def ensure_pool(self, name: str, slots: int) -> None:
-        if self._request("GET", f"/pools/{name}", accept=(200, 404)).status_code == 404:
-            self._request("POST", "/pools", json={"name": name, "slots": slots}, accept=(201,))
+        if self.request("GET", f"/pools/{name}", accept=(200, 404)).status_code == 404:
+            self.request("POST", "/pools", json={"name": name, "slots": slots}, accept=(201,))
 
     def trigger(
         self, dag_id: str, *, partition: str | None = None, conf: dict[str, Any] | None = None
@@ -61,16 +61,16 @@ class AirflowApi:
         body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
         if partition:
             body["partition_key"] = partition
-        return self._request("POST", f"/dags/{dag_id}/dagRuns", json=body, accept=(200,)).json()
+        return self.request("POST", f"/dags/{dag_id}/dagRuns", json=body, accept=(200,)).json()
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
         """A paused DAG is not woken by events, and events that it misses so do not wake it later."""
-        self._request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+        self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
     def active_runs(self) -> list[str]:
         """Runs of any DAG that have not ended, as `<dag_id> <run_id>`."""
         states = [("state", "queued"), ("state", "running"), ("limit", "100")]
-        found = self._request("GET", "/dags/~/dagRuns", params=states).json()["dag_runs"]
+        found = self.request("GET", "/dags/~/dagRuns", params=states).json()["dag_runs"]
         return [f"{run['dag_id']} {run['dag_run_id']}" for run in found]
 
     def runs(self, dag_id: str, *, partition: str | None = None) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ class AirflowApi:
             found = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
             return found if found in FINAL else None
 
-        return self._until(state, f"{dag_id} {run_id}", seconds)
+        return self.until(state, f"{dag_id} {run_id}", seconds)
 
     def wait_for_partition(
         self, dag_id: str, partition: str, *, since: str, seconds: float = 900
@@ -108,7 +108,7 @@ class AirflowApi:
             runs = [run for run in self.runs(dag_id, partition=partition) if run["run_after"] >= since]
             return runs[-1] if runs and runs[-1]["state"] in FINAL else None
 
-        return self._until(ended, f"{dag_id} for {partition}", seconds)
+        return self.until(ended, f"{dag_id} for {partition}", seconds)
 
     def wait_for_task(
         self, dag_id: str, run_id: str, task_id: str, state: str, *, seconds: float = 300
@@ -126,7 +126,7 @@ class AirflowApi:
                 )
             return found if found["state"] == state else None
 
-        return self._until(reached, f"{dag_id}.{task_id} {run_id}", seconds)
+        return self.until(reached, f"{dag_id}.{task_id} {run_id}", seconds)
 
     def answer(
         self, dag_id: str, run_id: str, task_id: str, option: str, *, seconds: float = 300
@@ -142,12 +142,12 @@ class AirflowApi:
             found = next(task for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id)
             asked = self._get(path) if found["state"] == "awaiting_input" else None
             if asked and not asked["response_received"] and self._scheduler_is_past(asked["created_at"]):
-                self._request(
+                self.request(
                     "PATCH", path, json={"chosen_options": [option], "params_input": {}}, accept=(200, 409)
                 )
             return found if found["state"] in (*FINAL, "skipped") else None
 
-        return self._until(ended, f"{dag_id}.{task_id} {run_id}", seconds)
+        return self.until(ended, f"{dag_id}.{task_id} {run_id}", seconds)
 
     def _scheduler_is_past(self, instant: str) -> bool:
         """Whether the scheduler has shown a sign of life clearly after an ISO instant."""
@@ -160,7 +160,7 @@ class AirflowApi:
         said = [json.dumps(record, default=str) if isinstance(record, dict) else record for record in records]
         return "\n".join(said[-lines:])
 
-    def _until(self, answer, what: str, seconds: float):
+    def until(self, answer, what: str, seconds: float):
         deadline = time.monotonic() + seconds
         while (found := answer()) is None:
             if time.monotonic() > deadline:
@@ -173,9 +173,9 @@ class AirflowApi:
         return found
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:
-        return self._request("GET", path, params=params).json()
+        return self.request("GET", path, params=params).json()
 
-    def _request(
+    def request(
         self, method: str, path: str, *, accept: tuple[int, ...] = (200,), **kwargs
     ) -> httpx.Response:
         if "Authorization" not in self._http.headers:

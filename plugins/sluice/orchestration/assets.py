@@ -11,7 +11,7 @@ from sluice.spec import Pipeline
 
 
 def deliveries(spec: Pipeline) -> Asset:
-    """What is due for a day was delivered. Nothing in Airflow announces it: a person does, or the source system."""
+    """A day is due, or was delivered: `<pipeline>_reconcile` says so, a person, or the source system."""
     return _asset(spec, "deliveries")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing, spec
+from sluice.ingest import waiting
 from sluice.orchestration.callbacks import mail_published, mail_scored, mail_staged
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_days, run_info, skipped_if_superseded, skipped_while_awaited
 from sluice.orchestration.secrets import pseudonym_key
+from sluice.orchestration.triggers import DeliveryTrigger
 from sluice.web import evidence_url
 
 
@@ -32,13 +34,35 @@ class _CrossingOperator(BaseOperator):
 
 
 class StageOperator(_CrossingOperator):
-    """Write the run's batch where no reader looks; returns its batch id."""
+    """Write the run's batch where no reader looks; returns its batch id.
+
+    In a live pipeline it waits for a delivery that is not there yet, in the triggerer, and skips itself where none has come when
+    the next day is due: `<pipeline>_reconcile` starts the day again when it is there.
+    """
 
     ui_color = "#e8f0fe"
 
     @explain_failure
     def execute(self, context: Mapping[str, Any]) -> str:
-        pipeline = spec.load(self.pipeline)
+        pipeline, days = spec.load(self.pipeline), run_days(context)
+        if self.table in pipeline.derived and context["dag_run"].run_type != "manual":
+            _skip_what_was_given_up(pipeline, self.table, days)
+        if waiting.awaits(pipeline, self.table, days):
+            self.defer(
+                trigger=DeliveryTrigger(pipeline.pipeline, self.table, days), method_name="execute_complete"
+            )
+        return self._stage(pipeline, context)
+
+    @explain_failure
+    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+        """Go on after the wait."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        if not event["delivered"]:
+            raise AirflowSkipException(event["said"])
+        return self._stage(spec.load(self.pipeline), context)
+
+    def _stage(self, pipeline: spec.Pipeline, context: Mapping[str, Any]) -> str:
         with skipped_while_awaited():
             manifest = crossing.stage(
                 pipeline,
@@ -59,6 +83,20 @@ class StageOperator(_CrossingOperator):
         mail_staged(pipeline, self.table, manifest.partitions)
         mail_scored(context, pipeline, manifest)
         return manifest.batch_id
+
+
+def _skip_what_was_given_up(pipeline: spec.Pipeline, table: str, days: Sequence[str]) -> None:
+    """Build nothing that a person gave up; in a run that a person triggered, it is built all the same."""
+    from sluice.ingest import completion
+
+    given_up = completion.skipped(pipeline)
+    if all((table, pipeline.data_day(table, day)) in given_up for day in days):
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        entry = given_up[table, pipeline.data_day(table, days[-1])]
+        raise AirflowSkipException(
+            f"{entry.data['by']} gave {table} {entry.partition} up: {entry.data['why']}"
+        )
 
 
 class AuditOperator(_CrossingOperator):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from airflow.sdk import (
     DAG,
     Asset,
-    CronPartitionTimetable,
-    PartitionedAssetTimetable,
     TaskGroup,
 )
 
-from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_failure, mail_success
 from sluice.orchestration.failures import RETRY_POLICY
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
@@ -52,29 +48,6 @@ def stage_dag(
         },
         **kwargs,
     )
-
-
-def daily(spec: Pipeline) -> Any:
-    """When ingestion starts: by the wall clock, or, for a replayed pipeline, when its feed says that a day is in.
-
-    The feed's timetable is one of assets: only for those does Airflow's trigger form ask for the partition key.
-    """
-    if spec.clock == "feed":
-        return PartitionedAssetTimetable(assets=assets.deliveries(spec))
-    return CronPartitionTimetable(spec.schedule, timezone=spec.timezone, key_format="%Y-%m-%d")
-
-
-def in_order(spec: Pipeline) -> dict[str, Any]:
-    """Settings of a DAG whose days are worked off one after the other, oldest first, however many have queued up.
-
-    A live pipeline that says when it `starts` also makes up for the days on which no scheduler was running. Airflow then
-    creates the runs in the order of their days, the next one when the one before has ended.
-    """
-    settings: dict[str, Any] = {"max_active_runs": 1}
-    if spec.clock == "wall" and spec.starts:
-        start = datetime.combine(spec.starts, time.min, ZoneInfo(spec.timezone))
-        settings |= {"catchup": True, "start_date": start}
-    return settings
 
 
 def crossing(

@@ -1,0 +1,75 @@
+"""Tasks of `<pipeline>_reconcile`: find what is due, possible and not done, and start it.
+
+A start is an asset event with the partition key of the day, as the stage before sends it. So it does not matter who woke a stage,
+and a stage that is paused is not woken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Asset, get_current_context, task
+
+from sluice import reconcile, spec
+from sluice.orchestration import assets
+from sluice.orchestration.failures import explain_failure
+from sluice.orchestration.runs import run_info
+
+
+def reconcile_tasks(pipeline: spec.Pipeline) -> None:
+    """Look once, then wake each stage that has something to do."""
+    name = pipeline.pipeline
+    found = _find_due.override(task_id="find_due")(name)
+    found >> [
+        _start_runs.override(task_id=f"start_{stage}", outlets=[asset])(name, stage)
+        for stage, asset in _wakes(pipeline).items()
+    ]
+
+
+def schedule(pipeline: spec.Pipeline) -> Any:
+    """By the wall clock of a live pipeline; of a replayed one, whoever moves its feed starts its runs."""
+    from airflow.sdk import CronTriggerTimetable
+
+    if pipeline.clock == "feed":
+        return None
+    return CronTriggerTimetable(pipeline.reconcile_schedule, timezone=pipeline.timezone)
+
+
+def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:
+    """Stage -> the asset that starts it."""
+    return {
+        "ingest": assets.deliveries(pipeline),
+        "transform": assets.raw(pipeline),
+        "score": assets.table(pipeline, pipeline.model.features_table),
+        "monitor": assets.table(pipeline, spec.PREDICTIONS),
+    }
+
+
+@task.branch
+@explain_failure
+def _find_due(pipeline_name: str) -> list[str]:
+    """Returns the tasks that start something; what they start is their XCom."""
+    context = get_current_context()
+    ti, pipeline = context["ti"], spec.load(pipeline_name)
+    active = {}
+    for stage in reconcile.STARTS:
+        dag_id = f"{pipeline.pipeline}_{stage}"
+        if not ti.get_dag(dag_id).is_paused:
+            active[stage] = ti.get_dr_count(dag_id=dag_id, states=["queued", "running"])
+    starts = reconcile.plan(pipeline, active)
+    for start in starts:
+        reconcile.record(pipeline, start, run_info(context))
+    by_stage = {stage: [one.run_day for one in starts if one.stage == stage] for stage in reconcile.STARTS}
+    ti.xcom_push(key="starts", value=by_stage)
+    return [f"start_{stage}" for stage, days in by_stage.items() if days]
+
+
+@task
+@explain_failure
+def _start_runs(pipeline_name: str, stage: str) -> list[str]:
+    """Returns the days that were started."""
+    context = get_current_context()
+    days = context["ti"].xcom_pull(task_ids="find_due", key="starts")[stage]
+    asset = _wakes(spec.load(pipeline_name))[stage]
+    context["outlet_events"][asset].add_partitions(days)
+    return days

@@ -1,0 +1,169 @@
+"""A live `flights` in a real Airflow, on a clock that the test sets: days pass when the test says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sluice import feed, spec, status
+from sluice.lake import tables
+from sluice.local import stack
+from sluice.local.api import AirflowApi
+from sluice.rehearsal import healthy
+from sluice.rehearsal.bench import free_ports
+from sluice.settings import ROOT, settings
+
+STARTS = "2013-04-01"
+# Only the test triggers what a clock would: of Airflow's own the days would not pass.
+_NEVER = '"0 0 29 2 *"'
+
+
+@dataclass(frozen=True)
+class World:
+    """A live pipeline as its operator sees it, and the clock that all of it goes by."""
+
+    api: AirflowApi
+    pipeline: spec.Pipeline
+    clock: Path
+    mail: Path
+
+    def at(self, text: str) -> None:
+        """Set the clock to a local time of New York."""
+        now = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
+        part = self.clock.with_suffix(".part")
+        part.write_text(now.isoformat())
+        part.replace(self.clock)
+
+    def deliver(self, run_day: str, *sources: str, **how) -> None:
+        feed.deliver(self.pipeline, run_day, sources=list(sources) or None, **how)
+
+    def run(self, stage: str, **trigger) -> dict:
+        """Trigger a DAG, wait for its end, and return the run with its final `state`."""
+        run = self.api.trigger(f"flights_{stage}", **trigger)
+        run["state"] = self.api.wait_for_run(f"flights_{stage}", run["dag_run_id"], seconds=300)
+        assert run["state"] == "success", self.api.failures(f"flights_{stage}", run["dag_run_id"])
+        return run
+
+    def reconcile(self) -> None:
+        """Let the pipeline look once, and wait for the end of all that it starts; not of what waits for a delivery."""
+        self.run("reconcile")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that can be done is done, and no run is at work; one that waits for a delivery is not."""
+
+        def settled() -> bool | None:
+            at_work = any(not self._waits(run) for run in self.api.active_runs())
+            left = at_work or any(item.is_possible for item in status.of(self.pipeline))
+            return None if left else True
+
+        self.api.until(settled, "all that can be done", 300)
+
+    def waiting(self) -> list[str]:
+        """Tasks that wait in the triggerer."""
+        return [
+            task["task_id"]
+            for run in self.api.active_runs()
+            for task in self.api.tasks(*run.split(" ", 1))
+            if task["state"] == "deferred"
+        ]
+
+    def published(self, table: str, day: str) -> bool:
+        return bool(tables.published("flights", table, day, day))
+
+    def subjects(self) -> list[str]:
+        """Of all mails but digests, oldest first."""
+        paths = sorted(self.mail.glob("*.eml"))
+        mails: list[EmailMessage] = [message_from_bytes(p.read_bytes(), policy=policy.default) for p in paths]  # type: ignore[misc]
+        return [subject for mail in mails if "[DIGEST]" not in (subject := str(mail["Subject"]))]
+
+    def ended(self, stage: str, run_day: str) -> None:
+        """Wait until a stage's run of a day has ended."""
+        self.api.wait_for_partition(f"flights_{stage}", run_day, since="", seconds=300)
+
+    def mark(self, run: dict, state: str) -> None:
+        """Mark a run, as its button does."""
+        self.api.request("PATCH", f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}", json={"state": state})
+
+    def delete(self, run: dict) -> None:
+        path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}"
+        self.api.request("DELETE", path, accept=(204,))
+
+    def forget(self) -> None:
+        """Let everything that was done be forgotten, but for Airflow's own."""
+        self.api.until(lambda: None if self.api.active_runs() else True, "every run", 300)
+        for path in settings().home.iterdir():
+            if path.name not in (*healthy.KEPT, "landing"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in Path(self.pipeline.landing_url).iterdir():
+            shutil.rmtree(path)
+
+    def _waits(self, run: str) -> bool:
+        dag_id, _, run_id = run.partition(" ")
+        states = {task["state"] for task in self.api.tasks(dag_id, run_id)}
+        return "deferred" in states and not states & {
+            "queued",
+            "running",
+            "scheduled",
+            "up_for_retry",
+            "restarting",
+        }
+
+
+@pytest.fixture(scope="package")
+def _world(tmp_path_factory) -> Iterator[World]:
+    base = tmp_path_factory.mktemp("live")
+    (base / "pipelines").mkdir()
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    line = "clock: feed\n"
+    assert text.count(line) == 1
+    live = f"clock: wall\nstarts: {STARTS}\n" + "".join(
+        f"{name}_schedule: {_NEVER}\n" for name in ("reconcile", "watch", "maintain")
+    )
+    (base / "pipelines" / "flights.yml").write_text(text.replace(line, live))
+    environment = {
+        "SLUICE_HOME": str(base / "home"),
+        "SLUICE_PIPELINES": str(base / "pipelines"),
+        "SLUICE_CLOCK": str(base / "clock"),
+        "SLUICE_API_PORT": str(free_ports(2)),
+        "SLUICE_SMTP_PORT": str(free_ports(1)),
+        "SLUICE_RETRY_SECONDS": "1",
+        "SLUICE_LANDING_SECONDS": "0.5",
+        "SLUICE_MAIL_WINDOW_MINUTES": "0",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    }
+    with ExitStack() as cleanup:
+        patch = cleanup.enter_context(pytest.MonkeyPatch.context())
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        cleanup.callback(settings.cache_clear)
+        settings.cache_clear()
+        (base / "clock").write_text(f"{STARTS}T00:00:00-04:00")
+        (settings().home / "landing").mkdir()
+        cleanup.callback(_down, environment)
+        stack.up()
+        yield World(stack.client(), spec.load("flights"), base / "clock", settings().mail)
+
+
+@pytest.fixture
+def world(_world: World) -> Iterator[World]:
+    """The running pipeline, at its beginning; this process sees the same home and clock as its tasks do."""
+    yield _world
+    _world.forget()
+
+
+def _down(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    settings.cache_clear()
+    stack.down()
+    shutil.rmtree(environment["SLUICE_HOME"] + "/airflow", ignore_errors=True)

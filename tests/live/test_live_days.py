@@ -1,0 +1,109 @@
+"""A live pipeline runs itself: a file that is late, one that stays away, and runs that were paused, marked or deleted."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice import holds, ledger, status
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY = "2013-04-01", "2013-04-02", "2013-04-03", "2013-04-04"
+DAILY = ["schedule", "arrivals", "weather"]
+
+
+def _states(world, run_day):
+    return {item.table: item.state for item in status.of(world.pipeline) if item.run_day == run_day}
+
+
+def _is_done(world, run_day):
+    assert set(_states(world, run_day).values()) == {"published"}, _states(world, run_day)
+
+
+def test_a_file_that_is_late_is_waited_for_without_a_worker_and_told_of_once(world):
+    world.at(f"{MONDAY} 04:00")
+    world.deliver(MONDAY, *[source for source in world.pipeline.sources if source != "arrivals"])
+    world.reconcile()
+    assert world.waiting() == ["arrivals.stage_arrivals"]
+    assert world.published("schedule", MONDAY)
+    assert not world.published("features", MONDAY)
+
+    world.at(f"{MONDAY} 05:59")
+    world.run("watch")
+    assert world.subjects() == [], "its deadline has not come"
+    world.at(f"{MONDAY} 06:30")
+    world.run("watch")
+    world.run("watch")
+    missing = "[sluice][MISSING] flights arrivals 2013-03-31: not delivered"
+    assert world.subjects() == [missing]
+
+    world.deliver(MONDAY, "arrivals")
+    world.settle()
+    _is_done(world, MONDAY)
+    world.run("watch")
+    told, over = world.subjects()
+    assert told == missing
+    assert over.startswith("[sluice][RESOLVED] flights arrivals 2013-03-31")
+    assert [entry.partition for entry in ledger.entries(kind="started", pipeline="flights")] == [MONDAY]
+
+
+@pytest.mark.long
+def test_what_was_lost_is_made_up_for_and_a_day_is_given_up_only_by_a_person(world):
+    world.at(f"{MONDAY} 04:00")
+    world.deliver(MONDAY, *world.pipeline.sources)
+    world.reconcile()
+    _is_done(world, MONDAY)
+    assert world.subjects() == []
+
+    # A DAG that was paused has missed its event.
+    world.api.set_paused("flights_transform", paused=True)
+    world.at(f"{TUESDAY} 04:00")
+    world.deliver(TUESDAY)
+    world.run("reconcile")
+    world.ended("ingest", TUESDAY)
+    world.at(f"{TUESDAY} 04:30")
+    world.run("reconcile")
+    assert not world.published("features", TUESDAY)
+    world.api.set_paused("flights_transform", paused=False)
+    world.at(f"{TUESDAY} 04:45")
+    world.reconcile()
+    _is_done(world, TUESDAY)
+
+    # A run that is marked as successful has published nothing.
+    world.at(f"{WEDNESDAY} 04:00")
+    world.run("reconcile")
+    world.api.until(lambda: len(world.waiting()) == 3 or None, "the wait for the deliveries", 60)
+    (run,) = world.api.runs("flights_ingest", partition=WEDNESDAY)
+    world.mark(run, "success")
+    world.deliver(WEDNESDAY)
+    world.at(f"{WEDNESDAY} 04:30")
+    world.reconcile()
+    _is_done(world, WEDNESDAY)
+
+    # A run that was deleted; and nothing comes before the next day is due.
+    world.at(f"{THURSDAY} 04:00")
+    world.run("reconcile")
+    world.api.until(lambda: len(world.waiting()) == 3 or None, "the wait for the deliveries", 60)
+    (run,) = world.api.runs("flights_ingest", partition=THURSDAY)
+    world.delete(run)
+    world.at("2013-04-05 04:00")
+    world.deliver("2013-04-05")
+    world.reconcile()
+    assert {_states(world, THURSDAY)[source] for source in DAILY} == {"missing"}
+    assert world.published("features", "2013-04-05"), "the days after it go on"
+
+    # It comes after all.
+    world.deliver(THURSDAY, "schedule", "weather")
+    world.at("2013-04-05 09:00")
+    world.reconcile()
+    assert _states(world, THURSDAY)["features"] == "blocked"
+    holds.skip(
+        world.pipeline, THURSDAY, ["arrivals", "outcomes"], by="Ada", why="The airline lost it.", run={}
+    )
+    world.at("2013-04-05 09:30")
+    world.reconcile()
+    states = _states(world, THURSDAY)
+    assert (states["arrivals"], states["outcomes"]) == ("skipped", "skipped")
+    assert {states[table] for table in ("schedule", "weather", "features", "predictions", "monitoring")} == {
+        "published"
+    }
