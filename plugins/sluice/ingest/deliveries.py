@@ -32,7 +32,7 @@ from sluice.errors import (
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.lake.landing import Landing
 from sluice.limits import MANIFEST_BYTES, Limits
-from sluice.partitions import read_day
+from sluice.partitions import is_day, read_day
 from sluice.printable import printable
 from sluice.spec import Pipeline, Source, broken_pipelines, load_all
 
@@ -135,11 +135,17 @@ def numbers(spec: Pipeline, source: str, *, landing: Landing | None = None) -> d
         SourceUnknownError: the pipeline does not declare the source.
         LandingUnreachableError: the landing zone does not answer.
     """
-    by_run_day: dict[str, list[str]] = {}
+    pattern = _any_day(source, spec.source(source))
+    newest: dict[str, int] = {}
     for name in (landing or Landing(spec.landing_url)).list(source):
-        if name.endswith(MANIFEST):
-            by_run_day.setdefault(name.split("/")[1], []).append(name)
-    return {run_day: newest_number(spec, source, run_day, found) for run_day, found in by_run_day.items()}
+        if not name.endswith(MANIFEST):
+            continue
+        run_day, number = name.split("/")[1], 0
+        match = pattern.fullmatch(name.removesuffix(MANIFEST))
+        if match and is_day(run_day) and spec.data_day(source, run_day) == match["day"]:
+            number = int(match["number"] or 1)
+        newest[run_day] = max(number, newest.get(run_day, 0))
+    return newest
 
 
 def newest_number(spec: Pipeline, source: str, run_day: str, found: Iterable[str]) -> int:
@@ -336,6 +342,16 @@ def next_delivery(source: str, day: str) -> str:
 def _pattern(source: str, declared: Source, run_day: str, day: str) -> re.Pattern[str]:
     ending = re.escape(declared.format)
     return re.compile(rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{ending}", re.ASCII)
+
+
+def _any_day(source: str, declared: Source) -> re.Pattern[str]:
+    """As `_pattern`, of every day; that the day of the data fits the run day is to be checked."""
+    day = r"\d{4}-\d{2}-\d{2}"
+    ending = re.escape(declared.format)
+    return re.compile(
+        rf"{source}/(?P<run_day>{day})/{source}_(?P<day>{day})(?:_(?P<number>[2-9]|[1-9]\d+))?\.{ending}",
+        re.ASCII,
+    )
 
 
 def _misnamed(
