@@ -117,12 +117,18 @@ def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
     return [name for name in found if not name.endswith(MANIFEST)] or found
 
 
+def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
+    """Whether the run of a day cannot do without a source: a daily one, on a day that its calendar has."""
+    about = date.fromisoformat(spec.data_day(source, run_day))
+    return spec.source(source).cadence == "daily" and spec.expected_of(source).includes(about)
+
+
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:
-    """Whether the run of a day must land a source: a daily one always, a weekly one when anything was delivered.
+    """Whether the run of a day must land a source: a daily one on days that are expected, any when something was delivered.
 
     What cannot be read is due too: its own task refuses it, and the other sources of the day go on.
     """
-    if spec.source(source).cadence == "daily":
+    if is_expected(spec, source, run_day):
         return True
     landing = landing or Landing(spec.landing_url)
     return any(name.endswith(MANIFEST) for name in landing.list(f"{source}/{run_day}"))
