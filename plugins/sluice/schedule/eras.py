@@ -53,6 +53,11 @@ class Schedule:
         found = ((run_day - lag, spec) for run_day, spec in self._firing_days(first + lag, last + lag))
         return [day for day, spec in found if spec.expected_of(table).includes(day)]
 
+    def expects(self, table: str, run_day: date) -> bool:
+        """Whether the calendar of a daily table has the day that a run is to publish."""
+        spec = self._era_of(run_day).spec
+        return spec.expected_of(table).includes(run_day - timedelta(days=spec.lag_days(table)))
+
     def due_at(self, run_day: date) -> datetime:
         """The instant at which the run of a day is to start, in the pipeline's zone: the first time its `schedule` fires.
 
