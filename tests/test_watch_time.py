@@ -77,10 +77,10 @@ def test_a_run_day_on_which_the_schedule_does_not_fire_is_not_missed(live, misse
 
 
 def test_deadlines_on_days_of_23_and_25_hours(live, missed):
-    skipped = live(deadline="02:30", starts=date(2013, 3, 10))
+    skipped = live(deadline="02:30", schedule="0 0 * * *", starts=date(2013, 3, 10))
     assert missed(skipped, "2013-03-10T03:29") == []
     assert missed(skipped, "2013-03-10T03:30") == ["2013-03-10"]
-    repeated = live(deadline="01:30", starts=date(2013, 11, 3))
+    repeated = live(deadline="01:30", schedule="0 0 * * *", starts=date(2013, 11, 3))
     assert missed(repeated, "2013-11-03T01:45") == []
     assert missed(repeated, "2013-11-03T01:29", fold=1) == []
     assert missed(repeated, "2013-11-03T01:30", fold=1) == ["2013-11-03"]
