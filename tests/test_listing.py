@@ -95,6 +95,18 @@ def test_batch_that_was_given_up_is_over_and_may_be_held_again(flights):
     assert is_open(flights)
 
 
+def test_first_hold_that_is_open_is_where_the_list_has_to_be_read_from(flights):
+    closed, first, second = hold(), hold(partition=NEXT), hold(table="schedule")
+    say("published", batch_id=NEW)
+    assert closed.seq < listing.open_from(flights) == first.seq < second.seq
+
+
+def test_single_rows_that_were_given_up_close_no_batch(flights):
+    hold()
+    say("expired", kind="quarantined", rows=3)
+    assert is_open(flights)
+
+
 @pytest.mark.parametrize("first", ["hold", "publication"])
 def test_newer_batch_that_is_published_closes_it_whichever_was_recorded_first(flights, first):
     if first == "hold":

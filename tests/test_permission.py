@@ -193,6 +193,21 @@ def test_publication_is_recorded_again_where_it_was_held_or_refused_between(flig
     assert len(published()) == count
 
 
+def test_publication_is_not_recorded_again_because_something_else_was_held(flights):
+    batch = stage(DAY)
+    judge(batch)
+    publish(flights, batch)
+    for pipeline, table, day in (
+        ("trains", "outcomes", DAY),
+        ("flights", "arrivals", DAY),
+        ("flights", "outcomes", NEXT),
+    ):
+        data = {"batch_id": batch.batch_id, "outcome": "HOLD"}
+        ledger.append("held", pipeline=pipeline, subject=table, partition=day, data=data)
+    publish(flights, batch)
+    assert len(published()) == 1
+
+
 def verdict(outcome: str, waiver: int | None = None) -> Verdict:
     return Verdict(
         verdict_id="v",

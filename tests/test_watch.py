@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from sluice import clock, crossing, feed, ledger, spec, watch
+from sluice import clock, crossing, feed, ledger, spec, waivers, watch
 from sluice.cli import main
 from sluice.ingest import deliveries
 from sluice.lake import batches, catalog, tables
+from sluice.lake.landing import Landing
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 DAY = "2013-04-03"
@@ -88,6 +89,124 @@ def test_by_the_wall_clock_a_delivery_is_overdue_from_its_deadline_on(flights, m
         monkeypatch.setattr(clock, "now", lambda _, instant=instant: instant)
         monkeypatch.setattr(clock, "today", lambda _: date.fromisoformat(DAY))
         assert _missed(live) == expected, at
+
+
+def put(table: str, *days: str) -> str:
+    """Publish a batch without a gate; returns its id."""
+    rows = pa.table({"id": [1] * len(days), "ds": pa.array(map(date.fromisoformat, days), pa.date32())})
+    given = {"received": len(days), "dropped": {}, "inputs": [], "run": RUN, "sort_by": ["id"]}
+    manifest = batches.stage("flights", table, rows, partitions=days, **given)
+    tables.publish(manifest, verdict_id="v")
+    return manifest.batch_id
+
+
+def only(flights: spec.Pipeline, source: str, **changes) -> spec.Pipeline:
+    """The pipeline with one source."""
+    return flights.model_copy(update={"sources": {source: flights.sources[source]}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("starts", "published", "missing"),
+    [
+        # Of the last seven run days, those from the first that was published on; their data is of the day before.
+        (None, ["2013-04-05", "2013-04-07"], ["2013-04-06", "2013-04-08", "2013-04-09"]),
+        (None, ["2013-03-01"], [f"2013-04-0{number}" for number in range(3, 10)]),
+        (None, [], ["2013-04-09"]),
+        (date(2013, 4, 8), [], ["2013-04-07", "2013-04-08", "2013-04-09"]),
+        (date(2013, 4, 11), [], []),
+        # What was published before the two months that are looked at is none of the watcher's.
+        (None, ["2013-02-08"], [f"2013-04-0{number}" for number in range(3, 10)]),
+        (None, ["2013-02-07"], ["2013-04-09"]),
+    ],
+)
+def test_days_that_a_daily_source_is_watched_for(flights, starts, published, missing):
+    arrivals = only(flights, "arrivals", starts=starts)
+    clock.advance(arrivals, date(2013, 4, 10))
+    Landing(flights.landing_url).create()
+    for day in published:
+        put("arrivals", day)
+    assert [day for _, day in _missed(arrivals)] == missing
+    recorded = ledger.entries(kind="deadline_missed")
+    assert sorted(entry.partition for entry in recorded) == missing
+    for entry in recorded:
+        assert entry.data["run_day"] == (date.fromisoformat(entry.partition) + timedelta(days=1)).isoformat()
+        assert entry.data["deadline"].startswith(entry.data["run_day"])
+
+
+@pytest.mark.parametrize(
+    ("today", "landed", "missing"),
+    [
+        (date(2013, 4, 7), None, []),
+        (date(2013, 4, 8), None, ["2013-04-08"]),
+        (date(2013, 4, 20), None, ["2013-04-08"]),
+        (date(2013, 4, 8), "2013-04-02", []),
+        (date(2013, 4, 8), "2013-04-08", []),
+        # The delivery that was published, and one that is for a day to come.
+        (date(2013, 4, 8), "2013-04-01", ["2013-04-08"]),
+        (date(2013, 4, 8), "2013-04-09", ["2013-04-08"]),
+    ],
+)
+def test_weekly_source_is_due_once_a_week_unless_it_came_since(flights, today, landed, missing):
+    planes = only(flights, "planes")
+    clock.advance(planes, today)
+    Landing(flights.landing_url).create()
+    assert _missed(planes) == [], "what was never there is not awaited"
+    for day in ("2013-03-25", "2013-04-01"):
+        put("planes", day)
+    if landed:
+        folder = Path(flights.landing_url) / "planes" / landed
+        folder.mkdir(parents=True)
+        name = f"planes_{landed}.csv"
+        (folder / name).write_text("file without a manifest")
+        assert [day for _, day in _missed(planes)] == (["2013-04-08"] if today >= date(2013, 4, 8) else [])
+        (folder / f"{name}{deliveries.MANIFEST}").write_text("{}")
+    assert [day for _, day in _missed(planes)] == missing
+
+
+def test_findings_of_the_days_that_are_looked_at_are_over_when_they_are_not_found_any_more(flights):
+    assert watch.over(flights, "deadline_missed", set()) == []
+    clock.advance(flights, date(2013, 4, 10))
+    for kind, days in (
+        ("deadline_missed", ["2013-04-03", "2013-04-04", "2013-04-05"]),
+        ("rewritten", ["2013-03-06", "2013-03-07", "2013-04-05"]),
+    ):
+        for day in days:
+            about = {"pipeline": "flights", "subject": "arrivals", "partition": day}
+            ledger.append(kind, **about, data={})
+    still = {("arrivals", "2013-04-05"), ("schedule", "2013-04-04")}
+    assert watch.over(flights, "deadline_missed", still) == [("arrivals", "2013-04-04")]
+    assert watch.over(flights, "rewritten", still) == [("arrivals", "2013-03-07")]
+
+
+def test_waivers_that_are_over_are_told_while_readers_see_what_they_released(flights):
+    assert watch.lapsed_waivers(flights) == []
+    clock.advance(flights, date(2013, 4, 3))
+    given = {}
+    for table, partition, until in (
+        ("schedule", "2013-04-02", "2013-04-08"),
+        ("arrivals", "2013-04-01..2013-04-02", "2013-04-05"),
+        ("arrivals", "2013-03-31", "2013-04-20"),
+        ("weather", "2013-04-02", "2013-04-05"),
+    ):
+        about = {"pipeline": "flights", "subject": table, "partition": partition}
+        batch = {"batch_id": f"{table}-{partition[:10]}", "verdict_id": "v"}
+        ledger.append("held", **about, data={**batch, "outcome": "HOLD"})
+        word = {"by": "Ada", "why": "Confirmed.", "until": until}
+        given[table, partition] = waivers.grant(
+            flights, table, partition, content_hash="c", rules=[], **batch, **word
+        ).seq
+        if table != "weather":
+            ledger.append("published", **about, data=batch)
+    assert watch.lapsed_waivers(flights) == []
+    clock.advance(flights, date(2013, 4, 9))
+    found = watch.lapsed_waivers(flights)
+    assert [entry.seq for entry in found] == [
+        given["schedule", "2013-04-02"],
+        given["arrivals", "2013-04-01..2013-04-02"],
+    ]
+    assert watch.lapse(found[1]) == (
+        "arrivals 2013-04-01..2013-04-02 rests on a waiver of Ada that ended on 2013-04-05."
+    )
 
 
 def test_watch_by_hand_names_what_is_wrong_and_fails(flights):

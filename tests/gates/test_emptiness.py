@@ -56,6 +56,7 @@ def test_day_that_was_lost_on_the_way_is_not_known_also_where_it_may_be_empty(pi
     [
         ([], False),
         ([{"kind": "snapshot", "table": "arrivals"}], False),
+        ([{"kind": "snapshot", "table": "weather"}], False),
         ([{"kind": "snapshot", "table": "schedule"}], True),
         ([{"kind": "snapshot", "table": "arrivals"}, {"kind": "snapshot", "table": "schedule"}], True),
         # Rows of a weekly source are of a week: a day of it without any says nothing.

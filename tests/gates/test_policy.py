@@ -50,6 +50,7 @@ def test_decide_quarantine_rule_holds_above_its_limit(share, outcome, words):
     found = FAILED.model_copy(update={"severity": "quarantine", "limit": 0.01, "worst_share": share})
     said, reasons = policy.decide(DAY, [PASSED, found])
     assert said == outcome
+    assert len(reasons) == 1
     assert f"{words} of a day's rows, and 1% may be set aside" in reasons[0]
 
 
@@ -149,3 +150,8 @@ def test_sentence_of_rows_that_are_set_aside_and_of_too_many():
     assert policy.sentence(aside).startswith("Rows that fail rule b are set aside: ")
     too_many = aside.model_copy(update={"worst_share": 0.3})
     assert policy.sentence(too_many).startswith("Rule b failed for too many rows to set them aside: ")
+
+
+@pytest.mark.parametrize("severity", ["warn", "quarantine"])
+def test_decide_rule_that_passed_says_nothing_whatever_its_severity(severity):
+    assert policy.decide(DAY, [PASSED, result("f", severity, passed=True)]) == ("PASS", ())

@@ -46,6 +46,9 @@ READ = [
     ("number", S, ["1234567890.12345678"], [1234567890.12345678]),
     ("number", I64, [2**53, -(2**60), None], [2.0**53, -(2.0**60), None]),
     ("number", pa.decimal128(5, 2), [Decimal("-1.25")], [-1.25]),
+    ("number", F64, [1.5, None, -2e300], [1.5, None, -2e300]),
+    # The double that the file holds, not the one that its shortest text would be.
+    ("number", pa.float32(), [0.1], [0.10000000149011612]),
     ("boolean", S, ["true", "FALSE", "1", "0", None], [True, False, True, False, None]),
     ("boolean", I64, [1, 0, None], [True, False, None]),
     ("boolean", pa.decimal128(3, 0), [Decimal(1)], [True]),
@@ -111,6 +114,16 @@ def test_value_that_is_none_of_the_declared_type_is_refused(kind, type, values):
         read(kind, type, values)
 
 
+def test_date_with_a_time_within_the_day_is_refused():
+    for ms, expected in ((86_400_000, [date(1970, 1, 2)]), (86_400_001, None)):
+        found = pa.chunked_array([pa.array([ms], pa.int64()).view(pa.date64())])
+        if expected:
+            assert casts.rules()["date"].cast(found, None).to_pylist() == expected
+        else:
+            with pytest.raises(pa.ArrowInvalid):
+                casts.rules()["date"].cast(found, None)
+
+
 def test_local_times_are_read_in_the_declared_zone_beside_instants_with_an_offset():
     written = ["2013-01-31T06:00:00", "2013-07-01 06:00", "2013-01-31T06:00:00Z", None]
     expected = [at(2013, 1, 31, 11), at(2013, 7, 1, 10), at(2013, 1, 31, 6), None]
@@ -159,6 +172,7 @@ def test_types_of_a_file_that_are_taken_for_a_declared_type(kind):
     [
         (S, ["NA", "a", None], ["NA"], [None, "a", None]),
         (S, ["NA", "nan"], [], ["NA", "nan"]),
+        (S, ["nan", "a"], ["nan"], [None, "a"]),
         (I64, [-999, 1], ["NA", "-999"], [None, 1]),
         (I64, [-999, 1], ["NA"], [-999, 1]),
         (F64, [float("nan"), 1.0, -999.0], ["NaN", "-999"], [None, 1.0, None]),

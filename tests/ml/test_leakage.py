@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.errors import RowsLeakError
+from ml.errors import RowsLeakError, RowsUnusableError
 from ml.leakage import require_before
 from ml.training import fit
 
@@ -65,3 +65,16 @@ def test_rows_known_too_late_are_refused_by_their_ids(config):
     with pytest.raises(RowsLeakError, match=r"3 of 4 rows .*: late, future, never said"):
         require_before(rows, datetime(2013, 3, 2, tzinfo=UTC), timed)
     require_before(rows.slice(0, 1), datetime(2013, 3, 2, tzinfo=UTC), timed)
+
+
+@pytest.mark.parametrize("missing", ["known_at", "happens_at"])
+def test_rows_of_a_model_that_declares_no_instants_are_not_looked_at(config, missing):
+    rows = pa.table({"flight_id": ["late"]})
+    declared = {"known_at": "as_of_at", "happens_at": "departs_at", missing: None}
+    require_before(rows, datetime(2013, 3, 2, tzinfo=UTC), dataclasses.replace(config, **declared))
+
+
+def test_rows_that_lack_a_declared_instant_are_refused(config):
+    timed = dataclasses.replace(config, known_at="as_of_at", happens_at="departs_at")
+    with pytest.raises(RowsUnusableError, match="as_of_at"):
+        require_before(pa.table({"flight_id": ["late"]}), datetime(2013, 3, 2, tzinfo=UTC), timed)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pytest
 
 from ml.coverage import summarise
 from ml.errors import RowsUnusableError
-from ml.model import BaselineModel, ScoringModel
+from ml.model import BaselineModel, ModelMeta, ScoringModel
 from ml.scoring import schema, score
 
 AT = datetime(2013, 2, 28, 9, tzinfo=UTC)
@@ -133,3 +133,95 @@ def test_score_order_of_categories_leaves_the_predictions_as_they_were(rows, mod
         turned = put(turned, name, pa.DictionaryArray.from_arrays(codes, pa.array(values)))
     first, second = (scored(one, model, meta=candidate.meta).sort_by("flight_id") for one in (part, turned))
     assert first.combine_chunks().equals(second.combine_chunks())
+
+
+# What is written beside the score, from rows made by hand and the rule: nothing is trained.
+
+
+def handmade() -> pa.Table:
+    return pa.table(
+        {
+            "flight_id": ["a", "b", "c"],
+            "ds": pa.array([date(2013, 3, 1)] * 3, pa.date32()),
+            "late_rate": [0.1, None, 0.9],
+            "carrier": ["UA", "AA", "ZZ"],
+        }
+    )
+
+
+def told(**given) -> pa.Table:
+    about = {
+        "key": "flight_id",
+        "name": "late",
+        "version": None,
+        "feature_snapshot_id": 77,
+        "run_id": "run-1",
+    }
+    return score(handmade().to_batches(), BaselineModel("late_rate", 0.2), **{**about, **given})
+
+
+def test_score_of_the_rule_without_further_word_is_fresh_and_of_now():
+    before = datetime.now(UTC)
+    found = told()
+    assert found.drop_columns(["prediction_id", "scored_at"]).to_pylist() == [
+        {
+            "flight_id": key,
+            "ds": date(2013, 3, 1),
+            "score": pytest.approx(score),
+            "model_name": "late",
+            "model_version": "baseline",
+            "is_baseline": True,
+            "is_supported": True,
+            "unseen_categories": None,
+            "feature_snapshot_id": 77,
+            "run_id": "run-1",
+            "input_age_days": 0,
+            "is_stale": False,
+        }
+        for key, score in (("a", 0.1), ("b", 0.2), ("c", 0.9))
+    ]
+    assert before <= found["scored_at"][0].as_py() <= datetime.now(UTC)
+    assert {len(each) for each in found["prediction_id"].to_pylist()} == {32}
+
+
+def test_score_of_a_version_with_older_inputs_says_which_and_how_old():
+    found = told(version=0, input_age_days=1, scored_at=AT)
+    row = found.to_pylist()[0]
+    assert (row["model_version"], row["is_baseline"]) == ("0", False)
+    assert (row["input_age_days"], row["is_stale"], row["scored_at"]) == (1, True, AT)
+
+
+def test_score_by_a_trained_model_says_what_training_had_not_seen():
+    seen = {"UA": {"rows": 500, "supported": True}, "AA": {"rows": 3, "supported": False}}
+    meta = ModelMeta(
+        format=1,
+        name="late",
+        numeric=("late_rate",),
+        categorical=("carrier",),
+        vocabulary={"carrier": ["UA"]},
+        best_iteration=0,
+        splits={},
+        unlabelled_rows=0,
+        rows_sha256="",
+        metrics={},
+        config={},
+        libraries={},
+        rare={"carrier": ["AA"]},
+        coverage={"carrier": seen},
+    )
+    found = told(version=3, meta=meta)
+    assert found["is_supported"].to_pylist() == [True, False, False]
+    assert found["unseen_categories"].to_pylist() == [None, None, '{"carrier": "ZZ"}']
+
+
+def test_score_of_a_batch_without_its_key_or_day_is_refused_and_names_it():
+    for column in ("flight_id", "ds"):
+        batches = handmade().drop_columns([column]).to_batches()
+        given = {"key": "flight_id", "name": "late", "version": None, "feature_snapshot_id": 7, "run_id": "r"}
+        with pytest.raises(RowsUnusableError, match=column):
+            score(batches, BaselineModel("late_rate", 0.2), **given)
+
+
+def test_score_of_no_batches_has_the_columns_of_predictions():
+    given = {"key": "flight_id", "name": "late", "version": None, "feature_snapshot_id": 7, "run_id": "r"}
+    assert score([], BaselineModel("late_rate", 0.2), **given).schema == schema("flight_id")

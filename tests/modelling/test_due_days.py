@@ -153,3 +153,30 @@ def test_record_of_an_earlier_version_is_about_what_was_published_last_before_it
     assert bool(due.earlier(flights, TODAY)) == is_due
     publish("outcomes", DAY, 2)
     assert [one.ds for one in due.earlier(flights, TODAY)] == [DAY]
+
+
+def test_records_about_something_else_say_nothing_of_a_day(flights):
+    publish("predictions", DAY), publish("outcomes", DAY)
+    (found,) = due.earlier(flights, TODAY)
+    for kind, pipeline, subject in (
+        ("monitored", "trains", flights.model.name),
+        ("monitored", "flights", "another_model"),
+        ("decided", "flights", flights.model.name),
+    ):
+        data = {"measured": found.as_dict()}
+        ledger.append(kind, pipeline=pipeline, subject=subject, partition=DAY, data=data)
+    assert due.earlier(flights, TODAY) == [found]
+
+
+def test_record_of_an_earlier_version_is_not_about_what_was_published_elsewhere(flights):
+    publish("predictions", DAY), publish("outcomes", DAY)
+    for kind, pipeline, table, day in (
+        ("published", "trains", "outcomes", DAY),
+        ("published", "flights", "features", DAY),
+        ("published", "flights", "outcomes", FIRST),
+        ("staged", "flights", "outcomes", DAY),
+    ):
+        about = {"pipeline": pipeline, "subject": table, "partition": day}
+        ledger.append(kind, **about, data={"batch_id": "another"})
+    record(flights, DAY, labelled=1)
+    assert due.earlier(flights, TODAY) == []

@@ -78,6 +78,9 @@ def test_publication_before_the_fault_or_of_another_table_or_day_ends_nothing(fl
     mail = seen()
     say("published", table="schedule", batch_id=stage("a", "schedule"))
     say("published", NEXT, batch_id=stage("a"))
+    ledger.append(
+        "published", pipeline="trains", subject="arrivals", partition=DAY, data={"batch_id": stage("a")}
+    )
     ending = resolution.find(flights, "arrivals", mail)
     assert (ending.kind, ending.entry, ending.text) == ("stated", None, "It is over.")
 
@@ -149,3 +152,35 @@ def test_batch_that_was_cleared_away_since_names_no_file(flights):
     mail = seen(batch="20130401T000000000000-aaaaaa")
     say("published", batch_id="20130402T000000000000-aaaaaa")
     assert resolution.find(flights, "arrivals", mail).files == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ((), "its inputs"),
+        (("a", "b", "c"), "a, b, c"),
+        (("a", "b", "c", "d"), "a and 3 more files"),
+    ],
+)
+def test_ending_names_three_files_and_counts_more(files, said):
+    assert resolution.Ending(kind="delivered", files=files).sentence() == f"The delivery came: {said}."
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_waiver", "said"),
+    [
+        ("released", True, "released by Ada until 2013-04-05, it did not pass its rules"),
+        ("replaced", True, "Replaced by its inputs, which was released by Ada, by command until 2013-04-05"),
+        ("stated", False, "One line."),
+    ],
+)
+def test_headline_is_one_line_of_what_ended_it(kind, on_waiver, said):
+    word = {"by": "Ada", "signed": "Ada, by command", "until": "2013-04-05", "why": "Confirmed."}
+    ending = resolution.Ending(kind=kind, text="One line.\nAnother.", **(word if on_waiver else {}))
+    assert ending.headline().startswith(said)
+    assert "\n" not in ending.headline()
+    assert ending.on_waiver == on_waiver
+
+
+def test_headline_of_an_ending_without_a_word_says_that_it_is_over():
+    assert resolution.stated("").headline() == "it is over"

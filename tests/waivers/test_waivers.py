@@ -244,3 +244,83 @@ def test_account_is_the_operating_systems_user_whatever_the_environment_says(mon
     for name in ("USER", "LOGNAME", "USERNAME"):
         monkeypatch.setenv(name, "somebody-else")
     assert waivers.account() == true == f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+
+
+def elsewhere():
+    """The same story, of another pipeline, another table and another day, told to its end."""
+    for pipeline, table, partition in (
+        ("trains", "arrivals", DAY),
+        ("flights", "schedule", DAY),
+        ("flights", "arrivals", TODAY),
+    ):
+        batch = {
+            "batch_id": BATCH if partition == DAY else "20130404T040000000000-aaaaaa",
+            "verdict_id": "v9",
+        }
+        about = {"pipeline": pipeline, "subject": table, "partition": partition}
+        ledger.append("held", **about, data={**batch, "outcome": "HOLD"})
+        ledger.append("waiver", **about, data={**WORD, **batch, "content_hash": "c1", "rules": []})
+        ledger.append("published", **about, data=batch)
+        ledger.append("verdict", **about, data={**batch, "outcome": "PASS"})
+
+
+def test_what_is_said_of_another_pipeline_table_or_day_is_not_said_of_this_one(flights):
+    elsewhere()
+    assert waivers.awaited(flights, "arrivals", DAY) is None
+    assert waivers.active(flights, "arrivals", DAY, "c1") is None
+    assert waivers.of_partitions(flights, "arrivals", [DAY]) == {}
+    assert waivers.judgement(flights, "arrivals", DAY, BATCH) is None
+    assert waivers.of_batch(flights, "arrivals", BATCH) is None
+    judge()
+    waiver = grant(flights)
+    elsewhere()
+    assert waivers.awaited(flights, "arrivals", DAY) == BATCH
+    assert waivers.of_partitions(flights, "arrivals", [DAY]) == {}
+    assert waivers.of_batch(flights, "arrivals", BATCH) == waiver
+    publish()
+    elsewhere()
+    assert waivers.of_partitions(flights, "arrivals", [DAY]) == {DAY: waiver}
+    assert waivers.of_partitions(flights, "arrivals", []) == {}
+    assert waivers.active(flights, "arrivals", DAY, "c1") == waiver
+
+
+def test_released_batch_is_awaited_until_something_is_published_or_its_waiver_is_over(flights):
+    publish("20130402T040000000000-aaaaaa")
+    judge()
+    grant(flights)
+    assert waivers.awaited(flights, "arrivals", DAY) == BATCH
+    clock.advance(flights, date(2013, 4, 6))
+    assert waivers.awaited(flights, "arrivals", DAY) is None
+    grant(flights, until="2013-04-06")
+    assert waivers.awaited(flights, "arrivals", DAY) == BATCH
+    publish("20130403T050000000000-bbbbbb")
+    assert waivers.awaited(flights, "arrivals", DAY) is None
+    publish()
+    judge(verdict="v2")
+    grant(flights, verdict="v2", until="2013-04-20")
+    assert waivers.awaited(flights, "arrivals", DAY) is None, "readers saw it before: nothing crosses"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "newest"),
+    [
+        ({"begun_after": 5}, {"begun_after": 3}, "first"),
+        ({"begun_after": 3}, {"begun_after": 5}, "second"),
+        (
+            {"begun_after": 3, "evaluated_at": "2013-04-03T05"},
+            {"begun_after": 3, "evaluated_at": "2013-04-03T04"},
+            "first",
+        ),
+        ({"begun_after": 3}, {"begun_after": 3}, "second"),
+        # Of an earlier version it is only known when it was recorded.
+        ({}, {}, "second"),
+        ({"begun_after": 1}, {}, "second"),
+    ],
+)
+def test_of_two_verdicts_the_one_whose_audit_began_later_counts(flights, first, second, newest):
+    about = {"pipeline": "flights", "subject": "arrivals", "partition": DAY}
+    for name, data in (("first", first), ("second", second)):
+        ledger.append(
+            "held", **about, data={"batch_id": BATCH, "verdict_id": name, "outcome": "HOLD", **data}
+        )
+    assert waivers.judgement(flights, "arrivals", DAY, BATCH).data["verdict_id"] == newest
