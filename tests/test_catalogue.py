@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from sluice import catalogue, crossing, feed, spec
-from sluice.catalogue.readiness import Standing, readiness
+from sluice.calendars import Expected
+from sluice.catalogue.readiness import Standing, days_late, readiness
 from sluice.cli import main
 from sluice.errors import SpecInvalidError
 from sluice.settings import settings
@@ -57,18 +58,33 @@ def shelf(flights):
 )
 def test_readiness_says_the_band_and_what_is_missing(change, hour, band, said):
     good = {"newest": DAY, "outcome": "PASS", "judged": DAY, "held": (), "waived": ()}
-    source = spec.load("flights").source("schedule")
-    found = readiness(source, Standing(**{**good, **change}), datetime(2013, 4, 3, hour, tzinfo=NEW_YORK))
+    at = datetime(2013, 4, 3, hour, tzinfo=NEW_YORK)
+    found = readiness(spec.load("flights"), "schedule", Standing(**{**good, **change}), at)
     assert (found.band, found.missing) == (band, said)
 
 
 def test_readiness_of_a_source_without_purpose_is_not_a():
-    source = spec.load("flights").source("planes").model_copy(update={"purpose_expires": date(2013, 4, 2)})
     standing = Standing("2013-04-01", "PASS", "2013-04-01", (), ())
     now = datetime(2013, 4, 3, 7, tzinfo=NEW_YORK)
-    assert readiness(source, standing, now).missing == ("its purpose ended on 2013-04-02",)
+    over = _with_planes(purpose_expires=date(2013, 4, 2))
+    assert readiness(over, "planes", standing, now).missing == ("its purpose ended on 2013-04-02",)
     # A weekly source is fresh for a week.
-    assert readiness(source.model_copy(update={"purpose_expires": None}), standing, now).band == "A"
+    assert readiness(_with_planes(purpose_expires=None), "planes", standing, now).band == "A"
+
+
+def _with_planes(**changes) -> spec.Pipeline:
+    flights = spec.load("flights")
+    planes = flights.source("planes").model_copy(update=changes)
+    return flights.model_copy(update={"sources": {**flights.sources, "planes": planes}})
+
+
+@pytest.mark.parametrize(("newest", "late"), [("2013-03-29", 0), ("2013-03-28", 1)])
+def test_a_source_is_not_late_for_days_that_are_not_expected(newest, late):
+    """On Easter Monday, which has no flights here, the newest that is due is that of Friday."""
+    weekdays = Expected(weekdays=("mon", "tue", "wed", "thu", "fri"), holidays=(date(2013, 4, 1),))
+    flights = spec.load("flights").model_copy(update={"expected": weekdays})
+    monday = datetime(2013, 4, 1, 7, tzinfo=NEW_YORK)
+    assert days_late(flights, "schedule", newest, monday) == late
 
 
 def test_read_tells_what_really_happened(shelf):

@@ -69,4 +69,4 @@ def test_watcher_goes_by_instants_in_the_hour_of_a_clock_change(home, monkeypatc
     found = [each for each in watch.missed_deliveries(flights) if each.run_day == moment.date().isoformat()]
     assert bool(found) is missed
     shown = (moment.date() - timedelta(days=1)).isoformat()
-    assert readiness.days_late(source, shown, moment) == (1 if missed else 0)
+    assert readiness.days_late(flights, "schedule", shown, moment) == (1 if missed else 0)

@@ -31,6 +31,24 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
     ("old", "new", "said"),
     [
         ("history_days: 28", "histroy_days: 28", "did you mean 'history_days'"),
+        ("history_days: 28", "history_days: 28\nexpected: {weekdays: []}", "expected.weekdays"),
+        ("history_days: 28", "history_days: 28\nexpected: {weekdays: [monday]}", "'mon', 'tue', 'wed'"),
+        ("history_days: 28", "history_days: 28\nexpected: {weekdays: [mon, tue, mon]}", "mon is named twice"),
+        (
+            "history_days: 28",
+            "history_days: 28\nexpected: {holidays: [2013-12-25, 2013-12-25]}",
+            "2013-12-25 is named twice",
+        ),
+        (
+            "history_days: 28",
+            "history_days: 28\nexpected: {holiday: [2013-12-25]}",
+            "did you mean 'holidays'",
+        ),
+        (
+            "    cadence: weekly\n",
+            "    cadence: weekly\n    expected: {weekdays: [mon]}\n",
+            "`expected` is for a daily source",
+        ),
         ("    cadence: weekly\n", "    cadence: monthly\n", "'daily' or 'weekly'"),
         ("key: [tailnum]", "key: [tail]", "'tail' is not a column of the contract"),
         ("        tailnum: {type: string}\n", "        tailnum: {type: text}\n", "columns.tailnum.type"),
@@ -67,6 +85,16 @@ def test_parse_mistake_is_named(tmp_path, old, new, said):
     with pytest.raises(SpecInvalidError, match=re.escape(said)) as caught:
         _parse(tmp_path, TEXT.replace(old, new, 1))
     assert "flights.yml" in str(caught.value)
+
+
+def test_expected_of_a_source_is_the_pipelines_unless_it_has_its_own(tmp_path):
+    text = TEXT.replace("history_days: 28", "history_days: 28\nexpected: {holidays: [2013-12-25]}", 1)
+    flights = _parse(tmp_path, text.replace("    lag_days: 1\n", "    lag_days: 1\n    expected: {}\n", 1))
+    christmas = date(2013, 12, 25)
+    assert not flights.expected_of("schedule").includes(christmas)
+    assert not flights.expected_of("features").includes(christmas)
+    assert flights.expected_of("arrivals").includes(christmas)
+    assert flights.expected_of("schedule").includes(date(2013, 12, 24))
 
 
 # The first contract of the file is the schedule's.

@@ -28,6 +28,7 @@ def check_pipeline(name: str) -> Iterator[tuple[str, SluiceError | None]]:
     error = _error_of(partial(spec.load, name))
     yield f"pipeline {name}", error
     if error is None:
+        yield f"schedule of {name}", _error_of(partial(_check_schedule, name))
         yield f"landing zone of {name}", _error_of(partial(_check_landing, name))
         yield f"suites of {name}", _error_of(partial(_check_suites, name))
         yield f"dbt models of {name}", _error_of(partial(_check_models, name))
@@ -59,6 +60,12 @@ def _check_settings() -> None:
             allowed=", ".join(variables()),
             todo="correct the name or remove the variable",
         )
+
+
+def _check_schedule(name: str) -> None:
+    from sluice import clock, schedule
+
+    schedule.next_due(spec.load(name), clock.utc_now())
 
 
 def _check_landing(name: str) -> None:

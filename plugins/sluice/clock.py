@@ -63,6 +63,14 @@ def set_time() -> datetime | None:
     return instant.astimezone(UTC)
 
 
+def notice() -> str:
+    """A sentence for logs and commands where the clock is set; "" where the system's counts."""
+    instant = set_time()
+    return (
+        f"The clock is set to {instant.isoformat()} by {settings().clock} (SLUICE_CLOCK)." if instant else ""
+    )
+
+
 def today(spec: Pipeline) -> date:
     """The current day of a pipeline.
 

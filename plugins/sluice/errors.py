@@ -201,6 +201,10 @@ class InputAwaitedError(TableMissingError):
     """A derived table has nothing to be built from yet: its source is held or missing, which is told elsewhere."""
 
 
+class DayNotExpectedError(InputAwaitedError):
+    """A derived table has no such day: its calendar says so, and nothing came for it all the same."""
+
+
 class LedgerTamperedError(SluiceError):
     """An entry of the ledger does not match its hash, or the chain is broken."""
 

@@ -34,6 +34,15 @@ def read_day(text: str, *, where: str = "") -> date:
     return day
 
 
+def is_day(text: str) -> bool:
+    """Whether a text is a day, as `read_day` reads it."""
+    try:
+        read_day(text)
+    except DayInvalidError:
+        return False
+    return True
+
+
 def read_label(text: str, *, where: str = "") -> tuple[str, str]:
     """Read a day or `first..last` that a person gave; return the first and the last day.
 

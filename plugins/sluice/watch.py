@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sluice import clock, integrity, ledger, status, waivers
+from sluice import clock, integrity, ledger, schedule, status, waivers
 from sluice.errors import DeliveryMissingError
 from sluice.integrity import Rewrite
 from sluice.spec import Pipeline
@@ -47,6 +47,7 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     """
     if not _has_begun(spec):
         return []
+    schedule.record(spec)
     since = clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)
     missing = status.of(spec, first=since.isoformat()).in_state("missing")
     found = [Missed(item.table, item.run_day, item.day, item.deadline) for item in missing if item.deadline]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice import feed, watch
+from sluice import feed, spec, watch
 from sluice.errors import (
     ContractBrokenError,
     DeliveryMissingError,
@@ -305,3 +305,29 @@ def test_watch_of_a_day_whose_newest_delivery_is_broken_is_not_stopped(delivered
     assert [
         missed.source for missed in watch.missed_deliveries(delivered) if missed.source == "arrivals"
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("arrivals_2013-04-02.csv.gz", 1),
+        ("arrivals_2013-04-02_2.csv.gz", 2),
+        ("arrivals_2013-04-02_12.csv.gz", 12),
+        ("arrivals_2013-04-02_1.csv.gz", 0),
+        ("arrivals_2013-04-02_02.csv.gz", 0),
+        ("arrivals_2013-04-03.csv.gz", 0),
+        ("arrivals_2013-04-02.csv", 0),
+        ("weather_2013-04-02.csv.gz", 0),
+        ("arrivals_2013-02-30.csv.gz", 0),
+    ],
+)
+def test_numbers_of_all_days_agree_with_those_of_one(home, name, number):
+    flights = spec.load("flights")
+    landing = Landing(flights.landing_url)
+    landing.create()
+    landing.write(f"arrivals/2013-04-03/{name}{deliveries.MANIFEST}", b"{}")
+    landing.write("arrivals/2013-04-04/not_announced.csv.gz", b"")
+    assert deliveries.numbers(flights, "arrivals") == {"2013-04-03": number}
+    assert (
+        deliveries.newest_number(flights, "arrivals", "2013-04-03", [f"arrivals/2013-04-03/{name}"]) == number
+    )

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice import crossing, feed
+from sluice.calendars import Expected
 from sluice.errors import (
     ContractBrokenError,
     DeliveryMissingError,
@@ -226,6 +227,23 @@ def test_stage_missing_delivery_names_days_folder_and_owner(flights):
     assert "there is: nothing" in caught.value.what
     assert "arrivals_2013-01-02.csv.gz" in caught.value.allowed
     assert "airport-operations" in caught.value.todo
+
+
+def test_stage_range_over_a_day_that_is_not_expected_needs_no_delivery_of_it(flights):
+    holiday = flights.model_copy(update={"expected": Expected(holidays=(date(2013, 1, 2),))})
+    for day in ("2013-01-02", "2013-01-04"):
+        feed.deliver(flights, day, sources=["arrivals"])
+    days = ("2013-01-02", "2013-01-03", "2013-01-04")
+    assert [day for day in days if deliveries.due(holiday, "arrivals", day)] == ["2013-01-02", "2013-01-04"]
+    with pytest.raises(DeliveryMissingError, match="the run of 2013-01-03"):
+        stage(flights, "arrivals", *days)
+    assert stage(holiday, "arrivals", *days).partitions == ("2013-01-01", "2013-01-03")
+    with pytest.raises(DeliveryMissingError, match="the run of 2013-01-03"):
+        stage(holiday, "arrivals", "2013-01-03")
+    # What comes all the same is taken.
+    feed.deliver(flights, "2013-01-03", sources=["arrivals"])
+    assert deliveries.due(holiday, "arrivals", "2013-01-03")
+    assert stage(holiday, "arrivals", *days).partitions == ("2013-01-01", "2013-01-02", "2013-01-03")
 
 
 def test_stage_delivery_without_manifest_is_missing_and_named(flights):

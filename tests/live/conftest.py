@@ -67,7 +67,7 @@ class World:
             left = at_work or any(item.is_possible for item in status.of(self.pipeline))
             return None if left else True
 
-        self.api.until(settled, "all that can be done", 300)
+        self.api.until(settled, "all that can be done", 900)
 
     def waiting(self) -> list[str]:
         """Tasks that wait in the triggerer."""
@@ -101,7 +101,9 @@ class World:
 
     def forget(self) -> None:
         """Let everything that was done be forgotten, but for Airflow's own."""
-        self.api.until(lambda: None if self.api.active_runs() else True, "every run", 300)
+        for run in self.api.active_runs():
+            dag_id, _, run_id = run.partition(" ")
+            self.delete({"dag_id": dag_id, "dag_run_id": run_id})
         for path in settings().home.iterdir():
             if path.name not in (*healthy.KEPT, "landing"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from sluice import crossing, feed, holds, ledger, spec, status
+from sluice.calendars import Expected
 from sluice.errors import SkipRefusedError
 from sluice.ingest import deliveries
 from sluice.lake import tables
@@ -172,3 +174,14 @@ def test_a_replayed_pipeline_has_nothing_due_before_its_feed_begins(home, feed_c
 
 def _landing(live) -> Path:
     return Path(live.landing_url)
+
+
+def test_a_day_that_is_not_expected_is_asked_of_no_table(live, at):
+    """No flights on Tuesday: what became of Monday's is expected on it, and of Tuesday's nothing on Wednesday."""
+    holiday = live.model_copy(update={"expected": Expected(holidays=(date.fromisoformat(TUESDAY),))})
+    at("2013-04-03 12:00")
+    assert set(_states(holiday, TUESDAY)) == {"arrivals", "weather", "outcomes"}
+    assert set(_states(holiday, "2013-04-03")) == {"schedule", "features", "predictions", "monitoring"}
+    # What is delivered all the same is asked for like any other.
+    feed.deliver(holiday, TUESDAY, sources=["schedule"])
+    assert _states(holiday, TUESDAY)["schedule"] == "ready"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from sluice import crossing, feed, ledger, spec
-from sluice.errors import TableMissingError
-from sluice.lake import batches
+from sluice.calendars import Expected
+from sluice.errors import DayNotExpectedError, TableMissingError
+from sluice.lake import batches, tables
 
 RUN = {"run_id": "test"}
 
@@ -31,3 +34,37 @@ def test_stage_while_the_newest_arrivals_are_held_is_refused_and_names_them(home
 
     assert batches.staged("flights", "features") == []
     assert crossing.stage(flights, "features", ["2013-04-02"], RUN).rows > 900
+
+
+def _publish(flights, day: str, sources) -> None:
+    """Publish deliveries unjudged: gates are not what is tested here."""
+    feed.deliver(flights, day, sources=list(sources))
+    for source in sources:
+        tables.publish(crossing.stage(flights, source, [day], RUN), verdict_id="unjudged")
+
+
+@pytest.mark.slow
+def test_stage_of_days_that_are_not_expected_is_skipped_and_they_make_no_later_day_stale(home, feed_cache):
+    """No flights on Tuesday 2 April: its features are not waited for, and those of the day after are as fresh as can be."""
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    flights = spec.load("flights").model_copy(
+        update={"expected": Expected(holidays=(date(2013, 4, 2),)), "stale_input": "mark"}
+    )
+    _publish(flights, "2013-04-01", flights.sources)
+    _publish(flights, "2013-04-02", ("arrivals", "weather"))
+    _publish(flights, "2013-04-03", ("schedule",))
+
+    with pytest.raises(DayNotExpectedError, match=r"features has no 2013-04-02.*`expected`"):
+        crossing.stage(flights, "features", ["2013-04-02"], RUN)
+    with pytest.raises(DayNotExpectedError, match="outcomes has no 2013-04-02"):
+        crossing.stage(flights, "outcomes", ["2013-04-03"], RUN)
+    assert crossing.stage(flights, "outcomes", ["2013-04-02"], RUN).partitions == ("2013-04-01",)
+
+    days = ["2013-04-01", "2013-04-02", "2013-04-03"]
+    staged = crossing.stage(flights, "features", days, RUN)
+    assert staged.partitions == ("2013-04-01", "2013-04-03")
+    ages = [each for each in staged.inputs if each["kind"] == "freshness"]
+    assert {(each["newest"], each["age_days"]) for each in ages if each["table"] == "arrivals"} == {
+        ("2013-04-01", 0)
+    }

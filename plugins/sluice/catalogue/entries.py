@@ -116,7 +116,7 @@ def _source(
     )
     models = lineage.built_from(graph, lineage.readers(graph, name))
     return SourceEntry(
-        name, declared, standing, readiness(declared, standing, now), users(spec, graph, models)
+        name, declared, standing, readiness(spec, name, standing, now), users(spec, graph, models)
     )
 
 

@@ -7,13 +7,14 @@ its purpose, nothing of it held, nothing of it shown on a person's word.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from sluice import clock
-from sluice.spec import Source
+from sluice import clock, schedule
+from sluice.spec import Pipeline
 
+_DAY = timedelta(days=1)
 # A weekly source is fresh until the next one is due.
-_FRESH_DAYS = {"daily": 0, "weekly": 6}
+_FRESH = timedelta(days=6)
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class Readiness:
     missing: tuple[str, ...]
 
 
-def readiness(source: Source, standing: Standing, now: datetime | None) -> Readiness:
+def readiness(spec: Pipeline, name: str, standing: Standing, now: datetime | None) -> Readiness:
     """The band of a source.
 
     Args:
         now: the pipeline's present instant; None where its clock has not started.
     """
+    source = spec.source(name)
     held = (f"held or refused: {', '.join(standing.held)}",) if standing.held else ()
     if standing.newest is None or now is None:
         return Readiness("", ("nothing is published yet", *held))
@@ -51,7 +53,7 @@ def readiness(source: Source, standing: Standing, now: datetime | None) -> Readi
         said = f"the newest verdict is {standing.outcome or 'missing'}, of {standing.judged or 'no day'}"
         return Readiness("C", (said, *held))
     missing = []
-    if late := days_late(source, standing.newest, now):
+    if late := days_late(spec, name, standing.newest, now):
         missing.append(f"the newest day is {standing.newest}, {late} day(s) behind")
     if source.purpose_expires and now.date() > source.purpose_expires:
         missing.append(f"its purpose ended on {source.purpose_expires}")
@@ -61,9 +63,11 @@ def readiness(source: Source, standing: Standing, now: datetime | None) -> Readi
     return Readiness("B" if missing else "A", tuple(missing))
 
 
-def days_late(source: Source, newest: str, now: datetime) -> int:
-    """Days that the newest published day is behind the one that is due by now."""
-    due = clock.passed(now, clock.deadline(now.date(), source.deadline, now.tzinfo or UTC))
-    run_day = now.date() if due else now.date() - timedelta(days=1)
-    behind = (run_day - timedelta(days=source.lag_days) - date.fromisoformat(newest)).days
-    return max(0, behind - _FRESH_DAYS[source.cadence])
+def days_late(spec: Pipeline, name: str, newest: str, now: datetime) -> int:
+    """Days that are due by now and expected, and newer than the newest published one."""
+    declared, known = spec.source(name), schedule.read(spec)
+    run_day = now.date() if clock.passed(now, known.deadline(name, now.date())) else now.date() - _DAY
+    due, shown = run_day - timedelta(days=declared.lag_days), date.fromisoformat(newest)
+    if declared.cadence == "weekly":
+        return max(0, (due - shown - _FRESH).days)
+    return len(known.expected_days(name, shown + _DAY, due))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ml.errors import MlError
-from sluice import spec
+from sluice import clock, spec
 from sluice.cli import arguments, home, live, local, proof, supply_chain
 from sluice.cli.arguments import (
     DAY,
@@ -30,6 +30,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context):
         try:
+            if notice := clock.notice():
+                echo(notice, err=True)
             return super().invoke(ctx)
         except (SluiceError, MlError) as error:
             raise click.ClickException(str(error)) from error

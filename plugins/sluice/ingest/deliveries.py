@@ -32,7 +32,7 @@ from sluice.errors import (
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.lake.landing import Landing
 from sluice.limits import MANIFEST_BYTES, Limits
-from sluice.partitions import read_day
+from sluice.partitions import is_day, read_day
 from sluice.printable import printable
 from sluice.spec import Pipeline, Source, broken_pipelines, load_all
 
@@ -117,12 +117,18 @@ def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
     return [name for name in found if not name.endswith(MANIFEST)] or found
 
 
+def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
+    """Whether the run of a day cannot do without a source: a daily one, on a day that its calendar has."""
+    about = date.fromisoformat(spec.data_day(source, run_day))
+    return spec.source(source).cadence == "daily" and spec.expected_of(source).includes(about)
+
+
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:
-    """Whether the run of a day must land a source: a daily one always, a weekly one when anything was delivered.
+    """Whether the run of a day must land a source: a daily one on days that are expected, any when something was delivered.
 
     What cannot be read is due too: its own task refuses it, and the other sources of the day go on.
     """
-    if spec.source(source).cadence == "daily":
+    if is_expected(spec, source, run_day):
         return True
     landing = landing or Landing(spec.landing_url)
     return any(name.endswith(MANIFEST) for name in landing.list(f"{source}/{run_day}"))
@@ -135,11 +141,17 @@ def numbers(spec: Pipeline, source: str, *, landing: Landing | None = None) -> d
         SourceUnknownError: the pipeline does not declare the source.
         LandingUnreachableError: the landing zone does not answer.
     """
-    by_run_day: dict[str, list[str]] = {}
+    pattern = _any_day(source, spec.source(source))
+    newest: dict[str, int] = {}
     for name in (landing or Landing(spec.landing_url)).list(source):
-        if name.endswith(MANIFEST):
-            by_run_day.setdefault(name.split("/")[1], []).append(name)
-    return {run_day: newest_number(spec, source, run_day, found) for run_day, found in by_run_day.items()}
+        if not name.endswith(MANIFEST):
+            continue
+        run_day, number = name.split("/")[1], 0
+        match = pattern.fullmatch(name.removesuffix(MANIFEST))
+        if match and is_day(run_day) and spec.data_day(source, run_day) == match["day"]:
+            number = int(match["number"] or 1)
+        newest[run_day] = max(number, newest.get(run_day, 0))
+    return newest
 
 
 def newest_number(spec: Pipeline, source: str, run_day: str, found: Iterable[str]) -> int:
@@ -336,6 +348,16 @@ def next_delivery(source: str, day: str) -> str:
 def _pattern(source: str, declared: Source, run_day: str, day: str) -> re.Pattern[str]:
     ending = re.escape(declared.format)
     return re.compile(rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{ending}", re.ASCII)
+
+
+def _any_day(source: str, declared: Source) -> re.Pattern[str]:
+    """As `_pattern`, of every day; that the day of the data fits the run day is to be checked."""
+    day = r"\d{4}-\d{2}-\d{2}"
+    ending = re.escape(declared.format)
+    return re.compile(
+        rf"{source}/(?P<run_day>{day})/{source}_(?P<day>{day})(?:_(?P<number>[2-9]|[1-9]\d+))?\.{ending}",
+        re.ASCII,
+    )
 
 
 def _misnamed(

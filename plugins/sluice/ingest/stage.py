@@ -47,7 +47,7 @@ def stage_source(
     Rows that are alike in every column are kept once; the others are counted as dropped for `exact_duplicate`.
 
     Args:
-        run_days: YYYY-MM-DD. Of a daily source each day must have been delivered, of a weekly one at least one.
+        run_days: YYYY-MM-DD. Of a daily source each day that is expected must have been delivered, of a weekly one any.
         run: ids of the run that stages.
         pseudonym_key: replaces personal data; needed by a source that has some.
 
@@ -117,8 +117,9 @@ def _require_purpose(spec: Pipeline, source: str, run_days: Sequence[str]) -> No
 def _find_all(spec: Pipeline, source: str, run_days: Sequence[str], landing: Landing) -> list[Delivery]:
     by_day = {day: deliveries.find(spec, source, day, landing=landing) for day in run_days}
     found = [delivery for delivery in by_day.values() if delivery]
-    missing = [day for day, delivery in by_day.items() if not delivery]
-    if missing and (spec.source(source).cadence == "daily" or not found):
+    absent = [day for day, delivery in by_day.items() if not delivery]
+    expected = [day for day in absent if deliveries.is_expected(spec, source, day)]
+    if missing := expected or ([] if found else absent):
         folder = f"{source}/{missing[0]}"
         there = ", ".join(printable(name.rsplit("/", 1)[1]) for name in landing.list(folder)) or "nothing"
         name = f"{source}_{spec.data_day(source, missing[0])}.{spec.source(source).format}"

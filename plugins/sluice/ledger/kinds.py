@@ -16,6 +16,7 @@ KINDS = {
     "release_rejected": "a person was asked for a release, and rejected it",
     "replayed": "what was held was sent through its gate again",
     "expired": "what was held has been given up, because it is too old",
+    "scheduled": "a live pipeline declares another schedule, zone, calendar or deadline than before",
     "deadline_missed": "a delivery is overdue",
     "rewritten": "a published partition is not what was published",
     "pinned": "a training fixed the snapshots that it reads",

@@ -16,6 +16,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from ml.errors import MlError
+from sluice import clock
 from sluice.errors import NotPublishedError, SluiceError
 from sluice.partitions import partition_label
 from sluice.web import evidence_url
@@ -73,6 +74,8 @@ def explain_failure(function: Callable[_Parameters, _Result]) -> Callable[_Param
     @wraps(function)
     def explained(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         try:
+            if notice := clock.notice():
+                log.warning("%s", notice)
             return function(*args, **kwargs)
         except (SluiceError, MlError, AirflowFailException) as error:
             log.error("%s", explanation(error))

@@ -14,6 +14,7 @@ from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
 from sluice.partitions import days_of
+from sluice.schedule import Schedule
 from sluice.spec import PREDICTIONS, Pipeline
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
 
@@ -40,8 +41,8 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
     begin = known.begin(first)
     end = min(now.date(), date.fromisoformat(last)) if last else now.date()
     items: list[Item] = []
-    for run_day in schedule.run_days(spec, begin, end):
-        if clock.passed(now, schedule.due_at(spec, run_day)):
+    for run_day in known.schedule.run_days(begin, end):
+        if clock.passed(now, known.schedule.due_at(run_day)):
             items += known.items(run_day)
     return Status(spec.pipeline, now, tuple(items))
 
@@ -52,6 +53,7 @@ class _Known:
 
     spec: Pipeline
     now: datetime
+    schedule: Schedule
     # Table -> day of data -> what readers see.
     shown: dict[str, dict[str, Published]] = field(default_factory=dict)
     # Source -> run day -> number of the newest delivery that was announced; 0 where only files without a known name were.
@@ -62,7 +64,7 @@ class _Known:
 
     @classmethod
     def read(cls, spec: Pipeline, now: datetime) -> _Known:
-        known = cls(spec, now)
+        known = cls(spec, now, schedule.read(spec))
         landing = Landing(spec.landing_url)
         for table in spec.tables:
             known.shown[table] = tables.published(spec.pipeline, table, _FIRST, now.date().isoformat())
@@ -89,7 +91,7 @@ class _Known:
         sources = [item for name in spec.sources if (item := self._source(name, run_day))]
         yield from sources
         complete = self._incomplete(sources)
-        derived = [self._derived(table, key, complete) for table in spec.derived]
+        derived = [item for table in spec.derived if (item := self._derived(table, run_day, complete))]
         yield from derived
         predictions = self._predictions(key, by_table(derived))
         if predictions is not None:
@@ -104,7 +106,7 @@ class _Known:
         there = day in self.shown[name] or delivered is not None
         if not there and not self._is_expected(name, run_day):
             return None
-        deadline = schedule.deadline(spec, name, run_day)
+        deadline = self.schedule.deadline(name, run_day)
         if day in self.shown[name]:
             return self._published("ingest", name, key, self._newer_delivery(name, day, delivered), deadline)
         state: State = "awaited"
@@ -128,7 +130,7 @@ class _Known:
         if spec.sources[name].cadence == "daily":
             # Before its first day a source was not expected, where the pipeline does not say since when it is.
             begun = spec.starts is not None or key >= min(came, default=self.now.date().isoformat())
-            return begun and spec.expected_of(name).includes(run_day - timedelta(days=spec.lag_days(name)))
+            return begun and self.schedule.expects(name, run_day)
         week_before = (run_day - timedelta(days=7)).isoformat()
         return week_before in came and not any(day > week_before for day in came)
 
@@ -164,10 +166,14 @@ class _Known:
                 return f"{item.table} {item.day} is {item.state}"
         return "" if sources else "nothing was delivered"
 
-    def _derived(self, table: str, run_day: str, incomplete: str) -> Item:
+    def _derived(self, table: str, on: date, incomplete: str) -> Item | None:
+        """A derived table on a run day; None where its calendar has no such day, and nothing came of it."""
+        run_day = on.isoformat()
         day = self.spec.data_day(table, run_day)
         if day in self.shown[table]:
             return self._published("transform", table, run_day, self._newer_inputs(table, run_day))
+        if (table, day) not in self.held and not self.schedule.expects(table, on):
+            return None
         if incomplete:
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
         hold = self.held.get((table, day))
@@ -198,13 +204,16 @@ class _Known:
         return ""
 
     def _predictions(self, run_day: str, derived: dict[tuple[str, str], Item]) -> Item | None:
-        """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none."""
+        """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none, or on one without features."""
         spec = self.spec
         if run_day in self.shown[PREDICTIONS]:
             return self._published("score", PREDICTIONS, run_day, "")
         if spec.starts is None and run_day < min(self.shown[PREDICTIONS], default=run_day):
             return None
-        features = derived[spec.model.features_table, spec.data_day(spec.model.features_table, run_day)]
+        table = spec.model.features_table
+        features = derived.get((table, spec.data_day(table, run_day)))
+        if features is None:
+            return None
         if features.batch_id is None:
             state: State = "skipped" if features.state == "skipped" else "blocked"
             return self._unpublished("score", PREDICTIONS, run_day, state, features.sentence())

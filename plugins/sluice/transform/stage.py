@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import InputAwaitedError, TableMissingError
+from sluice.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
 from sluice.settings import settings
 from sluice.transform import project
 from sluice.transform.runner import build
@@ -23,6 +23,7 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
     """Build `table` for the runs of `run_days` and stage it.
 
     Raises:
+        DayNotExpectedError: no such day is expected, and nothing came for it.
         TableMissingError: an input is not published; as InputAwaitedError, where the pipeline marks stale input and
             this table has to wait for it.
         TransformFailedError: a model or a test failed; the attempt's folder, named in the error, is kept.
@@ -30,6 +31,7 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
     from sluice.lake import batches, waived
     from sluice.waivers import inherited
 
+    run_days = _expected(spec, table, run_days)
     partitions = [spec.data_day(table, day) for day in run_days]
     ages = _require_days(spec, table, run_days)
     settings().work.mkdir(parents=True, exist_ok=True)
@@ -53,6 +55,33 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
     return manifest
 
 
+def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
+    """Those of some run days whose day of a table is expected, or of whose day something is published all the same."""
+    from sluice.lake import tables
+
+    days = {run_day: spec.data_day(table, run_day) for run_day in run_days}
+    own = [name for name in _daily_sources(spec, table) if spec.lag_days(name) <= spec.lag_days(table)]
+    found = [
+        run_day
+        for run_day, day in days.items()
+        if spec.expected_of(table).includes(date.fromisoformat(day))
+        or any(tables.published(spec.pipeline, name, day, day) for name in own)
+    ]
+    if not found:
+        raise DayNotExpectedError(
+            f"{spec.pipeline}.{table} has no {', '.join(days.values())}: its calendar does not expect it.",
+            where=f"dags/pipelines/{spec.pipeline}.yml, `expected`",
+            todo="nothing; or correct `expected`, if there should be data",
+        )
+    return found
+
+
+def _daily_sources(spec: Pipeline, table: str) -> list[str]:
+    """The daily sources that a derived table is built from."""
+    read = project.sources(project.manifest(spec), spec, spec.derived[table].model)
+    return [name for name in read if name in spec.sources and spec.sources[name].cadence == "daily"]
+
+
 def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[dict[str, Any]]:
     """Refuse a build that lacks the newest day of a daily source: it was held, or is not there yet.
 
@@ -63,18 +92,22 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
     Returns: for the manifest, one input a daily source: {"kind": "freshness", "table", "expected", "newest", "age_days"}.
     """
     ages = []
-    for name in project.sources(project.manifest(spec), spec, spec.derived[table].model):
-        if name not in spec.sources or spec.sources[name].cadence != "daily":
-            continue
-        expected = spec.data_day(name, run_days[-1])
-        newest = _newest(spec, name, expected)
-        if newest != expected:
+    for name in _daily_sources(spec, table):
+        day = spec.data_day(name, run_days[-1])
+        expected, newest = _newest_expected(spec, name, day), _newest(spec, name, day)
+        if (newest or "") < expected:
             _refuse_unless_marked(spec, table, name, run_days, newest)
-        age = (date.fromisoformat(expected) - date.fromisoformat(newest or expected)).days
+        age = max(0, (date.fromisoformat(expected) - date.fromisoformat(newest or expected)).days)
         ages.append(
             {"kind": "freshness", "table": name, "expected": expected, "newest": newest, "age_days": age}
         )
     return ages
+
+
+def _newest_expected(spec: Pipeline, source: str, day: str) -> str:
+    """The newest day, up to one, that the calendar of a source has; the day itself, where it has none in the history."""
+    back = (date.fromisoformat(day) - timedelta(days=offset) for offset in range(spec.history_days + 1))
+    return next((each.isoformat() for each in back if spec.expected_of(source).includes(each)), day)
 
 
 def _newest(spec: Pipeline, source: str, expected: str) -> str | None:

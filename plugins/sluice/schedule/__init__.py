@@ -1,0 +1,94 @@
+"""When a pipeline is due to run, and which days of its tables are expected: decided from what its YAML declares.
+
+The rule kept here: a run day is a local day, and what is due on it is an instant. Where a clock change skips or repeats a
+local time, it is the instant that Airflow's timetable takes, so that both agree about every run. And what was due stays due:
+a schedule, zone, calendar or deadline that is changed counts from the change on, because `record` keeps the earlier ones in
+the ledger. Only `starts` is about the past: it says since when anything is due.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from itertools import pairwise
+
+from sluice import clock, ledger
+from sluice.ledger import Entry
+from sluice.schedule.declared import Declared
+from sluice.schedule.eras import Era, Schedule
+from sluice.spec import Pipeline
+
+__all__ = [
+    "Declared",
+    "Schedule",
+    "deadline",
+    "due_at",
+    "expected_days",
+    "is_expected",
+    "next_due",
+    "read",
+    "record",
+    "run_days",
+]
+
+
+def run_days(spec: Pipeline, first: date, last: date) -> list[date]:
+    """As `Schedule.run_days`."""
+    return read(spec).run_days(first, last)
+
+
+def expected_days(spec: Pipeline, table: str, first: date, last: date) -> list[date]:
+    """As `Schedule.expected_days`."""
+    return read(spec).expected_days(table, first, last)
+
+
+def is_expected(spec: Pipeline, table: str, day: date) -> bool:
+    """Whether a run is due to publish a day of a table."""
+    return bool(read(spec).expected_days(table, day, day))
+
+
+def due_at(spec: Pipeline, run_day: date) -> datetime:
+    """As `Schedule.due_at`."""
+    return read(spec).due_at(run_day)
+
+
+def deadline(spec: Pipeline, source: str, run_day: date) -> datetime:
+    """As `Schedule.deadline`."""
+    return read(spec).deadline(source, run_day)
+
+
+def next_due(spec: Pipeline, after: datetime) -> datetime:
+    """As `Schedule.next_due`."""
+    return read(spec).next_due(after)
+
+
+def record(spec: Pipeline) -> None:
+    """Keep what a live pipeline declares now, where it is not what it declared before."""
+    if spec.clock == "feed":
+        return
+    known = _recorded(spec)
+    if known and Declared.model_validate(known[-1].data) == Declared.of(spec):
+        return
+    ledger.append(
+        "scheduled",
+        pipeline=spec.pipeline,
+        subject="schedule",
+        once=f"scheduled:{spec.pipeline}:{known[-1].seq if known else 0}",
+        data=Declared.of(spec).model_dump(mode="json"),
+    )
+
+
+def read(spec: Pipeline) -> Schedule:
+    """The schedule of a pipeline, with the earlier ones that the ledger knows; whoever asks often reads it once."""
+    if spec.clock == "feed":
+        return Schedule((Era(spec),))
+    known = [(entry.at, Declared.model_validate(entry.data)) for entry in _recorded(spec)]
+    if known and known[-1][1] != Declared.of(spec):
+        known.append((clock.utc_now(), Declared.of(spec)))
+    # What was declared before the first record is not known: that counts from the beginning.
+    past = [Era(declared.applied_to(spec), until) for (_, declared), (until, _) in pairwise(known)]
+    return Schedule((*past, Era(spec)))
+
+
+def _recorded(spec: Pipeline) -> list[Entry]:
+    """Oldest first."""
+    return ledger.entries(kind="scheduled", pipeline=spec.pipeline, subject="schedule")[::-1]
