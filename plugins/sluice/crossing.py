@@ -265,17 +265,17 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
                 "dropped": manifest.dropped,
                 "quarantined": manifest.quarantined,
                 **({} if waiver is None else {"waiver": waiver}),
-                **_waived(manifest),
+                **_inherited(manifest),
                 **integrity.publication(spec, manifest),
             },
         )
     return publication
 
 
-def _waived(manifest: Manifest) -> dict[str, Any]:
-    """What the record of a publication says of waivers that it rests on through its inputs."""
-    waived = [one.model_dump(mode="json") for one in manifest.waived_inputs]
-    return {"waived_inputs": waived} if waived else {}
+def _inherited(manifest: Manifest) -> dict[str, Any]:
+    """What the record of a publication says of its inputs: waivers that they rest on, and history that they lack."""
+    said = {"waived_inputs": manifest.waived_inputs, "missing_history": manifest.missing_history}
+    return {name: [one.model_dump(mode="json") for one in each] for name, each in said.items() if each}
 
 
 def _commit(spec: Pipeline, manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:

@@ -101,6 +101,15 @@ class Source(_Strict):
         return self
 
 
+class History(_Strict):
+    """What becomes of a derived table where a day that it looks back on is due and not published."""
+
+    # `mark`: it is built from what there is, and its rows say how many days they lack; `refuse`: it waits for them.
+    missing: Literal["refuse", "mark"] = "mark"
+    # Days back from today whose partitions are rebuilt when what they lacked has come; older ones stay as they are.
+    rebuild_days: int = Field(28, ge=0)
+
+
 class Derived(_Strict):
     """A table that dbt builds from published tables and that crosses like a source does."""
 
@@ -116,6 +125,8 @@ class Derived(_Strict):
     lag_days: int = Field(0, ge=0)
     # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.
     history_days: int | None = Field(None, ge=0)
+    # Where such a day is missing; as the pipeline's `history`, if not given.
+    history: History | None = None
 
 
 class Features(_Strict):
@@ -253,6 +264,8 @@ class Pipeline(_Strict):
     landing: NonEmptyStr
     # Days of history that the features of one day look back on.
     history_days: int = Field(ge=1)
+    # What becomes of a day where some of them are missing.
+    history: History = History()
     sources: dict[Name, Source] = Field(min_length=1)
     derived: dict[Name, Derived] = Field(min_length=1)
     model: Model
@@ -294,6 +307,10 @@ class Pipeline(_Strict):
         """Days before its own that a day of a derived table is made from."""
         declared = self.derived[table].history_days
         return self.history_days if declared is None else declared
+
+    def missing_history_of(self, table: str) -> History:
+        """What becomes of a derived table where history is missing."""
+        return self.derived[table].history or self.history
 
     def stage_of(self, table: str) -> str:
         """The stage whose DAG writes a table."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sluice.errors import SpecInvalidError
-from sluice.lake.waived import HAS_WAIVED_INPUT
+from sluice.lake.columns import PLATFORM
 from sluice.settings import settings
 from sluice.spec import Pipeline, pipeline_names
 
@@ -107,7 +107,7 @@ def _features(spec: Pipeline) -> Iterator[str]:
     said = json.dumps(model.model_dump(mode="json"))
     path = settings().expectations / spec.pipeline / f"{table}.json"
     rules = json.dumps([rule.get("kwargs") for rule in _json(path)["expectations"]]) if path.is_file() else ""
-    used = {*re.findall(r"\w+", said + rules), "ds", HAS_WAIVED_INPUT}
+    used = {*re.findall(r"\w+", said + rules), "ds", *PLATFORM}
     used.update(name for source in spec.sources.values() for name in source.key)
     for name in columns:
         if name not in used:

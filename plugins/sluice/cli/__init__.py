@@ -125,13 +125,14 @@ def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: in
 @arguments.any_pipeline
 def held(pipeline: spec.Pipeline | None) -> None:
     """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all."""
-    from sluice import holds
+    from sluice import holds, missing_history
     from sluice.holds import show
     from sluice.notices import faults
     from sluice.waivers import inherited
 
     def list_held(declared: spec.Pipeline) -> None:
-        released, rebuilds = holds.active_waivers(declared), inherited.rebuilds(declared)
+        released = holds.active_waivers(declared)
+        rebuilds = [*inherited.rebuilds(declared), *missing_history.rebuilds(declared)]
         for line in show.held(holds.open_holds(declared), released, rebuilds):
             echo(f"  {line}")
 

@@ -18,7 +18,7 @@ from sluice import strict_yaml
 from sluice.errors import SpecInvalidError
 from sluice.gates import history, rowwise, unjudged
 from sluice.gates.verdict import Severity, Unjudged
-from sluice.lake.waived import HAS_WAIVED_INPUT
+from sluice.lake.columns import HAS_WAIVED_INPUT, MISSING_HISTORY_DAYS
 from sluice.settings import settings
 from sluice.spec import PREDICTIONS
 
@@ -38,8 +38,8 @@ _SQL_TYPES = {
 }
 # Every landed table has these beside its contract's columns.
 _LANDED = {"ds": "DATE", "delivery_id": "VARCHAR"}
-# Every derived table and the predictions have this beside their own columns.
-_DERIVED = {HAS_WAIVED_INPUT: "BOOLEAN"}
+# Every derived table and the predictions have these beside their own columns.
+_DERIVED = {HAS_WAIVED_INPUT: "BOOLEAN", MISSING_HISTORY_DAYS: "BIGINT"}
 QUERY = "unexpected_rows_query"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sluice import waivers
+from sluice import missing_history, waivers
 from sluice.holds.listing import Hold
 from sluice.holds.tracing import Trace, Traced
 from sluice.ledger import Entry
@@ -28,9 +28,11 @@ _REASON_CHARS = 160
 
 
 def held(
-    holds: Iterable[Hold], released: Mapping[tuple[str, str], Entry], rebuilds: Iterable[Rebuild] = ()
+    holds: Iterable[Hold],
+    released: Mapping[tuple[str, str], Entry],
+    rebuilds: Iterable[Rebuild | missing_history.Rebuild] = (),
 ) -> Iterator[str]:
-    """What is held, one block each, then what is seen on somebody's word, then what is to be rebuilt after one.
+    """What is held, one block each, then what is seen on somebody's word, then what is to be rebuilt.
 
     Args:
         released: active waivers, by table and day.
@@ -66,6 +68,9 @@ def traced(trace: Trace) -> Iterator[str]:
     for waived, standing in trace.rests_on:
         through = f"through {', '.join(waived.through)}"
         yield f"  rests on      {waived.released}, {_STANDING[standing]} ({through})"
+    for missing, arrived in trace.made_without:
+        since = f" (published since: {', '.join(arrived)})" if arrived else ""
+        yield f"  made without  {missing.named}{since}"
     for batch in trace.batches:
         yield from _batch(batch, trace.shown)
     yield "  decisions"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sluice import ledger, waivers
+from sluice import expected, ledger, missing_history, waivers
 from sluice.errors import BatchUnknownError, TableMissingError
 from sluice.holds.listing import run_days_of
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
+from sluice.lake.missing import MissingHistory
 from sluice.lake.tables import Published
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
@@ -64,6 +66,8 @@ class Trace:
     waiver: Entry | None
     # Waivers that what readers see rests on through its inputs, each with what has become of it.
     rests_on: tuple[tuple[WaivedInput, Standing], ...] = ()
+    # History that what readers see was made without, each with the days of it that are published now.
+    made_without: tuple[tuple[MissingHistory, tuple[str, ...]], ...] = ()
 
 
 def trace(spec: Pipeline, table: str, day: str) -> Trace:
@@ -103,7 +107,22 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
         rests_on=tuple(
             (one, inherited.standing(spec, one)) for one in _waived_inputs(spec, table, day, shown)
         ),
+        made_without=tuple(_made_without(spec, table, day, shown)),
     )
+
+
+def _made_without(
+    spec: Pipeline, table: str, day: str, shown: Published | None
+) -> Iterator[tuple[MissingHistory, tuple[str, ...]]]:
+    """What the batch that readers see was made without, for this day, and what of it has come since."""
+    recorded = missing_history.of_batch(spec, table, shown.batch_id) if shown else ()
+    for one in recorded:
+        if lacked := one.days.get(day):
+            still = expected.missing(spec, one.table, lacked[0], lacked[-1])
+            yield (
+                MissingHistory(table=one.table, days={day: lacked}),
+                tuple(gap for gap in lacked if gap not in still),
+            )
 
 
 def _waived_inputs(spec: Pipeline, table: str, day: str, shown: Published | None) -> list[WaivedInput]:

@@ -24,6 +24,7 @@ from sluice import clock, failpoints
 from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
 from sluice.lake import catalog, columns, notes
 from sluice.lake.columns import DAY
+from sluice.lake.missing import MissingHistory
 from sluice.lake.notes import Note
 from sluice.lake.waived import WaivedInput
 
@@ -77,6 +78,8 @@ class Manifest(BaseModel):
     inputs: tuple[dict[str, Any], ...]
     # Waivers that the rows rest on through those inputs; none is recorded in a batch of an earlier version.
     waived_inputs: tuple[WaivedInput, ...] = ()
+    # History that the rows look back on and that was missing, a table each; a batch of an earlier version does not say.
+    missing_history: tuple[MissingHistory, ...] = ()
     run: dict[str, str]
     created_at: datetime
 
@@ -86,9 +89,10 @@ class Manifest(BaseModel):
         return tuple(day for day in self.partitions if not self.rows_by_partition[day])
 
     @property
-    def noted(self) -> list[Note | WaivedInput]:
+    def noted(self) -> list[Note | WaivedInput | MissingHistory]:
         """What a person should know of the inputs although nothing is wrong with the rows."""
-        return [*(note for each in self.inputs for note in notes.of_input(each)), *self.waived_inputs]
+        of_inputs = (note for each in self.inputs for note in notes.of_input(each))
+        return [*of_inputs, *self.waived_inputs, *self.missing_history]
 
     @model_validator(mode="after")
     def _rows_are_conserved(self) -> Manifest:
@@ -117,6 +121,7 @@ def stage(
     sort_by: Sequence[str],
     unmatched: Mapping[str, int] | None = None,
     waived_inputs: Sequence[WaivedInput] = (),
+    missing_history: Sequence[MissingHistory] = (),
     after: str = "",
 ) -> Manifest:
     """Write a batch: one Parquet file a partition, then the manifest. Nothing becomes visible.
@@ -131,6 +136,7 @@ def stage(
         sort_by: the columns that order the rows; the other columns break ties.
         unmatched: rows without the partner that a join looked for, by join; they are rows like all others.
         waived_inputs: waivers that the rows rest on through what they were made from.
+        missing_history: what they look back on, and was missing.
         after: id of the batch that this one follows from; its own id sorts right after that one's.
 
     Raises:
@@ -161,6 +167,7 @@ def stage(
         hashes={day: hashlib.sha256(content).hexdigest() for day, content in contents.items()},
         inputs=tuple(inputs),
         waived_inputs=tuple(waived_inputs),
+        missing_history=tuple(missing_history),
         run=dict(run),
         created_at=created_at,
     )

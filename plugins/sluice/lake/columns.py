@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 # The partition column: the day that a row is about, a date32.
 DAY = "ds"
+# What the platform itself says of a row of a derived table or a prediction.
+HAS_WAIVED_INPUT = "has_waived_input"
+MISSING_HISTORY_DAYS = "missing_history_days"
+# Each with its Arrow type and what it means. A table of an earlier version gets them when a batch has them; there, and in
+# batches of an earlier version, they are null.
+PLATFORM = {
+    HAS_WAIVED_INPUT: ("bool", "An input of the row was published on a waiver"),
+    MISSING_HISTORY_DAYS: ("int64", "Days that the row looks back on, that were due and were not published"),
+}
 _ALLOWED = "bool, int32, int64, float, double, string, date32, timestamp[us], timestamp[us, UTC], decimal128"
 
 
@@ -60,6 +69,22 @@ def as_stored(schema: pa.Schema) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([pa.field(field.name, stored_type(field.type) or field.type) for field in schema])
+
+
+def append(data: pa.Table, name: str, values: pa.Array | pa.ChunkedArray, where: str) -> pa.Table:
+    """Append a column of the platform's own.
+
+    Raises:
+        ContractBrokenError: the rows have a column of that name already.
+    """
+    if name in data.column_names:
+        raise ContractBrokenError(
+            f"The rows have a column {name!r}, which the platform itself adds.",
+            where=where,
+            allowed="any other name",
+            todo="give the column another name in the dbt model",
+        )
+    return data.append_column(name, values)
 
 
 def check_fit(

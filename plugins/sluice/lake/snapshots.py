@@ -17,8 +17,7 @@ from sluice import failpoints
 from sluice.errors import TableMissingError
 from sluice.lake import catalog
 from sluice.lake.batches import Manifest, batch_of, file_of
-from sluice.lake.columns import DAY
-from sluice.lake.waived import HAS_WAIVED_INPUT
+from sluice.lake.columns import DAY, PLATFORM
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -140,18 +139,21 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
 
 
 def add_platform_columns(table: Table, manifest: Manifest) -> None:
-    """Add the column of the platform's own that a table of an earlier version lacks; its rows read as null.
+    """Add the columns of the platform's own that a table of an earlier version lacks; its rows read as null.
 
     Raises:
         pyiceberg.exceptions.CommitFailedException: another writer changed the table meanwhile.
     """
-    from pyiceberg.types import BooleanType
+    from pyiceberg.types import BooleanType, LongType
 
-    if HAS_WAIVED_INPUT in manifest.columns and HAS_WAIVED_INPUT not in table.schema().column_names:
+    types = {"bool": BooleanType(), "int64": LongType()}
+    there = table.schema().column_names
+    lacking = [name for name in PLATFORM if name in manifest.columns and name not in there]
+    if lacking:
         with table.update_schema() as change:
-            change.add_column(
-                HAS_WAIVED_INPUT, BooleanType(), doc="An input of the row was published on a waiver"
-            )
+            for name in lacking:
+                kind, meaning = PLATFORM[name]
+                change.add_column(name, types[kind], doc=meaning)
 
 
 def between(start: str, end: str) -> BooleanExpression:

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import BatchSupersededError, GateBrokenError, PublishConflictError, VerdictMissingError
 from sluice.lake import batches, catalog, snapshots
 from sluice.lake.batches import Manifest
-from sluice.lake.columns import DAY, as_stored, check_fit
+from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
 from sluice.lake.snapshots import Published
-from sluice.lake.waived import HAS_WAIVED_INPUT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,7 +99,7 @@ def publish(
                 manifest.columns,
                 table.schema().as_arrow(),
                 f"{name}, batch {manifest.batch_id}",
-                optional=(HAS_WAIVED_INPUT,),
+                optional=PLATFORM,
             )
             shown = snapshots.visible(table, snapshots.among(manifest.partitions))
             old = {day: partition.batch_id for day, partition in shown.items()}

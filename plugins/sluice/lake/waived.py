@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from sluice.errors import ContractBrokenError
-from sluice.lake.columns import DAY
+from sluice.lake.columns import DAY, HAS_WAIVED_INPUT, append
 from sluice.partitions import partition_label
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# Column of every derived table and of the predictions: whether an input of the row was published on a waiver.
-HAS_WAIVED_INPUT = "has_waived_input"
 
 
 class WaivedInput(BaseModel):
@@ -60,13 +56,6 @@ def mark(data: pa.Table, waived: Sequence[WaivedInput], where: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if HAS_WAIVED_INPUT in data.column_names:
-        raise ContractBrokenError(
-            f"The rows have a column {HAS_WAIVED_INPUT!r}, which the platform itself adds.",
-            where=where,
-            allowed="any other name",
-            todo="give the column another name in the dbt model",
-        )
     days = pa.array(sorted({day for one in waived for day in one.days}), pa.string())
     marked = pc.is_in(pc.cast(data[DAY], pa.string()), value_set=days)
-    return data.append_column(HAS_WAIVED_INPUT, marked)
+    return append(data, HAS_WAIVED_INPUT, marked, where)

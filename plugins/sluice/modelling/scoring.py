@@ -29,7 +29,8 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
             declares in its place cannot either.
     """
     from ml.scoring import schema
-    from sluice.lake import batches, tables, waived
+    from sluice import missing_history
+    from sluice.lake import batches, missing, tables, waived
     from sluice.waivers import inherited
 
     if len(run_days) != 1:
@@ -61,15 +62,18 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
         # Nothing to predict: no model is asked for, and the day is published as empty as its features.
         predictions = schema(declared.key).empty_table()
     on_waivers = inherited.of_inputs(spec, PREDICTIONS, [day], inputs)
+    lacking = missing_history.of_inputs(spec, PREDICTIONS, [day], inputs)
+    where = f"{spec.pipeline}.{PREDICTIONS}"
     return batches.stage(
         spec.pipeline,
         PREDICTIONS,
-        waived.mark(predictions, on_waivers, f"{spec.pipeline}.{PREDICTIONS}"),
+        missing.mark(waived.mark(predictions, on_waivers, where), lacking, where),
         partitions=[day],
         received=predictions.num_rows,
         dropped={},
         inputs=inputs,
         waived_inputs=on_waivers,
+        missing_history=lacking,
         run=run,
         sort_by=[declared.key],
     )

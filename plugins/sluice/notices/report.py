@@ -87,7 +87,10 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         rules=rules,
         rules_total=len(verdict.rules),
         sample=tuple(FailingRow(rules=one.rules, row=privacy.strike(one.row, hidden)) for one in sample),
-        facts={"Rests on": "; ".join(one.released for one in manifest.waived_inputs)},
+        facts={
+            "Rests on": "; ".join(one.released for one in manifest.waived_inputs),
+            "Made without": "; ".join(one.named for one in manifest.missing_history),
+        },
         not_published=steps.not_published(spec, table),
         next_steps=steps.after_verdict(spec, table, verdict.partitions, held=held),
         commands=steps.commands(spec, table, label, release=held),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
+from sluice.partitions import partition_label
 from sluice.settings import settings
 from sluice.transform import project
 from sluice.transform.runner import build
@@ -28,26 +29,32 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
             this table has to wait for it.
         TransformFailedError: a model or a test failed; the attempt's folder, named in the error, is kept.
     """
-    from sluice.lake import batches, waived
+    from sluice import missing_history
+    from sluice.lake import batches, missing, waived
     from sluice.waivers import inherited
 
     run_days = _expected(spec, table, run_days)
     partitions = [spec.data_day(table, day) for day in run_days]
     ages = _require_days(spec, table, run_days)
+    if spec.missing_history_of(table).missing == "refuse":
+        _require_history(spec, table, partitions, ages)
     settings().work.mkdir(parents=True, exist_ok=True)
     workdir = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-{table}-", dir=settings().work))
     result = build(spec, table, partitions[0], partitions[-1], workdir=workdir)
     on_waivers = inherited.of_inputs(spec, table, partitions, result.inputs)
+    lacking = missing_history.of_inputs(spec, table, partitions, result.inputs)
+    where = f"{spec.pipeline}.{table}"
     manifest = batches.stage(
         spec.pipeline,
         table,
-        waived.mark(result.data, on_waivers, f"{spec.pipeline}.{table}"),
+        missing.mark(waived.mark(result.data, on_waivers, where), lacking, where),
         partitions=partitions,
         received=result.received,
         dropped=result.dropped,
         unmatched=result.unmatched,
         inputs=[*result.inputs, *ages],
         waived_inputs=on_waivers,
+        missing_history=lacking,
         run=run,
         sort_by=spec.derived[table].key,
     )
@@ -80,6 +87,41 @@ def _daily_sources(spec: Pipeline, table: str) -> list[str]:
     """The daily sources that a derived table is built from."""
     read = project.sources(project.manifest(spec), spec, spec.derived[table].model)
     return [name for name in read if name in spec.sources and spec.sources[name].cadence == "daily"]
+
+
+def _require_history(
+    spec: Pipeline, table: str, partitions: Sequence[str], ages: Sequence[dict[str, Any]]
+) -> None:
+    """Refuse a build that lacks a day further back; whether the newest one may be missing is `_require_days`' affair."""
+    from sluice import missing_history
+
+    back = timedelta(days=spec.history_of(table))
+    first = (date.fromisoformat(partitions[0]) - back).isoformat()
+    newest = {each["table"]: each["newest"] for each in ages}
+    reads = [
+        {
+            "kind": "snapshot",
+            "table": name,
+            "snapshot_id": None,
+            "first": first,
+            "last": newest.get(name, partitions[-1]),
+        }
+        for name in project.sources(project.manifest(spec), spec, spec.derived[table].model)
+    ]
+    lacking = missing_history.of_inputs(spec, table, partitions, reads)
+    if lacking:
+        run_days = [_run_day(spec, each.table, day) for each in lacking for day in each.missing]
+        raise TableMissingError(
+            f"History that is due is not published: {'; '.join(each.named for each in lacking)}.",
+            where=f"{spec.pipeline}.{table} {partition_label(partitions)}, which looks back on it",
+            allowed="a published day, with or without rows, for every day that is due",
+            todo=f"look at the run of {spec.pipeline}_ingest for {min(run_days)}; or let {table} be built without it, with "
+            f"`history: {{missing: mark}}` in dags/pipelines/{spec.pipeline}.yml",
+        )
+
+
+def _run_day(spec: Pipeline, table: str, day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
 def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[dict[str, Any]]:

@@ -12,12 +12,12 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any, Literal
 
-from sluice import ledger, waivers
+from sluice import expected, ledger, waivers
 from sluice.errors import BatchUnknownError
 from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
 from sluice.lake.waived import WaivedInput
-from sluice.ledger import Entry, champion
+from sluice.ledger import Entry, champion, publications
 from sluice.partitions import covers, days_between
 from sluice.spec import Pipeline
 
@@ -182,27 +182,18 @@ def _shown_derivations(spec: Pipeline, names: Iterable[str]) -> Iterator[tuple[s
     for table in names:
         if table in spec.sources:
             continue
-        seen: set[str] = set()
-        days = (first, date.max.isoformat())
-        for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, days=days):
-            start, _, end = (entry.partition or "").partition("..")
-            new = [day for day in days_between(start, end or start) if day not in seen]
-            seen.update(new)
-            for waived in recorded_in(entry):
-                yield from ((table, day, waived) for day in new if day in waived.days)
+        for day, entry in publications.newest(spec.pipeline, table, first):
+            yield from ((table, day, waived) for waived in recorded_in(entry) if day in waived.days)
 
 
 def _readers(
     spec: Pipeline, table: str, source: str, partitions: Sequence[str], first: str
 ) -> Callable[[str], list[str]]:
     """Function: the days of a batch whose rows may be made from a day of an input that was read from `first` on."""
-    back = date.fromisoformat(partitions[0]) - date.fromisoformat(first)
-    # A run sees of each table what has been published by its day.
-    ahead = timedelta(days=spec.lag_days(table) - spec.lag_days(source))
+    windows = {day: expected.window(spec, table, source, partitions, first, day) for day in partitions}
 
     def readers(day: str) -> list[str]:
-        read = date.fromisoformat(day)
-        return [one for one in partitions if read - ahead <= date.fromisoformat(one) <= read + back]
+        return [one for one, (start, end) in windows.items() if start <= day <= end]
 
     return readers
 

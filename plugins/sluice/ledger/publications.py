@@ -1,0 +1,21 @@
+"""Which entry of the ledger published last what readers see of a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from sluice.ledger import store
+from sluice.ledger.store import Entry
+from sluice.partitions import days_between
+
+
+def newest(pipeline: str, table: str, since: str) -> Iterator[tuple[str, Entry]]:
+    """Yield each day of a table from `since` on that was ever published, with the entry of its newest publication."""
+    seen: set[str] = set()
+    days = (since, date.max.isoformat())
+    for entry in store.entries(kind="published", pipeline=pipeline, subject=table, days=days):
+        start, _, end = (entry.partition or "").partition("..")
+        new = [day for day in days_between(start, end or start) if day >= since and day not in seen]
+        seen.update(new)
+        yield from ((day, entry) for day in new)
