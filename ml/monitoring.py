@@ -2,8 +2,8 @@
 
 One odd day is weather. A model is only questioned when the last `persistence_days` days that count all say so; a day
 counts when it has `min_rows` rows (labelled ones, where the question is how well the model did). Days that another model
-version scored do not count: they say nothing about this one. Nor does a day whose rows rest on released data: what a person
-let pass although it broke a rule is not the model's fault; it is named in place of it.
+version scored do not count: they say nothing about this one. Nor does a day that was predicted after its time, nor one whose
+rows rest on released data: what a person let pass although it broke a rule is not the model's fault. Both are named.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class DayNumbers:
     released: tuple[str, ...] = ()
     # Its outcomes are published, even if none of them is known (a day on which everything was cancelled).
     has_outcomes: bool = False
+    # Its predictions were made after their time: what became of them is not asked.
+    made_late: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe; `DayNumbers.from_dict` reads it back."""
@@ -153,8 +155,8 @@ def decide(
     days = sorted({day.ds: day for day in history}.values(), key=lambda day: day.ds)
     newest = days[-1]
     same_version = [day for day in days if day.model_version == newest.model_version]
-    mine = [day for day in same_version if not day.released]
-    found = _of_released(same_version, newest, config)
+    mine = [day for day in same_version if not day.released and not day.made_late]
+    found = [*_of_released(same_version, newest, config), *_of_late(same_version, newest, config)]
 
     drifting = [day for day in mine if day.rows >= config.min_rows]
     found += _judge(
@@ -183,7 +185,9 @@ def decide(
     overdue = [
         day.ds
         for day in days
-        if not day.has_outcomes and _days_between(day.ds, newest.ds) >= config.outcome_wait_days
+        if not day.has_outcomes
+        and not day.made_late
+        and _days_between(day.ds, newest.ds) >= config.outcome_wait_days
     ]
     if overdue:
         more = f" and {len(overdue) - _NAMED} more" if len(overdue) > _NAMED else ""
@@ -204,6 +208,7 @@ def decide(
         "days_with_outcomes": len(judged),
         "outcomes_overdue": overdue,
         "days_released": [day.ds for day in same_version if day.released],
+        "days_made_late": [day.ds for day in same_version if day.made_late],
     }
     return MonitorDecision(action, reasons, numbers)
 
@@ -226,6 +231,22 @@ def _of_released(
             f"{what}.",
         )
     ]
+
+
+def _of_late(
+    days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig
+) -> list[tuple[Action, str]]:
+    """One sentence about the days of late that do not count, because their predictions were made after their time."""
+    late = [
+        day.ds
+        for day in days
+        if day.made_late and _days_between(day.ds, newest.ds) <= config.outcome_wait_days
+    ]
+    if not late:
+        return []
+    more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
+    named = ", ".join(late[-_NAMED:])
+    return [("nothing", f"Predicted after their time, and so in no measure: {named}{more}.")]
 
 
 def _judge(

@@ -41,6 +41,7 @@ def schema(key: str) -> pa.Schema:
             "scored_at": pa.timestamp("us", tz="UTC"),
             "input_age_days": pa.int64(),
             "is_stale": pa.bool_(),
+            "made_late": pa.bool_(),
         }
     )
 
@@ -57,6 +58,7 @@ def score(
     run_id: str,
     scored_at: datetime,
     input_age_days: int = 0,
+    made_late: bool | None = False,
 ) -> pa.Table:
     """Score batches of features (with `key` and `ds`), in their order.
 
@@ -65,6 +67,7 @@ def score(
         meta: what is known of a trained model, None for the baseline: a rule supports all rows and has seen no categories.
         scored_at: an aware instant.
         input_age_days: days that the oldest input of the features is behind; 0 where all of it is fresh.
+        made_late: whether the predictions are made after their time; None where that is not known.
 
     Returns:
         One row a feature row, with the columns of `schema(key)`.
@@ -88,6 +91,7 @@ def score(
             "scored_at": scored_at,
             "input_age_days": input_age_days,
             "is_stale": input_age_days > 0,
+            "made_late": made_late,
         }
         columns = {
             "prediction_id": pa.array([_identify(name, run_id, value) for value in keys], pa.string()),

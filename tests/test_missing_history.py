@@ -112,6 +112,11 @@ def test_pipeline_that_refuses_missing_history_builds_when_it_has_come(flights):
     assert crossing.stage(
         refuses.model_copy(update={"derived": marks}), "features", [third], RUN
     ).missing_history
+    ledger.append("skipped", pipeline="flights", subject="arrivals", partition=GAP, data={"by": "Ada"})
+    given_up = crossing.stage(refuses, "features", [third], RUN)
+    assert [one.missing for one in given_up.missing_history] == [(GAP,)], (
+        "it is built, and says so all the same"
+    )
 
     tables.publish(crossing.stage(flights, "arrivals", [second], RUN), verdict_id="unjudged")
     assert crossing.stage(refuses, "features", [third], RUN).missing_history == ()

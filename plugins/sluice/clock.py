@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -122,6 +122,29 @@ def instant(local: datetime, zone: tzinfo, *, first: bool = False) -> datetime:
 def passed(now: datetime, deadline: datetime) -> bool:
     """Whether a deadline has come; as instants, because an hour that is repeated shows every time twice."""
     return deadline.astimezone(UTC) <= now.astimezone(UTC)
+
+
+def scoring_deadline(spec: Pipeline, day: date) -> datetime:
+    """The last instant at which the predictions of a day are made in time.
+
+    `model.deadline` of the day; its end, where none is declared, and for a replayed pipeline, whose clock knows only days.
+    """
+    zone = ZoneInfo(spec.timezone)
+    if spec.clock == "wall" and spec.model.deadline:
+        return deadline(day, spec.model.deadline, zone)
+    return deadline(day, time.max.isoformat(), zone)
+
+
+def is_late(spec: Pipeline, day: date) -> bool | None:
+    """Whether predictions of a day that are made now are made after their time.
+
+    None where that is not known: the clock is the feed's, and the feed has not delivered anything yet.
+    """
+    try:
+        present = now(spec)
+    except DeliveryMissingError:
+        return None
+    return present.astimezone(UTC) > scoring_deadline(spec, day).astimezone(UTC)
 
 
 def advance(spec: Pipeline, day: date) -> None:

@@ -20,7 +20,7 @@ from sluice.errors import (
     SluiceError,
     VerdictMissingError,
 )
-from sluice.lake import storage
+from sluice.lake import inputs, storage
 from sluice.partitions import partition_label
 from sluice.spec import PREDICTIONS
 
@@ -273,9 +273,10 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
 
 
 def _inherited(manifest: Manifest) -> dict[str, Any]:
-    """What the record of a publication says of its inputs: waivers that they rest on, and history that they lack."""
-    said = {"waived_inputs": manifest.waived_inputs, "missing_history": manifest.missing_history}
-    return {name: [one.model_dump(mode="json") for one in each] for name, each in said.items() if each}
+    """What the record of a publication says of its inputs: waivers that they rest on, history that they lack, their time."""
+    listed = {"waived_inputs": manifest.waived_inputs, "missing_history": manifest.missing_history}
+    said = {name: [one.model_dump(mode="json") for one in each] for name, each in listed.items() if each}
+    return {**said, "made_late": True} if inputs.made_late(manifest) else said
 
 
 def _commit(spec: Pipeline, manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:

@@ -1,6 +1,6 @@
 """Which days of a table the declaration asks for, and which of them readers do not see.
 
-The rule kept here: a table begins somewhere, and nothing is due before. A pipeline that declares `starts` begins with that
+Which days a run is due to publish is `sluice.schedule`'s to say. The rule kept here: a table begins somewhere, and nothing is due before. A pipeline that declares `starts` begins with that
 run day; another one with the first day that was published of the table. A day that was published without rows is there.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
+from sluice import schedule
 from sluice.lake import tables
-from sluice.partitions import days_between
 from sluice.spec import Pipeline
 
 _WEEK = timedelta(days=7)
@@ -37,7 +37,10 @@ def missing(
         return []
     if table in spec.sources and spec.sources[table].cadence == "weekly":
         return [day for day in _missed_weeks(sorted(shown), last) if max(first, begin) <= day <= last]
-    return [day for day in days_between(max(first, begin), last) if day not in shown]
+    days = schedule.expected_days(
+        spec, table, date.fromisoformat(max(first, begin)), date.fromisoformat(last)
+    )
+    return [day.isoformat() for day in days if day.isoformat() not in shown]
 
 
 def window(

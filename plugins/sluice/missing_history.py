@@ -18,6 +18,7 @@ from sluice.errors import BatchUnknownError, DeliveryMissingError
 from sluice.lake import batches
 from sluice.lake.missing import MissingHistory
 from sluice.ledger import Entry, publications
+from sluice.partitions import days_of
 from sluice.spec import Pipeline
 
 
@@ -70,6 +71,18 @@ def of_inputs(
         MissingHistory(table=name, days={day: tuple(sorted(gaps)) for day, gaps in sorted(days.items())})
         for name, days in sorted(found.items())
     )
+
+
+def awaited(spec: Pipeline, lacking: Iterable[MissingHistory]) -> list[MissingHistory]:
+    """What of missing history may still come: without the days that a person has given up, in the ledger."""
+    found = []
+    for each in lacking:
+        skipped = ledger.entries(kind="skipped", pipeline=spec.pipeline, subject=each.table)
+        given_up = {day for entry in skipped for day in days_of(entry.partition or "")}
+        days = {day: tuple(gap for gap in gaps if gap not in given_up) for day, gaps in each.days.items()}
+        if left := {day: gaps for day, gaps in days.items() if gaps}:
+            found.append(MissingHistory(table=each.table, days=left))
+    return found
 
 
 def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[MissingHistory, ...]:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from sluice import ledger
+from sluice import ledger, schedule
 from sluice.errors import (
     BatchSupersededError,
     BatchUnknownError,
@@ -34,7 +34,7 @@ from sluice.ingest.stage import as_input
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
-from sluice.ledger import champion
+from sluice.ledger import Entry, champion
 from sluice.partitions import partition_label
 from sluice.spec import PREDICTIONS, Pipeline
 
@@ -81,7 +81,7 @@ def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
             and _is_in_time(spec, other, day)
             and not _is_in_time(spec, manifest, day)
         ):
-            why = f"it was made after {day}, and readers see predictions that were made in time"
+            why = f"it was made after the time of {day}, and readers see predictions that were made in time"
         if why:
             error = _superseded(spec, manifest, why)
             error.readers_see_newer = True
@@ -147,10 +147,18 @@ def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str
                 return f"{read.table} {day} shows batch {now.batch_id} now, and it was made from {before or 'none'}"
     if strictly:
         for model in inputs.of(manifest, inputs.Model):
-            decided = champion.decisions(spec.pipeline, model.name)
+            decided = _decided(spec, manifest)
             if model.promoted is not None and model.promoted != (decided[0].seq if decided else 0):
                 return f"another version of {model.name} has become champion since it was scored"
     return ""
+
+
+def _decided(spec: Pipeline, manifest: Manifest) -> list[Entry]:
+    """The decisions on who is champion, newest first; of predictions that were made late, those before their time."""
+    if inputs.made_late(manifest):
+        then = schedule.scoring_time(spec, date.fromisoformat(manifest.partitions[0]))
+        return champion.decided_before(spec, then)
+    return champion.decisions(spec.pipeline, spec.model.name)
 
 
 def _staged_from_newer(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> str:
@@ -181,7 +189,9 @@ def _behind(mine: Manifest, other: Manifest) -> str:
             if later and not batches.same_rows(mine.pipeline, each.table, day, before, batch_id):
                 made_from = f"{batch_id} of {each.table} {day}"
                 return f"batch {other.batch_id} was made from {made_from}, and it was made from {before or 'none'}"
-    for model in inputs.of(mine, inputs.Model):
+    # Predictions that were made late are the champion's of their time: a later one is no newer input to them.
+    late = inputs.made_late(mine) or inputs.made_late(other)
+    for model in () if late else inputs.of(mine, inputs.Model):
         for their_model in inputs.of(other, inputs.Model):
             if (model.promoted or 0) < (their_model.promoted or 0) and model.promoted is not None:
                 return f"batch {other.batch_id} was scored by a later champion of {model.name}"
@@ -189,10 +199,9 @@ def _behind(mine: Manifest, other: Manifest) -> str:
 
 
 def _is_in_time(spec: Pipeline, manifest: Manifest, day: str) -> bool:
-    """Whether predictions were made no later than on their day, by the pipeline's clock; False where that is not known."""
-    clock = inputs.of(manifest, inputs.Clock)
-    if clock:
-        return clock[0].today <= day
+    """Whether predictions were made in time, by the pipeline's clock; of an earlier version, no later than on their day."""
+    for recorded in inputs.of(manifest, inputs.Clock):
+        return recorded.today <= day if recorded.made_late is None else not recorded.made_late
     made = manifest.created_at.astimezone(ZoneInfo(spec.timezone)).date().isoformat()
     return spec.clock == "wall" and made <= day
 

@@ -7,10 +7,11 @@ cheap, because every DAG file does it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from croniter import croniter  # type: ignore[import-untyped]
 from pydantic import Field, ValidationError, model_validator
 
 from sluice import strict_yaml
@@ -35,6 +36,8 @@ PREDICTIONS = "predictions"
 # How the name of a quarantine table ends; see `sluice.lake.quarantine`.
 QUARANTINE = "__quarantine"
 
+_TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d$"
+
 # Names of tasks and task groups that stand beside the tables' own in a DAG.
 _TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
 
@@ -55,7 +58,7 @@ class Source(_Strict):
     # Days of data that a daily source delivers; the pipeline's `expected`, if not given.
     expected: Expected | None = None
     # Local time of the run day by which the delivery must be in; the watcher mails about one that is not.
-    deadline: str = Field("06:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    deadline: str = Field("06:00", pattern=_TIME_OF_DAY)
     pii: Literal["none", "pseudonymised", "direct"] = "none"
     licence: NonEmptyStr
     purpose: NonEmptyStr
@@ -174,6 +177,9 @@ class Model(_Strict):
     # What scores, in this order, where the champion's files are damaged or it needs a column that is gone; with nothing
     # here the day is not predicted then.
     fallback: tuple[Literal["previous", "baseline"], ...] = ("previous", "baseline")
+    # Local time of the day by which its predictions must be made (of a live pipeline; the end of the day, where there is none).
+    # What is made later is marked, and counts in no measure of performance.
+    deadline: str | None = Field(None, pattern=_TIME_OF_DAY)
     training_days: int = Field(ge=7)
     valid_days: int = Field(ge=1)
     test_days: int = Field(ge=1)
@@ -286,6 +292,17 @@ class Pipeline(_Strict):
         for name in (self.model.features_table, self.model.outcomes_table):
             if name not in self.derived:
                 raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
+        return self
+
+    @model_validator(mode="after")
+    def _predictions_can_be_in_time(self) -> Pipeline:
+        midnight = datetime(2013, 1, 1, tzinfo=UTC)
+        scheduled = f"{croniter(self.schedule, midnight - timedelta(seconds=1)).get_next(datetime):%H:%M}"
+        if self.clock == "wall" and self.model.deadline and self.model.deadline <= scheduled:
+            raise ValueError(
+                f"model.deadline {self.model.deadline} is not after {scheduled}, when a day's run starts by the schedule: every "
+                "prediction would be made late"
+            )
         return self
 
     @property

@@ -132,8 +132,8 @@ def held(pipeline: spec.Pipeline | None) -> None:
 
     def list_held(declared: spec.Pipeline) -> None:
         released = holds.active_waivers(declared)
-        rebuilds = [*inherited.rebuilds(declared), *missing_history.rebuilds(declared)]
-        for line in show.held(holds.open_holds(declared), released, rebuilds):
+        after_waivers, after_holes = inherited.rebuilds(declared), missing_history.rebuilds(declared)
+        for line in show.held(holds.open_holds(declared), released, (*after_waivers, *after_holes)):
             echo(f"  {line}")
 
     complete = _for_each(pipeline, list_held)

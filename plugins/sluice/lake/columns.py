@@ -19,11 +19,13 @@ DAY = "ds"
 # What the platform itself says of a row of a derived table or a prediction.
 HAS_WAIVED_INPUT = "has_waived_input"
 MISSING_HISTORY_DAYS = "missing_history_days"
+MADE_LATE = "made_late"
 # Each with its Arrow type and what it means. A table of an earlier version gets them when a batch has them; there, and in
 # batches of an earlier version, they are null.
 PLATFORM = {
     HAS_WAIVED_INPUT: ("bool", "An input of the row was published on a waiver"),
     MISSING_HISTORY_DAYS: ("int64", "Days that the row looks back on, that were due and were not published"),
+    MADE_LATE: ("bool", "The prediction was made after its time"),
 }
 _ALLOWED = "bool, int32, int64, float, double, string, date32, timestamp[us], timestamp[us, UTC], decimal128"
 

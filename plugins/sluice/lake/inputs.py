@@ -6,6 +6,7 @@ as plain JSON, with whatever else is worth showing to a person.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -63,14 +64,26 @@ class Model(_Input):
     name: str
     version: int | None
     # Number in the ledger of the entry that decided who is champion (it or, where it stands in, another); 0 before the first.
+    # Of predictions that were made late, who was champion at their time.
     promoted: int | None = None
 
 
 class Clock(_Input):
-    """The pipeline's day on which predictions were made."""
+    """When predictions were made, by the pipeline's clock."""
 
     kind: Literal["clock"] = "clock"
+    # The pipeline's day then.
     today: str
+    # The day that they are of, and the end of the time in which they had to be made; None in an earlier version.
+    day: str | None = None
+    deadline: datetime | None = None
+    # Whether they were made after it.
+    made_late: bool | None = None
+
+
+def made_late(manifest: Manifest) -> bool:
+    """Whether a batch is of predictions that were made after their time; False where that is not recorded."""
+    return any(made.made_late for made in of(manifest, Clock))
 
 
 Kind = TypeVar("Kind", bound=_Input)

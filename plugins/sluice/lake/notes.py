@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -44,7 +45,31 @@ class UndeclaredNull(_Note):
         )
 
 
-Note = UndeclaredColumns | UndeclaredNull
+class MadeLate(_Note):
+    """Predictions that were made after their time."""
+
+    kind: Literal["made_late"] = "made_late"
+    # The pipeline's day on which they were made, and the end of their time.
+    made_on: str
+    deadline: datetime
+
+    def sentence(self) -> str:
+        return (
+            f"The predictions of {self.day} were made late: on {self.made_on} by the pipeline's clock, and their time ended on "
+            f"{self.deadline:%Y-%m-%d at %H:%M %Z}. They count in no measure of performance."
+        )
+
+
+class NoChampionThen(_Note):
+    """Predictions that were made late, for a day on which no model was champion."""
+
+    kind: Literal["no_champion_then"] = "no_champion_then"
+
+    def sentence(self) -> str:
+        return f"No model was champion at the time of {self.day}; the baseline made these predictions, as it would have then."
+
+
+Note = UndeclaredColumns | UndeclaredNull | MadeLate | NoChampionThen
 
 
 def of_input(recorded: Mapping[str, Any]) -> list[Note]:
@@ -53,4 +78,8 @@ def of_input(recorded: Mapping[str, Any]) -> list[Note]:
     if columns := recorded.get("extra_columns"):
         notes.append(UndeclaredColumns(day=recorded["day"], columns=tuple(columns)))
     notes += [UndeclaredNull(day=recorded["day"], **each) for each in recorded.get("undeclared_nulls", [])]
+    if recorded.get("made_late"):
+        notes.append(MadeLate(day=recorded["day"], made_on=recorded["today"], deadline=recorded["deadline"]))
+    if day := recorded.get("without_champion"):
+        notes.append(NoChampionThen(day=day))
     return notes

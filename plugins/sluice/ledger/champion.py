@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sluice import clock
+from sluice.errors import DeliveryMissingError
 from sluice.ledger import store
 from sluice.ledger.store import Entry
+from sluice.spec import Pipeline
 
 
 def decisions(pipeline: str, model: str) -> list[Entry]:
@@ -14,3 +21,35 @@ def decisions(pipeline: str, model: str) -> list[Entry]:
         for entry in store.entries(kind=kind, pipeline=pipeline, subject=model)
     ]
     return sorted(found, key=lambda entry: -entry.seq)
+
+
+def decided_before(spec: Pipeline, then: datetime) -> list[Entry]:
+    """As `decisions`, of those that were decided before an instant of the pipeline's clock."""
+    decided = decisions(spec.pipeline, spec.model.name)
+    before, at = [], datetime.min.replace(tzinfo=UTC)
+    for entry in reversed(decided):
+        # One of which it is not known was decided after the one before it.
+        at = max(at, _decided_at(spec, entry) or at)
+        if at < then.astimezone(UTC):
+            before.append(entry)
+    return before[::-1]
+
+
+def decided_now(spec: Pipeline) -> dict[str, Any]:
+    """What an entry that decides on a champion says of when, by the pipeline's clock; nothing, where that has not begun."""
+    try:
+        return {"decided_at": clock.now(spec).isoformat()}
+    except DeliveryMissingError:
+        return {}
+
+
+def _decided_at(spec: Pipeline, entry: Entry) -> datetime | None:
+    """When a decision was made, by the pipeline's clock; of one of an earlier version, the day that it was trained for."""
+    if recorded := entry.data.get("decided_at"):
+        return datetime.fromisoformat(recorded).astimezone(UTC)
+    if spec.clock == "wall":
+        return entry.at.astimezone(UTC)
+    if entry.partition is None:
+        return None
+    end = datetime.combine(date.fromisoformat(entry.partition), time.max, ZoneInfo(spec.timezone))
+    return end.astimezone(UTC)

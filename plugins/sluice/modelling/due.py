@@ -1,6 +1,7 @@
 """Which days are due for monitoring: decided by what was measured from which batches, never by how long ago that was.
 
-The rule kept here: a day is due while its predictions or its outcomes are not those that it was measured from. So outcomes
+The rule kept here: predictions that were made late are never measured; their day is reported on once, without outcomes.
+Any other day is due while its predictions or its outcomes are not those that it was measured from. So outcomes
 that come late are measured, corrected ones are measured again, and a run that did not happen is made up for by the next.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import ledger
 from sluice.errors import BatchUnknownError, TableMissingError
 from sluice.lake import batches, tables
+from sluice.ledger import publications
 from sluice.spec import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ class DueDay:
 
     ds: str
     predictions: str
-    # None while they have not been published.
+    # None while they have not been published, and where the predictions were made late.
     outcomes: str | None
+    made_late: bool = False
 
     def as_dict(self) -> dict[str, str | None]:
         """For the ledger, beside what was measured."""
@@ -54,7 +57,8 @@ def days(spec: Pipeline, run_day: str) -> list[DueDay]:
     shown = predicted[run_day]
     landed = tables.published(spec.pipeline, spec.model.outcomes_table, run_day, run_day)
     outcomes = landed[run_day].batch_id if run_day in landed and landed[run_day].rows else None
-    today = [DueDay(run_day, shown.batch_id, outcomes)] if shown.rows else []
+    late = run_day in made_late(spec, run_day)
+    today = [DueDay(run_day, shown.batch_id, None if late else outcomes, late)] if shown.rows else []
     return [*earlier(spec, run_day), *today]
 
 
@@ -63,7 +67,8 @@ def earlier(spec: Pipeline, run_day: str) -> list[DueDay]:
     predicted = tables.published(spec.pipeline, PREDICTIONS, _FIRST, run_day)
     landed = tables.published(spec.pipeline, spec.model.outcomes_table, _FIRST, run_day)
     # Of a day without predictions there is nothing to report, and outcomes without rows measure nothing.
-    predicted = {day: shown for day, shown in predicted.items() if shown.rows}
+    late = made_late(spec, _FIRST)
+    predicted = {day: shown for day, shown in predicted.items() if shown.rows and day not in late}
     landed = {day: shown for day, shown in landed.items() if shown.rows}
     found = [
         DueDay(day, predicted[day].batch_id, landed[day].batch_id if day in landed else None)
@@ -79,6 +84,12 @@ def earlier(spec: Pipeline, run_day: str) -> list[DueDay]:
         for day in found
         if day.ds != run_day and day.outcomes and not _is_measured(spec, day, newest.get(day.ds))
     ]
+
+
+def made_late(spec: Pipeline, since: str) -> set[str]:
+    """Days from `since` on whose predictions, as readers see them, were made after their time; none of an earlier version."""
+    published = publications.newest(spec.pipeline, PREDICTIONS, since)
+    return {day for day, entry in published if entry.data.get("made_late")}
 
 
 def features(spec: Pipeline, day: DueDay) -> pa.Table:

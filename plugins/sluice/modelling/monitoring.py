@@ -76,6 +76,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
             numbers,
             released=tuple(one.released for one in rests_on),
             has_outcomes=day.outcomes is not None,
+            made_late=day.made_late,
         )
         ledger.append("monitored", **about, data={**numbers.as_dict(), "measured": day.as_dict()})
         folders[day.ds] = folder

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml.errors import MlError
@@ -38,9 +39,14 @@ class Roles:
     since: int
 
 
-def current(spec: Pipeline) -> Roles:
-    """The roles that the ledger has decided on."""
-    moves = _moves(spec)
+def current(spec: Pipeline, then: datetime | None = None) -> Roles:
+    """The roles that the ledger has decided on.
+
+    Args:
+        then: as they were at this instant of the pipeline's clock, instead of now; what was decided at that very instant
+            came after.
+    """
+    moves = champion.decided_before(spec, then) if then else _moves(spec)
     candidates = ledger.entries(kind="trained", pipeline=spec.pipeline, subject=spec.model.name)
     trained = {entry.data["version"] for entry in candidates}
     newest = max(trained, default=None)
@@ -82,7 +88,12 @@ def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
         "promoted",
         **_following(spec, now, run),
         partition=decision.partition,
-        data={**decision.data, "decision": decision.seq, "previous": now.champion},
+        data={
+            **decision.data,
+            "decision": decision.seq,
+            "previous": now.champion,
+            **champion.decided_now(spec),
+        },
     )
     show(spec)
     if entry.data.get("decision") != decision.seq:
@@ -143,7 +154,14 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
     entry = ledger.append(
         "rolled_back",
         **_following(spec, now, run),
-        data={"version": version, "previous": now.champion, "by": by, "why": why, "reasons": [said]},
+        data={
+            "version": version,
+            "previous": now.champion,
+            "by": by,
+            "why": why,
+            "reasons": [said],
+            **champion.decided_now(spec),
+        },
     )
     show(spec)
     if entry.run != run["run_id"] or entry.kind != "rolled_back":

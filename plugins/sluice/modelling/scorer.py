@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml.errors import MlError, ModelDamagedError, ModelUnknownError, RowsUnusableError
@@ -46,17 +47,18 @@ class Choice:
         return f"{stands_in} stands in for the champion, version {self.champion}. {' '.join(self.problems)}"
 
 
-def choose(spec: Pipeline, columns: Sequence[str] | None = None) -> Choice:
+def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: datetime | None = None) -> Choice:
     """The champion, or what stands in for it.
 
     Args:
         columns: of the rows that are to be scored; None where only the model's description is needed.
+        then: who was champion at this instant of the pipeline's clock, instead of now.
 
     Raises:
         ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what is declared in its
             place cannot either.
     """
-    now = roles.current(spec)
+    now = roles.current(spec, then)
     if now.champion is None:
         return Choice(None, None, now.since)
     problems: list[MlError] = []

@@ -4,10 +4,11 @@ published features."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sluice import clock
-from sluice.errors import DeliveryMissingError, SpecInvalidError, TableMissingError
+from sluice import clock, schedule
+from sluice.errors import SpecInvalidError, TableMissingError
 from sluice.lake.inputs import Clock, Model, Snapshot
 from sluice.modelling import scorer
 from sluice.spec import PREDICTIONS
@@ -40,7 +41,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
             todo="run the score DAG once a day",
         )
     day, declared = run_days[0], spec.model
-    made_on = _clock(spec)
+    made = _clock(spec, day)
     table = declared.features_table
     snapshot = tables.snapshot_id(spec.pipeline, table)
     shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot) if snapshot else {}
@@ -53,10 +54,10 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
     batch_id = shown[day].batch_id
     inputs = [
         Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: batch_id}).record(),
-        *made_on,
+        *([made.record()] if made else []),
     ]
     if shown[day].rows:
-        predictions, model = _score(spec, day, run, snapshot, batch_id)
+        predictions, model = _score(spec, day, run, snapshot, batch_id, late=made.made_late if made else None)
         inputs.append(model)
     else:
         # Nothing to predict: no model is asked for, and the day is published as empty as its features.
@@ -80,9 +81,13 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
 
 
 def _score(
-    spec: Pipeline, day: str, run: dict[str, str], snapshot: int, batch_id: str
+    spec: Pipeline, day: str, run: dict[str, str], snapshot: int, batch_id: str, *, late: bool | None
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """The predictions of a day, and the model that made them, as an input to record."""
+    """The predictions of a day, and the model that made them, as an input to record.
+
+    Args:
+        late: whether their time is over: then the champion of that time makes them, and not today's.
+    """
     from ml.coverage import summarise
     from ml.model import BaselineModel
     from ml.scoring import score
@@ -90,7 +95,8 @@ def _score(
 
     declared = spec.model
     features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
-    choice = scorer.choose(spec, features.column_names)
+    then = schedule.scoring_time(spec, date.fromisoformat(day)) if late else None
+    choice = scorer.choose(spec, features.column_names, then=then)
     chosen = choice.model
     scorer.record(spec, choice, day, run)
     predictions = score(
@@ -104,22 +110,26 @@ def _score(
         run_id=run["run_id"],
         scored_at=clock.utc_now(),
         input_age_days=_input_age(spec, batch_id),
+        made_late=late,
     )
     stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
     made_by = Model(name=declared.name, version=choice.version, promoted=choice.since)
     return predictions, {
         **made_by.record(),
         **(stands_in if choice.problems else {}),
+        **({"without_champion": day} if late and choice.champion is None else {}),
         **summarise(predictions),
     }
 
 
-def _clock(spec: Pipeline) -> list[dict[str, Any]]:
-    """The pipeline's day, as an input: it tells a prediction from hindsight. None where no feed has set the clock."""
-    try:
-        return [Clock(today=clock.today(spec).isoformat()).record()]
-    except DeliveryMissingError:
-        return []
+def _clock(spec: Pipeline, day: str) -> Clock | None:
+    """When the predictions of a day are made: it tells a prediction from hindsight. None where no feed has set the clock."""
+    at = date.fromisoformat(day)
+    late = clock.is_late(spec, at)
+    if late is None:
+        return None
+    today = clock.today(spec).isoformat()
+    return Clock(today=today, day=day, deadline=clock.scoring_deadline(spec, at), made_late=late)
 
 
 def _input_age(spec: Pipeline, batch_id: str) -> int:

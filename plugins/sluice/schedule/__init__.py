@@ -8,10 +8,12 @@ the ledger. Only `starts` is about the past: it says since when anything is due.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from sluice import clock, ledger
+from sluice.errors import DayInvalidError
 from sluice.ledger import Entry
 from sluice.schedule.declared import Declared
 from sluice.schedule.eras import Era, Schedule
@@ -28,6 +30,7 @@ __all__ = [
     "read",
     "record",
     "run_days",
+    "scoring_time",
 ]
 
 
@@ -49,6 +52,14 @@ def is_expected(spec: Pipeline, table: str, day: date) -> bool:
 def due_at(spec: Pipeline, run_day: date) -> datetime:
     """As `Schedule.due_at`."""
     return read(spec).due_at(run_day)
+
+
+def scoring_time(spec: Pipeline, day: date) -> datetime:
+    """When the predictions of a day are made if nothing is late: when its run is due; from its beginning, if none is."""
+    try:
+        return due_at(spec, day)
+    except DayInvalidError:
+        return clock.instant(datetime.combine(day, time.min), ZoneInfo(spec.timezone))
 
 
 def deadline(spec: Pipeline, source: str, run_day: date) -> datetime:

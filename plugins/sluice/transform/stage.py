@@ -108,7 +108,7 @@ def _require_history(
         }
         for name in project.sources(project.manifest(spec), spec, spec.derived[table].model)
     ]
-    lacking = missing_history.of_inputs(spec, table, partitions, reads)
+    lacking = missing_history.awaited(spec, missing_history.of_inputs(spec, table, partitions, reads))
     if lacking:
         run_days = [_run_day(spec, each.table, day) for each in lacking for day in each.missing]
         raise TableMissingError(
