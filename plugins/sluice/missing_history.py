@@ -124,8 +124,8 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
         return []
 
     @cache
-    def is_missing(table: str, day: str) -> bool:
-        return day in expected.missing(spec, table, day, day)
+    def still_missing(table: str) -> set[str]:
+        return set(expected.missing(spec, table, date.min.isoformat(), today.isoformat()))
 
     found = []
     for table in spec.derived:
@@ -134,7 +134,7 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
             arrived = [
                 MissingHistory(table=one.table, days={day: here})
                 for one in missing
-                if (here := tuple(gap for gap in one.days[day] if not is_missing(one.table, gap)))
+                if (here := tuple(gap for gap in one.days[day] if gap not in still_missing(one.table)))
             ]
             if arrived:
                 run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(table))

@@ -178,7 +178,9 @@ def _shown_derivations(spec: Pipeline, names: Iterable[str]) -> Iterator[tuple[s
     granted = ledger.entries(kind="waiver", pipeline=spec.pipeline)
     if not granted:
         return
-    first = min((entry.partition or "")[:10] for entry in granted)
+    # A table that lags behind the released one may have a day before it that was made from it.
+    lag = timedelta(days=max(spec.lag_days(table) for table in spec.tables))
+    first = (date.fromisoformat(min((entry.partition or "")[:10] for entry in granted)) - lag).isoformat()
     for table in names:
         if table in spec.sources:
             continue
