@@ -1,7 +1,8 @@
 """Which days of a table the declaration asks for, and which of them readers do not see.
 
-Which days a run is due to publish is `sluice.schedule`'s to say. The rule kept here: a table begins somewhere, and nothing is due before. A pipeline that declares `starts` begins with that
-run day; another one with the first day that was published of the table. A day that was published without rows is there.
+Which days a run is due to publish is `sluice.schedule`'s to say. The rule kept here: a table begins somewhere, and nothing is
+due before. A pipeline that declares `starts` begins with that run day; another one with the first day that was published of
+the table. A day that was published without rows is there.
 """
 
 from __future__ import annotations
