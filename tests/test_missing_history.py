@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from sluice import clock, crossing, feed, holds, ledger, missing_history, spec
+from sluice import clock, crossing, feed, holds, ledger, missing_history, spec, status
 from sluice.cli import main
 from sluice.errors import TableMissingError
 from sluice.holds import show
@@ -41,6 +41,12 @@ def _cross(flights: spec.Pipeline, table: str, day: str) -> batches.Manifest:
     assert verdict.publishes, verdict.reasons
     crossing.publish(flights, table, manifest.batch_id, RUN)
     return manifest
+
+
+def _state(flights: spec.Pipeline, day: str) -> tuple[str, str]:
+    """What the status says of the features of a day."""
+    (item,) = (one for one in status.of(flights, first=day, last=day) if one.table == "features")
+    return item.state, item.reason
 
 
 def _column(table: str, day: str) -> set[int | None]:
@@ -78,8 +84,12 @@ def test_day_that_is_built_over_a_hole_says_so_and_is_to_be_rebuilt_when_it_clos
 
     (rebuild,) = missing_history.rebuilds(flights)
     assert (rebuild.table, rebuild.day, rebuild.run_day) == ("features", third, third)
+    assert _state(flights, third) == (
+        "outdated",
+        f"it was made without arrivals {GAP}, which is published now",
+    ), "the watcher starts what is outdated"
     listed = CliRunner().invoke(main, ["held", "flights"])
-    assert f"features {third} was made without arrivals {GAP}, which is published now." in listed.output
+    assert f"features {third}: it was made without arrivals {GAP}, which is published now." in listed.output
     assert f"Run flights_transform again with partition key {third}." in listed.output
     text = "\n".join(show.traced(holds.trace(flights, "features", third)))
     assert f"made without  arrivals {GAP} (published since: {GAP})" in text
@@ -88,6 +98,7 @@ def test_day_that_is_built_over_a_hole_says_so_and_is_to_be_rebuilt_when_it_clos
     assert _column("features", third) == {0}
     assert again.content_hash != built.content_hash
     assert missing_history.rebuilds(flights) == []
+    assert _state(flights, third) == ("published", "")
     assert missing_history.built_without(flights, "arrivals", GAP) == []
     assert _column(spec.PREDICTIONS, third) == {1}, "they stay as they were made"
 

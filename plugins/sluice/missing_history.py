@@ -35,11 +35,15 @@ class Rebuild:
     arrived: tuple[MissingHistory, ...]
     pipeline: str
 
+    @property
+    def because(self) -> str:
+        """Why it is to be rebuilt."""
+        return f"it was made without {'; '.join(each.named for each in self.arrived)}, which is published now"
+
     def sentence(self) -> str:
         """For a list of what is to be rebuilt."""
-        came = "; ".join(each.named for each in self.arrived)
         return (
-            f"{self.table} {self.day} was made without {came}, which is published now. "
+            f"{self.table} {self.day}: {self.because}. "
             f"Run {self.pipeline}_transform again with partition key {self.run_day}."
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from sluice import clock, holds, ledger, schedule
+from sluice import clock, holds, ledger, missing_history, schedule
 from sluice.errors import BatchUnknownError, DeliveryMissingError
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, inputs, tables
@@ -60,6 +60,8 @@ class _Known:
     delivered: dict[str, dict[str, int]] = field(default_factory=dict)
     held: dict[tuple[str, str], holds.Hold] = field(default_factory=dict)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
+    # Table and day of what was made without history that is published now -> what that is.
+    rebuilds: dict[tuple[str, str], str] = field(default_factory=dict)
     monitored: set[str | None] = field(default_factory=set)
 
     @classmethod
@@ -74,6 +76,7 @@ class _Known:
             known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
         for part, entry in completion.skipped(spec).items():
             known.skipped[part] = f"{entry.data['by']} gave it up: {entry.data['why']}"
+        known.rebuilds = {(one.table, one.day): one.because for one in missing_history.rebuilds(spec)}
         decided = ledger.entries(kind="decided", pipeline=spec.pipeline, subject=spec.model.name)
         known.monitored = {entry.partition for entry in decided}
         return known
@@ -171,7 +174,8 @@ class _Known:
         run_day = on.isoformat()
         day = self.spec.data_day(table, run_day)
         if day in self.shown[table]:
-            return self._published("transform", table, run_day, self._newer_inputs(table, run_day))
+            why = self._newer_inputs(table, run_day) or self.rebuilds.get((table, day), "")
+            return self._published("transform", table, run_day, why)
         if (table, day) not in self.held and not self.schedule.expects(table, on):
             return None
         if incomplete:

@@ -115,8 +115,8 @@ def _require_history(
             f"History that is due is not published: {'; '.join(each.named for each in lacking)}.",
             where=f"{spec.pipeline}.{table} {partition_label(partitions)}, which looks back on it",
             allowed="a published day, with or without rows, for every day that is due",
-            todo=f"look at the run of {spec.pipeline}_ingest for {min(run_days)}; or let {table} be built without it, with "
-            f"`history: {{missing: mark}}` in dags/pipelines/{spec.pipeline}.yml",
+            todo=f"look at the run of {spec.pipeline}_ingest for {min(run_days)}; or give the day up: `sluice skip {spec.pipeline} "
+            f"{min(run_days)} --by NAME --why REASON`; {table} is then built without it, and says so",
         )
 
 
