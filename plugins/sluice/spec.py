@@ -7,11 +7,10 @@ cheap, because every DAG file does it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
-from croniter import croniter  # type: ignore[import-untyped]
 from pydantic import Field, ValidationError, model_validator
 
 from sluice import strict_yaml
@@ -292,17 +291,6 @@ class Pipeline(_Strict):
         for name in (self.model.features_table, self.model.outcomes_table):
             if name not in self.derived:
                 raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
-        return self
-
-    @model_validator(mode="after")
-    def _predictions_can_be_in_time(self) -> Pipeline:
-        midnight = datetime(2013, 1, 1, tzinfo=UTC)
-        scheduled = f"{croniter(self.schedule, midnight - timedelta(seconds=1)).get_next(datetime):%H:%M}"
-        if self.clock == "wall" and self.model.deadline and self.model.deadline <= scheduled:
-            raise ValueError(
-                f"model.deadline {self.model.deadline} is not after {scheduled}, when a day's run starts by the schedule: every "
-                "prediction would be made late"
-            )
         return self
 
     @property

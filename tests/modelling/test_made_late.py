@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
-from pydantic import ValidationError
 
 from sluice import clock, crossing, ledger, outdated, schedule, spec
-from sluice.errors import BatchSupersededError
+from sluice.errors import BatchSupersededError, SpecInvalidError
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
 from sluice.modelling import due, monitoring, roles
+from sluice.modelling.config import check_model
 from sluice.modelling.scoring import stage_predictions
 from tests.modelling.conftest import RUN, flights_rows
 
@@ -57,9 +57,13 @@ def test_time_of_a_replayed_day_ends_when_the_feed_is_a_day_further(home):
 
 
 def test_deadline_before_the_schedule_is_refused(home):
-    with pytest.raises(ValidationError, match="every prediction would be made late"):
-        live(spec.load("flights"), deadline="04:00")
-    assert live(spec.load("flights"), deadline="04:01").model.deadline == "04:01"
+    flights = spec.load("flights")
+    with pytest.raises(
+        SpecInvalidError, match=r"04:00 is not after 04:00, .* every prediction would be made late"
+    ):
+        check_model(live(flights, deadline="04:00"))
+    check_model(live(flights, deadline="04:01"))
+    check_model(flights)
 
 
 # Who makes them, and what they say.

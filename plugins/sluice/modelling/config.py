@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sluice import clock, schedule
 from sluice.errors import SpecInvalidError
 from sluice.settings import settings
 from sluice.spec import Pipeline
@@ -63,12 +64,24 @@ def check_model(spec: Pipeline) -> None:
     """
     from ml import parameters
 
-    if found := [*_missing_columns(spec), *parameters.problems(spec.model.params)]:
+    if found := [*_missing_columns(spec), *parameters.problems(spec.model.params), *_too_early(spec)]:
         raise SpecInvalidError(
             f"{'; '.join(found)}.",
             where=f"model in dags/pipelines/{spec.pipeline}.yml",
-            allowed="columns of the tables that the model uses, and parameters of XGBoost",
+            allowed="columns of the tables that the model uses, parameters of XGBoost, a deadline after the schedule",
             todo="correct the name or the value",
+        )
+
+
+def _too_early(spec: Pipeline) -> Iterator[str]:
+    """A deadline of the predictions that is over before the run of their day starts."""
+    if spec.clock == "feed" or not spec.model.deadline:
+        return
+    start = schedule.next_due(spec, clock.utc_now())
+    if clock.scoring_deadline(spec, start.date()) <= start:
+        yield (
+            f"model.deadline {spec.model.deadline} is not after {start:%H:%M}, when the run of a day starts by the schedule: "
+            "every prediction would be made late"
         )
 
 
