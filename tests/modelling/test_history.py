@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import integrity, ledger, spec
+from sluice import integrity, ledger, spec, upkeep
 from sluice.errors import HistoryRewrittenError
 from sluice.lake import batches, tables
 from sluice.modelling import training
@@ -46,6 +47,46 @@ def test_training_on_features_that_look_back_on_a_rewritten_day_is_refused(publi
 
     with pytest.raises(HistoryRewrittenError, match=f"arrivals {FIRST_LOOKED_BACK_ON} was removed"):
         training.stage_candidate(flights, DAY, RUN)
+
+
+def test_training_retried_after_a_day_that_was_pinned_without_rows_has_some_alarms_nobody(home):
+    """What a tag pins keeps its days without rows, however often they are published anew; and upkeep keeps their files."""
+    flights = spec.load("flights")
+    empty, full = "2013-03-29", "2013-03-30"
+
+    def publish(table: str, *days: str) -> batches.Manifest:
+        made = {"flight_id": list(days), "ds": pa.array(map(date.fromisoformat, days), pa.date32())}
+        manifest = batches.stage(
+            "flights", table, pa.table(made), partitions=[empty, full], received=len(days), dropped={}, inputs=[],
+            run=RUN, sort_by=["flight_id"],
+        )  # fmt: skip
+        tables.publish(manifest, verdict_id="v", empty=manifest.empty)
+        ledger.append(
+            "published",
+            pipeline="flights",
+            subject=table,
+            partition=partition_label(manifest.partitions),
+            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
+        )
+        return manifest
+
+    def pinned_again() -> dict[str, tables.Published]:
+        pinned = training.pin(flights, "2013-03-31", RUN["run_id"])
+        integrity.require_intact(flights, 35, until="2013-03-31", pinned=pinned)
+        return tables.published("flights", "features", empty, full, snapshot_id=pinned.snapshots["features"])
+
+    publish("outcomes", empty, full)
+    publish("features", full)
+    before = pinned_again()
+    for days in ([empty, full], [full], [empty, full]):
+        publish("features", *days)
+        assert pinned_again() == before
+    later = datetime.now(UTC).replace(year=2100)
+    for now in (later, later.replace(year=2101)):
+        upkeep.clear_tables(flights, RUN, now=now)
+    assert pinned_again() == before
+    assert ledger.entries(kind="rewritten") == []
+    assert [one.rows for one in tables.published("flights", "features", empty, full).values()] == [1, 1]
 
 
 @pytest.mark.slow

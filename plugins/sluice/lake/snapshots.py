@@ -10,13 +10,13 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sluice import failpoints
 from sluice.errors import TableMissingError
-from sluice.lake import catalog
-from sluice.lake.batches import Manifest, batch_of, file_of
+from sluice.lake import catalog, empty_days
+from sluice.lake.batches import Manifest, batch_of
 from sluice.lake.columns import DAY, PLATFORM
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import FileScanTask, Table
 
-# Iceberg keeps a date as days since then.
-_EPOCH = date(1970, 1, 1)
 # Property of every publishing snapshot; the others begin with `sluice.` too.
 BATCH = "sluice.batch_id"
 # Property of a snapshot whose batch has waived inputs: the waivers' numbers in the ledger.
@@ -37,11 +35,6 @@ WAIVED = "sluice.waived_inputs"
 _SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
 _SNAPSHOTS_SLACK = 20
-
-# Property of the table for each day that is published without rows: the batch, and the sequence number of the last snapshot
-# before it. A file without rows would not do: Iceberg's readers plan no scan of one, and pyiceberg drops it with whatever
-# other day is deleted.
-EMPTY = "sluice.empty."
 
 # How often the newest metadata are asked for where what the catalog named is gone already.
 _READS = 5
@@ -202,7 +195,7 @@ def all_tasks(
     A day that is published without rows has the file of its batch.
     """
     by_day = planned(table, days, snapshot_id)
-    for day, task in _without_rows(table, days, snapshot_id).items():
+    for day, task in empty_days.tasks(table, days, snapshot_id).items():
         shown = by_day.get(day, [])
         # Of two publications of a day at the same moment both may stand: the newer batch counts.
         if all(batch_of(one.file.file_path) < batch_of(task.file.file_path) for one in shown):
@@ -223,48 +216,9 @@ def planned(
         )
     by_day: dict[str, list[FileScanTask]] = {}
     for task in table.scan(row_filter=filtered, snapshot_id=snapshot_id).plan_files():
-        day = (_EPOCH + timedelta(days=task.file.partition[0])).isoformat()
+        day = empty_days.day_of(task.file.partition[0])
         by_day.setdefault(day, []).append(task)
     return dict(sorted(by_day.items()))
-
-
-def _without_rows(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dict[str, FileScanTask]:
-    """Day -> the file, which has no rows, of each matching day that is published without rows.
-
-    Properties are the table's, not a snapshot's: of a snapshot, a day counts that was published without rows until then.
-    """
-    from pyiceberg.expressions.visitors import expression_evaluator
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-    from pyiceberg.schema import Schema
-    from pyiceberg.table import FileScanTask
-    from pyiceberg.typedef import Record
-
-    empty = {
-        name.removeprefix(EMPTY): value.split()
-        for name, value in table.properties.items()
-        if name.startswith(EMPTY)
-    }
-    if not empty:
-        return {}
-    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
-    matches = expression_evaluator(Schema(table.schema().find_field(DAY)), days, case_sensitive=True)
-    found = {}
-    for day, (batch_id, before) in empty.items():
-        number = (date.fromisoformat(day) - _EPOCH).days
-        was_published = snapshot is None or (snapshot.sequence_number or 0) > int(before)
-        if was_published and matches(Record(number)):
-            pipeline, name = table.name()[-2:]
-            data_file = DataFile.from_args(
-                content=DataFileContent.DATA,
-                file_path=catalog.uri(file_of(pipeline, name, batch_id, day)),
-                file_format=FileFormat.PARQUET,
-                partition=Record(number),
-                record_count=0,
-                file_size_in_bytes=0,
-            )
-            data_file.spec_id = table.metadata.default_spec_id
-            found[day] = FileScanTask(data_file)
-    return found
 
 
 def visible(table: Table, days: BooleanExpression, snapshot_id: int | None = None) -> dict[str, Published]:
@@ -316,16 +270,8 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
             # A snapshot without a file: it is the record of the publication.
             with change.update_snapshot(snapshot_properties=properties).fast_append():
                 pass
-        if manifest.empty:
-            # A table of format version 1 counts no commits.
-            number = getattr(table.metadata, "last_sequence_number", 0)
-            published = f"{manifest.batch_id} {number}"
-            change.set_properties({f"{EMPTY}{day}": published for day in manifest.empty})
-        filled = {f"{EMPTY}{day}" for day in manifest.partitions} - {
-            f"{EMPTY}{day}" for day in manifest.empty
-        }
-        if was_empty := sorted(filled & table.properties.keys()):
-            change.remove_properties(*was_empty)
+        if marks := empty_days.marks(table, manifest):
+            change.set_properties(marks)
         failpoints.hit("publish.before_commit")
     failpoints.hit("publish.committed")
     snapshot_id = snapshot_of(table, manifest.batch_id)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sluice import failpoints
 from sluice.errors import PublishConflictError
-from sluice.lake import batches, catalog, snapshots
+from sluice.lake import batches, catalog, empty_days, snapshots
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
@@ -110,6 +110,7 @@ def look(pipeline: str, table: str, *, keep: int, before: datetime) -> Stored:
         expirable = _expirable(found, keep, before)
         kept = [one for one in found.snapshots() if one.snapshot_id not in expirable]
         files, used = _referred(found, kept)
+        empty = empty_days.batch_ids(found)
         shown = snapshots.all_tasks(found, snapshots.always()) if found.current_snapshot() else {}
     there = {file.path for folder in folders for file in folder.files}
     return Stored(
@@ -117,7 +118,7 @@ def look(pipeline: str, table: str, *, keep: int, before: datetime) -> Stored:
         unreferred=tuple(
             file for file in metadata if file.path not in used and file.name.endswith(_METADATA_ENDINGS)
         ),
-        referred=frozenset(filter(None, (batches.batch_of(path) for path in files))),
+        referred=frozenset(filter(None, (batches.batch_of(path) for path in files))) | empty,
         expirable=tuple(expirable),
         partitions=len(shown),
         missing={
@@ -212,11 +213,6 @@ def _referred(table: Table, kept: Iterable[Snapshot]) -> tuple[set[str], set[str
         entry.data_file.file_path
         for manifest in manifests.values()
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-    }
-    files |= {
-        task.file.file_path
-        for tasks in snapshots.all_tasks(table, snapshots.always()).values()
-        for task in tasks
     }
     return files, {_name(uri) for uri in {*own, *manifests}}
 
