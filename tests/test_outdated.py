@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -138,6 +139,32 @@ def test_publish_of_what_was_read_by_another_contract_is_superseded(flights, del
     with pytest.raises(BatchSupersededError, match="the contract of schedule has changed"):
         _publish(corrected, staged)
     _cross(corrected)
+
+
+@pytest.mark.parametrize(
+    "unknown", [["number"], ["number", "contract", "read_as_version", "pseudonym_key"]], ids=len
+)
+def test_batch_of_an_older_version_is_published_though_its_manifest_does_not_say_how_it_was_read(
+    flights, deliver, unknown
+):
+    staged = crossing.stage(flights, "schedule", [DAY], RUN)
+    file = Path(staged.files[DAY]).with_name(batches.MANIFEST)
+    manifest = json.loads(file.read_text())
+    for name in unknown:
+        del manifest["inputs"][0][name]
+    file.write_text(json.dumps(manifest))
+    verdict = crossing.audit(flights, "schedule", staged.batch_id, RUN)
+    deliver(2, 1)
+    with pytest.raises(BatchSupersededError, match=r"schedule_2013-04-03_2\.csv was delivered"):
+        crossing.publish(flights, "schedule", verdict.publish_batch_id, RUN)
+    for name in Landing(flights.landing_url).list(f"schedule/{DAY}"):
+        if "_2.csv" in name:
+            Path(flights.landing_url, name).unlink()
+    assert not crossing.publish(flights, "schedule", verdict.publish_batch_id, RUN).repeated
+    # Its run begun again reads the file anew where it is not known how it was read, and shows the same rows.
+    again = _publish(flights, crossing.stage(flights, "schedule", [DAY], RUN))
+    assert again.repeated == ("contract" not in unknown)
+    assert "replaced" not in ledger.entries(kind="published")[0].data
 
 
 def test_publish_is_repeated_although_a_newer_delivery_has_landed(flights, deliver):

@@ -121,7 +121,7 @@ def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]
                 return (
                     f"readers see delivery {seen[0].number} of {read.day}, and it was made from {read.number}"
                 )
-        elif as_input(now, contract, None).reading != read.reading:
+        elif not as_input(now, contract, None).agrees_with(read):
             if now.delivery_id == read.sha256[: len(now.delivery_id)]:
                 return f"the contract of {manifest.table} has changed since {now.name} was read"
             return f"{now.name} was delivered since its own delivery of {read.day} was read"

@@ -43,6 +43,11 @@ class Delivery(_Input):
         """What makes it the same rows: a file that is delivered again, or read in the same way again, is the same input."""
         return self.day, self.sha256, self.contract_version, self.read_as_version, self.contract
 
+    def agrees_with(self, other: Delivery) -> bool:
+        """Whether both are the same file, read in the same way, as far as both say."""
+        pairs = zip(self.reading, other.reading, strict=True)
+        return all(mine == their for mine, their in pairs if None not in (mine, their))
+
 
 class Snapshot(_Input):
     """The days `first` to `last` of a published table, as of one of its snapshots."""
