@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from sluice import locks
 from sluice.errors import DeliveryMissingError, SpecInvalidError
 from sluice.settings import settings
 from sluice.spec import Pipeline
@@ -148,14 +149,17 @@ def is_late(spec: Pipeline, day: date) -> bool | None:
 
 
 def advance(spec: Pipeline, day: date) -> None:
-    """Move a feed's clock to a day that it delivered; a correction of an earlier day does not turn it back."""
+    """Move a feed's clock to a day that it delivered; a correction of an earlier day does not turn it back.
+
+    Of several processes of this machine one at a time looks at the clock and moves it.
+    """
     path = _file(spec)
-    if day <= (_read(spec) or date.min):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps({"today": day.isoformat()}), encoding="utf-8")
-    part.replace(path)
+    with locks.alone(path.with_suffix(".lock")):
+        if day <= (_read(spec) or date.min):
+            return
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps({"today": day.isoformat()}), encoding="utf-8")
+        part.replace(path)
 
 
 def _file(spec: Pipeline) -> Path:
