@@ -45,12 +45,10 @@ def test_a_source_that_was_not_delivered_is_found_without_any_run(flights):
     (entry,) = ledger.entries(kind="deadline_missed")
     assert (entry.subject, entry.partition) == ("arrivals", "2013-04-02")
     assert "by 2013-04-03 06:00 EDT" in entry.data["reasons"][0]
-    assert watch.over(flights, "deadline_missed", {("arrivals", "2013-04-02")}) == []
 
     feed.deliver(flights, DAY, sources=["arrivals"], number=2)
 
     assert _missed(flights) == []
-    assert watch.over(flights, "deadline_missed", set()) == [("arrivals", "2013-04-02")]
 
 
 def test_a_day_that_is_missing_in_between_is_found_and_a_damaged_one_is_not_missing(flights):
@@ -237,7 +235,7 @@ def test_a_rewritten_partition_comes_back_by_running_its_day_again(flights, how)
     crossing.publish(flights, "schedule", verdict.publish_batch_id, RUN)
 
     assert watch.rewritten_history(flights) == []
-    assert watch.over(flights, "rewritten", set()) == [("schedule", DAY)]
+    assert watch.restored(flights, set()) == [("schedule", DAY)]
     assert tables.scan("flights", "schedule", DAY, DAY).equals(rows)
 
 

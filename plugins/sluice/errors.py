@@ -68,6 +68,14 @@ class DayInvalidError(SluiceError):
     """A command, a form or a partition key names a day that does not exist."""
 
 
+class RunKeyInvalidError(DayInvalidError):
+    """A run was started for a day or a range that it cannot work on; nothing is missing because of it."""
+
+
+class ResultMissingError(SluiceError):
+    """A task takes the result of another one that has none, because a person marked that one as successful."""
+
+
 class HomeMovedError(SluiceError):
     """A home folder was copied or moved: its files name another place."""
 

@@ -8,7 +8,7 @@ is the same fault, and is told once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sluice import clock, integrity, ledger, schedule, status, waivers
 from sluice.errors import DeliveryMissingError
@@ -67,6 +67,20 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     return found
 
 
+def is_overdue(spec: Pipeline, source: str, day: str) -> bool:
+    """Whether the deadline of a delivery has come, by the wall clock of a live pipeline.
+
+    Of a replayed one it always has: its runs are started by whoever has delivered.
+
+    Args:
+        day: of the data (YYYY-MM-DD).
+    """
+    if spec.clock == "feed":
+        return True
+    run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(source))
+    return clock.passed(clock.now(spec), schedule.deadline(spec, source, run_day))
+
+
 def rewritten_history(spec: Pipeline, days: int | None = None) -> list[Rewrite]:
     """Published partitions of the last days that are not what was published: see `sluice.integrity.check`."""
     return integrity.check(spec, days) if _has_begun(spec) else []
@@ -91,8 +105,8 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
     return inherited.rebuilds(spec) if _has_begun(spec) else []
 
 
-def over(spec: Pipeline, kind: str, still: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Table and day of recorded findings of a kind (`deadline_missed`, `rewritten`) that are not found any more.
+def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Table and day of what was recorded as `rewritten`, and is as it was published again.
 
     Args:
         still: table and day of what was found now.
@@ -100,8 +114,8 @@ def over(spec: Pipeline, kind: str, still: set[tuple[str, str]]) -> list[tuple[s
     if not _has_begun(spec):
         return []
     # Older ones left the window that is looked at: nothing is known of them.
-    since = (clock.today(spec) - timedelta(days=_window(spec, kind))).isoformat()
-    recorded = ledger.entries(kind=kind, pipeline=spec.pipeline)
+    since = (clock.today(spec) - timedelta(days=spec.integrity_days)).isoformat()
+    recorded = ledger.entries(kind="rewritten", pipeline=spec.pipeline)
     told = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
     return sorted((table, day) for table, day in told if day and day > since and (table, day) not in still)
 
@@ -129,7 +143,3 @@ def _has_begun(spec: Pipeline) -> bool:
     except DeliveryMissingError:
         return False
     return True
-
-
-def _window(spec: Pipeline, kind: str) -> int:
-    return spec.integrity_days if kind == "rewritten" else WATCHED_DAYS

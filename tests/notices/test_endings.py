@@ -10,7 +10,7 @@ import pytest
 from sluice import crossing, feed, holds, ledger, notices, waivers
 from sluice.errors import ContractBrokenError
 from sluice.holds import show
-from sluice.notices import faults, report, resolution
+from sluice.notices import report, resolution
 from sluice.settings import settings
 from sluice.web import index
 
@@ -64,7 +64,9 @@ def test_corrected_delivery_ends_the_fault_and_is_named(flights, sink, mails):
     ):
         assert f"sluice {command}" in body(first)
     assert "A corrected delivery passed: arrivals_2013-04-03_2.csv.gz." in body(last)
-    assert f"Readers now see the arrivals of {DATA_DAY}." in body(last)
+    (published,) = ledger.entries(kind="published", subject="arrivals")
+    since = f"{published.at:%Y-%m-%d %H:%M} UTC"
+    assert f"Readers now see the arrivals of {DATA_DAY}, since {since}." in body(last)
     assert last["In-Reply-To"] == first["Message-ID"]
 
 
@@ -214,11 +216,14 @@ def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind
 
     (mail,) = mails(folder)
     assert said in body(mail)
-    kinds = ("history_rewritten",) if kind == "rewritten" else ()
+    publication(DATA_DAY)
+    ended = notices.resolved(flights, "arrivals", DATA_DAY, smtp)
     if kind == "rewritten":
-        assert notices.resolved(flights, "arrivals", DATA_DAY, smtp) == [], "a publish alone does not end it"
-    notices.resolved(flights, "arrivals", DATA_DAY, smtp, kinds=kinds, ended="It matches again.")
-    assert "It matches again." in body(mails(folder)[-1])
+        assert ended == [], "a publish alone does not end it"
+        notices.matched(flights, "arrivals", DATA_DAY, smtp)
+        assert "Its content matches its recorded hash again." in body(mails(folder)[-1])
+    assert len(mails(folder)) == 2
+    assert "RESOLVED" in mails(folder)[-1]["Subject"]
 
 
 def broken_transfer(flights, smtp):
@@ -241,46 +246,6 @@ def broken_transfer(flights, smtp):
 WORD = {"by": "admin", "why": "The minutes are not used today.", "until": "2013-04-10"}
 
 
-def released_after(flights, smtp, *, tell_staged: bool):
-    """A broken transfer, a delivery in its place that is held, and a release of that one."""
-    broken_transfer(flights, smtp)
-    feed.deliver(flights, DAY, sources=["arrivals"], corrupt="seconds", number=2)
-    manifest = crossing.stage(flights, "arrivals", [DAY], RUN)
-    (staged,) = ledger.entries(kind="staged", subject="arrivals")
-    if tell_staged:
-        notices.staged(flights, "arrivals", DATA_DAY, smtp)
-    verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
-    event = report.of_verdict(flights, verdict, task_url="http://127.0.0.1:8080/dags/flights_ingest")
-    notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
-    holds.release(flights, "arrivals", DATA_DAY, **WORD, run=RUN)
-    notices.resolved(flights, "arrivals", DATA_DAY, smtp)
-    return staged
-
-
-@pytest.mark.parametrize("tell_staged", [True, False], ids=["told_at_once", "told_with_the_publication"])
-def test_broken_transfer_that_was_over_is_not_ended_by_a_later_release(flights, sink, mails, tell_staged):
-    smtp, folder, _ = sink
-    staged = released_after(flights, smtp, tell_staged=tell_staged)
-
-    endings = {
-        episode.opened.data["event"]: next(iter(episode.endings.values()))
-        for episode in faults.episodes("flights")
-    }
-    (published,) = ledger.entries(kind="published", subject="arrivals")
-    assert (endings["failed_task"].kind, endings["failed_task"].at) == ("staged", staged.at)
-    assert endings["failed_task"].files == ("arrivals_2013-04-03_2.csv.gz",)
-    assert (endings["held_batch"].kind, endings["held_batch"].at) == ("released", published.at)
-    told = {
-        mail["Subject"].partition("] flights ")[2]: body(mail)
-        for mail in mails(folder)
-        if "RESOLVED" in mail["Subject"]
-    }
-    (transfer,) = [text for name, text in told.items() if name.startswith("stage_arrivals")]
-    assert "eleased" not in transfer.replace("Reason", "")
-    assert f"to {staged.at:%Y-%m-%d %H:%M} UTC" in transfer
-    assert any(name.startswith("arrivals 2013-04-03: released by admin until 2013-04-10") for name in told)
-
-
 def test_batch_that_was_replaced_by_a_released_one_was_not_released_itself(flights, sink):
     smtp, _, _ = sink
     hold(flights, smtp, corrupt="seconds")
@@ -297,7 +262,7 @@ def test_batch_that_was_replaced_by_a_released_one_was_not_released_itself(fligh
     data = {"batch_id": about["batch_id"], "waiver": waiver.seq}
     ledger.append("published", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=data)
 
-    ending = resolution.find(flights, "arrivals", first)
+    ending = resolution.find(flights, first)
 
     assert (ending.kind, ending.by) == ("replaced", "admin")
     assert ending.sentence().startswith("Replaced by its inputs, which was released by admin")
@@ -313,7 +278,7 @@ def test_first_publication_after_an_incident_ended_it_not_a_later_release(flight
     waiver = ledger.append("waiver", **about, data=word)
     ledger.append("published", **about, data={"batch_id": word["batch_id"], "waiver": waiver.seq})
 
-    ending = resolution.find(flights, "arrivals", seen)
+    ending = resolution.find(flights, seen)
 
     assert (ending.kind, ending.entry, ending.at) == ("corrected_delivery", first.seq, first.at)
 
@@ -403,7 +368,10 @@ def test_fault_of_several_days_is_over_when_all_of_them_are_complete(flights, he
     smtp, _, _ = sink
     days = ["2013-04-02", "2013-04-03"]
     tell(held.model_copy(update={"partition": "..".join(days), "ends_with": "completed"}), smtp)
+    about = {"pipeline": "flights", "subject": "raw"}
+    ledger.append("day_completed", **about, partition=days[1], data={"first_day": days[1]})
     assert notices.completed(flights, days[1:], smtp) == []
+    ledger.append("day_completed", **about, partition=days[1], data={"first_day": days[0]})
     (entry,) = notices.completed(flights, days, smtp)
     (ending,) = entry.data["ended"].values()
     assert (ending["kind"], "2013-04-03 is complete" in ending["text"]) == ("stated", True)

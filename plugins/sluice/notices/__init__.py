@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from sluice.notices.courier import retry_failed
     from sluice.notices.daily import digest
     from sluice.notices.delivery import deliver
-    from sluice.notices.endings import completed, resolved, scored, staged, succeeded
+    from sluice.notices.endings import completed, matched, resolved, scored, succeeded
     from sluice.notices.faults import undelivered
 
 __all__ = [
     "completed",
     "deliver",
     "digest",
+    "matched",
     "resolved",
     "retry_failed",
     "scored",
-    "staged",
     "succeeded",
     "undelivered",
 ]
@@ -34,8 +34,8 @@ _HOMES = {
     "completed": "endings",
     "deliver": "delivery",
     "digest": "daily",
+    "matched": "endings",
     "resolved": "endings",
-    "staged": "endings",
     "retry_failed": "courier",
     "scored": "endings",
     "succeeded": "endings",

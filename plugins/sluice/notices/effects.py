@@ -6,7 +6,7 @@ The ledger answers also where the tables do not, and a mail must go out above al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from sluice import ledger
 from sluice.partitions import days_between, days_of
@@ -54,10 +54,10 @@ def failing(
     return "What readers see has not changed."
 
 
-def visible(spec: Pipeline, table: str, partitions: Sequence[str]) -> str:
+def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: datetime) -> str:
     """What readers see now that partitions of a table are published."""
     days = f"of {partitions[0]}" if len(partitions) == 1 else f"of {len(partitions)} partitions"
-    sentence = f"Readers now see the {table} {days}."
+    sentence = f"Readers now see the {table} {days}, since {since:%Y-%m-%d %H:%M} UTC."
     later = waits_for(spec, table)
     if later and len(partitions) == 1:
         run_day = run_day_of(spec, table, partitions[0])
@@ -78,12 +78,10 @@ def run_day_of(spec: Pipeline, table: str, day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
-def shown(
-    spec: Pipeline, table: str, first: str, last: str, *, after: int = 0, kind: str = "published"
-) -> bool:
-    """Whether each day has been published, by an entry of the ledger later than `after`; or staged, as `kind` says."""
+def shown(spec: Pipeline, table: str, first: str, last: str, *, after: int = 0) -> bool:
+    """Whether each day has been published, by an entry of the ledger later than `after`."""
     missing = set(days_between(first, last))
-    for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT):
+    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT):
         if not missing or entry.seq <= after:
             break
         start, _, end = (entry.partition or "").partition("..")

@@ -1,13 +1,15 @@
 """The end of a fault: one mail, a reply to the first, that says how long it lasted and what ended it.
 
-Whoever publishes a table, completes a day or ends a task says so here. What ended the fault is read from the ledger
-and the manifests, so that the mail tells a corrected delivery from a corrected rule and from a person's word.
+Whoever publishes a table, completes a day or ends a task says so here, and the watcher makes up for it. What ended the
+fault is read from the ledger and the manifests, so that the mail tells a corrected delivery from a corrected rule, from a
+person's word, and from a day that was given up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 
 from sluice import clock, ledger
 from sluice.errors import MailUndeliveredError
@@ -25,57 +27,51 @@ from sluice.web import evidence_url
 _NAMED = 20
 
 
-def resolved(
-    spec: Pipeline, table: str, partition: str, smtp: Smtp, *, ended: str = "", kinds: Sequence[str] = ()
-) -> list[Entry]:
-    """Close the faults of a table's partition, after it was published or is over for another reason.
+def resolved(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Entry]:
+    """Close the faults of a table's partition, after it was published.
 
     A fault that other partitions still have stays open; its RESOLVED comes with the last of them. A mail that cannot
     be delivered is recorded and retried later: what called this has done its work already.
 
     Args:
         partition: as `partition_label` writes it.
-        ended: what ended it, in a sentence; empty to find it out.
-        kinds: only faults of these kinds; all that a publication ends, if empty.
 
     Returns: the entries of kind `mail` that were made.
     """
-    ways = (f"published {table}", f"staged {table}", *([f"matches {table}"] if kinds else []))
     inside = set(days_of(partition))
 
     def over(entry: Entry) -> bool:
-        label = entry.partition or ""
-        if entry.data["ends_with"] not in ways or not label:
+        tables = resolution.tables_of(spec, entry)
+        if not inside.intersection(tables.get(table, ())):
             return False
-        days = days_of(label)
-        return inside.issuperset(days) or (
-            bool(inside & set(days)) and effects.shown(spec, table, days[0], days[-1], after=entry.seq)
-        )
+        # A batch that is published again leaves no entry.
+        all_of_it = set(tables) == {table} and inside.issuperset(tables[table])
+        return all_of_it or resolution.end_of(spec, entry) is not None
 
-    return _close(spec, smtp, over, table=table, ended=ended, kinds=kinds)
+    return _close(spec, smtp, over)
 
 
-def staged(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Entry]:
-    """Close the faults of the step that reads or builds a table's partition, after it succeeded; as `resolved` does."""
-    inside = set(days_of(partition))
+def matched(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
+    """Close the faults of a day whose content was not what was published, after it is again; as `resolved` does."""
 
     def over(entry: Entry) -> bool:
-        if entry.data["ends_with"] != f"staged {table}" or not entry.partition:
-            return False
-        return inside.issuperset(days_of(entry.partition)) or _has_ended(spec, table, entry)
+        return entry.data["ends_with"] == f"matches {table}" and entry.partition == day
 
-    return _close(spec, smtp, over, table=table)
+    return _close(spec, smtp, over, ended="Its content matches its recorded hash again.")
 
 
 def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:
-    """Close the faults of the tasks around the crossings of some days, whose sources are all published."""
+    """Close the faults of what the sources of some days wait for, after all that were due are published."""
+    inside = set(run_days)
 
     def over(entry: Entry) -> bool:
-        days = set(days_of(entry.partition)) if entry.partition else set()
-        return entry.data["ends_with"] == "completed" and days <= set(run_days)
+        if entry.data["ends_with"] != "completed" or entry.partition is None:
+            return False
+        return (
+            inside.issuperset(resolution.occurrence_days(entry)) or resolution.end_of(spec, entry) is not None
+        )
 
-    last = f"The day {run_days[-1]} is complete: every source that was due is published."
-    return _close(spec, smtp, over, ended=last)
+    return _close(spec, smtp, over)
 
 
 def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> list[Entry]:
@@ -99,25 +95,8 @@ def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
 
 
 def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
-    """Close faults of partitions that have been published since, where whoever published them could not say so."""
-
-    made = []
-    for table in spec.tables:
-
-        def over(entry: Entry, table: str = table) -> bool:
-            return bool(entry.partition) and _has_ended(spec, table, entry)
-
-        made += _close(spec, smtp, over, table=table)
-    return made
-
-
-def _has_ended(spec: Pipeline, table: str, seen: Entry) -> bool:
-    """Whether all days of an occurrence have been staged, or published, since it was seen: whichever ends it."""
-    kind, _, about = seen.data["ends_with"].partition(" ")
-    if about != table or kind not in ("staged", "published"):
-        return False
-    days = days_of(seen.partition or "")
-    return effects.shown(spec, table, days[0], days[-1], after=seen.seq, kind=kind)
+    """Close faults that have ended by the ledger's record, where whoever recorded it did not say so."""
+    return _close(spec, smtp, lambda entry: resolution.end_of(spec, entry) is not None)
 
 
 def _close(
@@ -125,13 +104,12 @@ def _close(
     smtp: Smtp,
     over: Callable[[Entry], bool],
     *,
-    table: str = "",
     ended: str = "",
-    kinds: Sequence[str] = (),
 ) -> list[Entry]:
+    """Close what is over of the open faults; `ended` says why where the ledger has no record of it."""
+
     def ending(episode: faults.Episode) -> dict[str, Entry]:
-        wanted = not kinds or episode.opened.data["event"] in kinds
-        return {seen: entry for seen, entry in episode.standing.items() if wanted and over(entry)}
+        return {seen: entry for seen, entry in episode.standing.items() if over(entry)}
 
     made = []
     for found in faults.episodes(spec.pipeline):
@@ -145,7 +123,7 @@ def _close(
             if closing:
                 now = clock.utc_now()
                 how = {
-                    seen: resolution.stated(ended, now) if ended else resolution.find(spec, table, entry)
+                    seen: resolution.stated(ended, now) if ended else resolution.find(spec, entry)
                     for seen, entry in closing.items()
                 }
                 made.append(_record(spec, smtp, episode, closing, how))
@@ -185,8 +163,9 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
     opened, now = episode.opened, clock.utc_now()
     seen = {entry.data["seen_as"]: entry for entry in episode.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
-    table = opened.data["ends_with"].partition(" ")[2]
-    is_table = table in spec.tables
+    published = resolution.tables_of(spec, opened)
+    table = next(iter(published), faults.table_of(spec, opened))
+    is_table = len(published) < 2 and table in spec.tables
     released = [ending for ending in how.values() if ending.on_waiver]
     last = max((ending.at for ending in how.values() if ending.at), default=now)
     seen_first, lasted = opened.at, _duration((last - opened.at).total_seconds())
@@ -200,7 +179,7 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
         partition=opened.partition if len(labels) < 2 else None,
         cause=episode.key,
         owner=spec.owner_of(table) if is_table else spec.owner,
-        effect=_effect(spec, table, labels, seen) if is_table else "",
+        effect=_effect(spec, seen.values(), since=last),
         summary=_counted(ending.sentence() for ending in how.values()),
         table=table if is_table else "",
         ended_by=kinds.pop() if len(kinds) == 1 else "",
@@ -213,25 +192,31 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
             "Released": f"{len(released)} of {len(how)}" if released and len(how) > 1 else "",
         },
         sections=_partitions(labels, seen, how),
-        next_steps=(_release_step(spec, table) if released else "Nothing: this fault is closed.",),
+        next_steps=(
+            _release_step(spec, table) if released and is_table else "Nothing: this fault is closed.",
+        ),
         links=_links(spec, table, labels, is_table=is_table),
         occurred_at=now,
     )
 
 
-def _effect(spec: Pipeline, table: str, labels: Sequence[str], seen: dict[str, Entry]) -> str:
-    first = min(entry.seq for entry in seen.values())
-    days = [day for label in labels for day in days_of(label)]
-    gone = [day for day in days if not effects.shown(spec, table, day, day, after=first)]
-    if len(gone) == len(days) and all(_is_of_staging(one) for one in seen.values()):
-        return f"The {table} of {labels[0] if len(labels) == 1 else f'{len(labels)} partitions'} can be read now; their gate decides what readers see."
-    if len(gone) == len(days):
-        return f"Readers see of {table} what they saw before: nothing was published for it."
-    return effects.visible(spec, table, [day for day in days if day not in gone])
-
-
-def _is_of_staging(seen: Entry) -> bool:
-    return seen.data["ends_with"].startswith("staged ")
+def _effect(spec: Pipeline, seen: Collection[Entry], *, since: datetime) -> str:
+    """What readers see of the tables that an incident was about, and since when."""
+    days: dict[str, set[str]] = {}
+    first = min(entry.seq for entry in seen)
+    for entry in seen:
+        about = faults.table_of(spec, entry)
+        own = {about: resolution.occurrence_days(entry)} if about else {}
+        for table, found in (resolution.tables_of(spec, entry) or own).items():
+            days.setdefault(table, set()).update(found)
+    said = []
+    for table, wanted in days.items():
+        published = sorted(day for day in wanted if effects.shown(spec, table, day, day, after=first))
+        if published:
+            said.append(effects.visible(spec, table, published, since=since))
+        else:
+            said.append(f"Readers see of {table} what they saw before: nothing was published for it.")
+    return " ".join(said)
 
 
 def _links(spec: Pipeline, table: str, labels: Sequence[str], *, is_table: bool) -> dict[str, str]:

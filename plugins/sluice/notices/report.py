@@ -15,6 +15,7 @@ from sluice.errors import (
     LandingUnreachableError,
     LedgerTamperedError,
     NotPublishedError,
+    RunKeyInvalidError,
     SluiceError,
     SpecInvalidError,
 )
@@ -121,6 +122,9 @@ def of_exception(
     if isinstance(exception, NotPublishedError) and exception.verdict is not None:
         return of_verdict(spec, exception.verdict, task_url=task_url)
     task = task_id.rsplit(".", 1)[-1]
+    if isinstance(exception, RunKeyInvalidError):
+        # What it names is no partition of anything.
+        partition = None
     if isinstance(exception, SpecInvalidError) and task == DECLARATION_TASK:
         return of_broken_declaration(spec.pipeline, exception, owner=spec.owner, task_url=task_url)
     if isinstance(exception, LedgerTamperedError):
@@ -138,7 +142,7 @@ def of_exception(
         )
     # What many tasks share fails many tasks: they are one fault.
     shared = _SHARED.get(type(exception), "")
-    ends_with = _ends_with(spec, task, table, dag_id)
+    ends_with = _ends_with(spec, task, table, dag_id) if partition else f"succeeded {task}"
     return Event(
         kind="failed_task",
         pipeline=spec.pipeline,
@@ -241,8 +245,7 @@ def _said(spec: Pipeline, table: str | None, exception: BaseException | None) ->
 
 def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> str:
     if table:
-        # A batch that was read, or built, at last has ended that; what its gate says of it is another matter.
-        return f"staged {table}" if task.startswith("stage_") else f"published {table}"
+        return f"published {table}"
     if dag_id in (f"{spec.pipeline}_ingest", f"{spec.pipeline}_backfill"):
         return "completed"
     return f"succeeded {task}"

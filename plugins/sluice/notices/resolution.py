@@ -1,7 +1,8 @@
 """What ended an incident, and when: found in the ledger and the manifests, kept as data, told in sentences only at the end.
 
-The rule kept here: an incident ended with the first entry of the ledger after it that ends its kind, on the day that it is
-about. What happened to the same day later ended another incident, or none.
+The rule kept here: an incident of a table ends when readers see each of its days, or when a day was given up, by a person or
+because it had been held for too long. It ended with the first such entry of the ledger after it: what happened to the same
+day later ended another incident, or none.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sluice.errors import BatchUnknownError
 from sluice.lake import batches
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
-from sluice.partitions import covers, days_of
+from sluice.partitions import covers, days_of, partition_label
 from sluice.spec import Pipeline
 
 Kind = Literal[
@@ -27,7 +28,8 @@ Kind = Literal[
     "corrected_reading",  # the contract or its mapping: the same file was read as other rows
     "rebuilt",
     "delivered",
-    "staged",
+    "given_up",  # a person skipped the day
+    "staged",  # of an earlier version, in which a step that failed ended when it succeeded
     "published",
     "stated",  # by whoever closed it, in its own words: a task that succeeded, a hold that has expired
 ]
@@ -45,7 +47,7 @@ class Ending(BaseModel):
     entry: int | None = None
     # Names of the deliveries that ended it.
     files: tuple[str, ...] = ()
-    # Of what was published on a waiver: who answers for it, until when and why.
+    # Who answers for what was published on a waiver, until when and why; or who gave the day up, and why.
     by: str = ""
     signed: str = ""
     until: str = ""
@@ -55,7 +57,7 @@ class Ending(BaseModel):
 
     @property
     def on_waiver(self) -> bool:
-        return self.kind in ("released", "replaced")
+        return bool(self.until)
 
     def sentence(self) -> str:
         """What ended it, in a sentence or two."""
@@ -68,7 +70,14 @@ class Ending(BaseModel):
             "corrected_rule": "The rule or its gate was corrected: the same batch was audited again and passed.",
             "corrected_reading": "The contract or its mapping was corrected: the same delivery was read again and passed.",
             "rebuilt": "It was built again, and passed.",
-            "delivered": f"The delivery came: {self._files}.",
+            "delivered": f"The delivery came: {self._files}."
+            + (
+                f" It was released by {self.signed} until {self.until}, although it did not pass its rules. "
+                f"Reason given: {self.why}"
+                if self.on_waiver
+                else ""
+            ),
+            "given_up": f"Given up by {self.by}: {self.why}",
             "staged": f"The step that failed succeeded later, with {self._files}.",
             "published": f"It was published after the failure, from {self._files}.",
             "stated": self.text,
@@ -97,29 +106,66 @@ def read(recorded: str | dict[str, Any]) -> Ending:
     return stated(recorded) if isinstance(recorded, str) else Ending.model_validate(recorded)
 
 
-def find(spec: Pipeline, table: str, seen: Entry) -> Ending:
+def tables_of(spec: Pipeline, seen: Entry) -> dict[str, list[str]]:
+    """The tables, each with its days, that end one occurrence of a fault; none where something else does.
+
+    In earlier versions a step that failed had ended when it had `staged` its table; it ends with the publication, as all do.
+    """
+    how, _, names = seen.data["ends_with"].partition(" ")
+    days = occurrence_days(seen)
+    if how == "run":
+        return {
+            name: [spec.data_day(name, day) for day in days]
+            for name in names.split(",")
+            if name in spec.tables and days
+        }
+    return {names: days} if how in ("published", "staged") and names in spec.tables and days else {}
+
+
+def occurrence_days(seen: Entry) -> list[str]:
+    """The days of an occurrence; none where it has no partition, or an earlier version recorded what is no day."""
+    try:
+        return days_of(seen.partition or "")
+    except ValueError:
+        return []
+
+
+def end_of(spec: Pipeline, seen: Entry) -> Entry | None:
+    """The entry of the ledger with which the last day of an occurrence ended; None while one of its days has not."""
+    if seen.data["ends_with"] == "completed":
+        return _completed(spec, occurrence_days(seen), seen.seq)
+    ends = [_first_end(spec, table, days, seen.seq) for table, days in tables_of(spec, seen).items()]
+    there = [one for one in ends if one is not None]
+    return max(there, key=lambda one: one.seq) if there and len(there) == len(ends) else None
+
+
+def find(spec: Pipeline, seen: Entry) -> Ending:
     """What ended one occurrence of a fault of a table, as the ledger and the manifests tell it.
 
     Args:
         seen: the entry of kind `mail` that saw it last.
     """
-    days = days_of(seen.partition or "")
-    read_only = seen.data["ends_with"] == f"staged {table}" or seen.data["event"] == "missing_delivery"
-    ended = _first_after(spec, table, days, seen.seq, "staged" if read_only else "published")
-    if ended is None and read_only:
-        ended, read_only = _first_after(spec, table, days, seen.seq, "published"), False
+    ended = end_of(spec, seen)
     if ended is None:
         return stated("It is over.")
-    batch_id = full_id(ended.data["batch_id"])
-    about = {"at": ended.at, "entry": ended.seq, "files": _files(spec, table, batch_id)}
+    about: dict[str, Any] = {"at": ended.at, "entry": ended.seq}
+    if ended.kind == "day_completed":
+        text = f"The day {ended.partition} is complete: every source that was due is published."
+        return Ending(kind="stated", text=text, **about)
+    if ended.kind == "skipped":
+        return Ending(kind="given_up", by=ended.data["by"], why=ended.data["why"], **about)
+    if ended.kind == "expired":
+        text = f"It was held for {ended.data['hold_days']} days and has expired."
+        return Ending(kind="stated", text=text, **about)
+    table, batch_id, held = ended.subject, full_id(ended.data["batch_id"]), seen.data["batch_id"]
+    about["files"] = _files(spec, table, batch_id)
+    waiver = _waiver(spec, ended)
+    if waiver:
+        about |= {"by": waiver.by, "signed": waiver.signed, "until": waiver.until, "why": waiver.why}
     if seen.data["event"] == "missing_delivery":
         return Ending(kind="delivered", **about)
-    if read_only:
-        return Ending(kind="staged", **about)
-    held = seen.data["batch_id"]
-    if waiver := _waiver(spec, ended):
-        word = {"by": waiver.by, "signed": waiver.signed, "until": waiver.until, "why": waiver.why}
-        return Ending(kind="released" if held == batch_id else "replaced", **about, **word)
+    if waiver:
+        return Ending(kind="released" if held == batch_id else "replaced", **about)
     return Ending(kind=_correction(spec, table, held, batch_id), **about)
 
 
@@ -134,15 +180,32 @@ def _correction(spec: Pipeline, table: str, held: str, batch_id: str) -> Kind:
     return "corrected_reading" if same else "corrected_delivery"
 
 
-def _first_after(spec: Pipeline, table: str, days: Sequence[str], seq: int, kind: str) -> Entry | None:
-    """The entry with which the last of the days got its first entry of a kind after `seq`; None if one has none."""
-    found = ledger.entries(
-        kind=kind, pipeline=spec.pipeline, subject=table, after=seq, days=(days[0], days[-1])
-    )
-    oldest_first = list(reversed(found))
+def _first_end(spec: Pipeline, table: str, days: Sequence[str], seq: int) -> Entry | None:
+    """The entry with which the last of the days was published or given up for the first time after `seq`."""
+    found = ledger.entries(pipeline=spec.pipeline, subject=table, after=seq, days=(days[0], days[-1]))
+    oldest_first = [one for one in reversed(found) if _ends(one)]
     firsts = [next((one for one in oldest_first if covers(one.partition or "", day)), None) for day in days]
     there = [one for one in firsts if one is not None]
-    return max(there, key=lambda one: one.seq) if len(there) == len(days) else None
+    # Of a weekly source only some of the days of a range are ever delivered.
+    weekly = table in spec.sources and spec.sources[table].cadence == "weekly"
+    enough = bool(there) if weekly else len(there) == len(days)
+    return max(there, key=lambda one: one.seq) if enough else None
+
+
+def _ends(entry: Entry) -> bool:
+    """Whether an entry ends what is wrong with a day; single rows that were given up end nothing."""
+    return entry.kind in ("published", "skipped") or (
+        entry.kind == "expired" and entry.data["kind"] != "quarantined"
+    )
+
+
+def _completed(spec: Pipeline, days: Sequence[str], seq: int) -> Entry | None:
+    """The entry with which the last of some run days was complete after `seq`."""
+    found = ledger.entries(kind="day_completed", pipeline=spec.pipeline, subject="raw", after=seq)
+    runs = [(partition_label([one.data["first_day"], one.partition or ""]), one) for one in reversed(found)]
+    firsts = [next((one for label, one in runs if covers(label, day)), None) for day in days]
+    there = [one for one in firsts if one is not None]
+    return max(there, key=lambda one: one.seq) if there and len(there) == len(days) else None
 
 
 def _waiver(spec: Pipeline, published: Entry) -> waivers.Waiver | None:

@@ -67,9 +67,6 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
             task_url=_here(),
         )
         _tell(pipeline, event)
-    still = {(missed.source, missed.day) for missed in found}
-    for source, day in watch.over(pipeline, "deadline_missed", still):
-        _resolve(pipeline, source, day, "missing_delivery", "It has been delivered.")
     return _logged([missed.sentence() for missed in found])
 
 
@@ -77,30 +74,30 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
 @explain_failure
 def _check_history(pipeline_name: str) -> list[str]:
     """Returns the published partitions that were rewritten, in sentences."""
-    from sluice import watch
+    from sluice import notices, watch
 
     pipeline = spec.load(pipeline_name)
     found = watch.rewritten_history(pipeline)
     for rewrite in found:
         tell_rewritten(pipeline, rewrite, _here())
     still = {(rewrite.table, rewrite.day) for rewrite in found}
-    for table, day in watch.over(pipeline, "rewritten", still):
-        _resolve(pipeline, table, day, "history_rewritten", "Its content matches its recorded hash again.")
+    for table, day in watch.restored(pipeline, still):
+        notices.matched(pipeline, table, day, smtp())
     return _logged([rewrite.sentence() for rewrite in found])
 
 
 @task
 @explain_failure
 def _check_expiries(pipeline_name: str) -> list[str]:
-    """Returns the holds that have expired, and the waivers that are over while their rows are still shown."""
-    from sluice import holds, notices, watch
+    """Returns the holds that have expired, and the waivers that are over while their rows are still shown.
+
+    What ends with a hold is told by `send_notices`.
+    """
+    from sluice import holds, watch
     from sluice.notices import report
 
     pipeline = spec.load(pipeline_name)
     expired = holds.expire(pipeline, run_info(get_current_context()))
-    for hold in expired:
-        ended = f"It was held for {pipeline.hold_days} days and has expired."
-        notices.resolved(pipeline, hold.table, hold.partition, smtp(), ended=ended)
     lapsed = watch.lapsed_waivers(pipeline)
     for waiver in lapsed:
         _tell(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_here()))
@@ -167,12 +164,6 @@ def _tell(pipeline: spec.Pipeline, event: Any) -> None:
         notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
     except MailUndeliveredError as error:
         log.warning("%s", error)
-
-
-def _resolve(pipeline: spec.Pipeline, table: str, day: str, kind: str, ended: str) -> None:
-    from sluice import notices
-
-    notices.resolved(pipeline, table, day, smtp(), ended=ended, kinds=(kind,))
 
 
 def _here() -> str:

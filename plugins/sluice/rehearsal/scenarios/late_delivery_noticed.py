@@ -1,7 +1,7 @@
 """A delivery that does not come is noticed although no run failed
 
-The deadline passes without the arrivals, and no run was started that could have failed. The watcher says so; when the
-file has come, it says that too. DAT-05.
+The deadline passes without the arrivals, and no run was started that could have failed. The watcher says so; when
+readers see what came late, one mail says that too. DAT-05.
 """
 
 
@@ -21,5 +21,15 @@ def rehearse(world):
     world.run("watch")
 
     later = world.mails()[len(mails) :]
+    world.expect("that the file is there ends nothing: readers see it not yet", not later, _subjects(later))
+
+    run = world.run("ingest", day)
+
+    later = world.mails()[len(mails) :]
+    world.expect("its run succeeds", run.state == "success", run)
     resolved = len(later) == 1 and "RESOLVED" in later[0].subject
-    world.expect("when it is there, one mail says that it is resolved", resolved, [m.subject for m in later])
+    world.expect("when readers see it, one mail says that it is resolved", resolved, _subjects(later))
+
+
+def _subjects(mails):
+    return [mail.subject for mail in mails]
