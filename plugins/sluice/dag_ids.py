@@ -25,6 +25,12 @@ DECLARATION_TASK = "check_declaration"
 PLATFORM_DAGS = ("sluice_rehearse",)
 
 
+def parts(dag_id: str) -> tuple[str, str]:
+    """The pipeline and the stage that a DAG's id names."""
+    pipeline, _, stage = dag_id.rpartition("_")
+    return pipeline, stage
+
+
 def of_pipeline(pipeline: str) -> list[str]:
     """The ids of all DAGs of a pipeline."""
     return [f"{pipeline}_{stage}" for stage in STAGES]

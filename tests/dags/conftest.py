@@ -33,6 +33,7 @@ print("BAG", json.dumps({
         "woken_by": sorted(assets(getattr(dag.timetable, "asset_condition", None))),
         "catchup": dag.catchup, "paused": dag.is_paused_upon_creation, "start": str(dag.start_date), "max_active_runs": dag.max_active_runs,
         "timeout": dag.dagrun_timeout.total_seconds() if dag.dagrun_timeout else None,
+        "callbacks": [callback.__name__ for callback in [dag.on_failure_callback] if callback],
         "tasks": {task.task_id: {
             "downstream": sorted(task.downstream_task_ids), "owner": task.owner, "retries": task.retries,
             "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,

@@ -108,6 +108,10 @@ def test_every_dag_is_documented_tagged_and_bounded(bag):
         assert (dag["doc"] or "").startswith("### "), f"{dag_id}: its file's docstring is its documentation"
         assert {f"pipeline:{pipeline}", f"stage:{stage}", "tier:1"} == set(dag["tags"]), dag_id
         assert dag["timeout"], f"{dag_id}: give it a dagrun_timeout"
+        if dag_id not in PLATFORM_DAGS:
+            assert dag["callbacks"] == ["mail_failed_run"], (
+                f"{dag_id}: a run that Airflow ends must be heard of"
+            )
 
 
 def test_every_task_has_owner_retries_timeout_and_mail(bag):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from sluice import spec
-from sluice.errors import DeliveryMissingError
+from sluice import clock, ledger, spec
+from sluice.errors import BatchSupersededError, DeliveryMissingError, RunKeyInvalidError
 from sluice.settings import settings
 
 
@@ -82,3 +84,197 @@ def test_mail_names_the_key_or_the_range_of_its_run(callbacks, context_of):
     assert callbacks._partition(one_day) == "2013-04-01"
     for partial in ({}, {"first_day": "2013-04-01"}, {"last_day": "2013-04-03"}):
         assert callbacks._partition(context_of(**partial)) is None
+    assert callbacks._partition(context_of("yesterday")) is None, "what is no day is no partition"
+
+
+@pytest.fixture
+def mailed(connection, sink, mails):
+    """Subjects of the mails that the connection's server has caught so far."""
+    smtp, folder, _ = sink
+    connection(host=smtp.host, port=smtp.port, extra={"disable_ssl": True, "disable_tls": True})
+    return lambda: [str(mail["Subject"]) for mail in mails(folder)]
+
+
+def _failed(task_id, error, context, dag_id="flights_ingest"):
+    context["dag_run"].dag_id = dag_id
+    ti = SimpleNamespace(dag_id=dag_id, task_id=task_id, run_id="run-1", try_number=1)
+    return {**context, "ti": ti, "exception": error}
+
+
+@pytest.mark.airflow
+def test_delivery_that_is_not_overdue_is_no_mail_and_after_the_deadline_one_with_the_watchers(
+    callbacks, mailed, context_of, monkeypatch
+):
+    from sluice import notices
+    from sluice.notices import report
+
+    live = spec.load("flights").model_copy(update={"clock": "wall"})
+    monkeypatch.setattr(spec, "load", lambda _: live)
+    missing = DeliveryMissingError("No delivery of 'arrivals'.", where="landing", todo="ask for it")
+    context = _failed("arrivals.stage_arrivals", missing, context_of("2013-04-02"))
+    zone = ZoneInfo(live.timezone)
+
+    monkeypatch.setattr(clock, "now", lambda _: datetime(2013, 4, 2, 5, 59, tzinfo=zone))
+    callbacks.mail_failure(context)
+    assert mailed() == []
+    (entry,) = ledger.entries(kind="mail")
+    assert entry.data["status"] == "withheld"
+
+    monkeypatch.setattr(clock, "now", lambda _: datetime(2013, 4, 2, 6, 0, tzinfo=zone))
+    watcher = report.of_missed_deadline(
+        live, "arrivals", "2013-04-01", run_day="2013-04-02", task_url="http://x/watch"
+    )
+    notices.deliver(watcher, callbacks.smtp(), sender=settings().mail_from, to=live.mail_to)
+    callbacks.mail_failure(context)
+    assert mailed() == ["[sluice][MISSING] flights arrivals 2013-04-01: not delivered"]
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize(
+    ("run_type", "subjects"),
+    [
+        ("manual", []),
+        ("backfill", []),
+        ("asset_materialization", []),
+        ("scheduled", 1),
+        ("asset_triggered", 1),
+    ],
+)
+def test_wrong_key_is_no_mail_to_whoever_typed_it_and_one_where_nobody_did(
+    callbacks, mailed, context_of, run_type, subjects
+):
+    context = context_of("yesterday")
+    context["dag_run"].run_type = run_type
+    wrong = RunKeyInvalidError("'yesterday' is not a day.", where="partition key of run-1", todo="correct it")
+
+    for _ in range(2):
+        callbacks.mail_failure(_failed("find_deliveries", wrong, context))
+
+    assert len(mailed()) == (subjects or 0)
+    if subjects:
+        from sluice import notices
+
+        (entry,) = notices.succeeded(spec.load("flights"), "find_deliveries", "2013-04-02", callbacks.smtp())
+        assert entry.data["status"] == "resolved", "a later run that is not refused is its end"
+
+
+def _failed_run(context_of, dag_id, reason, key="2013-04-02", task_id="features.stage_features"):
+    """What Airflow hands to the callback of a DAG; see `_execute_dag_callbacks` of its DAG processor."""
+    from airflow.sdk.api.datamodels._generated import DagRunState
+
+    context = context_of(key)
+    context["dag_run"].dag_id, context["dag_run"].state = dag_id, DagRunState.FAILED
+    task = SimpleNamespace(has_on_failure_callback=True)
+    ti = SimpleNamespace(dag_id=dag_id, task_id=task_id, run_id="run-1", try_number=1, task=task)
+    dag = SimpleNamespace(dag_id=dag_id, dagrun_timeout=timedelta(hours=2))
+    return {**context, "dag": dag, "run_id": "run-1", "reason": reason, "ti": ti}
+
+
+@pytest.mark.airflow
+def test_run_that_timed_out_is_one_mail_that_names_it_and_is_over_when_its_tables_are_published(
+    callbacks, mailed, context_of
+):
+    from sluice import notices
+
+    context = _failed_run(context_of, "flights_transform", "timed_out")
+    flights = spec.load("flights")
+
+    for _ in range(2):
+        callbacks.mail_failed_run(context)
+
+    (subject,) = mailed()
+    assert subject.startswith(
+        "[sluice][FAILED] flights_transform 2013-04-02: The run took longer than its limit of 2 h"
+    )
+    for table in flights.derived:
+        day = flights.data_day(table, "2013-04-02")
+        assert len(mailed()) == 1, "until all of its tables are published"
+        about = {"pipeline": "flights", "subject": table, "partition": day}
+        ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+        notices.resolved(flights, table, day, callbacks.smtp())
+    assert "RESOLVED" in mailed()[-1]
+    assert len(mailed()) == 2
+
+
+@pytest.mark.airflow
+def test_run_that_failed_late_waits_only_for_what_it_had_not_published(callbacks, mailed, context_of):
+    flights = spec.load("flights")
+    about = {"pipeline": "flights", "subject": "features", "partition": "2013-04-02", "run": "run-1"}
+    ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+
+    callbacks.mail_failed_run(_failed_run(context_of, "flights_transform", "timed_out"))
+
+    (entry,) = ledger.entries(kind="mail")
+    others = [table for table in flights.derived if table != "features"]
+    assert entry.data["ends_with"] == f"run {','.join(others)}"
+    assert (entry.run, entry.data["dag_id"]) == ("run-1", "flights_transform")
+
+
+@pytest.mark.airflow
+def test_failed_ingest_run_is_over_when_its_day_is_complete(callbacks, mailed, context_of):
+    from sluice import notices
+
+    callbacks.mail_failed_run(
+        _failed_run(context_of, "flights_ingest", "all_tasks_deadlocked", task_id="complete_day")
+    )
+    about = {"pipeline": "flights", "subject": "raw", "partition": "2013-04-02"}
+    ledger.append("day_completed", **about, data={"first_day": "2013-04-02"})
+    notices.completed(spec.load("flights"), ["2013-04-02"], callbacks.smtp())
+
+    failed, over = mailed()
+    assert failed.startswith("[sluice][FAILED] flights_ingest 2013-04-02: No task of the run could go on")
+    assert over.startswith("[sluice][RESOLVED]")
+
+
+@pytest.mark.airflow
+def test_failed_run_of_a_stage_without_tables_is_over_when_a_later_one_gets_past_its_task(
+    callbacks, mailed, context_of
+):
+    from sluice import notices
+
+    callbacks.mail_failed_run(_failed_run(context_of, "flights_monitor", "timed_out", task_id="report_days"))
+    assert len(mailed()) == 1
+    flights = spec.load("flights")
+    assert notices.succeeded(flights, "report_days", "2013-04-01", callbacks.smtp()) == []
+    (entry,) = notices.succeeded(flights, "report_days", "2013-04-03", callbacks.smtp())
+    assert entry.data["status"] == "resolved"
+
+
+@pytest.mark.airflow
+def test_run_whose_task_has_told_of_it_is_no_second_mail_and_one_whose_task_was_killed_is_one(
+    callbacks, mailed, context_of
+):
+    error = BatchSupersededError("An input was corrected.", where="flights.features", todo="run it again")
+    callbacks.mail_failure(
+        _failed("features.stage_features", error, context_of("2013-04-02"), "flights_transform")
+    )
+    assert len(mailed()) == 1
+    context = _failed_run(context_of, "flights_transform", "task_failure")
+    callbacks.mail_failed_run(context)
+    assert len(mailed()) == 1, "the task has told of it"
+
+    other = {**context, "dag": SimpleNamespace(dag_id="flights_score", dagrun_timeout=timedelta(hours=2))}
+    callbacks.mail_failed_run(other)
+    assert len(mailed()) == 2, "a run of another DAG may have the same id"
+    assert "without saying why" in mailed()[-1]
+
+    again = {**context, "dag_run": context["dag_run"].model_copy(update={"start_date": datetime.now(UTC)})}
+    callbacks.mail_failed_run(again)
+    assert "flights_transform" in mailed()[-1], "it was cleared since, and failed again"
+    assert len(mailed()) == 3
+
+
+@pytest.mark.airflow
+def test_run_of_a_form_whose_task_answers_in_red_mails_nobody(callbacks, mailed, context_of):
+    context = _failed_run(context_of, "flights_replay", "task_failure", task_id="find_held")
+    context["ti"].task.has_on_failure_callback = False
+    callbacks.mail_failed_run(context)
+    assert mailed() == []
+
+
+@pytest.mark.airflow
+def test_run_that_airflow_says_nothing_of_but_its_id_is_told_all_the_same(callbacks, mailed, context_of):
+    whole = _failed_run(context_of, "flights_score", "timed_out")
+    callbacks.mail_failed_run({name: whole[name] for name in ("dag", "run_id", "reason")})
+    (subject,) = mailed()
+    assert subject.startswith("[sluice][FAILED] flights_score: The run took longer")

@@ -29,6 +29,7 @@ TEXT_COLUMNS = 78
 
 _SUBJECTS = {
     "failed_task": "Task",
+    "failed_run": "DAG",
     "refused_model": "Model",
     "damaged_model": "Model",
     "digest": "About",

@@ -29,6 +29,7 @@ Kind = Literal[
     "held_batch",
     "broken_gate",
     "failed_task",
+    "failed_run",
     "missing_delivery",
     "history_rewritten",
     "ledger_broken",
@@ -118,9 +119,9 @@ class Event(_Frozen):
     the work has none; `run_day` is the partition key of the run, where that is another day.
 
     Events with the same kind, pipeline, subject and `cause` are one fault. `occurrence` tells one from another within a
-    partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `staged <table>`,
-    `matches <table>`, `completed` (the day's sources), `succeeded <task>`, `champion <model>` (it scores again); a fault
-    without it never ends, it is only told once.
+    partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `run <table>,<table>`
+    (those are published for the run's day), `matches <table>`, `completed` (the day's sources), `succeeded <task>`,
+    `champion <model>` (it scores again); a fault without it never ends, it is only told once.
 
     `rows` counts the rows that were not published, None where there was no batch yet; `rules_total` counts the rules
     that were evaluated, failed or not.
@@ -131,6 +132,9 @@ class Event(_Frozen):
     subject: str
     partition: str | None
     run_day: str | None = None
+    # The run of Airflow that it was seen in; "" where that is no run's fault.
+    dag_id: str = ""
+    run_id: str = ""
     task: str = ""
     # The table that it is about, where the subject is not the table itself.
     table: str = ""

@@ -149,14 +149,40 @@ def record(event: Event, episode: str, status: str, sentence: str, data: Mapping
         pipeline=event.pipeline,
         subject=event.subject,
         partition=event.partition,
+        run=event.run_id or None,
         once=f"mail:{message}" if message and status in DELIVERED else None,
         data={
             "event": event.kind,
             "fault": event.fault,
             "table": event.table,
+            "dag_id": event.dag_id,
             **_data(episode, status, sentence, data),
         },
     )
+
+
+def withhold(event: Event, why: str) -> Entry:
+    """Add one entry of kind `mail` about an event that is not mailed; it is part of no fault."""
+    return ledger.append(
+        "mail",
+        pipeline=event.pipeline,
+        subject=event.subject,
+        partition=event.partition,
+        run=event.run_id or None,
+        data={
+            "event": event.kind,
+            "table": event.table,
+            "dag_id": event.dag_id,
+            "status": "withheld",
+            "reasons": [f"withheld: {why}"],
+        },
+    )
+
+
+def knows_run(pipeline: str, dag_id: str, run_id: str, since: datetime | None) -> bool:
+    """Whether a mail about a run was sent, counted or withheld since it began."""
+    found = ledger.entries(kind="mail", pipeline=pipeline, since=since)
+    return any((entry.data.get("dag_id"), entry.run) == (dag_id, run_id) for entry in found)
 
 
 def note(episode: Episode, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
 
-from sluice import spec
-from sluice.errors import MailUndeliveredError, SpecInvalidError
+from sluice import dag_ids, spec
+from sluice.errors import DayInvalidError, MailUndeliveredError, RunKeyInvalidError, SpecInvalidError
 from sluice.orchestration.failures import cause_of
-from sluice.partitions import partition_label
+from sluice.orchestration.runs import asked_for_by_a_person
+from sluice.partitions import days_of, partition_label, read_label
 from sluice.settings import settings
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
     from sluice.ledger import Entry
+    from sluice.notices.events import Event
     from sluice.notices.send import Smtp
 
 log = logging.getLogger(__name__)
@@ -27,18 +29,15 @@ log = logging.getLogger(__name__)
 
 def mail_failure(context: Mapping[str, Any]) -> None:
     """Send the mail of a failed task. An undelivered mail is recorded in the ledger and raised into the task's log."""
-    from sluice import notices
-    from sluice.notices import report
+    from sluice.notices import faults, report
 
     ti, error = context["ti"], cause_of(context.get("exception"))
-    name = ti.dag_id.rsplit("_", 1)[0]
+    name, _ = dag_ids.parts(ti.dag_id)
+    about = {"dag_id": ti.dag_id, "run_id": ti.run_id}
     try:
         pipeline = spec.load(name)
     except SpecInvalidError as invalid:
-        broken = spec.describe_broken(name, error if isinstance(error, SpecInvalidError) else invalid)
-        event = report.of_broken_declaration(name, broken.error, owner=broken.owner, task_url=task_url(ti))
-        to = broken.mail_to or tuple(settings().mail_to.split(","))
-        notices.deliver(event, smtp(), sender=settings().mail_from, to=to)
+        _mail_broken(name, error if isinstance(error, SpecInvalidError) else invalid, task_url(ti), about)
         return
     event = report.of_exception(
         pipeline,
@@ -48,7 +47,79 @@ def mail_failure(context: Mapping[str, Any]) -> None:
         dag_id=ti.dag_id,
         partition=_partition(context),
         task_url=task_url(ti),
+    ).model_copy(update=about)
+    if why := _why_not_mailed(context, pipeline, event, error):
+        log.info("No mail is sent: %s", why)
+        faults.withhold(event, why)
+        return
+    _deliver(pipeline, event)
+
+
+def _why_not_mailed(
+    context: Mapping[str, Any], pipeline: spec.Pipeline, event: Event, error: BaseException | None
+) -> str:
+    """Why nobody is to be told of a task that failed; "" where somebody is."""
+    from sluice import watch
+
+    if isinstance(error, RunKeyInvalidError) and asked_for_by_a_person(context["dag_run"]):
+        return "whoever started the run with this key sees it refused, and nothing is missing because of it"
+    if event.kind == "missing_delivery" and not watch.is_overdue(
+        pipeline, event.subject, days_of(event.partition or "")[0]
+    ):
+        return "the delivery is not overdue; after its deadline the watcher tells of it"
+    return ""
+
+
+def mail_failed_run(context: Mapping[str, Any]) -> None:
+    """Send the mail of a run that Airflow has failed, unless the mail of one of its tasks has told of it.
+
+    Airflow calls it in the DAG processor: where a run took too long, where its tasks block each other, and where one failed.
+    Of the last a task tells itself, unless its process was killed or it was marked as failed.
+    """
+    from sluice.notices import failed_runs, faults
+
+    # Where no task is behind it, Airflow gives only these.
+    dag, run_id, ti, run = context["dag"], context["run_id"], context.get("ti"), context.get("dag_run")
+    reason, since = context["reason"], run.start_date if run else None
+    name, _ = dag_ids.parts(dag.dag_id)
+    if reason == "task_failure" and ti is not None and not ti.task.has_on_failure_callback:
+        return  # it answers whoever started it, and mails nobody
+    if faults.knows_run(name, dag.dag_id, run_id, since):
+        return
+    about = {"dag_id": dag.dag_id, "run_id": run_id}
+    url = f"{settings().ui_url}/dags/{dag.dag_id}/runs/{run_id}"
+    try:
+        pipeline = spec.load(name)
+    except SpecInvalidError as invalid:
+        _mail_broken(name, invalid, url, about)
+        return
+    event = failed_runs.of_failed_run(
+        pipeline,
+        **about,
+        reason=reason,
+        partition=_partition(context) if run else None,
+        since=since,
+        task=ti.task_id.rsplit(".", 1)[-1] if ti else "",
+        run_url=url,
+        limit=dag.dagrun_timeout,
     )
+    _deliver(pipeline, event.model_copy(update=about))
+
+
+def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, str]) -> None:
+    """Send the mail of a pipeline whose declaration cannot be used, to whom it can still be read to belong."""
+    from sluice import notices
+    from sluice.notices import report
+
+    broken = spec.describe_broken(name, error)
+    event = report.of_broken_declaration(name, broken.error, owner=broken.owner, task_url=url)
+    to = broken.mail_to or tuple(settings().mail_to.split(","))
+    notices.deliver(event.model_copy(update=about), smtp(), sender=settings().mail_from, to=to)
+
+
+def _deliver(pipeline: spec.Pipeline, event: Event) -> None:
+    from sluice import notices
+
     notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
 
 
@@ -57,16 +128,8 @@ def mail_success(context: Mapping[str, Any]) -> None:
     from sluice import notices
 
     ti = context["ti"]
-    name, task = ti.dag_id.rsplit("_", 1)[0], ti.task_id.rsplit(".", 1)[-1]
+    name, task = dag_ids.parts(ti.dag_id)[0], ti.task_id.rsplit(".", 1)[-1]
     _tell_end(name, lambda: notices.succeeded(spec.load(name), task, _partition(context), smtp()))
-
-
-def mail_staged(pipeline: spec.Pipeline, table: str, partitions: Sequence[str]) -> None:
-    """Send the RESOLVED mails of what ends because these days could be read, or built, at last."""
-    from sluice import notices
-
-    label = partition_label(partitions)
-    _tell_end(pipeline.pipeline, lambda: notices.staged(pipeline, table, label, smtp()))
 
 
 def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
@@ -122,12 +185,15 @@ def _tell_end(pipeline: str, tell: Callable[[], list[Entry]]) -> None:
 
 
 def _partition(context: Mapping[str, Any]) -> str | None:
-    """The run's day, or its range, as records write it; None where it has none."""
+    """The run's day, or its range, as records write it; None where it has none, or what it has is none."""
     run, params = context["dag_run"], context.get("params") or {}
-    if run.partition_key:
-        return run.partition_key
     first, last = params.get("first_day"), params.get("last_day")
-    return partition_label(sorted({first, last})) if first and last else None
+    given = run.partition_key or (partition_label(sorted({first, last})) if first and last else "")
+    try:
+        read_label(given)
+    except DayInvalidError:
+        return None
+    return given
 
 
 def mail_refusal(

@@ -4,40 +4,103 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from datetime import date
+from typing import Any, TypeVar
 
-from sluice.errors import BatchSupersededError, InputAwaitedError, SpecInvalidError
-from sluice.partitions import days_between, read_day
+from sluice import clock, dag_ids, spec
+from sluice.errors import (
+    BatchSupersededError,
+    DayInvalidError,
+    InputAwaitedError,
+    ResultMissingError,
+    RunKeyInvalidError,
+)
+from sluice.partitions import DAY_FORMAT, days_between, read_day
 from sluice.version import run_ids
+
+_Result = TypeVar("_Result")
 
 
 def run_days(context: Mapping[str, Any]) -> list[str]:
     """The days (YYYY-MM-DD) that a run works on: its partition key, or the range of its `first_day`/`last_day`.
 
     Raises:
-        SpecInvalidError: there is neither, or they are not in order.
-        DayInvalidError: one of them is no day.
+        RunKeyInvalidError: there is neither, one of them is no day, they are not in order, or the pipeline does not work
+            on such a day: it has not begun, or is before the first day of a pipeline that has one.
     """
-    run = context["dag_run"]
-    if run.partition_key:
-        return [read_day(run.partition_key, where=f"partition key of {run.run_id}").isoformat()]
-    params = context["params"]
-    if "first_day" not in params:
-        raise SpecInvalidError(
+    run, params = context["dag_run"], context["params"]
+    where = f"{run.dag_id} {run.run_id}"
+    pipeline_name, stage = dag_ids.parts(run.dag_id)
+    if not run.partition_key and "first_day" not in params:
+        raise RunKeyInvalidError(
             "This run has no partition key.",
-            where=f"{run.dag_id} {run.run_id}",
+            where=where,
             allowed="a day, YYYY-MM-DD",
             todo="trigger the DAG again and fill in the partition key, under Advanced Options",
         )
-    first = read_day(params["first_day"], where="first_day")
-    last = read_day(params["last_day"], where="last_day")
+    try:
+        if run.partition_key:
+            first = last = read_day(run.partition_key, where=f"partition key of {run.run_id}")
+        else:
+            first = read_day(params["first_day"], where="first_day")
+            last = read_day(params["last_day"], where="last_day")
+    except DayInvalidError as error:
+        raise RunKeyInvalidError(
+            error.what,
+            where=error.where,
+            allowed=DAY_FORMAT,
+            todo=f"trigger {run.dag_id} again with one day, or {pipeline_name}_backfill for a range of days",
+        ) from error
     if last < first:
-        raise SpecInvalidError(
+        raise RunKeyInvalidError(
             f"last_day {last} is before first_day {first}.",
-            where=f"{run.dag_id} {run.run_id}",
+            where=where,
             todo="trigger the DAG again with the days in order",
         )
+    _require_in_time(spec.load(pipeline_name), stage, first, last, where=where)
     return days_between(first.isoformat(), last.isoformat())
+
+
+def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: date, *, where: str) -> None:
+    """Refuse days of a live pipeline that have not begun, and for ingest those before its first day."""
+    if pipeline.clock != "wall":
+        return
+    today = clock.today(pipeline)
+    if last > today:
+        raise RunKeyInvalidError(
+            f"The day {last} has not begun: it is {today} in {pipeline.timezone}.",
+            where=where,
+            allowed=f"a day up to {today}",
+            todo="leave it to the schedule, or trigger the DAG again with a day that has begun",
+        )
+    if stage == "ingest" and pipeline.starts and first < pipeline.starts:
+        raise RunKeyInvalidError(
+            f"The day {first} is before the first day of {pipeline.pipeline}, {pipeline.starts}.",
+            where=where,
+            allowed=f"a day from {pipeline.starts} on",
+            todo=f"trigger {pipeline.pipeline}_backfill to load earlier days",
+        )
+
+
+def asked_for_by_a_person(run: Any) -> bool:
+    """Whether a person started a run, by Airflow's form or its backfill, and so sees by themselves how it ends."""
+    return run.run_type in ("manual", "backfill", "asset_materialization")
+
+
+def result_of(task_id: str, result: _Result | None) -> _Result:
+    """Return what another task of the run has returned.
+
+    Raises:
+        ResultMissingError: it has returned nothing, because it was marked as successful and did not do its work.
+    """
+    if result is None:
+        raise ResultMissingError(
+            f"The task {task_id} of this run counts as successful and has no result: it was marked so by hand, and has "
+            "not done its work.",
+            where=task_id,
+            todo=f"clear {task_id} and what is downstream of it: it does its work, and the rest follows",
+        )
+    return result
 
 
 def run_day(context: Mapping[str, Any]) -> str:

@@ -12,9 +12,10 @@ from airflow.sdk import (
     TaskGroup,
 )
 
-from sluice.orchestration.callbacks import mail_failure, mail_success
+from sluice.orchestration.callbacks import mail_failed_run, mail_failure, mail_success
 from sluice.orchestration.failures import RETRY_POLICY
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
+from sluice.orchestration.runs import result_of
 from sluice.settings import settings
 from sluice.spec import BrokenPipeline, Pipeline
 
@@ -35,6 +36,9 @@ def stage_dag(
         schedule=schedule,
         doc_md=doc,
         tags=[f"pipeline:{spec.pipeline}", f"stage:{stage}", "tier:1"],
+        on_failure_callback=mail_failed_run,
+        # For templates that take the result of another task.
+        user_defined_macros={"result_of": result_of},
         default_args={
             "owner": spec.owner,
             "retries": 2,
