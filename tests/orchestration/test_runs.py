@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
-from sluice.errors import BatchSupersededError, DayInvalidError, InputAwaitedError, SpecInvalidError
+from sluice import clock, spec
+from sluice.errors import (
+    BatchSupersededError,
+    InputAwaitedError,
+    ResultMissingError,
+    RunKeyInvalidError,
+    SpecInvalidError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +37,82 @@ def test_range_without_a_key_is_all_its_days_and_its_day_is_the_last(runs, conte
 
 def test_range_may_be_one_day_but_not_end_before_it_begins(runs, context_of):
     assert runs.run_days(context_of(first_day="2013-03-01", last_day="2013-03-01")) == ["2013-03-01"]
-    with pytest.raises(SpecInvalidError, match="2013-02-28 is before first_day 2013-03-01"):
+    with pytest.raises(RunKeyInvalidError, match="2013-02-28 is before first_day 2013-03-01"):
         runs.run_days(context_of(first_day="2013-03-01", last_day="2013-02-28"))
 
 
 def test_run_without_key_and_range_is_refused(runs, context_of):
-    with pytest.raises(SpecInvalidError, match="has no partition key"):
+    with pytest.raises(RunKeyInvalidError, match="has no partition key"):
         runs.run_days(context_of())
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2013-02-30", "2013-04-02T00:00", ""])
 def test_what_is_no_day_is_refused_with_its_text(runs, context_of, text):
-    with pytest.raises(DayInvalidError, match="is not a day"):
+    with pytest.raises(RunKeyInvalidError, match="is not a day"):
         runs.run_days(context_of(first_day=text, last_day="2013-04-02"))
     if text:
-        with pytest.raises(DayInvalidError, match="partition key of run-1"):
+        with pytest.raises(RunKeyInvalidError, match="partition key of run-1"):
             runs.run_days(context_of(text))
+
+
+def test_range_as_a_partition_key_is_refused_and_the_backfill_named(runs, context_of):
+    with pytest.raises(RunKeyInvalidError) as caught:
+        runs.run_days(context_of("2013-04-01..2013-04-03"))
+    assert caught.value.what == "'2013-04-01..2013-04-03' is not a day."
+    assert "flights_backfill for a range of days" in caught.value.todo
+
+
+@pytest.fixture
+def live(runs, monkeypatch):
+    """The pipeline flights as a live one, on 2013-04-05, whose first day is 2013-04-02."""
+    pipeline = spec.load("flights").model_copy(update={"clock": "wall", "starts": date(2013, 4, 2)})
+    monkeypatch.setattr(spec, "load", lambda _: pipeline)
+    monkeypatch.setattr(clock, "today", lambda _: date(2013, 4, 5))
+
+
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("stage", ["ingest", "transform", "score", "monitor", "train"])
+def test_day_that_has_not_begun_is_refused_in_every_stage(runs, context_of, stage):
+    context = context_of("2013-04-06")
+    context["dag_run"].dag_id = f"flights_{stage}"
+    with pytest.raises(RunKeyInvalidError, match="2013-04-06 has not begun: it is 2013-04-05") as caught:
+        runs.run_days(context)
+    assert caught.value.allowed == "a day up to 2013-04-05"
+    context = context_of("2013-04-05")
+    context["dag_run"].dag_id = f"flights_{stage}"
+    assert runs.run_days(context) == ["2013-04-05"]
+
+
+@pytest.mark.usefixtures("live")
+def test_range_into_the_future_is_refused_and_one_before_the_first_day_is_not(runs, context_of):
+    context = context_of(first_day="2013-04-01", last_day="2013-04-06")
+    context["dag_run"].dag_id = "flights_backfill"
+    with pytest.raises(RunKeyInvalidError, match="2013-04-06 has not begun"):
+        runs.run_days(context)
+    context = context_of(first_day="2013-03-31", last_day="2013-04-01")
+    context["dag_run"].dag_id = "flights_backfill"
+    assert runs.run_days(context) == ["2013-03-31", "2013-04-01"]
+
+
+@pytest.mark.usefixtures("live")
+def test_ingest_before_the_first_day_is_refused_and_the_backfill_named(runs, context_of):
+    with pytest.raises(RunKeyInvalidError, match="2013-04-01 is before the first day of flights") as caught:
+        runs.run_days(context_of("2013-04-01"))
+    assert "flights_backfill" in caught.value.todo
+    assert runs.run_days(context_of("2013-04-02")) == ["2013-04-02"]
+
+
+def test_replayed_pipeline_has_no_future_and_no_first_day(runs, context_of):
+    assert runs.run_days(context_of("2199-01-01")) == ["2199-01-01"]
+
+
+def test_result_of_a_task_that_was_marked_as_successful_is_refused_with_what_to_clear(runs):
+    assert runs.result_of("stage_arrivals", "a-batch") == "a-batch"
+    assert runs.result_of("decide_retrain", False) is False
+    with pytest.raises(ResultMissingError) as caught:
+        runs.result_of("stage_arrivals", None)
+    assert "marked so by hand" in caught.value.what
+    assert "clear stage_arrivals" in caught.value.todo
 
 
 def test_task_whose_input_is_awaited_is_skipped_and_any_other_error_is_not(runs):

@@ -166,19 +166,3 @@ def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_
     feed.deliver(pipeline, day, sources=["arrivals"], number=2)
     live.succeed("flights_s3_ingest", partition=day)
     assert live.published("arrivals", partition, "flights_s3")
-
-
-def test_ingest_run_without_partition_key_says_what_to_do_until_a_day_is_complete(live):
-    before = live.mails()
-    run = live.run("flights_s3_ingest")
-
-    assert run["state"] == "failed"
-    assert live.states(run)["find_deliveries"] == "failed"
-    mail = live.only_mail_since(before)
-    assert "has no partition key" in mail["Subject"]
-    assert "YYYY-MM-DD" in mail.get_body(("plain",)).get_content()
-
-    before = live.mails()
-    feed.deliver(spec.load("flights_s3"), "2013-05-20")  # a Monday, with registers
-    live.succeed("flights_s3_ingest", partition="2013-05-20")
-    assert live.only_mail_since(before)["In-Reply-To"] == mail["Message-ID"], "the end of it is told"

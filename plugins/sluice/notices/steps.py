@@ -56,8 +56,9 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
 def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """Which run lands these partitions of a source, in words."""
     lag = timedelta(days=spec.lag_days(table))
-    first, last = ((date.fromisoformat(day) + lag).isoformat() for day in (partitions[0], partitions[-1]))
-    if first == last:
+    first, last = (date.fromisoformat(day) + lag for day in (partitions[0], partitions[-1]))
+    before_its_first_day = spec.clock == "wall" and spec.starts is not None and first < spec.starts
+    if first == last and not before_its_first_day:
         return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
     return f"{spec.pipeline}_backfill again for {first} to {last}"
 

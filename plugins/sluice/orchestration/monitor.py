@@ -9,7 +9,7 @@ from airflow.sdk import get_current_context, task
 from sluice import spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
-from sluice.orchestration.runs import run_day, run_info
+from sluice.orchestration.runs import result_of, run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
 from sluice.web import evidence_url
 
@@ -17,10 +17,10 @@ from sluice.web import evidence_url
 def report_and_decide(pipeline: spec.Pipeline) -> None:
     """Report on the day's predictions and on outcomes that landed, decide, and ask for training if so decided."""
     reported = _report_days.override(task_id="report_days", pool=HEAVY_POOL)(pipeline.pipeline)
-    decided = _decide_retrain.override(task_id="decide_retrain")(pipeline.pipeline)
+    decided: Any = _decide_retrain.override(task_id="decide_retrain")(pipeline.pipeline)
     requested = _request_training.override(
         task_id="request_training", outlets=[assets.training_request(pipeline)]
-    )(pipeline.pipeline)
+    )(pipeline.pipeline, decided)
     reported >> decided >> requested
 
 
@@ -47,8 +47,9 @@ def _decide_retrain(pipeline_name: str) -> bool:
 
 @task
 @explain_failure
-def _request_training(pipeline_name: str) -> dict[str, Any]:
+def _request_training(pipeline_name: str, decided: bool) -> dict[str, Any]:
     from sluice.modelling import monitoring
 
+    result_of("decide_retrain", decided)
     context = get_current_context()
     return monitoring.record_request(spec.load(pipeline_name), run_day(context), run_info(context))

@@ -18,7 +18,7 @@ from airflow.sdk import Param, get_current_context, task
 
 from sluice import spec
 from sluice.orchestration.failures import explain_failure
-from sluice.orchestration.runs import run_info
+from sluice.orchestration.runs import result_of, run_info
 from sluice.printable import as_code
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def release(pipeline: spec.Pipeline) -> None:
     requested: Any = _check_request.override(task_id="check_request", **ANSWERS)(pipeline.pipeline)
     approved = _Ask(
         task_id="approve_release",
-        subject="{{ ti.xcom_pull('check_request')['subject'] }}",
-        body="{{ ti.xcom_pull('check_request')['body'] }}",
+        subject="{{ result_of('check_request', ti.xcom_pull('check_request'))['subject'] }}",
+        body="{{ result_of('check_request', ti.xcom_pull('check_request'))['body'] }}",
         defaults=ApprovalOperator.REJECT,
         response_timeout=ANSWER_WITHIN,
     )
@@ -95,10 +95,11 @@ def release(pipeline: spec.Pipeline) -> None:
 
 def _run_again(planned_by: str) -> TriggerDagRunOperator:
     """Clear the run that found the hold and wait for its end, whichever it is: the report tells."""
+    planned = f"result_of('{planned_by}', ti.xcom_pull('{planned_by}'))"
     return _RunAgain(
         task_id="run_again",
-        trigger_dag_id=f"{{{{ ti.xcom_pull('{planned_by}')['dag_id'] }}}}",
-        trigger_run_id=f"{{{{ ti.xcom_pull('{planned_by}')['run_id'] }}}}",
+        trigger_dag_id=f"{{{{ {planned}['dag_id'] }}}}",
+        trigger_run_id=f"{{{{ {planned}['run_id'] }}}}",
         skip_when_already_exists=False,
         reset_dag_run=True,
         wait_for_completion=True,
@@ -156,7 +157,8 @@ def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
 
     from sluice import holds
 
-    outcome = holds.conclude(spec.load(pipeline_name), holds.Plan(**planned), run_info(get_current_context()))
+    plan = holds.Plan(**result_of("find_held", planned))
+    outcome = holds.conclude(spec.load(pipeline_name), plan, run_info(get_current_context()))
     if outcome.reason:
         raise AirflowFailException(str(outcome))
     return str(outcome)
@@ -217,7 +219,7 @@ def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
     from sluice import holds
     from sluice.errors import ReleaseRefusedError
 
-    context = get_current_context()
+    context, requested = get_current_context(), result_of("check_request", requested)
     params, pipeline = context["params"], spec.load(pipeline_name)
     # Asked again: an approval may come hours after the request, and the hold may have been repaired meanwhile.
     hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
@@ -247,7 +249,7 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
 
     from sluice import holds, ledger
 
-    context = get_current_context()
+    context, requested = get_current_context(), result_of("check_request", requested)
     params, pipeline = context["params"], spec.load(pipeline_name)
     name = f"{requested['table']} {requested['partition']}"
     answer = _answer(context)
@@ -276,7 +278,7 @@ def _requested_by(context: Mapping[str, Any]) -> str:
 
 def _answer(context: Mapping[str, Any]) -> dict[str, Any]:
     """Whether the release was approved, and the name of the person who answered; "" where the time ran out."""
-    return context["ti"].xcom_pull("approve_release", key="answer")
+    return result_of("approve_release", context["ti"].xcom_pull("approve_release", key="answer"))
 
 
 def _require_ended(

@@ -9,9 +9,15 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing, spec
 from sluice.ingest import waiting
-from sluice.orchestration.callbacks import mail_published, mail_scored, mail_staged
+from sluice.orchestration.callbacks import mail_published, mail_scored
 from sluice.orchestration.failures import explain_failure
-from sluice.orchestration.runs import run_days, run_info, skipped_if_superseded, skipped_while_awaited
+from sluice.orchestration.runs import (
+    result_of,
+    run_days,
+    run_info,
+    skipped_if_superseded,
+    skipped_while_awaited,
+)
 from sluice.orchestration.secrets import pseudonym_key
 from sluice.orchestration.triggers import DeliveryTrigger
 from sluice.web import evidence_url
@@ -80,7 +86,6 @@ class StageOperator(_CrossingOperator):
         )
         for note in manifest.noted:
             self.log.warning(note.sentence())
-        mail_staged(pipeline, self.table, manifest.partitions)
         mail_scored(context, pipeline, manifest)
         return manifest.batch_id
 
@@ -116,7 +121,8 @@ class AuditOperator(_CrossingOperator):
     @explain_failure
     def execute(self, context: Mapping[str, Any]) -> str:
         pipeline = spec.load(self.pipeline)
-        verdict = crossing.audit(pipeline, self.table, self.batch_id, run_info(context))
+        batch_id = result_of(f"stage_{self.table}", self.batch_id)
+        verdict = crossing.audit(pipeline, self.table, batch_id, run_info(context))
         self.evidence_url = evidence_url(verdict.report)
         crossing.require_publishable(verdict)
         self.log.info("%s Evidence: %s", verdict.said, self.evidence_url)
@@ -139,8 +145,9 @@ class PublishOperator(_CrossingOperator):
     @explain_failure
     def execute(self, context: Mapping[str, Any]) -> int:
         pipeline = spec.load(self.pipeline)
+        batch_id = result_of(f"audit_{self.table}", self.batch_id)
         with skipped_if_superseded():
-            publication = crossing.publish(pipeline, self.table, self.batch_id, run_info(context))
+            publication = crossing.publish(pipeline, self.table, batch_id, run_info(context))
         self.log.info(
             "Batch %s is published in snapshot %s%s",
             publication.batch_id,

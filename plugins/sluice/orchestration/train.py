@@ -12,7 +12,7 @@ from sluice import spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.operate import ANSWERS
-from sluice.orchestration.runs import run_day, run_info
+from sluice.orchestration.runs import result_of, run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
 
 
@@ -83,7 +83,7 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
     from sluice.orchestration.callbacks import mail_refusal
 
     context = get_current_context()
-    pipeline = spec.load(pipeline_name)
+    pipeline, version = spec.load(pipeline_name), result_of("stage_candidate", version)
     decision = training.audit_candidate(pipeline, version, run_day(context), run_info(context))
     if not decision["promote"]:
         mail_refusal(context, pipeline, version, decision)
@@ -95,5 +95,5 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
 def _promote_candidate(pipeline_name: str, version: int) -> dict[str, Any]:
     from sluice.modelling import training
 
-    context = get_current_context()
+    context, version = get_current_context(), result_of("stage_candidate", version)
     return training.promote_candidate(spec.load(pipeline_name), version, run_day(context), run_info(context))
