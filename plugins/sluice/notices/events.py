@@ -135,6 +135,8 @@ class Event(_Frozen):
     # The run of Airflow that it was seen in; "" where that is no run's fault.
     dag_id: str = ""
     run_id: str = ""
+    # How often that run had been cleared before.
+    clear_number: int = 0
     task: str = ""
     # The table that it is about, where the subject is not the table itself.
     table: str = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 
-from sluice import dag_ids, ledger
+from sluice import clock, dag_ids, ledger
 from sluice.notices import effects, steps
 from sluice.notices.events import Event
 from sluice.partitions import days_of
@@ -18,7 +19,6 @@ def of_failed_run(
     run_id: str,
     reason: str,
     partition: str | None,
-    since: datetime | None,
     task: str,
     run_url: str,
     limit: timedelta | None = None,
@@ -30,11 +30,10 @@ def of_failed_run(
     Args:
         reason: what Airflow's callback calls it: `timed_out`, `all_tasks_deadlocked` or `task_failure`.
         partition: the run's day, or its range; None where it has none.
-        since: when the run began.
         task: the one that Airflow names with it; "" where it names none.
         limit: how long a run of the DAG may take.
     """
-    unpublished = _unpublished(spec, dag_id, run_id, since) if partition else []
+    unpublished = _unpublished(spec, dag_id, run_id, days_of(partition)) if partition else []
     table = ""
     if unpublished == ["raw"]:
         ends_with, table = "completed", spec.model.features_table
@@ -61,22 +60,26 @@ def of_failed_run(
             "Then clear the run, or trigger the DAG again with the same partition key: what is done is not done twice.",
         ),
         links={"Run": run_url},
-        occurred_at=datetime.now(UTC),
+        occurred_at=clock.utc_now(),
     )
 
 
-def _unpublished(spec: Pipeline, dag_id: str, run_id: str, since: datetime | None) -> list[str]:
-    """What the run had to publish and has not: tables, or `raw` for the sources of its days."""
+def _unpublished(spec: Pipeline, dag_id: str, run_id: str, days: Sequence[str]) -> list[str]:
+    """What the run of these days had to publish and has not: tables, or `raw` for the sources of its days."""
     stage = dag_ids.parts(dag_id)[1]
-    derived = {"transform": [*spec.derived], "backfill": [*spec.derived], "score": [PREDICTIONS]}
-    made = {
-        (entry.kind, entry.subject)
-        for entry in ledger.entries(pipeline=spec.pipeline, since=since)
-        if entry.run == run_id and entry.kind in ("published", "day_completed")
-    }
-    if stage in ("ingest", "backfill") and ("day_completed", "raw") not in made:
+    if stage in ("ingest", "backfill") and not _recorded("day_completed", spec, "raw", days, run_id):
         return ["raw"]
-    return [table for table in derived.get(stage, ()) if ("published", table) not in made]
+    tables = {"transform": [*spec.derived], "backfill": [*spec.derived], "score": [PREDICTIONS]}
+    return [
+        table
+        for table in tables.get(stage, ())
+        if not _recorded("published", spec, table, [spec.data_day(table, day) for day in days], run_id)
+    ]
+
+
+def _recorded(kind: str, spec: Pipeline, subject: str, days: Sequence[str], run_id: str) -> bool:
+    found = ledger.entries(kind=kind, pipeline=spec.pipeline, subject=subject, days=(days[0], days[-1]))
+    return any(entry.run == run_id for entry in found)
 
 
 def _summary(reason: str, task: str, limit: timedelta | None) -> str:

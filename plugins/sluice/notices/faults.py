@@ -155,7 +155,7 @@ def record(event: Event, episode: str, status: str, sentence: str, data: Mapping
             "event": event.kind,
             "fault": event.fault,
             "table": event.table,
-            "dag_id": event.dag_id,
+            **_run(event),
             **_data(episode, status, sentence, data),
         },
     )
@@ -172,17 +172,22 @@ def withhold(event: Event, why: str) -> Entry:
         data={
             "event": event.kind,
             "table": event.table,
-            "dag_id": event.dag_id,
+            **_run(event),
             "status": "withheld",
             "reasons": [f"withheld: {why}"],
         },
     )
 
 
-def knows_run(pipeline: str, dag_id: str, run_id: str, since: datetime | None) -> bool:
-    """Whether a mail about a run was sent, counted or withheld since it began."""
-    found = ledger.entries(kind="mail", pipeline=pipeline, since=since)
-    return any((entry.data.get("dag_id"), entry.run) == (dag_id, run_id) for entry in found)
+def knows_run(pipeline: str, dag_id: str, run_id: str, clear_number: int) -> bool:
+    """Whether a mail about a run was sent, counted or withheld since it was cleared for the last time."""
+    asked = {"dag_id": dag_id, "clear_number": clear_number}
+    found = ledger.entries(kind="mail", pipeline=pipeline)
+    return any(entry.run == run_id and asked.items() <= entry.data.items() for entry in found)
+
+
+def _run(event: Event) -> dict[str, Any]:
+    return {"dag_id": event.dag_id, "clear_number": event.clear_number}
 
 
 def note(episode: Episode, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:

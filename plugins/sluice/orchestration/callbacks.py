@@ -33,7 +33,7 @@ def mail_failure(context: Mapping[str, Any]) -> None:
 
     ti, error = context["ti"], cause_of(context.get("exception"))
     name, _ = dag_ids.parts(ti.dag_id)
-    about = {"dag_id": ti.dag_id, "run_id": ti.run_id}
+    about = _about_run(context, ti.dag_id, ti.run_id)
     try:
         pipeline = spec.load(name)
     except SpecInvalidError as invalid:
@@ -80,13 +80,12 @@ def mail_failed_run(context: Mapping[str, Any]) -> None:
 
     # Where no task is behind it, Airflow gives only these.
     dag, run_id, ti, run = context["dag"], context["run_id"], context.get("ti"), context.get("dag_run")
-    reason, since = context["reason"], run.start_date if run else None
-    name, _ = dag_ids.parts(dag.dag_id)
+    reason, (name, _) = context["reason"], dag_ids.parts(dag.dag_id)
     if reason == "task_failure" and ti is not None and not ti.task.has_on_failure_callback:
         return  # it answers whoever started it, and mails nobody
-    if faults.knows_run(name, dag.dag_id, run_id, since):
+    about = _about_run(context, dag.dag_id, run_id)
+    if faults.knows_run(name, **about):
         return
-    about = {"dag_id": dag.dag_id, "run_id": run_id}
     url = f"{settings().ui_url}/dags/{dag.dag_id}/runs/{run_id}"
     try:
         pipeline = spec.load(name)
@@ -95,10 +94,10 @@ def mail_failed_run(context: Mapping[str, Any]) -> None:
         return
     event = failed_runs.of_failed_run(
         pipeline,
-        **about,
+        dag_id=dag.dag_id,
+        run_id=run_id,
         reason=reason,
         partition=_partition(context) if run else None,
-        since=since,
         task=ti.task_id.rsplit(".", 1)[-1] if ti else "",
         run_url=url,
         limit=dag.dagrun_timeout,
@@ -106,7 +105,13 @@ def mail_failed_run(context: Mapping[str, Any]) -> None:
     _deliver(pipeline, event.model_copy(update=about))
 
 
-def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, str]) -> None:
+def _about_run(context: Mapping[str, Any], dag_id: str, run_id: str) -> dict[str, Any]:
+    """What an event says of the run that it was seen in."""
+    cleared = getattr(context.get("dag_run"), "clear_number", None) or 0
+    return {"dag_id": dag_id, "run_id": run_id, "clear_number": cleared}
+
+
+def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, Any]) -> None:
     """Send the mail of a pipeline whose declaration cannot be used, to whom it can still be read to belong."""
     from sluice import notices
     from sluice.notices import report

@@ -13,7 +13,7 @@ from airflow.sdk import Asset, get_current_context, task
 from sluice import reconcile, spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
-from sluice.orchestration.runs import run_info
+from sluice.orchestration.runs import result_of, run_info
 
 
 def reconcile_tasks(pipeline: spec.Pipeline) -> None:
@@ -69,7 +69,8 @@ def _find_due(pipeline_name: str) -> list[str]:
 def _start_runs(pipeline_name: str, stage: str) -> list[str]:
     """Returns the days that were started."""
     context = get_current_context()
-    days = context["ti"].xcom_pull(task_ids="find_due", key="starts")[stage]
+    starts = result_of("find_due", context["ti"].xcom_pull(task_ids="find_due", key="starts"))
+    days: list[str] = starts[stage]
     asset = _wakes(spec.load(pipeline_name))[stage]
     context["outlet_events"][asset].add_partitions(days)
     return days
