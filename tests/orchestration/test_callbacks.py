@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -278,3 +279,44 @@ def test_run_that_airflow_says_nothing_of_but_its_id_is_told_all_the_same(callba
     callbacks.mail_failed_run({name: whole[name] for name in ("dag", "run_id", "reason")})
     (subject,) = mailed()
     assert subject.startswith("[sluice][FAILED] flights_score: The run took longer")
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("stood_at", ["features.stage_features", None])
+def test_airflows_dag_processor_sends_the_mail_of_a_run_that_timed_out(
+    callbacks, mailed, context_of, stood_at
+):
+    """The request is what the scheduler makes of a run; what runs it is the function of Airflow's DAG processor."""
+    import structlog
+    from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun, TaskInstance
+    from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
+    from airflow.dag_processing.processor import _execute_dag_callbacks
+
+    from sluice.orchestration.stages import crossing, stage_dag
+
+    flights = spec.load("flights")
+    with stage_dag(flights, "transform", schedule=None, doc=None) as dag:
+        crossing(flights, "features")
+    context = context_of("2013-04-02")
+    context["dag_run"].dag_id = dag.dag_id
+    run = DagRun.model_validate(context["dag_run"].model_dump())
+    task = {"dag_id": dag.dag_id, "run_id": "run-1", "try_number": 1, "map_index": -1}
+    ids = {"id": uuid.uuid4(), "dag_version_id": uuid.uuid4()}
+    request = DagCallbackRequest(
+        filepath="transform.py",
+        bundle_name="dags",
+        bundle_version=None,
+        dag_id=dag.dag_id,
+        run_id="run-1",
+        msg="timed_out",
+        context_from_server=DagRunContext(
+            dag_run=run, last_ti=TaskInstance(task_id=stood_at, **task, **ids) if stood_at else None
+        ),
+    )
+
+    bag = SimpleNamespace(dags={dag.dag_id: dag})
+    _execute_dag_callbacks(bag, request, structlog.get_logger())
+
+    (subject,) = mailed()
+    named = "flights_transform 2013-04-02" if stood_at else "flights_transform"
+    assert subject.startswith(f"[sluice][FAILED] {named}: The run took longer than its limit of 2 hours")
