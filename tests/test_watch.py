@@ -157,19 +157,13 @@ def test_weekly_source_is_due_once_a_week_unless_it_came_since(flights, today, l
     assert [day for _, day in _missed(planes)] == missing
 
 
-def test_findings_of_the_days_that_are_looked_at_are_over_when_they_are_not_found_any_more(flights):
-    assert watch.over(flights, "deadline_missed", set()) == []
+def test_rewritten_days_that_are_looked_at_are_restored_when_they_are_not_found_any_more(flights):
+    assert watch.restored(flights, set()) == []
     clock.advance(flights, date(2013, 4, 10))
-    for kind, days in (
-        ("deadline_missed", ["2013-04-03", "2013-04-04", "2013-04-05"]),
-        ("rewritten", ["2013-03-06", "2013-03-07", "2013-04-05"]),
-    ):
-        for day in days:
-            about = {"pipeline": "flights", "subject": "arrivals", "partition": day}
-            ledger.append(kind, **about, data={})
+    for day in ("2013-03-06", "2013-03-07", "2013-04-05"):
+        ledger.append("rewritten", pipeline="flights", subject="arrivals", partition=day, data={})
     still = {("arrivals", "2013-04-05"), ("schedule", "2013-04-04")}
-    assert watch.over(flights, "deadline_missed", still) == [("arrivals", "2013-04-04")]
-    assert watch.over(flights, "rewritten", still) == [("arrivals", "2013-03-07")]
+    assert watch.restored(flights, still) == [("arrivals", "2013-03-07")]
 
 
 def test_waivers_that_are_over_are_told_while_readers_see_what_they_released(flights):
