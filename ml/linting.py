@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml.coincidence import SIGNIFICANCE, probability_of_rank, probability_of_table, probability_of_twin
 from ml.config import ModelConfig
 from ml.errors import FeaturesUnsoundError
 from ml.metrics import Ranked
@@ -70,7 +71,7 @@ def lint(rows: pa.Table, config: ModelConfig) -> list[Finding]:
             continue
         codes, distinct, numeric = _coded(rows[name])
         twin = seen.setdefault(codes.tobytes(), name)
-        if twin != name:
+        if twin != name and probability_of_twin(codes) < SIGNIFICANCE:
             found.append(
                 Finding("duplicate_column", name, True, f"{name} holds what {twin} holds, row by row")
             )
@@ -169,13 +170,14 @@ def _about_label(name: str, codes: np.ndarray, label: np.ndarray, *, numeric: bo
     import numpy as np
 
     missing = np.isnan(codes)
-    if numeric and max((codes == label).mean(), (codes == 1 - label).mean()) > _NEAR_CONSTANT:
+    equal = max((codes == label).mean(), (codes == 1 - label).mean())
+    if numeric and equal > _NEAR_CONSTANT and probability_of_table(codes == 1, label) < SIGNIFICANCE:
         yield Finding("copy_of_label", name, True, f"{name} is a copy of the label")
         return
     auc = _auc(codes if numeric else _rates(codes, label), label)
     if missing.any():
         auc = max(auc, _auc(missing.astype("float64"), label))
-    if auc > _LEAKING_AUC:
+    if auc > _LEAKING_AUC and probability_of_rank(auc, label) < SIGNIFICANCE:
         yield Finding(
             "leaks_label",
             name,

@@ -67,3 +67,43 @@ def test_lint_finding_that_is_accepted_is_recorded_and_refuses_nothing(known, co
     )
     found = [one for one in require_sound(rows, wide) if one.column == "always"]
     assert [(one.check, one.accepted) for one in found] == [("constant", "a switch of next month")]
+
+
+def _about(size, label, **features):
+    rows = pa.table({"id": np.arange(size).astype(str), "is_late": label, **features})
+
+    def found(config):
+        wide = dataclasses.replace(
+            config, key="id", numeric=tuple(features), categorical=(), accepted_findings={}
+        )
+        return {one.name for one in lint(rows, wide) if one.serious}
+
+    return found
+
+
+def _flags(size, *places):
+    flags = np.zeros(size, dtype=bool)
+    flags[list(places)] = True
+    return flags
+
+
+def test_lint_rare_flag_that_agrees_with_a_rare_label_where_both_are_false_is_no_copy(config):
+    found = _about(10_000, _flags(10_000, 5, 900, 7_000), alarm=_flags(10_000, 17, 3_000).astype("int8"))
+    assert found(config) == set()
+
+
+def test_lint_column_that_ranks_three_late_rows_by_chance_is_known_before(config):
+    # Three positives: some column of a few dozen ranks them at the top.
+    values = np.random.default_rng(1).normal(0, 1, 1_000)
+    top = np.argsort(values)[-30:][::10]
+    assert _about(1_000, _flags(1_000, *top), wind=values)(config) == set()
+    top = np.argsort(values)[-30:]
+    assert _about(1_000, _flags(1_000, *top), wind=values)(config) == {"leaks_label wind"}
+
+
+def test_lint_flags_of_the_same_only_holiday_are_no_duplicates(config):
+    label = np.random.default_rng(2).random(3_000) < 0.3
+    holiday = _flags(3_000, *range(1_500, 1_600)).astype("int8")
+    assert _about(3_000, label, holiday=holiday, school_break=holiday)(config) == set()
+    drawn = (np.random.default_rng(4).random(3_000) < 0.1).astype("int8")
+    assert _about(3_000, label, first=drawn, again=drawn)(config) == {"duplicate_column again"}
