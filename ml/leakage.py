@@ -68,7 +68,8 @@ def _require_chance(
         """The probability of what was found, and how many were expected."""
         within = matches_within_days(theirs[place], day[place], usual=usual)
         found, rows = int(matches[place].sum()), int(place.sum())
-        return max((known.probability(found, rows), known.share * rows) for known in (across, within))
+        probability = max(known.probability(found, rows) for known in (across, within))
+        return probability, max(known.share for known in (across, within)) * rows
 
     # Each of the test days, and all: each is looked at with its part of the significance (Bonferroni).
     places = [*(day == one for one in np.unique(day)), np.ones(len(day), dtype=bool)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from sluice.local import stack
+from sluice.local import sessions, stack
 from sluice.settings import settings
 
 
@@ -42,15 +43,23 @@ def test_passwords_and_keys_are_never_readable_by_others(home, open_umask, monke
 
 
 def test_processes_of_the_stack_write_for_their_owner_only(home, open_umask, monkeypatch):
-    (settings().home / "logs").mkdir()
-    (settings().home / "run").mkdir()
     file = home / "written"
-    code = f"import pathlib; pathlib.Path({str(file)!r}).write_text('x')"
-    stack._start("writer", [sys.executable, "-c", code])
-    process = stack.running("writer")
-    if process is not None:
-        process.wait()
-    assert file.stat().st_mode & 0o777 == 0o600
+    code = f"import pathlib, signal; pathlib.Path({str(file)!r}).write_text('x'); signal.pause()"
+    sessions.want(settings().home / "run", stack.MAIL_SINK, [sys.executable, "-c", code])
+    try:
+        stack._supervise()
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)  # how often to ask; what is waited for is the file
+        written = [file, *(home / "run").glob("*.json"), *(home / "run" / "wanted").iterdir()]
+        assert {path.name: path.stat().st_mode & 0o777 for path in written} == {
+            "written": 0o600,
+            "mail-sink.json": 0o600,
+            "supervisor.json": 0o600,
+        }
+    finally:
+        stack.down(lambda text: None)
 
 
 def test_airflows_command_line_writes_for_its_owner_only(home, open_umask, monkeypatch):

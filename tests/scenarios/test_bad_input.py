@@ -140,9 +140,7 @@ def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_
 
     pipeline, day = spec.load("flights_s3"), "2013-05-16"
     feed.deliver(pipeline, day, corrupt="seconds")
-    sink = stack.running(stack.MAIL_SINK)
-    sink.terminate()
-    sink.wait(timeout=20)
+    assert stack.stop(stack.MAIL_SINK) == [stack.MAIL_SINK]
     try:
         run = live.run("flights_s3_ingest", partition=day)
     finally:

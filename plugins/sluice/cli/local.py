@@ -23,12 +23,31 @@ def demo() -> None:
 
 
 @click.command()
-def up() -> None:
-    """Start Airflow and the mail sink, and print where they are."""
+@click.option(
+    "--foreground",
+    is_flag=True,
+    help="Stay until SIGTERM or Ctrl+C, and stop everything then (systemd, containers).",
+)
+def up(foreground: bool) -> None:
+    """Start Airflow and the mail sink under a supervisor, and print where they are and how they do."""
     from sluice.local import stack
 
+    if failed := stack.given_up():
+        echo(f"FAILED, and tried again now: {', '.join(failed)}")
+    if foreground:
+        if not stack.run(echo, _say_where):
+            sys.exit(1)
+        return
     stack.up(echo)
+    _say_where()
+
+
+def _say_where() -> None:
+    from sluice.local import stack
+
     user, password = stack.login()
+    for line in stack.status():
+        echo(f"  {line}")
     echo(f"Airflow: http://127.0.0.1:{settings().api_port}  (user {user}, password {password})")
     echo(f"Mails:   {settings().mail}")
 

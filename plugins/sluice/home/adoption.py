@@ -115,8 +115,11 @@ def _require_own_databases(home: Path) -> None:
 
 def _require_stopped(home: Path) -> None:
     """Refuse a home that was moved away under its running stack: what still runs writes to the old place."""
-    for file in sorted((home / "run").glob("*.json")):
+    # The supervisor first: it starts again what is ended before it, and ends all of it when it is ended.
+    for file in sorted((home / "run").glob("*.json"), key=lambda file: file.stem != "supervisor"):
         recorded = json.loads(file.read_text(encoding="utf-8"))
+        if "pid" not in recorded:  # given up
+            continue
         with suppress(psutil.NoSuchProcess):
             if abs(psutil.Process(recorded["pid"]).create_time() - recorded["started"]) < 1:
                 raise AdoptionRefusedError(

@@ -1,7 +1,7 @@
 """The local stack: Airflow's four components and the mail sink, as processes of this machine.
 
-All of it lives under SLUICE_HOME: configuration, database, logs, process ids. A process is only ever signalled if its
-id and its start time are the ones that were recorded when it was started.
+All of it lives under SLUICE_HOME: configuration, database, logs, process ids. What is to run is declared here, and a
+supervisor of its own (`sluice.local.supervisor`) starts it, restarts it and ends it.
 """
 
 from __future__ import annotations
@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from sluice import private
 from sluice.errors import StackError
+from sluice.local import sessions, supervisor
 from sluice.local.api import AirflowApi
+from sluice.local.keys import login, passwords_file, secret_keys
 from sluice.settings import ROOT, settings
 
 # Airflow's own server of running tasks' logs, one for all and on the loopback address: what `airflow scheduler` and
@@ -30,6 +33,8 @@ from sluice.settings import ROOT, settings
 LOG_SERVER = "log-server"
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server", LOG_SERVER)
 MAIL_SINK = "mail-sink"
+# What is stopped first and last: a scheduler starts nothing new, then tasks that end can still say so and mail.
+_RANKS = {"scheduler": 0, "api-server": 2, LOG_SERVER: 2, MAIL_SINK: 2}
 # Slots of the pool that memory-hungry tasks share; see sluice.orchestration.stages.HEAVY_POOL.
 POOLS = {"sluice_heavy": 2}
 
@@ -43,7 +48,7 @@ _UMASK = 0o077
 def environment() -> dict[str, str]:
     """Environment of every process of the stack. Values that are set already win, so that a user can override."""
     s = settings()
-    keys = _secrets()
+    keys = secret_keys()
     url = f"http://127.0.0.1:{s.api_port}"
     defaults = {
         "AIRFLOW_HOME": str(s.home.resolve() / "airflow"),
@@ -60,7 +65,7 @@ def environment() -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords_file()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file()),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{s.home.resolve()}/airflow/airflow.db",
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -108,11 +113,49 @@ def lend_pseudonym_key() -> None:
 
 
 def up(say: Callable[[str], None] = print) -> None:
-    """Start what is not running and wait until the UI answers and every DAG is there.
+    """Start what is not running, under a supervisor, and wait until the UI answers and every DAG is there.
 
     Raises:
-        StackError: a port is taken, a process ended, or the stack is not ready in time; names the log to read.
+        StackError: a port is taken, a component was given up, or the stack is not ready in time; names the log to read.
     """
+    _declare(say)
+    _supervise()
+    _be_ready(say)
+
+
+def run(say: Callable[[str], None], ready: Callable[[], None]) -> bool:
+    """Be the supervisor until SIGTERM or SIGINT, and end everything then; `ready` is called once when the stack is.
+
+    Returns: whether it was stopped by a signal; False where the stack was not ready in time, or a component was given up.
+    """
+    _declare(say)
+    stopped = threading.Event()
+    problems: list[StackError] = []
+
+    def wait() -> None:
+        try:
+            _be_ready(say)
+            ready()
+        except StackError as error:
+            if not stopped.is_set():
+                problems.append(error)
+                say(str(error))
+                stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    os.environ.update(environment())
+    os.umask(_UMASK)
+    supervisor.log_to(settings().home / "logs")
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        supervisor.Supervisor(_run_folder(), settings().home.resolve() / "logs").run(stopped)
+    finally:
+        sessions.unwant(_run_folder())
+    return not problems
+
+
+def _declare(say: Callable[[str], None]) -> None:
     s = settings()
     for folder in ("airflow/logs", "logs", "run", "mail", "reports", "work"):
         (s.home / folder).mkdir(parents=True, exist_ok=True)
@@ -123,9 +166,11 @@ def up(say: Callable[[str], None] = print) -> None:
     say("Preparing the databases")
     _prepare()
     say("Starting the mail sink and Airflow")
-    start_mail_sink()
-    for component in COMPONENTS:
-        start(component)
+    for name in (MAIL_SINK, *COMPONENTS):
+        _want(name)
+
+
+def _be_ready(say: Callable[[str], None]) -> None:
     api = client()
     say("Waiting for Airflow")
     _wait(api.unhealthy, seconds=240)
@@ -136,82 +181,154 @@ def up(say: Callable[[str], None] = print) -> None:
 
 def start_mail_sink() -> None:
     """Start the mail sink alone, unless it runs."""
-    s = settings()
-    command = [
-        sys.executable,
-        "-m",
-        "sluice.notices.sink",
-        "--port",
-        str(s.smtp_port),
-        "--folder",
-        str(s.mail),
-    ]
-    _start(MAIL_SINK, command)
+    start(MAIL_SINK)
 
 
 def down(say: Callable[[str], None] = print) -> None:
     """Stop every process of the stack, and nothing else."""
-    found = stop(*COMPONENTS, MAIL_SINK)
+    found = [name for name in (*COMPONENTS, MAIL_SINK) if running(name)]
+    sessions.unwant(_run_folder())
+    if process := running(sessions.SUPERVISOR):
+        process.terminate()
+        # It ends three ranks of programs, one after the other.
+        _until(
+            lambda: not running(sessions.SUPERVISOR), seconds=4 * sessions.PATIENCE, of=sessions.SUPERVISOR
+        )
+    found += [name for name in sessions.reap(_run_folder()) if name not in found]
     say(f"Stopped {', '.join(found)}" if found else "Nothing was running")
 
 
 def start(component: str, **variables: str) -> None:
-    """Start one of Airflow's components, if it is not running, with `variables` in its environment.
+    """Start one component, if it is not running, with `variables` in its environment.
 
     It returns before it is healthy.
     """
-    _start(component, _command(component), **variables)
-
-
-def _command(component: str) -> list[str]:
-    if component == LOG_SERVER:
-        app = "airflow.utils.serve_logs.log_server:get_app"
-        where = ["--host", "127.0.0.1", "--port", str(settings().api_port + 1), "--no-access-log"]
-        return [sys.executable, "-m", "uvicorn", "--factory", app, *where]
-    quiet = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
-    return [str(Path(sys.executable).parent / "airflow"), component, *quiet]
+    _want(component, **variables)
+    _supervise()
+    _until(lambda: running(component), seconds=60, of=component)
 
 
 def stop(*names: str) -> list[str]:
     """Stop some processes of the stack; returns the names of those that were running."""
-    found = {name: process for name in names if (process := running(name))}
-    families = [
-        member for process in found.values() for member in (process, *process.children(recursive=True))
-    ]
-    for process in found.values():
-        process.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(families, timeout=30)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=10)
-    for name in names:
-        _pid_file(name).unlink(missing_ok=True)
-    return list(found)
+    found = [name for name in names if running(name)]
+    sessions.unwant(_run_folder(), names)
+    if running(sessions.SUPERVISOR):
+        _until(
+            lambda: not any(sessions.record_of(_run_folder(), name) for name in names),
+            seconds=2 * sessions.PATIENCE,
+            of=", ".join(names),
+        )
+    else:
+        sessions.end([sessions.record_of(_run_folder(), name) for name in names])
+    return found
 
 
 def running(name: str) -> psutil.Process | None:
     """The recorded process of a component, if it is alive and still the one that was started."""
-    try:
-        recorded = json.loads(_pid_file(name).read_text())
-        process = psutil.Process(recorded["pid"])
-    except (FileNotFoundError, psutil.NoSuchProcess):
-        return None
-    same = abs(process.create_time() - recorded["started"]) < 1
-    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    return sessions.leader(sessions.record_of(_run_folder(), name))
+
+
+def given_up() -> list[str]:
+    """The components that died again and again and are not started any more."""
+    return [
+        name for name in (*COMPONENTS, MAIL_SINK) if sessions.record_of(_run_folder(), name).get("failed")
+    ]
+
+
+def status() -> list[str]:
+    """One line a component: since when it runs and with how much memory, its restarts, or that it was given up."""
+    return [f"{name}: {_state(name)}" for name in (*COMPONENTS, MAIL_SINK)]
+
+
+def _state(name: str) -> str:
+    record = sessions.record_of(_run_folder(), name)
+    restarts = f", restarted {record['restarts']} times" if record.get("restarts") else ""
+    if record.get("failed"):
+        log = settings().home / "logs" / f"{name}.log"
+        return f"FAILED, ended with {record['exit_code']} after each of {record['deaths']} starts; read the end of {log}"
+    if sessions.leader(record) is None:
+        return f"not running{restarts}"
+    since = datetime.fromtimestamp(record["started"]).astimezone()
+    return f"running since {since:%Y-%m-%d %H:%M}, {sessions.memory(record) // 2**20} MB{restarts}"
+
+
+def _command(name: str) -> list[str]:
+    s = settings()
+    if name == MAIL_SINK:
+        return [
+            sys.executable,
+            "-m",
+            "sluice.notices.sink",
+            "--port",
+            str(s.smtp_port),
+            "--folder",
+            str(s.mail.resolve()),
+        ]
+    if name == LOG_SERVER:
+        app = "airflow.utils.serve_logs.log_server:get_app"
+        where = ["--host", "127.0.0.1", "--port", str(s.api_port + 1), "--no-access-log"]
+        return [sys.executable, "-m", "uvicorn", "--factory", app, *where]
+    quiet = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
+    return [str(Path(sys.executable).parent / "airflow"), name, *quiet]
+
+
+def _want(name: str, **variables: str) -> None:
+    if running(name) and running(sessions.SUPERVISOR):
+        return
+    if name in given_up():
+        # What is wanted again has not failed yet.
+        (_run_folder() / f"{name}.json").unlink()
+    assigned = [f"{variable}={value}" for variable, value in variables.items()]
+    sessions.want(
+        _run_folder(),
+        name,
+        ["env", *assigned, *_command(name)],
+        rank=_RANKS.get(name, 1),
+        on_failure=[sys.executable, "-m", "sluice.local.failed", name],
+    )
+
+
+def _supervise() -> None:
+    """Start the supervisor, unless one runs."""
+    if running(sessions.SUPERVISOR):
+        return
+    logs = settings().home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / "supervisor-crash.log").open("wb") as crash:
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "sluice.local.supervisor",
+                str(_run_folder()),
+                "--logs",
+                str(logs.resolve()),
+            ],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=crash,
+            stderr=crash,
+            start_new_session=True,
+            umask=_UMASK,
+        )
+    _until(lambda: running(sessions.SUPERVISOR), seconds=60, of=sessions.SUPERVISOR)
+
+
+def _until(condition: Callable[[], Any], *, seconds: float, of: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{of} did not start or stop within {seconds:.0f} s.",
+                where=str(settings().home / "logs" / "supervisor.log"),
+                todo="read the end of that log, then `sluice down` and start again",
+            )
+        time.sleep(0.1)  # how often to ask; what is waited for is the process
 
 
 def client() -> AirflowApi:
     """A REST client logged in to the local Airflow."""
     return AirflowApi(f"http://127.0.0.1:{settings().api_port}", *login())
-
-
-def login() -> tuple[str, str]:
-    """User and password of the local Airflow UI, made up when the stack is first started."""
-    path = _passwords_file()
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        private.write(path, json.dumps({"admin": secrets.token_urlsafe(12)}))
-    return "admin", json.loads(path.read_text())["admin"]
 
 
 def airflow(*arguments: str) -> int:
@@ -241,34 +358,16 @@ def _prepare() -> None:
             )
 
 
-def _start(name: str, command: list[str], **variables: str) -> None:
-    if running(name):
-        return
-    log = settings().home / "logs" / f"{name}.log"
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            command,
-            env={**environment(), **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            cwd=settings().home,
-            umask=_UMASK,
-        )
-    record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-    _pid_file(name).write_text(json.dumps(record))
-
-
 def _wait(missing: Callable[[], list[str]], *, seconds: float) -> None:
-    """Poll until nothing is missing, giving up early if a component has ended."""
+    """Poll until nothing is missing, giving up early if the supervisor has ended or gave up a component."""
     deadline = time.monotonic() + seconds
     while left := missing():
-        ended = [name for name in (*COMPONENTS, MAIL_SINK) if not running(name)]
+        ended = given_up()
+        ended += [] if running(sessions.SUPERVISOR) else [sessions.SUPERVISOR]
         if ended or time.monotonic() > deadline:
             log = settings().home / "logs" / f"{(ended or ['scheduler'])[0]}.log"
             raise StackError(
-                f"{', '.join(ended)} ended."
+                f"{', '.join(ended)} ended, and is not started again."
                 if ended
                 else f"Not ready after {seconds:.0f} s: {', '.join(left)}.",
                 where=str(log),
@@ -291,27 +390,5 @@ def _require_free(port: int, variable: str) -> None:
             ) from error
 
 
-def _pid_file(name: str) -> Path:
-    return settings().home / "run" / f"{name}.json"
-
-
-def _passwords_file() -> Path:
-    return settings().home.resolve() / "airflow" / "passwords.json"
-
-
-def _secrets() -> dict[str, str]:
-    """Keys of this installation, made up once and kept under the home folder."""
-    path = settings().home / "airflow" / "keys.json"
-    keys = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in ("fernet", "jwt", "api", "pseudonym") if name not in keys]
-    if missing:
-        from cryptography.fernet import Fernet
-
-        made = {name: secrets.token_urlsafe(48) for name in missing}
-        if "fernet" in made:
-            made["fernet"] = Fernet.generate_key().decode()
-        keys |= made
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: a lost key of pseudonyms cannot be made again.
-        private.write(path, json.dumps(keys))
-    return keys
+def _run_folder() -> Path:
+    return settings().home.resolve() / "run"

@@ -182,10 +182,7 @@ class World:
         self.say(f"{table} {day}: overwritten in the lake")
 
     def stop_mail_server(self) -> None:
-        sink = stack.running(stack.MAIL_SINK)
-        if sink:
-            sink.terminate()
-            sink.wait(timeout=20)
+        stack.stop(stack.MAIL_SINK)
         self.say("the mail server is down")
 
     def start_mail_server(self) -> None:

@@ -1,0 +1,41 @@
+"""Mail that the supervisor has given up a program of the local stack.
+
+It is not recorded as a fault of a pipeline: `sluice up` says the same, and tries again.
+"""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+
+import click
+
+from sluice.settings import settings
+
+
+def compose(name: str, home: str) -> EmailMessage:
+    """The mail about a program that was given up."""
+    message = EmailMessage()
+    message["Subject"] = f"[sluice][FAILED] local stack: {name} does not stay up"
+    message["From"], message["To"] = settings().mail_from, settings().mail_to
+    message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="sluice")
+    message.set_content(
+        f"{name} of the local stack in {home} ended again and again shortly after it was started, and is not started any "
+        f"more. The other programs go on.\n\nWhere: {home}/logs/{name}.log and {home}/logs/supervisor.log\n"
+        "Next: read the end of the first, correct the cause, then run `sluice up`: it tries again.\n"
+    )
+    return message
+
+
+@click.command()
+@click.argument("name")
+def main(name: str) -> None:
+    """Mail that the program NAME was given up, through the Airflow connection of all mails."""
+    from sluice.notices.send import send
+    from sluice.orchestration.callbacks import smtp
+
+    send(compose(name, str(settings().home)), smtp())
+
+
+if __name__ == "__main__":
+    main()
