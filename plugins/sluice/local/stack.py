@@ -188,12 +188,11 @@ def down(say: Callable[[str], None] = print) -> None:
     """Stop every process of the stack, and nothing else."""
     found = [name for name in (*COMPONENTS, MAIL_SINK) if running(name)]
     sessions.unwant(_run_folder())
-    if process := running(sessions.SUPERVISOR):
+    record = sessions.record_of(_run_folder(), sessions.SUPERVISOR)
+    if process := sessions.leader(record):
         process.terminate()
-        # It ends three ranks of programs, one after the other.
-        _until(
-            lambda: not running(sessions.SUPERVISOR), seconds=4 * sessions.PATIENCE, of=sessions.SUPERVISOR
-        )
+        # It ends three ranks of programs, one after the other, and forgets itself before it ends.
+        _until(lambda: not sessions.leader(record), seconds=4 * sessions.PATIENCE, of=sessions.SUPERVISOR)
     found += [name for name in sessions.reap(_run_folder()) if name not in found]
     say(f"Stopped {', '.join(found)}" if found else "Nothing was running")
 
