@@ -94,10 +94,32 @@ def test_read_null_of_a_database_beside_backslashes():
     assert table["amount"].to_pylist() == table["ok"].to_pylist()[1:] * 2
 
 
+@pytest.mark.parametrize("value", ["C:\\\\x", "\\\\\\\\host", "x\\\\"])
+def test_read_escaped_backslash_outside_of_quotes_is_refused(value):
+    """Some producers escape there and others do not: the text could be either."""
+    message = refused(HEADER + f"1,A,{value},,,,,\n", escape="backslash")
+    assert "row 1, column 'note' (line 2 of the file): an escaped backslash outside of quotes" in message
+    assert "let its producer put values with a backslash in quotes" in message
+    # Both ways that the message names.
+    assert notes(HEADER + f'1,A,"{value}",,,,,\n', escape="backslash") == [value.replace("\\\\", "\\")]
+    assert notes(HEADER + f"1,A,{value},,,,,\n") == [value]
+
+
+def test_read_quote_beside_declared_backslashes_is_not_advised_to_declare_them():
+    message = refused(HEADER + '1,A,"a""b",,,,,\n', escape="backslash")
+    assert "a quote is written after a backslash" in message
+    assert "`escape: backslash`" not in message
+
+
 def test_read_carriage_return_inside_of_a_value_is_refused():
-    assert "row 1 (line 2 of the file): a carriage return without a line feed" in refused(
-        HEADER + "1,A,x\ry,,,,,\n"
-    )
+    message = refused(HEADER + "1,A,x\ry,,,,,\n")
+    assert "row 1 (line 2 of the file): a carriage return without a line feed" in message
+    assert "line ends that are all alike (LF, CR LF or CR), and others only inside of quotes" in message
+    # No declaration about quotes would help.
+    assert "escape" not in message
+    assert "inside of quotes" not in refused(HEADER + "1,A,x\ry,,,,,\n", quote=None)
+    assert notes(HEADER + '1,A,"x\ry",,,,,\n') == ["x\ry"]
+    assert notes((HEADER + "1,A,x,,,,,\n").replace("\n", "\r")) == ["x"]
 
 
 def test_read_blank_line_of_a_single_column_is_refused():

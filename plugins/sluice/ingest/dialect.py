@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 # Lines in which a header is looked for where the first has none.
 _SEARCHED, _SEARCHED_BYTES = 20, 64 * 1024
 _DELIMITERS = ";\t|,"
-_ESCAPED = bytes([records.ESCAPED])
-_QUOTES = 'a quote (") only where a value begins and ends with one; inside of such a value a quote is written twice (RFC 4180)'
-_DECLARE = (
-    "if its producer always writes so, declare how under `reading` of the contract: `escape: backslash`, another `quote`, "
-    "or `quote: null` where quotes are text"
+_ESCAPED, _BACKSLASH = bytes([records.ESCAPED]), bytes([records.ESCAPED_BACKSLASH])
+_BACKSLASHES = (
+    "a backslash only inside of quotes, before a quote or a backslash, or in a declared null such as \\N"
 )
 
 
@@ -61,7 +59,7 @@ def plain(data: bytes, layout: Layout, budget: Budget) -> Plain:
     counted = records.count(body, reading.delimiter, reading.quote, doubled=not backslash)
     if isinstance(counted, records.Fault):
         raise BrokenColumnsError([_problem(counted, body, layout, dropped)])
-    body = body.replace(_ESCAPED, quote * 2)
+    body = body.replace(_ESCAPED, quote * 2).replace(_BACKSLASH, b"\\")
     header = _header(body, layout, budget)
     names = layout.spelled(header)
     if len(names) == 1:
@@ -110,7 +108,7 @@ def _without_preface(text: bytes, layout: Layout) -> tuple[bytes, int]:
 
 
 def _unescaped(body: bytes, quote: bytes, layout: Layout, dropped: int) -> bytes:
-    """The file with a stand-in for each escaped quote, and each escaped backslash as what it means.
+    """The file with a stand-in for each escaped quote and each escaped backslash.
 
     Raises:
         BrokenColumnsError: a backslash is before something else, and is no part of a value that means null.
@@ -122,15 +120,15 @@ def _unescaped(body: bytes, quote: bytes, layout: Layout, dropped: int) -> bytes
         if match[1] == quote:
             return _ESCAPED
         if match[1] == b"\\":
-            return b"\\"
+            return _BACKSLASH
         at = match.start()
         begins = at == 0 or body.startswith(ends, at - 1)
         if begins and any(body.startswith(null, at) and _ends(body, at + len(null), ends) for null in nulls):
             return match[0]
         line = body.count(b"\n", 0, at) + dropped + 1
         what = f"line {line} of the file: a backslash stands before {{value}}"
-        allowed = "a backslash only inside of quotes, before a quote or a backslash, or in a declared null such as \\N"
-        raise BrokenColumnsError([Problem(what, allowed, match[1].decode(errors="replace"), todo=_DECLARE)])
+        allowed, todo = _advice("backslashes", layout)
+        raise BrokenColumnsError([Problem(what, allowed, match[1].decode(errors="replace"), todo=todo)])
 
     return re.sub(rb"\\(.?)", meant, body, flags=re.DOTALL)
 
@@ -149,7 +147,34 @@ def _problem(fault: records.Fault, body: bytes, layout: Layout, dropped: int) ->
         column = f", column {name!r}" if name in layout.columns else f", field {fault.field + 1}"
     begins, line = fault.begins + dropped + 1, fault.line + dropped + 1
     lines = f"line {line} of the file" if begins == line else f"lines {begins} to {line} of the file"
-    return Problem(f"{row}{column} ({lines}): {fault.what}", _QUOTES, todo=_DECLARE)
+    allowed, todo = _advice(fault.about, layout)
+    return Problem(f"{row}{column} ({lines}): {fault.what}", allowed, todo=todo)
+
+
+def _advice(about: records.About, layout: Layout) -> tuple[str, str]:
+    """What is allowed in the dialect that is declared, and what would help besides another file."""
+    reading = layout.reading
+    declare = "if its producer always writes so, declare it under `reading` of the contract"
+    match about:
+        case "line ends":
+            allowed = "line ends that are all alike (LF, CR LF or CR)"
+            if reading.quote:
+                allowed += ", and others only inside of quotes"
+            return allowed, "let its producer write them so"
+        case "backslashes":
+            return _BACKSLASHES, (
+                "let its producer put values with a backslash in quotes; or take `escape: backslash` out of `reading` of the "
+                "contract, if a backslash is text in its files"
+            )
+    only = f"a quote ({reading.quote}) only where a value begins and ends with one; inside of such a value a quote is written"
+    if reading.escape == "backslash":
+        return (
+            f"{only} after a backslash",
+            f"{declare}: no `escape`, where a quote is written twice, or another `quote`",
+        )
+    return f"{only} twice (RFC 4180)", (
+        f"{declare}: `escape: backslash`, another `quote`, or `quote: null` where quotes are text"
+    )
 
 
 def _header(body: bytes, layout: Layout, budget: Budget) -> list[str]:

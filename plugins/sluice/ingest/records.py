@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 # Bytes that are looked at together: what the check needs is a few times this.
 _BLOCK = 1024 * 1024
 _LF, _CR = 10, 13
-# Stands for an escaped quote; a text file has no NUL.
-ESCAPED = 0
+# Stand for an escaped quote and an escaped backslash: bytes that a text in UTF-8 without NUL does not have.
+ESCAPED, ESCAPED_BACKSLASH = 0, 255
 _BEFORE = "a quote inside of a value that does not begin with one"
 _AFTER = "text after the closing quote"
+_OUTSIDE = "an escaped backslash outside of quotes"
+
+About = Literal["quotes", "backslashes", "line ends"]
+_ESCAPES: tuple[tuple[int, str, About], ...] = (
+    (ESCAPED, _BEFORE, "quotes"),
+    (ESCAPED_BACKSLASH, _OUTSIDE, "backslashes"),
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Fault:
     """The first place at which a file is not RFC 4180."""
 
     what: str
+    about: About
     # Blank lines are not counted; the header is record 0.
     record: int
     # Counted from 0; None where it could be several.
@@ -60,7 +68,8 @@ def count(data: bytes, delimiter: str, quote: str | None, *, doubled: bool = Tru
     Args:
         data: UTF-8.
         quote: None: a quote is text like any other.
-        doubled: whether a quoted value may have a quote inside, written twice; otherwise one is written as `ESCAPED`.
+        doubled: whether a quoted value may have a quote inside, written twice; otherwise one is written as `ESCAPED`, and
+            a backslash as `ESCAPED_BACKSLASH`.
     """
     import pyarrow as pa
 
@@ -73,13 +82,14 @@ def count(data: bytes, delimiter: str, quote: str | None, *, doubled: bool = Tru
         if fault := dialect.look(state, start, min(start + _BLOCK, len(text) - 1)):
             return fault
     if state.inside:
-        return dialect.fault("a quote is opened and never closed", state, len(data))
+        return dialect.fault("a quote is opened and never closed", "quotes", state, len(data))
     # The line feed at the end is ours.
     if state.lone_return is not None and state.line_feeds > 1:
         before = count(text[1 : state.lone_return], delimiter, quote, doubled=doubled)
         assert isinstance(before, int)  # looked at already
         line = dialect.line(state.lone_return)
-        return Fault("a carriage return without a line feed, outside of quotes", before - 1, None, line, line)
+        what = "a carriage return without a line feed, outside of quotes"
+        return Fault(what, "line ends", before - 1, None, line, line)
     return state.records
 
 
@@ -99,7 +109,13 @@ class _Dialect:
         block = self.array.slice(start, stop - start)
         feeds = pc.equal(block, pa.scalar(_LF, pa.uint8()))
         returns = pc.equal(block, pa.scalar(_CR, pa.uint8()))
-        marks = [] if self.quote is None else [self.quote] if self.doubled else [self.quote, ESCAPED]
+        marks = (
+            []
+            if self.quote is None
+            else [self.quote]
+            if self.doubled
+            else [self.quote, ESCAPED, ESCAPED_BACKSLASH]
+        )
         if state.inside or any(self.text.find(mark, start, stop) >= 0 for mark in marks):
             quotes = pc.equal(block, pa.scalar(self.quote, pa.uint8()))
             # Sums wrap at 256, which keeps them even or odd. After an opening quote it is odd.
@@ -109,19 +125,20 @@ class _Dialect:
             beside = self._beside(start, stop)
             wrong = [
                 *self._first(
-                    pc.and_not(pc.and_(quotes, inside), beside.slice(0, len(block))), start, _BEFORE
+                    pc.and_not(pc.and_(quotes, inside), beside.slice(0, len(block))), start, _BEFORE, "quotes"
                 ),
                 *self._first(
-                    pc.and_not(pc.and_(quotes, outside), beside.slice(2, len(block))), start, _AFTER
-                ),
-                *self._first(
-                    pc.and_(pc.equal(block, pa.scalar(ESCAPED, pa.uint8())), outside), start, _BEFORE
+                    pc.and_not(pc.and_(quotes, outside), beside.slice(2, len(block))), start, _AFTER, "quotes"
                 ),
             ]
+            for mark, what, about in () if self.doubled else _ESCAPES:
+                wrong += self._first(
+                    pc.and_(pc.equal(block, pa.scalar(mark, pa.uint8())), outside), start, what, about
+                )
             if wrong:
-                at, what = min(wrong)
+                at, what, about = min(wrong)
                 self._advance(state, start, at, pc.and_(feeds, outside), pc.and_(returns, outside))
-                return self.fault(what, state, at)
+                return self.fault(what, about, state, at)
             feeds, returns = pc.and_(feeds, outside), pc.and_(returns, outside)
             state.inside = int(inside[-1].as_py())
         self._advance(state, start, stop, feeds, returns)
@@ -139,12 +156,12 @@ class _Dialect:
         return pc.equal(array, pa.scalar(1, pa.uint8()))
 
     @staticmethod
-    def _first(wrong: pa.BooleanArray, start: int, what: str) -> list[tuple[int, str]]:
+    def _first(wrong: pa.BooleanArray, start: int, what: str, about: About) -> list[tuple[int, str, About]]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
         at = pc.index(wrong, pa.scalar(True)).as_py() if pc.any(wrong).as_py() else -1
-        return [(start + at, what)] if at >= 0 else []
+        return [(start + at, what, about)] if at >= 0 else []
 
     def _advance(
         self, state: _State, start: int, stop: int, feeds: pa.BooleanArray, returns: pa.BooleanArray
@@ -170,7 +187,7 @@ class _Dialect:
             )
             state.lone_return = places[lone.as_py()].as_py() if lone.as_py() >= 0 else None
 
-    def fault(self, what: str, state: _State, at: int) -> Fault:
+    def fault(self, what: str, about: About, state: _State, at: int) -> Fault:
         """What is wrong at a position, with the value in whose record it is; `state` is that before the position."""
         if self.quote is None:
             raise AssertionError("without quotes nothing can be wrong with them")
@@ -180,7 +197,7 @@ class _Dialect:
         begins, field = state.record_start, 0
         while (match := value.match(self.text, begins)) and match.end() <= at:
             begins, field = match.end() + 1, field + 1
-        return Fault(what, state.records, field, self.line(begins), self.line(at))
+        return Fault(what, about, state.records, field, self.line(begins), self.line(at))
 
     def line(self, at: int) -> int:
         """The line of a position, counted from 0."""
