@@ -16,6 +16,8 @@ from sluice.ingest import completion, deliveries
 from sluice.lake import batches, tables
 from sluice.lake.landing import Landing
 from sluice.modelling import monitoring
+from sluice.notices import report
+from sluice.notices.compose import compose
 from sluice.spec import PREDICTIONS
 
 DAY, NEXT = "2013-04-03", "2013-04-04"
@@ -95,6 +97,21 @@ def test_day_that_its_delivery_announces_as_empty_is_held_until_a_person_release
 
     assert (shown("schedule").rows, holds.open_holds(flights)) == (0, [])
     assert waivers.of_partitions(flights, "schedule", [DAY])[DAY].data["by"] == "Ada"
+
+
+def test_mail_about_a_held_day_without_rows_asks_for_no_look_at_failing_rows(flights):
+    deliver_empty(flights)
+    event = report.of_verdict(flights, cross(flights, "schedule"), task_url="http://airflow")
+    mail = compose(event, sender="sluice@localhost", to=["oncall@example.com"])
+    text = " ".join(mail.get_body(("plain",)).get_content().split())
+
+    assert mail["Subject"] == f"[sluice][HOLD] flights schedule {DAY}: no rows"
+    assert "not published, because there are no rows." in text
+    assert "failing rows" not in text
+    assert "1. Find out whether there is really nothing for that day: airline-operations knows." in text
+    # The advice works: the same batch passes once that is declared.
+    assert "declare `may_be_empty: true` for schedule in dags/pipelines/flights.yml" in text
+    assert cross(declare_empty(flights, "schedule"), "schedule").publishes
 
 
 @pytest.mark.parametrize("fmt", ["csv", "csv.gz", "jsonl", "parquet"])

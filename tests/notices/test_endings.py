@@ -13,6 +13,7 @@ from sluice.holds import show
 from sluice.notices import report, resolution
 from sluice.settings import settings
 from sluice.web import index
+from tests.notices.reading import body, publication, tell
 
 DAY, DATA_DAY = "2013-04-04", "2013-04-03"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -36,10 +37,6 @@ def cross(flights, smtp):
     crossing.require_publishable(verdict)
     crossing.publish(flights, "arrivals", verdict.publish_batch_id, RUN)
     return notices.resolved(flights, "arrivals", DATA_DAY, smtp)
-
-
-def body(mail) -> str:
-    return " ".join(mail.get_body(("plain",)).get_content().split())
 
 
 def test_corrected_delivery_ends_the_fault_and_is_named(flights, sink, mails):
@@ -151,79 +148,6 @@ def test_personal_data_is_in_no_part_of_a_mail(flights, sink, mails):
     assert event.sample, "the other columns are shown"
     assert "tailnum" not in event.model_dump_json()
     assert not [name for name in shown if name in event.model_dump_json()]
-
-
-def test_digest_groups_warnings_once_a_day_and_is_silent_on_a_clean_one(flights, sink, mails):
-    smtp, folder, _ = sink
-    assert notices.digest(flights, smtp) is None, "before the feed has begun there is no day"
-    feed.deliver(flights, "2013-04-01", sources=["schedule"])
-    feed.deliver(flights, DAY, sources=["schedule"])
-    assert notices.digest(flights, smtp) is None
-    warned = {"rule": "few_cancelled", "severity": "warn", "passed": False, "owner": "airport-operations"}
-    warned |= {"why": "Storms do that.", "observed": "12 of 900 rows fail", "columns": [], "failing_rows": 12}
-    for day in ("2013-04-01", "2013-04-02", "2013-04-03"):
-        ledger.append(
-            "verdict",
-            pipeline="flights",
-            subject="arrivals",
-            partition=day,
-            data={"outcome": "WARN", "rules": [warned], "quarantined": {"known_carrier": 2}},
-        )
-
-    entry = notices.digest(flights, smtp)
-
-    assert entry.data["status"] == "digest"
-    late = {"outcome": "WARN", "rules": [warned | {"rule": "late_rule"}]}
-    ledger.append("verdict", pipeline="flights", subject="arrivals", partition="2013-04-03", data=late)
-    assert notices.digest(flights, smtp) is None, "at most one a pipeline day"
-    (mail,) = mails(folder)
-    assert mail["Subject"] == "[sluice][DIGEST] flights 2013-04-04: 2 things are worth a look."
-    assert "arrivals, few_cancelled: 12 of 900 rows fail. On 2013-04-01, 2013-04-02, 2013-04-03." in body(
-        mail
-    )
-    assert "arrivals, known_carrier: 6 rows are in quarantine" in body(mail)
-    feed.deliver(flights, "2013-04-05", sources=["schedule"])
-    notices.digest(flights, smtp)
-    told = body(mails(folder)[-1])
-    assert "late_rule" in told, "what came later is told the next day"
-    assert "few_cancelled" not in told, "what was told is not told again"
-
-
-@pytest.mark.parametrize("kind", ["rewritten", "waiver_expired"])
-def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind):
-    smtp, folder, _ = sink
-    if kind == "rewritten":
-        event = report.of_rewritten(
-            flights,
-            "arrivals",
-            DATA_DAY,
-            recorded="a" * 64,
-            found="b" * 64,
-            diff={"changed": 200},
-            sample=[{"carrier": "B6", "arr_delay": 0}],
-            task_url="http://127.0.0.1/",
-        )
-        said = "Readers see arrivals of 2013-04-03 with content that no gate has judged."
-    else:
-        word = {"by": "operator", "why": "Known.", "until": "2013-04-05", "batch_id": "x", "rules": ["r"]}
-        waiver = ledger.append(
-            "waiver", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=word
-        )
-        event = report.of_waiver_expired(flights, waiver, task_url="http://127.0.0.1/")
-        said = "Readers still see arrivals of 2013-04-03, which did not pass its rules"
-    for _ in range(2):
-        notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
-
-    (mail,) = mails(folder)
-    assert said in body(mail)
-    publication(DATA_DAY)
-    ended = notices.resolved(flights, "arrivals", DATA_DAY, smtp)
-    if kind == "rewritten":
-        assert ended == [], "a publish alone does not end it"
-        notices.matched(flights, "arrivals", DATA_DAY, smtp)
-        assert "Its content matches its recorded hash again." in body(mails(folder)[-1])
-    assert len(mails(folder)) == 2
-    assert "RESOLVED" in mails(folder)[-1]["Subject"]
 
 
 def broken_transfer(flights, smtp):
@@ -344,16 +268,6 @@ def test_trace_has_the_mails_of_its_own_table_and_day_only(flights):
     assert found == [f"stage_arrivals {DATA_DAY}", f"landing {DATA_DAY}", f"publish_arrivals {DAY}"]
 
 
-def tell(event, smtp):
-    return notices.deliver(event, smtp, sender="sluice@localhost", to=["someone@example.com"])
-
-
-def publication(day, batch="20300101T000000000000-aaaaaa"):
-    ledger.append(
-        "published", pipeline="flights", subject="arrivals", partition=day, data={"batch_id": batch}
-    )
-
-
 def test_fault_of_a_range_stays_open_until_each_of_its_days_is_published(flights, held, sink):
     smtp, _, _ = sink
     tell(held.model_copy(update={"partition": "2013-04-02..2013-04-03"}), smtp)
@@ -375,47 +289,3 @@ def test_fault_of_several_days_is_over_when_all_of_them_are_complete(flights, he
     (entry,) = notices.completed(flights, days, smtp)
     (ending,) = entry.data["ended"].values()
     assert (ending["kind"], "2013-04-03 is complete" in ending["text"]) == ("stated", True)
-
-
-def test_digest_does_not_repeat_a_fault_that_was_not_seen_again(flights, held, sink, mails):
-    smtp, folder, _ = sink
-    feed.deliver(flights, DAY, sources=["schedule"])
-    for _ in range(2):
-        tell(held, smtp)
-    assert notices.digest(flights, smtp)
-    assert "seen 2 times" in body(mails(folder)[-1])
-    feed.deliver(flights, "2013-04-05", sources=["schedule"])
-    assert notices.digest(flights, smtp) is None
-    tell(held, smtp)
-    assert notices.digest(flights, smtp)
-    assert "seen 3 times" in body(mails(folder)[-1])
-
-
-def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_when_it_is_over(
-    flights, sink, mails
-):
-    smtp, folder, _ = sink
-
-    def score(version, *problems):
-        event = report.of_damaged_model(
-            flights,
-            champion=2,
-            version=version,
-            problems=problems,
-            task_url="http://127.0.0.1:8080/dags/flights_score",
-        )
-        notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
-
-    score(1, "model.ubj of version 2 is not the file that was registered.")
-    score(1, "model.ubj of version 2 is not the file that was registered.")
-    (first,) = mails(folder)
-    assert "the champion cannot score" in first["Subject"]
-    assert "Predictions are made by version 1 instead of version 2." in body(first)
-    assert "sluice model rollback flights 1 --by NAME --why REASON" in body(first)
-
-    for _ in range(2):
-        notices.scored(flights, 2, smtp)
-
-    _, last = mails(folder)
-    assert last["In-Reply-To"] == first["Message-ID"]
-    assert "Version 2 is what is meant to score, and does." in body(last)

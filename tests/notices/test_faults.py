@@ -20,6 +20,7 @@ from sluice.notices import faults, report
 from sluice.notices.events import Event
 from sluice.notices.send import Smtp
 from sluice.settings import settings
+from tests.notices.reading import body
 
 SENDER, TO = "sluice@localhost", ["oncall@example.com"]
 
@@ -41,10 +42,6 @@ def published(day: str, batch_id: str = "later") -> None:
 
 def statuses() -> dict[str, int]:
     return dict(Counter(entry.data["status"] for entry in ledger.entries(kind="mail")))
-
-
-def body(mail) -> str:
-    return " ".join(mail.get_body(("plain",)).get_content().split())
 
 
 @pytest.mark.slow

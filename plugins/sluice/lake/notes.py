@@ -37,10 +37,13 @@ class UndeclaredNull(_Note):
     text: str
     rows: int
 
+    @property
+    def what(self) -> str:
+        return f"the text {self.text!r}" if self.text else "an empty text"
+
     def sentence(self) -> str:
-        what = f"the text {self.text!r}" if self.text else "an empty text"
         return (
-            f"The delivery of {self.day} has {what} in column {self.column}, in {self.rows} row(s), and its contract does "
+            f"The delivery of {self.day} has {self.what} in column {self.column}, in {self.rows} row(s), and its contract does "
             "not say whether that means null; it was kept. Declare it in the `nulls` of the column, or `nulls: []` if it is text."
         )
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from sluice import clock, ledger
 from sluice.errors import BatchUnknownError, DeliveryMissingError, MailUndeliveredError
-from sluice.lake import batches
+from sluice.lake import batches, notes
+from sluice.lake.notes import UndeclaredColumns, UndeclaredNull
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
 from sluice.notices import delivery, faults, privacy
@@ -25,6 +26,8 @@ from sluice.web import evidence_url
 
 # Lines of one section, and days that a line names.
 _LINES, _DAYS = 25, 3
+_COLUMNS, _NULLS = "Columns that no contract declares", "Texts that look like a null"
+_DECLARE_NULLS = "declare what it means in the `nulls` of the column"
 
 
 def digest(spec: Pipeline, smtp: Smtp) -> Entry | None:
@@ -97,7 +100,7 @@ def _sections(spec: Pipeline, after: int) -> tuple[Section, ...]:
         "Rows set aside": _set_aside(spec, verdicts),
         "Made from released data": _made_from_released(spec, after),
         "To be rebuilt": _rebuilds(spec, after),
-        "Columns that no contract declares": _extra_columns(spec, after),
+        **_notes(spec, after),
         "Monitoring": _monitoring(spec, after),
         "Faults that are open and were seen again": _seen_again(spec, after),
     }
@@ -197,31 +200,40 @@ def _rebuilds(spec: Pipeline, after: int) -> list[Item]:
     ]
 
 
-def _extra_columns(spec: Pipeline, after: int) -> list[Item]:
-    grouped: dict[tuple[str, str], list[str | None]] = {}
+def _notes(spec: Pipeline, after: int) -> dict[str, list[Item]]:
+    """What deliveries have that their contracts do not declare: a section a kind, a line a column."""
+    grouped: dict[tuple[str, str, str, str], list[tuple[str, int]]] = {}
     for entry in reversed(ledger.entries(kind="staged", pipeline=spec.pipeline, after=after)):
-        for column in _extra_of(spec, entry):
-            days = grouped.setdefault((entry.subject, column), [])
-            if entry.partition not in days:
-                days.append(entry.partition)
-    return [
-        Item(
+        for note in _notes_of(spec, entry):
+            match note:
+                case UndeclaredColumns():
+                    found = [(_COLUMNS, column, "", 0) for column in note.columns]
+                case UndeclaredNull():
+                    found = [(_NULLS, note.column, note.what, note.rows)]
+            for title, column, what, rows in found:
+                grouped.setdefault((title, entry.subject, column, what), []).append((note.day, rows))
+    sections: dict[str, list[Item]] = {_COLUMNS: [], _NULLS: []}
+    for (title, table, column, what), seen in grouped.items():
+        # A day may have been staged more than once.
+        days = dict(seen)
+        kept = f"{what}, in {sum(days.values()):,} rows, was kept as it is" if what else ""
+        item = Item(
             lead=f"{table}, {column}",
-            text=f"delivered but left out. On {_days(days)}.",
-            note=f"owner {spec.owner_of(table)}",
+            text=f"{kept or 'delivered but left out'}. On {_days(days)}.",
+            note=f"owner {spec.owner_of(table)}" + (f"; {_DECLARE_NULLS}" if what else ""),
         )
-        for (table, column), days in grouped.items()
-    ]
+        sections[title].append(item)
+    return sections
 
 
-def _extra_of(spec: Pipeline, staged: Entry) -> list[str]:
+def _notes_of(spec: Pipeline, staged: Entry) -> list[UndeclaredColumns | UndeclaredNull]:
     if staged.subject not in spec.sources:
         return []
     try:
         manifest = batches.load(spec.pipeline, staged.subject, staged.data["batch_id"])
     except BatchUnknownError:
         return []  # cleared away since
-    return sorted({column for each in manifest.inputs for column in each.get("extra_columns") or ()})
+    return [note for each in manifest.inputs for note in notes.of_input(each)]
 
 
 def _monitoring(spec: Pipeline, after: int) -> list[Item]:

@@ -93,7 +93,14 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
             "Made without": "; ".join(one.named for one in manifest.missing_history),
         },
         not_published=steps.not_published(spec, table),
-        next_steps=steps.after_verdict(spec, table, verdict.partitions, held=held),
+        next_steps=steps.after_verdict(
+            spec,
+            table,
+            verdict.partitions,
+            held=held,
+            shows_rows=bool(sample),
+            lacks_rows=bool(verdict.empty) and not verdict.failed,
+        ),
         commands=steps.commands(spec, table, label, release=held),
         links={
             "Evidence": evidence_url(verdict.report),

@@ -15,30 +15,62 @@ def not_published(spec: Pipeline, table: str) -> tuple[str, ...]:
     return tuple(f"{spec.pipeline}.{name}" for name in (table, *effects.waits_for(spec, table)))
 
 
-def after_verdict(spec: Pipeline, table: str, partitions: tuple[str, ...], *, held: bool) -> tuple[str, ...]:
-    """What to do about a batch that was not published by its gate."""
+def after_verdict(
+    spec: Pipeline,
+    table: str,
+    partitions: tuple[str, ...],
+    *,
+    held: bool,
+    shows_rows: bool = True,
+    lacks_rows: bool = False,
+) -> tuple[str, ...]:
+    """What to do about a batch that was not published by its gate.
+
+    Args:
+        shows_rows: whether the mail has failing rows.
+        lacks_rows: whether it is held because days have no rows, and for no rule.
+    """
     if not held:
         return (
             "Open the evidence: it names the rule or the step that broke.",
             f"Correct the suite expectations/{spec.pipeline}/{table}.json or its cause, and run `sluice check`.",
             "Replay: the same staged batch is audited again.",
         )
+    first = _look(spec, table, shows_rows, lacks_rows)
+    declaration = f"dags/pipelines/{spec.pipeline}.yml"
+    replay = (
+        "run `sluice check`, and replay. Nothing has to be delivered again. "
+        f"{_form('Replay', table, partitions)}"
+    )
+    correction = (
+        f"If such days are usual: declare `may_be_empty: true` for {table} in {declaration}, {replay}"
+        if lacks_rows
+        else f"If the rule is wrong: correct it in expectations/{spec.pipeline}/{table}.json, {replay}"
+    )
+    release = (
+        f"If {'there is nothing for that day' if lacks_rows else 'readers must see it all the same'}: release it, with a "
+        "reason and a last day. The page Release has the same form; then answer under Browse, Required Actions."
+    )
     if table in spec.sources:
         return (
-            "Look at the failing rows above, or at more of them in the evidence.",
+            first,
             f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, land it, and trigger "
             f"{again(spec, table, partitions)}.",
-            f"If the rule is wrong: correct it in expectations/{spec.pipeline}/{table}.json, run `sluice check`, and "
-            f"replay. Nothing has to be delivered again. {_form('Replay', table, partitions)}",
-            "If readers must see it all the same: release it, with a reason and a last day. The page Release has the "
-            "same form; then answer under Browse, Required Actions.",
+            correction,
+            release,
         )
-    return (
-        "Look at the failing rows above, or at more of them in the evidence.",
-        f"Correct the model, the input or the rule, then replay. {_form('Replay', table, partitions)}",
-        "If readers must see it all the same: release it, with a reason and a last day. The page Release has the "
-        "same form; then answer under Browse, Required Actions.",
+    model = (
+        f"If the model or its input is wrong: correct it, then replay. {_form('Replay', table, partitions)}"
     )
+    return first, model, correction, release
+
+
+def _look(spec: Pipeline, table: str, shows_rows: bool, lacks_rows: bool) -> str:
+    if lacks_rows:
+        return f"Find out whether there is really nothing for that day: {spec.owner_of(table)} knows."
+    if shows_rows:
+        return "Look at the failing rows above, or at more of them in the evidence."
+    return "Look at what the rules found, above and in the evidence."
 
 
 def _form(page: str, table: str, partitions: tuple[str, ...]) -> str:
