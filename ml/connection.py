@@ -1,6 +1,6 @@
 """The one way to an MLflow installation: quiet, and safe to be first.
 
-MLflow decides at import whether to send usage data, and creates its schema without a lock on first use; both are dealt
+MLflow decides at import whether to send usage data and how much to log, and creates its schema without a lock on first use; both are dealt
 with here, before anything else can ask it for something.
 """
 
@@ -25,6 +25,7 @@ def connect(uri: str) -> MlflowClient:
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from mlflow import MlflowClient
 
     with _one_at_a_time(uri):

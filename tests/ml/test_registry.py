@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,18 +32,16 @@ def processes():
     return context
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    """A database with MLflow's schema, made once: its migrations take seconds."""
-    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    Registry(f"sqlite:///{path}", "").init()
-    return path
-
-
 @pytest.fixture
-def registry(empty_database, tmp_path):
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
+def registry(empty_registry, tmp_path):
+    shutil.copy(empty_registry, tmp_path / "mlflow.db")
     return Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
+
+
+def test_connecting_to_a_new_database_prints_nothing(tmp_path):
+    code = f"from ml.registry import Registry; Registry('sqlite:///{tmp_path}/new/mlflow.db', '').init()"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (said.stdout, said.stderr) == ("", "")
 
 
 def register(registry, candidate):

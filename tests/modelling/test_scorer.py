@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ml.errors import ModelDamagedError, RowsUnusableError
-from sluice import ledger, spec
+from sluice import ledger, spec, waivers
 from sluice.cli import main
 from sluice.lake import batches, tables
 from sluice.modelling import monitoring, roles, scorer, training
@@ -110,14 +110,9 @@ def test_damaged_champion_does_not_block_its_successor(champions, home, trained)
     assert scorer.choose(champions).version == version
 
 
-def test_monitoring_goes_on_and_warns_of_a_damaged_champion(champions, home):
-    numbers = {
-        "ds": DAY, "model_version": "1", "rows": 900, "labelled": 0, "coverage": 0.0, "score_mean": 0.2,
-        "label_rate": None, "auc": None, "auc_low": None, "auc_high": None, "log_loss": None, "brier": None,
-        "compared": 26, "drift_share": 0.0, "drifted": [], "left_out": {}, "sampled_rows": 900, "reference_rows": 900,
-    }  # fmt: skip
+def test_monitoring_goes_on_and_warns_of_a_damaged_champion(champions, home, measured_day):
     about = {"pipeline": "flights", "subject": champions.model.name, "partition": DAY}
-    ledger.append("monitored", **about, data=numbers)
+    ledger.append("monitored", **about, data=measured_day(DAY).as_dict())
     assert monitoring.decide(champions, DAY, RUN)["action"] == "nothing"
     model_file(champions, home, 2, "model.json").unlink()
     decided = monitoring.decide(champions, DAY, RUN)
@@ -144,7 +139,9 @@ def test_command_shows_the_damage_and_its_rollback_ends_it(champions, home):
     word = ["--by", "operator", "--why", "Its file is lost."]
     done = CliRunner().invoke(main, ["model", "rollback", "flights", "1", *word])
     assert done.exit_code == 0, done.output
-    assert "Version 2 gives way to version 1, says operator: Its file is lost." in done.output
+    typed = f"operator (typed by {waivers.account()})"
+    assert f"Version 2 gives way to version 1, says {typed}: Its file is lost." in done.output
+    assert ledger.entries(kind="rolled_back")[0].data["account"] == waivers.account()
     now = scorer.choose(champions)
     assert (now.version, now.champion, now.problems) == (1, 1, ())
     back = CliRunner().invoke(main, ["model", "rollback", "flights", "2", *word])

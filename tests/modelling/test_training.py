@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from sluice import ledger, spec
 from sluice.errors import VerdictMissingError
-from sluice.modelling import training
+from sluice.modelling import roles, training
+from tests.modelling.conftest import flights_rows, publish
 
 DAY = "2013-03-31"
 RUN = {"run_id": "test"}
@@ -35,3 +37,18 @@ def test_promote_without_an_allowing_decision_is_refused(home, decisions):
     with pytest.raises(VerdictMissingError, match="Version 1 of flights_late_arrival"):
         training.promote_candidate(flights, 1, DAY, RUN)
     assert ledger.entries(kind="promoted") == []
+
+
+@pytest.mark.slow
+def test_training_names_the_rows_that_it_left_out_where_its_model_is_shown(flights):
+    drawn = flights_rows(flights)
+    at = drawn.column_names.index("wind_gust_mph")
+    gusts = pa.array([*drawn["wind_gust_mph"].to_pylist()[:-1], 1.7e308])
+    publish(flights, "features", drawn.set_column(at, "wind_gust_mph", gusts).drop_columns(["is_late"]))
+    publish(flights, "outcomes", drawn.select(["flight_id", "ds", "is_late"]))
+
+    training.stage_candidate(flights, DAY, RUN)
+
+    (trained,) = ledger.entries(kind="trained")
+    assert trained.data["left_out"] == {"2013-03-30 wind_gust_mph": 1}
+    assert any(line.endswith("cannot hold: 2013-03-30 wind_gust_mph: 1") for line in roles.lines(flights))

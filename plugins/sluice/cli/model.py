@@ -34,10 +34,11 @@ def show(pipeline: spec.Pipeline) -> None:
 @click.option("--why", type=TEXT, required=True, help="The reason, in a sentence.")
 def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     """Let VERSION, which was champion before, score again; with `baseline` for it, the declared rule and no model."""
+    from sluice import waivers
     from sluice.modelling import roles
 
     # Each call is a decision of its own.
     run = {"run_id": f"sluice model rollback {secrets.token_hex(4)}"}
-    entry = roles.roll_back(pipeline, version, by=by, why=why, run=run)
+    entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.data['reasons'][0]}")
     echo(f"The next run of {pipeline.pipeline}_score goes by it.")

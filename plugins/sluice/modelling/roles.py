@@ -101,13 +101,14 @@ def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
     return entry
 
 
-def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]) -> Entry:
+def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str], account: str = "") -> Entry:
     """Let a version that was champion before score again, or no model at all, on a person's word; returns the entry.
 
     Repeating it by the same run while its version is champion changes nothing.
 
     Args:
         to: the version, or "baseline".
+        account: of a command, user of the operating system and host.
 
     Raises:
         PromotionRefusedError: nobody, no reason, a version that never was champion or is champion now, or a run that has
@@ -150,7 +151,8 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
     if version is not None:
         registry().load(spec.model.name, version, threads=settings().threads)
     by, why = by.strip(), why.strip()
-    said = f"{_named(now.champion).capitalize()} gives way to {_named(version)}, says {by}: {why}"
+    who = f"{by} (typed by {account})" if account else by
+    said = f"{_named(now.champion).capitalize()} gives way to {_named(version)}, says {who}: {why}"
     entry = ledger.append(
         "rolled_back",
         **_following(spec, now, run),
@@ -158,6 +160,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
             "version": version,
             "previous": now.champion,
             "by": by,
+            "account": account,
             "why": why,
             "reasons": [said],
             **champion.decided_now(spec),
@@ -195,6 +198,8 @@ def lines(spec: Pipeline) -> Iterator[str]:
             state = error.what
         day, decided = known.tags.get("as_of", "?"), known.tags.get("decision", "not decided")
         yield f"  {known.version:4d}  {held.get(known.version, ''):10s}  as of {day}  {decided:11s}  {state}"
+        if left_out := known.tags.get("rows_left_out"):
+            yield f"        rows left out of its training, with a number that a model cannot hold: {left_out}"
     shown = models.roles(name)
     for alias, version in _as_aliases(now).items():
         if shown.get(alias) != version:

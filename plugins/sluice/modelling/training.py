@@ -53,6 +53,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         "dag_run": run["run_id"],
         "rows_content_sha256": _content_hash(rows),
         "waivers": waived.named(on_waivers),
+        "rows_left_out": ", ".join(f"{name}: {count:,}" for name, count in chosen.left_out.items()),
         **{f"snapshot.{table}": str(snapshot) for table, snapshot in snapshots.items()},
     }
     with models.training(declared.name, tags) as mlflow_run:
