@@ -9,6 +9,7 @@ adopting it again finishes the work.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import sqlite3
@@ -84,18 +85,23 @@ def adopt() -> Iterator[str]:
 
 
 def databases(home: Path) -> list[Path]:
-    """The SQLite databases of a home, without those of homes inside it."""
-    inner = [path.parent for path in home.rglob(identity.FILE) if path.parent != home]
-    return sorted(
-        path
-        for path in home.rglob("*.db*")
-        if path.is_file() and not any(path.is_relative_to(each) for each in inner) and _is_sqlite(path)
-    )
+    """The SQLite databases of a home, without those of homes inside it, which may be in use meanwhile."""
+    found = []
+    # Not by `rglob`, which fails where a task removes a folder of its own meanwhile.
+    for folder, folders, files in os.walk(home):
+        if Path(folder) != home and identity.FILE in files:
+            folders.clear()
+            continue
+        found += [path for name in files if ".db" in name and _is_sqlite(path := Path(folder, name))]
+    return sorted(found)
 
 
 def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE)) == _SQLITE
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except FileNotFoundError:  # SQLite's own journals come and go with each transaction
+        return False
 
 
 def _require_own_databases(home: Path) -> None:

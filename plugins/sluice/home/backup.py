@@ -1,8 +1,8 @@
 """A copy of a home that can be put back: taken while it is in use, and as of one moment.
 
 The rule kept here: ledger and catalog are copied while nobody can write either, so that what one says was published the
-other shows; what they name is copied after them, and upkeep leaves what is named alone. A backup appears whole or not
-at all. It has the identity of its original: at the same path it is used as it is, elsewhere it must be adopted first.
+other shows; what they name is copied after them, and upkeep removes nothing meanwhile. A backup appears whole or not at
+all. It has the identity of its original: at the same path it is used as it is, elsewhere it must be adopted first.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+from sluice import upkeep
 from sluice.errors import BackupFailedError
 from sluice.home.adoption import databases
 from sluice.identity import CATALOG
@@ -23,6 +24,7 @@ from sluice.settings import settings
 # Process ids, scratch, what can be made again, and the homes of rehearsals and mutation runs.
 LEFT_OUT = ("run", "work", "feed-cache", "rehearsal", "mutation")
 LEDGER = "ledger.db"
+_JOURNALS = ("-wal", "-shm", "-journal")
 
 
 def backup(folder: Path) -> Path:
@@ -51,9 +53,13 @@ def backup(folder: Path) -> Path:
             todo="name another folder",
         ) from error
     try:
-        copied = _databases(home, part)
-        _files(home, part, {path.relative_to(home) for path in copied})
-        _check(home, part)
+        with upkeep.keep_all():
+            copied = {path.relative_to(home) for path in _databases(home, part)}
+            # First of all what each table is read from: a table that is published often replaces it soon.
+            current = _current(home, part)
+            _copy(home, part, current)
+            _copy(home, part, (name for name in _walk(home) if name not in copied | current))
+        _check(home, part, current)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -91,16 +97,21 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _files(home: Path, part: Path, copied: set[Path]) -> None:
-    """Copy everything else; a file that goes away meanwhile is one that nothing names."""
-    for path in _walk(home):
-        name = path.relative_to(home)
-        # With SQLite's journals, which belong to the database as it is, not to the copy.
-        if name in copied or any(
-            str(name) == f"{each}-{end}" for each in copied for end in ("wal", "shm", "journal")
-        ):
-            continue
-        target = part / name
+def _current(home: Path, part: Path) -> set[Path]:
+    """The metadata files by which the copied catalog reads the tables, under the home."""
+    if not (part / CATALOG).is_file():
+        return set()
+    with closing(sqlite3.connect(part / CATALOG)) as database:
+        named = [row[0] for row in database.execute("select metadata_location from iceberg_tables")]
+    root = f"file://{home}/"
+    return {Path(name.removeprefix(root)) for name in named if name.startswith(root)}
+
+
+def _copy(home: Path, part: Path, names: Iterable[Path]) -> None:
+    """Copy files and folders, by their path in the home; a file that goes away meanwhile is one that nothing names."""
+    for name in names:
+        path, target = home / name, part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if path.is_dir() and not path.is_symlink():
                 target.mkdir(exist_ok=True)
@@ -112,18 +123,14 @@ def _walk(home: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(home):
         if Path(folder) == home:
             folders[:] = [name for name in folders if name not in LEFT_OUT]
-        yield from (Path(folder) / name for name in (*folders, *files))
+        below = Path(folder).relative_to(home)
+        # SQLite's journals belong to a database as it is, not to its copy.
+        yield from (below / name for name in (*folders, *files) if not name.endswith(_JOURNALS))
 
 
-def _check(home: Path, part: Path) -> None:
+def _check(home: Path, part: Path, current: set[Path]) -> None:
     """Make sure that the current metadata of every table are in the copy."""
-    if not (part / CATALOG).is_file():
-        return
-    with closing(sqlite3.connect(part / CATALOG)) as database:
-        named = [row[0] for row in database.execute("select metadata_location from iceberg_tables")]
-    inside = [name.removeprefix(f"file://{home}/") for name in named if name.startswith(f"file://{home}/")]
-    missing = [name for name in inside if not (part / name).is_file()]
-    if missing:
+    if missing := sorted(str(name) for name in current if not (part / name).is_file()):
         raise BackupFailedError(
             f"Tables were published so often meanwhile that their metadata are gone: {', '.join(missing[:3])}.",
             where=str(home),

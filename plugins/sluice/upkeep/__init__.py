@@ -8,7 +8,7 @@ recorded in the ledger: as `maintaining` before anything goes, as `maintained` w
 
 from sluice.upkeep.checks import Published, check_chain, check_published
 from sluice.upkeep.evidence import clear_evidence
-from sluice.upkeep.record import Removal, lines
+from sluice.upkeep.record import Removal, keep_all, lines
 from sluice.upkeep.tables import clear_tables
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "check_published",
     "clear_evidence",
     "clear_tables",
+    "keep_all",
     "lines",
 ]

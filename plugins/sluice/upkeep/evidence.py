@@ -59,7 +59,7 @@ def _found(spec: Pipeline, now: datetime) -> Iterator[Removal]:
 
 def _clear(removals: Iterable[Removal]) -> Iterator[Removal]:
     for removal in list(removals):
-        path = Path(removal.name)
+        path = Path(removal.what)
         if path.is_dir():
             with suppress(FileNotFoundError):  # the maintenance of another pipeline was faster
                 shutil.rmtree(path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sluice import failpoints, ledger
+from sluice.settings import settings
 from sluice.spec import Pipeline
 
 # Failpoint -> what has happened when it is reached: those of the maintenance, tried by tests/upkeep.
@@ -32,10 +35,17 @@ class Removal:
     # snapshots, metadata_files, condemned_batches, batches, half_written_batches, part_files, restored_batches,
     # scratch, reports, mails.
     kind: str
-    # Where it is: a table and a batch, a path.
-    name: str
+    # A path; or the id of a batch or of a snapshot, of `table`.
+    what: str
     # Bytes on disk that go with it.
     size: int
+    # "" of a path.
+    table: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people and for the ledger."""
+        return f"{self.table} {self.what}".lstrip()
 
 
 def carry_out(
@@ -62,12 +72,28 @@ def carry_out(
         ledger.append("maintaining", **about, data=told(planned))
     failpoints.hit("upkeep.planned")
     done = []
-    for removal in do() if planned else ():
-        done.append(removal)
-        failpoints.hit("upkeep.removed")
+    with _lock(fcntl.LOCK_SH):
+        for removal in do() if planned else ():
+            done.append(removal)
+            failpoints.hit("upkeep.removed")
     failpoints.hit("upkeep.done")
     ledger.append("maintained", **about, data=told(done))
     return done
+
+
+def keep_all() -> AbstractContextManager[None]:
+    """Let no process of this machine remove anything meanwhile; waits for those that do."""
+    return _lock(fcntl.LOCK_EX)
+
+
+@contextmanager
+def _lock(operation: int) -> Iterator[None]:
+    """Hold the lock of what is removed from the home: shared by those who remove, alone by who needs all of it."""
+    path = settings().home / "run" / "upkeep.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, operation)
+        yield
 
 
 def told(removals: Sequence[Removal]) -> dict[str, Any]:

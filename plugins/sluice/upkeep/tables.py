@@ -65,7 +65,7 @@ class _Clearing:
         must_stay = needed.batches(self._spec, self._spoken, inputs_since=self._inputs)
         for table, known_as in self._tables.items():
             expired = lake.expire(self._spec.pipeline, table, keep=self._keep, before=self._before)
-            yield from (Removal("snapshots", f"{table} {one}", 0) for one in expired)
+            yield from (Removal("snapshots", str(one), 0, table) for one in expired)
             stored = self._look(table)
             folders = {folder.batch_id: folder for folder in stored.folders}
             stays = must_stay.get(table, set()) | needed.spoken_of(self._spec, known_as, after=asked_at)
@@ -80,7 +80,7 @@ class _Clearing:
 
     def _found(self, table: str, stored: Stored, must_stay: set[str]) -> Iterator[Removal]:
         for snapshot in stored.expirable:
-            yield Removal("snapshots", f"{table} {snapshot}", 0)
+            yield Removal("snapshots", str(snapshot), 0, table)
         for file in stored.unreferred:
             if file.modified < self._settled:
                 yield Removal("metadata_files", file.path, file.size)
@@ -93,29 +93,30 @@ class _Clearing:
                 yield from self._of_folder(table, folder, stays)
 
     def _of_folder(self, table: str, folder: Folder, stays: bool) -> Iterator[Removal]:
-        name = f"{table} {folder.batch_id}"
+        batch_id = folder.batch_id
         if stays and lake.is_restorable(folder):
-            yield Removal("restored_batches", name, 0)
+            yield Removal("restored_batches", batch_id, 0, table)
         elif folder.state == "half_written":
             if not stays and folder.modified < self._settled:
-                yield Removal("half_written_batches", name, folder.size)
+                yield Removal("half_written_batches", batch_id, folder.size, table)
             return
         elif folder.state == "condemned":
             if folder.modified < self._settled:
-                yield Removal("batches", name, folder.size)
+                yield Removal("batches", batch_id, folder.size, table)
             return
         elif not stays and folder.modified < self._old:
-            yield Removal("condemned_batches", name, 0)
+            yield Removal("condemned_batches", batch_id, 0, table)
         for part in folder.parts:
             if part.modified < self._settled:
                 yield Removal("part_files", part.path, part.size)
 
     def _clear(self, table: str, removal: Removal, folders: Mapping[str, Folder]) -> None:
         pipeline = self._spec.pipeline
-        folder = folders.get(removal.name.rpartition(" ")[-1])
-        if folder is None:
-            catalog.remove(removal.name)
-        elif removal.kind == "restored_batches":
+        if not removal.table:
+            catalog.remove(removal.what)
+            return
+        folder = folders[removal.what]
+        if removal.kind == "restored_batches":
             lake.restore(pipeline, table, folder)
         elif removal.kind == "condemned_batches":
             lake.condemn(pipeline, table, folder)
