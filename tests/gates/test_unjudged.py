@@ -52,7 +52,7 @@ def test_row_that_lacks_a_value_of_several_columns_fails(judge, type):
     found = judge(rows, type, **COMPARE[type])
     assert (found.result.passed, found.result.failing_rows, found.result.unjudged_rows) == (False, 2, 2)
     assert "2 of 4 rows fail" in found.result.observed
-    assert "2 of them could not be judged, because a value is missing" in found.result.observed
+    assert "2 of them not judged (no value)" in found.result.observed
     assert len(found.rows) == 2
 
 
@@ -67,7 +67,7 @@ def test_row_that_lacks_a_value_passes_where_the_rule_says_so_and_is_still_count
     rows = [(1, 1, 1), (1, 1, 1), (None, 1, 1), (1, None, 1)]
     found = judge(rows, type, meta={"unjudged": "pass"}, **COMPARE[type])
     assert (found.result.passed, found.result.failing_rows, found.result.unjudged_rows) == (True, 0, 2)
-    assert found.result.observed == "0 of 4 rows fail; 2 rows could not be judged, because a value is missing"
+    assert found.result.observed == "0 of 4 rows fail; 2 not judged (no value)"
 
 
 @pytest.mark.parametrize("type", COMPARE)
@@ -123,7 +123,7 @@ def test_query_says_for_how_many_rows_its_condition_is_unknown(judge):
     query = "select * from {batch} where a > b"
     found = judge(rows, "unexpected_rows_expectation", unexpected_rows_query=query)
     assert (found.result.failing_rows, found.result.unjudged_rows) == (1, 1)
-    assert "1 rows could not be judged" in found.result.observed
+    assert "1 not judged" in found.result.observed
 
 
 def test_random_rows_are_failing_judged_or_unjudged(judge):
@@ -142,10 +142,8 @@ def test_run_holds_what_was_not_judged_and_says_so_on_the_page_and_in_the_reason
     verdict = audit("arrivals", DAY, change=GAPS)
     (rule,) = verdict.rules
     assert (verdict.outcome, rule.failing_rows) == ("HOLD", rule.unjudged_rows)
-    assert "could not be judged, because a value is missing" in verdict.reasons[0]
-    assert (
-        "could not be judged, because a value is missing" in (settings().reports / verdict.report).read_text()
-    )
+    assert "not judged (no value)" in verdict.reasons[0]
+    assert "not judged (no value)" in (settings().reports / verdict.report).read_text()
 
 
 def test_run_sets_aside_what_was_not_judged(suite, audit, expect):

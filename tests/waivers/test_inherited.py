@@ -102,6 +102,9 @@ def test_of_a_batch_of_several_days_only_those_that_look_back_on_the_released_on
 def test_trace_and_evidence_pages_name_the_waiver(flights, waiver, table):
     day = MADE[table]
     text = "\n".join(show.traced(holds.trace(flights, table, day)))
+    assert "None" not in text
+    if table == spec.PREDICTIONS:
+        assert "from        kind model  name flights_late_arrival  version none, the baseline" in text
     (verdict,) = ledger.entries(kind="verdict", subject=table, partition=day)
 
     assert "rests on      arrivals 2013-04-02, released by Ada until 2013-04-05, valid today" in text

@@ -67,8 +67,8 @@ def left_out(unjudged: int | None, counted: int) -> str:
     """The end of a sentence that says how many rows a rule did not judge; "" where it judged all."""
     if not unjudged:
         return ""
-    said = f"{counted:,} of them" if counted else f"{unjudged:,} rows"
-    return f"; {said} could not be judged, because a value is missing"
+    said = f"{counted:,} of them" if counted else f"{unjudged:,}"
+    return f"; {said} not judged (no value)"
 
 
 def observed(

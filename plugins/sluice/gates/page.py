@@ -14,7 +14,7 @@ from jinja2 import Template
 from sluice import failpoints
 from sluice.gates import policy
 from sluice.gates.engine import LOOKED_AT
-from sluice.lake import catalog, quarantine, storage
+from sluice.lake import catalog, inputs, quarantine, storage
 from sluice.markup import page_environment
 from sluice.settings import settings
 
@@ -61,6 +61,7 @@ def render(verdict: Verdict, manifest: Manifest, profile: str = "") -> str:
         groups=groups,
         quarantine_table=quarantine.table_of(verdict.table),
         percent=policy.percent,
+        facts=inputs.facts,
         looked_at=LOOKED_AT,
         listed=dict(list(manifest.rows_by_partition.items())[:_LISTED_PARTITIONS]),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from sluice import missing_history, waivers
 from sluice.holds.listing import Hold
 from sluice.holds.tracing import Trace, Traced
+from sluice.lake import inputs
 from sluice.ledger import Entry
 from sluice.waivers.inherited import Rebuild
 
@@ -102,14 +103,7 @@ def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
 def _input(made_from: Mapping[str, Any]) -> str:
     if made_from.get("kind") == "delivery":
         return f"{made_from['uri']}  sha256 {made_from['sha256'][:16]}  {made_from['rows']} rows"
-    read = {name: value for name, value in made_from.items() if name != "batches"}
-    days = made_from.get("batches") or {}
-    if len(days) == 1:
-        # The snapshot may have been expired: the batch says which rows they were.
-        read["batch"] = next(iter(days.values()))
-    elif days:
-        read["partitions"] = len(days)
-    return "  ".join(f"{name} {value}" for name, value in read.items())
+    return "  ".join(f"{name} {value}" for name, value in inputs.facts(made_from).items())
 
 
 def _counted(counts: Mapping[str, int], what: str) -> list[str]:

@@ -6,6 +6,7 @@ as plain JSON, with whatever else is worth showing to a person.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -92,6 +93,29 @@ def made_late(manifest: Manifest) -> bool:
 
 
 Kind = TypeVar("Kind", bound=_Input)
+
+# Of a delivery: what is told as a warning, in words (`sluice.lake.notes`).
+_WARNED_OF = ("extra_columns", "undeclared_nulls")
+
+
+def facts(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What is worth showing to a person of an input, as its manifest records it."""
+    shown = {
+        name: value
+        for name, value in recorded.items()
+        if value is not None and name not in (*_WARNED_OF, "batches")
+    }
+    batches = recorded.get("batches") or {}
+    if len(batches) == 1:
+        # The snapshot may have been expired: the batch says which rows they were.
+        shown["batch"] = next(iter(batches.values()))
+    elif batches:
+        shown["partitions"] = len(batches)
+    if recorded.get("kind") == "model" and recorded.get("version") is None:
+        shown["version"] = "none, the baseline"
+    if not shown.get("promoted"):
+        shown.pop("promoted", None)
+    return shown
 
 
 def of(manifest: Manifest, kind: type[Kind]) -> list[Kind]:
