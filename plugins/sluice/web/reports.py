@@ -25,12 +25,11 @@ from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sluice import spec
 from sluice.errors import SluiceError
-from sluice.printable import printable_all
+from sluice.markup import page_environment
 from sluice.web import index, released
 
 # Whether a reader may see the evidence of a pipeline, by its name.
@@ -60,14 +59,7 @@ REPORT_POLICY = (
     f"style-src 'unsafe-inline'; img-src data: blob:; font-src data:; connect-src 'none'; {_COMMON}"
 )
 
-_templates = Environment(
-    loader=FileSystemLoader(_TEMPLATES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=printable_all,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = page_environment("sluice.web")
 _templates.filters["path"] = quote
 
 
