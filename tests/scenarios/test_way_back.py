@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 import pytest
@@ -56,6 +57,18 @@ def hold_schedule(live, flights, suite, day: str) -> dict:
     assert [entry.data["outcome"] for entry in live.held("schedule", day)] == ["HOLD"]
     assert not live.published("schedule", day)
     return run
+
+
+@contextmanager
+def four_eyes(live):
+    """Whoever asks for a release may not approve it."""
+    path = live.pipelines / "flights.yml"
+    text = path.read_text()
+    path.write_text(f"{text}\nreleases: {{self_approval: refuse}}\n")
+    try:
+        yield
+    finally:
+        path.write_text(text)
 
 
 def staged(day: str) -> set[str]:
@@ -126,6 +139,16 @@ def test_release_is_asked_of_a_person_whose_answer_is_the_waiver(live, flights, 
     assert answer(ask(), "Reject") == f"admin rejected the release of schedule {day}: it stays held."
     assert not live.published("schedule", day)
     assert holds.find(flights, "schedule", day)
+
+    with four_eyes(live):
+        alone = ask()
+        live.api.answer("flights_release", alone["dag_run_id"], "approve_release", "Approve")
+        assert live.api.wait_for_run("flights_release", alone["dag_run_id"], seconds=300) == "failed"
+        assert live.states(alone)["grant_waiver"] == "failed"
+        said_why = live.api.failures("flights_release", alone["dag_run_id"])
+        assert "admin asked for this release, and may not approve it as well." in said_why
+        assert ledger.entries(kind="waiver", pipeline="flights", subject="schedule", partition=day) == []
+        assert not live.published("schedule", day)
 
     run = ask()
     assert answer(run, "Approve") == f"schedule {day} is published on the word of admin until 2013-12-31."

@@ -1,0 +1,62 @@
+"""An earlier champion scores again because a person says so in the Airflow UI."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ml.training import fit
+from sluice import ledger
+from sluice.modelling import roles
+from sluice.modelling.config import registry
+from tests.modelling.conftest import DAY, flights_rows, small_config
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+RUN = {"dag_id": "flights_train", "run_id": "scenario"}
+
+
+@pytest.fixture
+def champions(live, flights):
+    """Two versions that were really fitted: the first was champion, the second is; in the end none is."""
+    candidate, name = fit(flights_rows(flights), small_config(flights)), flights.model.name
+    about, versions = {"pipeline": "flights", "subject": name, "partition": DAY}, []
+    for number in (1, 2):
+        meta = dataclasses.replace(candidate.meta, unlabelled_rows=number)
+        with registry().training(name, {"as_of": DAY}) as run_id:
+            version = registry().log(run_id, dataclasses.replace(candidate, meta=meta))
+        ledger.append("trained", **about, data={"version": version})
+        decided = {"version": version, "champion": roles.current(flights).champion, "promote": True}
+        roles.promote(flights, ledger.append("audited", **about, data=decided), RUN)
+        versions.append(version)
+    yield versions
+    if roles.current(flights).champion is not None:
+        roles.roll_back(flights, roles.BASELINE, by="scenario", why="It is over.", run=RUN)
+
+
+def test_roll_back_moves_the_champion_once_on_a_persons_word(live, flights, champions):
+    first, second = champions
+    before = set(live.mails())
+    form = {"version": str(first), "why": "The new one ranks charter flights too high."}
+
+    run = live.succeed("flights_rollback", conf=form)
+
+    entry = ledger.entries(kind="rolled_back", pipeline="flights", limit=1)[0]
+    assert (entry.data["version"], entry.data["previous"]) == (first, second)
+    assert (entry.data["by"], entry.data["why"], entry.run) == ("admin", form["why"], run["dag_run_id"])
+    assert registry().roles(flights.model.name) == {"champion": first, "previous": second}
+
+    refused = {
+        str(first): f"Version {first} scores already",
+        "7000": "'7000' has never been champion",
+    }
+    for version, said in refused.items():
+        again = live.run("flights_rollback", conf={**form, "version": version})
+        assert again["state"] == "failed"
+        assert said in live.api.failures("flights_rollback", again["dag_run_id"])
+    assert roles.current(flights).champion == first
+
+    live.succeed("flights_rollback", conf={**form, "version": roles.BASELINE})
+    assert registry().roles(flights.model.name) == {"previous": first}
+    assert set(live.mails()) == before, "whoever filled in the form is watching"
