@@ -84,6 +84,41 @@ def feed_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory):
+    """A database with MLflow's schema, made once: its migrations take seconds."""
+    from ml.registry import Registry
+
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    Registry(f"sqlite:///{path}", "").init()
+    return path
+
+
+@pytest.fixture
+def measured_day():
+    """Function: the numbers of a monitored day on which nothing drifted and no outcome is known, but for what is given."""
+    from ml.monitoring import DayNumbers
+
+    def measured(ds: str, **changed: object) -> DayNumbers:
+        unknown = dict.fromkeys(("label_rate", "auc", "auc_low", "auc_high", "log_loss", "brier"))
+        quiet = {
+            "model_version": "1",
+            "rows": 900,
+            "labelled": 0,
+            "coverage": 0.0,
+            "score_mean": 0.2,
+            "compared": 26,
+            "drift_share": 0.0,
+            "drifted": (),
+            "left_out": {},
+            "sampled_rows": 900,
+            "reference_rows": 20000,
+        }
+        return DayNumbers(**{"ds": ds, **unknown, **quiet, **changed})
+
+    return measured
+
+
+@pytest.fixture(scope="session")
 def s3_server():
     """Host and port of a real S3 server. Its buckets live in this process, and so does whatever is in them."""
     from moto.server import ThreadedMotoServer

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice import crossing, gates, spec, waivers
-from sluice.errors import SpecInvalidError
 from sluice.gates import engine, history, suites
 from sluice.lake import batches, tables
 from sluice.settings import settings
@@ -371,47 +370,3 @@ def test_waived_days_are_no_history(pipeline, rows, tmp_path, monkeypatch):
     assert list(tables.published("flights", "weather", DAY, "2013-04-06")) == [DAY, "2013-04-06"]
     with history.files(pipeline, _stage("weather", rows("weather", "2013-04-07")), 7) as found:
         assert [path[-18:-8] for path in found] == [DAY]
-
-
-BAD = {
-    "a column with a space": {"column_list": ["dep delay"], "days": 28, "min_days": 7, "limit": 0.1},
-    "more days needed than read": {"column_list": ["dep_delay"], "days": 7, "min_days": 28, "limit": 0.1},
-    "a query of one's own": {
-        "column_list": ["dep_delay"],
-        "days": 28,
-        "min_days": 7,
-        "limit": 0.1,
-        "unexpected_rows_query": "select 1 from {batch}",
-    },
-    "no limit": {"column_list": ["dep_delay"], "days": 28, "min_days": 7},
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_load_bad_arguments_are_refused(pipeline, suite, expect, name):
-    suite("arrivals", expect("expect_column_values_not_to_spike", "spikes", **BAD[name]))
-    with pytest.raises(SpecInvalidError, match="expectation 1"):
-        suites.load(pipeline, "arrivals")
-
-
-def test_load_setting_rows_aside_by_history_is_refused(pipeline, suite, expect):
-    rule = expect(
-        "expect_column_values_not_to_spike",
-        "spikes",
-        severity="quarantine",
-        column_list=["dep_delay"],
-        days=28,
-        min_days=7,
-        limit=0.1,
-    )
-    rule["meta"]["limit"] = 0.1
-    suite("arrivals", rule)
-    with pytest.raises(SpecInvalidError, match="not about single rows"):
-        suites.load(pipeline, "arrivals")
-
-
-def test_check_unknown_column_is_refused(pipeline, suite, expect):
-    limits = {"days": 28, "min_days": 7, "limit": 0.1}
-    suite("arrivals", expect("expect_column_values_not_to_spike", "spikes", column_list=["delay"], **limits))
-    with pytest.raises(SpecInvalidError, match="arrivals has no column 'delay'"):
-        suites.check(pipeline)

@@ -12,7 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pytest
 
-from sluice.lake import batches
+from sluice.lake import batches, tables
+
+DAY, NEXT = "2013-01-01", "2013-01-02"
+YEAR = ("2013-01-01", "2013-12-31")
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +86,13 @@ def in_processes():
         return [None if result.empty() else result.get() for result in results]
 
     return run
+
+
+def publish(manifest):
+    """Publish a staged batch."""
+    return tables.publish(manifest, verdict_id="verdict-1")
+
+
+def shown(day=DAY):
+    """What readers see of a day."""
+    return tables.published("flights", "weather", day, day).get(day)

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml.registry import Registry
 from ml.training import Candidate, fit
 from sluice import integrity, ledger, spec
 from sluice.lake import batches, tables
@@ -65,19 +64,11 @@ def small_config(flights: spec.Pipeline):
     return dataclasses.replace(model_config(flights), rounds=30, resamples=100, accepted_findings={})
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A database with MLflow's schema, made once: its migrations take seconds."""
-    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    Registry(f"sqlite:///{path}", "").init()
-    return path
-
-
 @pytest.fixture
-def flights(home, empty_database) -> spec.Pipeline:
+def flights(home, empty_registry) -> spec.Pipeline:
     """The pipeline, in a home with an empty registry."""
     home.mkdir(parents=True)
-    shutil.copy(empty_database, settings().mlflow_url.removeprefix("sqlite:///"))
+    shutil.copy(empty_registry, settings().mlflow_url.removeprefix("sqlite:///"))
     return spec.load("flights")
 
 
@@ -114,36 +105,39 @@ def published(home):
     """Function: publish and record a tiny table of two days, OLD (or another) and LAST."""
     flights = spec.load("flights")
 
-    def publish(table: str, old: str = OLD) -> batches.Manifest:
-        rows = pa.table(
-            {
-                "flight_id": ["a", "b"],
-                "is_late": [True, False],
-                "ds": pa.array([date.fromisoformat(day) for day in (old, LAST)], pa.date32()),
-            }
-        )
-        manifest = batches.stage(
-            "flights",
-            table,
-            rows,
-            partitions=[old, LAST],
-            received=2,
-            dropped={},
-            inputs=[],
-            run=RUN,
-            sort_by=["flight_id"],
-        )
-        tables.publish(manifest, verdict_id="v")
-        ledger.append(
-            "published",
-            pipeline="flights",
-            subject=table,
-            partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
-        )
-        return manifest
+    def two_days(table: str, old: str = OLD) -> batches.Manifest:
+        columns = {
+            "flight_id": ["a", "b"],
+            "is_late": [True, False],
+            "ds": pa.array([date.fromisoformat(day) for day in (old, LAST)], pa.date32()),
+        }
+        return publish(flights, table, pa.table(columns))
 
-    return publish
+    return two_days
+
+
+def publish(flights: spec.Pipeline, table: str, rows: pa.Table) -> batches.Manifest:
+    """Publish rows as they are, and record it as a crossing does."""
+    manifest = batches.stage(
+        "flights",
+        table,
+        rows,
+        partitions=sorted({day.isoformat() for day in rows["ds"].to_pylist()}),
+        received=rows.num_rows,
+        dropped={},
+        inputs=[],
+        run=RUN,
+        sort_by=["flight_id"],
+    )
+    tables.publish(manifest, verdict_id="v")
+    ledger.append(
+        "published",
+        pipeline="flights",
+        subject=table,
+        partition=partition_label(manifest.partitions),
+        data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
+    )
+    return manifest
 
 
 def aliases(flights: spec.Pipeline) -> dict[str, int]:

@@ -15,7 +15,7 @@ from sluice.lake import batches, tables
 from sluice.modelling import training
 from sluice.partitions import partition_label
 from sluice.settings import settings
-from tests.modelling.conftest import DAY, OLD, flights_rows
+from tests.modelling.conftest import DAY, OLD, flights_rows, publish
 
 RUN = {"run_id": "test"}
 # On the morning of DAY the newest outcome is a day old: 90 days are trained on, and the first of them looks back on 28.
@@ -92,29 +92,13 @@ def test_training_retried_after_a_day_that_was_pinned_without_rows_has_some_alar
 @pytest.mark.slow
 def test_training_retried_after_a_correction_trains_on_its_pinned_rows_and_alarms_nobody(flights):
     rows = flights_rows(flights)
-    days = sorted({day.isoformat() for day in rows["ds"].to_pylist()})
-
-    def publish(table: str, rows: pa.Table) -> None:
-        manifest = batches.stage(
-            "flights", table, rows, partitions=days, received=rows.num_rows, dropped={}, inputs=[], run=RUN,
-            sort_by=["flight_id"],
-        )  # fmt: skip
-        tables.publish(manifest, verdict_id="v")
-        ledger.append(
-            "published",
-            pipeline="flights",
-            subject=table,
-            partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
-        )
-
-    publish("features", rows.drop_columns(["is_late"]))
-    publish("outcomes", rows.select(["flight_id", "ds", "is_late"]))
+    publish(flights, "features", rows.drop_columns(["is_late"]))
+    publish(flights, "outcomes", rows.select(["flight_id", "ds", "is_late"]))
     first = training.stage_candidate(flights, "2013-03-31", RUN)
 
     place = rows.column_names.index("temperature_f")
     warmer = rows.set_column(place, "temperature_f", pa.compute.add(rows["temperature_f"], 50.0))
-    publish("features", warmer.drop_columns(["is_late"]))
+    publish(flights, "features", warmer.drop_columns(["is_late"]))
 
     assert training.stage_candidate(flights, "2013-03-31", RUN) == first, "the same rows give the same model"
     assert ledger.entries(kind="rewritten") == []

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 
 import pytest
 
-from ml.monitoring import DayNumbers
 from sluice import ledger, spec
 from sluice.modelling import monitoring
 
@@ -15,36 +14,16 @@ DAYS = [(date(2013, 4, 1) + timedelta(days=i)).isoformat() for i in range(6)]
 
 
 @pytest.fixture
-def drifting(home) -> spec.Pipeline:
+def drifting(home, measured_day) -> spec.Pipeline:
     """Six days in a row on which every feature has drifted."""
     flights = spec.load("flights")
     for day in DAYS:
-        numbers = DayNumbers(
-            ds=day,
-            model_version="1",
-            rows=900,
-            labelled=0,
-            coverage=0.0,
-            score_mean=0.2,
-            label_rate=None,
-            auc=None,
-            auc_low=None,
-            auc_high=None,
-            log_loss=None,
-            brier=None,
-            compared=26,
-            drift_share=1.0,
-            drifted=(),
-            left_out={},
-            sampled_rows=900,
-            reference_rows=20000,
-        )
         ledger.append(
             "monitored",
             pipeline="flights",
             subject=flights.model.name,
             partition=day,
-            data=numbers.as_dict(),
+            data=measured_day(day, drift_share=1.0).as_dict(),
         )
     return flights
 

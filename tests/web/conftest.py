@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ml.monitoring import DayNumbers
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # What a report made from hostile data could hold: it says in its title whether it is sandboxed.
@@ -36,34 +38,18 @@ def write_gate(reports: Path, table: str, partitions: list[str], batch: str, out
     return page.relative_to(reports).as_posix()
 
 
-def write_monitored_day(reports: Path, day: str, action: str) -> None:
+def write_monitored_day(reports: Path, numbers: DayNumbers, action: str) -> None:
     """Write the page of a monitored day as monitoring does, and beside it Evidently's with their JSON."""
-    from ml.monitoring import DayNumbers, MonitorDecision
+    from ml.monitoring import MonitorDecision
     from ml.page import page
     from sluice import spec
     from sluice.modelling.config import model_config
 
-    folder = reports / "flights" / "monitor" / day
+    folder = reports / "flights" / "monitor" / numbers.ds
     folder.mkdir(parents=True)
     for name in ("drift", "summary"):
         (folder / f"{name}.html").write_text(REPORT.replace("LABEL", name), encoding="utf-8")
         (folder / f"{name}.json").write_text(json.dumps({"report": name}), encoding="utf-8")
-    unknown = dict.fromkeys(("label_rate", "auc", "auc_low", "auc_high", "log_loss", "brier"))
-    numbers = DayNumbers(
-        ds=day,
-        model_version="1",
-        rows=900,
-        labelled=0,
-        coverage=0.0,
-        score_mean=0.2,
-        compared=25,
-        drift_share=0.0,
-        drifted=(),
-        left_out={},
-        sampled_rows=900,
-        reference_rows=9000,
-        **unknown,
-    )
     page(
         numbers,
         MonitorDecision(action, ("Some reason.",), {}),
@@ -76,7 +62,7 @@ def write_monitored_day(reports: Path, day: str, action: str) -> None:
 
 
 @pytest.fixture
-def reports(tmp_path, home) -> Path:
+def reports(tmp_path, home, measured_day) -> Path:
     root = tmp_path / "home" / "reports"
     march = [f"2013-03-{day:02}" for day in range(1, 32)]
     for table in ("schedule", "arrivals", "weather"):
@@ -86,7 +72,7 @@ def reports(tmp_path, home) -> Path:
     write_gate(root, "arrivals", ["2013-04-03"], "20130404T080000000000-cccccc", "HOLD")
     write_gate(root, "arrivals", ["2013-04-03"], "20130404T100000000000-dddddd", "PASS")
     write_gate(root, "weather", ["2013-04-03"], "20130404T080000000000-eeeeee", "WARN")
-    write_monitored_day(root, "2013-04-02", "warn")
+    write_monitored_day(root, measured_day("2013-04-02"), "warn")
     dbt = root / "flights" / "dbt"
     dbt.mkdir()
     (dbt / "index.html").write_text(REPORT.replace("LABEL", "dbt"), encoding="utf-8")

@@ -16,14 +16,14 @@ TABLES = ("airlines", "airports", "features", "outcomes", "planes", "predictions
 
 
 @pytest.fixture
-def address(reports):
+def address(reports, measured_day):
     """Where the pages are served."""
     for number, table in enumerate(TABLES):
         write_gate(reports, table, [f"2013-04-{day:02}" for day in range(1, 31)], f"2013050{number}", "PASS")
     for number in range(4):
         write_gate(reports, "predictions", ["2013-04-02"], f"2013041{number}", "HOLD")
     for day in ("2013-04-01", "2013-04-03", "2013-04-04"):
-        write_monitored_day(reports, day, "nothing")
+        write_monitored_day(reports, measured_day(day), "nothing")
     app = FastAPI()
     app.mount("/evidence", create_app(reports, reader=lambda: lambda pipeline: True))
     with serving(app) as get:

@@ -34,8 +34,8 @@ def test_read_corrected_day_shows_the_newest_verdict_first_and_the_hold_still(re
     ("action", "shown"),
     [("nothing", ("no action", "PASS")), ("warn", ("warn", "WARN")), ("retrain", ("retrain", "HOLD"))],
 )
-def test_read_monitored_day_is_one_page_with_its_decision(reports, action, shown):
-    write_monitored_day(reports, "2013-04-03", action)
+def test_read_monitored_day_is_one_page_with_its_decision(reports, measured_day, action, shown):
+    write_monitored_day(reports, measured_day("2013-04-03"), action)
 
     evidence = index.read(reports, "flights", days=1)
 
