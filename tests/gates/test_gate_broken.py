@@ -84,6 +84,9 @@ def test_run_rule_that_raises_is_error_and_alone_broken(suite, audit, expect, se
         "none_cancelled": (False, False),
     }
     assert verdict.reasons[0].startswith("Rule mean_of_a_name could not be evaluated: ")
+    assert not verdict.reasons[0].endswith(("!.", "..")), (
+        "one sentence, whatever the library's message ends with"
+    )
 
 
 @pytest.mark.parametrize(

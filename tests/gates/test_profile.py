@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from sluice.settings import settings
 
@@ -22,6 +23,8 @@ def test_page_profiles_every_column_beside_the_day_before(audit):
     assert all(f"<th>{name}</th>" in text for name in columns)
     assert "of 2013-02-12, with 893 rows" in text
     assert (columns["flight"]["type"], columns["flight"]["null_percentage"]) == ("BIGINT", "0.00")
+    assert f"<td>{int(columns['flight']['approx_unique']):,}</td>" in text
+    assert not re.search(r"<td>[\d,]+\.0</td>", text), "counts are whole numbers"
 
 
 def test_page_says_what_changed_since_the_day_before(audit):

@@ -30,7 +30,8 @@ def fault(result: ExpectationValidationResult) -> str:
     for record in records:
         if record["raised_exception"]:
             lines = str(record["exception_message"]).strip().splitlines()
-            return lines[0] if lines else "an exception without a message"
+            # It becomes a part of a sentence.
+            return lines[0].rstrip(".!") if lines else "an exception without a message"
     numbers = result.result
     if "element_count" in numbers:
         # A row-wise rule that had no row to look at has shown nothing, even where its own condition left it none.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # A batch of more rows is described by a sample: distinct values and quantiles of its rows.
 ALL_ROWS, SAMPLE_ROWS = 200_000, 100_000
 _ENDING = ".profile.json"
+# Numbers beyond these are shown with an exponent.
+_SMALL, _LARGE = 1e-3, 1e12
 # Days back in which the batch before is looked for: a week, for weekly sources, and one more day.
 _LOOK_BACK_DAYS = 8
 _COUNTS = ("null_percentage", "approx_unique")
@@ -91,11 +93,14 @@ def _template() -> Template:
 
 
 def _short(value: Any) -> str:
-    """A number to four digits; anything else as it is, up to 24 letters."""
+    """A whole number as it is, another one to four digits after its point; anything else up to 24 letters."""
     try:
-        return f"{float(value):,.4g}" if "e" in f"{float(value):.4g}" else f"{round(float(value), 4):,}"
+        number = float(value)
     except (TypeError, ValueError):
         return str(value)[:24]
+    if number.is_integer() and abs(number) < _LARGE:
+        return f"{int(number):,}"
+    return f"{round(number, 4):,}" if _SMALL <= abs(number) < _LARGE else f"{number:.4g}"
 
 
 def _numbers(one: Mapping[str, Any], show_values: bool) -> dict[str, Any]:
