@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import shutil
 import subprocess
@@ -14,13 +15,15 @@ import pytest
 from sluice import home as homes
 from sluice import ledger, upkeep
 from sluice.errors import BackupFailedError
-from sluice.home import backup as copying
 from sluice.home.adoption import databases
 from sluice.lake import catalog, snapshots, tables
 from sluice.settings import ROOT, settings
 from tests.home.publishing import TABLES
 
 pytestmark = pytest.mark.slow
+
+# The module: in its package the name is that of the function.
+copying = importlib.import_module("sluice.home.backup")
 
 DAYS = ("2013-04-01", "2013-04-02")
 BACKUPS = 3
