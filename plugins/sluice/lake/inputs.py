@@ -100,21 +100,17 @@ _WARNED_OF = ("extra_columns", "undeclared_nulls")
 
 def facts(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """What is worth showing to a person of an input, as its manifest records it."""
-    shown = {
-        name: value
-        for name, value in recorded.items()
-        if value is not None and name not in (*_WARNED_OF, "batches")
-    }
-    batches = recorded.get("batches") or {}
-    if len(batches) == 1:
-        # The snapshot may have been expired: the batch says which rows they were.
-        shown["batch"] = next(iter(batches.values()))
-    elif batches:
-        shown["partitions"] = len(batches)
-    if recorded.get("kind") == "model" and recorded.get("version") is None:
-        shown["version"] = "none, the baseline"
-    if not shown.get("promoted"):
-        shown.pop("promoted", None)
+    shown: dict[str, Any] = {}
+    for name, value in recorded.items():
+        if name == "batches" and value:
+            # The snapshot may have been expired: the batch says which rows they were.
+            shown |= {"batch": next(iter(value.values()))} if len(value) == 1 else {"partitions": len(value)}
+        elif name == "version" and value is None and recorded.get("kind") == "model":
+            shown[name] = "none, the baseline"
+        elif name == "promoted" and not value:
+            continue  # nobody has decided yet
+        elif value is not None and name not in (*_WARNED_OF, "batches"):
+            shown[name] = value
     return shown
 
 
