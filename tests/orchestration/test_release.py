@@ -75,7 +75,11 @@ def check_request(held_home, context_of, tmp_path, monkeypatch):
         ),
         ({"asked_by": "ann", "why": " "}, ReleaseRefusedError, "reason"),
         ({"asked_by": "ann", "until": "2013-04-01"}, ReleaseRefusedError, "2013-04-01 is over"),
-        ({"asked_by": "ann", "day": "2013-04-01"}, ReplayRefusedError, "Nothing is held"),
+        (
+            {"asked_by": "ann", "day": "2013-04-01"},
+            ReleaseRefusedError,
+            "Nothing of flights.arrivals 2013-04-01 is held.",
+        ),
         ({"asked_by": "ann", "state": "running"}, ReplayRefusedError, "has not ended: it is running"),
     ],
     ids=["nobody_known", "no_reason", "over", "not_held", "still_running"],
