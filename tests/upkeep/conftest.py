@@ -105,11 +105,11 @@ class World:
         raise AssertionError(f"the maintenance does not come to an end: {self.clear(**given)}")
 
     def state(self) -> dict[str, object]:
-        """Everything but the ledger and the names of Iceberg's metadata files, which are random."""
+        """Everything but the ledger, the lock of the upkeep, and the names of Iceberg's metadata files, which are random."""
         files = sorted(
             path.relative_to(self.home).as_posix()
             for path in self.home.rglob("*")
-            if path.is_file() and not path.name.endswith((".metadata.json", ".db", ".db-journal"))
+            if path.is_file() and not path.name.endswith((".metadata.json", ".db", ".db-journal", ".lock"))
         )
         kept = {one["snapshot_id"] for one in tables.history("flights", TABLE)}
         return {"files": files, "rows": self.rows(), "snapshots": kept}
