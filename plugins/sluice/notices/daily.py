@@ -12,7 +12,7 @@ from typing import Any
 from sluice import clock, ledger
 from sluice.errors import BatchUnknownError, DeliveryMissingError, MailUndeliveredError
 from sluice.lake import batches, notes
-from sluice.lake.notes import UndeclaredColumns, UndeclaredNull
+from sluice.lake.notes import Note, UndeclaredColumns, UndeclaredNull
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
 from sluice.notices import delivery, faults, privacy
@@ -210,6 +210,8 @@ def _notes(spec: Pipeline, after: int) -> dict[str, list[Item]]:
                     found = [(_COLUMNS, column, "", 0) for column in note.columns]
                 case UndeclaredNull():
                     found = [(_NULLS, note.column, note.what, note.rows)]
+                case _:
+                    continue  # of no delivery
             for title, column, what, rows in found:
                 grouped.setdefault((title, entry.subject, column, what), []).append((note.day, rows))
     sections: dict[str, list[Item]] = {_COLUMNS: [], _NULLS: []}
@@ -226,7 +228,7 @@ def _notes(spec: Pipeline, after: int) -> dict[str, list[Item]]:
     return sections
 
 
-def _notes_of(spec: Pipeline, staged: Entry) -> list[UndeclaredColumns | UndeclaredNull]:
+def _notes_of(spec: Pipeline, staged: Entry) -> list[Note]:
     if staged.subject not in spec.sources:
         return []
     try:
