@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice import clock, crossing, feed, holds, integrity, ledger, spec, upkeep, waivers
-from sluice.errors import DeliveryMissingError, DeliveryUnreadableError, GateBrokenError
+from sluice.errors import DeliveryMissingError, DeliveryUnreadableError, GateBrokenError, SpecInvalidError
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, tables
 from sluice.lake.landing import Landing
@@ -19,6 +18,7 @@ from sluice.modelling import monitoring
 from sluice.notices import report
 from sluice.notices.compose import compose
 from sluice.spec import PREDICTIONS
+from sluice.transform import project, runner
 
 DAY, NEXT = "2013-04-03", "2013-04-04"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -250,11 +250,20 @@ def test_day_after_an_empty_one_and_all_that_is_built_from_it_end_well(flights):
     assert NEXT in monitoring.report_days(flights, NEXT, RUN)
 
 
-def test_derived_day_without_rows_whose_input_has_some_is_held(flights, feed_cache):
-    """What a model leaves out altogether is no empty day of its source."""
-    feed.deliver(flights, DAY, sources=["schedule"])
-    cross(flights, "schedule")
-    model = flights.derived["features"]
+@pytest.mark.parametrize(
+    ("empty", "full", "outcome"), [("weather", "schedule", "HOLD"), ("schedule", "weather", "PASS")]
+)
+def test_derived_day_is_empty_only_where_the_table_that_its_rows_come_from_is(
+    flights, tmp_path, empty, full, outcome
+):
+    """A join that loses every row is no empty day of its source, also on a day that another input has no rows of."""
+    declared = declare_empty(flights, empty)
+    run_days = {"schedule": DAY, "weather": NEXT}  # whose run brings the rows of the day
+    feed.deliver(flights, run_days[full], sources=[full])
+    deliver_empty(flights, empty, run_days[empty])
+    for source in (empty, full):
+        assert cross(declared, source, run_days[source]).publishes
+    _, read = runner.published_files(flights, ["schedule", "weather"], DAY, DAY, into=tmp_path)
     manifest = batches.stage(
         "flights",
         "features",
@@ -262,13 +271,31 @@ def test_derived_day_without_rows_whose_input_has_some_is_held(flights, feed_cac
         partitions=[DAY],
         received=0,
         dropped={},
-        inputs=[{"kind": "snapshot", "table": "schedule"}],
+        inputs=read,
         run=RUN,
         sort_by=[],
     )
     verdict = crossing.audit(flights, "features", manifest.batch_id, RUN)
-    assert verdict.outcome == "HOLD"
-    assert "what it is built from has rows" in verdict.reasons[0]
-    declared = declare_empty(flights, "features")
-    assert crossing.audit(declared, "features", manifest.batch_id, RUN).outcome == "PASS"
-    assert json.loads(model.model_dump_json())["may_be_empty"] is False
+    assert verdict.outcome == outcome, verdict.reasons
+    if outcome == "HOLD":
+        assert verdict.reasons == (
+            f"No rows for {DAY}: its rows come from schedule, which has some, and `may_be_empty` is not declared.",
+        )
+        silent = flights.derived["features"].model_copy(update={"rows_from": None})
+        undeclared = flights.model_copy(update={"derived": {**flights.derived, "features": silent}})
+        reasons = crossing.audit(undeclared, "features", manifest.batch_id, RUN).reasons
+        assert reasons == (f"No rows for {DAY}: neither `rows_from` nor `may_be_empty` is declared.",)
+    # Whatever is built from, the table itself may say that it can be empty.
+    assert crossing.audit(declare_empty(flights, "features"), "features", manifest.batch_id, RUN).publishes
+
+
+def test_rows_from_names_a_table_that_the_model_reads(flights, tmp_path):
+    text = (spec.settings().pipelines / "flights.yml").read_text()
+    file = tmp_path / "flights.yml"
+    file.write_text(text.replace("rows_from: schedule", "rows_from: shedule"))
+    with pytest.raises(SpecInvalidError, match="rows of 'features' come from 'shedule'"):
+        spec.parse(file)
+    file.write_text(text.replace("rows_from: arrivals", "rows_from: weather"))
+    with pytest.raises(SpecInvalidError, match="reads no weather"):
+        project.check(spec.parse(file))
+    project.check(flights)

@@ -121,8 +121,10 @@ class Derived(_Strict):
     key: tuple[str, ...] = Field(min_length=1)
     # The dbt model whose rows become the table's.
     model: str
-    # Whether a day for which the model gives no rows is published without a person's word. One whose own source is
-    # published without rows always is.
+    # The table whose rows become this one's, each at most one: a day that it is published without rows of has none here
+    # either. What the model joins to them can be empty and is no reason.
+    rows_from: str | None = None
+    # Whether any other day for which the model gives no rows is published without a person's word.
     may_be_empty: bool = False
     lag_days: int = Field(0, ge=0)
     # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.
@@ -288,6 +290,11 @@ class Pipeline(_Strict):
             raise ValueError(f"{name!r} names two tables; {PREDICTIONS!r} is the one that scoring writes")
         if reserved := sorted({*self.sources, *self.derived} & set(_TAKEN)):
             raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
+        for name, derived in self.derived.items():
+            if derived.rows_from not in {None, *self.sources, *self.derived} - {name}:
+                raise ValueError(
+                    f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table"
+                )
         for name in (self.model.features_table, self.model.outcomes_table):
             if name not in self.derived:
                 raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
@@ -327,6 +334,10 @@ class Pipeline(_Strict):
         """Whether a day of a table may be published without rows."""
         declared = self.sources.get(table) or self.derived.get(table)
         return declared.may_be_empty if declared else False
+
+    def rows_from(self, table: str) -> str | None:
+        """The table whose rows become those of a derived table or of the predictions; None where it is not declared."""
+        return self.model.features_table if table == PREDICTIONS else self.derived[table].rows_from
 
     def owner_of(self, table: str) -> str:
         declared = self.sources.get(table) or self.derived.get(table)

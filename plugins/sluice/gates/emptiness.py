@@ -1,8 +1,9 @@
 """Days of a batch without rows: which may be published so, which need a person's word, and which are a mistake.
 
 The rule kept here: absence by accident is never let pass. A day of a source is empty on purpose only where its delivery's
-own manifest announces no rows; a file that holds fewer rows than announced is refused before. A derived day is, where the
-day of a source that it is built from is published without rows. Whatever else has none is held, or an ERROR.
+own manifest announces no rows; a file that holds fewer rows than announced is refused before. A derived day is, where it
+was built from a day without rows of the table that its rows come from (`rows_from`); not of any other table, or a join
+that loses every row would pass on such a day. Whatever else has none is held, or an ERROR.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluice.lake import tables
+from sluice.lake import batches, inputs
 from sluice.partitions import partition_label
 
 if TYPE_CHECKING:
@@ -39,14 +40,16 @@ def judge(spec: Pipeline, manifest: Manifest) -> Emptiness:
     candidates = _announced(manifest) if is_source else manifest.empty
     if spec.may_be_empty(manifest.table):
         return Emptiness(accepted=candidates)
-    accepted = () if is_source else tuple(day for day in candidates if _input_is_empty(spec, manifest, day))
+    origin = None if is_source else spec.rows_from(manifest.table)
+    accepted = tuple(day for day in candidates if origin and _was_empty(manifest, origin, day))
     held = tuple(day for day in candidates if day not in accepted)
-    why = "its delivery announces none" if is_source else "what it is built from has rows"
-    return Emptiness(
-        accepted,
-        held,
-        (f"No rows for {_label(held)}: {why}, and `may_be_empty` is not declared.",) if held else (),
-    )
+    if is_source:
+        why = "its delivery announces none, and `may_be_empty` is not declared"
+    elif origin:
+        why = f"its rows come from {origin}, which has some, and `may_be_empty` is not declared"
+    else:
+        why = "neither `rows_from` nor `may_be_empty` is declared"
+    return Emptiness(accepted, held, (f"No rows for {_label(held)}: {why}.",) if held else ())
 
 
 def _announced(manifest: Manifest) -> tuple[str, ...]:
@@ -55,14 +58,12 @@ def _announced(manifest: Manifest) -> tuple[str, ...]:
     return tuple(day for day in manifest.empty if day in said)
 
 
-def _input_is_empty(spec: Pipeline, manifest: Manifest, day: str) -> bool:
-    """Whether a table that a derived one was built from is published without rows for the same day."""
-    read = [each["table"] for each in manifest.inputs if each.get("kind") == "snapshot"]
-    daily = [name for name in read if name not in spec.sources or spec.sources[name].cadence == "daily"]
-    for name in daily:
-        shown = tables.published(spec.pipeline, name, day, day).get(day)
-        if shown is not None and shown.rows == 0:
-            return True
+def _was_empty(manifest: Manifest, table: str, day: str) -> bool:
+    """Whether a batch was built from a publication of a table that has no rows for a day."""
+    for read in inputs.of(manifest, inputs.Snapshot):
+        batch_id = (read.batches or {}).get(day)
+        if read.table == table and batch_id:
+            return not batches.load(manifest.pipeline, table, batch_id).rows_by_partition[day]
     return False
 
 

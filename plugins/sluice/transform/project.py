@@ -183,8 +183,15 @@ def check(spec: Pipeline) -> None:
     """
     require_same_windows(spec)
     parsed = manifest(spec)
-    for derived in spec.derived.values():
-        sources(parsed, spec, derived.model)
+    for name, derived in spec.derived.items():
+        read = sources(parsed, spec, derived.model)
+        if derived.rows_from not in (None, *read):
+            raise SpecInvalidError(
+                f"The dbt model {derived.model!r} reads no {derived.rows_from}, which the rows of {name!r} come from.",
+                where=f"derived.{name}.rows_from in dags/pipelines/{spec.pipeline}.yml",
+                allowed=", ".join(read),
+                todo="name the table whose rows become the model's, or leave `rows_from` out",
+            )
 
 
 def docs(spec: Pipeline) -> Path:
