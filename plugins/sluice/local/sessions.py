@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,8 +36,8 @@ def want(
         on_failure: command that reports that the program was given up.
     """
     (folder / "wanted").mkdir(parents=True, exist_ok=True)
-    # The time makes it another wish: what was given up is tried again.
-    wish = {"command": command, "rank": rank, "on_failure": list(on_failure), "asked_at": time.time()}
+    # Each is another wish: what was given up is tried again.
+    wish = {"command": command, "rank": rank, "on_failure": list(on_failure), "wish": uuid.uuid4().hex}
     private.write(folder / "wanted" / f"{name}.json", json.dumps(wish))
 
 
