@@ -156,12 +156,12 @@ def told(**given) -> pa.Table:
         "version": None,
         "feature_snapshot_id": 77,
         "run_id": "run-1",
+        "scored_at": AT,
     }
     return score(handmade().to_batches(), BaselineModel("late_rate", 0.2), **{**about, **given})
 
 
-def test_score_of_the_rule_without_further_word_is_fresh_and_of_now():
-    before = datetime.now(UTC)
+def test_score_of_the_rule_without_further_word_is_fresh_and_in_time():
     found = told()
     assert found.drop_columns(["prediction_id", "scored_at"]).to_pylist() == [
         {
@@ -177,18 +177,19 @@ def test_score_of_the_rule_without_further_word_is_fresh_and_of_now():
             "run_id": "run-1",
             "input_age_days": 0,
             "is_stale": False,
+            "made_late": False,
         }
         for key, score in (("a", 0.1), ("b", 0.2), ("c", 0.9))
     ]
-    assert before <= found["scored_at"][0].as_py() <= datetime.now(UTC)
+    assert set(found["scored_at"].to_pylist()) == {AT}
     assert {len(each) for each in found["prediction_id"].to_pylist()} == {32}
 
 
-def test_score_of_a_version_with_older_inputs_says_which_and_how_old():
-    found = told(version=0, input_age_days=1, scored_at=AT)
+def test_score_of_a_version_with_older_inputs_says_which_how_old_and_that_it_is_late():
+    found = told(version=0, input_age_days=1, made_late=True)
     row = found.to_pylist()[0]
     assert (row["model_version"], row["is_baseline"]) == ("0", False)
-    assert (row["input_age_days"], row["is_stale"], row["scored_at"]) == (1, True, AT)
+    assert (row["input_age_days"], row["is_stale"], row["made_late"]) == (1, True, True)
 
 
 def test_score_by_a_trained_model_says_what_training_had_not_seen():
@@ -218,10 +219,12 @@ def test_score_of_a_batch_without_its_key_or_day_is_refused_and_names_it():
     for column in ("flight_id", "ds"):
         batches = handmade().drop_columns([column]).to_batches()
         given = {"key": "flight_id", "name": "late", "version": None, "feature_snapshot_id": 7, "run_id": "r"}
+        given |= {"scored_at": AT}
         with pytest.raises(RowsUnusableError, match=column):
             score(batches, BaselineModel("late_rate", 0.2), **given)
 
 
 def test_score_of_no_batches_has_the_columns_of_predictions():
     given = {"key": "flight_id", "name": "late", "version": None, "feature_snapshot_id": 7, "run_id": "r"}
+    given |= {"scored_at": AT}
     assert score([], BaselineModel("late_rate", 0.2), **given).schema == schema("flight_id")
