@@ -9,7 +9,6 @@ import pytest
 
 from sluice.gates import emptiness
 from sluice.gates.emptiness import Emptiness
-from sluice.lake import tables
 
 DAY, NEXT, LAST = "2013-04-05", "2013-04-06", "2013-04-07"
 
@@ -55,27 +54,46 @@ def test_day_that_was_lost_on_the_way_is_not_known_also_where_it_may_be_empty(pi
     ("read", "accepted"),
     [
         ([], False),
-        ([{"kind": "snapshot", "table": "arrivals"}], False),
-        ([{"kind": "snapshot", "table": "weather"}], False),
-        ([{"kind": "snapshot", "table": "schedule"}], True),
-        ([{"kind": "snapshot", "table": "arrivals"}, {"kind": "snapshot", "table": "schedule"}], True),
-        # Rows of a weekly source are of a week: a day of it without any says nothing.
-        ([{"kind": "snapshot", "table": "planes"}], False),
-        ([{"kind": "snapshot", "table": "outcomes"}], True),
-        ([{"kind": "freshness", "table": "schedule"}], False),
+        (["arrivals"], False),
+        (["schedule"], True),
+        (["arrivals", "schedule"], True),
+        # Rows that a join has lost: another table has none either.
+        (["planes", "outcomes"], False),
     ],
 )
-def test_derived_day_is_empty_where_a_daily_input_is(pipeline, stage, read, accepted):
-    for table, data in (
-        ("schedule", rows()),
-        ("planes", rows()),
-        ("outcomes", rows()),
-        ("arrivals", rows(DAY)),
-    ):
-        tables.publish(stage(table, data, DAY), verdict_id="v", empty=[] if data.num_rows else [DAY])
-    batch = stage("features", rows(), DAY, inputs=read)
-    why = f"No rows for {DAY}: what it is built from has rows, and `may_be_empty` is not declared."
+def test_derived_day_is_empty_where_the_table_that_its_rows_come_from_is(pipeline, stage, read, accepted):
+    empty = {table: stage(table, rows(), DAY) for table in ("schedule", "planes", "outcomes")}
+    made = {**empty, "arrivals": stage("arrivals", rows(DAY), DAY)}
+    batch = stage("features", rows(), DAY, inputs=[_read(table, made[table].batch_id) for table in read])
+    why = (
+        f"No rows for {DAY}: its rows come from schedule, which has some, and `may_be_empty` is not declared."
+    )
     expected = Emptiness(accepted=(DAY,)) if accepted else Emptiness(held=(DAY,), reasons=(why,))
     assert emptiness.judge(pipeline, batch) == expected
     declared = declare_empty(pipeline, "derived", "features")
     assert emptiness.judge(declared, batch) == Emptiness(accepted=(DAY,))
+
+
+def test_derived_day_was_read_of_another_day_or_with_rows(pipeline, stage):
+    for day, data in ((NEXT, rows()), (DAY, rows(DAY))):
+        read = _read("schedule", stage("schedule", data, day).batch_id, day)
+        assert emptiness.judge(pipeline, stage("features", rows(), DAY, inputs=[read])).held == (DAY,)
+
+
+def test_derived_day_without_a_declared_origin_is_a_persons_matter(pipeline, stage):
+    features = pipeline.derived["features"].model_copy(update={"rows_from": None})
+    undeclared = pipeline.model_copy(update={"derived": {**pipeline.derived, "features": features}})
+    read = _read("schedule", stage("schedule", rows(), DAY).batch_id)
+    found = emptiness.judge(undeclared, stage("features", rows(), DAY, inputs=[read]))
+    assert found.reasons == (f"No rows for {DAY}: neither `rows_from` nor `may_be_empty` is declared.",)
+
+
+def _read(table: str, batch_id: str, day: str = DAY) -> dict:
+    return {
+        "kind": "snapshot",
+        "table": table,
+        "snapshot_id": 1,
+        "first": day,
+        "last": day,
+        "batches": {day: batch_id},
+    }
