@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from sluice import clock, crossing, failpoints, feed, ledger, outdated, spec
-from sluice.errors import BatchSupersededError, VerdictMissingError
-from sluice.ingest import deliveries
+from sluice.errors import BatchSupersededError, TableMissingError, VerdictMissingError
+from sluice.ingest import completion, deliveries
 from sluice.lake import batches, inputs, tables
 from sluice.lake.landing import Landing
 
@@ -190,6 +190,49 @@ def test_cleared_landing_zone_neither_undoes_a_correction_nor_stops_the_next_one
     deliver(1, 2)  # numbers begin again
     _cross(flights)
     assert tables.published("flights", "schedule", DAY, DAY)[DAY].rows == slow.rows - 2
+
+
+def test_range_of_which_one_day_was_corrected_meanwhile_is_not_skipped_as_if_nothing_were_left_to_do(
+    flights, deliver
+):
+    feed.deliver(flights, BEFORE, sources=["schedule"])
+    staged = crossing.stage(flights, "schedule", [BEFORE, DAY], RUN)
+    deliver(2, 1)
+    _cross(flights)
+    correction = _shown("schedule")
+
+    with pytest.raises(BatchSupersededError) as caught:
+        _publish(flights, staged)
+    assert not caught.value.readers_see_newer, "nobody sees the other day"
+    assert "trigger flights_backfill" in caught.value.todo
+    with pytest.raises(TableMissingError, match=f"schedule has nothing published for {BEFORE}"):
+        completion.complete(flights, [BEFORE, DAY], RUN)
+    assert (_shown("schedule"), ledger.entries(kind="day_completed")) == (correction, [])
+
+    _publish(flights, crossing.stage(flights, "schedule", [BEFORE, DAY], RUN))
+    shown = tables.published("flights", "schedule", BEFORE, DAY)
+    assert [one.rows for one in shown.values()] == [
+        staged.rows_by_partition[BEFORE],
+        staged.rows_by_partition[DAY] - 1,
+    ]
+
+
+def test_derived_range_leaves_nothing_to_do_only_where_readers_see_newer_rows_of_each_day(sources):
+    slow_inputs = (_read("schedule"), _read("arrivals"))
+    _show("arrivals", LONG_BEFORE, 2)
+    newer = [_features(day, value=2) for day in (BEFORE, DAY)]
+    data = pa.concat_tables([_rows(BEFORE, 1), _rows(DAY, 1)])
+    made_from = [each.record() for each in slow_inputs]
+    slow = batches.stage(
+        "flights", "features", data, partitions=[BEFORE, DAY], received=2, dropped={}, inputs=made_from, run=RUN,
+        sort_by=["id"],
+    )  # fmt: skip
+    for number, manifest in enumerate(newer, 1):
+        tables.publish(manifest, verdict_id="v")
+        with pytest.raises(BatchSupersededError) as caught:
+            outdated.require_not_behind(sources, slow, tables.shown(slow))
+        assert caught.value.readers_see_newer == (number == len(newer))
+        assert "flights_backfill with first_day 2013-04-02 and last_day 2013-04-03" in caught.value.todo
 
 
 # Derived tables and predictions: what they were made from is given by hand; how it is recorded is tried where they are built.

@@ -155,7 +155,7 @@ class RowsLostError(SluiceError):
 class BatchSupersededError(SluiceError):
     """A batch was made from inputs that are not the newest, or a newer batch is published; it must not undo that."""
 
-    # Nothing is left to be done: readers see what is newer.
+    # Nothing is left to be done: readers see newer rows of each of its days.
     readers_see_newer = False
 
 

@@ -71,6 +71,7 @@ def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
     Raises:
         BatchSupersededError: it would.
     """
+    found: dict[str, str] = {}
     for day, batch_id in shown.items():
         other = _load(manifest, batch_id)
         if other is None or full_id(batch_id) == full_id(manifest.batch_id):
@@ -83,9 +84,12 @@ def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
         ):
             why = f"it was made after the time of {day}, and readers see predictions that were made in time"
         if why:
-            error = _superseded(spec, manifest, why)
-            error.readers_see_newer = True
-            raise error
+            found[day] = why
+    if found:
+        error = _superseded(spec, manifest, next(iter(found.values())))
+        # Of a range whose other days nobody sees something is left to be done.
+        error.readers_see_newer = set(found) == set(manifest.partitions)
+        raise error
 
 
 def is_newest(spec: Pipeline, manifest: Manifest) -> bool:
@@ -219,11 +223,15 @@ def _run_day(spec: Pipeline, table: str, day: str) -> str:
 
 
 def _superseded(spec: Pipeline, manifest: Manifest, why: str) -> BatchSupersededError:
-    days = partition_label([_run_day(spec, manifest.table, day) for day in manifest.partitions])
+    days = [_run_day(spec, manifest.table, day) for day in manifest.partitions]
+    again = (
+        f"{spec.pipeline}_backfill with first_day {days[0]} and last_day {days[-1]}: it stages them"
+        if len(days) > 1
+        else f"{spec.pipeline}_{spec.stage_of(manifest.table)} for the run day {days[0]}: it stages the partition"
+    )
     return BatchSupersededError(
         f"Batch {manifest.batch_id} is superseded: {why}.",
         where=f"{spec.pipeline}.{manifest.table} {partition_label(manifest.partitions)}",
         allowed="a batch that was made from the newest inputs",
-        todo=f"nothing where readers see the newer rows; else trigger {spec.pipeline}_{spec.stage_of(manifest.table)} "
-        f"for the run day {days}: it stages the partition again",
+        todo=f"nothing where readers see the newer rows; else trigger {again} again",
     )

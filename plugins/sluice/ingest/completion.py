@@ -31,15 +31,17 @@ def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
                 allowed=", ".join(spec.sources),
                 todo=f"declare the source in dags/pipelines/{spec.pipeline}.yml, or remove the folder",
             )
+    return [name for name in spec.sources if _due_days(spec, name, run_days, landing)]
+
+
+def _due_days(spec: Pipeline, source: str, run_days: Sequence[str], landing: Landing) -> list[str]:
+    """The run days among some that must land a source: it is due, and nobody gave it up or it came all the same."""
     given_up = skipped(spec)
     return [
-        name
-        for name in spec.sources
-        if any(
-            due(spec, name, day, landing=landing)
-            and ((name, spec.data_day(name, day)) not in given_up or is_delivered(spec, name, day))
-            for day in run_days
-        )
+        day
+        for day in run_days
+        if due(spec, source, day, landing=landing)
+        and ((source, spec.data_day(source, day)) not in given_up or is_delivered(spec, source, day))
     ]
 
 
@@ -66,16 +68,22 @@ def complete(
     """
     snapshots: dict[str, int] = {}
     stale = []
+    landing = Landing(spec.landing_url)
     for source in due_sources(spec, run_days):
-        first, last = (spec.data_day(source, day) for day in (run_days[0], run_days[-1]))
+        due_days = _due_days(spec, source, run_days, landing)
+        days = [spec.data_day(source, day) for day in due_days]
         snapshot = tables.snapshot_id(spec.pipeline, source)
-        if snapshot is None or not tables.published(spec.pipeline, source, first, last):
+        shown = tables.published(spec.pipeline, source, days[0], days[-1])
+        missing = [day for day in days if day not in shown]
+        # Of a weekly source a range is one batch, whatever days of it were delivered.
+        if snapshot is None or not shown or (missing and spec.source(source).cadence == "daily"):
             if lenient and spec.lag_days(source):
                 stale.append(source)
                 continue
-            awaited = lenient or not all(is_delivered(spec, source, day) for day in run_days)
+            awaited = lenient or not all(is_delivered(spec, source, day) for day in due_days)
             raise (InputAwaitedError if awaited else TableMissingError)(
-                f"{spec.pipeline}.{source} has nothing published for {first} to {last}.",
+                f"{spec.pipeline}.{source} has nothing published for {', '.join(missing[:5])}"
+                f"{f' and {len(missing) - 5} more days' if len(missing) > 5 else ''}.",
                 where=f"the day {run_days[-1]}",
                 todo=f"look at publish_{source} of this run",
             )

@@ -138,9 +138,12 @@ def check_newer(manifest: Manifest, shown: Mapping[str, str]) -> None:
             error = BatchSupersededError(
                 f"Batch {manifest.batch_id} is older than what {day} shows, {batch_id}.",
                 where=f"{manifest.pipeline}.{manifest.table}",
-                todo="nothing, if the newer batch is right; else stage the partition again",
+                todo="nothing where readers see newer rows of all its days; else stage the partition again, or, of several "
+                f"days, trigger {manifest.pipeline}_backfill for them again",
             )
-            error.readers_see_newer = True
+            error.readers_see_newer = all(
+                shown.get(each, "") > manifest.batch_id for each in manifest.partitions
+            )
             raise error
 
 
