@@ -73,6 +73,14 @@ class AirflowApi:
         found = self.request("GET", "/dags/~/dagRuns", params=states).json()["dag_runs"]
         return [f"{run['dag_id']} {run['dag_run_id']}" for run in found]
 
+    def recent_runs(self) -> list[str]:
+        """Ids of the newest hundred runs of any DAG."""
+        newest = [("order_by", "-run_after"), ("limit", "100")]
+        return [
+            run["dag_run_id"]
+            for run in self.request("GET", "/dags/~/dagRuns", params=newest).json()["dag_runs"]
+        ]
+
     def runs(self, dag_id: str, *, partition: str | None = None) -> list[dict[str, Any]]:
         """Runs of a DAG, oldest first."""
         found = self._get(f"/dags/{dag_id}/dagRuns", limit=200, order_by="run_after")["dag_runs"]

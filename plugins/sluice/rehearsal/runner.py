@@ -67,7 +67,7 @@ def rehearse(bench: Bench, scenario: Scenario, *, say: Callable[[str], None], da
     bench.reset()
     started = time.monotonic()
     bench.used()
-    world = World(bench.api, say, days)
+    world = World(bench.api, say, days, earlier_runs=frozenset(bench.api.recent_runs()))
     error = ""
     try:
         scenario.function()(world)

@@ -81,6 +81,8 @@ class World:
     api: AirflowApi
     say: Callable[[str], None]
     days: int = 30
+    # Runs that ended before: Airflow's DAG processor may tell of one that failed when the state is restored already.
+    earlier_runs: frozenset[str] = frozenset()
     expectations: list[Expectation] = field(default_factory=list)
 
     @property
@@ -281,8 +283,14 @@ class World:
         return [entry for entry in found if entry.run != "healthy_state"]
 
     def mails(self) -> list[Mail]:
-        """All mails that were caught, oldest first."""
-        return [_mail(path) for path in sorted(settings().mail.glob("*.eml"))]
+        """All mails that were caught, oldest first, without those about runs of an earlier rehearsal."""
+        of_earlier = {
+            f"<{entry.data['message']}@sluice>"
+            for entry in ledger.entries(kind="mail")
+            if entry.run in self.earlier_runs and "message" in entry.data
+        }
+        mails = [_mail(path) for path in sorted(settings().mail.glob("*.eml"))]
+        return [mail for mail in mails if mail.headers["Message-ID"] not in of_earlier]
 
     def log(self, run: Run, lines: int = 15) -> str:
         """What the failed tasks of a run logged last."""
