@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterBadCronError, CroniterBadDateError, croniter  # type: ignore[import-untyped]
+from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 from pydantic import AfterValidator, StringConstraints
 
 # A declaration that says nothing is none.

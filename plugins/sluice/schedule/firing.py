@@ -46,7 +46,7 @@ def at(spec: Pipeline, day: date) -> datetime | None:
 
 def _first(spec: Pipeline, day: date) -> tuple[datetime | None, bool]:
     """The first local time from a day on at which a schedule fires, and whether it fires in every hour of a day."""
-    from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyped]
+    from croniter import CroniterBadDateError, croniter
 
     cron = croniter(spec.schedule, datetime.combine(day, time.min) - timedelta(seconds=1))
     try:
