@@ -9,14 +9,16 @@ import secrets
 import signal
 import subprocess
 import sys
-from datetime import datetime
+from datetime import date, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from zoneinfo import ZoneInfo
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from sluice import spec
 from sluice.settings import settings
 
 # Folders that start a whole Airflow.
@@ -77,10 +79,34 @@ def set_clock(home, tmp_path, monkeypatch):
     return to
 
 
+@pytest.fixture
+def at(tmp_path, monkeypatch):
+    """Function: set the clock of everything, to a local time of New York."""
+    file = tmp_path / "clock"
+    monkeypatch.setenv("SLUICE_CLOCK", str(file))
+    settings.cache_clear()
+
+    def set_clock(text: str) -> None:
+        now = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
+        file.write_text(now.isoformat())
+
+    return set_clock
+
+
 @pytest.fixture(scope="session")
 def feed_cache(tmp_path_factory):
     """The feed's cache, filled once: cutting a year of flights takes two seconds."""
     return tmp_path_factory.mktemp("feed-cache")
+
+
+@pytest.fixture
+def live_flights(home, feed_cache):
+    """flights as a live pipeline that began on 2013-04-01, a Monday."""
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    (home / "landing").mkdir()
+    update = {"clock": "wall", "starts": date(2013, 4, 1)}
+    return spec.load("flights").model_copy(update=update)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,6 @@ def test_day_that_is_built_over_a_hole_says_so_and_is_to_be_rebuilt_when_it_clos
         text = "\n".join(show.traced(holds.trace(flights, table, third)))
         assert f"made without  arrivals {GAP}\n" in text
     assert missing_history.rebuilds(flights) == []
-    assert missing_history.built_without(flights, "arrivals", GAP) == [("features", third)]
 
     tables.publish(crossing.stage(flights, "arrivals", [second], RUN), verdict_id="unjudged")
 
@@ -99,7 +98,6 @@ def test_day_that_is_built_over_a_hole_says_so_and_is_to_be_rebuilt_when_it_clos
     assert again.content_hash != built.content_hash
     assert missing_history.rebuilds(flights) == []
     assert _state(flights, third) == ("published", "")
-    assert missing_history.built_without(flights, "arrivals", GAP) == []
     assert _column(spec.PREDICTIONS, third) == {1}, "they stay as they were made"
 
 

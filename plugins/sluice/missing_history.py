@@ -17,8 +17,7 @@ from sluice import clock, expected, ledger
 from sluice.errors import BatchUnknownError, DeliveryMissingError
 from sluice.lake import batches
 from sluice.lake.missing import MissingHistory
-from sluice.ledger import Entry, publications
-from sluice.partitions import days_of
+from sluice.ledger import Entry, publications, skips
 from sluice.spec import Pipeline
 
 
@@ -79,11 +78,13 @@ def of_inputs(
 
 def awaited(spec: Pipeline, lacking: Iterable[MissingHistory]) -> list[MissingHistory]:
     """What of missing history may still come: without the days that a person has given up, in the ledger."""
+    given_up = skips.given_up(spec.pipeline)
     found = []
     for each in lacking:
-        skipped = ledger.entries(kind="skipped", pipeline=spec.pipeline, subject=each.table)
-        given_up = {day for entry in skipped for day in days_of(entry.partition or "")}
-        days = {day: tuple(gap for gap in gaps if gap not in given_up) for day, gaps in each.days.items()}
+        days = {
+            day: tuple(gap for gap in gaps if (each.table, gap) not in given_up)
+            for day, gaps in each.days.items()
+        }
         if left := {day: gaps for day, gaps in days.items() if gaps}:
             found.append(MissingHistory(table=each.table, days=left))
     return found
@@ -103,17 +104,6 @@ def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[MissingHistory,
 def recorded_in(published: Entry) -> tuple[MissingHistory, ...]:
     """What a publication's entry records as missing; nothing, where it is from an earlier version."""
     return tuple(MissingHistory.model_validate(one) for one in published.data.get("missing_history", ()))
-
-
-def built_without(spec: Pipeline, table: str, day: str) -> list[tuple[str, str]]:
-    """Derived table and day of all that readers see and that was built without a day of a table, in the order of days."""
-    found = [
-        (built, each)
-        for built in spec.derived
-        for each, missing in _shown(spec, built, spec.data_day(built, day))
-        if any(one.table == table and day in one.days[each] for one in missing)
-    ]
-    return sorted(found, key=lambda one: one[1])
 
 
 def rebuilds(spec: Pipeline) -> list[Rebuild]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sluice import ledger, status
+from sluice import holds, ledger, status
 from sluice.ledger import Entry
+from sluice.partitions import days_between
 from sluice.spec import Pipeline
 from sluice.status import STAGES, Item
 
@@ -100,11 +101,9 @@ def _calls_for_a_run(spec: Pipeline, item: Item) -> bool:
 
 def _fresh(spec: Pipeline, now: datetime) -> set[str]:
     """Run days of which something was published a moment ago."""
-    found = set()
-    for kind in ("published", "day_completed"):
-        for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, since=now - _GRACE):
-            first = entry.partition or ""
-            lag = 0 if kind == "day_completed" else spec.lag_days(entry.subject)
-            day = first.rpartition("..")[2]
-            found.add((datetime.fromisoformat(day) + timedelta(days=lag)).date().isoformat())
+    found: set[str] = set()
+    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, since=now - _GRACE):
+        found.update(holds.run_days_of(spec, entry.subject, entry.partition or ""))
+    for entry in ledger.entries(kind="day_completed", pipeline=spec.pipeline, since=now - _GRACE):
+        found.update(days_between(entry.data["first_day"], entry.partition or ""))
     return found

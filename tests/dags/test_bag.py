@@ -64,9 +64,10 @@ def test_what_wakes_each_dag_is_one_asset(bag):
     }
 
 
-def test_ingest_takes_one_day_at_a_time_and_its_waits_outlast_every_schedule(bag):
-    ingest = bag["dags"]["flights_ingest"]
+def test_ingest_takes_one_day_at_a_time_and_its_waits_outlast_every_schedule(bag, live_bag):
+    ingest, live = bag["dags"]["flights_ingest"], live_bag["dags"]["flights_ingest"]
     assert ingest["max_active_runs"] == 1
+    assert live["max_active_runs"] == 2, "a correction does not queue behind a run that waits for a late file"
     assert ingest["timeout"] > timedelta(days=7).total_seconds(), "a weekly pipeline's run may wait a week"
 
 

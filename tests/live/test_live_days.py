@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice import holds, ledger, status
+from sluice.lake import tables
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -74,6 +75,12 @@ def test_what_was_lost_is_made_up_for_and_a_day_is_given_up_only_by_a_person(wor
     world.run("reconcile")
     world.api.until(lambda: len(world.waiting()) == 3 or None, "the wait for the deliveries", 60)
     (run,) = world.api.runs("flights_ingest", partition=WEDNESDAY)
+    # A correction of another day does not queue behind what waits.
+    corrected = tables.published("flights", "arrivals", MONDAY, MONDAY)[MONDAY].batch_id
+    world.deliver(TUESDAY, "arrivals", corrupt="shifted", number=2)
+    world.reconcile()
+    assert tables.published("flights", "arrivals", MONDAY, MONDAY)[MONDAY].batch_id > corrected
+    assert len(world.waiting()) == 3
     world.mark(run, "success")
     world.deliver(WEDNESDAY)
     world.at(f"{WEDNESDAY} 04:30")

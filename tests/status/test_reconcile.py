@@ -117,7 +117,9 @@ def test_a_downstream_stage_that_lost_its_event_is_started_and_a_fresh_one_is_le
     at("2013-04-01 09:00")
     for source in live.sources:
         _publish(live, source, MONDAY)
-    ledger.append("day_completed", pipeline="flights", subject="raw", partition=MONDAY)
+    ledger.append(
+        "day_completed", pipeline="flights", subject="raw", partition=MONDAY, data={"first_day": MONDAY}
+    )
     at("2013-04-01 09:01")
     assert _started(live) == []
     at("2013-04-01 09:03")
@@ -145,3 +147,18 @@ def test_starts_say_why(live, at):
         ),
     )
     assert date.fromisoformat(start.run_day) == live.starts
+
+
+def test_every_day_of_a_range_that_was_completed_a_moment_ago_is_fresh(live, at):
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    feed.deliver(live, TUESDAY)
+    at("2013-04-02 09:00")
+    for source in live.sources:
+        manifest = crossing.stage(live, source, [MONDAY, TUESDAY], RUN)
+        tables.publish(manifest, verdict_id="unjudged")
+    ledger.append(
+        "day_completed", pipeline="flights", subject="raw", partition=TUESDAY, data={"first_day": MONDAY}
+    )
+    assert _started(live) == []
+    at("2013-04-02 09:03")
+    assert _started(live) == [("transform", MONDAY), ("transform", TUESDAY)]

@@ -185,3 +185,18 @@ def test_a_day_that_is_not_expected_is_asked_of_no_table(live, at):
     # What is delivered all the same is asked for like any other.
     feed.deliver(holiday, TUESDAY, sources=["schedule"])
     assert _states(holiday, TUESDAY)["schedule"] == "ready"
+
+
+def test_the_same_file_under_a_new_number_outdates_nothing_and_frees_nothing_that_is_held(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    _publish(live, "arrivals", MONDAY)
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=2)
+    assert _states(live, MONDAY)["arrivals"] == "published"
+
+    feed.deliver(live, TUESDAY, sources=["arrivals"], corrupt="seconds")
+    at("2013-04-02 07:00")
+    manifest = crossing.stage(live, "arrivals", [TUESDAY], RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
+    feed.deliver(live, TUESDAY, sources=["arrivals"], corrupt="seconds", number=2)
+    assert _states(live, TUESDAY)["arrivals"] == "held"

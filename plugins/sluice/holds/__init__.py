@@ -4,7 +4,16 @@ The command line and the operator DAGs are thin shells over these functions. The
 comes back goes through `sluice.crossing` like everything else.
 """
 
-from sluice.holds.listing import Hold, active_waivers, find, onwards, open_batches, open_from, open_holds
+from sluice.holds.listing import (
+    Hold,
+    active_waivers,
+    find,
+    onwards,
+    open_batches,
+    open_from,
+    open_holds,
+    run_days_of,
+)
 from sluice.holds.releasing import grant, release, request
 from sluice.holds.replaying import Outcome, Plan, conclude, expire, plan, replay
 from sluice.holds.skipping import skip
@@ -28,6 +37,7 @@ __all__ = [
     "release",
     "replay",
     "request",
+    "run_days_of",
     "skip",
     "trace",
 ]

@@ -10,7 +10,7 @@ from sluice.ingest.deliveries import due, undeclared
 from sluice.ingest.waiting import is_delivered
 from sluice.lake import tables
 from sluice.lake.landing import Landing
-from sluice.partitions import days_of
+from sluice.ledger import skips
 from sluice.spec import Pipeline
 
 
@@ -31,27 +31,22 @@ def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
                 allowed=", ".join(spec.sources),
                 todo=f"declare the source in dags/pipelines/{spec.pipeline}.yml, or remove the folder",
             )
-    return [name for name in spec.sources if _due_days(spec, name, run_days, landing)]
+    return list(_due_days(spec, run_days, landing))
 
 
-def _due_days(spec: Pipeline, source: str, run_days: Sequence[str], landing: Landing) -> list[str]:
-    """The run days among some that must land a source: it is due, and nobody gave it up or it came all the same."""
-    given_up = skipped(spec)
-    return [
-        day
-        for day in run_days
-        if due(spec, source, day, landing=landing)
-        and ((source, spec.data_day(source, day)) not in given_up or is_delivered(spec, source, day))
-    ]
-
-
-def skipped(spec: Pipeline) -> dict[tuple[str, str], ledger.Entry]:
-    """(table, day of its data) -> the newest entry with which a person gave it up."""
-    return {
-        (entry.subject, day): entry
-        for entry in reversed(ledger.entries(kind="skipped", pipeline=spec.pipeline))
-        for day in days_of(entry.partition or "")
+def _due_days(spec: Pipeline, run_days: Sequence[str], landing: Landing) -> dict[str, list[str]]:
+    """Source -> the run days among some that must land it: it is due, and nobody gave it up or it came all the same."""
+    given_up = skips.given_up(spec.pipeline)
+    found = {
+        source: [
+            day
+            for day in run_days
+            if due(spec, source, day, landing=landing)
+            and ((source, spec.data_day(source, day)) not in given_up or is_delivered(spec, source, day))
+        ]
+        for source in spec.sources
     }
+    return {source: days for source, days in found.items() if days}
 
 
 def complete(
@@ -68,9 +63,7 @@ def complete(
     """
     snapshots: dict[str, int] = {}
     stale = []
-    landing = Landing(spec.landing_url)
-    for source in due_sources(spec, run_days):
-        due_days = _due_days(spec, source, run_days, landing)
+    for source, due_days in _due_days(spec, run_days, Landing(spec.landing_url)).items():
         days = [spec.data_day(source, day) for day in due_days]
         snapshot = tables.snapshot_id(spec.pipeline, source)
         shown = tables.published(spec.pipeline, source, days[0], days[-1])

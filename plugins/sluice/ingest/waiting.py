@@ -28,14 +28,13 @@ def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
 def until(spec: Pipeline, source: str, run_day: str) -> datetime:
     """The instant up to which the run of a day waits for a source.
 
-    It is when the next run is due, or the source's deadline where that is later. Where a pipeline goes on without sources that lag
-    (`stale_input: mark`), it does so after their deadline.
+    It is when the next run is due. Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after
+    their deadline.
     """
     day = date.fromisoformat(run_day)
-    deadline = schedule.deadline(spec, source, day)
     if spec.stale_input == "mark" and spec.lag_days(source):
-        return deadline
-    return max(deadline, schedule.next_due(spec, schedule.due_at(spec, day)))
+        return schedule.deadline(spec, source, day)
+    return schedule.next_due(spec, schedule.due_at(spec, day))
 
 
 def is_delivered(spec: Pipeline, source: str, run_day: str) -> bool:

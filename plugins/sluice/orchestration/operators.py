@@ -92,16 +92,13 @@ class StageOperator(_CrossingOperator):
 
 def _skip_what_was_given_up(pipeline: spec.Pipeline, table: str, days: Sequence[str]) -> None:
     """Build nothing that a person gave up; in a run that a person triggered, it is built all the same."""
-    from sluice.ingest import completion
+    from sluice.ledger import skips
 
-    given_up = completion.skipped(pipeline)
+    given_up = skips.given_up(pipeline.pipeline)
     if all((table, pipeline.data_day(table, day)) in given_up for day in days):
         from airflow.sdk.exceptions import AirflowSkipException
 
-        entry = given_up[table, pipeline.data_day(table, days[-1])]
-        raise AirflowSkipException(
-            f"{entry.data['by']} gave {table} {entry.partition} up: {entry.data['why']}"
-        )
+        raise AirflowSkipException(skips.sentence(given_up[table, pipeline.data_day(table, days[-1])]))
 
 
 class AuditOperator(_CrossingOperator):

@@ -55,7 +55,9 @@ def _find_due(pipeline_name: str) -> list[str]:
     for stage in reconcile.STARTS:
         dag_id = f"{pipeline.pipeline}_{stage}"
         if not ti.get_dag(dag_id).is_paused:
-            active[stage] = ti.get_dr_count(dag_id=dag_id, states=["queued", "running"])
+            # A run of ingest that waits for a late delivery is not at work, and others need not wait for it.
+            waits = ti.get_ti_count(dag_id=dag_id, states=["deferred"]) > 0
+            active[stage] = ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) - waits
     starts = reconcile.plan(pipeline, active)
     for start in starts:
         reconcile.record(pipeline, start, run_info(context))

@@ -85,10 +85,6 @@ class Status:
                 found.setdefault(item.run_day, []).append(item)
         return found
 
-    def open(self) -> list[Item]:
-        """What is not as it should be, oldest first."""
-        return [item for item in self.items if not item.is_done]
-
     def in_state(self, *states: State) -> list[Item]:
         return [item for item in self.items if item.state in states]
 

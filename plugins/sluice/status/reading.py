@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from sluice import clock, holds, ledger, missing_history, schedule
-from sluice.errors import BatchUnknownError, DeliveryMissingError
-from sluice.ingest import completion, deliveries
+from sluice.errors import (
+    BatchUnknownError,
+    ContractBrokenError,
+    DeliveryMissingError,
+    DeliveryUnreadableError,
+)
+from sluice.ingest import deliveries
+from sluice.ingest.stage import as_input
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
+from sluice.ledger import skips
 from sluice.partitions import days_of
 from sluice.schedule import Schedule
 from sluice.spec import PREDICTIONS, Pipeline
@@ -54,10 +61,13 @@ class _Known:
     spec: Pipeline
     now: datetime
     schedule: Schedule
+    landing: Landing
     # Table -> day of data -> what readers see.
     shown: dict[str, dict[str, Published]] = field(default_factory=dict)
     # Source -> run day -> number of the newest delivery that was announced; 0 where only files without a known name were.
     delivered: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Source -> run days on which it came, sorted.
+    came: dict[str, list[str]] = field(default_factory=dict)
     held: dict[tuple[str, str], holds.Hold] = field(default_factory=dict)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
     # Table and day of what was made without history that is published now -> what that is.
@@ -66,16 +76,17 @@ class _Known:
 
     @classmethod
     def read(cls, spec: Pipeline, now: datetime) -> _Known:
-        known = cls(spec, now, schedule.read(spec))
-        landing = Landing(spec.landing_url)
+        known = cls(spec, now, schedule.read(spec), Landing(spec.landing_url))
         for table in spec.tables:
             known.shown[table] = tables.published(spec.pipeline, table, _FIRST, now.date().isoformat())
         for source in spec.sources:
-            known.delivered[source] = deliveries.numbers(spec, source, landing=landing)
+            known.delivered[source] = deliveries.numbers(spec, source, landing=known.landing)
+            shown = {_run_day(spec, source, day).isoformat() for day in known.shown[source]}
+            known.came[source] = sorted(shown | known.delivered[source].keys())
         for hold in holds.open_batches(spec):
             known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
-        for part, entry in completion.skipped(spec).items():
-            known.skipped[part] = f"{entry.data['by']} gave it up: {entry.data['why']}"
+        given_up = skips.given_up(spec.pipeline)
+        known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
         known.rebuilds = {(one.table, one.day): one.because for one in missing_history.rebuilds(spec)}
         decided = ledger.entries(kind="decided", pipeline=spec.pipeline, subject=spec.model.name)
         known.monitored = {entry.partition for entry in decided}
@@ -129,25 +140,22 @@ class _Known:
     def _is_expected(self, name: str, run_day: date) -> bool:
         """Whether a source is to come on a run day: a weekly one, on the first a week after its last."""
         spec, key = self.spec, run_day.isoformat()
-        came = {_run_day(spec, name, day).isoformat() for day in self.shown[name]} | set(self.delivered[name])
+        came = self.came[name]
         if spec.sources[name].cadence == "daily":
             # Before its first day a source was not expected, where the pipeline does not say since when it is.
-            begun = spec.starts is not None or key >= min(came, default=self.now.date().isoformat())
+            begun = spec.starts is not None or key >= (came[0] if came else self.now.date().isoformat())
             return begun and self.schedule.expects(name, run_day)
         week_before = (run_day - timedelta(days=7)).isoformat()
-        return week_before in came and not any(day > week_before for day in came)
+        return bool(came) and came[-1] == week_before
 
     def _newer_delivery(self, name: str, day: str, delivered: int | None) -> str:
         """Why readers do not see the newest delivery of a day; "" if they do."""
         if delivered is None or not self._is_recent(name, day):
             return ""
-        manifest = self._manifest(name, self.shown[name][day].batch_id)
-        read = (
-            [one.number for one in inputs.of(manifest, inputs.Delivery) if one.day == day] if manifest else []
-        )
-        if not read or read[0] is None or delivered <= read[0]:
+        read = self._read_of(name, day, self.shown[name][day].batch_id)
+        if read is None or not self._is_another(name, day, delivered, read):
             return ""
-        return f"delivery {delivered} has come since delivery {read[0]} was published"
+        return f"delivery {delivered} has come since delivery {read.number} was published"
 
     def _is_newer(self, name: str, day: str, delivered: int | None) -> bool:
         """Whether a delivery has come since the one that is held or was refused."""
@@ -156,9 +164,30 @@ class _Known:
             return False
         if hold.batch_id is None:
             return delivered > deliveries.newest_number(self.spec, name, hold.run_day, hold.files)
-        manifest = self._manifest(name, hold.batch_id)
-        read = [one.number or 0 for one in inputs.of(manifest, inputs.Delivery)] if manifest else []
-        return bool(read) and delivered > max(read)
+        read = self._read_of(name, day, hold.batch_id)
+        return read is not None and self._is_another(name, day, delivered, read)
+
+    def _read_of(self, name: str, day: str, batch_id: str) -> inputs.Delivery | None:
+        """The delivery that a batch has a day of a source from; None where that is not known."""
+        manifest = self._manifest(name, batch_id)
+        return (
+            next((one for one in inputs.of(manifest, inputs.Delivery) if one.day == day), None)
+            if manifest
+            else None
+        )
+
+    def _is_another(self, name: str, day: str, delivered: int, read: inputs.Delivery) -> bool:
+        """Whether the newest delivery of a day is another than was read; the same file under a new number is not."""
+        if read.number is None or delivered <= read.number:
+            return False
+        run_day = _run_day(self.spec, name, day).isoformat()
+        try:
+            found = deliveries.find(self.spec, name, run_day, landing=self.landing)
+        except (DeliveryUnreadableError, ContractBrokenError):
+            return True  # its own run refuses it, and says why
+        return found is not None and not as_input(found, self.spec.source(name).contract, None).agrees_with(
+            read
+        )
 
     def _incomplete(self, sources: list[Item]) -> str:
         """What a run day still waits for before anything is built from it; "" if it waits for nothing."""
@@ -244,14 +273,15 @@ class _Known:
     ) -> Item:
         """A partition that readers see; `newer` says why what they see is not the newest."""
         day = self.spec.data_day(table, run_day)
-        batch_id, state, reason = self.shown[table][day].batch_id, "published", ""
+        batch_id, reason = self.shown[table][day].batch_id, ""
+        state: State = "published"
         hold = self.held.get((table, day))
         if newer:
             stands = hold is not None and not self._is_newer(
                 table, day, self.delivered.get(table, {}).get(run_day)
             )
             state, reason = ("held", hold.reason) if hold and stands else ("outdated", newer)
-        return Item(stage, table, run_day, day, state, reason, deadline, batch_id)  # type: ignore[arg-type]
+        return Item(stage, table, run_day, day, state, reason, deadline, batch_id)
 
     def _unpublished(
         self,

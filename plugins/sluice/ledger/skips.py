@@ -1,0 +1,21 @@
+"""What a person has given up, in the ledger: `sluice skip`."""
+
+from __future__ import annotations
+
+from sluice.ledger import store
+from sluice.ledger.store import Entry
+from sluice.partitions import days_of
+
+
+def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:
+    """(table, day of its data) -> the newest entry with which a person gave it up."""
+    return {
+        (entry.subject, day): entry
+        for entry in reversed(store.entries(kind="skipped", pipeline=pipeline))
+        for day in days_of(entry.partition or "")
+    }
+
+
+def sentence(entry: Entry) -> str:
+    """Who gave it up, and why."""
+    return f"{entry.data['by']} gave it up: {entry.data['why']}"
