@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -105,7 +106,7 @@ class AirflowApi:
             found = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
             return found if found in FINAL else None
 
-        return self.until(state, f"{dag_id} {run_id}", seconds)
+        return self.until(state, f"{dag_id} {run_id}", seconds, at=lambda: self._at(dag_id, run_id))
 
     def wait_for_partition(
         self, dag_id: str, partition: str, *, since: str, seconds: float = 900
@@ -168,12 +169,22 @@ class AirflowApi:
         said = [json.dumps(record, default=str) if isinstance(record, dict) else record for record in records]
         return "\n".join(said[-lines:])
 
-    def until(self, answer, what: str, seconds: float):
+    def _at(self, dag_id: str, run_id: str) -> str:
+        """What the tasks of a run that have begun and not ended are at, for a person to read."""
+        at = [
+            f"{task['task_id']} {task['state']} (try {task['try_number']})"
+            for task in self.tasks(dag_id, run_id)
+            if task["state"] not in (None, *FINAL, "skipped", "upstream_failed")
+        ]
+        return f" It is at: {', '.join(at) or 'no task'}."
+
+    def until(self, answer, what: str, seconds: float, *, at: Callable[[], str] = lambda: ""):
+        """Ask until there is an answer, for so many seconds; `at` says what is waited for where there is none."""
         deadline = time.monotonic() + seconds
         while (found := answer()) is None:
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"{what} has not ended after {seconds:.0f} s.",
+                    f"{what} has not ended after {seconds:.0f} s.{at()}",
                     where=self.url,
                     todo="look at it in the UI",
                 )

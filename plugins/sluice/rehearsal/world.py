@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # The stages that follow a complete day, in order; each is woken by the one before.
 CHAIN = ("transform", "score", "monitor")
-# Seconds that one run may take.
-_PATIENCE = 300
+# Seconds that one run may take. Airflow finds a task whose process is gone after 300 s without a heartbeat, and tries it again.
+_PATIENCE = 600  # seconds; Airflow finds a task whose process is gone after 300 s without a heartbeat, and tries it again
 
 
 @dataclass(frozen=True)
