@@ -194,3 +194,27 @@ def test_system_clock_is_asked_in_one_place():
         and (lines := _asks_the_system_clock(ast.parse((ROOT / name).read_text())))
     }
     assert found.keys() <= allowed, f"ask sluice.clock: { {n: found[n] for n in found.keys() - allowed} }"
+
+
+def _anchors(text: str) -> set[str]:
+    """Names that a Markdown page's headings can be linked by, made as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_the_pages_of_the_documentation_lead_somewhere():
+    broken = []
+    for name in _tracked():
+        if not name.endswith(".md"):
+            continue
+        page = ROOT / name
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (anchor and anchor not in _anchors(target.read_text())):
+                broken.append(f"{name}: {link}")
+    assert broken == []
