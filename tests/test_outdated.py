@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from sluice import clock, crossing, failpoints, feed, ledger, outdated, spec
 from sluice.errors import BatchSupersededError, TableMissingError, VerdictMissingError
 from sluice.ingest import completion, deliveries
-from sluice.lake import batches, inputs, tables
+from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.landing import Landing
 
 DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
@@ -61,14 +63,21 @@ def _publish(flights, manifest):
 
 @pytest.fixture
 def deliver(flights):
-    """Function: deliver the day's schedule without some of its rows, under a number."""
+    """Function: deliver the day's schedule without some of its rows, under a number; two of them with a wrong value."""
     name = feed.deliver(flights, DAY, sources=["schedule"])[0]
     landing = Landing(flights.landing_url)
     header, *lines = landing.read(name).splitlines(keepends=True)
     at = deliveries.find(flights, "schedule", DAY).manifest.delivered_at
 
-    def put(number: int, without: int) -> None:
+    def put(number: int, without: int, *, is_wrong: bool = False) -> None:
         kept = lines[without:]
+        if is_wrong:
+            (names,) = csv.reader([header.decode()])
+            for index, (name, value) in enumerate((("carrier", "ZZ"), ("sched_dep_time", "1275"))):
+                assert name in names
+                (values,) = csv.reader([kept[index].decode()])
+                row = dict(zip(names, values, strict=True)) | {name: value}
+                kept[index] = f"{','.join(row.values())}\n".encode()
         data = b"".join([header, *kept])
         given = {"rows": len(kept), "number": number, "delivered_at": at}
         deliveries.write(landing, flights, "schedule", DAY, data, **given)
@@ -139,6 +148,90 @@ def test_publish_of_what_was_read_by_another_contract_is_superseded(flights, del
     with pytest.raises(BatchSupersededError, match="the contract of schedule has changed"):
         _publish(corrected, staged)
     _cross(corrected)
+
+
+def _open() -> list[str]:
+    there = quarantine.rows("flights", "schedule", DAY, DAY).to_pylist()
+    return sorted(row["rule"] for row in there if row["status"] == "open")
+
+
+@pytest.fixture
+def dies_half_way(flights, deliver, monkeypatch):
+    """A batch whose publication died when what it sets aside was recorded, and readers saw nothing yet."""
+    deliver(1, 0, is_wrong=True)
+    staged = crossing.stage(flights, "schedule", [DAY], RUN)
+    split = crossing.audit(flights, "schedule", staged.batch_id, RUN).publish_batch_id
+
+    def hit(point: str) -> None:
+        if point == "quarantine.recorded":
+            raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(failpoints, "hit", hit)
+        with pytest.raises(ConnectionError):
+            crossing.publish(flights, "schedule", split, RUN)
+    assert tables.published("flights", "schedule", DAY, DAY) == {}
+    assert _open() == ["clock_is_hhmm", "known_carrier"]
+    return staged.batch_id, split
+
+
+def test_publication_that_has_begun_is_finished_though_a_correction_has_landed(
+    flights, deliver, dies_half_way
+):
+    """It was the newest when it began. Given up half way, the rows would be set aside of a day that nobody sees."""
+    full, _ = dies_half_way
+    deliver(2, 1)
+    # Also where its gate was asked again meanwhile, and made the same split anew.
+    split = crossing.audit(flights, "schedule", full, RUN).publish_batch_id
+    assert crossing.publish(flights, "schedule", split, RUN).batch_id == _shown("schedule")
+    assert _open() == ["clock_is_hhmm", "known_carrier"]
+    _cross(flights)
+    assert _open() == []
+
+
+def test_publication_that_has_begun_does_not_undo_a_correction_that_was_published(
+    flights, deliver, dies_half_way
+):
+    deliver(2, 1)
+    _cross(flights)
+    correction = _shown("schedule")
+    with pytest.raises(BatchSupersededError):
+        crossing.publish(flights, "schedule", dies_half_way[1], RUN)
+    assert (_shown("schedule"), _open()) == (correction, [])
+
+
+@pytest.fixture
+def looser(tmp_path, monkeypatch):
+    """Function: from now on a wrong clock is only warned about."""
+    yield lambda: _loosen(tmp_path / "suites", monkeypatch)
+    spec.settings.cache_clear()
+
+
+def _loosen(folder: Path, monkeypatch) -> None:
+    shutil.copytree(spec.settings().expectations, folder)
+    path = folder / "flights" / "schedule.json"
+    suite = json.loads(path.read_text())
+    (rule,) = (one["meta"] for one in suite["expectations"] if one["meta"]["rule"] == "clock_is_hhmm")
+    rule["severity"] = "warn"
+    del rule["limit"]
+    path.write_text(json.dumps(suite))
+    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(folder))
+    spec.settings.cache_clear()
+
+
+def test_split_by_other_rules_of_a_superseded_batch_is_superseded(flights, deliver, looser):
+    """That another split of the batch is published, with what it set aside, is no beginning of this one."""
+    deliver(1, 0, is_wrong=True)
+    staged = crossing.stage(flights, "schedule", [DAY], RUN)
+    _publish(flights, staged)
+    before = _shown("schedule")
+    looser()
+    split = crossing.audit(flights, "schedule", staged.batch_id, RUN).publish_batch_id
+    assert split != before
+    deliver(2, 1)
+    with pytest.raises(BatchSupersededError, match="was delivered since"):
+        crossing.publish(flights, "schedule", split, RUN)
+    assert (_shown("schedule"), _open()) == (before, ["clock_is_hhmm", "known_carrier"])
 
 
 @pytest.mark.parametrize(
@@ -386,6 +479,33 @@ def test_crossing_publishes_no_derived_batch_whose_input_was_corrected(sources):
     with pytest.raises(BatchSupersededError):
         crossing.publish(sources, "features", slow.batch_id, RUN)
     assert tables.published("flights", "features", DAY, DAY) == {}
+
+
+def test_crossing_looks_again_at_what_its_commit_would_replace(sources, monkeypatch):
+    """The newer batch was staged before, by a process that had not recorded it yet when this one looked."""
+    slow_inputs = (_read("schedule"), _read("arrivals"))
+    _show("arrivals", LONG_BEFORE, 2)
+    newer = _stage("features", DAY, 2, _read("schedule"), _read("arrivals"), recorded=False)
+    slow = _stage("features", DAY, 1, *slow_inputs)
+    names = {"batch_id": slow.batch_id, "publish_batch_id": slow.batch_id, "verdict_id": "v"}
+    ledger.append(
+        "verdict",
+        pipeline="flights",
+        subject="features",
+        partition=DAY,
+        data={**names, "outcome": "PASS"},
+    )
+    waiting = [newer]
+
+    def hit(point: str) -> None:
+        if point == "publish.before_commit" and waiting:
+            tables.publish(waiting.pop(), verdict_id="v")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(failpoints, "hit", hit)
+        with pytest.raises(BatchSupersededError, match=f"batch {newer.batch_id} was made from"):
+            crossing.publish(sources, "features", slow.batch_id, RUN)
+    assert _shown("features") == newer.batch_id
 
 
 def _predictions(value: int = 1, *, promoted: int | None = 0, made_on: str = DAY, recorded: bool = True):

@@ -318,8 +318,7 @@ def _permission(
     named = (judged.data.get("publish_batch_id") or full_id) if judged else ""
     if judged and named != manifest.batch_id:
         other = batches.load(spec.pipeline, table, named)
-        alike = (other.content_hash, other.aside_hash) == (manifest.content_hash, manifest.aside_hash)
-        if alike and other.split_of == manifest.split_of:
+        if other.splits_like(manifest):
             manifest = other
     if judged is None:
         found = "none is recorded"

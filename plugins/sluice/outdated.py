@@ -42,6 +42,10 @@ from sluice.spec import PREDICTIONS, Pipeline
 def require_newest(spec: Pipeline, manifest: Manifest, *, strictly: bool = False) -> None:
     """Refuse a batch whose publication has not begun and whose inputs are not the newest any more.
 
+    It has begun when what the batch sets aside is recorded. Then it was the newest, and it is finished: given up half way,
+    rows would be set aside of a batch that nobody sees, and closed of the one that readers do. It undoes nothing by that,
+    for what readers see by now is looked at again in the commit (`require_not_behind`).
+
     Args:
         strictly: also where an input of days further back was corrected, or another champion was promoted.
 
@@ -50,7 +54,7 @@ def require_newest(spec: Pipeline, manifest: Manifest, *, strictly: bool = False
         LandingUnreachableError: the landing zone does not answer.
     """
     shown = tables.shown(manifest)
-    if set(shown.values()) == {manifest.batch_id} or _has_begun(manifest):
+    if set(shown.values()) == {manifest.batch_id} or quarantine.has_recorded(manifest):
         return
     tables.check_newer(manifest, shown)
     require_not_behind(spec, manifest, shown)
@@ -99,13 +103,6 @@ def is_newest(spec: Pipeline, manifest: Manifest) -> bool:
     except BatchSupersededError:
         return False
     return True
-
-
-def _has_begun(manifest: Manifest) -> bool:
-    """Whether what the batch sets aside is recorded already: such a publication is finished, not given up half way."""
-    first, last = manifest.partitions[0], manifest.partitions[-1]
-    recorded = tables.published(manifest.pipeline, quarantine.table_of(manifest.table), first, last)
-    return any(full_id(each.batch_id) == full_id(manifest.batch_id) for each in recorded.values())
 
 
 def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> str:

@@ -147,3 +147,13 @@ def test_command_shows_the_damage_and_its_rollback_ends_it(champions, home):
     back = CliRunner().invoke(main, ["model", "rollback", "flights", "2", *word])
     assert (back.exit_code, "Traceback" in back.output) == (1, False)
     assert "version 2 cannot be read" in back.output
+
+
+@pytest.mark.parametrize("name", ["model.json", "test.parquet"])
+def test_command_shows_whichever_file_of_a_version_is_lost(champions, home, name):
+    model_file(champions, home, 1, name).unlink()
+    lines = CliRunner().invoke(main, ["model", "show", "flights"]).output.splitlines()
+    assert f"{name} of flights_late_arrival version 1 cannot be read" in next(
+        line for line in lines if " previous " in line
+    )
+    assert "files are whole" in next(line for line in lines if " champion " in line)

@@ -116,6 +116,29 @@ def test_publish_that_dies_between_its_two_tables_after_its_successor_leaves_not
     assert not _open(_look(lake))
 
 
+def test_publish_killed_between_its_two_tables_is_finished_though_a_correction_lands_meanwhile(
+    lake, sleeper, proofs
+):
+    """It was the newest when it began. Given up, its rows would be set aside of a batch that nobody sees."""
+    lake.restore("sleeper")
+    killed = _step(lake, "publish", sleeper["split"], failpoint="quarantine.recorded=kill")
+    _deliver_newer(lake)
+
+    finished = _step(lake, "publish", sleeper["split"])
+
+    seen = _look(lake)
+    whole = all(conserved for conserved, _ in seen["conserved"])
+    whole &= seen["commits"][TABLE][0] == sleeper["split"]
+    whole &= _open(seen) == Counter(known_carrier=2, clock_is_hhmm=1)
+    newer = _cross(lake)
+    corrected = _look(lake)
+    right = whole and corrected["commits"][TABLE][0] == newer and not _open(corrected)
+    proofs("zombie", "publish killed half way, and a correction that lands", violations=int(not right))
+    assert killed.was_killed
+    assert finished.require() == sleeper["split"]
+    assert right, (seen, corrected)
+
+
 @LONG
 def test_publish_that_wakes_after_the_same_publish_is_a_repetition(lake, sleeper, tmp_path, proofs):
     lake.restore("sleeper")

@@ -94,6 +94,16 @@ class Manifest(BaseModel):
         of_inputs = (note for each in self.inputs for note in notes.of_input(each))
         return [*of_inputs, *self.waived_inputs, *self.missing_history]
 
+    def splits_like(self, other: Manifest) -> bool:
+        """Whether both are splits of one full batch that keep and set aside the same rows, or both are that batch.
+
+        A gate that ran twice splits it twice.
+        """
+        mine, their = (
+            (full_id(one.batch_id), one.split_of, one.content_hash, one.aside_hash) for one in (self, other)
+        )
+        return mine == their
+
     @model_validator(mode="after")
     def _rows_are_conserved(self) -> Manifest:
         kept, dropped = sum(self.rows_by_partition.values()), sum(self.dropped.values())

@@ -63,6 +63,14 @@ class Snapshot(_Input):
     batches: dict[str, str] | None = None
 
 
+class Batch(_Input):
+    """The batch whose set-aside rows were brought into its quarantine table."""
+
+    kind: Literal["batch"] = "batch"
+    table: str
+    batch_id: str
+
+
 class Model(_Input):
     """The model that scored; no version where the baseline did."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sluice import failpoints
 from sluice.errors import BatchSupersededError, PublishConflictError, TableMissingError
-from sluice.lake import batches, tables
+from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
 from sluice.spec import QUARANTINE
 
@@ -96,7 +96,8 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
         if not changed:
             return
         try:
-            _write(manifest, changed, manifest.run, verdict_id)
+            made_from = inputs.Batch(table=manifest.table, batch_id=manifest.batch_id)
+            _write(manifest, changed, manifest.run, verdict_id, made_from)
             return
         except BatchSupersededError:
             # By this same batch, in another process? Then the next look finds nothing left to change.
@@ -110,6 +111,20 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
         f"The rows that batch {manifest.batch_id} sets aside lost {_ATTEMPTS} times against other writers.",
         where=f"{manifest.pipeline}.{table_of(manifest.table)}",
         todo="retry; if it happens again, look for what keeps writing this table",
+    )
+
+
+def has_recorded(manifest: Manifest) -> bool:
+    """Whether the quarantine table is as `record` left it for a batch, or for another split that sets aside the same."""
+    name, first, last = table_of(manifest.table), manifest.partitions[0], manifest.partitions[-1]
+    shown = tables.published(manifest.pipeline, name, first, last)
+    written = {shown[day].batch_id for day in manifest.partitions if day in shown}
+    origin = _origin(manifest)
+    return any(
+        batches.load(manifest.pipeline, manifest.table, made_from.batch_id).splits_like(manifest)
+        for batch_id in written
+        if batches.full_id(batch_id) == origin
+        for made_from in inputs.of(batches.load(manifest.pipeline, name, batch_id), inputs.Batch)
     )
 
 
@@ -223,7 +238,11 @@ def _merged(before: Sequence[_Row], new: Sequence[_Row], manifest: Manifest, clo
 
 
 def _write(
-    manifest: Manifest, by_day: Mapping[date, Sequence[_Row]], run: Mapping[str, str], verdict_id: str
+    manifest: Manifest,
+    by_day: Mapping[date, Sequence[_Row]],
+    run: Mapping[str, str],
+    verdict_id: str,
+    *made_from: inputs.Batch,
 ) -> None:
     """Replace days of the quarantine table of a batch's table; what a newer delivery wrote cannot be replaced."""
     import pyarrow as pa
@@ -236,7 +255,7 @@ def _write(
         partitions=[day.isoformat() for day in by_day],
         received=len(found),
         dropped={},
-        inputs=[{"kind": "batch", "table": manifest.table, "batch_id": manifest.batch_id}],
+        inputs=[each.record() for each in made_from],
         run=run,
         sort_by=("row_key", "rule", "first_seen"),
         after=_origin(manifest),
