@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measure import Figure, Lab, Sample
 from sluice.progress import timed
 
-NAMES = ("parsing", "scoring", "gate", "age", "day")
+NAMES = ("parsing", "scoring", "gate", "age", "status", "day")
 
 
 @click.command()

@@ -18,7 +18,13 @@ _WEEK = timedelta(days=7)
 
 
 def missing(
-    spec: Pipeline, table: str, first: str, last: str, *, snapshot_id: int | None = None
+    spec: Pipeline,
+    table: str,
+    first: str,
+    last: str,
+    *,
+    snapshot_id: int | None = None,
+    shown: Iterable[str] | None = None,
 ) -> list[str]:
     """The days of a source or derived table from `first` to `last` that are due and not published, sorted.
 
@@ -27,12 +33,13 @@ def missing(
     Args:
         first, last: days of the table's data (YYYY-MM-DD), both included.
         snapshot_id: as of this snapshot of the table instead of now.
+        shown: the days that readers see, for whoever has read them.
 
     Raises:
         TableMissingError: `snapshot_id` is unknown or expired.
     """
-    ever = (date.min.isoformat(), date.max.isoformat())
-    shown = tables.published(spec.pipeline, table, *ever, snapshot_id=snapshot_id)
+    if shown is None:
+        shown = tables.published(spec.pipeline, table, snapshot_id=snapshot_id)
     begin = _begins(spec, table, shown)
     if begin is None:
         return []

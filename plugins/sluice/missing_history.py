@@ -106,11 +106,14 @@ def recorded_in(published: Entry) -> tuple[MissingHistory, ...]:
     return tuple(MissingHistory.model_validate(one) for one in published.data.get("missing_history", ()))
 
 
-def rebuilds(spec: Pipeline) -> list[Rebuild]:
+def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -> list[Rebuild]:
     """What was built without history that is published now, and is to be rebuilt as declared, oldest first.
 
     No further back than `history.rebuild_days` before the pipeline's today: what is older stays as it was built, and says
     so. Predictions are not among them: each was made once, at its time, and says by its column what it was made without.
+
+    Args:
+        shown: table -> the days that readers see, for whoever has read them.
     """
     try:
         today = clock.today(spec)
@@ -119,7 +122,8 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
 
     @cache
     def still_missing(table: str) -> set[str]:
-        return set(expected.missing(spec, table, date.min.isoformat(), today.isoformat()))
+        days = shown[table] if shown is not None else None
+        return set(expected.missing(spec, table, date.min.isoformat(), today.isoformat(), shown=days))
 
     found = []
     for table in spec.derived:

@@ -48,7 +48,7 @@ def plan(spec: Pipeline, active: Mapping[str, int]) -> list[Start]:
     found = status.of(spec)
     if found.now is None:
         return []
-    earlier = ledger.entries(kind="started", pipeline=spec.pipeline)
+    earlier = _newest_starts(spec)
     fresh = _fresh(spec, found.now)
     starts = []
     for stage in STAGES:
@@ -78,20 +78,27 @@ def record(spec: Pipeline, start: Start, run: Mapping[str, str]) -> Entry:
 
 
 def _start(
-    spec: Pipeline, stage: str, run_day: str, items: Iterable[Item], earlier: Iterable[Entry], now: datetime
+    spec: Pipeline,
+    stage: str,
+    run_day: str,
+    items: Iterable[Item],
+    earlier: Mapping[tuple[str, str], Entry],
+    now: datetime,
 ) -> Start | None:
     because = tuple(item.sentence() for item in items if _calls_for_a_run(spec, item))
     if not because:
         return None
-    for entry in earlier:
-        if (entry.subject, entry.partition) == (stage, run_day):
-            if tuple(entry.data["because"]) != because:
-                break
-            pause = min(_PAUSE * 2 ** (entry.data["attempt"] - 1), _LONGEST_PAUSE)
-            if now < entry.at + pause:
-                return None
-            return Start(stage, run_day, because, entry.data["attempt"] + 1)
-    return Start(stage, run_day, because)
+    entry = earlier.get((stage, run_day))
+    if entry is None or tuple(entry.data["because"]) != because:
+        return Start(stage, run_day, because)
+    pause = min(_PAUSE * 2 ** (entry.data["attempt"] - 1), _LONGEST_PAUSE)
+    return None if now < entry.at + pause else Start(stage, run_day, because, entry.data["attempt"] + 1)
+
+
+def _newest_starts(spec: Pipeline) -> dict[tuple[str, str], Entry]:
+    """Stage and run day -> the last start of it."""
+    started = ledger.entries(kind="started", pipeline=spec.pipeline)
+    return {(entry.subject, entry.partition or ""): entry for entry in reversed(started)}
 
 
 def _calls_for_a_run(spec: Pipeline, item: Item) -> bool:

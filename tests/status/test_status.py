@@ -11,7 +11,7 @@ from sluice import crossing, feed, holds, ledger, spec, status
 from sluice.calendars import Expected
 from sluice.errors import SkipRefusedError
 from sluice.ingest import deliveries
-from sluice.lake import tables
+from sluice.lake import batches, tables
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
@@ -200,3 +200,26 @@ def test_the_same_file_under_a_new_number_outdates_nothing_and_frees_nothing_tha
     assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
     feed.deliver(live, TUESDAY, sources=["arrivals"], corrupt="seconds", number=2)
     assert _states(live, TUESDAY)["arrivals"] == "held"
+
+
+def test_each_table_is_read_once_and_no_manifest_of_days_that_are_past_correction(live, at, monkeypatch):
+    """Counted, so that the cost of a look does not grow with history in ways that no machine's speed hides."""
+    live = live.model_copy(update={"integrity_days": 1})
+    feed.deliver_range(live, MONDAY, TUESDAY)
+    at("2013-04-02 07:00")
+    for run_day in (MONDAY, TUESDAY):
+        for source in DAILY:
+            _publish(live, source, run_day)
+    read: list[str] = []
+    for module, name in ((tables, "published"), (batches, "load")):
+        original = getattr(module, name)
+
+        def counted(pipeline, table, *rest, original=original, name=name, **further):
+            read.append(f"{name} {table}")
+            return original(pipeline, table, *rest, **further)
+
+        monkeypatch.setattr(module, name, counted)
+    status.of(live)
+    assert sorted(read) == sorted(
+        [*(f"published {table}" for table in live.tables), *(f"load {source}" for source in DAILY)]
+    )

@@ -139,9 +139,7 @@ def _table(spec: Pipeline, name: str) -> TableEntry:
 
 
 def _newest_day(spec: Pipeline, name: str) -> str | None:
-    return max(
-        tables.published(spec.pipeline, name, date.min.isoformat(), date.max.isoformat()), default=None
-    )
+    return max(tables.published(spec.pipeline, name), default=None)
 
 
 def _newest_verdict(spec: Pipeline, name: str) -> tuple[str, str]:

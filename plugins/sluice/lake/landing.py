@@ -165,18 +165,20 @@ class _Folder:
     def list(self, folder: str) -> Sequence[str]:
         with self._reaching(self.root / folder):
             os.scandir(self.root).close()  # a zone that is not there must not look like an empty one
-            return list(self._files(self.root / folder))
+            return list(self._files(folder))
 
-    def _files(self, folder: Path) -> Iterator[str]:
+    def _files(self, folder: str) -> Iterator[str]:
         """Names of the files under a folder; not by recursion, which a deep enough folder ends."""
-        waiting = [folder] if folder.is_dir() else []
+        waiting = [folder] if (self.root / folder).is_dir() else []
         while waiting:
-            with os.scandir(waiting.pop()) as entries:
+            inside = waiting.pop()
+            with os.scandir(os.path.join(self.root, inside)) as entries:
                 for entry in entries:
+                    name = f"{inside}/{entry.name}"
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
+                        waiting.append(name)
                     elif not entry.name.startswith(".") and os.path.isfile(entry.path):
-                        yield str(Path(entry.path).relative_to(self.root))
+                        yield name
 
     def folders(self) -> Sequence[str]:
         with self._reaching(self.root), os.scandir(self.root) as entries:

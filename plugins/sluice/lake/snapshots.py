@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from sluice import failpoints
@@ -35,6 +35,9 @@ WAIVED = "sluice.waived_inputs"
 _SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
 _SNAPSHOTS_SLACK = 20
+
+# Before and after all days of tables.
+FIRST, LAST = date.min.isoformat(), date.max.isoformat()
 
 # How often the newest metadata are asked for where what the catalog named is gone already.
 _READS = 5
@@ -150,9 +153,14 @@ def add_platform_columns(table: Table, manifest: Manifest) -> None:
 
 
 def between(start: str, end: str) -> BooleanExpression:
-    """Filter on the days `start` to `end`, inclusive."""
+    """Filter on the days `start` to `end`, inclusive.
+
+    All days that there are need none: of a filter pyiceberg works out for each file, in a millisecond, what is left of it.
+    """
     from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
 
+    if (start, end) == (FIRST, LAST):
+        return always()
     # pydantic's types of pyiceberg's expressions hide that they take a column's name and a value.
     return And(GreaterThanOrEqual(DAY, start), LessThanOrEqual(DAY, end))  # type: ignore
 

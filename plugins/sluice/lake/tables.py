@@ -18,7 +18,7 @@ from sluice.errors import BatchSupersededError, GateBrokenError, PublishConflict
 from sluice.lake import batches, catalog, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
-from sluice.lake.snapshots import Published
+from sluice.lake.snapshots import FIRST, LAST, Published
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -148,9 +148,9 @@ def check_newer(manifest: Manifest, shown: Mapping[str, str]) -> None:
 
 
 def published(
-    pipeline: str, table: str, start: str, end: str, *, snapshot_id: int | None = None
+    pipeline: str, table: str, start: str = FIRST, end: str = LAST, *, snapshot_id: int | None = None
 ) -> dict[str, Published]:
-    """What readers see for the days `start` to `end` (inclusive), by partition; empty if there is no table.
+    """What readers see for the days `start` to `end` (inclusive), or ever, by partition; empty if there is no table.
 
     Args:
         snapshot_id: as of this snapshot instead of now.

@@ -6,11 +6,17 @@ The rule kept here: where a clock change skips or repeats a local time, it is th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from sluice import clock
 from sluice.spec import Pipeline
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 _DAY = timedelta(days=1)
 
@@ -22,7 +28,7 @@ def days(spec: Pipeline, first: date, last: date) -> Iterator[date]:
         return
     zone, day = ZoneInfo(spec.timezone), first
     while day <= last:
-        fires, _ = _first(spec, day)
+        fires, _ = _first(spec.schedule, day)
         if fires is None or fires.date() > last:
             return
         if _exists(fires.date(), zone):
@@ -40,19 +46,29 @@ def at(spec: Pipeline, day: date) -> datetime | None:
     zone = ZoneInfo(spec.timezone)
     if spec.clock == "feed":
         return clock.instant(datetime.combine(day, time.min), zone, first=True)
-    fires, hourly = _first(spec, day)
+    fires, hourly = _first(spec.schedule, day)
     return clock.instant(fires, zone, first=hourly) if fires and fires.date() == day else None
 
 
-def _first(spec: Pipeline, day: date) -> tuple[datetime | None, bool]:
+@lru_cache(maxsize=4096)
+def _first(schedule: str, day: date) -> tuple[datetime | None, bool]:
     """The first local time from a day on at which a schedule fires, and whether it fires in every hour of a day."""
-    from croniter import CroniterBadDateError, croniter
+    from croniter import CroniterBadDateError
 
-    cron = croniter(spec.schedule, datetime.combine(day, time.min) - timedelta(seconds=1))
+    # Finding a time moves it. To read a schedule takes longer than to find its next time.
+    cron = copy(_read(schedule))
+    begins = datetime.combine(day, time.min) - timedelta(seconds=1)
     try:
-        return cron.get_next(datetime), cron.expanded[1] == ["*"]
+        return cron.get_next(datetime, start_time=begins), cron.expanded[1] == ["*"]
     except CroniterBadDateError:  # it does not fire again within croniter's horizon
         return None, False
+
+
+@lru_cache(maxsize=64)
+def _read(schedule: str) -> croniter:
+    from croniter import croniter
+
+    return croniter(schedule)
 
 
 def _exists(day: date, zone: ZoneInfo) -> bool:

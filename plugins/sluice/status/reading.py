@@ -25,8 +25,6 @@ from sluice.schedule import Schedule
 from sluice.spec import PREDICTIONS, Pipeline
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
 
-_FIRST = date.min.isoformat()
-
 
 def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> Status:
     """Say what should be and what is, for the run days of a pipeline up to now.
@@ -78,7 +76,7 @@ class _Known:
     def read(cls, spec: Pipeline, now: datetime) -> _Known:
         known = cls(spec, now, schedule.read(spec), Landing(spec.landing_url))
         for table in spec.tables:
-            known.shown[table] = tables.published(spec.pipeline, table, _FIRST, now.date().isoformat())
+            known.shown[table] = tables.published(spec.pipeline, table)
         for source in spec.sources:
             known.delivered[source] = deliveries.numbers(spec, source, landing=known.landing)
             shown = {_run_day(spec, source, day).isoformat() for day in known.shown[source]}
@@ -87,7 +85,9 @@ class _Known:
             known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
         given_up = skips.given_up(spec.pipeline)
         known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
-        known.rebuilds = {(one.table, one.day): one.because for one in missing_history.rebuilds(spec)}
+        known.rebuilds = {
+            (one.table, one.day): one.because for one in missing_history.rebuilds(spec, known.shown)
+        }
         decided = ledger.entries(kind="decided", pipeline=spec.pipeline, subject=spec.model.name)
         known.monitored = {entry.partition for entry in decided}
         return known

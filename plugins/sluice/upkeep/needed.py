@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 
 from sluice import holds, ledger, waivers
 from sluice.errors import DeliveryMissingError
@@ -44,7 +44,7 @@ def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[
 
 def _read_by_predictions(spec: Pipeline, since: datetime) -> Iterator[tuple[str, str]]:
     """Table and batch of what the predictions that readers see were made from."""
-    shown = tables.published(spec.pipeline, PREDICTIONS, date.min.isoformat(), date.max.isoformat())
+    shown = tables.published(spec.pipeline, PREDICTIONS)
     for batch_id in {one.batch_id for one in shown.values()}:
         # Ids begin with the time; another writer's file has none.
         if batch_id < f"{since:%Y%m%dT%H%M%S}":
