@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from sluice import ledger
-from sluice.cli import main
+from sluice import crossing, feed, ledger, spec
+from sluice.cli import GROUPS, main
 
 # An argument that is right, by the parameter's name.
 RIGHT = {
@@ -145,6 +146,48 @@ def test_ledger_shows_what_an_earlier_version_or_pipeline_recorded(home):
 
     for words in (["--kind", "once_was"], ["--pipeline", "retired"]):
         assert "retired.x" in CliRunner().invoke(main, ["ledger", *words]).output
+
+
+def test_help_names_every_command_under_what_it_is_for_with_its_whole_summary(home):
+    said = CliRunner().invoke(main, ["--help"]).output
+
+    assert [line for line in said.splitlines() if line.endswith(":")] == [
+        "Options:",
+        *(f"{title}:" for title in GROUPS),
+    ]
+    assert sorted(command.name for commands in GROUPS.values() for command in commands) == sorted(
+        main.commands
+    )
+    for command in main.commands.values():
+        assert " ".join(command.help.split("\n\n")[0].split()).rstrip(".") in " ".join(said.split())
+
+
+def test_what_is_shown_is_printed_as_json_too(home):
+    flights = spec.load("flights")
+    feed.deliver(flights, "2013-04-02", sources=["arrivals"], corrupt="seconds")
+    batch = crossing.stage(flights, "arrivals", ["2013-04-02"], {"run_id": "test"})
+    crossing.audit(flights, "arrivals", batch.batch_id, {"run_id": "test"})
+
+    def shown(*words: str, code: int = 0):
+        done = CliRunner().invoke(main, [*words, "--json"])
+        assert done.exit_code == code, done.output
+        return json.loads(done.output)
+
+    (hold,) = shown("held")["pipelines"]["flights"]["held"]
+    assert (hold["table"], hold["partition"], hold["rows"]) == ("arrivals", "2013-04-01", batch.rows)
+    assert shown("held", "flights")["undelivered_mails"] == []
+    items = shown("status", "flights", code=1)["items"]
+    assert {"table": "arrivals", "state": "held"}.items() <= next(
+        item for item in items if item["table"] == "arrivals"
+    ).items()
+    (traced,) = shown("trace", "flights", "arrivals", "2013-04-01")["batches"]
+    assert traced["manifest"]["batch_id"] == batch.batch_id
+    assert [entry["kind"] for entry in shown("ledger")] == ["held", "staged"]
+    assert shown("ledger", "--verify") == {"verified": 2}
+    assert shown("watch", "flights", code=1)["findings"]
+    catalogue = shown("catalogue", "flights")
+    assert {source["name"] for source in catalogue["sources"]} == set(flights.sources)
+    assert shown("catalogue", "flights", "--impact", "arrivals.tailnum")
 
 
 def test_maintain_dry_run_says_what_would_go_and_touches_nothing(home):

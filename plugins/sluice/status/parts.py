@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 State = Literal[
     "published",  # readers see it, made from the newest inputs
@@ -62,10 +62,6 @@ class Item:
     def sentence(self) -> str:
         text = f"{self.table} {self.day} is {self.state}"
         return f"{text}: {self.reason}" if self.reason else f"{text}."
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "deadline": self.deadline and self.deadline.isoformat()}
 
 
 @dataclass(frozen=True)

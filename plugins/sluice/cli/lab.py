@@ -1,4 +1,4 @@
-"""`sluice rehearse`, `mutate` and `robustness`: faults tried on purpose."""
+"""Commands that try things out: the demo, the replayed source system, and faults on purpose."""
 
 from __future__ import annotations
 
@@ -7,8 +7,54 @@ from pathlib import Path
 
 import click
 
-from sluice.cli.arguments import OUTPUT_FILE, OUTPUT_FOLDER
+from sluice import spec
+from sluice.cli import arguments
+from sluice.cli.arguments import DAY, OUTPUT_FILE, OUTPUT_FOLDER, SOURCE
 from sluice.cli.output import echo
+
+
+@click.command()
+def demo() -> None:
+    """Run the whole loop on real data under the real scheduler, and check that it happened as told."""
+    from rich.console import Console
+
+    from sluice.local import demo
+
+    # Wide enough for the table where the output is no terminal.
+    if not demo.run(Console(highlight=False, width=None if sys.stdout.isatty() else 132)):
+        sys.exit(1)
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY, required=False)
+@click.option("--corrupt", help="Damage the delivery in a realistic way: seconds, shifted, truncated, ...")
+@click.option("--source", "sources", type=SOURCE, multiple=True, help="Only these sources.")
+@click.option(
+    "--number",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Delivery number; a higher one corrects a lower one.",
+)
+def feed(
+    pipeline: spec.Pipeline, first: str, last: str | None, corrupt: str | None, sources, number: int
+) -> None:
+    """Let the replayed source system deliver the day FIRST, or all days to LAST, into the landing zone."""
+    from sluice import feed as source_system
+
+    if last and (corrupt is not None or sources or number != 1):
+        raise click.UsageError("--corrupt, --source and --number are for one day: leave out LAST.")
+    if last:
+        names = source_system.deliver_range(pipeline, first, last)
+    else:
+        names = source_system.deliver(
+            pipeline, first, corrupt=corrupt, sources=list(sources) or None, number=number
+        )
+    echo(f"Delivered {len(names)} file(s) into {pipeline.landing_url}")
+    for name in names[:10]:
+        echo(f"  {name}")
 
 
 @click.command()

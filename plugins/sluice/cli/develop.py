@@ -1,4 +1,4 @@
-"""`sluice audit` and `sluice traces`: what the repository depends on, and what a folder knows."""
+"""Commands for those who change a pipeline or this repository."""
 
 from __future__ import annotations
 
@@ -7,7 +7,40 @@ from pathlib import Path
 
 import click
 
+from sluice import spec
+from sluice.cli import arguments
 from sluice.cli.output import echo
+
+
+@click.command()
+def check() -> None:
+    """Check pipelines, suites, the dbt project and settings without running anything."""
+    from sluice.check import check_all
+
+    problems = 0
+    for what, error in check_all():
+        echo(f"{'ok     ' if error is None else 'PROBLEM'}  {what}{'' if error is None else f': {error}'}")
+        problems += error is not None
+    if problems:
+        raise click.ClickException(f"{problems} problem(s)")
+
+
+@click.command()
+@arguments.pipeline
+def docs(pipeline: spec.Pipeline) -> None:
+    """Render the dbt documentation as one page that the Airflow UI serves."""
+    from sluice import transform
+
+    echo(transform.docs(pipeline))
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def airflow(arguments: tuple[str, ...]) -> None:
+    """Run Airflow's own command line against the local stack, for example `sluice airflow dags list`."""
+    from sluice.local import stack
+
+    sys.exit(stack.airflow(*arguments))
 
 
 @click.command()

@@ -1,0 +1,183 @@
+"""Commands that show what is: each prints text for a person or, with `--json`, the same as JSON."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from sluice import spec
+from sluice.cli import arguments
+from sluice.cli.arguments import DAY, KIND, LABEL, RECORDED_PIPELINE, TABLE, TEXT
+from sluice.cli.output import as_json, echo, for_each, print_json
+
+
+@click.command()
+@arguments.pipeline
+@click.option("--first", type=DAY, help="First run day; default: the first that anything is expected of.")
+@click.option("--last", type=DAY, help="Last run day; default: today.")
+@as_json
+def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json: bool) -> None:
+    """Show what should be and what is, for each table and run day of PIPELINE; exits with 1 where something is missing or held."""
+    from sluice import status as state
+    from sluice.status import show
+
+    found = state.of(pipeline, first=first, last=last)
+    if as_json:
+        print_json(found)
+    else:
+        for line in show.lines(found):
+            echo(line)
+    if found.in_state("missing", "held"):
+        sys.exit(1)
+
+
+@click.command()
+@arguments.any_pipeline
+@as_json
+def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
+    """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all."""
+    from sluice import holds, missing_history
+    from sluice.holds import show
+    from sluice.notices import faults
+    from sluice.waivers import inherited
+
+    found: dict[str, dict[str, object]] = {}
+
+    def list_held(declared: spec.Pipeline) -> None:
+        if not as_json:
+            echo(f"{declared.pipeline}:")
+        released = holds.active_waivers(declared)
+        rebuilds: list[inherited.Rebuild | missing_history.Rebuild] = [
+            *inherited.rebuilds(declared),
+            *missing_history.rebuilds(declared),
+        ]
+        held_back = holds.open_holds(declared)
+        found[declared.pipeline] = {
+            "held": held_back,
+            "released": list(released.values()),
+            "to_rebuild": rebuilds,
+        }
+        for line in () if as_json else show.held(held_back, released, rebuilds):
+            echo(f"  {line}")
+
+    complete = for_each(pipeline, list_held)
+    waiting = faults.undelivered_lines(pipeline.pipeline if pipeline else None)
+    if as_json:
+        print_json({"pipelines": found, "undelivered_mails": waiting})
+    else:
+        for line in waiting:
+            echo(line)
+    if not complete:
+        sys.exit(1)
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("table", type=TABLE)
+@click.argument("day", type=DAY)
+@as_json
+def trace(pipeline: spec.Pipeline, table: str, day: str, as_json: bool) -> None:
+    """Tell the whole story of a partition: deliveries, rows by what became of them, verdicts, waivers, mails."""
+    from sluice import holds
+    from sluice.holds import show
+
+    found = holds.trace(pipeline, table, day)
+    if as_json:
+        print_json(found)
+        return
+    for line in show.traced(found):
+        echo(line)
+
+
+@click.command()
+@arguments.pipeline
+@click.option("--days", type=click.IntRange(1), help="Days of history to compare; default: `integrity_days`.")
+@as_json
+def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
+    """Look for missed deadlines, rewritten history and lapsed waivers, as the watcher does; mails nothing."""
+    from sluice import watch as watcher
+
+    found = watcher.findings(pipeline, days)
+    if as_json:
+        print_json({"pipeline": pipeline.pipeline, "findings": found})
+    for sentence in () if as_json else found:
+        echo(sentence)
+    if found:
+        sys.exit(1)
+    if not as_json:
+        echo("Nothing is overdue, and history is as it was published.")
+
+
+@click.command()
+@arguments.pipeline
+@as_json
+@click.option(
+    "--impact", "column", type=TEXT, metavar="TABLE.COLUMN", help="Tell what depends on a column instead."
+)
+def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> None:
+    """Show every source: columns, owner, licence, purpose, freshness, readiness and users; and write it as a page."""
+    from sluice import catalogue as shelf
+
+    if column is not None:
+        found = shelf.impact(pipeline, column)
+        if as_json:
+            print_json(found)
+        for line in () if as_json else shelf.told(found, pipeline):
+            echo(line)
+        return
+    gathered = shelf.read(pipeline)
+    page = shelf.write(gathered)
+    if as_json:
+        parts = {
+            "today": gathered.today,
+            "sources": gathered.sources,
+            "tables": gathered.tables,
+            "page": page,
+        }
+        print_json({"pipeline": pipeline.pipeline, **parts})
+        return
+    for line in shelf.lines(gathered):
+        echo(line)
+    echo("")
+    echo(f"As a page: {page}")
+
+
+@click.command(name="ledger")
+@click.option("--kind", type=KIND, help="Only entries of this kind, for example held.")
+@click.option("--pipeline", type=RECORDED_PIPELINE, help="Only entries of this pipeline.")
+@click.option(
+    "--partition", "days", type=LABEL, help="Only entries about this day (YYYY-MM-DD), or about first..last."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest entries to show."
+)
+@click.option("--verify", is_flag=True, help="Check the whole hash chain instead.")
+@as_json
+def show_ledger(
+    kind: str | None,
+    pipeline: str | None,
+    days: tuple[str, str] | None,
+    limit: int,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Show the record of decisions, newest first, or verify that nobody edited it."""
+    from sluice import ledger
+
+    if verify:
+        entries = ledger.verify()
+        print_json({"verified": entries}) if as_json else echo(f"{entries} entries, chain intact")
+        return
+    found = ledger.entries(kind=kind, pipeline=pipeline, days=days, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    for entry in found:
+        reasons = " ".join(entry.data.get("reasons", []))
+        echo(
+            f"{entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} "
+            f"{entry.pipeline}.{entry.subject} {entry.partition or ''}  {reasons}"
+        )
+    if not found:
+        echo("No entry of the ledger is about that.")

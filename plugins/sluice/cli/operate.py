@@ -1,0 +1,150 @@
+"""Commands with which a person runs a pipeline: deliver, send again, release, give up, clear away, start and stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sluice import spec
+from sluice.cli import arguments
+from sluice.cli.arguments import DAY, SOURCE, TABLE, TEXT
+from sluice.cli.output import echo, for_each
+from sluice.settings import settings
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("source", type=SOURCE)
+@click.argument("day", type=DAY)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--version", type=int, help="Version of the contract that it follows; default: the declared one."
+)
+def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: int | None) -> None:
+    """Put a FILE of SOURCE with the data of DAY (YYYY-MM-DD) into the landing zone, with its manifest."""
+    from sluice.ingest.deliveries import land as land_file
+
+    echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("table", type=TABLE)
+@click.argument("day", type=DAY)
+def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
+    """Send what is held of DAY (of the data, as `sluice held` shows it) through the same gate again."""
+    from sluice import holds
+
+    key = _pseudonym_key(pipeline, table)
+    outcome = holds.replay(pipeline, table, day, {"run_id": "sluice replay"}, pseudonym_key=key)
+    echo(outcome)
+    if outcome.repaired:
+        echo(holds.onwards(pipeline, table, day))
+    if outcome.reason:
+        sys.exit(1)
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("table", type=TABLE)
+@click.argument("day", type=DAY)
+@click.option("--by", type=TEXT, default="", help="The person who answers for it.")
+@click.option("--why", type=TEXT, default="", help="The reason, in a sentence.")
+@click.option(
+    "--until", type=DAY, default=None, help="Last day (YYYY-MM-DD) that it is valid, by the pipeline's clock."
+)
+def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, until: str | None) -> None:
+    """Publish what is held of DAY as it is, on a person's word, which is recorded and shown with the data."""
+    from sluice import holds
+
+    said = {"by": by, "why": why, "until": until or ""}
+    done = holds.release(pipeline, table, day, **said, run={"run_id": "sluice release"})
+    echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
+    echo(holds.onwards(pipeline, table, day))
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("day", type=DAY)
+@click.option("--table", "tables", type=TABLE, multiple=True, help="Only these tables; default: all.")
+@click.option("--by", type=TEXT, default="", help="The person who answers for it.")
+@click.option("--why", type=TEXT, default="", help="The reason, in a sentence.")
+def skip(pipeline: spec.Pipeline, day: str, tables: tuple[str, ...], by: str, why: str) -> None:
+    """Give up what is not published of the run day DAY: nothing waits for it any more, and the ledger says who said so."""
+    from sluice import holds
+
+    for entry in holds.skip(pipeline, day, tables, by=by, why=why, run={"run_id": "sluice skip"}):
+        echo(f"Given up: {entry.subject} of {entry.partition}.")
+
+
+@click.command()
+@arguments.any_pipeline
+@click.option("--dry-run", is_flag=True, help="Say what would go, and touch nothing.")
+def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
+    """Clear away what `retention` declares to be no longer needed, as the maintenance DAG does; mails nothing."""
+    from sluice import ledger, upkeep
+
+    run = {"run_id": "sluice maintain"}
+
+    def clear(declared: spec.Pipeline) -> None:
+        echo(f"{declared.pipeline}:")
+        entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
+        echo(f"  {entries} entries of the ledger, chain intact")
+        gone = upkeep.clear_tables(declared, run, dry_run=dry_run)
+        gone += upkeep.clear_evidence(declared, run, dry_run=dry_run)
+        for line in list(upkeep.lines(gone)) or ["nothing had to go"]:
+            echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
+
+    if not for_each(pipeline, clear):
+        sys.exit(1)
+
+
+@click.command()
+@click.option(
+    "--foreground",
+    is_flag=True,
+    help="Stay until SIGTERM or Ctrl+C, and stop everything then (systemd, containers).",
+)
+def up(foreground: bool) -> None:
+    """Start Airflow and the mail sink under a supervisor, and print where they are and how they do."""
+    from sluice.local import stack
+
+    if failed := stack.given_up():
+        echo(f"FAILED, and tried again now: {', '.join(failed)}")
+    if foreground:
+        if not stack.run(echo, _say_where):
+            sys.exit(1)
+        return
+    stack.up(echo)
+    _say_where()
+
+
+def _say_where() -> None:
+    from sluice.local import stack
+
+    user, password = stack.login()
+    for line in stack.status():
+        echo(f"  {line}")
+    echo(f"Airflow: http://127.0.0.1:{settings().api_port}  (user {user}, password {password})")
+    echo(f"Mails:   {settings().mail}")
+
+
+@click.command()
+def down() -> None:
+    """Stop what `sluice up` started."""
+    from sluice.local import stack
+
+    stack.down(echo)
+
+
+def _pseudonym_key(pipeline: spec.Pipeline, table: str) -> bytes | None:
+    """The key that replaces personal data, for a table that has some: Airflow's, or that of the local stack."""
+    if table not in pipeline.sources or not pipeline.sources[table].contract.pseudonymised:
+        return None
+    from sluice.local import stack
+    from sluice.orchestration.secrets import pseudonym_key
+
+    stack.lend_pseudonym_key()
+    return pseudonym_key(pipeline, table)
