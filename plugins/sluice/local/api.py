@@ -46,7 +46,7 @@ class AirflowApi:
                 f"Airflow cannot import {errors[0]['filename']}: {errors[0]['stack_trace'].strip()[-600:]}",
                 todo="correct it; `sluice check` says more",
             )
-        known = {dag["dag_id"] for dag in self._get("/dags", limit=200)["dags"]}
+        known = {dag["dag_id"] for dag in self._all("/dags", "dags", order_by="dag_id")}
         declared = [dag_id for each in load_all() for dag_id in dag_ids.of_pipeline(each.pipeline)]
         broken = [dag_ids.of_broken(each.pipeline) for each in broken_pipelines()]
         return [dag_id for dag_id in (*declared, *broken, *dag_ids.PLATFORM_DAGS) if dag_id not in known]
@@ -70,8 +70,7 @@ class AirflowApi:
 
     def active_runs(self) -> list[str]:
         """Runs of any DAG that have not ended, as `<dag_id> <run_id>`."""
-        states = [("state", "queued"), ("state", "running"), ("limit", "100")]
-        found = self.request("GET", "/dags/~/dagRuns", params=states).json()["dag_runs"]
+        found = self._all("/dags/~/dagRuns", "dag_runs", state=["queued", "running"])
         return [f"{run['dag_id']} {run['dag_run_id']}" for run in found]
 
     def recent_runs(self) -> list[str]:
@@ -84,12 +83,12 @@ class AirflowApi:
 
     def runs(self, dag_id: str, *, partition: str | None = None) -> list[dict[str, Any]]:
         """Runs of a DAG, oldest first."""
-        found = self._get(f"/dags/{dag_id}/dagRuns", limit=200, order_by="run_after")["dag_runs"]
+        found = self._all(f"/dags/{dag_id}/dagRuns", "dag_runs", order_by="run_after")
         return [run for run in found if partition is None or run["partition_key"] == partition]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Task instances of a run."""
-        return self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=200)["task_instances"]
+        return self._all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
 
     def failures(self, dag_id: str, run_id: str, *, lines: int = 15) -> str:
         """What the failed tasks of a run logged last, for a person to read; empty if none failed."""
@@ -190,6 +189,15 @@ class AirflowApi:
                 )
             time.sleep(0.3)  # how often to ask; what is waited for is the answer
         return found
+
+    def _all(self, path: str, name: str, **params: Any) -> list[dict[str, Any]]:
+        """Every entry of a list; Airflow gives at most a hundred at a time, however many are asked for."""
+        found: list[dict[str, Any]] = []
+        while True:
+            body = self._get(path, limit=100, offset=len(found), **params)
+            found += body[name]
+            if not body[name] or len(found) >= body["total_entries"]:
+                return found
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:
         return self.request("GET", path, params=params).json()

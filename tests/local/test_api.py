@@ -1,0 +1,56 @@
+"""The client of Airflow's REST API, against a server that gives its lists in pages, as Airflow does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from sluice.local.api import AirflowApi
+
+# Airflow's `[api] maximum_page_limit`, whatever is asked for.
+PAGE = 100
+RUNS = [{"dag_run_id": f"run {number}", "dag_id": "d", "partition_key": str(number)} for number in range(250)]
+
+
+class _Server(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self._answer(201, {"access_token": "token"})
+
+    def do_GET(self) -> None:
+        asked = {
+            name: int(found[0])
+            for name, found in parse_qs(urlsplit(self.path).query).items()
+            if name in ("limit", "offset")
+        }
+        first = asked.get("offset", 0)
+        page = RUNS[first : first + min(asked.get("limit", 50), PAGE)]
+        self._answer(200, {"dag_runs": page, "total_entries": len(RUNS)})
+
+    def _answer(self, status: int, body: object) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture
+def api() -> Iterator[AirflowApi]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield AirflowApi(f"http://127.0.0.1:{server.server_port}", "admin", "password")
+        server.shutdown()
+        thread.join()
+
+
+def test_runs_beyond_the_first_page_are_found(api):
+    assert [run["dag_run_id"] for run in api.runs("d")] == [run["dag_run_id"] for run in RUNS]
+    assert [run["dag_run_id"] for run in api.runs("d", partition="249")] == ["run 249"]
+    assert len(api.active_runs()) == len(RUNS)
