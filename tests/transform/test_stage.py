@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from sluice import crossing, feed, ledger, spec
+from sluice import crossing, feed, holds, ledger, spec
 from sluice.calendars import Expected
 from sluice.errors import DayNotExpectedError, TableMissingError
 from sluice.lake import batches, tables
@@ -34,6 +34,15 @@ def test_stage_while_the_newest_arrivals_are_held_is_refused_and_names_them(home
 
     assert batches.staged("flights", "features") == []
     assert crossing.stage(flights, "features", ["2013-04-02"], RUN).rows > 900
+
+    # A person gives the day up: what lags is done without, and the age says so; nothing is made of the day itself.
+    given_up = holds.skip(flights, "2013-04-03", ["arrivals"], by="Ada", why="It will not come.", run=RUN)
+    assert {entry.subject for entry in given_up} == {"arrivals", "outcomes"}
+    staged = crossing.stage(flights, "features", ["2013-04-03"], RUN)
+    ages = {each["table"]: each["age_days"] for each in staged.inputs if each["kind"] == "freshness"}
+    assert ages == {"schedule": 0, "arrivals": 1, "weather": 0}
+    with pytest.raises(TableMissingError, match="arrivals of 2013-04-02 is not published"):
+        crossing.stage(flights, "outcomes", ["2013-04-03"], RUN)
 
 
 def _publish(flights, day: str, sources) -> None:

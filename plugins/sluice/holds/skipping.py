@@ -19,7 +19,7 @@ def skip(
     What has come, or comes later, is not lost: it can be ingested by hand, and is published then.
 
     Args:
-        names: tables; all of the pipeline, if none is given.
+        names: tables, and with them those whose rows come from one of them; all of the pipeline, if none is given.
 
     Returns: the entries, one a table.
     Raises:
@@ -42,6 +42,9 @@ def skip(
             where=where,
             todo=f"look at `sluice status {spec.pipeline}`",
         )
+    for name, derived in spec.derived.items():
+        if (day := left.get(derived.rows_from or "")) and day == spec.data_day(name, run_day):
+            left.setdefault(name, day)
     return [
         ledger.append(
             "skipped",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
+from sluice.ledger import skips
 from sluice.partitions import partition_label
 from sluice.settings import settings
 from sluice.transform import project
@@ -129,7 +130,7 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
 
     Without this, a run that somebody starts by hand would publish features that look one day further back. A pipeline
     that declares `stale_input: mark` goes on with what is published of a source that lags behind the table, and records
-    how old that is.
+    how old that is; so does every pipeline without a day that a person gave up.
 
     Returns: for the manifest, one input a daily source: {"kind": "freshness", "table", "expected", "newest", "age_days"}.
     """
@@ -164,14 +165,16 @@ def _refuse_unless_marked(
     spec: Pipeline, table: str, source: str, run_days: Sequence[str], newest: str | None
 ) -> None:
     lag = spec.lag_days(source)
+    day = spec.data_day(source, run_days[-1])
     marks = spec.stale_input == "mark" and lag > 0
+    goes_on = marks or (source, day) in skips.given_up(spec.pipeline)
     # A table may be built from yesterday's history of a source, but not from a day of its own that is not there. And of
     # several days, only the last would be marked.
-    if marks and newest and lag > spec.lag_days(table) and len(run_days) == 1:
+    if goes_on and newest and lag > spec.lag_days(table) and len(run_days) == 1:
         return
     awaited = marks and lag <= spec.lag_days(table)
     raise (InputAwaitedError if awaited else TableMissingError)(
-        f"{spec.pipeline}.{source} of {spec.data_day(source, run_days[-1])} is not published.",
+        f"{spec.pipeline}.{source} of {day} is not published.",
         where=f"{spec.pipeline}.{table} of {spec.data_day(table, run_days[-1])}, which is built from it",
         todo=f"look at the run of {spec.pipeline}_ingest for {run_days[-1]}: it is held, or has not run yet",
     )
