@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sluice import feed, spec, status
+from sluice import clock, feed, spec, status
 from sluice.lake import tables
 from sluice.local import stack
 from sluice.local.api import AirflowApi
@@ -26,6 +27,14 @@ from sluice.settings import ROOT, settings
 STARTS = "2013-04-01"
 # Only the test triggers what a clock would: of Airflow's own the days would not pass.
 _NEVER = '"0 0 29 2 *"'
+# What an event starts is there within a few loops of the scheduler; after these seconds without a run, none comes of it.
+_EVENT_SECONDS = 15.0
+# Looks of the pipeline, each five minutes after the last, that it may take for all that can be done.
+_LOOKS = 24
+
+
+def _system_now() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 @dataclass(frozen=True)
@@ -34,15 +43,28 @@ class World:
 
     api: AirflowApi
     pipeline: spec.Pipeline
-    clock: Path
+    clock_file: Path
     mail: Path
+    # Since when, by the system's clock, there is this pipeline: runs before it are of one that was forgotten.
+    since: list[str] = field(default_factory=lambda: [_system_now()])
+    # Stages whose DAG is paused.
+    paused: set[str] = field(default_factory=set)
 
     def at(self, text: str) -> None:
         """Set the clock to a local time of New York."""
         now = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
-        part = self.clock.with_suffix(".part")
+        part = self.clock_file.with_suffix(".part")
         part.write_text(now.isoformat())
-        part.replace(self.clock)
+        part.replace(self.clock_file)
+
+    def not_before(self, text: str) -> None:
+        """Set the clock to a local time of New York, unless it is later already."""
+        if clock.now(self.pipeline).strftime("%Y-%m-%d %H:%M") < text:
+            self.at(text)
+
+    def later(self, *, minutes: float) -> None:
+        """Set the clock forward."""
+        self.at((clock.now(self.pipeline) + timedelta(minutes=minutes)).strftime("%Y-%m-%d %H:%M"))
 
     def deliver(self, run_day: str, *sources: str, **how) -> None:
         feed.deliver(self.pipeline, run_day, sources=list(sources) or None, **how)
@@ -60,14 +82,35 @@ class World:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until all that can be done is done, and no run is at work; one that waits for a delivery is not."""
+        """Wait until all that can be done is done, and no run is at work; one that waits for a delivery is not.
 
-        def settled() -> bool | None:
-            at_work = any(not self._waits(run) for run in self.api.active_runs())
-            left = at_work or any(item.is_possible for item in status.of(self.pipeline))
-            return None if left else True
+        Where something is left and no run does it, the pipeline looks again five minutes later, as its schedule would have it.
+        """
+        for _ in range(_LOOKS):
+            if not (left := self._left()):
+                return
+            self.later(minutes=5)
+            self.run("reconcile")
+        raise AssertionError(f"After {_LOOKS} looks this is left: {left}")
 
-        self.api.until(settled, "all that can be done", 900)
+    def _left(self) -> list[str]:
+        """Wait until no run is at work, nor about to be, and say what could still be done."""
+        idle_since = 0.0
+
+        def left() -> list[str] | None:
+            nonlocal idle_since
+            if any(not self._waits(run) for run in self.api.active_runs()):
+                idle_since = 0.0
+                return None
+            found = [
+                item.sentence()
+                for item in status.of(self.pipeline)
+                if item.is_possible and item.stage not in self.paused
+            ]
+            idle_since = idle_since or time.monotonic()
+            return found if not found or time.monotonic() - idle_since > _EVENT_SECONDS else None
+
+        return self.api.until(left, "the end of all runs", 600)
 
     def waiting(self) -> list[str]:
         """Tasks that wait in the triggerer."""
@@ -77,6 +120,10 @@ class World:
             for task in self.api.tasks(*run.split(" ", 1))
             if task["state"] == "deferred"
         ]
+
+    def runs(self, stage: str) -> list[dict]:
+        """Runs of a stage, oldest first."""
+        return [run for run in self.api.runs(f"flights_{stage}") if run["run_after"] >= self.since[-1]]
 
     def published(self, table: str, day: str) -> bool:
         return bool(tables.published("flights", table, day, day))
@@ -90,6 +137,19 @@ class World:
     def ended(self, stage: str, run_day: str) -> None:
         """Wait until a stage's run of a day has ended."""
         self.api.wait_for_partition(f"flights_{stage}", run_day, since="", seconds=300)
+
+    def pause(self, stage: str) -> None:
+        self.api.set_paused(f"flights_{stage}", paused=True)
+        self.paused.add(stage)
+
+    def unpause(self, stage: str) -> None:
+        self.api.set_paused(f"flights_{stage}", paused=False)
+        self.paused.discard(stage)
+
+    def clear(self, run: dict) -> None:
+        """Clear all tasks of a run, as its button does."""
+        path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/clear"
+        self.api.request("POST", path, json={"dry_run": False, "only_failed": False})
 
     def mark(self, run: dict, state: str) -> None:
         """Mark a run, as its button does."""
@@ -111,6 +171,7 @@ class World:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         for path in Path(self.pipeline.landing_url).iterdir():
             shutil.rmtree(path)
+        self.since.append(_system_now())
 
     def _waits(self, run: str) -> bool:
         dag_id, _, run_id = run.partition(" ")
@@ -145,6 +206,10 @@ def _world(tmp_path_factory) -> Iterator[World]:
         "SLUICE_LANDING_SECONDS": "0.5",
         "SLUICE_MAIL_WINDOW_MINUTES": "0",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        # A task whose process died with its scheduler is noticed within seconds, instead of minutes.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     }
     with ExitStack() as cleanup:
         patch = cleanup.enter_context(pytest.MonkeyPatch.context())
