@@ -1,0 +1,90 @@
+"""Weeks of a live pipeline that is left alone: undisturbed, and with a fault on most days, drawn by a seed.
+
+`SLUICE_SOAK_DAYS` and `SLUICE_SOAK_SEED` choose fewer days and another order of faults.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from datetime import date, timedelta
+
+import pytest
+
+from sluice import status
+from tests.live import faults, outcome
+from tests.live.conftest import STARTS, World
+from tests.live.faults import Soak
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(6 * 3600)]
+
+DAYS = int(os.environ.get("SLUICE_SOAK_DAYS", "60"))
+SEED = int(os.environ.get("SLUICE_SOAK_SEED", "9"))
+# Of all days; the others are undisturbed.
+SHARE = 0.75
+RUN_DAYS = [(date.fromisoformat(STARTS) + timedelta(days=number)).isoformat() for number in range(DAYS)]
+
+
+@pytest.fixture(scope="module")
+def twin(_world: World):
+    """The same days without a fault: what readers see in the end, what was mailed, and which runs there were."""
+    soak = Soak(_world, random.Random(SEED))
+    for day in RUN_DAYS:
+        faults.undisturbed(soak, day)
+    soak.watch(RUN_DAYS[-1], "23:00")
+    runs = {stage: Counter(run["partition_key"] for run in _world.runs(stage)) for stage in faults.STAGES}
+    found = outcome.observe(_world.pipeline, RUN_DAYS)
+    mails = _world.subjects()
+    not_done = [item.sentence() for item in status.of(_world.pipeline) if not item.is_done]
+    _world.forget()
+    return found, mails, runs, not_done
+
+
+def test_days_without_a_fault_send_no_mail_and_take_one_run_each(twin, proofs):
+    found, mails, runs, not_done = twin
+    assert not_done == []
+    assert mails == []
+    assert runs == {stage: Counter(RUN_DAYS) for stage in faults.STAGES}
+    assert found.marked == {}
+    proofs("live day without a fault", f"{DAYS} days", runs=sum(one.total() for one in runs.values()))
+
+
+def test_days_with_faults_come_to_the_same_end(twin, world, proofs):
+    undisturbed = twin[0]
+    soak = Soak(world, random.Random(SEED))
+    played = Counter[str]()
+    for day, play in zip(RUN_DAYS, _plan(soak.draw), strict=True):
+        print(f"seed {SEED}, {day}: {play.__name__}", flush=True)
+        play(soak, day)
+        played[play.__name__] += 1
+    soak.watch(RUN_DAYS[-1], "23:00")
+
+    assert [item.sentence() for item in status.of(world.pipeline) if not item.is_done] == [], "a day is lost"
+    found = outcome.observe(world.pipeline, RUN_DAYS)
+    assert outcome.late_without_mark(world.pipeline) == []
+    marked = {("predictions", day) for day in found.marked}
+    expected = {part: rows for part, rows in undisturbed.rows.items() if part not in marked}
+    assert found.rows == expected
+    assert found.quarantined == undisturbed.quarantined
+    assert found.decisions == undisturbed.decisions
+    subjects = world.subjects()
+    for source, day in soak.told:
+        about = [subject for subject in subjects if f"flights {source} {day}" in subject]
+        assert ["[RESOLVED]" in subject for subject in about] == [False, True], (source, day, subjects)
+    assert len(subjects) == 2 * len(soak.told), subjects
+    for kind, times in played.items():
+        proofs("live day with a fault", f"{kind}, seed {SEED}", times=times)
+
+
+def _plan(draw: random.Random) -> list:
+    """What happens on each day: every kind as often as the days allow; the first and the last two are undisturbed."""
+    free = max(0, DAYS - 3)
+    wanted = round(free * SHARE)
+    kinds = [faults.KINDS[number % len(faults.KINDS)] for number in range(wanted)]
+    if wanted < len(faults.KINDS):
+        kinds = draw.sample(faults.KINDS, k=wanted)
+    plays = [*kinds, *[faults.undisturbed] * (free - wanted)]
+    draw.shuffle(plays)
+    plan = [faults.undisturbed, *plays, faults.undisturbed, faults.undisturbed]
+    return plan[:DAYS]
