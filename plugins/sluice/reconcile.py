@@ -36,11 +36,12 @@ class Start:
     attempt: int = 1
 
 
-def plan(spec: Pipeline, active: Mapping[str, int]) -> list[Start]:
+def plan(spec: Pipeline, active: Mapping[str, int], *, waits: bool = False) -> list[Start]:
     """What is to be started now.
 
     Args:
         active: stage -> runs of it that have not ended; a stage that is not named is not started (it is paused, say).
+        waits: whether a run of ingest, which is not among the active ones, waits for a delivery.
 
     Raises:
         LandingUnreachableError: the landing zone does not answer.
@@ -50,6 +51,9 @@ def plan(spec: Pipeline, active: Mapping[str, int]) -> list[Start]:
         return []
     earlier = _newest_starts(spec)
     fresh = _fresh(spec, found.now)
+    # A run waits until the next is due: it is that of the newest day, and goes on by itself with whatever comes.
+    newest = max((item.run_day for item in found), default="")
+    at_work = {newest} if waits and ("ingest", newest) in earlier else set()
     starts = []
     for stage in STAGES:
         if stage not in active:
@@ -59,7 +63,7 @@ def plan(spec: Pipeline, active: Mapping[str, int]) -> list[Start]:
             start
             for run_day, items in found.of(stage).items()
             if (start := _start(spec, stage, run_day, items, earlier, found.now))
-            and not (stage != "ingest" and run_day in fresh)
+            and run_day not in (at_work if stage == "ingest" else fresh)
         )
         starts += [start for start, _ in zip(wanted, range(room), strict=False)]
     return starts
@@ -91,7 +95,8 @@ def _start(
     entry = earlier.get((stage, run_day))
     if entry is None or tuple(entry.data["because"]) != because:
         return Start(stage, run_day, because)
-    pause = min(_PAUSE * 2 ** (entry.data["attempt"] - 1), _LONGEST_PAUSE)
+    # The longest is reached long before as many doublings; after a month of tries, a timedelta could not hold them.
+    pause = min(_PAUSE * 2 ** min(entry.data["attempt"] - 1, 16), _LONGEST_PAUSE)
     return None if now < entry.at + pause else Start(stage, run_day, because, entry.data["attempt"] + 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from sluice import crossing, feed, holds, ledger, reconcile
@@ -65,6 +66,40 @@ def test_what_was_started_in_vain_is_started_again_after_a_pause_that_doubles(li
         assert [start.attempt for start in starts] == ([attempt] if attempt else []), now
         for start in starts:
             reconcile.record(live, start, RUN)
+
+
+def test_a_day_that_is_waited_for_is_not_started_again_whatever_comes_and_others_are(live, at):
+    feed.deliver(live, MONDAY, sources=DAILY)
+    at("2013-04-02 04:00")
+    assert _started(live) == [("ingest", MONDAY)]
+    assert _started(live) == [("ingest", TUESDAY)]
+    at("2013-04-02 04:05")
+    for source in DAILY:
+        _publish(live, source, MONDAY)
+    feed.deliver(live, TUESDAY, sources=["schedule"])
+    at("2013-04-02 04:30")
+    days = {start.run_day for start in reconcile.plan(live, IDLE, waits=True) if start.stage == "ingest"}
+    assert days == set()
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="shifted", number=2)
+    days = {start.run_day for start in reconcile.plan(live, IDLE, waits=True) if start.stage == "ingest"}
+    assert days == {MONDAY}, "a correction of another day"
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=3)
+    days = {start.run_day for start in reconcile.plan(live, IDLE) if start.stage == "ingest"}
+    assert days == {TUESDAY}, "the run that waited for it was lost"
+    at("2013-04-03 04:00")
+    days = {start.run_day for start in reconcile.plan(live, IDLE, waits=True) if start.stage == "ingest"}
+    assert days == {TUESDAY}
+
+
+def test_a_day_that_fails_for_months_is_started_once_a_day(live, at):
+    feed.deliver(live, MONDAY)
+    at("2013-04-01 09:00")
+    (start,) = reconcile.plan(live, IDLE)
+    reconcile.record(live, replace(start, attempt=60), RUN)
+    at("2013-04-02 08:59")
+    assert MONDAY not in {start.run_day for start in reconcile.plan(live, IDLE)}
+    at("2013-04-02 09:00")
+    assert [(start.run_day, start.attempt) for start in reconcile.plan(live, IDLE)] == [(MONDAY, 61)]
 
 
 def test_a_day_that_pauses_does_not_stop_the_next(live, at):

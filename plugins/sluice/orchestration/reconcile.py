@@ -51,14 +51,16 @@ def _find_due(pipeline_name: str) -> list[str]:
     """Returns the tasks that start something; what they start is their XCom."""
     context = get_current_context()
     ti, pipeline = context["ti"], spec.load(pipeline_name)
-    active = {}
+    active, waits = {}, False
     for stage in reconcile.STARTS:
         dag_id = f"{pipeline.pipeline}_{stage}"
         if not ti.get_dag(dag_id).is_paused:
-            # A run of ingest that waits for a late delivery is not at work, and others need not wait for it.
-            waits = ti.get_ti_count(dag_id=dag_id, states=["deferred"]) > 0
-            active[stage] = ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) - waits
-    starts = reconcile.plan(pipeline, active)
+            active[stage] = ti.get_dr_count(dag_id=dag_id, states=["queued", "running"])
+            if stage == "ingest":
+                # A run that waits for a late delivery is not at work, and others need not wait for it.
+                waits = ti.get_ti_count(dag_id=dag_id, states=["deferred"]) > 0
+                active[stage] -= waits
+    starts = reconcile.plan(pipeline, active, waits=waits)
     for start in starts:
         reconcile.record(pipeline, start, run_info(context))
     by_stage = {stage: [one.run_day for one in starts if one.stage == stage] for stage in reconcile.STARTS}
