@@ -10,7 +10,7 @@ import pytest
 from sluice import crossing, feed, holds, ledger, spec, status
 from sluice.calendars import Expected
 from sluice.errors import SkipRefusedError
-from sluice.ingest import deliveries
+from sluice.ingest import completion, deliveries
 from sluice.lake import batches, tables
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -227,3 +227,44 @@ def test_each_table_is_read_once_and_no_manifest_of_days_that_are_past_correctio
     assert sorted(read) == sorted(
         [*(f"published {table}" for table in live.tables), *(f"load {source}" for source in DAILY)]
     )
+
+
+def test_a_register_that_is_late_does_not_stop_its_day(live, at):
+    """As the day's own run has it: a lost transform is made up for although the weekly file stays away."""
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["airlines"])
+    _publish(live, "airlines", MONDAY)
+    at("2013-04-08 07:00")
+    feed.deliver(live, "2013-04-08", sources=DAILY)
+    for source in DAILY:
+        _publish(live, source, "2013-04-08")
+    states = _states(live, "2013-04-08")
+    assert (states["airlines"], states["features"], states["outcomes"]) == ("missing", "ready", "ready")
+    assert set(completion.complete(live, ["2013-04-08"], RUN)) == set(DAILY)
+
+
+def test_the_first_delivery_again_after_a_correction_was_held_ends_the_hold(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    _publish(live, "arrivals", MONDAY)
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="seconds", number=2)
+    manifest = crossing.stage(live, "arrivals", [MONDAY], RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
+    assert _states(live, MONDAY)["arrivals"] == "held"
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=3)
+    assert _states(live, MONDAY)["arrivals"] == "outdated"
+    manifest = crossing.stage(live, "arrivals", [MONDAY], RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).publishes
+    crossing.publish(live, "arrivals", manifest.batch_id, RUN)
+    assert _states(live, MONDAY)["arrivals"] == "published"
+    assert holds.open_batches(live) == []
+
+
+def test_what_comes_on_a_day_on_which_nothing_is_expected_is_asked_for_like_any_other(live, at):
+    """No flights on Tuesday and Wednesday: Wednesday has no run, but for what is delivered for it all the same."""
+    holidays = (date.fromisoformat(TUESDAY), date.fromisoformat("2013-04-03"))
+    live = live.model_copy(update={"expected": Expected(holidays=holidays)})
+    at("2013-04-03 12:00")
+    assert _states(live, "2013-04-03") == {}
+    feed.deliver(live, "2013-04-03", sources=["schedule"])
+    assert _states(live, "2013-04-03")["schedule"] == "ready"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -33,13 +33,18 @@ class Schedule:
 
     _eras: Sequence[Era]
 
-    def run_days(self, first: date, last: date) -> list[date]:
+    def run_days(self, first: date, last: date, came: Container[date] = ()) -> list[date]:
         """Days between two, both included, on which the pipeline is due to run, oldest first.
 
         A live pipeline is due on the local days on which its `schedule` fires, once however often it fires, from `starts`
-        on; a replayed one every day. Days on which no table is expected to get a partition (`expected`) are left out.
+        on; a replayed one every day. Days on which no table is expected to get a partition (`expected`) are left out, but for
+        those on which something `came` all the same.
         """
-        return [day for day, spec in self._firing_days(first, last) if _is_anything_expected(spec, day)]
+        return [
+            day
+            for day, spec in self._firing_days(first, last)
+            if day in came or _is_anything_expected(spec, day)
+        ]
 
     def expected_days(self, table: str, first: date, last: date) -> list[date]:
         """Days of a table's data between two, both included, that a run is due to publish, oldest first.

@@ -20,7 +20,7 @@ from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
 from sluice.ledger import skips
-from sluice.partitions import days_of
+from sluice.partitions import days_of, is_day
 from sluice.schedule import Schedule
 from sluice.spec import PREDICTIONS, Pipeline
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
@@ -46,7 +46,7 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
     begin = known.begin(first)
     end = min(now.date(), date.fromisoformat(last)) if last else now.date()
     items: list[Item] = []
-    for run_day in known.schedule.run_days(begin, end):
+    for run_day in known.schedule.run_days(begin, end, known.days_with_deliveries):
         if clock.passed(now, known.schedule.due_at(run_day)):
             items += known.items(run_day)
     return Status(spec.pipeline, now, tuple(items))
@@ -100,6 +100,10 @@ class _Known:
         begin = spec.starts or min(shown, default=self.now.date())
         return max(begin, date.fromisoformat(first)) if first else begin
 
+    @property
+    def days_with_deliveries(self) -> set[date]:
+        return {date.fromisoformat(day) for days in self.delivered.values() for day in days if is_day(day)}
+
     def items(self, run_day: date) -> Iterator[Item]:
         key, spec = run_day.isoformat(), self.spec
         sources = [item for name in spec.sources if (item := self._source(name, run_day))]
@@ -133,9 +137,7 @@ class _Known:
             "awaited": f"it is due by {deadline:%Y-%m-%d %H:%M %Z}",
             "missing": f"it was due by {deadline:%Y-%m-%d %H:%M %Z} and has not been delivered",
         }[state]
-        return self._unpublished(
-            "ingest", name, key, state, reason, deadline, newer=self._is_newer(name, day, delivered)
-        )
+        return self._unpublished("ingest", name, key, state, reason, deadline)
 
     def _is_expected(self, name: str, run_day: date) -> bool:
         """Whether a source is to come on a run day: a weekly one, on the first a week after its last."""
@@ -157,15 +159,23 @@ class _Known:
             return ""
         return f"delivery {delivered} has come since delivery {read.number} was published"
 
-    def _is_newer(self, name: str, day: str, delivered: int | None) -> bool:
-        """Whether a delivery has come since the one that is held or was refused."""
-        hold = self.held.get((name, day))
-        if hold is None or delivered is None:
-            return False
+    def _came_since_held(self, table: str, run_day: str) -> str:
+        """What has come since a batch of a day was held or refused: another delivery, or other inputs; "" if nothing has."""
+        day = self.spec.data_day(table, run_day)
+        hold = self.held.get((table, day))
+        if hold is None:
+            return ""
+        if table not in self.spec.sources:
+            return self._changed(table, run_day, hold.batch_id) if hold.batch_id else ""
+        delivered = self.delivered[table].get(run_day)
+        if delivered is None:
+            return ""
         if hold.batch_id is None:
-            return delivered > deliveries.newest_number(self.spec, name, hold.run_day, hold.files)
-        read = self._read_of(name, day, hold.batch_id)
-        return read is not None and self._is_another(name, day, delivered, read)
+            came = delivered > deliveries.newest_number(self.spec, table, hold.run_day, hold.files)
+        else:
+            read = self._read_of(table, day, hold.batch_id)
+            came = read is not None and self._is_another(table, day, delivered, read)
+        return f"delivery {delivered} has come since another was held" if came else ""
 
     def _read_of(self, name: str, day: str, batch_id: str) -> inputs.Delivery | None:
         """The delivery that a batch has a day of a source from; None where that is not known."""
@@ -193,6 +203,8 @@ class _Known:
         """What a run day still waits for before anything is built from it; "" if it waits for nothing."""
         lenient = self.spec.stale_input == "mark"
         for item in sources:
+            if self.spec.sources[item.table].cadence == "weekly" and item.state in ("awaited", "missing"):
+                continue  # a day goes on with the register that is there
             late = item.state in ("missing", "held") and self.spec.lag_days(item.table) > 0
             if not item.is_readable and not (lenient and late):
                 return f"{item.table} {item.day} is {item.state}"
@@ -209,9 +221,7 @@ class _Known:
             return None
         if incomplete:
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
-        hold = self.held.get((table, day))
-        newer = bool(hold and hold.batch_id and self._changed(table, run_day, hold.batch_id))
-        return self._unpublished("transform", table, run_day, "ready", "the day is complete", newer=newer)
+        return self._unpublished("transform", table, run_day, "ready", "the day is complete")
 
     def _newer_inputs(self, table: str, run_day: str) -> str:
         day = self.spec.data_day(table, run_day)
@@ -250,11 +260,7 @@ class _Known:
         if features.batch_id is None:
             state: State = "skipped" if features.state == "skipped" else "blocked"
             return self._unpublished("score", PREDICTIONS, run_day, state, features.sentence())
-        hold = self.held.get((PREDICTIONS, run_day))
-        newer = bool(hold and hold.batch_id and self._changed(PREDICTIONS, run_day, hold.batch_id))
-        return self._unpublished(
-            "score", PREDICTIONS, run_day, "ready", "its features are published", newer=newer
-        )
+        return self._unpublished("score", PREDICTIONS, run_day, "ready", "its features are published")
 
     def _monitoring(self, run_day: str, predictions: Item) -> Item:
         state: State
@@ -275,12 +281,11 @@ class _Known:
         day = self.spec.data_day(table, run_day)
         batch_id, reason = self.shown[table][day].batch_id, ""
         state: State = "published"
-        hold = self.held.get((table, day))
-        if newer:
-            stands = hold is not None and not self._is_newer(
-                table, day, self.delivered.get(table, {}).get(run_day)
-            )
-            state, reason = ("held", hold.reason) if hold and stands else ("outdated", newer)
+        hold, came = self.held.get((table, day)), self._came_since_held(table, run_day)
+        if hold is not None and newer and not came:
+            state, reason = "held", hold.reason
+        elif newer or came:
+            state, reason = "outdated", newer or came
         return Item(stage, table, run_day, day, state, reason, deadline, batch_id)
 
     def _unpublished(
@@ -291,15 +296,13 @@ class _Known:
         state: State,
         reason: str,
         deadline: datetime | None = None,
-        *,
-        newer: bool = False,
     ) -> Item:
-        """A partition that readers do not see; `newer` says whether something has come since it was held."""
+        """A partition that readers do not see."""
         day = self.spec.data_day(table, run_day)
         hold = self.held.get((table, day))
         if said := self.skipped.get((table, day)):
             state, reason = "skipped", said
-        elif hold is not None and not newer and state != "blocked":
+        elif hold is not None and state != "blocked" and not self._came_since_held(table, run_day):
             state, reason = "held", hold.reason
         return Item(stage, table, run_day, day, state, reason, deadline)
 
