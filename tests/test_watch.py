@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from sluice import clock, crossing, feed, ledger, spec, waivers, watch
+from sluice import clock, crossing, feed, ledger, notices, spec, waivers, watch
 from sluice.cli import main
 from sluice.ingest import deliveries
 from sluice.lake import batches, catalog, tables
 from sluice.lake.landing import Landing
+from sluice.notices import report
+from sluice.partitions import days_between
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 DAY = "2013-04-03"
@@ -106,13 +108,13 @@ def only(flights: spec.Pipeline, source: str, **changes) -> spec.Pipeline:
 @pytest.mark.parametrize(
     ("starts", "published", "missing"),
     [
-        # Of the last seven run days, those from the first that was published on; their data is of the day before.
+        # Run days from the first that was published on; their data is of the day before.
         (None, ["2013-04-05", "2013-04-07"], ["2013-04-06", "2013-04-08", "2013-04-09"]),
-        (None, ["2013-03-01"], [f"2013-04-0{number}" for number in range(3, 10)]),
+        (None, ["2013-03-28"], days_between("2013-03-29", "2013-04-09")),
         (None, [], ["2013-04-09"]),
         (date(2013, 4, 8), [], ["2013-04-07", "2013-04-08", "2013-04-09"]),
         (date(2013, 4, 11), [], []),
-        (None, ["2013-02-08"], [f"2013-04-0{number}" for number in range(3, 10)]),
+        (None, ["2013-02-08"], days_between("2013-02-09", "2013-04-09")),
     ],
 )
 def test_days_that_a_daily_source_is_watched_for(flights, starts, published, missing):
@@ -127,6 +129,21 @@ def test_days_that_a_daily_source_is_watched_for(flights, starts, published, mis
     for entry in recorded:
         assert entry.data["run_day"] == (date.fromisoformat(entry.partition) + timedelta(days=1)).isoformat()
         assert entry.data["deadline"].startswith(entry.data["run_day"])
+
+
+def test_what_is_missing_for_longer_is_told_once_however_long_nobody_looked(flights, sink):
+    smtp, _, _ = sink
+    arrivals = only(flights, "arrivals", starts=date(2013, 4, 1))
+    clock.advance(arrivals, date(2013, 4, 20))
+    Landing(flights.landing_url).create()
+    assert [day for _, day in _missed(arrivals)] == days_between("2013-03-31", "2013-04-19")
+    for missed in watch.missed_deliveries(arrivals):
+        event = report.of_missed_deadline(
+            arrivals, missed.source, missed.day, run_day=missed.run_day, task_url="http://localhost/task"
+        )
+        notices.deliver(event, smtp, sender="a@example.com", to=["b@example.com"])
+    assert [entry.data["status"] for entry in ledger.entries(kind="mail")].count("sent") == 1
+    assert [day for _, day in _missed(arrivals)] == days_between("2013-04-13", "2013-04-19")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_day_that_is_not_expected_is_not_missed(live, missed):
 
 def test_a_run_day_on_which_the_schedule_does_not_fire_is_not_missed(live, missed):
     weekly = live(starts=date(2013, 12, 1), schedule="0 4 * * 1")
-    assert missed(weekly, "2013-12-28T12:00") == ["2013-12-23"]
+    assert missed(weekly, "2013-12-28T12:00") == ["2013-12-02", "2013-12-09", "2013-12-16", "2013-12-23"]
 
 
 def test_deadlines_on_days_of_23_and_25_hours(live, missed):
@@ -104,6 +104,7 @@ def test_a_schedule_that_becomes_daily_makes_no_past_weekend_overdue(live, misse
     start = date(2013, 6, 1)
     weekdays = live(starts=start, schedule="0 4 * * 1-5")
     assert missed(weekdays, "2013-06-10T12:00") == [
+        "2013-06-03",
         "2013-06-04",
         "2013-06-05",
         "2013-06-06",
@@ -111,8 +112,9 @@ def test_a_schedule_that_becomes_daily_makes_no_past_weekend_overdue(live, misse
         "2013-06-10",
     ]
     daily = live(starts=start, schedule="0 4 * * *")
-    assert missed(daily, "2013-06-12T12:00") == [f"2013-06-{day:02d}" for day in (6, 7, 10, 11, 12)]
-    assert missed(daily, "2013-06-16T12:00") == [f"2013-06-{day}" for day in range(10, 17)]
+    week = [3, 4, 5, 6, 7]
+    assert missed(daily, "2013-06-12T12:00") == [f"2013-06-{day:02d}" for day in (*week, 10, 11, 12)]
+    assert missed(daily, "2013-06-16T12:00") == [f"2013-06-{day:02d}" for day in (*week, *range(10, 17))]
 
 
 def test_a_zone_that_is_changed_is_judged_from_then_on(live, missed):

@@ -13,11 +13,12 @@ from datetime import date, datetime, timedelta
 from sluice import clock, integrity, ledger, schedule, status, waivers
 from sluice.errors import DeliveryMissingError
 from sluice.integrity import Rewrite
+from sluice.notices import resolution
 from sluice.spec import Pipeline
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Rebuild
 
-# Run days back from today that are watched for deliveries. One that is missing for longer was told of in its time.
+# Run days back from today of which every look counts what is missing. What is missing for longer is told once.
 WATCHED_DAYS = 7
 
 
@@ -40,7 +41,8 @@ class Missed:
 def missed_deliveries(spec: Pipeline) -> list[Missed]:
     """Deliveries that are overdue by the pipeline's clock; each is recorded once, as `deadline_missed`.
 
-    Of a daily source, each of the last days that it was expected for; of a weekly one, the next after its last.
+    Of a daily source, each of the last days that it was expected for, and each before that nobody was told of, because the
+    watcher was down, say; of a weekly one, the next after its last.
 
     Raises:
         LandingUnreachableError: the landing zone does not answer.
@@ -48,9 +50,18 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     if not _has_begun(spec):
         return []
     schedule.record(spec)
-    since = clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)
-    missing = status.of(spec, first=since.isoformat()).in_state("missing")
-    found = [Missed(item.table, item.run_day, item.day, item.deadline) for item in missing if item.deadline]
+    since = (clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)).isoformat()
+    told = {
+        (entry.subject, day)
+        for entry in ledger.entries(kind="mail", pipeline=spec.pipeline)
+        if entry.data.get("event") == "missing_delivery"
+        for day in resolution.occurrence_days(entry)
+    }
+    found = [
+        Missed(item.table, item.run_day, item.day, item.deadline)
+        for item in status.of(spec).in_state("missing")
+        if item.deadline and (item.run_day >= since or (item.table, item.day) not in told)
+    ]
     for missed in found:
         ledger.append(
             "deadline_missed",
