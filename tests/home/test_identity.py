@@ -12,7 +12,6 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
@@ -22,6 +21,7 @@ from sluice.cli import main
 from sluice.errors import AdoptionRefusedError, HomeMovedError, SpecInvalidError
 from sluice.home.relocation import Relocation
 from sluice.lake import batches, catalog, tables
+from sluice.local import sessions
 from sluice.settings import settings
 
 
@@ -163,7 +163,7 @@ def test_home_moved_away_under_its_stack_is_adopted_once_that_is_stopped(tmp_pat
     _publish()
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     (home / "run").mkdir()
-    record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    record = sessions.identify(process.pid)
     (home / "run" / "scheduler.json").write_text(json.dumps(record))
     use(_moved(home, tmp_path / "moved"))
     with pytest.raises(AdoptionRefusedError, match=f"kill {process.pid}"):

@@ -215,13 +215,24 @@ def test_waits_grow_twofold_to_a_limit():
 def test_session_of_another_process_with_a_recorded_number_is_left_alone(stack):
     with program() as process:
         record = sessions.identify(process.pid)
-        earlier = {**record, "started": record["started"] - 100}
+        earlier = {**record, "identity": record["identity"] + 1}
         assert sessions.leader(earlier) is None
         assert sessions.members(earlier) == []
         stack.run.mkdir()
         (stack.run / "scheduler.json").write_text(json.dumps(earlier))
         assert sessions.reap(stack.run) == []
         assert process.poll() is None
+        assert [each.pid for each in sessions.members(record)] == [process.pid]
+
+
+def test_session_is_known_after_the_clock_of_the_system_was_put_forward(monkeypatch):
+    """The kernel tells when it booted by the clock as it is now, so that all that runs seems to have started later."""
+    with program() as process:
+        record = sessions.identify(process.pid)
+        booted = psutil.boot_time() + 3600
+        monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted)
+        assert psutil.Process(process.pid).create_time() == pytest.approx(record["started"] + 3600, abs=2)
+        assert sessions.leader(record)
         assert [each.pid for each in sessions.members(record)] == [process.pid]
 
 

@@ -127,7 +127,7 @@ def _require_stopped(home: Path) -> None:
         if "pid" not in recorded:  # given up
             continue
         with suppress(psutil.NoSuchProcess):
-            if abs(psutil.Process(recorded["pid"]).create_time() - recorded["started"]) < 1:
+            if hash(psutil.Process(recorded["pid"])) == recorded.get("identity"):
                 raise AdoptionRefusedError(
                     f"The {file.stem} that was started in this home before it was moved is still running.",
                     where=f"process {recorded['pid']}",

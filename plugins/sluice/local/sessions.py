@@ -2,7 +2,7 @@
 
 `<folder>/wanted/<name>.json` says what is to run, `<folder>/<name>.json` what was started. Each program leads a session of its
 own, which all that it starts belongs to, also after it has died. A process is only ever signalled if it is of a session
-whose leader's number and start time are the recorded ones.
+whose leader's number and start are the recorded ones.
 """
 
 from __future__ import annotations
@@ -57,16 +57,23 @@ def record_of(folder: Path, name: str) -> dict[str, Any]:
 
 
 def identify(pid: int) -> dict[str, Any]:
-    """The record of a process that has just been started."""
-    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    """The record of a process that has just been started.
+
+    `identity` is psutil's: the number and the start since boot, which no change of the system's clock moves, as it does `started`.
+    """
+    process = psutil.Process(pid)
+    return {"pid": pid, "started": process.create_time(), "identity": hash(process)}
 
 
 def leader(record: Mapping[str, Any]) -> psutil.Process | None:
     """The recorded process, if it is alive and still the one that was started."""
     try:
         process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["started"]) < 1
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return (
+            process
+            if hash(process) == record["identity"] and process.status() != psutil.STATUS_ZOMBIE
+            else None
+        )
     except (KeyError, psutil.NoSuchProcess):
         return None
 
