@@ -8,6 +8,8 @@ import pytest
 
 from sluice import ledger, schedule, spec
 from sluice.calendars import Expected
+from sluice.ingest import completion
+from sluice.lake.landing import Landing
 
 WEEKEND = Expected(weekdays=("sat", "sun"))
 
@@ -125,6 +127,14 @@ def test_days_of_the_week_that_are_changed_are_so_from_then_on_and_holidays_when
     )
     assert not schedule.is_expected(named, "schedule", date(2026, 6, 3))
     assert schedule.is_expected(named, "schedule", date(2026, 6, 4))
+
+
+def test_the_run_of_an_earlier_day_lands_what_was_expected_of_it_then(declare):
+    declare("2026-06-01T12:00:00+00:00", expected=WEEKEND)
+    daily = declare("2026-06-10T12:00:00+00:00", expected=Expected())
+    Landing(daily.landing_url).create()
+    assert completion.due_sources(daily, ["2026-06-03"]) == []
+    assert completion.due_sources(daily, ["2026-06-11"]) == ["schedule", "arrivals", "weather"]
 
 
 def test_starts_is_about_the_past(declare):

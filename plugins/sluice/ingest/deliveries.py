@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import clock, failpoints, strict_yaml
+from sluice import clock, failpoints, schedule, strict_yaml
 from sluice.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
@@ -119,8 +119,8 @@ def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
 
 def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
     """Whether the run of a day cannot do without a source: a daily one, on a day that its calendar has."""
-    about = date.fromisoformat(spec.data_day(source, run_day))
-    return spec.source(source).cadence == "daily" and spec.expected_of(source).includes(about)
+    daily = spec.source(source).cadence == "daily"
+    return daily and schedule.expects(spec, source, date.fromisoformat(run_day))
 
 
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "deadline",
     "due_at",
     "expected_days",
+    "expects",
     "is_expected",
     "next_due",
     "read",
@@ -42,6 +43,11 @@ def run_days(spec: Pipeline, first: date, last: date) -> list[date]:
 def expected_days(spec: Pipeline, table: str, first: date, last: date) -> list[date]:
     """As `Schedule.expected_days`."""
     return read(spec).expected_days(table, first, last)
+
+
+def expects(spec: Pipeline, table: str, run_day: date) -> bool:
+    """As `Schedule.expects`."""
+    return read(spec).expects(table, run_day)
 
 
 def is_expected(spec: Pipeline, table: str, day: date) -> bool:

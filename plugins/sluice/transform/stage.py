@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sluice import schedule
 from sluice.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
 from sluice.ledger import skips
 from sluice.partitions import partition_label
@@ -67,12 +68,13 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
     """Those of some run days whose day of a table is expected, or of whose day something is published all the same."""
     from sluice.lake import tables
 
+    declared = schedule.read(spec)
     days = {run_day: spec.data_day(table, run_day) for run_day in run_days}
     own = [name for name in _daily_sources(spec, table) if spec.lag_days(name) <= spec.lag_days(table)]
     found = [
         run_day
         for run_day, day in days.items()
-        if spec.expected_of(table).includes(date.fromisoformat(day))
+        if declared.expects(table, date.fromisoformat(run_day))
         or any(tables.published(spec.pipeline, name, day, day) for name in own)
     ]
     if not found:
@@ -149,8 +151,9 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
 
 def _newest_expected(spec: Pipeline, source: str, day: str) -> str:
     """The newest day, up to one, that the calendar of a source has; the day itself, where it has none in the history."""
+    declared, lag = schedule.read(spec), timedelta(days=spec.lag_days(source))
     back = (date.fromisoformat(day) - timedelta(days=offset) for offset in range(spec.history_days + 1))
-    return next((each.isoformat() for each in back if spec.expected_of(source).includes(each)), day)
+    return next((each.isoformat() for each in back if declared.expects(source, each + lag)), day)
 
 
 def _newest(spec: Pipeline, source: str, expected: str) -> str | None:
