@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice import feed, spec
+from sluice import feed, holds, spec
 from sluice.settings import ROOT, settings
 
 MONDAY = "2013-04-01"
@@ -78,6 +78,13 @@ def test_it_gives_up_when_the_next_day_is_due(live, trigger):
         "delivered": False,
         "said": "arrivals of 2013-03-31 was not delivered by 2013-04-02 04:00 EDT; the day starts again when it is.",
     }
+
+
+def test_it_waits_no_longer_for_what_a_person_gave_up(live, trigger):
+    made, looks = trigger
+    said = {"by": "Ada", "why": "The airline lost it."}
+    fired = _fires(made, lambda: looks, lambda: holds.skip(live, MONDAY, ["arrivals"], run={}, **said))
+    assert fired == {"delivered": False, "said": "Ada gave it up: The airline lost it."}
 
 
 def test_it_goes_on_asking_a_landing_zone_that_is_away(live, trigger):

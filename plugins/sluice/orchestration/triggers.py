@@ -12,13 +12,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from sluice import clock, spec
 from sluice.errors import LandingUnreachableError
 from sluice.ingest import waiting
+from sluice.ledger import skips
 from sluice.settings import settings
 
 log = logging.getLogger(__name__)
 
 
 class DeliveryTrigger(BaseTrigger):
-    """Wait until a source is delivered for a run day, or its time is over; then fire once.
+    """Wait until a source is delivered for a run day, given up by a person, or its time is over; then fire once.
 
     The landing zone is looked at every `SLUICE_LANDING_SECONDS`, in a thread of its own; one that does not answer is asked again.
     """
@@ -43,14 +44,16 @@ class DeliveryTrigger(BaseTrigger):
 
     def _look(self) -> dict[str, Any] | None:
         pipeline, run_day = spec.load(self.pipeline), self.run_days[0]
+        day = pipeline.data_day(self.source, run_day)
         try:
             if waiting.is_delivered(pipeline, self.source, run_day):
                 return {"delivered": True}
         except LandingUnreachableError as error:
             log.warning("%s", error)
+        if given_up := skips.given_up(pipeline.pipeline).get((self.source, day)):
+            return {"delivered": False, "said": skips.sentence(given_up)}
         end = waiting.until(pipeline, self.source, run_day)
         if clock.passed(clock.now(pipeline), end):
-            day = pipeline.data_day(self.source, run_day)
             said = f"{self.source} of {day} was not delivered by {end:%Y-%m-%d %H:%M %Z}; the day starts again when it is."
             return {"delivered": False, "said": said}
         return None
