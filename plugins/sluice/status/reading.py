@@ -281,7 +281,9 @@ class _Known:
         day = self.spec.data_day(table, run_day)
         batch_id, reason = self.shown[table][day].batch_id, ""
         state: State = "published"
-        hold, came = self.held.get((table, day)), self._came_since_held(table, run_day)
+        hold = self.held.get((table, day))
+        # Predictions that readers see stay as they were made.
+        came = "" if table == PREDICTIONS else self._came_since_held(table, run_day)
         if hold is not None and newer and not came:
             state, reason = "held", hold.reason
         elif newer or came:
