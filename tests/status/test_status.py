@@ -268,3 +268,19 @@ def test_what_comes_on_a_day_on_which_nothing_is_expected_is_asked_for_like_any_
     assert _states(live, "2013-04-03") == {}
     feed.deliver(live, "2013-04-03", sources=["schedule"])
     assert _states(live, "2013-04-03")["schedule"] == "ready"
+
+
+def test_what_was_given_up_with_its_rows_goes_on_when_they_come_after_all(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    for source in live.sources:
+        if source != "arrivals":
+            _publish(live, source, MONDAY)
+    holds.skip(live, MONDAY, ["arrivals"], by="Ada", why="The airline lost it.", run=RUN)
+    assert _states(live, MONDAY)["outcomes"] == "skipped"
+    manifest = crossing.stage(live, "arrivals", [MONDAY], RUN)
+    crossing.audit(live, "arrivals", manifest.batch_id, RUN)
+    crossing.publish(live, "arrivals", manifest.batch_id, RUN)
+    assert _states(live, MONDAY)["outcomes"] == "ready"
+    holds.skip(live, MONDAY, ["outcomes"], by="Ada", why="Not needed.", run=RUN)
+    assert _states(live, MONDAY)["outcomes"] == "skipped"

@@ -42,9 +42,11 @@ def skip(
             where=where,
             todo=f"look at `sluice status {spec.pipeline}`",
         )
+    origins = {}
     for name, derived in spec.derived.items():
-        if (day := left.get(derived.rows_from or "")) and day == spec.data_day(name, run_day):
-            left.setdefault(name, day)
+        day = left.get(derived.rows_from or "")
+        if day and day == spec.data_day(name, run_day) and name not in left:
+            left[name], origins[name] = day, derived.rows_from
     return [
         ledger.append(
             "skipped",
@@ -52,7 +54,14 @@ def skip(
             subject=name,
             partition=day,
             run=run.get("run_id"),
-            data={"by": by, "why": why, "account": waivers.account(), "run_day": run_day},
+            data={
+                "by": by,
+                "why": why,
+                "account": waivers.account(),
+                "run_day": run_day,
+                # Of a table that is given up only because what its rows come from is.
+                "rows_from": origins.get(name),
+            },
         )
         for name, day in left.items()
     ]

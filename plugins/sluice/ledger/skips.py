@@ -13,7 +13,21 @@ def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:
         (entry.subject, day): entry
         for entry in reversed(store.entries(kind="skipped", pipeline=pipeline))
         for day in days_of(entry.partition or "")
+        if not _came_after_all(entry, day)
     }
+
+
+def _came_after_all(entry: Entry, day: str) -> bool:
+    """Whether a table was given up only because what its rows come from was, and that was published since."""
+    origin = entry.data.get("rows_from")
+    if not origin:
+        return False
+    span = (day, day)
+    return bool(
+        store.entries(
+            kind="published", pipeline=entry.pipeline, subject=origin, after=entry.seq, days=span, limit=1
+        )
+    )
 
 
 def sentence(entry: Entry) -> str:
