@@ -30,7 +30,7 @@ from sluice.errors import (
     DeliveryUnreadableError,
 )
 from sluice.ingest import deliveries
-from sluice.ingest.stage import as_input
+from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
@@ -107,7 +107,7 @@ def is_newest(spec: Pipeline, manifest: Manifest) -> bool:
 
 def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> str:
     """Which delivery of one of its days would be read now instead of the one that was; "" if none would."""
-    landing, contract = Landing(spec.landing_url), spec.source(manifest.table).contract
+    landing = Landing(spec.landing_url)
     for read in inputs.of(manifest, inputs.Delivery):
         run_day = _run_day(spec, manifest.table, read.day)
         try:
@@ -122,7 +122,7 @@ def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]
                 return (
                     f"readers see delivery {seen[0].number} of {read.day}, and it was made from {read.number}"
                 )
-        elif not as_input(now, contract, None).agrees_with(read):
+        elif not is_as_read(spec, now, read):
             if now.delivery_id == read.sha256[: len(now.delivery_id)]:
                 return f"the contract of {manifest.table} has changed since {now.name} was read"
             return f"{now.name} was delivered since its own delivery of {read.day} was read"

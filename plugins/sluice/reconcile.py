@@ -7,21 +7,23 @@ waits for a person; and what was started in vain is started again after a pause 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sluice import holds, ledger, status
 from sluice.ledger import Entry
 from sluice.partitions import days_between
 from sluice.spec import Pipeline
-from sluice.status import STAGES, Item
+from sluice.status import STAGES, Item, Status
 
-# Days of one stage that are started at a look; ingestion takes one after the other.
-STARTS = {"ingest": 1, "transform": 4, "score": 4, "monitor": 4}
+# Days of one stage that are started at a look; ingestion and training take one after the other.
+STARTS = {"ingest": 1, "transform": 4, "score": 4, "monitor": 4, "train": 1}
 # What has just been published is left to the event that it sends: Airflow makes its run within seconds.
 _GRACE = timedelta(minutes=2)
 # Pause before the same is started again, which doubles up to a day.
 _PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(days=1)
+# Starts of the same after which somebody is told: they take an hour and ten minutes.
+IN_VAIN = 3
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,35 @@ class Start:
     stage: str
     # Its partition key.
     run_day: str
-    because: tuple[str, ...]
+    # What calls for it.
+    items: tuple[Item, ...]
     # 1, or how often it has been started for the same reasons.
     attempt: int = 1
 
+    @property
+    def because(self) -> tuple[str, ...]:
+        return tuple(item.sentence() for item in self.items)
 
-def plan(spec: Pipeline, active: Mapping[str, int], *, waits: bool = False) -> list[Start]:
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether it has been started so often without an end that somebody has to look; a run that waits is none."""
+        return self.attempt > IN_VAIN and any(item.is_possible for item in self.items)
+
+
+def plan(
+    spec: Pipeline, active: Mapping[str, int], found: Status | None = None, *, waits: bool = False
+) -> list[Start]:
     """What is to be started now.
 
     Args:
         active: stage -> runs of it that have not ended; a stage that is not named is not started (it is paused, say).
+        found: the pipeline's status, for whoever has asked for it.
         waits: whether a run of ingest, which is not among the active ones, waits for a delivery.
 
     Raises:
         LandingUnreachableError: the landing zone does not answer.
     """
-    found = status.of(spec)
+    found = found or status.of(spec)
     if found.now is None:
         return []
     earlier = _newest_starts(spec)
@@ -89,15 +104,14 @@ def _start(
     earlier: Mapping[tuple[str, str], Entry],
     now: datetime,
 ) -> Start | None:
-    because = tuple(item.sentence() for item in items if _calls_for_a_run(spec, item))
-    if not because:
-        return None
+    start = Start(stage, run_day, tuple(item for item in items if _calls_for_a_run(spec, item)))
     entry = earlier.get((stage, run_day))
-    if entry is None or tuple(entry.data["because"]) != because:
-        return Start(stage, run_day, because)
+    if not start.items or entry is None or tuple(entry.data["because"]) != start.because:
+        return start if start.items else None
+    attempt = entry.data["attempt"]
     # The longest is reached long before as many doublings; after a month of tries, a timedelta could not hold them.
-    pause = min(_PAUSE * 2 ** min(entry.data["attempt"] - 1, 16), _LONGEST_PAUSE)
-    return None if now < entry.at + pause else Start(stage, run_day, because, entry.data["attempt"] + 1)
+    pause = min(_PAUSE * 2 ** min(attempt - 1, 16), _LONGEST_PAUSE)
+    return None if now < entry.at + pause else replace(start, attempt=attempt + 1)
 
 
 def _newest_starts(spec: Pipeline) -> dict[tuple[str, str], Entry]:
@@ -112,10 +126,13 @@ def _calls_for_a_run(spec: Pipeline, item: Item) -> bool:
 
 
 def _fresh(spec: Pipeline, now: datetime) -> set[str]:
-    """Run days of which something was published a moment ago."""
+    """Run days of which something was published or decided a moment ago."""
     found: set[str] = set()
     for entry in ledger.entries(kind="published", pipeline=spec.pipeline, since=now - _GRACE):
         found.update(holds.run_days_of(spec, entry.subject, entry.partition or ""))
     for entry in ledger.entries(kind="day_completed", pipeline=spec.pipeline, since=now - _GRACE):
         found.update(days_between(entry.data["first_day"], entry.partition or ""))
+    for kind in ("decided", "retrain_requested"):
+        asked = ledger.entries(kind=kind, pipeline=spec.pipeline, since=now - _GRACE)
+        found.update(entry.partition or "" for entry in asked)
     return found

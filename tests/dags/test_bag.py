@@ -85,6 +85,7 @@ def test_only_reconcile_starts_the_days_and_nothing_is_caught_up_by_airflow(bag,
         "start_transform": ["flights.raw"],
         "start_score": ["flights.features"],
         "start_monitor": ["flights.predictions"],
+        "start_train": ["flights.training_request"],
     }
     assert live_bag["dags"]["flights_reconcile"]["max_active_runs"] == 1
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from sluice import ledger, notices
+import pytest
+
+from sluice import crossing, feed, ledger, notices
+from sluice.errors import ContractBrokenError
+from sluice.notices import report
+
+RUN_DAY, DATA_DAY = "2013-04-04", "2013-04-03"
+TASK_URL = "http://127.0.0.1:8080/dags/flights_ingest"
 
 
 def body(mail) -> str:
@@ -19,3 +26,20 @@ def publication(day, batch="20300101T000000000000-aaaaaa"):
     ledger.append(
         "published", pipeline="flights", subject="arrivals", partition=day, data={"batch_id": batch}
     )
+
+
+def refused(flights, smtp):
+    """A delivery of arrivals that cannot be read, mailed as the failed stage task does."""
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"], corrupt="missing_column")
+    with pytest.raises(ContractBrokenError) as caught:
+        crossing.stage(flights, "arrivals", [RUN_DAY], {"dag_id": "flights_ingest", "run_id": "test"})
+    event = report.of_exception(
+        flights,
+        caught.value,
+        task_id="arrivals.stage_arrivals",
+        run_id="test",
+        partition=RUN_DAY,
+        task_url=TASK_URL,
+        dag_id="flights_ingest",
+    )
+    return tell(event, smtp)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import html
 import json
 
-import pytest
-
 from sluice import crossing, feed, holds, ledger, notices, waivers
-from sluice.errors import ContractBrokenError
 from sluice.holds import show
 from sluice.notices import report, resolution
 from sluice.settings import settings
 from sluice.web import index
-from tests.notices.reading import body, publication, tell
+from tests.notices.reading import DATA_DAY, body, publication, refused, tell
+from tests.notices.reading import RUN_DAY as DAY
 
-DAY, DATA_DAY = "2013-04-04", "2013-04-03"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 
 
@@ -150,23 +147,6 @@ def test_personal_data_is_in_no_part_of_a_mail(flights, sink, mails):
     assert not [name for name in shown if name in event.model_dump_json()]
 
 
-def broken_transfer(flights, smtp):
-    """A delivery that cannot be read, mailed as the failed stage task does."""
-    feed.deliver(flights, DAY, sources=["arrivals"], corrupt="missing_column")
-    with pytest.raises(ContractBrokenError) as caught:
-        crossing.stage(flights, "arrivals", [DAY], RUN)
-    event = report.of_exception(
-        flights,
-        caught.value,
-        task_id="arrivals.stage_arrivals",
-        run_id="r",
-        partition=DAY,
-        task_url="http://127.0.0.1:8080/dags/flights_ingest",
-        dag_id="flights_ingest",
-    )
-    return notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
-
-
 WORD = {"by": "admin", "why": "The minutes are not used today.", "until": "2013-04-10"}
 
 
@@ -218,25 +198,23 @@ def test_refused_delivery_has_a_page_in_the_index_a_link_in_its_mail_and_its_mai
     flights, sink, mails
 ):
     smtp, folder, _ = sink
-    broken_transfer(flights, smtp)
+    refused(flights, smtp)
 
-    (refused,) = ledger.entries(kind="refused")
-    page = html.unescape((settings().reports / refused.data["report"]).read_text())
+    (entry,) = ledger.entries(kind="refused")
+    page = html.unescape((settings().reports / entry.data["report"]).read_text())
     for said in (
-        refused.data["what"],
-        refused.data["todo"],
+        entry.data["what"],
+        entry.data["todo"],
         "arrivals_2013-04-03.csv.gz",
         "ContractBrokenError",
     ):
         assert said in page
     evidence = index.read(settings().reports, "flights", days=7)
     (chip,) = dict(evidence.rows)[DATA_DAY][evidence.columns.index("arrivals")]
-    assert (chip.path, chip.outcome) == (refused.data["report"], "REFUSED")
+    assert (chip.path, chip.outcome) == (entry.data["report"], "REFUSED")
     (failed,) = mails(folder)
-    assert f"Evidence: http://127.0.0.1:8080/plugin/evidence/evidence/{refused.data['report']}" in body(
-        failed
-    )
-    assert holds.find(flights, "arrivals", DATA_DAY).report == refused.data["report"]
+    assert f"Evidence: http://127.0.0.1:8080/plugin/evidence/evidence/{entry.data['report']}" in body(failed)
+    assert holds.find(flights, "arrivals", DATA_DAY).report == entry.data["report"]
 
     feed.deliver(flights, DAY, number=2, sources=["arrivals"])
     cross(flights, smtp)
@@ -244,7 +222,7 @@ def test_refused_delivery_has_a_page_in_the_index_a_link_in_its_mail_and_its_mai
     text = "\n".join(show.traced(holds.trace(flights, "arrivals", DATA_DAY)))
     for mail in mails(folder):
         assert mail["Subject"] in text
-    assert f"Evidence: {refused.data['report']}" in text
+    assert f"Evidence: {entry.data['report']}" in text
     assert len(mails(folder)) == 2
 
 

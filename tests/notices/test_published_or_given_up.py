@@ -5,44 +5,18 @@ from __future__ import annotations
 import pytest
 
 from sluice import crossing, feed, holds, ledger, notices
-from sluice.errors import ContractBrokenError
 from sluice.notices import faults, report
+from tests.notices.reading import DATA_DAY, TASK_URL, body, refused, tell
+from tests.notices.reading import RUN_DAY as DAY
 
-DAY, DATA_DAY = "2013-04-04", "2013-04-03"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
-TASK_URL = "http://127.0.0.1:8080/dags/flights_ingest"
 WORD = {"by": "admin", "why": "The minutes are not used today.", "until": "2013-04-10"}
-
-
-def body(mail) -> str:
-    return " ".join(mail.get_body(("plain",)).get_content().split())
-
-
-def tell(event, flights, smtp):
-    return notices.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
-
-
-def refused(flights, smtp):
-    """A delivery that cannot be read, mailed as the failed stage task does."""
-    feed.deliver(flights, DAY, sources=["arrivals"], corrupt="missing_column")
-    with pytest.raises(ContractBrokenError) as caught:
-        crossing.stage(flights, "arrivals", [DAY], RUN)
-    event = report.of_exception(
-        flights,
-        caught.value,
-        task_id="arrivals.stage_arrivals",
-        run_id="test",
-        partition=DAY,
-        task_url=TASK_URL,
-        dag_id="flights_ingest",
-    )
-    return tell(event, flights, smtp)
 
 
 def missing(flights, smtp):
     """No delivery, mailed as the watcher does."""
     event = report.of_missed_deadline(flights, "arrivals", DATA_DAY, run_day=DAY, task_url=TASK_URL)
-    return tell(event, flights, smtp)
+    return tell(event, smtp)
 
 
 def as_earlier_version(flights, smtp):
@@ -116,7 +90,7 @@ def test_delivery_that_came_and_was_held_ends_both_faults_when_it_is_released(
     begin(flights, smtp)
     manifest = staged(flights, corrupt="seconds")
     verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
-    tell(report.of_verdict(flights, verdict, task_url=TASK_URL), flights, smtp)
+    tell(report.of_verdict(flights, verdict, task_url=TASK_URL), smtp)
     notices.retry_failed(flights, smtp)
     assert not [mail for mail in mails(folder) if "RESOLVED" in mail["Subject"]], "nothing is published"
 
@@ -164,7 +138,7 @@ def test_range_of_a_weekly_source_is_over_with_the_days_that_were_delivered(flig
     smtp, _, _ = sink
     days = "2013-04-01..2013-04-07"
     event = report.of_missed_deadline(flights, "airlines", days, run_day=days, task_url=TASK_URL)
-    tell(event, flights, smtp)
+    tell(event, smtp)
     about = {"pipeline": "flights", "subject": "airlines", "partition": "2013-04-01"}
     ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
 
@@ -175,7 +149,7 @@ def test_range_of_a_weekly_source_is_over_with_the_days_that_were_delivered(flig
 
 def test_completed_day_that_nobody_told_is_told_by_the_watcher(flights, held, sink, mails):
     smtp, folder, _ = sink
-    tell(held.model_copy(update={"partition": DAY, "ends_with": "completed"}), flights, smtp)
+    tell(held.model_copy(update={"partition": DAY, "ends_with": "completed"}), smtp)
     about = {"pipeline": "flights", "subject": "raw", "partition": DAY}
     ledger.append("day_completed", **about, data={"first_day": DAY})
 
@@ -190,7 +164,6 @@ def test_incident_of_what_is_no_day_does_not_keep_others_from_being_told_over(fl
     for ends_with in ("completed", "published arrivals"):
         tell(
             held.model_copy(update={"partition": "yesterday", "cause": ends_with, "ends_with": ends_with}),
-            flights,
             smtp,
         )
     missing(flights, smtp)

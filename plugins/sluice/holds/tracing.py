@@ -15,7 +15,7 @@ from sluice.lake.missing import MissingHistory
 from sluice.lake.tables import Published
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
-from sluice.notices.faults import table_of
+from sluice.ledger.mails import table_of
 from sluice.partitions import covers, read_day
 from sluice.spec import Pipeline
 from sluice.waivers import inherited

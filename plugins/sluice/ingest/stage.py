@@ -190,6 +190,11 @@ def _rows(
     return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows)), noticed
 
 
+def is_as_read(spec: Pipeline, delivery: Delivery, read: inputs.Delivery) -> bool:
+    """Whether a delivery is the file that a batch was read from, and would be read in the same way now."""
+    return as_input(delivery, spec.source(delivery.source).contract, None).agrees_with(read)
+
+
 def as_input(delivery: Delivery, contract: Contract, key: bytes | None) -> inputs.Delivery:
     """Return a delivery, and how it is read, as a batch's manifest records it."""
     return inputs.Delivery.model_validate(

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from sluice.notices.courier import retry_failed
     from sluice.notices.daily import digest
     from sluice.notices.delivery import deliver
-    from sluice.notices.endings import completed, matched, resolved, scored, succeeded
+    from sluice.notices.endings import completed, done, matched, resolved, scored, succeeded
     from sluice.notices.faults import undelivered
 
 __all__ = [
     "completed",
     "deliver",
     "digest",
+    "done",
     "matched",
     "resolved",
     "retry_failed",
@@ -34,6 +35,7 @@ _HOMES = {
     "completed": "endings",
     "deliver": "delivery",
     "digest": "daily",
+    "done": "endings",
     "matched": "endings",
     "resolved": "endings",
     "retry_failed": "courier",

@@ -30,6 +30,7 @@ TEXT_COLUMNS = 78
 _SUBJECTS = {
     "failed_task": "Task",
     "failed_run": "DAG",
+    "stuck_day": "DAG",
     "refused_model": "Model",
     "damaged_model": "Model",
     "digest": "About",

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from sluice import ledger
 from sluice.partitions import days_between, days_of
 from sluice.spec import PREDICTIONS, Pipeline
+from sluice.status import MONITORING, TRAINING, Item
 
 # Newest publications of a table that are looked through.
 _LOOKED_AT = 400
@@ -52,6 +53,15 @@ def failing(
     if day_waits:
         return waiting(spec, spec.model.features_table, days_of(partition)) if partition else ""
     return "What readers see has not changed."
+
+
+def undone(spec: Pipeline, item: Item) -> str:
+    """What readers see while something that could be done is not."""
+    if item.table == MONITORING:
+        return f"The predictions of {item.day} are not measured yet."
+    if item.table == TRAINING:
+        return f"Predictions go on as before; the model that was asked for on {item.day} is not trained."
+    return waiting(spec, item.table, [item.day])
 
 
 def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: datetime) -> str:

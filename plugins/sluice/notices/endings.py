@@ -13,14 +13,15 @@ from datetime import datetime
 
 from sluice import clock, ledger
 from sluice.errors import MailUndeliveredError
-from sluice.ledger import Entry
-from sluice.notices import delivery, effects, faults, resolution
+from sluice.ledger import Entry, mails
+from sluice.notices import delivery, effects, faults, resolution, stuck
 from sluice.notices.events import Event, Item, Section
 from sluice.notices.resolution import Ending
 from sluice.notices.send import Smtp
 from sluice.partitions import days_of
 from sluice.settings import settings
 from sluice.spec import Pipeline
+from sluice.status import Status
 from sluice.web import evidence_url
 
 # Partitions, and ways in which they ended, that a mail names one by one.
@@ -57,7 +58,7 @@ def matched(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
     def over(entry: Entry) -> bool:
         return entry.data["ends_with"] == f"matches {table}" and entry.partition == day
 
-    return _close(spec, smtp, over, ended="Its content matches its recorded hash again.")
+    return _close(spec, smtp, over, ended=lambda _: "Its content matches its recorded hash again.")
 
 
 def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:
@@ -81,7 +82,7 @@ def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> l
         same = entry.data["ends_with"] == f"succeeded {task}"
         return same and (not entry.partition or not partition or entry.partition <= partition)
 
-    return _close(spec, smtp, over, ended=f"The task {task} succeeded.")
+    return _close(spec, smtp, over, ended=lambda _: f"The task {task} succeeded.")
 
 
 def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
@@ -91,7 +92,14 @@ def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
     def over(entry: Entry) -> bool:
         return entry.data["ends_with"] == f"champion {spec.model.name}"
 
-    return _close(spec, smtp, over, ended=f"{by} is what is meant to score, and does.")
+    return _close(spec, smtp, over, ended=lambda _: f"{by} is what is meant to score, and does.")
+
+
+def done(spec: Pipeline, found: Status, smtp: Smtp) -> list[Entry]:
+    """Close the faults of what was started in vain, where the pipeline's status says that it is done or given up."""
+    return _close(
+        spec, smtp, lambda entry: stuck.is_over(found, entry), ended=lambda entry: stuck.said(found, entry)
+    )
 
 
 def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
@@ -104,7 +112,7 @@ def _close(
     smtp: Smtp,
     over: Callable[[Entry], bool],
     *,
-    ended: str = "",
+    ended: Callable[[Entry], str] | None = None,
 ) -> list[Entry]:
     """Close what is over of the open faults; `ended` says why where the ledger has no record of it."""
 
@@ -123,7 +131,7 @@ def _close(
             if closing:
                 now = clock.utc_now()
                 how = {
-                    seen: resolution.stated(ended, now) if ended else resolution.find(spec, entry)
+                    seen: resolution.stated(ended(entry), now) if ended else resolution.find(spec, entry)
                     for seen, entry in closing.items()
                 }
                 made.append(_record(spec, smtp, episode, closing, how))
@@ -164,7 +172,7 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
     seen = {entry.data["seen_as"]: entry for entry in episode.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
     published = resolution.tables_of(spec, opened)
-    table = next(iter(published), faults.table_of(spec, opened))
+    table = next(iter(published), mails.table_of(spec, opened))
     is_table = len(published) < 2 and table in spec.tables
     released = [ending for ending in how.values() if ending.on_waiver]
     last = max((ending.at for ending in how.values() if ending.at), default=now)
@@ -205,7 +213,7 @@ def _effect(spec: Pipeline, seen: Collection[Entry], *, since: datetime) -> str:
     days: dict[str, set[str]] = {}
     first = min(entry.seq for entry in seen)
     for entry in seen:
-        about = faults.table_of(spec, entry)
+        about = mails.table_of(spec, entry)
         own = {about: resolution.occurrence_days(entry)} if about else {}
         for table, found in (resolution.tables_of(spec, entry) or own).items():
             days.setdefault(table, set()).update(found)

@@ -31,6 +31,7 @@ Kind = Literal[
     "failed_task",
     "failed_run",
     "missing_delivery",
+    "stuck_day",
     "history_rewritten",
     "ledger_broken",
     "broken_declaration",

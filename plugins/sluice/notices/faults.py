@@ -17,7 +17,6 @@ from sluice.ledger import Entry
 from sluice.notices import resolution
 from sluice.notices.events import Event
 from sluice.notices.resolution import Ending
-from sluice.spec import Pipeline
 
 # Statuses of an entry whose mail the server took.
 DELIVERED = ("sent", "resolved", "digest")
@@ -96,17 +95,6 @@ def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> E
     repeated = (episode for episode in running if event.seen_as in episode.standing)
     recent = (episode for episode in running if episode.opened.at > since)
     return next(repeated, None) or next(recent, None)
-
-
-def table_of(spec: Pipeline, mail: Entry) -> str:
-    """The table that an entry of kind `mail` is about; "" where it is about none.
-
-    Earlier versions recorded only the subject: the table, or the task that is named after it.
-    """
-    if table := mail.data.get("table"):
-        return table
-    task_of = mail.subject.partition("_")[2]
-    return next((name for name in (mail.subject, task_of) if name in spec.tables), "")
 
 
 def undelivered(pipeline: str | None = None) -> list[Entry]:

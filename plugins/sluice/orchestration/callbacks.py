@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.ledger import Entry
     from sluice.notices.events import Event
     from sluice.notices.send import Smtp
+    from sluice.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +165,22 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
         problems=made_by["problems"],
         task_url=task_url(context["ti"]),
     )
+    tell(pipeline, event)
+
+
+def tell(pipeline: spec.Pipeline, event: Event) -> None:
+    """Send a mail; one that is not taken is recorded, and sent by `send_notices` of the watcher."""
     try:
-        notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
-    except MailUndeliveredError as error:  # recorded: the watcher sends it
+        _deliver(pipeline, event)
+    except MailUndeliveredError as error:
         log.warning("%s", error)
+
+
+def mail_done(pipeline: spec.Pipeline, found: Status) -> None:
+    """Send the RESOLVED mails of what was started in vain, and is done or given up by now."""
+    from sluice import notices
+
+    _tell_end(pipeline.pipeline, lambda: notices.done(pipeline, found, smtp()))
 
 
 def mail_completed(pipeline: spec.Pipeline, run_days: Sequence[str]) -> None:

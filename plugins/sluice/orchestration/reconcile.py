@@ -1,4 +1,4 @@
-"""Tasks of `<pipeline>_reconcile`: find what is due, possible and not done, and start it.
+"""Tasks of `<pipeline>_reconcile`: find what is due, possible and not done, start it, and tell of what is started in vain.
 
 A start is an asset event with the partition key of the day, as the stage before sends it. So it does not matter who woke a stage,
 and a stage that is paused is not woken.
@@ -10,8 +10,9 @@ from typing import Any
 
 from airflow.sdk import Asset, get_current_context, task
 
-from sluice import reconcile, spec
+from sluice import reconcile, spec, status
 from sluice.orchestration import assets
+from sluice.orchestration.callbacks import mail_done, task_url, tell
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_info
 
@@ -42,6 +43,7 @@ def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:
         "transform": assets.raw(pipeline),
         "score": assets.table(pipeline, pipeline.model.features_table),
         "monitor": assets.table(pipeline, spec.PREDICTIONS),
+        "train": assets.training_request(pipeline),
     }
 
 
@@ -49,6 +51,8 @@ def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:
 @explain_failure
 def _find_due(pipeline_name: str) -> list[str]:
     """Returns the tasks that start something; what they start is their XCom."""
+    from sluice.notices import stuck
+
     context = get_current_context()
     ti, pipeline = context["ti"], spec.load(pipeline_name)
     active, waits = {}, False
@@ -60,9 +64,13 @@ def _find_due(pipeline_name: str) -> list[str]:
                 # A run that waits for a late delivery is not at work, and others need not wait for it.
                 waits = ti.get_ti_count(dag_id=dag_id, states=["deferred"]) > 0
                 active[stage] -= waits
-    starts = reconcile.plan(pipeline, active, waits=waits)
+    found = status.of(pipeline)
+    starts = reconcile.plan(pipeline, active, found, waits=waits)
     for start in starts:
         reconcile.record(pipeline, start, run_info(context))
+    for event in stuck.events(pipeline, starts, task_url=task_url(ti)):
+        tell(pipeline, event)
+    mail_done(pipeline, found)
     by_stage = {stage: [one.run_day for one in starts if one.stage == stage] for stage in reconcile.STARTS}
     ti.xcom_push(key="starts", value=by_stage)
     return [f"start_{stage}" for stage, days in by_stage.items() if days]

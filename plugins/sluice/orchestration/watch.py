@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context, task
 
 from sluice import spec
-from sluice.orchestration.callbacks import smtp, task_url
+from sluice.orchestration.callbacks import smtp, task_url, tell
 from sluice.orchestration.declaration import check_declaration
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
@@ -66,7 +66,7 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
             run_day=missed.run_day,
             task_url=_here(),
         )
-        _tell(pipeline, event)
+        tell(pipeline, event)
     return _logged([missed.sentence() for missed in found])
 
 
@@ -100,7 +100,7 @@ def _check_expiries(pipeline_name: str) -> list[str]:
     expired = holds.expire(pipeline, run_info(get_current_context()))
     lapsed = watch.lapsed_waivers(pipeline)
     for waiver in lapsed:
-        _tell(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_here()))
+        tell(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_here()))
     return _logged(
         [
             *(f"{hold.table} {hold.partition} is held no longer: it has expired." for hold in expired),
@@ -152,18 +152,7 @@ def tell_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None
         page=rewrite.report,
         task_url=link,
     )
-    _tell(pipeline, event)
-
-
-def _tell(pipeline: spec.Pipeline, event: Any) -> None:
-    """Send a mail; one that is not taken is recorded, and sent by `send_notices` of this run or a later one."""
-    from sluice import notices
-    from sluice.errors import MailUndeliveredError
-
-    try:
-        notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
-    except MailUndeliveredError as error:
-        log.warning("%s", error)
+    tell(pipeline, event)
 
 
 def _here() -> str:

@@ -6,7 +6,7 @@ clock, the landing zone, the tables and the ledger, never a run: a run may have 
 
 from __future__ import annotations
 
-from sluice.status.parts import MONITORING, STAGES, Item, State, Status
+from sluice.status.parts import MONITORING, STAGES, TRAINING, Item, State, Status
 from sluice.status.reading import of
 
-__all__ = ["MONITORING", "STAGES", "Item", "State", "Status", "of"]
+__all__ = ["MONITORING", "STAGES", "TRAINING", "Item", "State", "Status", "of"]

@@ -19,9 +19,11 @@ State = Literal[
 ]
 
 # In the order in which a run day goes through them.
-STAGES = ("ingest", "transform", "score", "monitor")
+STAGES = ("ingest", "transform", "score", "monitor", "train")
 # Table of the items that say whether a day's predictions were measured.
 MONITORING = "monitoring"
+# Table of the items that say whether a request for a new model was answered.
+TRAINING = "training"
 
 # States in which a run of the stage can do something now.
 _POSSIBLE = ("ready", "outdated")
@@ -31,7 +33,7 @@ _DONE = ("published", "skipped")
 
 @dataclass(frozen=True)
 class Item:
-    """One partition of a table, or the monitoring of a day's predictions."""
+    """One partition of a table, the monitoring of a day's predictions, or a day's request for a new model."""
 
     stage: str
     table: str

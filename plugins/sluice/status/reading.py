@@ -14,7 +14,7 @@ from sluice.errors import (
     DeliveryUnreadableError,
 )
 from sluice.ingest import deliveries
-from sluice.ingest.stage import as_input
+from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
@@ -23,6 +23,7 @@ from sluice.ledger import skips
 from sluice.partitions import days_of, is_day
 from sluice.schedule import Schedule
 from sluice.spec import PREDICTIONS, Pipeline
+from sluice.status import training
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
 
 
@@ -71,6 +72,8 @@ class _Known:
     # Table and day of what was made without history that is published now -> what that is.
     rebuilds: dict[tuple[str, str], str] = field(default_factory=dict)
     monitored: set[str | None] = field(default_factory=set)
+    # Run day -> the request for a new model that was made on it.
+    requests: dict[str, Item] = field(default_factory=dict)
 
     @classmethod
     def read(cls, spec: Pipeline, now: datetime) -> _Known:
@@ -90,6 +93,7 @@ class _Known:
         }
         decided = ledger.entries(kind="decided", pipeline=spec.pipeline, subject=spec.model.name)
         known.monitored = {entry.partition for entry in decided}
+        known.requests = training.requests(spec, decided)
         return known
 
     def begin(self, first: str | None) -> date:
@@ -115,6 +119,8 @@ class _Known:
         if predictions is not None:
             yield predictions
             yield self._monitoring(key, predictions)
+        if key in self.requests:
+            yield self.requests[key]
 
     def _source(self, name: str, run_day: date) -> Item | None:
         """A source on a run day; None where it is not expected on it, and did not come."""
@@ -195,9 +201,7 @@ class _Known:
             found = deliveries.find(self.spec, name, run_day, landing=self.landing)
         except (DeliveryUnreadableError, ContractBrokenError):
             return True  # its own run refuses it, and says why
-        return found is not None and not as_input(found, self.spec.source(name).contract, None).agrees_with(
-            read
-        )
+        return found is not None and not is_as_read(self.spec, found, read)
 
     def _incomplete(self, sources: list[Item]) -> str:
         """What a run day still waits for before anything is built from it; "" if it waits for nothing."""

@@ -1,0 +1,16 @@
+"""What the ledger's entries of kind `mail` are about."""
+
+from __future__ import annotations
+
+from sluice.ledger.store import Entry
+from sluice.spec import Pipeline
+
+
+def table_of(spec: Pipeline, mail: Entry) -> str:
+    """The table that an entry of kind `mail` is about; "" where it is about none.
+
+    Earlier versions recorded only the subject: the table, or the task that is named after it.
+    """
+    table: str = mail.data.get("table", "")
+    task_of = mail.subject.partition("_")[2]
+    return table or next((name for name in (mail.subject, task_of) if name in spec.tables), "")
