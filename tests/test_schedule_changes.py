@@ -8,7 +8,8 @@ import pytest
 
 from sluice import ledger, schedule, spec
 from sluice.calendars import Expected
-from sluice.ingest import completion
+from sluice.errors import SpecInvalidError
+from sluice.ingest import completion, deliveries
 from sluice.lake.landing import Landing
 
 WEEKEND = Expected(weekdays=("sat", "sun"))
@@ -175,3 +176,42 @@ def test_a_thousand_days_are_told_within_a_second(declare):
             known.deadline(source, day)
     assert len(days) == 1097
     assert time.process_time() - started < 1
+
+
+def test_a_source_that_is_new_is_not_expected_of_days_before_it(declare):
+    """It was added on 10 June at noon, to a pipeline that runs at 04:00 and has run since the first."""
+    without = declare("2026-06-01T12:00:00+00:00", starts=date(2026, 6, 1))
+    record = ledger.entries(kind="scheduled")[0].data
+    assert "weather" in record["deadlines"]
+    old = without.model_copy(
+        update={"sources": {name: one for name, one in without.sources.items() if name != "weather"}}
+    )
+    ledger.append(
+        "scheduled",
+        pipeline="flights",
+        subject="schedule",
+        data=schedule.Declared.of(old).model_dump(mode="json"),
+    )
+    live = declare("2026-06-10T16:00:00+00:00", starts=date(2026, 6, 1))
+    days = schedule.expected_days(live, "weather", date(2026, 6, 1), date(2026, 6, 12))
+    assert [day.day for day in days] == [10, 11, 12], (
+        "of the run of the eleventh on, whose data is of the tenth"
+    )
+    assert len(schedule.expected_days(live, "arrivals", date(2026, 6, 1), date(2026, 6, 12))) == 12
+    assert not deliveries.is_expected(live, "weather", "2026-06-10")
+    assert deliveries.is_expected(live, "weather", "2026-06-11")
+
+
+@pytest.mark.parametrize(("cron", "deadline", "refused"), [
+    ("0 4 * * *", "03:59", True), ("0 4 * * *", "04:00", False), ("0 4,16 * * *", "15:00", False),
+])  # fmt: skip
+def test_a_deadline_before_the_run_is_refused_by_check(declare, cron, deadline, refused):
+    live = declare("2026-06-01T12:00:00+00:00", schedule=cron, deadline=deadline)
+    if refused:
+        with pytest.raises(
+            SpecInvalidError, match=r"The deadline of schedule, 03:59, comes before .* at 04:00"
+        ):
+            schedule.check(live)
+    else:
+        schedule.check(live)
+    schedule.check(live.model_copy(update={"clock": "feed"}))

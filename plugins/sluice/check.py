@@ -63,9 +63,9 @@ def _check_settings() -> None:
 
 
 def _check_schedule(name: str) -> None:
-    from sluice import clock, schedule
+    from sluice import schedule
 
-    schedule.next_due(spec.load(name), clock.utc_now())
+    schedule.check(spec.load(name))
 
 
 def _check_landing(name: str) -> None:

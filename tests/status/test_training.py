@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import feed, ledger, reconcile, status
+from sluice import feed, holds, ledger, reconcile, status
 
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
 IDLE = dict.fromkeys(reconcile.STARTS, 0)
@@ -92,6 +92,12 @@ def test_of_several_requests_the_newest_is_trained_and_answers_the_others(reques
     assert _started(requested) == [("train", TUESDAY)]
     _record(requested, "promoted", TUESDAY, version=1)
     assert {state for state, _ in _training(requested).values()} == {"published"}
+
+
+def test_a_candidate_that_was_refused_is_no_delivery_that_was(requested):
+    """Both are entries of the kind `refused`; the list of what is held failed on the first."""
+    _record(requested, "refused", TUESDAY, version=1, champion=None, promote=False, reasons=["No better."])
+    assert holds.open_batches(requested) == holds.open_holds(requested) == []
 
 
 def test_what_was_due_before_is_not_changed_by_a_request(requested, at):

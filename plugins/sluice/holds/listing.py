@@ -132,7 +132,9 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
     """The newest entry of each partition that is not closed, with what has been published or given up of its days."""
     newest: dict[str, dict[str, Entry]] = {}
     for entry in _entries(spec, table, "held", "refused", after=ledger.settled(spec.pipeline, "holds")):
-        newest.setdefault(entry.subject, {}).setdefault(entry.partition or "", entry)
+        # A candidate that was refused holds no rows.
+        if entry.subject != spec.model.name:
+            newest.setdefault(entry.subject, {}).setdefault(entry.partition or "", entry)
     for name, found in newest.items():
         days = [day for partition in found for day in days_of(partition)]
         span = (min(days), max(days))

@@ -118,7 +118,7 @@ def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
 
 
 def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
-    """Whether the run of a day cannot do without a source: a daily one, on a day that its calendar has."""
+    """Whether the run of a day cannot do without a source: a daily one that was declared then, on a day that its calendar has."""
     daily = spec.source(source).cadence == "daily"
     return daily and schedule.expects(spec, source, date.fromisoformat(run_day))
 

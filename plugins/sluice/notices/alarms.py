@@ -62,13 +62,14 @@ def of_missed_deadline(
         not_published=steps.not_published(spec, source),
         next_steps=(
             f"Ask {owner} for the delivery of {day}.",
-            "When it is there, nothing else is needed if the run is still to come; "
-            f"otherwise trigger {steps.again(spec, source, tuple(days))}.",
+            "When it comes, nothing else is needed: the day goes on by itself."
+            if spec.clock == "wall"
+            else f"When it is there, trigger {steps.again(spec, source, tuple(days))}.",
             "If you have the file yourself, land it by hand.",
         ),
         commands={
             f"sluice land {spec.pipeline} {source} {days[0]} FILE": "put a file into the landing zone",
-            f"sluice held {spec.pipeline}": "all that is held or missing",
+            f"sluice status {spec.pipeline}": "all that is missing, held or not done",
         },
         links={"Task": task_url},
         occurred_at=clock.utc_now(),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from sluice import ledger
-from sluice.partitions import days_between, days_of
+from sluice.partitions import days_of
 from sluice.spec import PREDICTIONS, Pipeline
 from sluice.status import MONITORING, TRAINING, Item
 
@@ -26,7 +26,7 @@ def waiting(spec: Pipeline, table: str, partitions: Sequence[str]) -> str:
         )
     day = partitions[0]
     run_day = run_day_of(spec, table, day)
-    before = shown(spec, table, day, day)
+    before = shown(spec, table, day)
     if before and table == PREDICTIONS:
         return f"Readers still see the predictions of {day} as they were published before."
     if before:
@@ -37,7 +37,7 @@ def waiting(spec: Pipeline, table: str, partitions: Sequence[str]) -> str:
         )
     if table in spec.derived and table != spec.model.features_table:
         return f"The {table} of {day} are missing for readers; {_last(spec, table, day)}."
-    if shown(spec, PREDICTIONS, run_day, run_day):
+    if shown(spec, PREDICTIONS, run_day):
         return f"The {table} of {day} are missing for readers; the predictions of {run_day} were made before and stand."
     if table in spec.sources and getattr(spec, "stale_input", "refuse") == "mark":
         return f"The {table} of {day} are missing: predictions of {run_day} rest on older input, and are marked so."
@@ -71,7 +71,7 @@ def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: dat
     later = waits_for(spec, table)
     if later and len(partitions) == 1:
         run_day = run_day_of(spec, table, partitions[0])
-        if not shown(spec, PREDICTIONS, run_day, run_day):
+        if not shown(spec, PREDICTIONS, run_day):
             sentence += f" What waited for it goes on: {', '.join(later)} of the run of {run_day}."
     return sentence
 
@@ -88,15 +88,12 @@ def run_day_of(spec: Pipeline, table: str, day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
-def shown(spec: Pipeline, table: str, first: str, last: str, *, after: int = 0) -> bool:
-    """Whether each day has been published, by an entry of the ledger later than `after`."""
-    missing = set(days_between(first, last))
-    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT):
-        if not missing or entry.seq <= after:
-            break
-        start, _, end = (entry.partition or "").partition("..")
-        missing = {day for day in missing if not start <= day <= (end or start)}
-    return not missing
+def shown(spec: Pipeline, table: str, day: str, *, after: int = 0) -> bool:
+    """Whether a day has been published, by an entry of the ledger later than `after`."""
+    found = ledger.entries(
+        kind="published", pipeline=spec.pipeline, subject=table, days=(day, day), after=after, limit=1
+    )
+    return bool(found)
 
 
 def _last(spec: Pipeline, table: str, day: str) -> str:

@@ -219,7 +219,7 @@ def _effect(spec: Pipeline, seen: Collection[Entry], *, since: datetime) -> str:
             days.setdefault(table, set()).update(found)
     said = []
     for table, wanted in days.items():
-        published = sorted(day for day in wanted if effects.shown(spec, table, day, day, after=first))
+        published = sorted(day for day in wanted if effects.shown(spec, table, day, after=first))
         if published:
             said.append(effects.visible(spec, table, published, since=since))
         else:

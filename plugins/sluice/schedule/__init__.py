@@ -13,7 +13,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from sluice import clock, ledger
-from sluice.errors import DayInvalidError
+from sluice.errors import DayInvalidError, SpecInvalidError
 from sluice.ledger import Entry
 from sluice.schedule.declared import Declared
 from sluice.schedule.eras import Era, Schedule
@@ -22,6 +22,7 @@ from sluice.spec import Pipeline
 __all__ = [
     "Declared",
     "Schedule",
+    "check",
     "deadline",
     "due_at",
     "expected_days",
@@ -76,6 +77,28 @@ def deadline(spec: Pipeline, source: str, run_day: date) -> datetime:
 def next_due(spec: Pipeline, after: datetime) -> datetime:
     """As `Schedule.next_due`."""
     return read(spec).next_due(after)
+
+
+def check(spec: Pipeline) -> None:
+    """Make sure that a pipeline is due at some time, and no delivery of a live one before its run.
+
+    Raises:
+        SpecInvalidError: it is never due, or a deadline comes before the schedule fires: nobody would be told at its time.
+    """
+    known = read(spec)
+    due = known.next_due(clock.utc_now())
+    if spec.clock == "feed":
+        return
+    for name in spec.sources:
+        at = known.deadline(name, due.date())
+        if not clock.passed(at, due):
+            raise SpecInvalidError(
+                f"The deadline of {name}, {at:%H:%M}, comes before the run of the day is due, at {due:%H:%M}: "
+                "who waits for it begins to wait after it.",
+                where=f"dags/pipelines/{spec.pipeline}.yml",
+                allowed="a deadline at or after the first time at which `schedule` fires",
+                todo=f"set `deadline` of {name} to {due:%H:%M} or later, or an earlier `schedule`",
+            )
 
 
 def record(spec: Pipeline) -> None:

@@ -33,7 +33,7 @@ class Declared(BaseModel):
         )
 
     def applied_to(self, spec: Pipeline) -> Pipeline:
-        """A pipeline as it was declared then. Sources that it has got since are as they are now.
+        """A pipeline as it was declared then, without the sources that it has got since.
 
         A holiday that is named now counts for the past too, and one that was named then and is no more still does.
         """
@@ -44,9 +44,8 @@ class Declared(BaseModel):
                     "expected": _with_holidays_of(self.calendars.get(name), source.expected),
                 }
             )
-            if name in self.deadlines
-            else source
             for name, source in spec.sources.items()
+            if name in self.deadlines
         }
         return spec.model_copy(
             update={

@@ -56,12 +56,12 @@ class Schedule:
             return []
         lag = timedelta(days=present.lag_days(table))
         found = ((run_day - lag, spec) for run_day, spec in self._firing_days(first + lag, last + lag))
-        return [day for day, spec in found if spec.expected_of(table).includes(day)]
+        return [day for day, spec in found if _is_expected(spec, table, day)]
 
     def expects(self, table: str, run_day: date) -> bool:
-        """Whether the calendar of a daily table has the day that a run is to publish."""
-        spec = self._era_of(run_day).spec
-        return spec.expected_of(table).includes(run_day - timedelta(days=spec.lag_days(table)))
+        """Whether a run is to publish a day of a daily table: it was declared when the run was due, and its calendar has the day."""
+        lag = timedelta(days=self._eras[-1].spec.lag_days(table))
+        return _is_expected(self._era_of(run_day).spec, table, run_day - lag)
 
     def due_at(self, run_day: date) -> datetime:
         """The instant at which the run of a day is to start, in the pipeline's zone: the first time its `schedule` fires.
@@ -152,6 +152,10 @@ def _is_anything_expected(spec: Pipeline, run_day: date) -> bool:
     return any(
         spec.expected_of(table).includes(run_day - timedelta(days=spec.lag_days(table))) for table in tables
     )
+
+
+def _is_expected(spec: Pipeline, table: str, day: date) -> bool:
+    return table in (*spec.tables, PREDICTIONS) and spec.expected_of(table).includes(day)
 
 
 def _is_daily(spec: Pipeline, table: str) -> bool:

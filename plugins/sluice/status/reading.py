@@ -26,12 +26,15 @@ from sluice.spec import PREDICTIONS, Pipeline
 from sluice.status import training
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
 
+# A number from which a delivery corrects an earlier one.
+_CORRECTION = 2
+
 
 def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> Status:
     """Say what should be and what is, for the run days of a pipeline up to now.
 
-    A run day is due from the pipeline's `starts` on or, where it has none, from the first day that was published. Whether newer
-    inputs are there is looked at for the last `integrity_days` run days; what is not published, for all.
+    A run day is due from the pipeline's `starts` on or, where it has none, from the first day that was published. A manifest is
+    opened only where something newer may be there: a delivery that is not the first, or a younger batch of a source.
 
     Args:
         first, last: only these run days (YYYY-MM-DD, both included).
@@ -158,7 +161,7 @@ class _Known:
 
     def _newer_delivery(self, name: str, day: str, delivered: int | None) -> str:
         """Why readers do not see the newest delivery of a day; "" if they do."""
-        if delivered is None or not self._is_recent(name, day):
+        if delivered is None or delivered < _CORRECTION:
             return ""
         read = self._read_of(name, day, self.shown[name][day].batch_id)
         if read is None or not self._is_another(name, day, delivered, read):
@@ -228,12 +231,8 @@ class _Known:
         return self._unpublished("transform", table, run_day, "ready", "the day is complete")
 
     def _newer_inputs(self, table: str, run_day: str) -> str:
-        day = self.spec.data_day(table, run_day)
-        return (
-            self._changed(table, run_day, self.shown[table][day].batch_id)
-            if self._is_recent(table, day)
-            else ""
-        )
+        batch_id = self.shown[table][self.spec.data_day(table, run_day)].batch_id
+        return self._changed(table, run_day, batch_id) if self._may_be_outdated(run_day, batch_id) else ""
 
     def _changed(self, table: str, run_day: str, batch_id: str) -> str:
         """Which input of its own run's days was published anew since a batch was made; "" if none was."""
@@ -312,8 +311,15 @@ class _Known:
             state, reason = "held", hold.reason
         return Item(stage, table, run_day, day, state, reason, deadline)
 
-    def _is_recent(self, table: str, day: str) -> bool:
-        return _run_day(self.spec, table, day) > self.now.date() - timedelta(days=self.spec.integrity_days)
+    def _may_be_outdated(self, run_day: str, batch_id: str) -> bool:
+        """Whether a source of a run day has a younger batch than one that was made from them; of the last days that is looked up.
+
+        Ids begin with the time of staging, by the clock of whoever staged, and clocks differ by less than days.
+        """
+        if date.fromisoformat(run_day) > self.now.date() - timedelta(days=self.spec.integrity_days):
+            return True
+        own = (self.shown[source].get(self.spec.data_day(source, run_day)) for source in self.spec.sources)
+        return any(found is not None and full_id(found.batch_id) > full_id(batch_id) for found in own)
 
     def _manifest(self, table: str, batch_id: str) -> Manifest | None:
         try:
