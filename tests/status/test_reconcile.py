@@ -193,3 +193,48 @@ def test_every_day_of_a_range_that_was_completed_a_moment_ago_is_fresh(live, at)
     assert _started(live) == []
     at("2013-04-02 09:03")
     assert _started(live) == [("transform", MONDAY), ("transform", TUESDAY)]
+
+
+def test_what_was_published_a_moment_ago_is_left_to_its_event(live, at):
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    at("2013-04-01 09:00")
+    for source in live.sources:
+        _publish(live, source, MONDAY)
+    day = live.data_day("arrivals", MONDAY)
+    for pipeline in ("flights", "trains"):
+        ledger.append(
+            "published", pipeline=pipeline, subject="arrivals", partition=day, data={"batch_id": "b"}
+        )
+    at("2013-04-01 09:01:59")
+    assert _started(live) == []
+    at("2013-04-01 09:02:01")
+    assert _started(live) == [("transform", MONDAY)]
+
+
+def test_events_of_another_pipeline_are_awaited_by_nobody(live, at):
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    at("2013-04-01 09:00")
+    for source in live.sources:
+        _publish(live, source, MONDAY)
+    about = {"pipeline": "trains", "partition": MONDAY}
+    ledger.append("published", subject="schedule", data={"batch_id": "b"}, **about)
+    ledger.append("day_completed", subject="raw", data={"first_day": MONDAY}, **about)
+    (start,) = reconcile.plan(live, IDLE)
+    ledger.append("started", subject="transform", data={"because": start.because, "attempt": 1}, **about)
+    assert reconcile.plan(live, IDLE) == [start]
+
+
+def test_pause_before_a_run_is_started_again_is_never_longer_than_a_day(live, at):
+    feed.deliver(live, MONDAY)
+    at("2013-04-01 09:00")
+    (start,) = reconcile.plan(live, IDLE)
+    entry = reconcile.record(live, replace(start, attempt=12), RUN)
+    assert (entry.kind, entry.pipeline, entry.run) == ("started", "flights", "test")
+
+    def attempts():
+        return [one.attempt for one in reconcile.plan(live, IDLE) if one.run_day == MONDAY]
+
+    at("2013-04-02 08:59")
+    assert attempts() == []
+    at("2013-04-02 09:00")
+    assert attempts() == [13]
