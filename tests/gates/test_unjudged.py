@@ -181,3 +181,21 @@ def test_load_unjudged_is_refused_where_it_means_nothing(pipeline, suite, expect
         "rule aside: with a row_condition it cannot tell which rows it did not judge",
     ):
         assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("type", "columns", "meta"),
+    [
+        (NOT_LESS, {"column_A": "flight", "column_B": "dep_delay"}, {"unjudged": "pass"}),
+        ("expect_column_values_to_not_be_null", {"column": "carrier"}, {}),
+    ],
+    ids=["rows that pass", "one column"],
+)
+def test_load_rule_with_a_condition_that_sets_no_unjudged_row_aside_is_read(
+    pipeline, suite, expect, type, columns, meta
+):
+    part = {"row_condition": 'col("flight") == 1', "condition_parser": "great_expectations"}
+    rule = expect(type, "aside", severity="quarantine", **columns, **part)
+    suite("arrivals", {**rule, "meta": {**rule["meta"], "limit": 0.1, **meta}})
+    (read,) = suites.load(pipeline, "arrivals").rules
+    assert (read.meta.rule, read.meta.severity) == ("aside", "quarantine")

@@ -52,8 +52,7 @@ def count(
         return 0
     # Some types do judge a row that lacks a value, as two that differ: it is among the failing ones then.
     own = rule.expectation.configuration
-    given = {name: value for name, value in own.kwargs.items() if value is not None}
-    strict = ExpectationConfiguration(type=own.type, kwargs={**given, "ignore_row_if": several})
+    strict = ExpectationConfiguration(type=own.type, kwargs={**own.kwargs, "ignore_row_if": several})
     complete = ask(strict.to_domain_obj()).result
     judged = found.result["unexpected_count"] - complete["unexpected_count"]
     return complete["missing_count"] - judged
