@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sluice.errors import (
     DeliveryMissingError,
     DeliveryUnreadableError,
     LandingUnreachableError,
+    LimitExceededError,
     SourceUnknownError,
 )
 from sluice.ingest import completion, deliveries
@@ -193,6 +195,26 @@ def test_fetch_changed_file_is_refused(delivered, tmp_path):
     with pytest.raises(DeliveryUnreadableError, match="not what its manifest announces") as caught:
         fetched(delivered, tmp_path)
     assert "_2" in caught.value.todo
+
+
+class GrowingLanding(Landing):
+    """A landing zone whose files somebody goes on writing while they are read."""
+
+    @contextmanager
+    def open(self, name):
+        with super().open(name) as opened:
+            with (Path(self.url) / name).open("ab") as more:
+                more.truncate(2 * 2**20)
+            yield opened
+
+
+def test_fetch_file_that_grows_beyond_its_limit_while_it_is_read_is_refused(delivered, tmp_path):
+    found = deliveries.find(delivered, "arrivals", DAY)
+    assert path(delivered, NAME).stat().st_size < 2**20
+    into = tmp_path / "fetched"
+    with pytest.raises(LimitExceededError, match="too large"):
+        deliveries.fetch(found, GrowingLanding(delivered.landing_url), into, Limits(file_mib=1))
+    assert into.stat().st_size <= 2**20
 
 
 def test_fetch_file_that_never_came_is_missing(delivered, tmp_path):

@@ -27,6 +27,13 @@ def test_parse_parquet_with_text_that_is_not_utf8_is_refused():
     assert "damaged" in error(DeliveryUnreadableError, data, "parquet")
 
 
+def test_parse_parquet_value_that_its_page_checksum_contradicts_is_refused():
+    out, given = io.BytesIO(), {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(pa.table({"flight": [1], "dest": ["IAH"]}), out, write_page_checksum=True, **given)
+    assert read(out.getvalue(), "parquet")["dest"].to_pylist() == ["IAH"]
+    assert "damaged" in error(DeliveryUnreadableError, out.getvalue().replace(b"IAH", b"LAH"), "parquet")
+
+
 def test_parse_truncated_parquet_is_refused():
     data = parquet(flight=list(range(1000)), dest=["IAH"] * 1000)
     for length in (4, len(data) // 2, len(data) - 1):

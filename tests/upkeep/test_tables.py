@@ -9,7 +9,7 @@ import pytest
 
 from sluice import holds, ledger, upkeep
 from sluice.errors import BatchUnknownError
-from sluice.lake import batches, quarantine, tables
+from sluice.lake import batches, catalog, quarantine, snapshots, tables
 from tests.upkeep.conftest import RUN, TABLE, make_old, retention, snapshots_of
 
 SOON = datetime.now(UTC) + timedelta(days=31)
@@ -54,6 +54,20 @@ def test_snapshots_go_by_days_and_count_and_never_what_is_pinned(world, old):
     assert sorted(as_pinned["flight"].to_pylist()) == [11, 12, 13, 20, 21, 22]
     assert any(one.kind == "metadata_files" and one.size > 0 for one in gone), "only they referred to them"
     assert any(one.kind == "condemned_batches" and old.replaced.batch_id in one.name for one in gone)
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_snapshots_that_no_name_refers_to_are_kept_to_their_count(world, old, keep):
+    with catalog.opened() as lake:
+        table = snapshots.existing(lake, "flights", TABLE)
+        named = {ref.snapshot_id for ref in table.refs().values()}
+        newest_first = sorted(table.snapshots(), key=lambda one: one.timestamp_ms, reverse=True)
+    loose = [one.snapshot_id for one in newest_first if one.snapshot_id not in named]
+    assert len(loose) > keep
+
+    upkeep.clear_tables(retention(world, snapshots_count=keep), RUN, now=SOON)
+
+    assert snapshots_of(TABLE) == {*named, *loose[:keep]}
 
 
 def test_what_is_held_can_be_released_and_what_is_released_can_be_published_however_old(world, old):

@@ -16,6 +16,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from sluice import clock, ledger, spec, waivers
 from sluice.settings import ROOT, settings
+from sluice.web import released
 from sluice.web.reports import create_app
 
 HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
@@ -234,6 +235,10 @@ def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
         assert re.search(rf'<a class="chip WARN" href="[^"]*{batch}.html"[^>]*>HOLD, released</a>', body)
     assert "on the word of Ada" in get(f"/air/evidence/{HELD}.html")[2]
     assert "on the word of" not in get(f"/air/evidence/{schedule}.html")[2]
+    assert [one.day for one in released.of_page(f"flights/gates/arrivals/2013-04-03/{batch}.html")] == [
+        "2013-04-03"
+    ]
+    assert released.of_page(f"flights/gates/arrivals/2013-04-02/{batch}.html") == (), "another day of it"
 
     clock.advance(flights, date(2013, 4, 6))
     body = get("/air/evidence/flights")[2]
