@@ -180,6 +180,14 @@ def test_empty_day_is_published_where_the_newest_verdict_names_it(flights):
     assert shown() == batch.batch_id
 
 
+def test_empty_day_of_a_split_is_published_where_the_verdict_of_its_full_batch_names_it(flights):
+    full = stage(DAY, rows=0)
+    one = split(full)
+    judge(full, publish_batch_id=one.batch_id, empty=[DAY])
+    publish(flights, one)
+    assert shown() == one.batch_id
+
+
 @pytest.mark.parametrize(
     ("between", "count"), [("held", 2), ("refused", 2), ("staged", 1)], ids=["held", "refused", "staged"]
 )
@@ -204,6 +212,7 @@ def test_publication_is_not_recorded_again_because_something_else_was_held(fligh
     ):
         data = {"batch_id": batch.batch_id, "outcome": "HOLD"}
         ledger.append("held", pipeline=pipeline, subject=table, partition=day, data=data)
+    judge(batch, verdict_id="w")
     publish(flights, batch)
     assert len(published()) == 1
 
