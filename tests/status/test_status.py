@@ -135,6 +135,15 @@ def test_nothing_is_given_up_without_a_name_and_a_reason_or_where_all_is_publish
     assert ledger.entries(kind="skipped") == []
 
 
+@pytest.mark.parametrize("day", ["2013-03-31", TUESDAY, "2031-04-01"])
+def test_no_day_is_given_up_on_which_nothing_is_expected_yet_or_ever_was(live, at, day):
+    at("2013-04-01 07:00")
+    with pytest.raises(SkipRefusedError, match="a run day 2013-04-01 to 2013-04-01") as refused:
+        holds.skip(live, day, by="Ada", why="A slip of the finger.", run=RUN)
+    assert day in str(refused.value)
+    assert ledger.entries(kind="skipped") == []
+
+
 def test_a_pipeline_that_marks_stale_input_goes_on_without_what_lags_after_its_deadline(live, at):
     live = live.model_copy(update={"stale_input": "mark"})
     at("2013-04-01 05:00")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
-from sluice import ledger, waivers
+from sluice import clock, ledger, waivers
 from sluice.errors import SkipRefusedError
 from sluice.lake import tables
 from sluice.ledger import Entry
@@ -23,7 +24,9 @@ def skip(
 
     Returns: the entries, one a table.
     Raises:
-        SkipRefusedError: no name or reason, or everything that was asked for is published.
+        SkipRefusedError: no name or reason, a day on which nothing is expected yet or ever was, or everything that was asked
+            for is published.
+        DeliveryMissingError: the clock is the feed's, and the feed has not delivered anything yet.
         SourceUnknownError: the pipeline has no such table.
     """
     where = f"{spec.pipeline} {run_day}"
@@ -33,6 +36,15 @@ def skip(
             where=where,
             allowed="who gives it up, and why, in a sentence",
             todo="say both",
+        )
+    first, today = spec.starts or date.min, clock.today(spec)
+    if not first <= date.fromisoformat(run_day) <= today:
+        since = f"{spec.starts} to " if spec.starts else "up to "
+        raise SkipRefusedError(
+            f"Nothing is expected of {spec.pipeline} for {run_day}, so that there is nothing to give up.",
+            where=where,
+            allowed=f"a run day {since}{today}",
+            todo="check the day; days on which nothing will come are declared under `expected` in the pipeline's YAML",
         )
     days = {spec.require_table(name): spec.data_day(name, run_day) for name in names or spec.tables}
     left = {name: day for name, day in days.items() if not tables.published(spec.pipeline, name, day, day)}
