@@ -7,10 +7,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from sluice import ledger
 from sluice.cli import main
 from sluice.errors import ScenarioUnknownError, SpecInvalidError
 from sluice.rehearsal import __main__ as process
-from sluice.rehearsal import bench, catalogue, healthy, runner
+from sluice.rehearsal import bench, catalogue, healthy, runner, world
 from sluice.settings import settings
 
 
@@ -128,6 +129,22 @@ def test_command_ends_with_1_where_a_scenario_fails_and_with_0_where_none_does(h
         (result,) = json.loads(results.read_text())
         assert result["passed"] is ok
         assert result["expectations"] == [{"words": "so", "ok": ok, "seen": "seen"}]
+
+
+def test_mails_about_a_run_of_an_earlier_rehearsal_and_their_answers_are_not_this_ones(home):
+    ledger.append("mail", pipeline="flights", subject="x", run="earlier", data={"message": "late"})
+    ledger.append("mail", pipeline="flights", subject="x", run="mine", data={"message": "own"})
+    settings().mail.mkdir(parents=True)
+    for number, (message, answers) in enumerate(
+        [("late", None), ("late-over", "late"), ("own", None), ("own-over", "own")]
+    ):
+        header = f"In-Reply-To: <{answers}@sluice>\n" if answers else ""
+        text = f"Message-ID: <{message}@sluice>\nSubject: {message}\n{header}\nText\n"
+        (settings().mail / f"{number}.eml").write_text(text)
+
+    found = world.World(None, print, earlier_runs=frozenset({"earlier"})).mails()
+
+    assert [mail.subject for mail in found] == ["own", "own-over"]
 
 
 def test_environment_of_a_rehearsal_is_nothing_of_this_installation(monkeypatch, tmp_path):

@@ -283,14 +283,21 @@ class World:
         return [entry for entry in found if entry.run != "healthy_state"]
 
     def mails(self) -> list[Mail]:
-        """All mails that were caught, oldest first, without those about runs of an earlier rehearsal."""
+        """All mails that were caught, oldest first, without those about runs of an earlier rehearsal, and answers to them.
+
+        Airflow calls back about a failed run in its own time, which may be after the next rehearsal has begun.
+        """
         of_earlier = {
             f"<{entry.data['message']}@sluice>"
             for entry in ledger.entries(kind="mail")
             if entry.run in self.earlier_runs and "message" in entry.data
         }
         mails = [_mail(path) for path in sorted(settings().mail.glob("*.eml"))]
-        return [mail for mail in mails if mail.headers["Message-ID"] not in of_earlier]
+        return [
+            mail
+            for mail in mails
+            if of_earlier.isdisjoint((mail.headers["Message-ID"], mail.headers.get("In-Reply-To")))
+        ]
 
     def log(self, run: Run, lines: int = 15) -> str:
         """What the failed tasks of a run logged last."""
