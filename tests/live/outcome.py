@@ -11,10 +11,9 @@ from zoneinfo import ZoneInfo
 
 from sluice import ledger
 from sluice.lake import quarantine, tables
+from sluice.lake.diff import PROVENANCE
 from sluice.spec import PREDICTIONS, Pipeline
 
-# Columns of a row that differ with the run that made it, not with the data.
-_OWN = ("run_id", "scored_at", "feature_snapshot_id", "batch_id", "delivery_id")
 # What the predictions of a day may say of themselves: they were made late, from what there was, or over a hole.
 _MARKS = ("made_late", "is_stale", "missing_history_days")
 
@@ -73,7 +72,9 @@ def _by_day(pipeline: Pipeline, table: str) -> dict[str, list[dict[str, Any]]]:
 def _hash(found: list[dict[str, Any]]) -> str:
     kept = sorted(
         json.dumps(
-            {name: value for name, value in row.items() if name not in _OWN}, default=str, sort_keys=True
+            {name: value for name, value in row.items() if name not in PROVENANCE},
+            default=str,
+            sort_keys=True,
         )
         for row in found
     )
