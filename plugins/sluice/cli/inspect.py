@@ -45,8 +45,6 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     found: dict[str, dict[str, object]] = {}
 
     def list_held(declared: spec.Pipeline) -> None:
-        if not as_json:
-            echo(f"{declared.pipeline}:")
         released = holds.active_waivers(declared)
         rebuilds: list[inherited.Rebuild | missing_history.Rebuild] = [
             *inherited.rebuilds(declared),
@@ -58,8 +56,10 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
             "released": list(released.values()),
             "to_rebuild": rebuilds,
         }
-        for line in () if as_json else show.held(held_back, released, rebuilds):
-            echo(f"  {line}")
+        if not as_json:
+            echo(f"{declared.pipeline}:")
+            for line in show.held(held_back, released, rebuilds):
+                echo(f"  {line}")
 
     complete = for_each(pipeline, list_held)
     waiting = faults.undelivered_lines(pipeline.pipeline if pipeline else None)
@@ -101,12 +101,11 @@ def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
     found = watcher.findings(pipeline, days)
     if as_json:
         print_json({"pipeline": pipeline.pipeline, "findings": found})
-    for sentence in () if as_json else found:
-        echo(sentence)
+    else:
+        for sentence in found or ["Nothing is overdue, and history is as it was published."]:
+            echo(sentence)
     if found:
         sys.exit(1)
-    if not as_json:
-        echo("Nothing is overdue, and history is as it was published.")
 
 
 @click.command()
@@ -123,8 +122,9 @@ def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> Non
         found = shelf.impact(pipeline, column)
         if as_json:
             print_json(found)
-        for line in () if as_json else shelf.told(found, pipeline):
-            echo(line)
+        else:
+            for line in shelf.told(found, pipeline):
+                echo(line)
         return
     gathered = shelf.read(pipeline)
     page = shelf.write(gathered)
@@ -167,7 +167,10 @@ def show_ledger(
 
     if verify:
         entries = ledger.verify()
-        print_json({"verified": entries}) if as_json else echo(f"{entries} entries, chain intact")
+        if as_json:
+            print_json({"verified": entries})
+        else:
+            echo(f"{entries} entries, chain intact")
         return
     found = ledger.entries(kind=kind, pipeline=pipeline, days=days, limit=limit)
     if as_json:
