@@ -37,6 +37,9 @@ audit: install  ## Advisories, licences, bill of materials, secrets: 0 all good,
 bench: install  ## Measure, as ratios against a floor in the same run
 	$(BIN)/python -m benchmarks
 
+docs: install  ## Build the documentation site into site/; it loads nothing from elsewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 mutants: install  ## Change the code in one place at a time and name the changes that no test sees; takes hours
 	$(BIN)/python tests/mutants
 
@@ -44,6 +47,6 @@ lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-package nvidia-nccl-cu12 --group dev pyproject.toml -o requirements.txt
 
 clean:  ## Remove all local state (tables, ledger, Airflow's database, mails, reports)
-	rm -rf var
+	rm -rf var site
 
-.PHONY: help install demo test test-all lint up down audit bench mutants lock clean
+.PHONY: help install demo test test-all lint up down audit bench docs mutants lock clean

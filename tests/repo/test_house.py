@@ -59,6 +59,7 @@ def test_make_alone_prints_help():
         "down",
         "audit",
         "bench",
+        "docs",
         "mutants",
         "lock",
         "clean",
