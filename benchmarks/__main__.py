@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Figure, Lab, Sample
-from sluice.progress import timed
+from sluice.core.progress import timed
 
 NAMES = ("parsing", "scoring", "gate", "age", "status", "day")
 

@@ -67,9 +67,11 @@ def grow(age: int) -> None:
     """Child: a home whose table has `age` published partitions, the last of them the day before `FIRST`."""
     import pyarrow as pa
 
-    from sluice import crossing, feed, ledger, spec
+    from sluice import crossing, ledger
+    from sluice.declare import spec
     from sluice.gates.verdict import Verdict
     from sluice.lake import batches
+    from sluice_lab import feed
 
     pipeline = spec.load("flights")
     first = date.fromisoformat(FIRST)
@@ -123,10 +125,12 @@ def _rows(file: str) -> Any:
 
 def live() -> dict[str, Any]:
     """Child: cross `DAYS` further days, and ask what an operator asks."""
-    from sluice import crossing, feed, holds, ledger, spec
+    from sluice import crossing, holds, ledger
+    from sluice.core.settings import settings
+    from sluice.declare import spec
     from sluice.orchestration.preload import preload
-    from sluice.settings import settings
     from sluice.web import index
+    from sluice_lab import feed
 
     preload()
     pipeline = spec.load("flights")

@@ -32,7 +32,7 @@ ROUNDS, QUICK_ROUNDS = 2, 1
 
 
 def run(lab: Lab) -> list[Figure]:
-    from sluice.rehearsal.bench import free_ports
+    from sluice_lab.rehearsal.bench import free_ports
 
     count, rounds = (QUICK_DAYS, QUICK_ROUNDS) if lab.quick else (DAYS, ROUNDS)
     given = {"first": FIRST, "count": count, "ranges": [FEW, MANY] * rounds}
@@ -119,8 +119,9 @@ def _floor(lab: Lab, given: dict[str, Any]) -> dict[str, Any]:
 def live(first: str, count: int, ranges: list[int]) -> dict[str, Any]:
     """Child: start a stack, live the days, then the ranges, stop it. Memory is that of its processes together."""
     from benchmarks.floor import days, spans
-    from sluice import feed, spec
+    from sluice.declare import spec
     from sluice.local import stack
+    from sluice_lab import feed
 
     pipeline = spec.load("flights")
     seconds, tasks, idle = [], [], []

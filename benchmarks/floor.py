@@ -14,12 +14,14 @@ from datetime import date, timedelta
 from typing import Any
 
 from benchmarks.measure import Together, progress
-from sluice import crossing, feed, ledger, spec
+from sluice import crossing, ledger
+from sluice.declare import spec
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.completion import complete, due_sources
-from sluice.modelling import monitoring, roles, training
-from sluice.modelling.config import registry
+from sluice.models import monitoring, roles, training
+from sluice.models.config import registry
 from sluice.orchestration.preload import preload
-from sluice.spec import PREDICTIONS, Pipeline
+from sluice_lab import feed
 
 RUN = {"dag_id": "floor", "run_id": "floor"}
 

@@ -23,7 +23,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Clock, Figure, Lab
-from sluice.settings import ROOT, settings
+from sluice.core.settings import ROOT, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,8 @@ def measured(batch_id: str, **_: Any) -> dict[str, Any]:
     """Child: the gate, with its libraries imported as the scheduler does for all its tasks."""
     import importlib
 
-    from sluice import gates, spec
+    from sluice import gates
+    from sluice.declare import spec
     from sluice.lake import batches
 
     for name in _LIBRARIES:
@@ -245,7 +246,7 @@ def _rows(count: int, damaged: bool) -> pa.Table:
     """Real arrivals of the year as if they were of one day; damaged: minutes sent as seconds, one flight twice."""
     import duckdb
 
-    from sluice.feed import data
+    from sluice_lab.feed import data
 
     data.rows("arrivals", data.FIRST)  # fills the cache
     cached: Path = settings().home / "feed-cache" / "arrivals.parquet"

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.measure import Clock, Figure, Lab, Sample
-from sluice.settings import ROOT
+from sluice.core.settings import ROOT
 
 
 def run(lab: Lab) -> list[Figure]:

@@ -1,6 +1,6 @@
 """Scoring a million rows of features against XGBoost's bare `inplace_predict` on a prepared matrix.
 
-Measured: `ml.scoring.score` in batches, as the score DAG calls it: columns to numbers, categories to codes, predict,
+Measured: `sluice_ml.scoring.score` in batches, as the score DAG calls it: columns to numbers, categories to codes, predict,
 and a prediction row with id, model, snapshot and run for each. Floor: one `inplace_predict` of the same model on the
 float32 matrix of the same rows, which is what no scoring can be faster than. Both must give the same scores, bit by
 bit. Reading the features is left out of both.
@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.day import prepare as prepare_history
 from benchmarks.measure import Clock, Figure, Lab
-from sluice import spec
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
 
 ROWS = 10**6
 # Times that a child does it while the clock runs: threads on a busy machine make a single time jump.
@@ -31,7 +31,7 @@ def run(lab: Lab) -> list[Figure]:
     calls = [(f"benchmarks.scoring:{side}", given) for side in ("measured", "floor")]
     measured, floor = lab.alternate("scoring", 3 if lab.quick else 5, *calls)
     if len({sample.found["scores"] for sample in (*measured, *floor)}) != 1:
-        raise RuntimeError("scoring: the scores of ml.scoring and of the bare model differ")
+        raise RuntimeError("scoring: the scores of sluice_ml.scoring and of the bare model differ")
     says = f"{trees} trees, identical scores"
     return [Figure(f"scoring, {ROWS:,} rows / bare inplace_predict", measured, floor, says)]
 
@@ -42,9 +42,9 @@ def prepare(folder: str) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ml.model import encode
     from sluice.lake import tables
-    from sluice.modelling import scorer
+    from sluice.models import scorer
+    from sluice_ml.model import encode
 
     pipeline = spec.load("flights")
     champion = scorer.choose(pipeline).model
@@ -65,8 +65,8 @@ def measured(folder: str) -> dict[str, Any]:
     import pyarrow.compute  # noqa: F401 - paid before the clock starts
     import pyarrow.parquet as pq
 
-    from ml.scoring import score
-    from sluice.modelling import scorer
+    from sluice.models import scorer
+    from sluice_ml.scoring import score
 
     pipeline = spec.load("flights")
     champion = scorer.choose(pipeline).model

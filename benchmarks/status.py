@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.measure import Clock, Figure, Lab, Sample, progress
 
 if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
-    from sluice.spec import Pipeline
 
 LAST = date(2013, 12, 30)
 AGES, QUICK_AGES = (100, 1000), (100,)
@@ -54,7 +54,7 @@ def run(lab: Lab) -> list[Figure]:
 
 def grow(age: int) -> None:
     """Child: a home in which each table of flights has a published batch a day, for `age` run days to `LAST`."""
-    from sluice.settings import settings
+    from sluice.core.settings import settings
 
     first = LAST - timedelta(days=age - 1)
     Path(str(settings().clock)).write_text(f"{LAST}T12:00:00-05:00")
@@ -72,10 +72,10 @@ def _grow(
     pipeline: Pipeline, table: str, run_days: list[date], read: dict[str, dict[str, str]]
 ) -> dict[str, str]:
     """Publish a table's days; returns the batch of each."""
-    from sluice.lake import catalog, snapshots
+    from sluice.lake import connection, snapshots
 
     staged = [_staged(pipeline, table, run_day.isoformat(), read) for run_day in run_days]
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         snapshots.create(lake, staged[0])
         for at in range(0, len(staged), COMMIT):
             several = staged[at : at + COMMIT]
@@ -117,11 +117,11 @@ def _inputs(
     pipeline: Pipeline, table: str, run_day: str, read: dict[str, dict[str, str]]
 ) -> Iterator[dict[str, Any]]:
     """What a batch was made from: the delivery, which is put into the landing zone; or the weeks before of each input."""
+    from sluice.declare.spec import PREDICTIONS
     from sluice.ingest import deliveries
     from sluice.ingest.stage import as_input
     from sluice.lake import inputs
     from sluice.lake.landing import Landing
-    from sluice.spec import PREDICTIONS
 
     if table in pipeline.sources:
         landing = Landing(pipeline.landing_url)
@@ -150,7 +150,7 @@ def _delivered(run_day: str) -> Any:
 def _record(pipeline: Pipeline, table: str, manifest: Manifest) -> None:
     """What the ledger has of a day that was published, and monitored."""
     from sluice import ledger
-    from sluice.spec import PREDICTIONS
+    from sluice.declare.spec import PREDICTIONS
 
     about = {"pipeline": pipeline.pipeline, "partition": manifest.partitions[0], "run": "status"}
     ledger.append("published", subject=table, data={"batch_id": manifest.batch_id}, **about)
@@ -193,7 +193,7 @@ def _read(pipeline: Pipeline) -> None:
 
 def _pipeline(age: int) -> Pipeline:
     """Flights as a live pipeline that began `age` run days before."""
-    from sluice import spec
+    from sluice.declare import spec
 
     update = {"clock": "wall", "starts": LAST - timedelta(days=age - 1)}
     return spec.load("flights").model_copy(update=update)

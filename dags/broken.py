@@ -4,8 +4,8 @@ Each such pipeline has one DAG in Airflow, `<pipeline>_broken`, whose documentat
 its other DAGs until its file is corrected, and no other pipeline is concerned.
 """
 
+from sluice.declare.spec import broken_pipelines
 from sluice.orchestration.declaration import broken_dag
-from sluice.spec import broken_pipelines
 
 for broken in broken_pipelines():
     broken_dag(broken)

@@ -15,10 +15,10 @@ from datetime import timedelta
 
 from airflow.sdk import PartitionedAssetTimetable
 
+from sluice.declare.spec import load_all
 from sluice.orchestration import assets
 from sluice.orchestration.ingest import complete_day, find_deliveries
 from sluice.orchestration.stages import crossing, stage_dag
-from sluice.spec import load_all
 
 for spec in load_all():
     wakes = PartitionedAssetTimetable(assets=assets.deliveries(spec))

@@ -10,9 +10,9 @@ A live pipeline runs it on `maintain_schedule`; of a replayed one, trigger it. I
 run again. `sluice maintain flights --dry-run` says what it would do.
 """
 
+from sluice.declare.spec import load_all
 from sluice.orchestration.maintain import maintain_tasks, schedule
 from sluice.orchestration.stages import stage_dag
-from sluice.spec import load_all
 
 for spec in load_all():
     with stage_dag(spec, "maintain", schedule=schedule(spec), doc=__doc__, max_active_runs=1):

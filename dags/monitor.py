@@ -9,10 +9,10 @@ retrain. A retrain decision starts the train DAG.
 
 from airflow.sdk import PartitionedAssetTimetable
 
+from sluice.declare.spec import PREDICTIONS, load_all
 from sluice.orchestration import assets
 from sluice.orchestration.monitor import report_and_decide
 from sluice.orchestration.stages import stage_dag
-from sluice.spec import PREDICTIONS, load_all
 
 for spec in load_all():
     predicted = PartitionedAssetTimetable(assets=assets.table(spec, PREDICTIONS))

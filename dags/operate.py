@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from airflow.sdk import Param
 
+from sluice.declare.spec import load_all
 from sluice.orchestration import operate
 from sluice.orchestration.ingest import complete_day, find_deliveries
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
 from sluice.orchestration.train import roll_back, rollback_form
-from sluice.spec import load_all
 
 REPLAY = """### Replay: send what is held through the same gate again
 

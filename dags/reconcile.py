@@ -9,9 +9,9 @@ a DAG that is paused; what was started in vain is started again after a pause th
 A live pipeline runs it on `reconcile_schedule`; of a replayed one, whoever moves the feed starts the runs, and may trigger this.
 """
 
+from sluice.declare.spec import load_all
 from sluice.orchestration.reconcile import reconcile_tasks, schedule
 from sluice.orchestration.stages import stage_dag
-from sluice.spec import load_all
 
 for spec in load_all():
     with stage_dag(spec, "reconcile", schedule=schedule(spec), doc=__doc__, max_active_runs=1):

@@ -6,9 +6,9 @@ declared baseline rule does, and every row says so. Predictions are held until t
 
 from airflow.sdk import PartitionedAssetTimetable
 
+from sluice.declare.spec import PREDICTIONS, load_all
 from sluice.orchestration import assets
 from sluice.orchestration.stages import crossing, stage_dag
-from sluice.spec import PREDICTIONS, load_all
 
 for spec in load_all():
     features = assets.table(spec, spec.model.features_table)

@@ -8,10 +8,10 @@ more than the noise. Either way the decision and its numbers are recorded.
 
 from airflow.sdk import PartitionedAssetTimetable
 
+from sluice.declare.spec import load_all
 from sluice.orchestration import assets
 from sluice.orchestration.stages import stage_dag
 from sluice.orchestration.train import candidate_crossing
-from sluice.spec import load_all
 
 for spec in load_all():
     with stage_dag(

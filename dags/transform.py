@@ -7,9 +7,9 @@ before. Both cross like a source does: stage, audit, publish.
 
 from airflow.sdk import PartitionedAssetTimetable
 
+from sluice.declare.spec import load_all
 from sluice.orchestration import assets
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
-from sluice.spec import load_all
 
 for spec in load_all():
     with stage_dag(

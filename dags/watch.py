@@ -10,9 +10,9 @@ A live pipeline runs it on `watch_schedule`; of a replayed one, whoever moves th
 for the same by hand.
 """
 
+from sluice.declare.spec import load_all
 from sluice.orchestration.stages import stage_dag
 from sluice.orchestration.watch import schedule, watch_tasks
-from sluice.spec import load_all
 
 for spec in load_all():
     with stage_dag(spec, "watch", schedule=schedule(spec), doc=__doc__, max_active_runs=1):

@@ -52,8 +52,8 @@ class SluicePlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """The evidence pages: those of a pipeline for whoever may read all of its DAGs."""
+        from sluice.core.settings import settings
         from sluice.orchestration.access import reader
-        from sluice.settings import settings
         from sluice.web.reports import create_app
 
         app = create_app(settings().reports, reader=reader, undelivered=_undelivered)
@@ -62,7 +62,7 @@ class SluicePlugin(AirflowPlugin):
 
 def _undelivered(may_read: Callable[[str], bool]) -> list[str]:
     """The mails of some pipelines that no server has taken yet; imported when the index is asked for."""
-    from sluice.notices import faults
+    from sluice.notify import faults
 
     names = {entry.pipeline for entry in faults.undelivered()}
     return [line for name in sorted(filter(may_read, names)) for line in faults.undelivered_lines(name)]

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from sluice import spec
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
 
 # Folders that start a whole Airflow.
 _WITH_AIRFLOW = ("scenarios", "rehearsals", "live")
@@ -112,7 +112,7 @@ def live_flights(home, feed_cache):
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory):
     """A database with MLflow's schema, made once: its migrations take seconds."""
-    from ml.registry import Registry
+    from sluice_ml.registry import Registry
 
     path = tmp_path_factory.mktemp("registry") / "mlflow.db"
     Registry(f"sqlite:///{path}", "").init()
@@ -122,7 +122,7 @@ def empty_registry(tmp_path_factory):
 @pytest.fixture
 def measured_day():
     """Function: the numbers of a monitored day on which nothing drifted and no outcome is known, but for what is given."""
-    from ml.monitoring import DayNumbers
+    from sluice_ml.monitoring import DayNumbers
 
     def measured(ds: str, **changed: object) -> DayNumbers:
         unknown = dict.fromkeys(("label_rate", "auc", "auc_low", "auc_high", "log_loss", "brier"))
@@ -195,11 +195,11 @@ def warehouse(home, bucket, monkeypatch):
 @pytest.fixture
 def sink(tmp_path):
     """The mail sink in a process of its own: (where to send, folder of the mails kept, process)."""
-    from sluice.notices.send import Smtp
+    from sluice.notify.send import Smtp
 
     folder = tmp_path / "mail"
     process = subprocess.Popen(
-        [sys.executable, "-m", "sluice.notices.sink", "--port", "0", "--folder", str(folder)],
+        [sys.executable, "-m", "sluice.notify.sink", "--port", "0", "--folder", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -18,10 +18,11 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from sluice import crossing, spec
+from sluice import crossing
+from sluice.core.settings import settings as platform
+from sluice.declare import spec
 from sluice.ingest import deliveries
 from sluice.lake import batches, quarantine, tables
-from sluice.settings import settings as platform
 
 DAY = "2013-04-03"
 RUN = {"dag_id": "test_ingest", "run_id": "test"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import crossing, feed, ledger, spec, waivers
-from sluice.errors import (
+from sluice import crossing, ledger, waivers
+from sluice.core.errors import (
     BatchHeldError,
     BatchSupersededError,
     GateBrokenError,
@@ -13,7 +13,9 @@ from sluice.errors import (
     SourceUnknownError,
     VerdictMissingError,
 )
+from sluice.declare import spec
 from sluice.lake import quarantine, tables
+from sluice_lab import feed
 
 DAY = "2013-04-03"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -72,7 +74,7 @@ def test_audit_again_after_the_rule_was_corrected_publishes_without_a_new_delive
     import json
     import shutil
 
-    from sluice.settings import settings
+    from sluice.core.settings import settings
 
     shutil.copytree(settings().expectations, tmp_path / "suites")
     monkeypatch.setenv("SLUICE_EXPECTATIONS", str(tmp_path / "suites"))
@@ -104,7 +106,7 @@ def test_audit_again_after_the_rule_was_corrected_publishes_without_a_new_delive
 
 
 def test_audit_without_a_suite_is_error(flights, tmp_path, monkeypatch):
-    from sluice.settings import settings
+    from sluice.core.settings import settings
 
     manifest = _stage(flights)
     monkeypatch.setenv("SLUICE_EXPECTATIONS", str(tmp_path / "nothing"))
@@ -241,7 +243,7 @@ def rule(tmp_path, monkeypatch):
     import json
     import shutil
 
-    from sluice.settings import settings
+    from sluice.core.settings import settings
 
     shutil.copytree(settings().expectations, tmp_path / "suites")
     monkeypatch.setenv("SLUICE_EXPECTATIONS", str(tmp_path / "suites"))
@@ -359,13 +361,13 @@ def test_held_batch_publishes_on_a_persons_word_without_its_bad_rows(flights, de
 def test_waiver_that_ended_publishes_nothing(flights, deliver):
     from datetime import date
 
-    from sluice import clock
+    from sluice.declare import pipeline_clock
 
     manifest = deliver(*[UNKNOWN] * 20)
     verdict = crossing.audit(flights, "schedule", manifest.batch_id, RUN)
     _release(flights, manifest, verdict, until=DAY)
     released = crossing.audit(flights, "schedule", manifest.batch_id, RUN)
-    clock.advance(flights, date(2013, 4, 4))
+    pipeline_clock.advance(flights, date(2013, 4, 4))
 
     with pytest.raises(VerdictMissingError, match="the newest is HOLD"):
         crossing.publish(flights, "schedule", released.publish_batch_id, RUN)
@@ -375,7 +377,7 @@ def test_waiver_that_ended_publishes_nothing(flights, deliver):
 
 
 def test_gate_that_broke_is_not_published_on_anybodys_word(flights, deliver, tmp_path, monkeypatch):
-    from sluice.settings import settings
+    from sluice.core.settings import settings
 
     manifest = deliver(*[UNKNOWN] * 20)
     _release(flights, manifest, crossing.audit(flights, "schedule", manifest.batch_id, RUN))

@@ -9,16 +9,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import clock, crossing, feed, holds, integrity, ledger, spec, upkeep, waivers
-from sluice.errors import DeliveryMissingError, DeliveryUnreadableError, GateBrokenError, SpecInvalidError
+from sluice import crossing, holds, ledger, waivers
+from sluice.core.errors import (
+    DeliveryMissingError,
+    DeliveryUnreadableError,
+    GateBrokenError,
+    SpecInvalidError,
+)
+from sluice.declare import pipeline_clock, spec
+from sluice.declare.spec import PREDICTIONS
 from sluice.ingest import completion, deliveries
-from sluice.lake import batches, tables
+from sluice.lake import batches, rewrites, tables
 from sluice.lake.landing import Landing
-from sluice.modelling import monitoring
-from sluice.notices import report
-from sluice.notices.compose import compose
-from sluice.spec import PREDICTIONS
+from sluice.models import monitoring
+from sluice.notify import report
+from sluice.notify.compose import compose
 from sluice.transform import project, runner
+from sluice.watch import maintenance
+from sluice_lab import feed
 
 DAY, NEXT = "2013-04-03", "2013-04-04"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -55,7 +63,7 @@ def header_only(flights, source="schedule", fmt="csv") -> bytes:
 
 
 def deliver_empty(flights, source="schedule", day=DAY, *, number=1, rows=0, **given):
-    clock.advance(flights, date.fromisoformat(day))
+    pipeline_clock.advance(flights, date.fromisoformat(day))
     declared = flights.sources[source]
     deliveries.write(
         Landing(flights.landing_url),
@@ -178,11 +186,11 @@ def test_empty_day_stays_published_whatever_becomes_of_other_days_and_is_replace
     assert list(tables.published("flights", "schedule", DAY, "2013-04-05")) == [DAY, NEXT, "2013-04-05"]
     assert tables.files("flights", "schedule", DAY, DAY, into=declared_home() / "x") == [empty.file]
     assert tables.scan("flights", "schedule", DAY, DAY).num_rows == 0
-    assert integrity.check(declared, 5, tables=["schedule"]) == []
+    assert rewrites.check(declared, 5, tables=["schedule"]) == []
     # Nothing that readers are sent to is cleared away, however old.
     later = datetime.now(UTC).replace(year=2100)
-    upkeep.clear_tables(declared, RUN, now=later)
-    upkeep.clear_tables(declared, RUN, now=later.replace(year=2101))
+    maintenance.clear_tables(declared, RUN, now=later)
+    maintenance.clear_tables(declared, RUN, now=later.replace(year=2101))
     assert pq.read_metadata(empty.file).num_rows == 0
     assert batches.load("flights", "schedule", empty.batch_id).rows == 0
 

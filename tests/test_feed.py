@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
-from sluice import clock, feed, spec
 from sluice.cli import main
-from sluice.errors import DayInvalidError, DeliveryMissingError, SourceUnknownError, SpecInvalidError
-from sluice.feed import corrupt, data
+from sluice.core.errors import DayInvalidError, DeliveryMissingError, SourceUnknownError, SpecInvalidError
+from sluice.declare import pipeline_clock, spec
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
+from sluice_lab import feed
+from sluice_lab.feed import corrupt, data
 
 REGISTERS = ["planes", "airports", "airlines"]
 
@@ -220,14 +221,14 @@ def test_deliver_impossible_corruption_is_refused(flights, mode, source):
 
 def test_clock_of_a_feed_is_its_last_delivered_day(flights):
     with pytest.raises(DeliveryMissingError, match="not delivered a day"):
-        clock.today(flights)
+        pipeline_clock.today(flights)
     feed.deliver(flights, "2013-01-03")
     feed.deliver(flights, "2013-01-02", number=2)
-    assert clock.today(flights) == date(2013, 1, 3)
+    assert pipeline_clock.today(flights) == date(2013, 1, 3)
 
 
 def test_clock_of_a_live_pipeline_is_the_wall(flights):
     live = flights.model_copy(update={"clock": "wall", "timezone": "Pacific/Kiritimati"})
     west = flights.model_copy(update={"clock": "wall", "timezone": "Etc/GMT+12"})
     # 26 hours apart: never the same day.
-    assert (clock.today(live) - clock.today(west)).days in (1, 2)
+    assert (pipeline_clock.today(live) - pipeline_clock.today(west)).days in (1, 2)

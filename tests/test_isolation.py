@@ -10,13 +10,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sluice import check, clock, ledger, spec, waivers
+from sluice import ledger, waivers
 from sluice.cli import main
-from sluice.errors import SpecInvalidError
+from sluice.core import clock
+from sluice.core.errors import SpecInvalidError
+from sluice.core.settings import ROOT, settings
+from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
 from sluice.lake.landing import Landing
-from sluice.settings import ROOT, settings
-from sluice.upkeep import evidence
+from sluice.status import check
+from sluice.watch.maintenance import evidence
 
 FLIGHTS = ROOT / "dags" / "pipelines" / "flights.yml"
 RUN = {"run_id": "r"}
@@ -172,7 +175,7 @@ def test_maintenance_keeps_what_a_broken_pipeline_may_want_kept(broken):
     mail = settings().mail / "old.eml"
     mail.parent.mkdir(parents=True)
     mail.write_text("x")
-    later = clock.datetime.now(clock.ZoneInfo("UTC")).replace(year=2100)
+    later = clock.utc_now().replace(year=2100)
     assert evidence.clear_evidence(flights, RUN, now=later) == []
     (settings().pipelines / "trains.yml").unlink()
     assert [each.name for each in evidence.clear_evidence(flights, RUN, now=later)] == [str(mail)]
@@ -209,7 +212,7 @@ def test_command_of_one_pipeline_works_beside_a_broken_one(pipelines, command):
 def test_waiver_of_a_broken_pipeline_is_no_other_pipelines_affair(broken):
     """Of what is read of the ledger, nothing needs the declaration of another pipeline."""
     flights = spec.load("flights")
-    clock.advance(flights, date(2013, 2, 4))
+    pipeline_clock.advance(flights, date(2013, 2, 4))
     ledger.append("waiver", pipeline="trains", subject="arrivals", partition="2013-02-04", data={})
     assert waivers.of_partitions(flights, "arrivals", ["2013-02-04"]) == {}
 

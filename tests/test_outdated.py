@@ -11,11 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sluice import clock, crossing, failpoints, feed, ledger, outdated, spec
-from sluice.errors import BatchSupersededError, TableMissingError, VerdictMissingError
+from sluice import crossing, ledger, outdated
+from sluice.core import failpoints
+from sluice.core.errors import BatchSupersededError, TableMissingError, VerdictMissingError
+from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.landing import Landing
+from sluice_lab import feed
 
 DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -572,4 +575,4 @@ def test_predictions_of_an_earlier_version_are_in_time_by_when_a_live_pipeline_w
     live = features.model_copy(update={"clock": "wall"})
     assert not outdated._is_in_time(features, old, DAY), "a feed's clock is not known afterwards"
     assert not outdated._is_in_time(live, old, DAY)
-    assert outdated._is_in_time(live, old, clock.today(live).isoformat())
+    assert outdated._is_in_time(live, old, pipeline_clock.today(live).isoformat())

@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sluice import clock, crossing, holds, ledger, spec, waivers
-from sluice.errors import BatchHeldError, GateBrokenError, ReleaseRefusedError, VerdictMissingError
+from sluice import crossing, holds, ledger, waivers
+from sluice.core.errors import BatchHeldError, GateBrokenError, ReleaseRefusedError, VerdictMissingError
+from sluice.declare import pipeline_clock, spec
 from sluice.gates.verdict import Verdict
 from sluice.lake import batches, tables
 
@@ -21,7 +22,7 @@ WORD = {"by": "Ada", "why": "Confirmed.", "until": "2013-04-05"}
 @pytest.fixture
 def flights(home) -> spec.Pipeline:
     pipeline = spec.load("flights")
-    clock.advance(pipeline, date.fromisoformat(NEXT))
+    pipeline_clock.advance(pipeline, date.fromisoformat(NEXT))
     return pipeline
 
 
@@ -104,7 +105,7 @@ def test_held_batch_is_published_on_a_valid_waiver_of_its_content(flights):
     granted = waivers.grant(flights, "outcomes", DAY, content_hash=batch.content_hash, **given, **WORD)
     publish(flights, batch), publish(flights, batch)
     assert [entry.data["waiver"] for entry in published()] == [granted.seq]
-    clock.advance(flights, date(2013, 4, 6))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
     with pytest.raises(VerdictMissingError):
         publish(flights, batch)
 
@@ -325,5 +326,5 @@ def test_waiver_that_is_over_may_be_given_again(flights):
     assert shown() == batch.batch_id
     (granted,) = ledger.entries(kind="waiver")
     assert granted.data["account"] == waivers.account()
-    clock.advance(flights, date(2013, 4, 8))
+    pipeline_clock.advance(flights, date(2013, 4, 8))
     assert request(flights, until="2013-04-09").kind == "waiver_expired"

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger, outdated, waivers
-from sluice.errors import (
+from sluice.core.errors import (
     BatchHeldError,
     BatchSupersededError,
     GateBrokenError,
@@ -20,15 +20,15 @@ from sluice.errors import (
     SluiceError,
     VerdictMissingError,
 )
+from sluice.core.partitions import partition_label
+from sluice.declare.spec import PREDICTIONS
 from sluice.lake import inputs, storage
-from sluice.partitions import partition_label
-from sluice.spec import PREDICTIONS
 
 if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
     from sluice.gates.verdict import Verdict
     from sluice.lake.batches import Manifest
     from sluice.lake.tables import Publication
-    from sluice.spec import Pipeline
 
 
 def stage(
@@ -88,7 +88,7 @@ def _staged(
 
         return stage_derived(spec, table, run_days, run)
     if table == PREDICTIONS:
-        from sluice.modelling.scoring import stage_predictions
+        from sluice.models.scoring import stage_predictions
 
         return stage_predictions(spec, run_days, run)
     spec.source(table)  # raises, and names what is declared
@@ -238,8 +238,7 @@ def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> P
 
 
 def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Publication:
-    from sluice import integrity
-    from sluice.lake import batches
+    from sluice.lake import batches, rewrites
 
     asked = batches.load(spec.pipeline, table, batch_id)
     partition = partition_label(asked.partitions)
@@ -266,7 +265,7 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
                 "quarantined": manifest.quarantined,
                 **({} if waiver is None else {"waiver": waiver}),
                 **_inherited(manifest),
-                **integrity.publication(spec, manifest),
+                **rewrites.publication(spec, manifest),
             },
         )
     return publication

@@ -23,20 +23,20 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from sluice import ledger, schedule
-from sluice.errors import (
+from sluice.core.errors import (
     BatchSupersededError,
     BatchUnknownError,
     ContractBrokenError,
     DeliveryUnreadableError,
 )
+from sluice.core.partitions import partition_label
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
 from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
 from sluice.ledger import Entry, champion
-from sluice.partitions import partition_label
-from sluice.spec import PREDICTIONS, Pipeline
 
 
 def require_newest(spec: Pipeline, manifest: Manifest, *, strictly: bool = False) -> None:

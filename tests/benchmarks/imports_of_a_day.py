@@ -47,12 +47,14 @@ def forked(step: Callable[[], Any]) -> tuple[Any, list[str]]:
 
 
 def main(run_day: str) -> None:
-    from sluice import crossing, feed, spec
+    from sluice import crossing
+    from sluice.declare import spec
+    from sluice.declare.spec import PREDICTIONS
     from sluice.ingest.completion import complete, due_sources
-    from sluice.modelling import monitoring
-    from sluice.modelling.config import registry
+    from sluice.models import monitoring
+    from sluice.models.config import registry
     from sluice.orchestration import preload
-    from sluice.spec import PREDICTIONS
+    from sluice_lab import feed
 
     pipeline, run, found = spec.load("flights"), {"dag_id": "day", "run_id": "day"}, {}
     # Before the preload, in processes of their own: what makes the scene is none of the day.

@@ -9,10 +9,11 @@ import duckdb
 import pytest
 
 from benchmarks import gate
-from sluice import gates, spec
-from sluice.feed import data
+from sluice import gates
+from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
 from sluice.lake import batches, tables
-from sluice.settings import ROOT, settings
+from sluice_lab.feed import data
 
 # Rules that compare rows with what is known of them elsewhere.
 NOT_IN_THE_FLOOR = {"expect_rows_to_agree_with_history", "expect_rows_to_agree_with_table"}

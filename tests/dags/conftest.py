@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.settings import ROOT
+from sluice.core.settings import ROOT
 
 # Run apart: Airflow reads its configuration when it is imported, and this process may have imported it already.
 _DESCRIBE = """

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from sluice.dag_ids import PLATFORM_DAGS, STAGES
-from sluice.spec import load_all
+from sluice.core.dag_ids import PLATFORM_DAGS, STAGES
+from sluice.declare.spec import load_all
 
 pytestmark = pytest.mark.airflow
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from sluice import gates, spec
+from sluice import gates
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.lake import batches
-from sluice.settings import settings
 
 _SHAPES = {
     "arrivals": "select ds as flight_date, carrier, flight, origin, dest, tailnum, dep_time, dep_delay, arr_time,"

@@ -102,7 +102,7 @@ def test_run_batch_in_a_bucket_is_audited(warehouse, pipeline, rows, stage):
 
 _ELSEWHERE = """
 import sys
-from sluice import spec
+from sluice.declare import spec
 from sluice.gates import engine, suites
 
 with engine.opened({"2013-04-05": sys.argv[1]}) as staged:
@@ -136,7 +136,7 @@ def test_evaluate_instants_are_in_utc_wherever_the_gate_runs(tmp_path, suite, ex
 
 _ON_A_FULL_DISK = """
 import resource, signal, sys
-from sluice import spec
+from sluice.declare import spec
 from sluice.gates import engine, suites
 from sluice.lake import storage
 

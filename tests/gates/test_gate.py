@@ -7,9 +7,9 @@ import json
 import pytest
 
 from sluice import gates
+from sluice.core.settings import settings
 from sluice.gates.verdict import SAMPLE_ROWS, FailingRow, Verdict
 from sluice.lake import batches
-from sluice.settings import settings
 
 DAY = "2013-04-05"
 NOT_NULL = "expect_column_values_to_not_be_null"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sluice import gates
-from sluice.settings import settings
+from sluice.core.settings import settings
 
 DAY = "2013-04-05"
 NOT_NULL = "expect_column_values_to_not_be_null"

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import crossing, gates, spec, waivers
+from sluice import crossing, gates, waivers
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.gates import engine, history, suites
 from sluice.lake import batches, tables
-from sluice.settings import settings
 
 FIRST, DAY, STORM = "2013-02-01", "2013-04-05", "2013-03-08"
 SUITES = settings().expectations / "flights"

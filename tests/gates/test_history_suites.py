@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.errors import SpecInvalidError
+from sluice.core.errors import SpecInvalidError
 from sluice.gates import suites
 
 BAD = {

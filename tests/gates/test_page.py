@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from sluice.core.settings import settings
 from sluice.gates import page
-from sluice.settings import settings
 
 DAY = "2013-04-05"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from sluice.settings import settings
+from sluice.core.settings import settings
 
 
 def _page(verdict):

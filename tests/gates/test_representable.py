@@ -7,10 +7,10 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from ml.numbers import LARGEST
 from sluice import gates
 from sluice.gates import representable, suites
 from sluice.lake import batches
+from sluice_ml.numbers import LARGEST
 
 DAY = "2013-04-05"
 ONE_GUST = "* replace (if(row_number() over () = 1, {0}, wind_gust) as wind_gust)"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.errors import SpecInvalidError
+from sluice.core.errors import SpecInvalidError
 from sluice.gates import suites
 
 NOT_NULL = "expect_column_values_to_not_be_null"

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.errors import SpecInvalidError
+from sluice.core.errors import SpecInvalidError
+from sluice.core.settings import settings
 from sluice.gates import engine, suites
 from sluice.lake import batches
-from sluice.settings import settings
 
 DAY = "2013-04-05"
 NOT_LESS = "expect_column_pair_values_a_to_be_greater_than_b"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import spec
+from sluice.declare import spec
 
 
 @pytest.fixture

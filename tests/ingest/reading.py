@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sluice.declare.limits import Limits
+from sluice.declare.spec import Column, Contract
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
-from sluice.limits import Limits
-from sluice.spec import Column, Contract
 
 FORMATS = ("csv", "csv.gz", "jsonl", "parquet")
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sluice import crossing, holds, ledger, spec
-from sluice.errors import RetryableError, SluiceError
+from sluice import crossing, holds, ledger
+from sluice.core.errors import RetryableError, SluiceError
+from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
 from sluice.ingest import deliveries
 from sluice.lake import batches
-from sluice.settings import ROOT, settings
 from tests.ingest.hostile import MIB
 
 DAY = "2013-01-02"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice import feed, spec, watch
-from sluice.errors import (
+from sluice import watch
+from sluice.core.errors import (
     ContractBrokenError,
     DeliveryMissingError,
     DeliveryUnreadableError,
@@ -17,11 +17,13 @@ from sluice.errors import (
     LimitExceededError,
     SourceUnknownError,
 )
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice.declare.limits import Limits
 from sluice.ingest import completion, deliveries
 from sluice.ingest.stage import stage_source
 from sluice.lake.landing import Landing
-from sluice.limits import Limits
-from sluice.settings import settings
+from sluice_lab import feed
 
 DAY = "2013-01-02"
 FOLDER = f"arrivals/{DAY}"

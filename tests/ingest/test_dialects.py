@@ -6,13 +6,13 @@ import gzip
 
 import pytest
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.declare.limits import Limits
+from sluice.declare.reading import Reading
+from sluice.declare.spec import Column, Contract, Source
 from sluice.ingest import delimited, parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
-from sluice.limits import Limits
-from sluice.reading import Reading
-from sluice.spec import Column, Contract, Source
 from tests.ingest.reading import error, read
 
 HEADER = "id,code,note,amount,qty,seen,day,ok\n"

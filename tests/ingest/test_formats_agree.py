@@ -16,9 +16,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError
-from sluice.reading import Reading
-from sluice.spec import Column, Contract
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.declare.reading import Reading
+from sluice.declare.spec import Column, Contract
 from tests.ingest.reading import FORMATS, error, parquet, read
 
 REFUSED = "refused"

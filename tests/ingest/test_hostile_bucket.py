@@ -5,9 +5,9 @@ from __future__ import annotations
 import boto3
 import pytest
 
-from sluice.errors import DeliveryUnreadableError, LimitExceededError
+from sluice.core.errors import DeliveryUnreadableError, LimitExceededError
+from sluice.core.settings import settings
 from sluice.ingest.deliveries import MANIFEST
-from sluice.settings import settings
 from tests.ingest import strangers
 from tests.ingest.hostile import HEADER, MIB
 

@@ -12,7 +12,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError, LimitExceededError
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError, LimitExceededError
 from tests.ingest import hostile, strangers
 from tests.ingest.hostile import HEADER, MIB, parquet, varint, with_footer
 

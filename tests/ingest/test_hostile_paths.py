@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from sluice.errors import DeliveryMissingError, DeliveryUnreadableError, LimitExceededError
+from sluice.core.errors import DeliveryMissingError, DeliveryUnreadableError, LimitExceededError
 from sluice.ingest.deliveries import MANIFEST
 from tests.ingest import strangers
 from tests.ingest.hostile import HEADER, MIB

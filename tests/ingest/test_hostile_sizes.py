@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from sluice.errors import LimitExceededError
+from sluice.core.errors import LimitExceededError
 from tests.ingest import hostile, strangers
 from tests.ingest.hostile import HEADER, MIB
 

@@ -22,7 +22,7 @@ HEADER = b"carrier,name\n"
 def zone(request, flights, monkeypatch) -> Landing:
     if request.param == "bucket":
         monkeypatch.setenv("SLUICE_LANDING", f"s3://{request.getfixturevalue('bucket')}/in")
-        from sluice.settings import settings
+        from sluice.core.settings import settings
 
         settings.cache_clear()
     return Landing(flights.landing_url)

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pytest
 
 from sluice import crossing, ledger
-from sluice.errors import ContractBrokenError
-from sluice.feed.formats import encode
+from sluice.core.errors import ContractBrokenError
+from sluice.declare.limits import Limits
+from sluice.declare.reading import NULL_LIKE, Reading
+from sluice.declare.spec import Column, Contract
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
-from sluice.limits import Limits
-from sluice.reading import NULL_LIKE, Reading
-from sluice.spec import Column, Contract
+from sluice_lab.feed.formats import encode
 from tests.ingest.reading import FORMATS, error, parquet, read
 
 SPELLINGS = [r"\N", "NULL", "null", "N/A", "NA", "NaN", "nan", "None", "<NA>", ""]
@@ -106,7 +106,7 @@ def test_read_empty_text_is_no_value_where_there_must_be_one(fmt):
 def test_stage_text_that_looks_like_a_null_warns_with_its_count(flights):
     from datetime import date
 
-    from sluice.feed import data as source_data
+    from sluice_lab.feed import data as source_data
     from tests.ingest.test_versions import DAY, RUN, deliver
 
     rows = source_data.rows("arrivals", date(2013, 4, 2))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError, SluiceError
-from sluice.feed.formats import encode
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError, SluiceError
+from sluice_lab.feed.formats import encode
 from tests.ingest.reading import ALL, ARROW, FORMATS, SCHEMA, error, parquet, read
 
 # --- round trips

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError
 from tests.ingest.reading import ALL, GOOD, HEADER, error
 
 

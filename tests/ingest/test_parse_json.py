@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.errors import ContractBrokenError, SluiceError
-from sluice.feed.formats import encode
+from sluice.core.errors import ContractBrokenError, SluiceError
+from sluice.declare.spec import Column, Contract
 from sluice.ingest import jsonl
-from sluice.spec import Column, Contract
+from sluice_lab.feed.formats import encode
 from tests.ingest.reading import ALL, error, read
 
 

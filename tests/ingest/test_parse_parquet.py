@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError
-from sluice.spec import Column, Contract
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.declare.spec import Column, Contract
 from tests.ingest.reading import ARROW, error, parquet, read
 
 

@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import crossing, spec
-from sluice.contracts import Contract
-from sluice.errors import ContractBrokenError, PseudonymKeyMissingError
+from sluice import crossing
+from sluice.core.errors import ContractBrokenError, PseudonymKeyMissingError
+from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
+from sluice.declare.contracts import Contract
+from sluice.declare.limits import Limits
 from sluice.ingest import deliveries, parse, pseudonyms
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
 from sluice.lake import quarantine, tables
 from sluice.lake.landing import Landing
-from sluice.limits import Limits
-from sluice.notices import compose, report
-from sluice.settings import ROOT, settings
+from sluice.notify import compose, report
 
 KEY = b"only for this test: forty characters!!!!"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}

@@ -13,13 +13,18 @@ import types
 import psutil
 import pytest
 
-from sluice.errors import DeliveryUnreadableError, LimitExceededError, ReaderDiedError, ReaderUnavailableError
+from sluice.core.errors import (
+    DeliveryUnreadableError,
+    LimitExceededError,
+    ReaderDiedError,
+    ReaderUnavailableError,
+)
+from sluice.declare.limits import Limits
+from sluice.declare.spec import Source
 from sluice.ingest import deliveries, reader
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
 from sluice.ingest.reader import File, Reader
-from sluice.limits import Limits
-from sluice.spec import Source
 from tests.ingest.hostile import HEADER, MIB
 
 KEY = b"only for this test: forty characters!!!!"
@@ -320,7 +325,7 @@ def test_read_answer_that_cannot_be_trusted_is_a_refusal(read, proofs, monkeypat
 
 
 def test_land_hostile_file_is_refused_before_anything_is_written(home):
-    from sluice import spec
+    from sluice.declare import spec
 
     with pytest.raises(LimitExceededError, match="too many columns"):
         deliveries.land(

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sluice.errors import ReaderDiedError, SluiceError
-from sluice.feed.formats import encode
+from sluice.core.errors import ReaderDiedError, SluiceError
+from sluice.core.settings import settings as sluice_settings
+from sluice.declare.spec import Source
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
 from sluice.ingest.reader import File, Reader
-from sluice.settings import settings as sluice_settings
-from sluice.spec import Source
+from sluice_lab.feed.formats import encode
 from tests.ingest.reading import ALL, FORMATS, SCHEMA
 
 ROWS = pa.Table.from_pylist(

@@ -9,19 +9,20 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import crossing, feed
-from sluice.calendars import Expected
-from sluice.errors import (
+from sluice import crossing
+from sluice.core.errors import (
     ContractBrokenError,
     DeliveryMissingError,
     DeliveryUnreadableError,
     PurposeExpiredError,
     SourceUnknownError,
 )
+from sluice.declare.calendars import Expected
 from sluice.ingest import deliveries
 from sluice.ingest.stage import stage_source
 from sluice.lake import batches, tables
 from sluice.lake.landing import Landing
+from sluice_lab import feed
 
 DAY = "2013-01-02"
 RUN = {"run_id": "test"}

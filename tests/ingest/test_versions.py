@@ -8,18 +8,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from sluice import crossing, feed, ledger
-from sluice.errors import ContractBrokenError
-from sluice.feed import data as source_data
-from sluice.feed.formats import encode
+from sluice import crossing, ledger
+from sluice.core.errors import ContractBrokenError
+from sluice.declare.limits import Limits
+from sluice.declare.spec import Contract
 from sluice.ingest import deliveries, parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
 from sluice.ingest.stage import stage_source
 from sluice.lake import batches
 from sluice.lake.landing import Landing
-from sluice.limits import Limits
-from sluice.spec import Contract
+from sluice_lab import feed
+from sluice_lab.feed import data as source_data
+from sluice_lab.feed.formats import encode
 
 FORMATS = ("csv", "csv.gz", "jsonl", "parquet")
 DAY = "2013-04-03"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sluice import feed, spec
-from sluice.errors import InputAwaitedError, LandingUnreachableError
+from sluice.core.errors import InputAwaitedError, LandingUnreachableError
+from sluice.declare import spec
 from sluice.ingest import completion, waiting
+from sluice_lab import feed
 
 MONDAY = "2013-04-01"
 

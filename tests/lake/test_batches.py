@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-import sluice.clock
-from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
-from sluice.lake import batches, catalog, tables
+import sluice.core.clock
+from sluice.core.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
+from sluice.lake import batches, connection, tables
 
 
 def test_stage_two_days_writes_a_file_a_day_and_a_manifest(stage, rows):
@@ -118,7 +118,7 @@ def test_load_unknown_batch_names_the_ones_that_exist(stage):
 
 
 def test_stage_killed_before_the_manifest_leaves_no_batch(stage, in_processes, monkeypatch):
-    write = catalog.write
+    write = connection.write
 
     def killed_at_the_manifest(uri, content):
         if uri.endswith("manifest.json"):
@@ -126,10 +126,10 @@ def test_stage_killed_before_the_manifest_leaves_no_batch(stage, in_processes, m
         write(uri, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(catalog, "write", killed_at_the_manifest)
+        patch.setattr(connection, "write", killed_at_the_manifest)
         assert in_processes(lambda: stage("2013-01-01")) == [None]
 
-    assert len(catalog.folders(catalog.location("flights", "weather", "data"))) == 1
+    assert len(connection.folders(connection.location("flights", "weather", "data"))) == 1
     assert batches.staged("flights", "weather") == []
     again = stage("2013-01-01")
     assert batches.staged("flights", "weather") == [again.batch_id]
@@ -154,7 +154,7 @@ def clock(monkeypatch):
     """Function: set the clock of the host by so many hours, from now on."""
 
     def ahead(hours: int) -> None:
-        monkeypatch.setattr(sluice.clock, "utc_now", lambda: datetime.now(UTC) + timedelta(hours=hours))
+        monkeypatch.setattr(sluice.core.clock, "utc_now", lambda: datetime.now(UTC) + timedelta(hours=hours))
 
     return ahead
 

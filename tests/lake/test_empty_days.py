@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import failpoints
-from sluice.lake import catalog, empty_days, tables
+from sluice.core import failpoints
+from sluice.lake import connection, empty_days, tables
 
 DAY, NEXT = "2013-01-01", "2013-01-02"
 
@@ -55,7 +55,7 @@ def test_older_batch_with_rows_does_not_undo_a_newer_one_without_that_comes_betw
 
 def test_marks_of_the_first_homes_are_read_and_replaced(publish):
     manifest = publish(NEXT)
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         table = lake.load_table(("flights", "weather"))
         with table.transaction() as change:
             change.remove_properties(f"{empty_days.EMPTY}{DAY}.{manifest.batch_id}")

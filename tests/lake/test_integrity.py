@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import integrity, ledger, spec
-from sluice.errors import HistoryRewrittenError
-from sluice.lake import catalog, tables
+from sluice import ledger
+from sluice.core.errors import HistoryRewrittenError
+from sluice.core.partitions import partition_label
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice.lake import connection, rewrites, tables
 from sluice.lake import integrity as integrity_of_lake
-from sluice.partitions import partition_label
-from sluice.settings import settings
 
 DAY, NEXT = "2013-01-02", "2013-01-03"
 
@@ -36,7 +37,7 @@ def weather(flights, stage, rows):
             pipeline="flights",
             subject="weather",
             partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **integrity.publication(flights, manifest)},
+            data={"batch_id": manifest.batch_id, **rewrites.publication(flights, manifest)},
         )
 
     manifest = stage(DAY, NEXT)
@@ -54,7 +55,7 @@ def _warmer(rows: pa.Table, count: int) -> pa.Table:
 
 
 def _check(flights, until=NEXT):
-    return integrity.check(flights, 5, until=until, tables=["weather"])
+    return rewrites.check(flights, 5, until=until, tables=["weather"])
 
 
 def test_check_published_and_corrected_history_raises_nothing(flights, weather, stage, rows):
@@ -88,7 +89,7 @@ def test_check_file_edited_in_place_is_found_and_named_once(flights, weather):
 
 def test_check_table_overwritten_by_a_stranger_shows_the_rows(flights, weather, rows):
     manifest, _ = weather
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         table = lake.load_table("flights.weather")
         changed = _warmer(tables.scan("flights", "weather", DAY, DAY), 20)
         table.overwrite(changed.cast(table.schema().as_arrow()), overwrite_filter=f"ds = '{DAY}'")
@@ -105,7 +106,7 @@ def test_check_table_overwritten_by_a_stranger_shows_the_rows(flights, weather, 
 
 def test_check_rows_added_beside_a_published_file_are_found(flights, weather):
     """Readers of ours take one file a day; anybody else's would see both."""
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         table = lake.load_table("flights.weather")
         one = tables.scan("flights", "weather", DAY, DAY).slice(0, 1)
         table.append(one.cast(table.schema().as_arrow()))
@@ -116,7 +117,7 @@ def test_check_rows_added_beside_a_published_file_are_found(flights, weather):
 @pytest.mark.parametrize("how", ["deleted", "file_lost", "table_dropped"])
 def test_check_removed_partition_is_found(flights, weather, how):
     manifest, _ = weather
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         if how == "deleted":
             lake.load_table("flights.weather").delete(f"ds = '{DAY}'")
         elif how == "table_dropped":
@@ -146,9 +147,9 @@ def test_check_publish_that_is_not_recorded_yet_is_no_alarm(flights, weather, st
 def test_check_older_batch_brought_back_by_a_stranger_is_found(flights, weather, stage, rows):
     manifest, publish = weather
     publish(stage(DAY, data=_warmer(rows(DAY), 3)))
-    with catalog.opened() as lake, lake.load_table("flights.weather").transaction() as change:
+    with connection.opened() as lake, lake.load_table("flights.weather").transaction() as change:
         change.delete(f"ds = '{DAY}'")
-        change.add_files([catalog.uri(manifest.files[DAY])], check_duplicate_files=False)
+        change.add_files([connection.uri(manifest.files[DAY])], check_duplicate_files=False)
     (rewrite,) = _check(flights)
     assert rewrite.found.problem == "overwritten"
 
@@ -156,15 +157,15 @@ def test_check_older_batch_brought_back_by_a_stranger_is_found(flights, weather,
 def test_check_reads_only_its_window(flights, weather):
     manifest, _ = weather
     os.unlink(manifest.files[DAY])
-    assert integrity.check(flights, 1, until=NEXT, tables=["weather"]) == []
+    assert rewrites.check(flights, 1, until=NEXT, tables=["weather"]) == []
 
 
 def test_require_intact_names_the_partition_and_the_way_back(flights, weather):
     manifest, _ = weather
-    integrity.require_intact(flights, 5, until=NEXT)
+    rewrites.require_intact(flights, 5, until=NEXT)
     Path(manifest.files[DAY]).unlink()
     with pytest.raises(HistoryRewrittenError, match=f"weather {DAY} was removed") as caught:
-        integrity.require_intact(flights, 5, until=NEXT)
+        rewrites.require_intact(flights, 5, until=NEXT)
     assert "flights_ingest with partition key 2013-01-03" in caught.value.todo
 
 
@@ -180,15 +181,15 @@ def test_check_of_a_pinned_snapshot_goes_by_what_was_published_then(
         tables.publish(corrected, verdict_id="v")
     snapshot = tables.pin("flights", "weather", "train")
     publish(corrected)
-    pinned = integrity.Pinned({"weather": snapshot}, before)
+    pinned = rewrites.Pinned({"weather": snapshot}, before)
     publish(stage(DAY, data=_warmer(rows(DAY), 5)))
 
-    assert integrity.check(flights, 5, until=NEXT, tables=["weather"], pinned=pinned) == []
+    assert rewrites.check(flights, 5, until=NEXT, tables=["weather"], pinned=pinned) == []
     assert ledger.entries(kind="rewritten") == []
 
     path = Path((corrected if recorded_late else manifest).files[DAY])
     pq.write_table(_warmer(pq.read_table(path, partitioning=None), 20), path)
-    (rewrite,) = integrity.check(flights, 5, until=NEXT, tables=["weather"], pinned=pinned)
+    (rewrite,) = rewrites.check(flights, 5, until=NEXT, tables=["weather"], pinned=pinned)
     assert (rewrite.day, rewrite.found.shown.files) == (DAY, (str(path),))
 
 
@@ -197,7 +198,7 @@ def test_check_of_a_pinned_snapshot_goes_by_what_was_published_then(
 )
 def test_check_looks_at_the_days_of_its_window_and_the_day_after_it(flights, weather, until, found):
     os.unlink(weather[0].files[DAY])
-    assert [one.day for one in integrity.check(flights, 2, until=until, tables=["weather"])] == found
+    assert [one.day for one in rewrites.check(flights, 2, until=until, tables=["weather"])] == found
 
 
 def test_check_file_edited_between_its_commit_and_its_record_is_found(flights, weather, stage, rows):
@@ -227,5 +228,5 @@ def test_diff_of_a_source_with_personal_data_shows_no_row(flights, weather, stag
     source = flights.source("weather").model_copy(update={"pii": "direct"})
     secret = flights.model_copy(update={"sources": {**flights.sources, "weather": source}})
     manifest = stage(DAY, data=_warmer(rows(DAY), 3))
-    data = integrity.publication(secret, manifest)
+    data = rewrites.publication(secret, manifest)
     assert (data["diff"]["changed"], data["diff"]["examples"]) == (3, [])

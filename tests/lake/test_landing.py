@@ -9,12 +9,13 @@ import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from sluice import feed, spec
-from sluice.errors import DeliveryMissingError, LandingUnreachableError, RetryableError, SpecInvalidError
+from sluice.core.errors import DeliveryMissingError, LandingUnreachableError, RetryableError, SpecInvalidError
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.ingest import deliveries
 from sluice.ingest.stage import stage_source
 from sluice.lake.landing import Landing
-from sluice.settings import settings
+from sluice_lab import feed
 
 
 @pytest.fixture(params=["folder", "file-url", "bucket", "bucket-prefix"])

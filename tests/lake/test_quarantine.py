@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from sluice.errors import BatchDamagedError, BatchSupersededError, RowsLostError
+from sluice.core.errors import BatchDamagedError, BatchSupersededError, RowsLostError
 from sluice.lake import batches, quarantine, splits, tables
 
 DAY, NEXT = "2013-01-01", "2013-01-02"
@@ -196,7 +196,7 @@ def test_set_aside_rows_changed_or_gone_are_refused(split):
 
 
 def test_open_counts_are_by_table_day_and_rule(split):
-    from sluice import spec
+    from sluice.declare import spec
 
     publish(split(DAY, NEXT, hours=(3, 4)))
     flights = spec.load("flights")

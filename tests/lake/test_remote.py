@@ -8,8 +8,8 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.errors import BatchDamagedError
-from sluice.lake import batches, catalog, tables
+from sluice.core.errors import BatchDamagedError
+from sluice.lake import batches, connection, tables
 
 YEAR = ("2013-01-01", "2013-12-31")
 
@@ -47,4 +47,4 @@ def test_publish_object_that_is_gone_is_refused(warehouse, stage):
 
 def test_staged_in_an_empty_bucket_is_nothing(warehouse):
     assert batches.staged("flights", "weather") == []
-    assert catalog.folders(f"s3://{warehouse}/lake") == []
+    assert connection.folders(f"s3://{warehouse}/lake") == []

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.errors import TableMissingError
-from sluice.lake import catalog, snapshots, tables
+from sluice.core.errors import TableMissingError
+from sluice.lake import connection, snapshots, tables
 from tests.lake.conftest import DAY, NEXT, YEAR, publish, shown
 
 
@@ -31,7 +31,7 @@ def test_pin_repeated_names_the_first_snapshot_though_the_table_moved_on(stage):
 
     assert tables.pin("flights", "weather", "flights_late_arrival-1") == pinned
     assert tables.pin("flights", "weather", "flights_late_arrival-2") != pinned
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         refs = lake.load_table(("flights", "weather")).refs()
     assert refs["flights_late_arrival-1"].snapshot_id == pinned
     assert refs["flights_late_arrival-1"].max_ref_age_ms is None
@@ -86,7 +86,7 @@ def test_publish_a_month_day_by_day_keeps_metadata_flat(stage, rows, monkeypatch
     for number in range(3, 32):
         last = publish(stage(f"2013-01-{number:02}"))
 
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         table = lake.load_table(("flights", "weather"))
         manifests = table.current_snapshot().manifests(table.io)
         kept = {snapshot.snapshot_id for snapshot in table.snapshots()}
@@ -94,7 +94,7 @@ def test_publish_a_month_day_by_day_keeps_metadata_flat(stage, rows, monkeypatch
     assert len(manifests) < 20
     assert 5 <= len(kept) <= 5 + 3 + 1
     assert {pinned, last.snapshot_id} <= kept
-    assert len(list(Path(catalog.local_path(table.location()), "metadata").glob("*.json"))) <= 21
+    assert len(list(Path(connection.local_path(table.location()), "metadata").glob("*.json"))) <= 21
 
     with pytest.raises(TableMissingError, match="expired"):
         tables.scan("flights", "weather", *YEAR, snapshot_id=forgotten)

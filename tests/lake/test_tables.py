@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import Table
 
-from sluice.errors import (
+from sluice.core.errors import (
     BatchDamagedError,
     BatchSupersededError,
     ContractBrokenError,
@@ -21,7 +21,7 @@ from sluice.errors import (
     TableMissingError,
     VerdictMissingError,
 )
-from sluice.lake import catalog, snapshots, tables
+from sluice.lake import connection, snapshots, tables
 from tests.lake.conftest import DAY, NEXT, YEAR, publish, shown
 
 
@@ -261,7 +261,7 @@ def test_scan_of_no_table_names_it(stage):
 def test_day_that_another_writer_added_rows_to_is_no_batchs_and_gives_way_to_any(stage, rows):
     manifest = stage(DAY)
     publish(manifest)
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         table = lake.load_table(("flights", "weather"))
         one = tables.scan("flights", "weather", DAY, DAY).slice(0, 1)
         table.append(one.cast(table.schema().as_arrow()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from sluice.errors import ContractBrokenError
+from sluice.core.errors import ContractBrokenError
 from sluice.lake import tables
 from sluice.lake.waived import HAS_WAIVED_INPUT, WaivedInput, mark
 

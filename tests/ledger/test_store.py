@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sluice import ledger
-from sluice.errors import LedgerTamperedError
-from sluice.settings import settings
+from sluice.core.errors import LedgerTamperedError
+from sluice.core.settings import settings
 
 
 def decide(number: int = 1, **changes) -> ledger.Entry:

@@ -16,13 +16,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sluice import clock, feed, spec, status
+from sluice import status
+from sluice.core.settings import ROOT, settings
+from sluice.declare import pipeline_clock, spec
 from sluice.lake import tables
 from sluice.local import stack
 from sluice.local.api import AirflowApi
-from sluice.rehearsal import healthy
-from sluice.rehearsal.bench import free_ports
-from sluice.settings import ROOT, settings
+from sluice_lab import feed
+from sluice_lab.rehearsal import healthy
+from sluice_lab.rehearsal.bench import free_ports
 
 STARTS = "2013-04-01"
 # Only the test triggers what a clock would: of Airflow's own the days would not pass.
@@ -59,12 +61,12 @@ class World:
 
     def not_before(self, text: str) -> None:
         """Set the clock to a local time of New York, unless it is later already."""
-        if clock.now(self.pipeline).strftime("%Y-%m-%d %H:%M") < text:
+        if pipeline_clock.now(self.pipeline).strftime("%Y-%m-%d %H:%M") < text:
             self.at(text)
 
     def later(self, *, minutes: float) -> None:
         """Set the clock forward."""
-        self.at((clock.now(self.pipeline) + timedelta(minutes=minutes)).strftime("%Y-%m-%d %H:%M"))
+        self.at((pipeline_clock.now(self.pipeline) + timedelta(minutes=minutes)).strftime("%Y-%m-%d %H:%M"))
 
     def deliver(self, run_day: str, *sources: str, **how) -> None:
         feed.deliver(self.pipeline, run_day, sources=list(sources) or None, **how)

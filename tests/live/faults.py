@@ -19,7 +19,7 @@ import httpx
 from sluice.ingest import deliveries
 from sluice.lake.landing import Landing
 from sluice.local import stack
-from sluice.rehearsal import conditions
+from sluice_lab.rehearsal import conditions
 from tests.live.conftest import World
 
 DAILY = ("schedule", "arrivals", "weather")

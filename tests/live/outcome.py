@@ -10,9 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sluice import ledger
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake import quarantine, tables
 from sluice.lake.diff import PROVENANCE
-from sluice.spec import PREDICTIONS, Pipeline
 
 # What the predictions of a day may say of themselves: they were made late, from what there was, or over a hole.
 _MARKS = ("made_late", "is_stale", "missing_history_days")

@@ -7,10 +7,10 @@ import socket
 import psutil
 import pytest
 
+from sluice.core.settings import settings
 from sluice.local import sessions, stack
-from sluice.rehearsal.bench import free_ports
-from sluice.rehearsal.conditions import until
-from sluice.settings import settings
+from sluice_lab.rehearsal.bench import free_ports
+from sluice_lab.rehearsal.conditions import until
 
 
 @pytest.fixture

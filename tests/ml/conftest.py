@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.config import ModelConfig, MonitoringConfig
-from ml.training import fit
+from sluice_ml.config import ModelConfig, MonitoringConfig
+from sluice_ml.training import fit
 
 FIRST, LAST = date(2013, 2, 13), date(2013, 3, 14)
 

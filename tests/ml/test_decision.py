@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml.model import BaselineModel, ModelMeta
-from ml.promotion import Decision, decide
-from ml.training import Candidate
+from sluice_ml.model import BaselineModel, ModelMeta
+from sluice_ml.promotion import Decision, decide
+from sluice_ml.training import Candidate
 
 DAYS, PER_DAY = 10, 60
 

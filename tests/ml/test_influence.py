@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.influence import cap
-from ml.training import fit
+from sluice_ml.influence import cap
+from sluice_ml.training import fit
 
 
 def burst(rows, day, count, **values):

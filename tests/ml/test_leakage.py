@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.errors import RowsLeakError, RowsUnusableError
-from ml.leakage import require_apart, require_before
-from ml.training import fit
+from sluice_ml.errors import RowsLeakError, RowsUnusableError
+from sluice_ml.leakage import require_apart, require_before
+from sluice_ml.training import fit
 
 
 def moved(rows, count, day, spell, since=date.min):

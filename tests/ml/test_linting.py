@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.errors import FeaturesUnsoundError
-from ml.linting import lint, require_sound
-from ml.splits import labelled
+from sluice_ml.errors import FeaturesUnsoundError
+from sluice_ml.linting import lint, require_sound
+from sluice_ml.splits import labelled
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from ml.metrics import Ranked, compare, daily_auc, draws, interval
+from sluice_ml.metrics import Ranked, compare, daily_auc, draws, interval
 
 # Few distinct scores, so that there are ties.
 ROWS = st.lists(

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml import training
-from ml.errors import RowsUnusableError
-from ml.model import BaselineModel, ModelMeta, ScoringModel, encode
-from ml.numbers import LARGEST, keep_representable
+from sluice_ml import training
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import BaselineModel, ModelMeta, ScoringModel, encode
+from sluice_ml.numbers import LARGEST, keep_representable
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.errors import RowsUnusableError
-from ml.model import BaselineModel
-from ml.monitoring import DayNumbers, assemble, decide
-from ml.scoring import score
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import BaselineModel
+from sluice_ml.monitoring import DayNumbers, assemble, decide
+from sluice_ml.scoring import score
 
 
 def day(number, **changed):

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.model import BaselineModel, ScoringModel
-from ml.promotion import decide
-from ml.training import fit
+from sluice_ml.model import BaselineModel, ScoringModel
+from sluice_ml.promotion import decide
+from sluice_ml.training import fit
 
 
 def relabelled(rows, values):

@@ -14,9 +14,9 @@ import sys
 import numpy as np
 import pytest
 
-from ml.errors import ModelDamagedError, ModelUnknownError
-from ml.promotion import decide
-from ml.registry import Registry
+from sluice_ml.errors import ModelDamagedError, ModelUnknownError
+from sluice_ml.promotion import decide
+from sluice_ml.registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ TAGS = {"run": "train-2013-03-15", "snapshot.features": "77"}
 def processes():
     """Processes that are forked from one that has imported MLflow, as Airflow's executor forks its tasks."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow", "ml.registry"])
+    context.set_forkserver_preload(["mlflow", "sluice_ml.registry"])
     return context
 
 
@@ -39,7 +39,9 @@ def registry(empty_registry, tmp_path):
 
 
 def test_connecting_to_a_new_database_prints_nothing(tmp_path):
-    code = f"from ml.registry import Registry; Registry('sqlite:///{tmp_path}/new/mlflow.db', '').init()"
+    code = (
+        f"from sluice_ml.registry import Registry; Registry('sqlite:///{tmp_path}/new/mlflow.db', '').init()"
+    )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (said.stdout, said.stderr) == ("", "")
 

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml.errors import RowsUnusableError
-from ml.model import ScoringModel
-from ml.monitoring import assemble, decide
-from ml.page import page
-from ml.reports import measure
-from ml.scoring import score
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import ScoringModel
+from sluice_ml.monitoring import assemble, decide
+from sluice_ml.page import page
+from sluice_ml.reports import measure
+from sluice_ml.scoring import score
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ml.coverage import summarise
-from ml.errors import RowsUnusableError
-from ml.model import BaselineModel, ModelMeta, ScoringModel
-from ml.scoring import schema, score
+from sluice_ml.coverage import summarise
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import BaselineModel, ModelMeta, ScoringModel
+from sluice_ml.scoring import schema, score
 
 AT = datetime(2013, 2, 28, 9, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml.errors import RowsUnusableError
-from ml.model import ScoringModel
-from ml.training import fit
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import ScoringModel
+from sluice_ml.training import fit
 
 
 def shuffled(rows, seed):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sluice import spec
-from sluice.mutation import year
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice_lab.mutation import year
 
 # Nine weeks behind the first run day that is drawn.
 FIRST, WINDOW = "2013-02-04", ("2013-04-08", "2013-04-15")

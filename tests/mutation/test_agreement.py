@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from sluice import spec
+from sluice.declare import spec
 from sluice.gates import agreement_sql, expectations, suites
 
 PLAN = "values ('UA', 1, 600), ('UA', 2, 700), ('AA', 3, 800), ('AA', 4, 900)"

@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ml.metrics import Estimate
-from sluice import spec
-from sluice.mutation import champion, curve, curve_report, run, year
-from sluice.mutation.corruptions import CORRUPTIONS
-from sluice.mutation.curve import Curve, Measured, Point
-from sluice.mutation.unguarded import Day
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice_lab.mutation import champion, curve, curve_report, run, year
+from sluice_lab.mutation.corruptions import CORRUPTIONS
+from sluice_lab.mutation.curve import Curve, Measured, Point
+from sluice_lab.mutation.unguarded import Day
+from sluice_ml.metrics import Estimate
 
 FIRST, TRAINED, DAYS = "2013-01-01", "2013-04-01", ("2013-04-02", "2013-04-03")
 # Below the second rate one rule alone sees this corruption.

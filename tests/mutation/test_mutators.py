@@ -9,12 +9,12 @@ from random import Random
 
 import pytest
 
-from sluice import spec
-from sluice.feed import data
-from sluice.mutation import material
-from sluice.mutation.draft import Draft, NotApplicableError
-from sluice.mutation.mutators import MUTATORS
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice_lab.feed import data
+from sluice_lab.mutation import material
+from sluice_lab.mutation.draft import Draft, NotApplicableError
+from sluice_lab.mutation.mutators import MUTATORS
 
 DAY = date(2013, 4, 8)
 

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from sluice import spec
-from sluice.mutation import run, year
-from sluice.mutation.command import GOAL
-from sluice.mutation.report import Report
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice_lab.mutation import run, year
+from sluice_lab.mutation.command import GOAL
+from sluice_lab.mutation.report import Report
 from tests.mutation.conftest import WINDOW
 
 SAMPLE_SEED, SAMPLE, DRAWS = 1, 12, 6

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sluice import clock, ledger, spec
-from sluice.errors import BatchSupersededError, DeliveryMissingError, RunKeyInvalidError
-from sluice.settings import settings
+from sluice import ledger
+from sluice.core.errors import BatchSupersededError, DeliveryMissingError, RunKeyInvalidError
+from sluice.core.settings import settings
+from sluice.declare import pipeline_clock, spec
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +107,8 @@ def _failed(task_id, error, context, dag_id="flights_ingest"):
 def test_delivery_that_is_not_overdue_is_no_mail_and_after_the_deadline_one_with_the_watchers(
     callbacks, mailed, context_of, monkeypatch
 ):
-    from sluice import notices
-    from sluice.notices import report
+    from sluice import notify
+    from sluice.notify import report
 
     live = spec.load("flights").model_copy(update={"clock": "wall"})
     monkeypatch.setattr(spec, "load", lambda _: live)
@@ -115,17 +116,17 @@ def test_delivery_that_is_not_overdue_is_no_mail_and_after_the_deadline_one_with
     context = _failed("arrivals.stage_arrivals", missing, context_of("2013-04-02"))
     zone = ZoneInfo(live.timezone)
 
-    monkeypatch.setattr(clock, "now", lambda _: datetime(2013, 4, 2, 5, 59, tzinfo=zone))
+    monkeypatch.setattr(pipeline_clock, "now", lambda _: datetime(2013, 4, 2, 5, 59, tzinfo=zone))
     callbacks.mail_failure(context)
     assert mailed() == []
     (entry,) = ledger.entries(kind="mail")
     assert entry.data["status"] == "withheld"
 
-    monkeypatch.setattr(clock, "now", lambda _: datetime(2013, 4, 2, 6, 0, tzinfo=zone))
+    monkeypatch.setattr(pipeline_clock, "now", lambda _: datetime(2013, 4, 2, 6, 0, tzinfo=zone))
     watcher = report.of_missed_deadline(
         live, "arrivals", "2013-04-01", run_day="2013-04-02", task_url="http://x/watch"
     )
-    notices.deliver(watcher, callbacks.smtp(), sender=settings().mail_from, to=live.mail_to)
+    notify.deliver(watcher, callbacks.smtp(), sender=settings().mail_from, to=live.mail_to)
     callbacks.mail_failure(context)
     assert mailed() == ["[sluice][MISSING] flights arrivals 2013-04-01: not delivered"]
 
@@ -153,9 +154,9 @@ def test_wrong_key_is_no_mail_to_whoever_typed_it_and_one_where_nobody_did(
 
     assert len(mailed()) == (subjects or 0)
     if subjects:
-        from sluice import notices
+        from sluice import notify
 
-        (entry,) = notices.succeeded(spec.load("flights"), "find_deliveries", "2013-04-02", callbacks.smtp())
+        (entry,) = notify.succeeded(spec.load("flights"), "find_deliveries", "2013-04-02", callbacks.smtp())
         assert entry.data["status"] == "resolved", "a later run that is not refused is its end"
 
 
@@ -175,7 +176,7 @@ def _failed_run(context_of, dag_id, reason, key="2013-04-02", task_id="features.
 def test_run_that_timed_out_is_one_mail_that_names_it_and_is_over_when_its_tables_are_published(
     callbacks, mailed, context_of
 ):
-    from sluice import notices
+    from sluice import notify
 
     context = _failed_run(context_of, "flights_transform", "timed_out")
     flights = spec.load("flights")
@@ -192,7 +193,7 @@ def test_run_that_timed_out_is_one_mail_that_names_it_and_is_over_when_its_table
         assert len(mailed()) == 1, "until all of its tables are published"
         about = {"pipeline": "flights", "subject": table, "partition": day}
         ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
-        notices.resolved(flights, table, day, callbacks.smtp())
+        notify.resolved(flights, table, day, callbacks.smtp())
     assert "RESOLVED" in mailed()[-1]
     assert len(mailed()) == 2
 
@@ -213,14 +214,14 @@ def test_run_that_failed_late_waits_only_for_what_it_had_not_published(callbacks
 
 @pytest.mark.airflow
 def test_failed_ingest_run_is_over_when_its_day_is_complete(callbacks, mailed, context_of):
-    from sluice import notices
+    from sluice import notify
 
     callbacks.mail_failed_run(
         _failed_run(context_of, "flights_ingest", "all_tasks_deadlocked", task_id="complete_day")
     )
     about = {"pipeline": "flights", "subject": "raw", "partition": "2013-04-02"}
     ledger.append("day_completed", **about, data={"first_day": "2013-04-02"})
-    notices.completed(spec.load("flights"), ["2013-04-02"], callbacks.smtp())
+    notify.completed(spec.load("flights"), ["2013-04-02"], callbacks.smtp())
 
     failed, over = mailed()
     assert failed.startswith("[sluice][FAILED] flights_ingest 2013-04-02: No task of the run could go on")
@@ -231,13 +232,13 @@ def test_failed_ingest_run_is_over_when_its_day_is_complete(callbacks, mailed, c
 def test_failed_run_of_a_stage_without_tables_is_over_when_a_later_one_gets_past_its_task(
     callbacks, mailed, context_of
 ):
-    from sluice import notices
+    from sluice import notify
 
     callbacks.mail_failed_run(_failed_run(context_of, "flights_monitor", "timed_out", task_id="report_days"))
     assert len(mailed()) == 1
     flights = spec.load("flights")
-    assert notices.succeeded(flights, "report_days", "2013-04-01", callbacks.smtp()) == []
-    (entry,) = notices.succeeded(flights, "report_days", "2013-04-03", callbacks.smtp())
+    assert notify.succeeded(flights, "report_days", "2013-04-01", callbacks.smtp()) == []
+    (entry,) = notify.succeeded(flights, "report_days", "2013-04-03", callbacks.smtp())
     assert entry.data["status"] == "resolved"
 
 

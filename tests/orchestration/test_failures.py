@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ml.errors import RowsUnusableError
+from sluice.core.errors import BatchHeldError, DeliveryMissingError, DeliveryUnreadableError, RetryableError
 from sluice.crossing import require_publishable
-from sluice.errors import BatchHeldError, DeliveryMissingError, DeliveryUnreadableError, RetryableError
 from sluice.gates.verdict import Verdict
+from sluice_ml.errors import RowsUnusableError
 
 
 @pytest.fixture(scope="module")

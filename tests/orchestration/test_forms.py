@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from sluice import holds, ledger, spec
+from sluice import holds, ledger
 from sluice.cli import main
-from sluice.errors import DayInvalidError, SourceUnknownError
+from sluice.core.errors import DayInvalidError, SourceUnknownError
+from sluice.declare import spec
 from sluice.orchestration.runs import run_days
 
 DAYS = ["2013-02-30", "2013-13-40", "yesterday", "20130401", "9999-12-31", ""]

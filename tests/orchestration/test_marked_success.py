@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sluice import spec
-from sluice.errors import ResultMissingError
+from sluice.core.errors import ResultMissingError
+from sluice.declare import spec
 
 # Task -> its upstream task, for every task that takes the result of another.
 TAKES = {

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from sluice import feed, holds, ledger, spec
-from sluice.errors import BatchHeldError
+from sluice import holds, ledger
+from sluice.core.errors import BatchHeldError
+from sluice.declare import spec
 from sluice.lake import batches, tables
+from sluice_lab import feed
 
 MONDAY = "2013-04-01"
 

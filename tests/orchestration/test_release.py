@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from sluice import crossing, feed, ledger, spec
-from sluice.errors import ReleaseRefusedError, ReplayRefusedError
+from sluice import crossing, ledger
+from sluice.core.errors import ReleaseRefusedError, ReplayRefusedError
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.orchestration.failures import TaskFailure
-from sluice.settings import settings
+from sluice_lab import feed
 
 RUN_DAY, DAY = "2013-04-03", "2013-04-02"
 RUN = {"dag_id": "flights_ingest", "run_id": "held run"}

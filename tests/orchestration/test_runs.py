@@ -6,14 +6,14 @@ from datetime import date
 
 import pytest
 
-from sluice import clock, spec
-from sluice.errors import (
+from sluice.core.errors import (
     BatchSupersededError,
     InputAwaitedError,
     ResultMissingError,
     RunKeyInvalidError,
     SpecInvalidError,
 )
+from sluice.declare import pipeline_clock, spec
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def live(runs, monkeypatch):
     """The pipeline flights as a live one, on 2013-04-05, whose first day is 2013-04-02."""
     pipeline = spec.load("flights").model_copy(update={"clock": "wall", "starts": date(2013, 4, 2)})
     monkeypatch.setattr(spec, "load", lambda _: pipeline)
-    monkeypatch.setattr(clock, "today", lambda _: date(2013, 4, 5))
+    monkeypatch.setattr(pipeline_clock, "today", lambda _: date(2013, 4, 5))
 
 
 @pytest.mark.usefixtures("live")

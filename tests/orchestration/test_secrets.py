@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from sluice import spec
-from sluice.errors import PseudonymKeyMissingError
+from sluice.core.errors import PseudonymKeyMissingError
+from sluice.declare import spec
 from sluice.local import stack
 
 KEY = "a key of more than thirty-two characters"

@@ -6,8 +6,9 @@ import inspect
 
 import pytest
 
-from ml import errors as ml_errors
-from sluice import errors, spec
+from sluice.core import errors
+from sluice.declare import spec
+from sluice_ml import errors as ml_errors
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sluice import feed, holds, spec
-from sluice.settings import ROOT, settings
+from sluice import holds
+from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
+from sluice_lab import feed
 
 MONDAY = "2013-04-01"
 

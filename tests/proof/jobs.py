@@ -12,8 +12,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sluice import crossing, failpoints, feed, holds, ledger, spec
-from sluice.lake import batches, catalog, snapshots, tables
+from sluice import crossing, holds, ledger
+from sluice.core import failpoints
+from sluice.declare import spec
+from sluice.lake import batches, connection, snapshots, tables
+from sluice_lab import feed
 from tests.proof.observing import observe as observe  # a job of its own
 from tests.proof.watching import inside_pyiceberg, watched
 
@@ -62,11 +65,11 @@ def deliver(
     """A delivery of a source for a run day: rows that a gate sets aside, fewer rows, and two rows sent twice."""
     import pyarrow as pa
 
-    from sluice import clock
-    from sluice.feed import data
-    from sluice.feed.formats import encode
+    from sluice.declare import pipeline_clock
     from sluice.ingest import deliveries
     from sluice.lake.landing import Landing
+    from sluice_lab.feed import data
+    from sluice_lab.feed.formats import encode
 
     flights = _flights()
     clean = data.rows(source, date.fromisoformat(flights.data_day(source, day)))
@@ -81,7 +84,7 @@ def deliver(
     content = encode(pa.Table.from_pylist(rows, schema=clean.schema), flights.source(source).format)
     at = datetime(2013, 7, 1, 7, number, tzinfo=UTC)
     deliveries.write(landing, flights, source, day, content, rows=len(rows), number=number, delivered_at=at)
-    clock.advance(flights, date.fromisoformat(day))
+    pipeline_clock.advance(flights, date.fromisoformat(day))
 
 
 def finish(table: str, day: str, batch_id: str) -> str:
@@ -163,7 +166,7 @@ def alternate(day: str, times: int, done: str) -> int:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(tables.published("flights", "schedule", day, day)[day].file)
-    with catalog.opened() as lake, lake.load_table(("flights", "schedule")).transaction() as change:
+    with connection.opened() as lake, lake.load_table(("flights", "schedule")).transaction() as change:
         change.set_properties({"write.metadata.previous-versions-max": "1"})
     for number in range(times):
         data = rows.slice(5) if number % 2 == 0 else rows
@@ -202,7 +205,7 @@ def read(day: str, done: str, through: str, into: str) -> dict[str, int]:
 
 def read_late(day: str, gate: str) -> list[str]:
     """Read a day through metadata that were loaded before `gate` was opened: first what was current, then by its id."""
-    from sluice.errors import SluiceError
+    from sluice.core.errors import SluiceError
 
     existing = snapshots.existing
     held = tables.snapshot_id("flights", "schedule")

@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from sluice import holds, ledger, spec
-from sluice.lake import batches, catalog, quarantine, snapshots, tables
-from sluice.partitions import covers
-from sluice.settings import settings
+from sluice import holds, ledger
+from sluice.core.partitions import covers
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice.lake import batches, connection, quarantine, snapshots, tables
 
 # Rows of these columns differ with the process that made them, not with the data.
 _OWN = ("run_id", "scored_at", "feature_snapshot_id")
@@ -46,7 +47,7 @@ def observe(table: str, day: str) -> dict[str, Any]:
 
 def _others(flights: spec.Pipeline, table: str) -> dict[str, int | None]:
     """Table -> its snapshot; of all but one, and its quarantine."""
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         found = {name: snapshots.find(lake, "flights", name) for name in flights.tables if name != table}
         return {name: one.metadata.current_snapshot_id for name, one in found.items() if one}
 

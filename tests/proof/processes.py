@@ -95,7 +95,7 @@ class Lake:
         return self.at_once({"job": job, **given})[0]
 
     def until_waiting(self, gate: Path) -> None:
-        """Return when a process waits for `gate` to be there; see sluice.failpoints."""
+        """Return when a process waits for `gate` to be there; see sluice.core.failpoints."""
         reached = gate.with_name(f"{gate.name}.reached")
         deadline = time.monotonic() + 120
         while not reached.exists():

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sluice import failpoints
+from sluice.core import failpoints
 from tests.proof import watching
 from tests.proof.processes import DAYS, NEXT, Ended, Lake
 from tests.proof.zygote import DERIVED
@@ -219,7 +219,7 @@ def test_every_write_has_a_failpoint(scenes, name):
 @pytest.mark.long
 def test_every_failpoint_is_passed(scenes):
     passed = {case.point for name in SCENES for case in scenes(name).cases}
-    of_crossings = {point for point in failpoints.POINTS if not point.startswith(("upkeep.", "land."))}
+    of_crossings = {point for point in failpoints.POINTS if not point.startswith(("maintenance.", "land."))}
     assert passed == {*of_crossings, *watching.ICEBERG}
 
 

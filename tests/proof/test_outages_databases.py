@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from sluice import databases
+from sluice.core import databases
 from sluice.ledger import schema
 from tests.proof.postgres import Postgres, binaries
 

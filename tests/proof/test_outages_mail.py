@@ -22,13 +22,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 from click.testing import CliRunner
 
-from sluice import ledger, notices, spec
+from sluice import ledger, notify
 from sluice.cli import main
-from sluice.errors import DatabaseUnavailableError, MailUndeliveredError
-from sluice.notices import courier, faults
-from sluice.notices.events import Event
-from sluice.notices.send import Smtp
-from sluice.settings import settings
+from sluice.core.errors import DatabaseUnavailableError, MailUndeliveredError
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice.notify import faults, resend
+from sluice.notify.events import Event
+from sluice.notify.send import Smtp
 
 SENDER, TO = "sluice@localhost", ["oncall@example.com"]
 
@@ -146,14 +147,14 @@ def event(number: int) -> Event:
 
 
 def deliver(number: int, server: Server) -> ledger.Entry:
-    return notices.deliver(event(number), server.smtp, sender=SENDER, to=TO)
+    return notify.deliver(event(number), server.smtp, sender=SENDER, to=TO)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_mail_that_was_not_taken_is_queued_shown_and_sent_later_in_order_once(
     home, server, fault, monkeypatch, proofs
 ):
-    monkeypatch.setattr("sluice.notices.send.TIMEOUT", 0.3)
+    monkeypatch.setattr("sluice.notify.send.TIMEOUT", 0.3)
     server.turn(fault)
     started = time.monotonic()
     for number in (1, 2, 3):
@@ -174,8 +175,8 @@ def test_mail_that_was_not_taken_is_queued_shown_and_sent_later_in_order_once(
     before = len(server.kept)
     server.turn("")
     flights = spec.load("flights")
-    courier.retry_failed(flights, server.smtp)
-    courier.retry_failed(flights, server.smtp)
+    resend.retry_failed(flights, server.smtp)
+    resend.retry_failed(flights, server.smtp)
 
     assert server.subjects[before:] == [entry.data["mail_subject"] for entry in queued]
     assert {mail["Message-ID"] for mail in server.kept[:before]} <= {
@@ -194,7 +195,7 @@ def test_mail_that_the_server_will_never_take_does_not_hold_up_the_others(home, 
     server.turn("never")
     server.refuses = "task_2"
 
-    courier.retry_failed(spec.load("flights"), server.smtp)
+    resend.retry_failed(spec.load("flights"), server.smtp)
 
     assert ["task_1" in server.subjects[0], "task_3" in server.subjects[1]] == [True, True]
     assert [entry.subject for entry in faults.undelivered("flights")] == ["task_2"]
@@ -227,12 +228,12 @@ def test_process_killed_after_the_server_took_the_mail_sends_it_again_under_the_
     """A mail twice is a nuisance; a fault that nobody heard of is damage. `ledger.appended`: it was recorded, so once."""
     code = (
         "import sys\n"
-        "from sluice import notices\n"
-        "from sluice.notices.events import Event\n"
-        "from sluice.notices.send import Smtp\n"
+        "from sluice import notify\n"
+        "from sluice.notify.events import Event\n"
+        "from sluice.notify.send import Smtp\n"
         "event = Event.model_validate_json(sys.argv[1])\n"
         f"smtp = Smtp('127.0.0.1', {server.port}, user='sluice', password='a-password')\n"
-        f"notices.deliver(event, smtp, sender={SENDER!r}, to={TO!r})\n"
+        f"notify.deliver(event, smtp, sender={SENDER!r}, to={TO!r})\n"
     )
     killed = subprocess.run(
         [sys.executable, "-c", code, event(1).model_dump_json()],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice.settings import ROOT
+from sluice.core.settings import ROOT
 from tests.proof.processes import DAYS, Lake
 
 # Real dbt and real models: minutes.

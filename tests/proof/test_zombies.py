@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from sluice.core.settings import ROOT
 from sluice.lake import quarantine
-from sluice.settings import ROOT
 from tests.proof.processes import DAYS, Ended, Lake
 
 DAY, TABLE = DAYS[-1], "schedule"

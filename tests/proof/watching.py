@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sluice import failpoints
-from sluice.settings import settings
+from sluice.core import failpoints
+from sluice.core.settings import settings
 from tests.proof.observing import files_of
 
 # pyiceberg has no points of its own: these are put in front of and behind each of its writes.

@@ -53,7 +53,7 @@ PREDICTED = (
     "mlflow.tracking",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store",
-    "sluice.modelling.scoring",
+    "sluice.models.scoring",
 )
 
 
@@ -110,7 +110,7 @@ def _start(jobs: list[dict[str, Any]]) -> dict[int, int]:
 
 
 def _child(job: dict[str, Any], write: int) -> None:
-    from sluice.settings import settings
+    from sluice.core.settings import settings
 
     code = 1
     try:
@@ -123,7 +123,7 @@ def _child(job: dict[str, Any], write: int) -> None:
         }
         code = 0
     except BaseException as error:  # noqa: BLE001 - the test judges it
-        from sluice.errors import RetryableError, SluiceError
+        from sluice.core.errors import RetryableError, SluiceError
 
         answer = {
             "raised": type(error).__name__,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.rehearsal import bench
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice_lab.rehearsal import bench
 
 
 @pytest.fixture(scope="package")

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 
 from sluice import ledger
 from sluice.cli import main
-from sluice.errors import ScenarioUnknownError, SpecInvalidError
-from sluice.rehearsal import __main__ as process
-from sluice.rehearsal import bench, catalogue, healthy, runner, world
-from sluice.settings import settings
+from sluice.core.errors import ScenarioUnknownError, SpecInvalidError
+from sluice.core.settings import settings
+from sluice_lab.rehearsal import __main__ as process
+from sluice_lab.rehearsal import bench, catalogue, healthy, runner, world
 
 
 class _Bench:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.rehearsal import catalogue, runner
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice_lab.rehearsal import catalogue, runner
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import get_args
 
+from sluice.core.settings import ROOT
 from sluice.gates.verdict import Outcome, Severity
-from sluice.settings import ROOT
 
 
 def _page() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.settings import ROOT
+from sluice.core.settings import ROOT
 
 # Elements that a browser loads by itself; a link that a reader may follow is none of them.
 _LOADED = re.compile(

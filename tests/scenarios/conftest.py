@@ -18,12 +18,14 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from sluice import feed, ledger, notices, spec
+from sluice import ledger, notify
+from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
 from sluice.lake import tables
 from sluice.local import stack as local_stack
 from sluice.local.api import AirflowApi
-from sluice.rehearsal.bench import free_ports
-from sluice.settings import ROOT, settings
+from sluice_lab import feed
+from sluice_lab.rehearsal.bench import free_ports
 
 BUCKET = "landing"
 
@@ -135,7 +137,7 @@ def live(_stack: Live, monkeypatch) -> Iterator[Live]:
     settings.cache_clear()
     # What an earlier scenario woke may mail, and a mail that works sends those that waited.
     _stack.wait_until_idle()
-    assert not notices.undelivered(), "a scenario left a mail that the next one's would send"
+    assert not notify.undelivered(), "a scenario left a mail that the next one's would send"
     # The feed's clock goes on from day to day, and the days of the scenarios are in no order.
     shutil.rmtree(settings().home / "clock", ignore_errors=True)
     yield _stack

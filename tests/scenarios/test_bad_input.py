@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 
-from sluice import feed, ledger, notices, spec
+from sluice import ledger, notify
+from sluice.declare import spec
 from sluice.lake.landing import Landing
-from sluice.notices.faults import undelivered_lines
+from sluice.notify.faults import undelivered_lines
+from sluice_lab import feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -158,7 +160,7 @@ def test_mail_unreachable_server_is_recorded_hides_nothing_and_is_sent_when_the_
     live.succeed("flights_s3_watch")
     subjects = [mail["Subject"] for name, mail in live.mails().items() if name not in before]
     assert entry.data["mail_subject"] in subjects
-    assert not notices.undelivered()
+    assert not notify.undelivered()
 
     # Left as it is, it would expire in the scenario of the watcher, months later by the feed's clock, and be told there.
     feed.deliver(pipeline, day, sources=["arrivals"], number=2)

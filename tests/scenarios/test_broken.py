@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import dag_ids
+from sluice.core import dag_ids
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import feed, spec
+from sluice.declare import spec
+from sluice_lab import feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

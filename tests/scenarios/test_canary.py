@@ -26,16 +26,18 @@ from aiosmtpd.smtp import AuthResult
 from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
-from sluice import feed, ledger, notices, spec
-from sluice.audit.traces import traces
+from sluice import ledger, notify
 from sluice.cli import main
+from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
 from sluice.ingest import deliveries
 from sluice.lake import quarantine, tables
 from sluice.lake.landing import Landing
 from sluice.local import stack
-from sluice.notices.sink import Keeper
-from sluice.rehearsal.bench import free_ports
-from sluice.settings import ROOT, settings
+from sluice.local.traces import traces
+from sluice.notify.sink import Keeper
+from sluice_lab import feed
+from sluice_lab.rehearsal.bench import free_ports
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(2400)]
 
@@ -264,9 +266,9 @@ def _held_day_whose_mail_is_refused_at_first(loop: Loop, day: str) -> str:
     loop.stops_at("audit_passengers", day)
     loop.door.open = True
     assert loop.door.refused, "no mail was tried while the door was shut"
-    assert notices.undelivered()
+    assert notify.undelivered()
     loop.run("flights_watch")
-    assert not notices.undelivered()
+    assert not notify.undelivered()
     loop.deliver(day, number=2)
     loop.succeed("flights_replay", conf={"table": "passengers", "day": day})
     return "held, mailed late, replayed"

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import crossing, feed, ledger, spec
+from sluice import crossing, ledger
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.lake import tables
 from sluice.local import stack
-from sluice.settings import settings
+from sluice_lab import feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 

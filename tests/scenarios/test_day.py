@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import feed, ledger, spec
+from sluice import ledger
+from sluice.declare import spec
 from sluice.lake import tables
+from sluice_lab import feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluice import crossing, feed, ledger, spec
+from sluice import crossing, ledger
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.lake import batches, tables
-from sluice.settings import settings
+from sluice_lab import feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 

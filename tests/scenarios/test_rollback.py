@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from ml.training import fit
 from sluice import ledger
-from sluice.modelling import roles
-from sluice.modelling.config import registry
-from tests.modelling.conftest import DAY, flights_rows, small_config
+from sluice.models import roles
+from sluice.models.config import registry
+from sluice_ml.training import fit
+from tests.models.conftest import DAY, flights_rows, small_config
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

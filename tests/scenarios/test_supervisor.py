@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sluice.core.settings import settings
 from sluice.local import sessions, stack
-from sluice.rehearsal.conditions import until
-from sluice.settings import settings
+from sluice_lab.rehearsal.conditions import until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import feed, ledger, spec
+from sluice import ledger
+from sluice.declare import spec
 from sluice.lake import tables
+from sluice_lab import feed
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from sluice import crossing, feed, holds, ledger, notices, reconcile, status
+from sluice import crossing, holds, ledger, notify, status
 from sluice.lake import tables
-from sluice.notices import faults, report, stuck
-from tests.notices.reading import body, tell
+from sluice.notify import faults, report, stuck
+from sluice.status import reconcile
+from sluice_lab import feed
+from tests.notify.reading import body, tell
 
 RUN = {"dag_id": "flights_reconcile", "run_id": "test"}
 MONDAY = "2013-04-01"
@@ -33,7 +35,7 @@ def look(live, at, sink):
                 reconcile.record(live, start, RUN)
             for event in stuck.events(live, starts, task_url=URL):
                 tell(event, smtp)
-            notices.done(live, found, smtp)
+            notify.done(live, found, smtp)
             now += timedelta(minutes=5)
 
     return looked

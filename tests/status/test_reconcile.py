@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from sluice import crossing, feed, holds, ledger, reconcile
+from sluice import crossing, holds, ledger
 from sluice.lake import tables
+from sluice.status import reconcile
+from sluice_lab import feed
 
 RUN = {"dag_id": "flights_reconcile", "run_id": "test"}
 MONDAY, TUESDAY, WEDNESDAY = "2013-04-01", "2013-04-02", "2013-04-03"

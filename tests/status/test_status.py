@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sluice import crossing, feed, holds, ledger, spec, status
-from sluice.calendars import Expected
-from sluice.errors import SkipRefusedError
+from sluice import crossing, holds, ledger, status
+from sluice.core.errors import SkipRefusedError
+from sluice.declare import spec
+from sluice.declare.calendars import Expected
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, tables
+from sluice_lab import feed
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sluice import feed, holds, ledger, reconcile, status
+from sluice import holds, ledger, status
+from sluice.status import reconcile
+from sluice_lab import feed
 
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
 IDLE = dict.fromkeys(reconcile.STARTS, 0)

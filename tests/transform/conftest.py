@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import spec as specs
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec as specs
 from sluice.transform import database, project, runner
 
 DAY = "2013-02-08"

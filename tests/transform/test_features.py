@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 import pytest
 
-from sluice.errors import TransformFailedError
+from sluice.core.errors import TransformFailedError
 from sluice.transform import database, project
 
 DAY = "2013-02-08"

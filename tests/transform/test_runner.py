@@ -15,11 +15,11 @@ import pyarrow.parquet
 import pytest
 
 from sluice import transform
-from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.core.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.core.settings import settings
 from sluice.lake import batches, tables
-from sluice.notices import report
-from sluice.notices.compose import compose
-from sluice.settings import settings
+from sluice.notify import report
+from sluice.notify.compose import compose
 from sluice.transform import check, docs, project, runner
 
 DAY = "2013-02-08"
@@ -274,7 +274,7 @@ def test_builds_at_the_same_time_from_nothing_give_the_same_rows(published, feat
     shutil.rmtree(settings().work)
     code = (
         "import sys; from pathlib import Path; import pyarrow.feather as feather;"
-        "from sluice import spec; from sluice.transform import build;"
+        "from sluice.declare import spec; from sluice.transform import build;"
         f"rows = build(spec.load('flights'), 'features', '{DAY}', '{DAY}', workdir=Path(sys.argv[1])).data;"
         "feather.write_feather(rows, sys.argv[1] + '.arrow')"
     )

@@ -6,10 +6,12 @@ from datetime import date
 
 import pytest
 
-from sluice import crossing, feed, holds, ledger, spec
-from sluice.calendars import Expected
-from sluice.errors import DayNotExpectedError, TableMissingError
+from sluice import crossing, holds, ledger
+from sluice.core.errors import DayNotExpectedError, TableMissingError
+from sluice.declare import spec
+from sluice.declare.calendars import Expected
 from sluice.lake import batches, tables
+from sluice_lab import feed
 
 RUN = {"run_id": "test"}
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sluice import crossing, feed, holds, spec
+from sluice import crossing, holds
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.lake import tables
-from sluice.modelling import monitoring
-from sluice.settings import settings
+from sluice.models import monitoring
+from sluice_lab import feed
 
 FIRST, SECOND = "2013-04-02", "2013-04-03"
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}

@@ -9,19 +9,20 @@ from email.policy import default
 import pytest
 from aiosmtpd.controller import Controller
 
-from sluice import clock, holds, ledger, notices, spec, waivers
-from sluice.errors import WaiverExpiredError
+from sluice import holds, ledger, notify, waivers
+from sluice.core.errors import WaiverExpiredError
+from sluice.core.settings import settings
+from sluice.declare import pipeline_clock, spec
 from sluice.gates import Verdict
 from sluice.holds import show
 from sluice.lake import batches, tables
-from sluice.modelling import monitoring, waived
-from sluice.notices import report
-from sluice.notices.send import Smtp
-from sluice.notices.sink import Keeper
-from sluice.rehearsal.bench import free_ports
-from sluice.settings import settings
+from sluice.models import monitoring, waived
+from sluice.notify import report
+from sluice.notify.send import Smtp
+from sluice.notify.sink import Keeper
 from sluice.waivers import inherited
 from sluice.web import released
+from sluice_lab.rehearsal.bench import free_ports
 from tests.waivers.conftest import FIRST, RUN, SECOND
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def later(flights):
     assert inherited.rebuilds(flights) == []
     path = settings().home / "clock" / "flights.json"
     before = path.read_text()
-    clock.advance(flights, date(2013, 4, 6))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
     yield
     path.write_text(before)
 
@@ -191,7 +192,7 @@ def test_mails_say_what_was_made_from_released_data(flights, waiver, later, tmp_
     sink = Controller(Keeper(tmp_path), "127.0.0.1", free_ports(1))
     sink.start()
     try:
-        notices.digest(flights, Smtp("127.0.0.1", sink.port))
+        notify.digest(flights, Smtp("127.0.0.1", sink.port))
     finally:
         sink.stop()
     (path,) = tmp_path.glob("*.eml")

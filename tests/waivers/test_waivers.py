@@ -9,8 +9,9 @@ from datetime import date
 
 import pytest
 
-from sluice import clock, ledger, spec, waivers
-from sluice.errors import ReleaseRefusedError
+from sluice import ledger, waivers
+from sluice.core.errors import ReleaseRefusedError
+from sluice.declare import pipeline_clock, spec
 from sluice.lake.waived import WaivedInput
 from sluice.waivers import inherited
 
@@ -23,7 +24,7 @@ WORD = {"by": "Ada", "why": "The airport confirmed the delays.", "until": "2013-
 @pytest.fixture
 def flights(home):
     pipeline = spec.load("flights")
-    clock.advance(pipeline, date.fromisoformat(TODAY))
+    pipeline_clock.advance(pipeline, date.fromisoformat(TODAY))
     return pipeline
 
 
@@ -93,9 +94,9 @@ def test_active_is_for_one_content_until_the_end_of_its_last_day(flights):
     assert waivers.active(flights, "arrivals", DAY, "c1") == waiver
     assert waivers.active(flights, "arrivals", DAY, "c2") is None
     assert waivers.active(flights, "schedule", DAY, "c1") is None
-    clock.advance(flights, date(2013, 4, 5))
+    pipeline_clock.advance(flights, date(2013, 4, 5))
     assert waivers.active(flights, "arrivals", DAY, "c1") == waiver
-    clock.advance(flights, date(2013, 4, 6))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
     assert waivers.active(flights, "arrivals", DAY, "c1") is None
     longer = grant(flights, until="2013-05-01")
     assert waivers.active(flights, "arrivals", DAY, "c1") == longer
@@ -152,7 +153,7 @@ def test_standing_follows_the_waiver_and_what_readers_see_of_it(flights):
     publish()
     waived = made_from(waiver)
     assert inherited.standing(flights, waived) == "active"
-    clock.advance(flights, date(2013, 4, 6))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
     assert inherited.standing(flights, waived) == "expired"
     grant(flights, until="2013-04-20")
     assert inherited.standing(flights, waived) == "active", "it was released again"
@@ -289,7 +290,7 @@ def test_released_batch_is_awaited_until_something_is_published_or_its_waiver_is
     judge()
     grant(flights)
     assert waivers.awaited(flights, "arrivals", DAY) == BATCH
-    clock.advance(flights, date(2013, 4, 6))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
     assert waivers.awaited(flights, "arrivals", DAY) is None
     grant(flights, until="2013-04-06")
     assert waivers.awaited(flights, "arrivals", DAY) == BATCH

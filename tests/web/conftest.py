@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.monitoring import DayNumbers
+from sluice_ml.monitoring import DayNumbers
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -40,10 +40,10 @@ def write_gate(reports: Path, table: str, partitions: list[str], batch: str, out
 
 def write_monitored_day(reports: Path, numbers: DayNumbers, action: str) -> None:
     """Write the page of a monitored day as monitoring does, and beside it Evidently's with their JSON."""
-    from ml.monitoring import MonitorDecision
-    from ml.page import page
-    from sluice import spec
-    from sluice.modelling.config import model_config
+    from sluice.declare import spec
+    from sluice.models.config import model_config
+    from sluice_ml.monitoring import MonitorDecision
+    from sluice_ml.page import page
 
     folder = reports / "flights" / "monitor" / numbers.ds
     folder.mkdir(parents=True)

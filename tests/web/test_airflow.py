@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.settings import ROOT, settings
+from sluice.core.settings import ROOT, settings
 from sluice.web import evidence_url
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -238,6 +238,6 @@ print(json.dumps([[p.name for p in plugins], errors, sorted(sys.modules)]))
     # Files of the package, under the bare names that the loader gives to what it is not told to ignore.
     assert {"crossing", "errors", "events", "spec"} & set(modules) == set()
     assert {
-        name for name in modules if name.startswith(("sluice.web.", "sluice.notices", "sluice.orchestration"))
+        name for name in modules if name.startswith(("sluice.web.", "sluice.notify", "sluice.orchestration"))
     } == set()
     assert {"fastapi", "pandas", "pyarrow", "duckdb", "mlflow"} & set(modules) == set()

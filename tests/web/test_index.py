@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from sluice.settings import settings
+from sluice.core.settings import settings
 from sluice.web import evidence_url, index
 from tests.web.conftest import write_monitored_day
 

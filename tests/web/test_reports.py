@@ -14,8 +14,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
-from sluice import clock, ledger, spec, waivers
-from sluice.settings import ROOT, settings
+from sluice import ledger, waivers
+from sluice.core.settings import ROOT, settings
+from sluice.declare import pipeline_clock, spec
 from sluice.web import released
 from sluice.web.reports import create_app
 
@@ -217,7 +218,7 @@ def test_index_before_the_first_gate_says_so(tmp_path):
 def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
     """Also once the word is over; a reason that looks like HTML stays text."""
     flights = spec.load("flights")
-    clock.advance(flights, date(2013, 4, 4))
+    pipeline_clock.advance(flights, date(2013, 4, 4))
     about = {"pipeline": "flights", "subject": "arrivals", "partition": "2013-04-03"}
     batch, word = HELD.rsplit("/", 1)[1], {"by": "Ada", "why": "<b>Confirmed</b>.", "until": "2013-04-05"}
     verdict = {"batch_id": batch, "verdict_id": "v", "outcome": "HOLD"}
@@ -240,7 +241,7 @@ def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
     ]
     assert released.of_page(f"flights/gates/arrivals/2013-04-02/{batch}.html") == (), "another day of it"
 
-    clock.advance(flights, date(2013, 4, 6))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
     body = get("/air/evidence/flights")[2]
     assert re.search(rf'<a class="chip HOLD" href="[^"]*{batch}.html"[^>]*>HOLD, release is over</a>', body)
     assert "which is over" in get(f"/air/evidence/{HELD}.html")[2]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import click
 
-from ml.errors import MlError
-from sluice import clock
-from sluice.cli import develop, home, inspect, lab, model, operate
+from sluice.cli import develop, home, inspect, model, operate
 from sluice.cli.output import echo
-from sluice.errors import SluiceError
+from sluice.core import clock
+from sluice.core.errors import SluiceError
+from sluice_ml.errors import MlError
 
 GROUPS: dict[str, list[click.Command]] = {
     "Operate": [
@@ -30,8 +32,9 @@ GROUPS: dict[str, list[click.Command]] = {
         inspect.catalogue,
         inspect.show_ledger,
     ],
-    "Develop": [develop.check, develop.docs, develop.airflow, develop.audit, develop.traces],
-    "Try out": [lab.demo, lab.feed, lab.rehearse, lab.mutate, lab.robustness],
+    "Develop": [develop.check, develop.docs, develop.airflow, develop.traces],
+    # Of other installed packages: each entry point is a click command.
+    "Try out": [each.load() for each in entry_points(group="sluice.commands")],
 }
 
 

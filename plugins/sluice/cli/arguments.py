@@ -1,7 +1,7 @@
 """Types of the command line's arguments: a wrong one ends the command with what was allowed, before anything is done.
 
-What a day, a table or a source may be is decided where the code that works with it is (`sluice.partitions`,
-`sluice.spec`), so that Airflow's forms refuse the same values in the same words.
+What a day, a table or a source may be is decided where the code that works with it is (`sluice.core.partitions`,
+`sluice.declare.spec`), so that Airflow's forms refuse the same values in the same words.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 import click
 
-from sluice import spec
-from sluice.errors import DayInvalidError, SluiceError, SourceUnknownError
-from sluice.partitions import read_day, read_label
+from sluice.core.errors import DayInvalidError, SluiceError, SourceUnknownError
+from sluice.core.partitions import read_day, read_label
+from sluice.declare import spec
 
 
 class _Type(click.ParamType):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from sluice import spec
 from sluice.cli import arguments
 from sluice.cli.output import echo
+from sluice.declare import spec
 
 
 @click.command()
 def check() -> None:
     """Check pipelines, suites, the dbt project and settings without running anything."""
-    from sluice.check import check_all
+    from sluice.status.check import check_all
 
     problems = 0
     for what, error in check_all():
@@ -44,31 +44,13 @@ def airflow(arguments: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--osv-url", help="Ask this OSV database for advisories instead of PyPI and OSV.")
-def audit(osv_url: str | None) -> None:
-    """Check lock and repository: known vulnerabilities, licences, bill of materials, secrets, pickles.
-
-    Ends with 0 if everything was checked and nothing found, 1 if something was found, and 3 if nothing was found but
-    not everything could be checked, such as without a way to a database of advisories.
-    """
-    from sluice import audit as auditing
-
-    every = []
-    for what, findings in auditing.audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
-        for finding in findings:
-            echo(f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}")
-        every += findings
-    sys.exit(auditing.exit_code(every))
-
-
-@click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def traces(folder: Path) -> None:
     """Name every place under FOLDER that knows a value, such as a person's name; it is read from standard input.
 
     Ends with 1 if there is one. Tables, databases, archives and mails are read as what they are.
     """
-    from sluice.audit import traces as search
+    from sluice.local import traces as search
 
     # As bytes: a name must not depend on the terminal's locale.
     try:

@@ -17,7 +17,7 @@ def home() -> None:
 @home.command(name="status")
 def home_status() -> None:
     """Tell where the home lies and was made, who may read it, and what of this installation is outside of it."""
-    from sluice.home import status
+    from sluice.local.home import status
 
     for line in status():
         echo(line)
@@ -26,7 +26,7 @@ def home_status() -> None:
 @home.command(name="adopt")
 def home_adopt() -> None:
     """Make a copied or moved home a home of its own: it names nothing of the place where it was made any more."""
-    from sluice.home import adopt
+    from sluice.local.home import adopt
 
     for line in adopt():
         echo(line)
@@ -36,6 +36,6 @@ def home_adopt() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def home_backup(folder: Path) -> None:
     """Copy the home to FOLDER, a new one, while it is in use."""
-    from sluice.home import backup
+    from sluice.local.home import backup
 
     echo(f"Backed up to {backup(folder)}. docs/operations.md says how to restore it.")

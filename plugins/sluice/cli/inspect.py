@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from sluice import spec
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, KIND, LABEL, RECORDED_PIPELINE, TABLE, TEXT
 from sluice.cli.output import as_json, echo, for_each, print_json
+from sluice.declare import spec
 
 
 @click.command()
@@ -37,9 +37,10 @@ def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json
 @as_json
 def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all."""
-    from sluice import holds, missing_history
+    from sluice import holds
     from sluice.holds import show
-    from sluice.notices import faults
+    from sluice.notify import faults
+    from sluice.schedule import missing_history
     from sluice.waivers import inherited
 
     found: dict[str, dict[str, object]] = {}
@@ -116,7 +117,7 @@ def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
 )
 def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> None:
     """Show every source: columns, owner, licence, purpose, freshness, readiness and users; and write it as a page."""
-    from sluice import catalogue as shelf
+    from sluice.status import catalogue as shelf
 
     if column is not None:
         found = shelf.impact(pipeline, column)

@@ -6,10 +6,10 @@ import secrets
 
 import click
 
-from sluice import spec
 from sluice.cli import arguments
 from sluice.cli.arguments import TEXT
 from sluice.cli.output import echo
+from sluice.declare import spec
 
 
 @click.group()
@@ -21,7 +21,7 @@ def model() -> None:
 @arguments.pipeline
 def show(pipeline: spec.Pipeline) -> None:
     """Show every version with its role, its training day, the decision about it, and whether its files are whole."""
-    from sluice.modelling import roles
+    from sluice.models import roles
 
     for line in roles.lines(pipeline):
         echo(line)
@@ -35,7 +35,7 @@ def show(pipeline: spec.Pipeline) -> None:
 def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     """Let VERSION, which was champion before, score again; with `baseline` for it, the declared rule and no model."""
     from sluice import waivers
-    from sluice.modelling import roles
+    from sluice.models import roles
 
     # Each call is a decision of its own.
     run = {"run_id": f"sluice model rollback {secrets.token_hex(4)}"}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from sluice import spec
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, SOURCE, TABLE, TEXT
 from sluice.cli.output import echo, for_each
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
 
 
 @click.command()
@@ -84,17 +84,18 @@ def skip(pipeline: spec.Pipeline, day: str, tables: tuple[str, ...], by: str, wh
 @click.option("--dry-run", is_flag=True, help="Say what would go, and touch nothing.")
 def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
     """Clear away what `retention` declares to be no longer needed, as the maintenance DAG does; mails nothing."""
-    from sluice import ledger, upkeep
+    from sluice import ledger
+    from sluice.watch import maintenance
 
     run = {"run_id": "sluice maintain"}
 
     def clear(declared: spec.Pipeline) -> None:
         echo(f"{declared.pipeline}:")
-        entries = ledger.verify() if dry_run else upkeep.check_chain(declared, run)[0]
+        entries = ledger.verify() if dry_run else maintenance.check_chain(declared, run)[0]
         echo(f"  {entries} entries of the ledger, chain intact")
-        gone = upkeep.clear_tables(declared, run, dry_run=dry_run)
-        gone += upkeep.clear_evidence(declared, run, dry_run=dry_run)
-        for line in list(upkeep.lines(gone)) or ["nothing had to go"]:
+        gone = maintenance.clear_tables(declared, run, dry_run=dry_run)
+        gone += maintenance.clear_evidence(declared, run, dry_run=dry_run)
+        for line in list(maintenance.lines(gone)) or ["nothing had to go"]:
             echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
 
     if not for_each(pipeline, clear):

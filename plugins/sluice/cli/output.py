@@ -8,9 +8,9 @@ from collections.abc import Callable
 import click
 from pydantic_core import to_jsonable_python
 
-from sluice import spec
-from sluice.errors import SluiceError
-from sluice.printable import printable
+from sluice.core.errors import SluiceError
+from sluice.core.printable import printable
+from sluice.declare import spec
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 

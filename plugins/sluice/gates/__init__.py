@@ -7,8 +7,9 @@ import traceback
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from sluice import clock, private
-from sluice.errors import RetryableError, SluiceError
+from sluice.core import clock, private
+from sluice.core.errors import RetryableError, SluiceError
+from sluice.core.settings import settings
 from sluice.gates import (
     emptiness,
     engine,
@@ -23,11 +24,10 @@ from sluice.gates import (
 )
 from sluice.gates.verdict import FailingRow, RuleResult, Verdict
 from sluice.lake import storage
-from sluice.settings import settings
 
 if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
-    from sluice.spec import Pipeline
 
 __all__ = ["RuleResult", "Verdict", "run"]
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sluice.core.partitions import partition_label
 from sluice.lake import batches, inputs
-from sluice.partitions import partition_label
 
 if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
-    from sluice.spec import Pipeline
 
 
 @dataclass(frozen=True)

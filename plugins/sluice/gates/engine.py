@@ -20,11 +20,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from sluice.core.settings import settings
 from sluice.gates import aside, findings, history, profile, together, unjudged
 from sluice.gates.suites import QUERY, Rule
 from sluice.gates.verdict import RuleResult
-from sluice.lake import catalog, storage
-from sluice.settings import settings
+from sluice.lake import connection, storage
 
 if TYPE_CHECKING:
     import duckdb
@@ -381,8 +381,8 @@ class _Unlimited:
 
 
 def _local(file: str, day: str, scratch: Path) -> str:
-    path = catalog.local_path(file)
+    path = connection.local_path(file)
     if path is None:
         path = scratch / f"{day}.parquet"
-        path.write_bytes(catalog.read(file))
+        path.write_bytes(connection.read(file))
     return str(path)

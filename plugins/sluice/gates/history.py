@@ -18,8 +18,8 @@ from sluice.lake import tables
 if TYPE_CHECKING:
     import duckdb
 
+    from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
-    from sluice.spec import Pipeline
 
 # Parquet that is read once into memory instead of once a rule: some hundred thousand rows.
 _SMALL_BYTES = 8 * 2**20

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Template
 
-from sluice import failpoints
+from sluice.core import failpoints
+from sluice.core.markup import page_environment
+from sluice.core.settings import settings
 from sluice.gates import policy
 from sluice.gates.engine import LOOKED_AT
-from sluice.lake import catalog, inputs, quarantine, storage
-from sluice.markup import page_environment
-from sluice.settings import settings
+from sluice.lake import connection, inputs, quarantine, storage
 
 if TYPE_CHECKING:
     from sluice.gates.verdict import FailingRow, Verdict
@@ -37,9 +37,9 @@ def write(verdict: Verdict, manifest: Manifest, profile: str = "") -> Verdict:
     """
     html = settings().reports / verdict.report
     try:
-        catalog.write(str(html), render(verdict, manifest, profile).encode())
+        connection.write(str(html), render(verdict, manifest, profile).encode())
         failpoints.hit("audit.page_written")
-        catalog.write(str(html.with_suffix(".json")), verdict.model_dump_json(indent=2).encode())
+        connection.write(str(html.with_suffix(".json")), verdict.model_dump_json(indent=2).encode())
         failpoints.hit("audit.verdict_written")
     except OSError as error:
         if isinstance(error, ConnectionError) or storage.is_full(error):

@@ -14,10 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice import failpoints
-from sluice.lake import catalog
-from sluice.markup import page_environment
-from sluice.settings import settings
+from sluice.core import failpoints
+from sluice.core.markup import page_environment
+from sluice.core.settings import settings
+from sluice.lake import connection
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -47,7 +47,7 @@ def section(summary: Sequence[Mapping[str, Any]], manifest: Manifest, *, show_va
     earlier = before(folder, manifest.partitions[0])
     record = {"partitions": list(manifest.partitions), "rows": manifest.rows, "columns": columns}
     kept = folder / manifest.partitions[0] / f"{manifest.batch_id}{_ENDING}"
-    catalog.write(str(kept), json.dumps(record, indent=1).encode())
+    connection.write(str(kept), json.dumps(record, indent=1).encode())
     failpoints.hit("audit.profile_written")
     return _template().render(
         columns=columns,

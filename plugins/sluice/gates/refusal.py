@@ -12,11 +12,11 @@ from secrets import token_hex
 
 from jinja2 import Template
 
-from sluice import clock
-from sluice.errors import SluiceError
-from sluice.lake import catalog
-from sluice.markup import page_environment
-from sluice.settings import settings
+from sluice.core import clock
+from sluice.core.errors import SluiceError
+from sluice.core.markup import page_environment
+from sluice.core.settings import settings
+from sluice.lake import connection
 
 OUTCOME = "REFUSED"
 
@@ -57,8 +57,8 @@ def write(
         "refused_at": at.isoformat(timespec="seconds"),
     }
     html = settings().reports / path
-    catalog.write(str(html), _template().render(about).encode())
-    catalog.write(str(html.with_suffix(".json")), json.dumps(about, indent=2).encode())
+    connection.write(str(html), _template().render(about).encode())
+    connection.write(str(html.with_suffix(".json")), json.dumps(about, indent=2).encode())
     return path
 
 

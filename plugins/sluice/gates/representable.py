@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
     from sluice.gates.suites import Suite
-    from sluice.spec import Pipeline
 
 RULE = "numbers_fit_float32"
 # Share of a day's rows of a source that is set aside; of features no row is, because each is a prediction that is awaited.
@@ -56,6 +56,6 @@ def _used(spec: Pipeline, table: str) -> list[str]:
 
 def _beyond(name: str) -> str:
     """A SQL condition: not null, and not finite as float32. In DuckDB NaN is larger than every number."""
-    from ml.numbers import LARGEST
+    from sluice_ml.numbers import LARGEST
 
     return f'abs("{name}") > {LARGEST!r}'

@@ -16,7 +16,7 @@ from sluice.lake import batches, quarantine, splits, tables
 from sluice.lake.batches import Manifest
 
 if TYPE_CHECKING:
-    from sluice.spec import Pipeline
+    from sluice.declare.spec import Pipeline
 
 
 def publishable(

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-from sluice import strict_yaml
-from sluice.errors import SpecInvalidError
+from sluice.core import strict_yaml
+from sluice.core.errors import SpecInvalidError
+from sluice.core.settings import settings
+from sluice.declare.spec import PREDICTIONS
 from sluice.gates import history, rowwise, unjudged
 from sluice.gates.verdict import Severity, Unjudged
 from sluice.lake.columns import HAS_WAIVED_INPUT, MISSING_HISTORY_DAYS
-from sluice.settings import settings
-from sluice.spec import PREDICTIONS
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
-    from sluice.spec import Pipeline
+    from sluice.declare.spec import Pipeline
 
 # Types of the contract as DuckDB calls them.
 _SQL_TYPES = {
@@ -238,7 +238,7 @@ def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
     if table == PREDICTIONS:
         import duckdb
 
-        from ml.scoring import schema
+        from sluice_ml.scoring import schema
 
         rows = duckdb.from_arrow(schema(spec.model.key).empty_table())
         return {**dict(zip(rows.columns, map(str, rows.types), strict=True)), **_DERIVED}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
-from sluice.printable import printable
+from sluice.core.printable import printable
 
 Outcome = Literal["PASS", "WARN", "HOLD", "ERROR"]
 # What a failure does: holds the whole batch, sets the failing rows aside, or is only told.

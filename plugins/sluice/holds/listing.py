@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from sluice import clock, ledger, waivers
-from sluice.errors import DeliveryMissingError
+from sluice import ledger, waivers
+from sluice.core import clock
+from sluice.core.errors import DeliveryMissingError
+from sluice.core.partitions import covers, days_of, read_day
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
 from sluice.lake import quarantine
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
-from sluice.partitions import covers, days_of, read_day
-from sluice.spec import Pipeline
 
 Kind = Literal["held", "refused", "quarantined", "waiver_expired"]
 
@@ -238,7 +240,7 @@ def _expired_waivers(spec: Pipeline, table: str | None) -> Iterator[Hold]:
             continue
         hold = _hold_of(spec, judged)
         said = f"{waiver.data['by']} released it until {waiver.data['until']}: {waiver.data['why']}"
-        over = (clock.today(spec) - date.fromisoformat(waiver.data["until"])).days
+        over = (pipeline_clock.today(spec) - date.fromisoformat(waiver.data["until"])).days
         yield replace(hold, kind="waiver_expired", since=waiver.at, reason=said, age_days=over, overdue=False)
 
 
@@ -282,7 +284,7 @@ def _age(spec: Pipeline, since: datetime, run_day: str) -> int:
     if spec.clock == "wall":
         return waited
     try:
-        return max(0, (clock.today(spec) - date.fromisoformat(run_day)).days)
+        return max(0, (pipeline_clock.today(spec) - date.fromisoformat(run_day)).days)
     except DeliveryMissingError:  # its files came without a feed
         return waited
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sluice import crossing, waivers
-from sluice.errors import ReleaseRefusedError
+from sluice.core.errors import ReleaseRefusedError
+from sluice.declare.spec import Pipeline
 from sluice.holds.listing import Hold, find, open_holds
 from sluice.lake import batches
 from sluice.lake.tables import Publication
 from sluice.ledger import Entry
-from sluice.spec import Pipeline
 
 
 def request(spec: Pipeline, table: str, day: str, *, why: str, until: str) -> Hold:

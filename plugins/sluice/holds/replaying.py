@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sluice import crossing, ledger
-from sluice.errors import (
+from sluice.core.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
     NotPublishedError,
     ReplayRefusedError,
     SluiceError,
 )
+from sluice.core.partitions import days_of
+from sluice.declare.spec import Pipeline
 from sluice.holds.listing import Hold, find, open_holds, run_days_of
 from sluice.lake import quarantine
-from sluice.partitions import days_of
-from sluice.spec import Pipeline
 
 if TYPE_CHECKING:
     from sluice.gates.verdict import Verdict

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sluice import missing_history, waivers
+from sluice import waivers
 from sluice.holds.listing import Hold
 from sluice.holds.tracing import Trace, Traced
 from sluice.lake import inputs
 from sluice.ledger import Entry
+from sluice.schedule import missing_history
 from sluice.waivers.inherited import Rebuild
 
 _KINDS = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from sluice import clock, ledger, waivers
-from sluice.errors import SkipRefusedError
+from sluice import ledger, waivers
+from sluice.core.errors import SkipRefusedError
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
 from sluice.lake import tables
 from sluice.ledger import Entry
-from sluice.spec import Pipeline
 
 
 def skip(
@@ -37,7 +38,7 @@ def skip(
             allowed="who gives it up, and why, in a sentence",
             todo="say both",
         )
-    first, today = spec.starts or date.min, clock.today(spec)
+    first, today = spec.starts or date.min, pipeline_clock.today(spec)
     if not first <= date.fromisoformat(run_day) <= today:
         since = f"{spec.starts} to " if spec.starts else "up to "
         raise SkipRefusedError(

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sluice import expected, ledger, missing_history, waivers
-from sluice.errors import BatchUnknownError, TableMissingError
+from sluice import ledger, waivers
+from sluice.core.errors import BatchUnknownError, TableMissingError
+from sluice.core.partitions import covers, read_day
+from sluice.declare.spec import Pipeline
 from sluice.holds.listing import run_days_of
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
@@ -16,8 +18,7 @@ from sluice.lake.tables import Published
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry
 from sluice.ledger.mails import table_of
-from sluice.partitions import covers, read_day
-from sluice.spec import Pipeline
+from sluice.schedule import expected, missing_history
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Standing
 

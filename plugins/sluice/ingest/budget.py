@@ -1,7 +1,7 @@
 """Limits while a file is read: each is asked as early as its number is known, and stops the reading there.
 
 Imported by the process that reads, so nothing here may be slow to import; the limits that people declare are
-`sluice.limits`.
+`sluice.declare.limits`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import LimitExceededError
+from sluice.core.errors import LimitExceededError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sluice.limits import Limits
+    from sluice.declare.limits import Limits
 
 KIB, MIB = 1024, 1024 * 1024
 # A tiny file may well unpack to a hundred times its size.

@@ -55,7 +55,7 @@ def _ready() -> dict[str, Any]:
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     """What became of a job: `read`, `refused`, `disk` (that of the scratch file), or `broke`."""
-    from sluice.errors import SluiceError
+    from sluice.core.errors import SluiceError
     from sluice.ingest.budget import Budget
 
     budget = Budget(**job["budget"])

@@ -14,7 +14,7 @@ from sluice.ingest import casts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sluice.contracts import ColumnType
+    from sluice.declare.contracts import ColumnType
     from sluice.ingest.layout import Column, Layout
 
 # Characters of a value that an error shows.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice import ledger
-from sluice.errors import InputAwaitedError, SourceUnknownError, TableMissingError
+from sluice.core.errors import InputAwaitedError, SourceUnknownError, TableMissingError
+from sluice.declare.spec import Pipeline
 from sluice.ingest.deliveries import due, undeclared
 from sluice.ingest.waiting import is_delivered
 from sluice.lake import tables
 from sluice.lake.landing import Landing
 from sluice.ledger import skips
-from sluice.spec import Pipeline
 
 
 def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:

@@ -21,20 +21,21 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import clock, failpoints, schedule, strict_yaml
-from sluice.errors import (
+from sluice import schedule
+from sluice.core import clock, failpoints, strict_yaml
+from sluice.core.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
     LandingUnreachableError,
     LimitExceededError,
     SpecInvalidError,
 )
+from sluice.core.partitions import is_day, read_day
+from sluice.core.printable import printable
+from sluice.declare.limits import MANIFEST_BYTES, Limits
+from sluice.declare.spec import Pipeline, Source, broken_pipelines, load_all
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.lake.landing import Landing
-from sluice.limits import MANIFEST_BYTES, Limits
-from sluice.partitions import is_day, read_day
-from sluice.printable import printable
-from sluice.spec import Pipeline, Source, broken_pipelines, load_all
 
 MANIFEST = ".manifest.json"
 

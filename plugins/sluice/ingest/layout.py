@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sluice.contracts import ColumnType, Contract
+    from sluice.declare.contracts import ColumnType, Contract
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are written: see `sluice.reading.Reading`, whose texts that mean null are with the columns here."""
+    """How files are written: see `sluice.declare.reading.Reading`, whose texts that mean null are with the columns here."""
 
     delimiter: str
     quote: str | None
@@ -55,7 +55,7 @@ class Layout:
     declared: dict[str, Column]
     # Declared columns with personal data.
     pseudonymised: list[str]
-    # The mapping of the version, see `sluice.contracts.Mapping`: a factor as "1/60", a filled day or instant in ISO 8601.
+    # The mapping of the version, see `sluice.declare.contracts.Mapping`: a factor as "1/60", a filled day or instant in ISO 8601.
     rename: dict[str, str]
     values: dict[str, dict[str, str]]
     scale: dict[str, str]

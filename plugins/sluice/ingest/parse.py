@@ -17,19 +17,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluice.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError
+from sluice.core.printable import printable
 from sluice.ingest import columns, delimited, jsonl, parquet, pseudonyms, versions
 from sluice.ingest.budget import OverBudgetError
 from sluice.ingest.columns import BrokenColumnsError, NullLike
 from sluice.ingest.plaintext import UnreadableError
-from sluice.printable import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from sluice.declare.spec import Format
     from sluice.ingest.budget import Budget
     from sluice.ingest.layout import Layout
-    from sluice.spec import Format
 
 # Problems named in one error; more would hide the first.
 _SHOWN = 5

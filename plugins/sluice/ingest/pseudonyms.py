@@ -16,12 +16,12 @@ import hmac
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sluice.errors import PseudonymKeyMissingError
+from sluice.core.errors import PseudonymKeyMissingError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sluice.contracts import Contract
+    from sluice.declare.contracts import Contract
     from sluice.ingest.layout import Layout
 
 CONNECTION = "sluice_pseudonym"

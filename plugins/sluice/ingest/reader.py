@@ -28,20 +28,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import errors
-from sluice.errors import ReaderDiedError, ReaderUnavailableError, SluiceError
+from sluice.core import errors
+from sluice.core.errors import ReaderDiedError, ReaderUnavailableError, SluiceError
+from sluice.core.settings import settings
+from sluice.declare.limits import Limits
 from sluice.ingest import child
 from sluice.ingest.budget import MIB, Budget, OverBudgetError
 from sluice.ingest.columns import NullLike
 from sluice.ingest.layout import Layout
 from sluice.ingest.parse import Parsed
-from sluice.limits import Limits
-from sluice.settings import settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sluice.spec import Source
+    from sluice.declare.spec import Source
 
 # Seconds between two looks at the child's memory: what it can take unseen where the system limits nothing.
 _LOOK = 0.02

@@ -10,22 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sluice import clock, ledger
-from sluice.errors import (
+from sluice import ledger
+from sluice.core.errors import (
     BatchDamagedError,
     BatchUnknownError,
     DeliveryMissingError,
     DeliveryUnreadableError,
     PurposeExpiredError,
 )
+from sluice.core.partitions import partition_label
+from sluice.core.printable import printable
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Contract, Pipeline
 from sluice.ingest import deliveries, pseudonyms
 from sluice.ingest.deliveries import Delivery
 from sluice.ingest.reader import File, Reader
 from sluice.lake import batches, inputs, tables
 from sluice.lake.landing import Landing
-from sluice.partitions import partition_label
-from sluice.printable import printable
-from sluice.spec import Contract, Pipeline
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,7 +102,7 @@ def _require_purpose(spec: Pipeline, source: str, run_days: Sequence[str]) -> No
     if declared.purpose_expires is None:
         return
     try:
-        today = clock.today(spec)
+        today = pipeline_clock.today(spec)
     except DeliveryMissingError:
         today = date.fromisoformat(run_days[-1])
     if today > declared.purpose_expires:

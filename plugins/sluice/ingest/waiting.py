@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from sluice import clock, schedule
-from sluice.errors import LandingUnreachableError, SluiceError
+from sluice import schedule
+from sluice.core import clock
+from sluice.core.errors import LandingUnreachableError, SluiceError
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
 from sluice.lake.landing import Landing
-from sluice.spec import Pipeline
 
 
 def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
@@ -22,7 +24,7 @@ def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
         return False
     if is_delivered(spec, table, run_days[0]):
         return False
-    return not clock.passed(clock.now(spec), until(spec, table, run_days[0]))
+    return not clock.passed(pipeline_clock.now(spec), until(spec, table, run_days[0]))
 
 
 def until(spec: Pipeline, source: str, run_day: str) -> datetime:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from sluice import clock, failpoints
-from sluice.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
-from sluice.lake import catalog, columns, notes
+from sluice.core import clock, failpoints
+from sluice.core.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
+from sluice.lake import columns, connection, notes
 from sluice.lake.columns import DAY
 from sluice.lake.missing import MissingHistory
 from sluice.lake.notes import Note
@@ -188,10 +188,10 @@ def stage(
 def write(manifest: Manifest, contents: Mapping[str, bytes]) -> None:
     """Write a batch's files, and then its manifest: from now on it exists."""
     for day, content in contents.items():
-        catalog.write(manifest.files[day], content)
+        connection.write(manifest.files[day], content)
         failpoints.hit("stage.file_written")
     uri = _manifest(manifest.pipeline, manifest.table, manifest.batch_id)
-    catalog.write(uri, manifest.model_dump_json(indent=2).encode())
+    connection.write(uri, manifest.model_dump_json(indent=2).encode())
     failpoints.hit("stage.manifest_written")
 
 
@@ -203,7 +203,7 @@ def load(pipeline: str, table: str, batch_id: str) -> Manifest:
     """
     uri = _manifest(pipeline, table, batch_id)
     try:
-        return Manifest.model_validate_json(catalog.read(uri))
+        return Manifest.model_validate_json(connection.read(uri))
     except FileNotFoundError as error:
         raise BatchUnknownError(
             f"Table {pipeline}.{table} has no staged batch {batch_id!r}.",
@@ -215,10 +215,10 @@ def load(pipeline: str, table: str, batch_id: str) -> Manifest:
 
 def staged(pipeline: str, table: str) -> list[str]:
     """Ids of the complete batches of a table, newest first, published or not."""
-    uri = catalog.location(pipeline, table, "data")
-    with catalog.reaching(uri):
-        fs, root = catalog.filesystem(uri)
-        names = catalog.folders(uri)
+    uri = connection.location(pipeline, table, "data")
+    with connection.reaching(uri):
+        fs, root = connection.filesystem(uri)
+        names = connection.folders(uri)
         found = fs.get_file_info([f"{root}/{name}/{MANIFEST}" for name in names]) if names else []
     return sorted((name for name, info in zip(names, found, strict=True) if info.is_file), reverse=True)
 
@@ -231,7 +231,7 @@ def check_unchanged(manifest: Manifest) -> None:
     """
     where = _manifest(manifest.pipeline, manifest.table, manifest.batch_id)
     try:
-        contents = {day: catalog.read(manifest.files[day]) for day in manifest.partitions}
+        contents = {day: connection.read(manifest.files[day]) for day in manifest.partitions}
     except FileNotFoundError as error:
         problem = f"A file of batch {manifest.batch_id} is missing: {error}."
     else:
@@ -252,7 +252,7 @@ def read(manifest: Manifest, day: str) -> pa.Table:
 
     where = manifest.files[day]
     try:
-        content = catalog.read(where)
+        content = connection.read(where)
     except FileNotFoundError:
         content = b""
     if hashlib.sha256(content).hexdigest() != manifest.hashes[day]:
@@ -288,7 +288,7 @@ def new_id(pipeline: str, table: str, after: str = "") -> str:
         after: id of the batch that this one follows from; the new id sorts right after it and what follows from it so far.
     """
     prefix = f"{after}." if after else ""
-    there = catalog.folders(catalog.location(pipeline, table, "data"))
+    there = connection.folders(connection.location(pipeline, table, "data"))
     times = [
         name.removeprefix(prefix)[:_TIME_CHARS]
         for name in there
@@ -315,12 +315,12 @@ def id_in(name: str) -> str:
 
 def file_of(pipeline: str, table: str, batch_id: str, day: str) -> str:
     """Where a batch's rows of a day lie: a path, or a URI where the warehouse is remote."""
-    uri = catalog.location(pipeline, table, "data", batch_id, f"{DAY}={day}.parquet")
-    return str(catalog.local_path(uri) or uri)
+    uri = connection.location(pipeline, table, "data", batch_id, f"{DAY}={day}.parquet")
+    return str(connection.local_path(uri) or uri)
 
 
 def _manifest(pipeline: str, table: str, batch_id: str) -> str:
-    return catalog.location(pipeline, table, "data", batch_id, MANIFEST)
+    return connection.location(pipeline, table, "data", batch_id, MANIFEST)
 
 
 def by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: str) -> dict[str, pa.Table]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from sluice.errors import ContractBrokenError
+from sluice.core.errors import ContractBrokenError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sluice.lake import catalog
+from sluice.lake import connection
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,14 +74,14 @@ def _load(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[str]) -> di
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    paths = [catalog.local_path(file) for file in files]
+    paths = [connection.local_path(file) for file in files]
     if all(paths):
         listed = ", ".join(_text(str(path)) for path in paths)
         con.execute(
             f"create view {name} as from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
         )
     else:
-        found = [catalog.filesystem(file) for file in files]
+        found = [connection.filesystem(file) for file in files]
         tables = [pq.read_table(path, filesystem=fs, partitioning=None) for fs, path in found]
         con.register(name, pa.concat_tables(tables, promote_options="permissive"))
     return {row[0]: row[1] for row in con.execute(f"describe {name}").fetchall()}

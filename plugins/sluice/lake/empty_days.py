@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from sluice.lake import catalog
+from sluice.lake import connection
 from sluice.lake.batches import Manifest, file_of
 from sluice.lake.columns import DAY
 
@@ -77,7 +77,7 @@ def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dic
             pipeline, name = table.name()[-2:]
             data_file = DataFile.from_args(
                 content=DataFileContent.DATA,
-                file_path=catalog.uri(file_of(pipeline, name, batch_id, day)),
+                file_path=connection.uri(file_of(pipeline, name, batch_id, day)),
                 file_format=FileFormat.PARQUET,
                 partition=Record(number),
                 record_count=0,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sluice.lake import catalog, snapshots
+from sluice.lake import connection, snapshots
 from sluice.lake.batches import batch_of
 
 Problem = Literal["edited", "overwritten", "removed", "unknown"]
@@ -69,7 +69,7 @@ def differences(
     Raises:
         TableMissingError: `snapshot_id` is unknown or expired.
     """
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         shown = _shown(found, start, end, snapshot_id) if found else {}
     differing = [
@@ -83,7 +83,7 @@ def _shown(table, start: str, end: str, snapshot_id: int | None) -> dict[str, Sh
     return {
         day: Shown(
             files=tuple(
-                str(catalog.local_path(task.file.file_path) or task.file.file_path) for task in tasks
+                str(connection.local_path(task.file.file_path) or task.file.file_path) for task in tasks
             ),
             rows=sum(task.file.record_count for task in tasks),
             masked=any(task.delete_files for task in tasks),
@@ -123,7 +123,7 @@ def _count(shown: Shown) -> int | None:
 
     rows = 0
     for file in shown.files:
-        content = catalog.read(file)
+        content = connection.read(file)
         try:
             rows += pq.read_metadata(pa.BufferReader(content)).num_rows
         except pa.ArrowInvalid:
@@ -134,6 +134,6 @@ def _count(shown: Shown) -> int | None:
 def sha256_of(file: str) -> str | None:
     """The hash of a file's content; None where there is no such file."""
     try:
-        return hashlib.sha256(catalog.read(file)).hexdigest()
+        return hashlib.sha256(connection.read(file)).hexdigest()
     except FileNotFoundError:
         return None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from sluice.errors import DeliveryMissingError, LandingUnreachableError, SpecInvalidError
+from sluice.core.errors import DeliveryMissingError, LandingUnreachableError, SpecInvalidError
 from sluice.lake import s3
 from sluice.lake.opening import Opened, plain_file, stored_object
 

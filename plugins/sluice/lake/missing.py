@@ -1,7 +1,7 @@
 """What a batch records of the history that was missing when it was built, and the column that tells a reader.
 
 The rule kept here: it is written when the batch is staged, and is part of the batch from then on. A day that comes later
-changes no row; see `sluice.missing_history` for what is to be rebuilt then.
+changes no row; see `sluice.schedule.missing_history` for what is to be rebuilt then.
 """
 
 from __future__ import annotations

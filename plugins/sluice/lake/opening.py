@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sluice.errors import DeliveryUnreadableError
+from sluice.core.errors import DeliveryUnreadableError
 from sluice.lake import s3
 
 _PIECE = 1024 * 1024

@@ -13,16 +13,16 @@ from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
-from sluice import failpoints
-from sluice.errors import BatchSupersededError, PublishConflictError, TableMissingError
+from sluice.core import failpoints
+from sluice.core.errors import BatchSupersededError, PublishConflictError, TableMissingError
+from sluice.declare.spec import QUARANTINE
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
-from sluice.spec import QUARANTINE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sluice.spec import Pipeline
+    from sluice.declare.spec import Pipeline
 
 Status = Literal["open", "repaired", "released", "expired"]
 _Row = dict[str, Any]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sluice.errors import AdoptionRefusedError
+from sluice.core.errors import AdoptionRefusedError
 
 # Iceberg's number of files that hold deleted positions: they name data files inside, row by row.
 _POSITION_DELETES = 1

@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sluice.errors import LakeUnreachableError
-from sluice.settings import settings
+from sluice.core.errors import LakeUnreachableError
+from sluice.core.settings import settings
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3RetryStrategy

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sluice import failpoints
-from sluice.errors import TableMissingError
-from sluice.lake import catalog, empty_days
+from sluice.core import failpoints
+from sluice.core.errors import TableMissingError
+from sluice.lake import connection, empty_days
 from sluice.lake.batches import Manifest, batch_of
 from sluice.lake.columns import DAY, PLATFORM
 
@@ -31,7 +31,7 @@ WAIVED = "sluice.waived_inputs"
 
 # pyiceberg copies all snapshots' metadata some thirty times a commit: a commit over 365 of them took five times as long
 # as one over 50. So only the newest are kept, and those that a tag pins. Nothing is lost by it but time travel: what
-# readers see stays, and the ledger names the batch of every publication. Files go with `sluice.upkeep`.
+# readers see stays, and the ledger names the batch of every publication. Files go with `sluice.watch.maintenance`.
 _SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
 _SNAPSHOTS_SLACK = 20
@@ -97,7 +97,7 @@ def existing(lake: Catalog, pipeline: str, table: str) -> Table:
     if found is None or found.current_snapshot() is None:
         raise TableMissingError(
             f"Table {pipeline}.{table} has no published partition.",
-            where=catalog.location(pipeline, table),
+            where=connection.location(pipeline, table),
             todo=f"publish {table} first: run the {pipeline} DAG that writes it",
         )
     return found
@@ -116,7 +116,7 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
     with suppress(NamespaceAlreadyExistsError, IntegrityError):
         lake.create_namespace(manifest.pipeline)
         failpoints.hit("table.namespace_created")
-    fs, path = catalog.filesystem(manifest.files[manifest.partitions[0]])
+    fs, path = connection.filesystem(manifest.files[manifest.partitions[0]])
     columns = pq.read_schema(path, filesystem=fs)
     for index, column in enumerate(columns):
         columns = columns.set(index, column.with_metadata({"PARQUET:field_id": str(index + 1)}))
@@ -126,7 +126,7 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
     table = lake.create_table_if_not_exists(
         (manifest.pipeline, manifest.table),
         schema,
-        location=catalog.location(manifest.pipeline, manifest.table),
+        location=connection.location(manifest.pipeline, manifest.table),
         partition_spec=PartitionSpec(by_day),
         properties=_PROPERTIES,
     )
@@ -235,7 +235,7 @@ def visible(table: Table, days: BooleanExpression, snapshot_id: int | None = Non
         day: Published(
             # A batch leaves one file a day: where another writer added one, what is seen is no batch's.
             batch_of(found[-1].file.file_path) if len(found) == 1 else "",
-            str(catalog.local_path(found[-1].file.file_path) or found[-1].file.file_path),
+            str(connection.local_path(found[-1].file.file_path) or found[-1].file.file_path),
             found[-1].file.record_count,
         )
         for day, found in all_tasks(table, days, snapshot_id).items()
@@ -270,7 +270,9 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
         # partition meanwhile. Every file holds one day, so files are dropped whole and none is rewritten.
         with change.update_snapshot().delete() as delete:
             delete.delete_by_predicate(among(manifest.partitions))
-        files = [catalog.uri(manifest.files[day]) for day in manifest.partitions if day not in manifest.empty]
+        files = [
+            connection.uri(manifest.files[day]) for day in manifest.partitions if day not in manifest.empty
+        ]
         if files:
             # The duplicate check would open every manifest; the delete above already dropped what could repeat.
             change.add_files(files, snapshot_properties=properties, check_duplicate_files=False)

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sluice import clock, failpoints
-from sluice.errors import BatchDamagedError, RowsLostError
-from sluice.lake import batches, catalog, columns
+from sluice.core import clock, failpoints
+from sluice.core.errors import BatchDamagedError, RowsLostError
+from sluice.lake import batches, columns, connection
 from sluice.lake.batches import Manifest
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def make(
         }
     )
     if set_aside:
-        catalog.write(_aside(manifest), set_aside)
+        connection.write(_aside(manifest), set_aside)
         failpoints.hit("split.aside_written")
     batches.write(manifest, contents)
     return manifest
@@ -78,7 +78,7 @@ def set_aside(manifest: Manifest) -> pa.Table | None:
     if not manifest.aside_hash:
         return None
     try:
-        content = catalog.read(_aside(manifest))
+        content = connection.read(_aside(manifest))
     except FileNotFoundError:
         content = b""
     if hashlib.sha256(content).hexdigest() != manifest.aside_hash:
@@ -124,13 +124,13 @@ def _rows_in_files(manifest: Manifest) -> int:
 
     rows = 0
     for day in manifest.partitions:
-        with catalog.reaching(manifest.files[day]):
-            fs, path = catalog.filesystem(manifest.files[day])
+        with connection.reaching(manifest.files[day]):
+            fs, path = connection.filesystem(manifest.files[day])
             rows += pq.read_metadata(path, filesystem=fs).num_rows
     return rows
 
 
 def _aside(manifest: Manifest) -> str:
-    return catalog.location(
+    return connection.location(
         manifest.pipeline, manifest.table, "data", manifest.batch_id, "quarantine.parquet"
     )

@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sluice.errors import SluiceError, StorageFullError, TransformFailedError
-from sluice.settings import settings
+from sluice.core.errors import SluiceError, StorageFullError, TransformFailedError
+from sluice.core.settings import settings
 
 # No space, no quota, or larger than a file may be.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

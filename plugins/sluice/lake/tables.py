@@ -14,8 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import BatchSupersededError, GateBrokenError, PublishConflictError, VerdictMissingError
-from sluice.lake import batches, catalog, snapshots
+from sluice.core.errors import (
+    BatchSupersededError,
+    GateBrokenError,
+    PublishConflictError,
+    VerdictMissingError,
+)
+from sluice.lake import batches, connection, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
 from sluice.lake.snapshots import FIRST, LAST, Published
@@ -86,7 +91,7 @@ def publish(
 
     name = f"{manifest.pipeline}.{manifest.table}"
     _check_publishable(manifest, verdict_id, name, empty)
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         for _ in range(_ATTEMPTS):
             table = snapshots.find(lake, manifest.pipeline, manifest.table) or snapshots.create(
                 lake, manifest
@@ -158,14 +163,14 @@ def published(
     Raises:
         TableMissingError: `snapshot_id` is unknown or expired.
     """
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         return snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
 
 
 def days_that_may_hold(pipeline: str, table: str, column: str, value: str) -> list[str]:
     """Days of which the table's own statistics do not rule out that a row has a value; opens none of the files."""
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         return list(snapshots.planned(found, snapshots.equal(column, value))) if found else []
 
@@ -207,7 +212,7 @@ def scan(
     from pyiceberg.io.pyarrow import ArrowScan
 
     days = snapshots.between(start, end)
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         found = snapshots.existing(lake, pipeline, table)
         ordered = snapshots.tasks(found, days, snapshot_id).values()
         plan = found.scan(
@@ -221,7 +226,7 @@ def scan(
 
 def snapshot_id(pipeline: str, table: str) -> int | None:
     """Id of the table's current snapshot; None if there is no table or nothing was ever published in it."""
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         return found.metadata.current_snapshot_id if found else None
 
@@ -238,7 +243,7 @@ def pin(pipeline: str, table: str, tag: str) -> int:
     """
     from pyiceberg.exceptions import CommitFailedException
 
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         for _ in range(_ATTEMPTS):
             found = snapshots.existing(lake, pipeline, table)
             if tag in found.refs():
@@ -258,7 +263,7 @@ def history(pipeline: str, table: str) -> list[dict[str, Any]]:
     Raises:
         TableMissingError: there is no table, or nothing was ever published in it.
     """
-    with catalog.opened() as lake:
+    with connection.opened() as lake:
         return snapshots.publications(snapshots.existing(lake, pipeline, table))
 
 
@@ -288,12 +293,12 @@ def _conflict(what: str, name: str) -> PublishConflictError:
 
 def _local(partition: Published, day: str, into: Path) -> str:
     """Path of a partition's file on this machine."""
-    if catalog.local_path(partition.file):
+    if connection.local_path(partition.file):
         return partition.file
     copy = into / f"{partition.batch_id}.{DAY}={day}.parquet"
     if not copy.exists():
         into.mkdir(parents=True, exist_ok=True)
         part = copy.with_suffix(f".{os.getpid()}")
-        part.write_bytes(catalog.read(partition.file))
+        part.write_bytes(connection.read(partition.file))
         part.replace(copy)
     return str(copy)

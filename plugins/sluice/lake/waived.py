@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from sluice.core.partitions import partition_label
 from sluice.lake.columns import DAY, HAS_WAIVED_INPUT, append
-from sluice.partitions import partition_label
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sluice import clock
-from sluice.errors import DeliveryMissingError
+from sluice.core.errors import DeliveryMissingError
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
 from sluice.ledger import store
 from sluice.ledger.store import Entry
-from sluice.spec import Pipeline
 
 
 def decisions(pipeline: str, model: str) -> list[Entry]:
@@ -38,7 +38,7 @@ def decided_before(spec: Pipeline, then: datetime) -> list[Entry]:
 def decided_now(spec: Pipeline) -> dict[str, Any]:
     """What an entry that decides on a champion says of when, by the pipeline's clock; nothing, where that has not begun."""
     try:
-        return {"decided_at": clock.now(spec).isoformat()}
+        return {"decided_at": pipeline_clock.now(spec).isoformat()}
     except DeliveryMissingError:
         return {}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sluice.declare.spec import Pipeline
 from sluice.ledger.store import Entry
-from sluice.spec import Pipeline
 
 
 def table_of(spec: Pipeline, mail: Entry) -> str:

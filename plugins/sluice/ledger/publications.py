@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from sluice.core.partitions import days_between
 from sluice.ledger import store
 from sluice.ledger.store import Entry
-from sluice.partitions import days_between
 
 
 def newest(pipeline: str, table: str, since: str) -> Iterator[tuple[str, Entry]]:

@@ -29,8 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from sluice import databases
-from sluice.settings import settings
+from sluice.core import databases
+from sluice.core.settings import settings
 
 # Any number will do that nothing else in the same Postgres database locks.
 _POSTGRES_LOCK = 7_548_237_511

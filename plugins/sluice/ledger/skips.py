@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sluice.core.partitions import days_of
 from sluice.ledger import store
 from sluice.ledger.store import Entry
-from sluice.partitions import days_of
 
 
 def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:

@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
-from sluice import clock, failpoints
-from sluice.errors import LedgerTamperedError
+from sluice.core import clock, failpoints
+from sluice.core.errors import LedgerTamperedError
+from sluice.core.settings import settings
 from sluice.ledger.schema import HEAD, LEDGER, reading, writing
-from sluice.settings import settings
 
 # The `prev` of the first entry.
 _GENESIS = "0" * 64

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from sluice import dag_ids
-from sluice.errors import StackError
-from sluice.spec import broken_pipelines, load_all
+from sluice.core import dag_ids
+from sluice.core.errors import StackError
+from sluice.declare.spec import broken_pipelines, load_all
 
 FINAL = ("success", "failed")
 # A worker's end reaches the scheduler within its next loops, of a fraction of a second each.

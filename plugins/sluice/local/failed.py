@@ -10,7 +10,7 @@ from email.utils import formatdate, make_msgid
 
 import click
 
-from sluice.settings import settings
+from sluice.core.settings import settings
 
 
 def compose(name: str, home: str) -> EmailMessage:
@@ -31,7 +31,7 @@ def compose(name: str, home: str) -> EmailMessage:
 @click.argument("name")
 def main(name: str) -> None:
     """Mail that the program NAME was given up, through the Airflow connection of all mails."""
-    from sluice.notices.send import send
+    from sluice.notify.send import send
     from sluice.orchestration.callbacks import smtp
 
     send(compose(name, str(settings().home)), smtp())

@@ -6,8 +6,8 @@ import json
 import secrets
 from pathlib import Path
 
-from sluice import private
-from sluice.settings import settings
+from sluice.core import private
+from sluice.core.settings import settings
 
 
 def login() -> tuple[str, str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from sluice import private
+from sluice.core import private
 
 # The record of the supervisor itself: no program that it runs.
 SUPERVISOR = "supervisor"

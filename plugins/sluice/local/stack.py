@@ -22,11 +22,11 @@ from typing import Any
 
 import psutil
 
-from sluice.errors import StackError
+from sluice.core.errors import StackError
+from sluice.core.settings import ROOT, settings
 from sluice.local import sessions, supervisor
 from sluice.local.api import AirflowApi
 from sluice.local.keys import login, passwords_file, secret_keys
-from sluice.settings import ROOT, settings
 
 # Airflow's own server of running tasks' logs, one for all and on the loopback address: what `airflow scheduler` and
 # `airflow triggerer` start listens on every address of the machine.
@@ -257,7 +257,7 @@ def _command(name: str) -> list[str]:
         return [
             sys.executable,
             "-m",
-            "sluice.notices.sink",
+            "sluice.notify.sink",
             "--port",
             str(s.smtp_port),
             "--folder",
@@ -348,7 +348,7 @@ def _prepare() -> None:
             subprocess.Popen(command, env=environment(), stdout=out, stderr=out, umask=_UMASK)
             for command in (
                 [str(Path(sys.executable).parent / "airflow"), "db", "migrate"],
-                [sys.executable, "-m", "sluice.modelling.prepare"],
+                [sys.executable, "-m", "sluice.models.prepare"],
             )
         ]
         if sum(job.wait() for job in jobs):

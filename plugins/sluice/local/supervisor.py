@@ -26,8 +26,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from sluice import private
-from sluice.errors import StackError
+from sluice.core import private
+from sluice.core.errors import StackError
 from sluice.local import sessions
 
 # A program's log and its older parts: at most 60 MB a program, however long it runs.

@@ -13,7 +13,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import HTTPException, status
 
-from sluice import dag_ids
+from sluice.core import dag_ids
 
 
 def reader(user: GetUserDep) -> Callable[[str], bool]:

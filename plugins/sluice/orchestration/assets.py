@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from airflow.sdk import Asset
 
-from sluice.spec import Pipeline
+from sluice.declare.spec import Pipeline
 
 
 def deliveries(spec: Pipeline) -> Asset:

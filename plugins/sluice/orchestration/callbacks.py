@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
 
-from sluice import dag_ids, spec
-from sluice.errors import DayInvalidError, MailUndeliveredError, RunKeyInvalidError, SpecInvalidError
+from sluice.core import dag_ids
+from sluice.core.errors import DayInvalidError, MailUndeliveredError, RunKeyInvalidError, SpecInvalidError
+from sluice.core.partitions import days_of, partition_label, read_label
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.orchestration.failures import cause_of
 from sluice.orchestration.runs import asked_for_by_a_person
-from sluice.partitions import days_of, partition_label, read_label
-from sluice.settings import settings
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
     from sluice.ledger import Entry
-    from sluice.notices.events import Event
-    from sluice.notices.send import Smtp
+    from sluice.notify.events import Event
+    from sluice.notify.send import Smtp
     from sluice.status import Status
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def mail_failure(context: Mapping[str, Any]) -> None:
     """Send the mail of a failed task. An undelivered mail is recorded in the ledger and raised into the task's log."""
-    from sluice.notices import faults, report
+    from sluice.notify import faults, report
 
     ti, error = context["ti"], cause_of(context.get("exception"))
     name, _ = dag_ids.parts(ti.dag_id)
@@ -77,7 +78,7 @@ def mail_failed_run(context: Mapping[str, Any]) -> None:
     Airflow calls it in the DAG processor: where a run took too long, where its tasks block each other, and where one failed.
     Of the last a task tells itself, unless its process was killed or it was marked as failed.
     """
-    from sluice.notices import failed_runs, faults
+    from sluice.notify import failed_runs, faults
 
     # Where no task is behind it, Airflow gives only these.
     dag, run_id, ti, run = context["dag"], context["run_id"], context.get("ti"), context.get("dag_run")
@@ -114,49 +115,49 @@ def _about_run(context: Mapping[str, Any], dag_id: str, run_id: str) -> dict[str
 
 def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, Any]) -> None:
     """Send the mail of a pipeline whose declaration cannot be used, to whom it can still be read to belong."""
-    from sluice import notices
-    from sluice.notices import report
+    from sluice import notify
+    from sluice.notify import report
 
     broken = spec.describe_broken(name, error)
     event = report.of_broken_declaration(name, broken.error, owner=broken.owner, task_url=url)
     to = broken.mail_to or tuple(settings().mail_to.split(","))
-    notices.deliver(event.model_copy(update=about), smtp(), sender=settings().mail_from, to=to)
+    notify.deliver(event.model_copy(update=about), smtp(), sender=settings().mail_from, to=to)
 
 
 def _deliver(pipeline: spec.Pipeline, event: Event) -> None:
-    from sluice import notices
+    from sluice import notify
 
-    notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    notify.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
 
 
 def mail_success(context: Mapping[str, Any]) -> None:
     """Send the RESOLVED mail of a task that had failed, and belongs to no table: those end when they are published."""
-    from sluice import notices
+    from sluice import notify
 
     ti = context["ti"]
     name, task = dag_ids.parts(ti.dag_id)[0], ti.task_id.rsplit(".", 1)[-1]
-    _tell_end(name, lambda: notices.succeeded(spec.load(name), task, _partition(context), smtp()))
+    _tell_end(name, lambda: notify.succeeded(spec.load(name), task, _partition(context), smtp()))
 
 
 def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
     """Send the RESOLVED mails of what ends because this batch is published."""
-    from sluice import notices
+    from sluice import notify
     from sluice.lake import batches
 
     label = partition_label(batches.load(pipeline.pipeline, table, batch_id).partitions)
-    _tell_end(pipeline.pipeline, lambda: notices.resolved(pipeline, table, label, smtp()))
+    _tell_end(pipeline.pipeline, lambda: notify.resolved(pipeline, table, label, smtp()))
 
 
 def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: Manifest) -> None:
     """Send the mail of a champion that could not score these predictions, or the RESOLVED mail when one does again."""
-    from sluice import notices
-    from sluice.notices import report
+    from sluice import notify
+    from sluice.notify import report
 
     made_by = next((each for each in manifest.inputs if each["kind"] == "model"), None)
     if made_by is None:
         return
     if not made_by.get("problems"):
-        _tell_end(pipeline.pipeline, lambda: notices.scored(pipeline, made_by["version"], smtp()))
+        _tell_end(pipeline.pipeline, lambda: notify.scored(pipeline, made_by["version"], smtp()))
         return
     event = report.of_damaged_model(
         pipeline,
@@ -178,20 +179,20 @@ def tell(pipeline: spec.Pipeline, event: Event) -> None:
 
 def mail_done(pipeline: spec.Pipeline, found: Status) -> None:
     """Send the RESOLVED mails of what was started in vain, and is done or given up by now."""
-    from sluice import notices
+    from sluice import notify
 
-    _tell_end(pipeline.pipeline, lambda: notices.done(pipeline, found, smtp()))
+    _tell_end(pipeline.pipeline, lambda: notify.done(pipeline, found, smtp()))
 
 
 def mail_completed(pipeline: spec.Pipeline, run_days: Sequence[str]) -> None:
     """Send the RESOLVED mails of what ends because all sources of these run days are published."""
-    from sluice import notices
+    from sluice import notify
 
-    _tell_end(pipeline.pipeline, lambda: notices.completed(pipeline, run_days, smtp()))
+    _tell_end(pipeline.pipeline, lambda: notify.completed(pipeline, run_days, smtp()))
 
 
 def _tell_end(pipeline: str, tell: Callable[[], list[Entry]]) -> None:
-    from sluice.notices import faults
+    from sluice.notify import faults
 
     try:
         if any(not episode.over for episode in faults.episodes(pipeline)):
@@ -218,14 +219,14 @@ def mail_refusal(
     context: Mapping[str, Any], pipeline: spec.Pipeline, version: int, decision: Mapping[str, Any]
 ) -> None:
     """Send the mail of a candidate that was refused."""
-    from sluice import notices
-    from sluice.notices import report
+    from sluice import notify
+    from sluice.notify import report
 
     ti = context["ti"]
     event = report.of_refusal(
         pipeline, version, decision, partition=context["dag_run"].partition_key, task_url=task_url(ti)
     )
-    notices.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    notify.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
 
 
 def task_url(ti: Any) -> str:
@@ -235,7 +236,7 @@ def task_url(ti: Any) -> str:
 
 def smtp() -> Smtp:
     """The SMTP server that the configured Airflow connection names."""
-    from sluice.notices.send import Smtp
+    from sluice.notify.send import Smtp
 
     name = settings().smtp_connection
     connection = BaseHook.get_connection(name)

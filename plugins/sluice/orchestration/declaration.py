@@ -10,11 +10,11 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, task
 
-from sluice import dag_ids
-from sluice.dag_ids import DECLARATION_TASK
+from sluice.core import dag_ids
+from sluice.core.dag_ids import DECLARATION_TASK
+from sluice.declare.spec import BrokenPipeline
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.stages import stage_dag
-from sluice.spec import BrokenPipeline
 
 
 def broken_dag(broken: BrokenPipeline) -> DAG:
@@ -58,6 +58,6 @@ def _doc(broken: BrokenPipeline) -> str:
 @task
 @explain_failure
 def _check_declaration(pipeline_name: str) -> None:
-    from sluice.check import require_sound
+    from sluice.status.check import require_sound
 
     require_sound(pipeline_name)

@@ -15,11 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from ml.errors import MlError
-from sluice import clock
-from sluice.errors import NotPublishedError, SluiceError
-from sluice.partitions import partition_label
+from sluice.core import clock
+from sluice.core.errors import NotPublishedError, SluiceError
+from sluice.core.partitions import partition_label
 from sluice.web import evidence_url
+from sluice_ml.errors import MlError
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,11 @@ class _RetryPolicy(ExceptionRetryPolicy):
 # A cause outside the data may pass by itself; bad data stays bad however often it is read.
 RETRY_POLICY = _RetryPolicy(
     rules=[
-        RetryRule(exception="sluice.errors.RetryableError", action=RetryAction.RETRY),
+        RetryRule(exception="sluice.core.errors.RetryableError", action=RetryAction.RETRY),
         RetryRule(
             exception=[
-                "sluice.errors.SluiceError",
-                "ml.errors.MlError",
+                "sluice.core.errors.SluiceError",
+                "sluice_ml.errors.MlError",
                 "airflow.sdk.exceptions.AirflowFailException",
             ],
             action=RetryAction.FAIL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup, get_current_context, task
 
-from sluice import spec
+from sluice.declare import spec
 from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_completed
 from sluice.orchestration.failures import explain_failure

@@ -1,4 +1,4 @@
-"""Tasks of `<pipeline>_maintain`: thin shells around `sluice.upkeep`."""
+"""Tasks of `<pipeline>_maintain`: thin shells around `sluice.watch.maintenance`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from sluice import spec
+from sluice.declare import spec
 from sluice.orchestration.callbacks import task_url
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
@@ -44,9 +44,9 @@ def schedule(pipeline: spec.Pipeline) -> Any:
 @explain_failure
 def _check_ledger(pipeline_name: str) -> int:
     """Returns how many entries the ledger has; fails where its chain is broken, with a mail that names the entry."""
-    from sluice import upkeep
+    from sluice.watch import maintenance
 
-    entries, head = upkeep.check_chain(spec.load(pipeline_name), run_info(get_current_context()))
+    entries, head = maintenance.check_chain(spec.load(pipeline_name), run_info(get_current_context()))
     log.info("%s entries, chain intact; the last one's hash is %s", entries, head)
     return entries
 
@@ -55,28 +55,28 @@ def _check_ledger(pipeline_name: str) -> int:
 @explain_failure
 def _clear_tables(pipeline_name: str) -> list[str]:
     """Returns what was cleared away, a line a kind."""
-    from sluice import upkeep
+    from sluice.watch import maintenance
 
-    return _logged(upkeep.clear_tables(spec.load(pipeline_name), run_info(get_current_context())))
+    return _logged(maintenance.clear_tables(spec.load(pipeline_name), run_info(get_current_context())))
 
 
 @task
 @explain_failure
 def _clear_evidence(pipeline_name: str) -> list[str]:
     """Returns what was cleared away, a line a kind."""
-    from sluice import upkeep
+    from sluice.watch import maintenance
 
-    return _logged(upkeep.clear_evidence(spec.load(pipeline_name), run_info(get_current_context())))
+    return _logged(maintenance.clear_evidence(spec.load(pipeline_name), run_info(get_current_context())))
 
 
 @task
 @explain_failure
 def _check_published(pipeline_name: str) -> int:
     """Returns how many partitions are published; each whose file is gone is told by mail, as the watcher does."""
-    from sluice import upkeep
+    from sluice.watch import maintenance
 
     pipeline, context = spec.load(pipeline_name), get_current_context()
-    found = upkeep.check_published(pipeline, run_info(context))
+    found = maintenance.check_published(pipeline, run_info(context))
     for rewrite in found.rewritten:
         log.warning("%s", rewrite.sentence())
         tell_rewritten(pipeline, rewrite, task_url(context["ti"]))
@@ -86,9 +86,9 @@ def _check_published(pipeline_name: str) -> int:
 
 
 def _logged(removals: Any) -> list[str]:
-    from sluice import upkeep
+    from sluice.watch import maintenance
 
-    said = list(upkeep.lines(removals)) or ["Nothing had to go."]
+    said = list(maintenance.lines(removals)) or ["Nothing had to go."]
     for line in said:
         log.info("%s", line)
     return said

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
-from sluice import spec
+from sluice.declare import spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_day, run_info
@@ -28,7 +28,7 @@ def report_and_decide(pipeline: spec.Pipeline) -> None:
 @explain_failure
 def _report_days(pipeline_name: str) -> dict[str, str]:
     """Returns the report of each day that was reported on."""
-    from sluice.modelling import monitoring
+    from sluice.models import monitoring
 
     context = get_current_context()
     pages = monitoring.report_days(spec.load(pipeline_name), run_day(context), run_info(context))
@@ -38,7 +38,7 @@ def _report_days(pipeline_name: str) -> dict[str, str]:
 @task.short_circuit
 @explain_failure
 def _decide_retrain(pipeline_name: str) -> bool:
-    from sluice.modelling import monitoring
+    from sluice.models import monitoring
 
     context = get_current_context()
     decision = monitoring.decide(spec.load(pipeline_name), run_day(context), run_info(context))
@@ -48,7 +48,7 @@ def _decide_retrain(pipeline_name: str) -> bool:
 @task
 @explain_failure
 def _request_training(pipeline_name: str, decided: bool) -> dict[str, Any]:
-    from sluice.modelling import monitoring
+    from sluice.models import monitoring
 
     result_of("decide_retrain", decided)
     context = get_current_context()

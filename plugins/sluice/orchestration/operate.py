@@ -16,10 +16,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Param, get_current_context, task
 
-from sluice import spec
+from sluice.core.printable import as_code
+from sluice.declare import spec
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_info
-from sluice.printable import as_code
 
 if TYPE_CHECKING:
     from sluice.holds import Hold
@@ -217,7 +217,7 @@ def question(
 def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
     """Record the word of whoever approved; returns the ledger's number of the waiver."""
     from sluice import holds
-    from sluice.errors import ReleaseRefusedError
+    from sluice.core.errors import ReleaseRefusedError
 
     context, requested = get_current_context(), result_of("check_request", requested)
     params, pipeline = context["params"], spec.load(pipeline_name)
@@ -294,7 +294,7 @@ def _require_ended(
     Raises:
         ReplayRefusedError: no run of Airflow found it, or that run has not ended.
     """
-    from sluice.errors import ReplayRefusedError
+    from sluice.core.errors import ReplayRefusedError
 
     stage = f"{pipeline.pipeline}_{pipeline.stage_of(table)}"
     if not dag_id or not run_id:

@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from sluice import crossing, spec
+from sluice import crossing
+from sluice.declare import spec
 from sluice.ingest import waiting
 from sluice.orchestration.callbacks import mail_published, mail_scored
 from sluice.orchestration.failures import explain_failure

@@ -45,13 +45,13 @@ MODULES = (
     "jinja2",
     "sluice.gates",
     "sluice.lake.tables",
-    "sluice.modelling.monitoring",
-    "sluice.modelling.scoring",
-    "sluice.notices.delivery",
-    "sluice.notices.endings",
-    "sluice.notices.report",
+    "sluice.models.monitoring",
+    "sluice.models.scoring",
+    "sluice.notify.delivery",
+    "sluice.notify.resolved_mails",
+    "sluice.notify.report",
     "sluice.transform.stage",
-    "ml.reports",
+    "sluice_ml.reports",
 )
 
 log = logging.getLogger(__name__)

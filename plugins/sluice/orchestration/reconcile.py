@@ -10,11 +10,13 @@ from typing import Any
 
 from airflow.sdk import Asset, get_current_context, task
 
-from sluice import reconcile, spec, status
+from sluice import status
+from sluice.declare import spec
 from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_done, task_url, tell
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_info
+from sluice.status import reconcile
 
 
 def reconcile_tasks(pipeline: spec.Pipeline) -> None:
@@ -51,7 +53,7 @@ def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:
 @explain_failure
 def _find_due(pipeline_name: str) -> list[str]:
     """Returns the tasks that start something; what they start is their XCom."""
-    from sluice.notices import stuck
+    from sluice.notify import stuck
 
     context = get_current_context()
     ti, pipeline = context["ti"], spec.load(pipeline_name)

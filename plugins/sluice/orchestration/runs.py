@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any, TypeVar
 
-from sluice import clock, dag_ids, spec
-from sluice.errors import (
+from sluice.core import dag_ids
+from sluice.core.errors import (
     BatchSupersededError,
     DayInvalidError,
     InputAwaitedError,
     ResultMissingError,
     RunKeyInvalidError,
 )
-from sluice.partitions import DAY_FORMAT, days_between, read_day
-from sluice.version import run_ids
+from sluice.core.partitions import DAY_FORMAT, days_between, read_day
+from sluice.core.version import run_ids
+from sluice.declare import pipeline_clock, spec
 
 _Result = TypeVar("_Result")
 
@@ -65,7 +66,7 @@ def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: dat
     """Refuse days of a live pipeline that have not begun, and for ingest those before its first day."""
     if pipeline.clock != "wall":
         return
-    today = clock.today(pipeline)
+    today = pipeline_clock.today(pipeline)
     if last > today:
         raise RunKeyInvalidError(
             f"The day {last} has not begun: it is {today} in {pipeline.timezone}.",

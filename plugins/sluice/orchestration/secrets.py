@@ -5,8 +5,8 @@ from __future__ import annotations
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from sluice.declare.spec import Pipeline
 from sluice.ingest.pseudonyms import CONNECTION, require_key
-from sluice.spec import Pipeline
 
 
 def pseudonym_key(spec: Pipeline, table: str) -> bytes | None:

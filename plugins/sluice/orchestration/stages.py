@@ -12,12 +12,12 @@ from airflow.sdk import (
     TaskGroup,
 )
 
+from sluice.core.settings import settings
+from sluice.declare.spec import BrokenPipeline, Pipeline
 from sluice.orchestration.callbacks import mail_failed_run, mail_failure, mail_success
 from sluice.orchestration.failures import RETRY_POLICY
 from sluice.orchestration.operators import AuditOperator, PublishOperator, StageOperator
 from sluice.orchestration.runs import result_of
-from sluice.settings import settings
-from sluice.spec import BrokenPipeline, Pipeline
 
 # Tasks that load a table or fit a model take turns, so that two of them never share one machine's memory.
 HEAVY_POOL = "sluice_heavy"

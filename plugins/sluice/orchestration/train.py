@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from sluice import spec
+from sluice.declare import spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.operate import ANSWERS
@@ -54,7 +54,7 @@ def roll_back(pipeline: spec.Pipeline) -> None:
 @explain_failure
 def _roll_back(pipeline_name: str) -> str:
     """Returns what was decided; a repetition of the same run returns what it decided then."""
-    from sluice.modelling import roles
+    from sluice.models import roles
 
     context = get_current_context()
     params, by = context["params"], context["dag_run"].triggering_user_name or ""
@@ -66,7 +66,7 @@ def _roll_back(pipeline_name: str) -> str:
 @task
 @explain_failure
 def _stage_candidate(pipeline_name: str) -> int:
-    from sluice.modelling import training, trainset
+    from sluice.models import training, trainset
 
     context = get_current_context()
     pipeline, day, run = spec.load(pipeline_name), run_day(context), run_info(context)
@@ -79,7 +79,7 @@ def _stage_candidate(pipeline_name: str) -> int:
 @task.short_circuit
 @explain_failure
 def _audit_candidate(pipeline_name: str, version: int) -> bool:
-    from sluice.modelling import training
+    from sluice.models import training
     from sluice.orchestration.callbacks import mail_refusal
 
     context = get_current_context()
@@ -93,7 +93,7 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
 @task
 @explain_failure
 def _promote_candidate(pipeline_name: str, version: int) -> dict[str, Any]:
-    from sluice.modelling import training
+    from sluice.models import training
 
     context, version = get_current_context(), result_of("stage_candidate", version)
     return training.promote_candidate(spec.load(pipeline_name), version, run_day(context), run_info(context))

@@ -9,11 +9,12 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sluice import clock, spec
-from sluice.errors import LandingUnreachableError
+from sluice.core import clock
+from sluice.core.errors import LandingUnreachableError
+from sluice.core.settings import settings
+from sluice.declare import pipeline_clock, spec
 from sluice.ingest import waiting
 from sluice.ledger import skips
-from sluice.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class DeliveryTrigger(BaseTrigger):
         if given_up := skips.given_up(pipeline.pipeline).get((self.source, day)):
             return {"delivered": False, "said": skips.sentence(given_up)}
         end = waiting.until(pipeline, self.source, run_day)
-        if clock.passed(clock.now(pipeline), end):
+        if clock.passed(pipeline_clock.now(pipeline), end):
             said = f"{self.source} of {day} was not delivered by {end:%Y-%m-%d %H:%M %Z}; the day starts again when it is."
             return {"delivered": False, "said": said}
         return None

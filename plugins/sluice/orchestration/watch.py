@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context, task
 
-from sluice import spec
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.orchestration.callbacks import smtp, task_url, tell
 from sluice.orchestration.declaration import check_declaration
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
-from sluice.settings import settings
 
 if TYPE_CHECKING:
-    from sluice.integrity import Rewrite
+    from sluice.lake.rewrites import Rewrite
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def schedule(pipeline: spec.Pipeline) -> Any:
 def _check_deadlines(pipeline_name: str) -> list[str]:
     """Returns the deliveries that are overdue, in sentences."""
     from sluice import watch
-    from sluice.notices import report
+    from sluice.notify import report
 
     pipeline = spec.load(pipeline_name)
     found = watch.missed_deliveries(pipeline)
@@ -74,7 +74,7 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
 @explain_failure
 def _check_history(pipeline_name: str) -> list[str]:
     """Returns the published partitions that were rewritten, in sentences."""
-    from sluice import notices, watch
+    from sluice import notify, watch
 
     pipeline = spec.load(pipeline_name)
     found = watch.rewritten_history(pipeline)
@@ -82,7 +82,7 @@ def _check_history(pipeline_name: str) -> list[str]:
         tell_rewritten(pipeline, rewrite, _here())
     still = {(rewrite.table, rewrite.day) for rewrite in found}
     for table, day in watch.restored(pipeline, still):
-        notices.matched(pipeline, table, day, smtp())
+        notify.matched(pipeline, table, day, smtp())
     return _logged([rewrite.sentence() for rewrite in found])
 
 
@@ -94,7 +94,7 @@ def _check_expiries(pipeline_name: str) -> list[str]:
     What ends with a hold is told by `send_notices`.
     """
     from sluice import holds, watch
-    from sluice.notices import report
+    from sluice.notify import report
 
     pipeline = spec.load(pipeline_name)
     expired = holds.expire(pipeline, run_info(get_current_context()))
@@ -114,12 +114,12 @@ def _check_expiries(pipeline_name: str) -> list[str]:
 @explain_failure
 def _send_notices(pipeline_name: str) -> int:
     """Returns how many mails were sent that could not be sent before."""
-    from sluice import notices
+    from sluice import notify
 
     pipeline = spec.load(pipeline_name)
     server = smtp()
-    sent = notices.retry_failed(pipeline, server)
-    notices.digest(pipeline, server)
+    sent = notify.retry_failed(pipeline, server)
+    notify.digest(pipeline, server)
     return len(sent)
 
 
@@ -127,7 +127,7 @@ def _send_notices(pipeline_name: str) -> int:
 @explain_failure
 def _write_catalogue(pipeline_name: str) -> str:
     """Returns the address of the page."""
-    from sluice import catalogue
+    from sluice.status import catalogue
     from sluice.web import evidence_url
 
     page = catalogue.write(catalogue.read(spec.load(pipeline_name)))
@@ -136,7 +136,7 @@ def _write_catalogue(pipeline_name: str) -> str:
 
 def tell_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None:
     """Send the mail about a published partition that is not what was published."""
-    from sluice.notices import report
+    from sluice.notify import report
 
     diff = rewrite.diff or {}
     event = report.of_rewritten(

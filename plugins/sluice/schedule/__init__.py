@@ -12,12 +12,13 @@ from datetime import date, datetime, time
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from sluice import clock, ledger
-from sluice.errors import DayInvalidError, SpecInvalidError
+from sluice import ledger
+from sluice.core import clock
+from sluice.core.errors import DayInvalidError, SpecInvalidError
+from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
 from sluice.schedule.declared import Declared
 from sluice.schedule.eras import Era, Schedule
-from sluice.spec import Pipeline
 
 __all__ = [
     "Declared",

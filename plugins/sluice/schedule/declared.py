@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from sluice.calendars import Expected
-from sluice.spec import Pipeline
+from sluice.declare.calendars import Expected
+from sluice.declare.spec import Pipeline
 
 
 class Declared(BaseModel):

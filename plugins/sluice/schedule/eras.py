@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sluice import clock
-from sluice.errors import DayInvalidError, SpecInvalidError
+from sluice.core import clock
+from sluice.core.errors import DayInvalidError, SpecInvalidError
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.schedule import firing
-from sluice.spec import PREDICTIONS, Pipeline
 
 _DAY = timedelta(days=1)
 # No schedule waits longer for its next day: from 29 February to the next takes eight years around 2100.

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from sluice import clock
-from sluice.spec import Pipeline
+from sluice.core import clock
+from sluice.declare.spec import Pipeline
 
 if TYPE_CHECKING:
     from croniter import croniter

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from sluice import clock, holds, ledger, missing_history, schedule
-from sluice.errors import (
+from sluice import holds, ledger, schedule
+from sluice.core import clock
+from sluice.core.errors import (
     BatchUnknownError,
     ContractBrokenError,
     DeliveryMissingError,
     DeliveryUnreadableError,
 )
+from sluice.core.partitions import days_of, is_day
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
 from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, tables
@@ -20,9 +24,7 @@ from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
 from sluice.ledger import skips
-from sluice.partitions import days_of, is_day
-from sluice.schedule import Schedule
-from sluice.spec import PREDICTIONS, Pipeline
+from sluice.schedule import Schedule, missing_history
 from sluice.status import training
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
 
@@ -43,7 +45,7 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
         LandingUnreachableError: the landing zone does not answer.
     """
     try:
-        now = clock.now(spec)
+        now = pipeline_clock.now(spec)
     except DeliveryMissingError:
         return Status(spec.pipeline, None, ())
     known = _Known.read(spec, now)

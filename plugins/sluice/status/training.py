@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice import ledger
+from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
-from sluice.spec import Pipeline
 from sluice.status.parts import TRAINING, Item, State
 
 # Kinds of entries with which a training ends for good.

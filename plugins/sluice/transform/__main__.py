@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sluice import spec
-from sluice.settings import settings
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.transform import database, runner
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.spec import ColumnType, Pipeline, Source
+from sluice.declare.spec import ColumnType, Pipeline, Source
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluice.spec import Pipeline
+from sluice.declare.spec import Pipeline
 from sluice.transform import project
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import SpecInvalidError, TransformFailedError
-from sluice.settings import settings
-from sluice.spec import Pipeline, pipeline_names
+from sluice.core.errors import SpecInvalidError, TransformFailedError
+from sluice.core.settings import settings
+from sluice.declare.spec import Pipeline, pipeline_names
 from sluice.transform import database
 
 if TYPE_CHECKING:

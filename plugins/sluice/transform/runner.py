@@ -14,10 +14,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.core.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.declare.spec import Derived, Pipeline
 from sluice.lake import tables
 from sluice.lake.inputs import Snapshot
-from sluice.spec import Derived, Pipeline
 from sluice.transform import database, project
 
 if TYPE_CHECKING:

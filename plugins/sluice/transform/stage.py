@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice import schedule
-from sluice.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
+from sluice.core.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
+from sluice.core.partitions import partition_label
+from sluice.core.settings import settings
 from sluice.ledger import skips
-from sluice.partitions import partition_label
-from sluice.settings import settings
 from sluice.transform import project
 from sluice.transform.runner import build
 
 if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
-    from sluice.spec import Pipeline
 
 
 def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict[str, str]) -> Manifest:
@@ -31,8 +31,8 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict
             this table has to wait for it.
         TransformFailedError: a model or a test failed; the attempt's folder, named in the error, is kept.
     """
-    from sluice import missing_history
     from sluice.lake import batches, missing, waived
+    from sluice.schedule import missing_history
     from sluice.waivers import inherited
 
     run_days = _expected(spec, table, run_days)
@@ -96,7 +96,7 @@ def _require_history(
     spec: Pipeline, table: str, partitions: Sequence[str], ages: Sequence[dict[str, Any]]
 ) -> None:
     """Refuse a build that lacks a day further back; whether the newest one may be missing is `_require_days`' affair."""
-    from sluice import missing_history
+    from sluice.schedule import missing_history
 
     back = timedelta(days=spec.history_of(table))
     first = (date.fromisoformat(partitions[0]) - back).isoformat()

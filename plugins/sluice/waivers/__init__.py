@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from sluice import clock, ledger
-from sluice.errors import DayInvalidError, ReleaseRefusedError
+from sluice import ledger
+from sluice.core.errors import DayInvalidError, ReleaseRefusedError
+from sluice.core.partitions import covers, read_day
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry
-from sluice.partitions import covers, read_day
-from sluice.spec import Pipeline
 from sluice.waivers.signature import Waiver, account, read, require_second_person
 
 __all__ = [
@@ -116,7 +117,7 @@ def check_word(spec: Pipeline, where: str, *, why: str, until: str) -> date:
     """
     if not why.strip():
         raise _refused("It is released without a reason.", where, "a sentence that says why", "say why")
-    today = clock.today(spec)
+    today = pipeline_clock.today(spec)
     allowed = f"a day, YYYY-MM-DD, from {today} on"
     try:
         last = read_day(until)
@@ -146,7 +147,7 @@ def awaited(spec: Pipeline, table: str, partition: str) -> str | None:
 
 def expired(spec: Pipeline, waiver: Entry) -> bool:
     """Whether the last day of a waiver is over, by the pipeline's clock."""
-    return date.fromisoformat(waiver.data["until"]) < clock.today(spec)
+    return date.fromisoformat(waiver.data["until"]) < pipeline_clock.today(spec)
 
 
 def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, Entry]:

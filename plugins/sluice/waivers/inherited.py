@@ -12,14 +12,15 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Any, Literal
 
-from sluice import expected, ledger, waivers
-from sluice.errors import BatchUnknownError
+from sluice import ledger, waivers
+from sluice.core.errors import BatchUnknownError
+from sluice.core.partitions import covers, days_between
+from sluice.declare.spec import Pipeline
 from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry, champion, publications
-from sluice.partitions import covers, days_between
-from sluice.spec import Pipeline
+from sluice.schedule import expected
 
 # Of a waiver that something rests on. `passed`: the batch has passed its gate since. `replaced`: readers see another one.
 Standing = Literal["active", "expired", "passed", "replaced"]

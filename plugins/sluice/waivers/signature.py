@@ -10,9 +10,9 @@ import pwd
 import socket
 from dataclasses import dataclass
 
-from sluice.errors import ReleaseRefusedError
+from sluice.core.errors import ReleaseRefusedError
+from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
-from sluice.spec import Pipeline
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlsplit
 
-from sluice.settings import settings
+from sluice.core.settings import settings
 
 # Where the plugin mounts the pages on Airflow's API server.
 PREFIX = "/evidence"

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sluice import ledger, spec, waivers
-from sluice.partitions import covers, days_of
+from sluice import ledger, waivers
+from sluice.core.partitions import covers, days_of
+from sluice.declare import spec
 from sluice.waivers import inherited
 from sluice.web.index import DAY, GATES
 

@@ -27,9 +27,9 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from markupsafe import Markup
 
-from sluice import spec
-from sluice.errors import SluiceError
-from sluice.markup import page_environment
+from sluice.core.errors import SluiceError
+from sluice.core.markup import page_environment
+from sluice.declare import spec
 from sluice.web import index, released
 
 # Whether a reader may see the evidence of a pipeline, by its name.

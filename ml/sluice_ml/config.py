@@ -1,0 +1,77 @@
+"""What training, promotion and monitoring are told, as plain frozen values.
+
+No field has a default: everything that decides a result is written in the pipeline's YAML and recorded with the model.
+The fields are those of the YAML's `model` and `monitoring` sections, flattened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """How one model is trained, and when it may be promoted.
+
+    `key` and `label` are columns of the training rows; `baseline` is the column that serves as the score where there is
+    no champion, with `baseline_default` where it is null. The last `test_days` of the last `training_days` are held out,
+    the `valid_days` before them stop the boosting. `resamples` and `confidence` are those of every interval.
+
+    `segments` are the columns by which coverage is counted (`sluice_ml.coverage`), supported from `segment_min_rows` training
+    rows on. At most `max_day_share` of the training rows are of one day, and at most `max_value_share` of a day's of one
+    value of `capped_column` (`sluice_ml.influence`). `known_at` and `happens_at` are the columns that say when a row's features
+    were known and when it happens (`sluice_ml.leakage`). `accepted_findings` maps a finding of `sluice_ml.linting` to the reason for
+    which it is accepted.
+    """
+
+    name: str
+    key: str
+    label: str
+    categorical: tuple[str, ...]
+    numeric: tuple[str, ...]
+    baseline: str
+    baseline_default: float
+    training_days: int
+    valid_days: int
+    test_days: int
+    seed: int
+    rounds: int
+    early_stopping_rounds: int
+    params: Mapping[str, float | int | str | bool]
+    resamples: int
+    confidence: float
+    segments: tuple[str, ...]
+    segment_min_rows: int
+    max_day_share: float
+    capped_column: str | None
+    max_value_share: float
+    known_at: str | None
+    happens_at: str | None
+    accepted_findings: Mapping[str, str]
+    threads: int
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The model's columns, in the order of its matrix."""
+        return (*self.numeric, *self.categorical)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-safe, for the record kept with a model."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringConfig:
+    """When monitoring asks for attention: the YAML's `monitoring` section, field by field."""
+
+    sample_rows: int
+    drift_share_warn: float
+    drift_share_retrain: float
+    auc_drop_warn: float
+    auc_drop_retrain: float
+    persistence_days: int
+    min_rows: int
+    outcome_wait_days: int
+    max_model_age_days: int

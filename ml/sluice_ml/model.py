@@ -1,0 +1,164 @@
+"""Models that score, and the one way rows become numbers.
+
+Training and scoring call the same `encode`, so that a row can never be read in two ways. The vocabulary of a categorical
+column is learned once, on the training days, and travels with the model: all values it does not hold become one,
+a null stays missing. Nothing here can fit. A model is two files, XGBoost's own UBJSON and a JSON description; no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sluice_ml.errors import RowsUnusableError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+# Days that an error names.
+_NAMED_DAYS = 5
+# Written into every description; a reader refuses what it does not know.
+FORMAT = 1
+
+
+class Scorer(Protocol):
+    """What scores rows: probabilities of the label, float64 in [0, 1], in the rows' order."""
+
+    def score(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMeta:
+    """Everything about a model that is not in its trees; JSON-safe.
+
+    `vocabulary` maps each categorical column to its known values, in code order. `splits` gives days, rows and label rate
+    of train, valid and test. `metrics` maps model ("candidate", "baseline", "linear") to metric to {value, low, high} on the
+    test days. `rows_sha256` is the hash of exactly the numbers the model was fitted and stopped on. `rare` maps each
+    categorical column to the values that training met too seldom to learn; `coverage` is `sluice_ml.coverage.measure`, `capped`
+    what `sluice_ml.influence.cap` cut. Models of before these were recorded have none of them.
+    """
+
+    format: int
+    name: str
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    vocabulary: Mapping[str, Sequence[str]]
+    best_iteration: int
+    splits: Mapping[str, Mapping[str, Any]]
+    unlabelled_rows: int
+    rows_sha256: str
+    metrics: Mapping[str, Mapping[str, Mapping[str, float]]]
+    config: Mapping[str, Any]
+    libraries: Mapping[str, str]
+    rare: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    coverage: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    capped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The same meta gives the same text, so that its hash means something."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelMeta:
+        """Raises ValueError where the text is of another format."""
+        raw = json.loads(text)
+        if raw.get("format") != FORMAT:
+            raise ValueError(f"model description of format {raw.get('format')!r}; this code reads {FORMAT}")
+        return cls(**{**raw, "numeric": tuple(raw["numeric"]), "categorical": tuple(raw["categorical"])})
+
+
+class ScoringModel:
+    """A trained XGBoost model. `threads` changes its speed, never its scores."""
+
+    def __init__(self, ubj: bytes, meta: ModelMeta, *, threads: int) -> None:
+        import xgboost
+
+        self.meta = meta
+        self._booster = xgboost.Booster({"nthread": threads})
+        self._booster.load_model(bytearray(ubj))
+
+    def score(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+        """Probabilities of the label; a batch scored whole equals its rows scored one by one.
+
+        Raises:
+            RowsUnusableError: a feature of the model is not a column of `rows`.
+        """
+        matrix = encode(rows, self.meta.numeric, self.meta.categorical, self.meta.vocabulary)
+        return self._booster.inplace_predict(matrix).astype("float64")
+
+
+@dataclass(frozen=True)
+class BaselineModel:
+    """A rule in place of a model: one column of the features as the score, `default` where it is null."""
+
+    column: str
+    default: float
+
+    def score(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+        """As `ScoringModel.score`."""
+        import numpy as np
+
+        values = encode(rows, (self.column,), (), {})[:, 0].astype("float64")
+        return np.clip(np.where(np.isnan(values), self.default, values), 0.0, 1.0)
+
+
+def encode(
+    rows: pa.Table | pa.RecordBatch,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    vocabulary: Mapping[str, Sequence[str]],
+) -> np.ndarray:
+    """The matrix that models see: float32, (rows, numeric then categorical), null as NaN.
+
+    A categorical value is its position in the column's vocabulary; all unknown values share the position after the last.
+
+    Raises:
+        RowsUnusableError: a column is missing, or a number is infinite, or becomes so as float32.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    require(rows, [*numeric, *categorical])
+    matrix = np.empty((rows.num_rows, len(numeric) + len(categorical)), dtype="float32")
+    for place, name in enumerate(numeric):
+        # Unsafe only in that an integer beyond 2**24 may be rounded: XGBoost would round it too.
+        matrix[:, place] = pc.cast(rows[name], pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+        if np.isinf(matrix[:, place]).any():
+            raise _unrepresentable(rows, name, np.isinf(matrix[:, place]))
+    for place, name in enumerate(categorical, start=len(numeric)):
+        known = vocabulary[name]
+        values = pc.cast(rows[name], pa.string())
+        codes = pc.fill_null(pc.index_in(values, value_set=pa.array(known, pa.string())), len(known))
+        codes = pc.if_else(pc.is_valid(values), codes, None)
+        matrix[:, place] = pc.cast(codes, pa.float32()).to_numpy(zero_copy_only=False)
+    return matrix
+
+
+def _unrepresentable(rows: pa.Table | pa.RecordBatch, name: str, places: np.ndarray) -> RowsUnusableError:
+    days = rows["ds"].to_numpy(zero_copy_only=False)[places] if "ds" in rows.schema.names else ()
+    of = f" of {', '.join(sorted({str(day) for day in days})[:_NAMED_DAYS])}" if len(days) else ""
+    return RowsUnusableError(
+        f"{int(places.sum())} rows{of} have a {name} that is infinite, or larger than a model can hold (float32).",
+        where=name,
+        todo="correct the value where it came from and replay the day; its gate has the rule numbers_fit_float32",
+    )
+
+
+def feature_types(numeric: Sequence[str], categorical: Sequence[str]) -> list[str]:
+    """XGBoost's type letter of each column of the matrix."""
+    return ["q"] * len(numeric) + ["c"] * len(categorical)
+
+
+def require(rows: pa.Table | pa.RecordBatch, columns: Sequence[str]) -> None:
+    """Raise RowsUnusableError naming all of `columns` that `rows` does not have."""
+    missing = sorted(set(columns) - set(rows.schema.names))
+    if missing:
+        raise RowsUnusableError(
+            f"The rows have no column {', '.join(missing)}.",
+            where=f"columns given: {', '.join(rows.schema.names)}",
+            todo="build the feature table with these columns, or correct the model's features",
+        )

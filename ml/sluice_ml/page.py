@@ -1,0 +1,64 @@
+"""The page of a monitored day: what was decided and why, before anyone has to read a chart.
+
+It is one file beside Evidently's pages. Opened from the folder it opens them in new windows; in a frame, as inside the
+Airflow UI, it asks the page around it to open them, because it is sandboxed and has no login there. It says so plainly
+when the outcomes of the day are not there yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sluice_ml.config import ModelConfig
+from sluice_ml.monitoring import DayNumbers, MonitorDecision
+
+DRIFT, SUMMARY, CLASSIFICATION = "drift", "summary", "classification"
+INDEX = "index.html"
+_DAYS_SHOWN = 14
+
+
+def page(
+    numbers: DayNumbers,
+    decision: MonitorDecision,
+    *,
+    history: Sequence[DayNumbers],
+    model: ModelConfig,
+    question: str,
+    champion_auc: float | None,
+    folder: Path,
+) -> Path:
+    """Write the day's own page beside Evidently's, with the decision and links to them; returns its path.
+
+    `history` are the days that the decision looked back on; `champion_auc` is what it compared with.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    days = {day.ds: day for day in (*history, numbers)}
+    html = environment.get_template("monitored_day.html.j2").render(
+        numbers=numbers,
+        decision=decision,
+        model=model,
+        question=question,
+        champion_auc=champion_auc,
+        history=[days[ds] for ds in sorted(days, reverse=True)[:_DAYS_SHOWN]],
+        pages=[name for name in (DRIFT, SUMMARY, CLASSIFICATION) if (folder / f"{name}.html").is_file()],
+    )
+    record = {"numbers": numbers.as_dict(), "action": decision.action, "reasons": list(decision.reasons)}
+    write(folder / "numbers.json", json.dumps(record, indent=1))
+    write(folder / INDEX, html)
+    return folder / INDEX
+
+
+def write(path: Path, text: str) -> None:
+    """A reader sees the old page or the new one."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.write_text(text, encoding="utf-8")
+    half.replace(path)

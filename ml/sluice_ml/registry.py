@@ -1,0 +1,277 @@
+"""Models kept by MLflow: what was trained, from what, and which one is champion.
+
+A version is three artifacts, the model, its description and its scored held-out rows, whose hashes are tags of the version
+and are checked at every load: a model that changed on disk is refused. MLflow's own `log_model` is not used: it pickles, and infers requirements for
+seconds. Registering the same model twice gives the same version, so that a repeated training leaves one trace.
+
+Aliases show roles: `champion` scores, `challenger` is the newest candidate that never was, `previous` was champion before. Who
+has which role is not decided here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice_ml.artifacts import META, TAGS, UBJ, pack, sha256, unpack
+from sluice_ml.connection import connect, create, experiment_id
+from sluice_ml.errors import ModelDamagedError, ModelUnknownError
+from sluice_ml.model import ModelMeta, ScoringModel
+from sluice_ml.training import Candidate
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+_FOLDER = "model"
+# What MLflow calls anything that is not there.
+_GONE = "RESOURCE_DOES_NOT_EXIST"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered model version; `tags` are those given when its training began, and its decision's."""
+
+    name: str
+    version: int
+    sha256: str
+    aliases: tuple[str, ...]
+    run_id: str
+    created_at: datetime
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A version ready to score, its hashes checked."""
+
+    version: int
+    model: ScoringModel
+    registered: Version
+
+    @property
+    def meta(self) -> ModelMeta:
+        return self.model.meta
+
+    @property
+    def metrics(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        """Model ("candidate", "baseline", "linear") to metric to {value, low, high}, on its held-out days."""
+        return self.model.meta.metrics
+
+
+class Registry:
+    """Runs and model versions of one MLflow installation. Cheap to make; connects on first use.
+
+    Args:
+        uri: MLflow tracking and registry URI: sqlite:///…, postgresql://…, http(s)://….
+        artifacts: folder or URI under which new runs keep their files; empty for an MLflow server's own choice.
+    """
+
+    def __init__(self, uri: str, artifacts: str) -> None:
+        self._uri, self._artifacts = uri, artifacts.rstrip("/")
+
+    def init(self) -> None:
+        """Create the schema ahead of time; safe from several processes at once over SQLite."""
+        self._client.search_registered_models(max_results=1)
+
+    @contextmanager
+    def training(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """An MLflow run around a training: yields its id; FINISHED at the end, FAILED on any exception.
+
+        A training that was killed could not say so: runs of this model that are still open are closed as FAILED first.
+        Should one of them be alive after all, its own end overwrites that.
+        """
+        experiment = experiment_id(self._client, name, self._artifacts)
+        for run in self._client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+            self._client.set_tag(run.info.run_id, "abandoned", "found open when the next training began")
+            self._client.set_terminated(run.info.run_id, "FAILED")
+        run_id = self._client.create_run(experiment, tags=dict(tags)).info.run_id
+        try:
+            yield run_id
+        except BaseException:
+            self._client.set_terminated(run_id, "FAILED")
+            raise
+        self._client.set_terminated(run_id, "FINISHED")
+
+    def log(self, run_id: str, candidate: Candidate) -> int:
+        """Record a candidate in its run and register it; returns the version (the old one, if it is registered already).
+
+        Where a file of the old one is lost or damaged, it is put back: the same candidate is the same bytes.
+        """
+        from mlflow.entities import Metric, Param
+
+        files = pack(candidate)
+        hashes = {TAGS[file]: sha256(content) for file, content in files.items()}
+        settings = dict(candidate.meta.config)
+        settings |= {f"params.{key}": value for key, value in settings.pop("params").items()}
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        run = self._client.get_run(run_id)
+        self._client.log_batch(
+            run_id,
+            metrics=[
+                Metric(f"{model}_{metric}{suffix}", values[key], now, 0)
+                for model, metrics in candidate.meta.metrics.items()
+                for metric, values in metrics.items()
+                for key, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
+            ],
+            params=[Param(key, str(value)) for key, value in settings.items()],
+        )
+        self._upload(run_id, files)
+        name = candidate.meta.name
+        create(lambda: self._client.create_registered_model(name))
+        for known in self.versions(name):
+            if all(known.tags.get(TAGS[file]) == hashes[TAGS[file]] for file in (UBJ, META)):
+                self._put_back(known, files)
+                return known.version
+        own = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
+        made = self._client.create_model_version(
+            name,
+            f"{run.info.artifact_uri}/{_FOLDER}",
+            run_id,
+            tags={**own, **hashes},
+            await_creation_for=0,
+        )
+        return int(made.version)
+
+    def load(self, name: str, version: int, *, threads: int) -> LoadedModel:
+        """A version ready to score.
+
+        Raises:
+            ModelDamagedError: a file is missing, is not the one that was registered, or cannot be used by this code.
+            ModelUnknownError: there is no such version.
+        """
+        known = self._version(name, version)
+        content = {file: self._read(known, file) for file in (META, UBJ)}
+        try:
+            meta = ModelMeta.from_json(content[META].decode())
+            return LoadedModel(version, ScoringModel(content[UBJ], meta, threads=threads), known)
+        except (ValueError, TypeError) as error:
+            # The files are as they were registered: this code, or its XGBoost, is another one than wrote them.
+            raise ModelDamagedError(
+                f"{name} version {version} cannot be used by this code: {error}",
+                where=f"run {known.run_id}",
+                todo="run the version of the code that registered it, or train again",
+            ) from error
+
+    def candidate(self, name: str, version: int) -> Candidate:
+        """A registered version with its scored held-out rows, as it was logged.
+
+        Raises:
+            ModelDamagedError: as `load`.
+            ModelUnknownError: there is no such version.
+        """
+        known = self._version(name, version)
+        return unpack({file: self._read(known, file) for file in TAGS})
+
+    def roles(self, name: str) -> dict[str, int]:
+        """Alias to version, as MLflow shows them; none where the model is not there."""
+        return {alias: int(version) for alias, version in self._aliases(name).items()}
+
+    def set_roles(self, name: str, roles: Mapping[str, int | None]) -> None:
+        """Let aliases name the versions that have these roles, and none where it is None; repeating it changes nothing."""
+        shown = self.roles(name)
+        for alias, version in roles.items():
+            if version is None and alias in shown:
+                self._client.delete_registered_model_alias(name, alias)
+            elif version is not None and shown.get(alias) != version:
+                self._client.set_registered_model_alias(name, alias, str(version))
+
+    def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a version, such as the decision about it."""
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, str(version), key, value)
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of a model with their roles, newest first; none where the model is not there."""
+        roles: dict[str, list[str]] = {}
+        for alias, version in self._aliases(name).items():
+            roles.setdefault(version, []).append(alias)
+        found: list[Version] = []
+        token: str | None = ""
+        while token is not None:
+            page = self._client.search_model_versions(f"name = '{name}'", page_token=token)
+            token = page.token or None
+            found += [
+                Version(
+                    name=name,
+                    version=int(item.version),
+                    sha256=item.tags.get("sha256", ""),
+                    aliases=tuple(sorted(roles.get(str(item.version), ()))),
+                    run_id=item.run_id or "",
+                    created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
+                    tags=dict(item.tags),
+                )
+                for item in page
+            ]
+        return sorted(found, key=lambda item: -item.version)
+
+    def _version(self, name: str, version: int) -> Version:
+        known = next((known for known in self.versions(name) if known.version == version), None)
+        if known is None:
+            raise ModelUnknownError(
+                f"There is no version {version}.", where=f"model {name}", todo="list the versions in MLflow"
+            )
+        return known
+
+    def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in files.items():
+                (Path(folder) / file).write_bytes(content)
+            self._client.log_artifacts(run_id, folder, _FOLDER)
+
+    def _put_back(self, version: Version, files: Mapping[str, bytes]) -> None:
+        """Upload again what is damaged of a version; its tags say what it has to be."""
+        for file, content in files.items():
+            try:
+                self._read(version, file)
+            except ModelDamagedError:
+                if sha256(content) == version.tags.get(TAGS[file]):
+                    self._upload(version.run_id, {file: content})
+
+    def _read(self, version: Version, file: str) -> bytes:
+        from mlflow.exceptions import MlflowException
+
+        todo = "train again as of the same day, which puts the file back; restore it from a backup; or roll back to another version"
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = self._client.download_artifacts(version.run_id, f"{_FOLDER}/{file}", folder)
+                content = Path(path).read_bytes()
+            except (FileNotFoundError, MlflowException) as error:
+                # Of a store that does not answer nothing is known: that may pass by itself.
+                if getattr(error, "error_code", _GONE) != _GONE:
+                    raise
+                raise ModelDamagedError(
+                    f"{file} of {version.name} version {version.version} cannot be read: {error}",
+                    where=f"run {version.run_id}",
+                    todo=todo,
+                ) from error
+        expected = version.tags.get(TAGS[file])
+        if sha256(content) != expected:
+            raise ModelDamagedError(
+                f"{file} of {version.name} version {version.version} is not the file that was registered.",
+                where=f"run {version.run_id}; expected sha256 {expected}, found {sha256(content)}",
+                todo=todo,
+            )
+        return content
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return connect(self._uri)
+
+    def _aliases(self, name: str) -> dict[str, str]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            aliases = self._client.get_registered_model(name).aliases
+            return {alias: str(version) for alias, version in aliases.items()}
+        except MlflowException as error:
+            if error.error_code != _GONE:
+                raise
+            return {}

@@ -1,0 +1,114 @@
+"""Features in, predictions out, batch by batch: memory stays flat however large the day is.
+
+A prediction says which model made it from which features in which run, and carries an id that the same run gives it again:
+a repeated run makes the same predictions, not more of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sluice_ml.coverage import supported, unseen
+from sluice_ml.model import ModelMeta, Scorer, require
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# The model version of a prediction that no trained model made.
+BASELINE = "baseline"
+
+
+def schema(key: str) -> pa.Schema:
+    """Columns of the predictions; `key` is the column that names the thing predicted."""
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "prediction_id": pa.string(),
+            key: pa.string(),
+            "ds": pa.date32(),
+            "score": pa.float64(),
+            "model_name": pa.string(),
+            "model_version": pa.string(),
+            "is_baseline": pa.bool_(),
+            "is_supported": pa.bool_(),
+            "unseen_categories": pa.string(),
+            "feature_snapshot_id": pa.int64(),
+            "run_id": pa.string(),
+            "scored_at": pa.timestamp("us", tz="UTC"),
+            "input_age_days": pa.int64(),
+            "is_stale": pa.bool_(),
+            "made_late": pa.bool_(),
+        }
+    )
+
+
+def score(
+    batches: Iterable[pa.RecordBatch],
+    model: Scorer,
+    *,
+    key: str,
+    name: str,
+    version: int | None,
+    meta: ModelMeta | None = None,
+    feature_snapshot_id: int,
+    run_id: str,
+    scored_at: datetime,
+    input_age_days: int = 0,
+    made_late: bool | None = False,
+) -> pa.Table:
+    """Score batches of features (with `key` and `ds`), in their order.
+
+    Args:
+        version: the registered version, None where `model` is the baseline.
+        meta: what is known of a trained model, None for the baseline: a rule supports all rows and has seen no categories.
+        scored_at: an aware instant.
+        input_age_days: days that the oldest input of the features is behind; 0 where all of it is fresh.
+        made_late: whether the predictions are made after their time; None where that is not known.
+
+    Returns:
+        One row a feature row, with the columns of `schema(key)`.
+
+    Raises:
+        RowsUnusableError: a batch lacks the key, `ds` or a feature of the model.
+    """
+    import pyarrow as pa
+
+    shape = schema(key)
+    scored = []
+    for batch in batches:
+        require(batch, [key, "ds"])
+        keys = batch[key].to_pylist()
+        repeated = {
+            "model_name": name,
+            "model_version": BASELINE if version is None else str(version),
+            "is_baseline": version is None,
+            "feature_snapshot_id": feature_snapshot_id,
+            "run_id": run_id,
+            "scored_at": scored_at,
+            "input_age_days": input_age_days,
+            "is_stale": input_age_days > 0,
+            "made_late": made_late,
+        }
+        columns = {
+            "prediction_id": pa.array([_identify(name, run_id, value) for value in keys], pa.string()),
+            # A lake may hand out the same column as large_string.
+            key: batch[key].cast(pa.string()),
+            "ds": batch["ds"],
+            "score": pa.array(model.score(batch)),
+            "is_supported": supported(batch, meta) if meta else pa.repeat(pa.scalar(True), len(keys)),
+            "unseen_categories": unseen(batch, meta) if meta else pa.nulls(len(keys), pa.string()),
+            **{
+                column: pa.repeat(pa.scalar(value, shape.field(column).type), len(keys))
+                for column, value in repeated.items()
+            },
+        }
+        scored.append(pa.RecordBatch.from_arrays([columns[column] for column in shape.names], schema=shape))
+    return pa.Table.from_batches(scored, schema=shape)
+
+
+def _identify(name: str, run_id: str, key: str) -> str:
+    return hashlib.blake2b(f"{name}\0{run_id}\0{key}".encode(), digest_size=16).hexdigest()

@@ -1,0 +1,103 @@
+"""Which rows train, stop and test a model, and in which order.
+
+The order is by day and key, whatever order the rows came in; the parts are whole days in time order, so that no model is
+measured on a day that it has seen a part of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sluice_ml.config import ModelConfig
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import require
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+# Every day of the week must have been seen.
+_MIN_TRAIN_DAYS = 7
+# Values rarer than this in training share one category, so that the model learns what "some other" means before it
+# meets one that it has never seen.
+_MIN_CATEGORY_ROWS = 30
+
+
+def labelled(rows: pa.Table, config: ModelConfig) -> tuple[pa.Table, int]:
+    """The rows whose label is known, in the one order that training uses, and how many others there were."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    require(rows, [config.key, "ds", config.label, config.baseline, *config.features])
+    if rows.schema.field(config.label).type != pa.bool_():
+        raise RowsUnusableError(
+            f"The label is {rows.schema.field(config.label).type}, not bool.",
+            where=config.label,
+            todo="give the label as true, false or null",
+        )
+    used = rows.filter(pc.is_valid(rows[config.label])).sort_by(
+        [("ds", "ascending"), (config.key, "ascending")]
+    )
+    repeated = used.num_rows - used.group_by(["ds", config.key]).aggregate([]).num_rows
+    if repeated:
+        raise RowsUnusableError(
+            f"{repeated} rows repeat a key of their day.",
+            where=config.key,
+            todo="find the join that multiplies rows",
+        )
+    return used, rows.num_rows - used.num_rows
+
+
+def split(rows: pa.Table, config: ModelConfig) -> dict[str, pa.Table]:
+    """Train, valid and test rows: whole days, in time order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    days = days_of(rows)[-config.training_days :]
+    held = config.valid_days + config.test_days
+    if len(days) < _MIN_TRAIN_DAYS + held:
+        raise RowsUnusableError(
+            f"{len(days)} days with labels; {_MIN_TRAIN_DAYS} to train on, {config.valid_days} to stop on and "
+            f"{config.test_days} to test on are needed.",
+            where=f"{days[0]} to {days[-1]}" if days else "no day has a label",
+            todo="wait for more outcomes, or load history",
+        )
+    bounds = {
+        "train": days[: len(days) - held],
+        "valid": days[len(days) - held : len(days) - config.test_days],
+        "test": days[len(days) - config.test_days :],
+    }
+    return {
+        name: rows.filter(pc.is_in(rows["ds"], value_set=pa.array(part, pa.date32()))).combine_chunks()
+        for name, part in bounds.items()
+    }
+
+
+def vocabulary_of(train: pa.Table, config: ModelConfig) -> dict[str, list[str]]:
+    """The values of each categorical column that are frequent enough to be learned, in code order."""
+    return _values(train, config, lambda rows: rows >= _MIN_CATEGORY_ROWS)
+
+
+def rare_of(train: pa.Table, config: ModelConfig) -> dict[str, list[str]]:
+    """The others: met in training, and no surprise when they come again."""
+    return _values(train, config, lambda rows: rows < _MIN_CATEGORY_ROWS)
+
+
+def _values(train: pa.Table, config: ModelConfig, wanted: Callable[[int], bool]) -> dict[str, list[str]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = {}
+    for name in config.categorical:
+        counts = pc.value_counts(pc.cast(train[name], pa.string()).drop_null()).to_pylist()
+        found[name] = sorted(item["values"] for item in counts if wanted(item["counts"]))
+    return found
+
+
+def label_of(rows: pa.Table, config: ModelConfig) -> np.ndarray:
+    return rows[config.label].to_numpy()
+
+
+def days_of(rows: pa.Table) -> list:
+    return sorted(rows["ds"].unique().to_pylist())

@@ -1,0 +1,41 @@
+"""Which code is running, as manifests, models and ledger entries record it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from functools import lru_cache
+
+import sluice
+from sluice.core.settings import ROOT
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """`<version>+<commit>`, with `.dirty` where the checkout has changes; only the version outside of git."""
+    describe = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty=.dirty", "--abbrev=12", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commit = describe.stdout.strip()
+    return f"{sluice.__version__}+{commit}" if describe.returncode == 0 and commit else sluice.__version__
+
+
+def run_ids(dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> dict[str, str]:
+    """What manifests and ledger entries say about the run that wrote them."""
+    return {
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "task_id": task_id,
+        "try_number": str(try_number),
+        "code": code_version(),
+    }
+
+
+@lru_cache(maxsize=1)
+def lock_hash() -> str:
+    """sha256 of the project's requirements.txt: which libraries the code ran with; "" where there is no such file."""
+    lock = ROOT / "requirements.txt"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""

@@ -1,0 +1,1 @@
+"""What people declare: the YAML of a pipeline with its contracts, limits and calendars, read strictly."""

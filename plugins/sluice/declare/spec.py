@@ -1,0 +1,457 @@
+"""The schema of `dags/pipelines/*.yml`: everything that is particular to a pipeline, in one file.
+
+The schema is strict and frozen: an unknown key is an error that lists the keys that exist. Importing this module is
+cheap, because every DAG file does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from sluice.core import strict_yaml
+from sluice.core.errors import SourceUnknownError, SpecInvalidError
+from sluice.core.settings import settings
+from sluice.declare.broken import BrokenPipeline as BrokenPipeline
+from sluice.declare.broken import describe_broken as describe_broken
+from sluice.declare.calendars import Expected
+from sluice.declare.contracts import Column as Column
+from sluice.declare.contracts import ColumnType as ColumnType
+from sluice.declare.contracts import Contract
+from sluice.declare.contracts import Mapping as Mapping
+from sluice.declare.contracts import Strict as _Strict
+from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeZone
+from sluice.declare.limits import Limits
+from sluice.declare.retention import Retention
+
+Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
+
+# The table that scoring writes.
+PREDICTIONS = "predictions"
+# How the name of a quarantine table ends; see `sluice.lake.quarantine`.
+QUARANTINE = "__quarantine"
+
+_TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d$"
+
+# Names of tasks and task groups that stand beside the tables' own in a DAG.
+_TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
+
+
+class Source(_Strict):
+    """A feed that a pipeline lands."""
+
+    owner: NonEmptyStr
+    description: NonEmptyStr
+    grain: NonEmptyStr
+    key: tuple[str, ...] = Field(min_length=1)
+    format: Format
+    cadence: Literal["daily", "weekly"]
+    # Days between the day that the data is about and the run that must land it.
+    lag_days: int = Field(0, ge=0)
+    # Whether a delivery whose manifest announces no rows is published without a person's word.
+    may_be_empty: bool = False
+    # Days of data that a daily source delivers; the pipeline's `expected`, if not given.
+    expected: Expected | None = None
+    # Local time of the run day by which the delivery must be in; the watcher mails about one that is not.
+    deadline: str = Field("06:00", pattern=_TIME_OF_DAY)
+    pii: Literal["none", "pseudonymised", "direct"] = "none"
+    licence: NonEmptyStr
+    purpose: NonEmptyStr
+    # Last day on which its deliveries may be used for that purpose; None where the permission has no end.
+    purpose_expires: date | None = None
+    contract: Contract
+    # What one of its deliveries may cost to read; see docs/contracts.md.
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _key_is_declared(self) -> Source:
+        missing = [name for name in self.key if name not in self.contract.columns]
+        if missing:
+            raise ValueError(f"key column {missing[0]!r} is not a column of the contract")
+        if len(set(self.key)) < len(self.key):
+            raise ValueError("the key names a column twice")
+        return self
+
+    @model_validator(mode="after")
+    def _reading_fits_the_format(self) -> Source:
+        if not self.format.startswith("csv") and (odd := self.contract.reading.of_csv):
+            raise ValueError(f"`reading.{odd[0]}` is for csv and csv.gz, not for {self.format}")
+        if self.format == "parquet" and self.contract.reading.encoding != "utf-8":
+            raise ValueError("`reading.encoding` is for text, not for parquet")
+        return self
+
+    @model_validator(mode="after")
+    def _calendar_is_of_a_daily_source(self) -> Source:
+        if self.expected and self.cadence != "daily":
+            raise ValueError(
+                "`expected` is for a daily source: a weekly one is due a week after its last delivery"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _personal_data_is_said_twice(self) -> Source:
+        """Once for the people who read the class of a source, once for the machine that replaces the columns."""
+        columns = self.contract.pseudonymised
+        if self.pii == "direct" and not columns:
+            raise ValueError("`pii: direct`, but no column of the contract has `pii: true`")
+        if self.pii == "none" and columns:
+            raise ValueError(f"column {columns[0]!r} has `pii: true`, but the source says `pii: none`")
+        return self
+
+
+class History(_Strict):
+    """What becomes of a derived table where a day that it looks back on is due and not published."""
+
+    # `mark`: it is built from what there is, and its rows say how many days they lack; `refuse`: it waits for them.
+    missing: Literal["refuse", "mark"] = "mark"
+    # Days back from today whose partitions are rebuilt when what they lacked has come; older ones stay as they are.
+    rebuild_days: int = Field(28, ge=0)
+
+
+class Derived(_Strict):
+    """A table that dbt builds from published tables and that crosses like a source does."""
+
+    owner: NonEmptyStr
+    description: NonEmptyStr
+    grain: NonEmptyStr
+    key: tuple[str, ...] = Field(min_length=1)
+    # The dbt model whose rows become the table's.
+    model: str
+    # The table whose rows become this one's, each at most one: a day that it is published without rows of has none here
+    # either. What the model joins to them can be empty and is no reason.
+    rows_from: str | None = None
+    # Whether any other day for which the model gives no rows is published without a person's word.
+    may_be_empty: bool = False
+    lag_days: int = Field(0, ge=0)
+    # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.
+    history_days: int | None = Field(None, ge=0)
+    # Where such a day is missing; as the pipeline's `history`, if not given.
+    history: History | None = None
+
+
+class Features(_Strict):
+    """Columns of the feature table that the model sees."""
+
+    numeric: tuple[str, ...] = Field(min_length=1)
+    categorical: tuple[str, ...] = ()
+
+
+class Promotion(_Strict):
+    """When a candidate may become champion: see `sluice_ml.promotion`."""
+
+    resamples: int = Field(ge=100)
+    confidence: float = Field(gt=0.5, lt=1)
+
+
+class Coverage(_Strict):
+    """Of what a model must have seen enough to be trusted with it: see `sluice_ml.coverage`."""
+
+    # Columns whose values are segments; predictions of a segment with fewer training rows say that they are unsupported.
+    segments: tuple[str, ...] = ()
+    min_rows: int = Field(100, ge=1)
+
+
+class Influence(_Strict):
+    """How much of what a model learns may come from one day, and of a day from one value: see `sluice_ml.influence`."""
+
+    day: float = Field(1, gt=0, le=1)
+    column: str | None = None
+    value: float = Field(1, gt=0, le=1)
+
+
+class Model(_Strict):
+    name: str
+    question: str
+    # Derived tables: one row a thing to predict, and what became of it. They join on `key`.
+    features_table: str = "features"
+    outcomes_table: str = "outcomes"
+    key: str
+    label: str
+    features: Features
+    # Column of the feature table that serves as the score where there is no champion.
+    baseline: str
+    baseline_default: float = Field(ge=0, le=1)
+    # What scores, in this order, where the champion's files are damaged or it needs a column that is gone; with nothing
+    # here the day is not predicted then.
+    fallback: tuple[Literal["previous", "baseline"], ...] = ("previous", "baseline")
+    # Local time of the day by which its predictions must be made (of a live pipeline; the end of the day, where there is none).
+    # What is made later is marked, and counts in no measure of performance.
+    deadline: str | None = Field(None, pattern=_TIME_OF_DAY)
+    training_days: int = Field(ge=7)
+    valid_days: int = Field(ge=1)
+    test_days: int = Field(ge=1)
+    seed: int
+    rounds: int = Field(ge=1)
+    early_stopping_rounds: int = Field(ge=1)
+    params: dict[str, float | int | str | bool]
+    promotion: Promotion
+    # `paused`: no model is trained, whoever asks; scoring and monitoring go on.
+    learning: Literal["active", "paused"] = "active"
+    coverage: Coverage = Coverage()
+    influence: Influence = Influence()
+    # Columns of the feature table: when a row's features were known, and when what is predicted happens.
+    known_at: str | None = None
+    happens_at: str | None = None
+    # Findings of `sluice_ml.linting` that are right on purpose, by name (`<check> <column>`), each with its reason.
+    accepted_findings: dict[str, NonEmptyStr] = {}
+    score_batch_rows: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _columns_are_features(self) -> Model:
+        known = {*self.features.numeric, *self.features.categorical}
+        used = [*self.coverage.segments, *([self.influence.column] if self.influence.column else [])]
+        unknown = [name for name in used if name not in known]
+        if unknown:
+            raise ValueError(f"coverage or influence names {unknown[0]!r}, which is no feature of the model")
+        if (self.known_at is None) != (self.happens_at is None):
+            raise ValueError("known_at and happens_at say something only together: give both or neither")
+        return self
+
+
+class Monitoring(_Strict):
+    """When monitoring asks for attention: see `sluice_ml.monitoring`."""
+
+    sample_rows: int = Field(ge=100)
+    drift_share_warn: float = Field(gt=0, le=1)
+    drift_share_retrain: float = Field(gt=0, le=1)
+    auc_drop_warn: float = Field(gt=0, lt=1)
+    auc_drop_retrain: float = Field(gt=0, lt=1)
+    persistence_days: int = Field(ge=1)
+    min_rows: int = Field(ge=1)
+    outcome_wait_days: int = Field(ge=1)
+    # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
+    days_per_run: int = Field(14, ge=1)
+    max_model_age_days: int = Field(ge=1)
+
+
+class Releases(_Strict):
+    """Who may release what is held."""
+
+    # `refuse`: whoever asks for a release may not approve it (the four-eyes principle); a command is one person.
+    self_approval: Literal["allow", "refuse"] = "allow"
+
+
+class Pipeline(_Strict):
+    """One data product with its model."""
+
+    pipeline: Name
+    title: NonEmptyStr
+    owner: NonEmptyStr
+    mail_to: tuple[Address, ...] = Field(min_length=1)
+    # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
+    # `wall`: a live pipeline; `schedule` starts its runs.
+    clock: Literal["feed", "wall"]
+    timezone: TimeZone
+    schedule: Cron
+    # First run day that anything is expected of; where none is given, the first day that was ever published. What was missed
+    # since is made up for, oldest first.
+    starts: date | None = None
+    # Days of data that there are: no others are waited for, nor missing.
+    expected: Expected = Expected()
+    # How often a live pipeline looks for what is due and not done, and starts it.
+    reconcile_schedule: Cron = "*/5 * * * *"
+    # How often the watcher of a live pipeline looks for what did not happen.
+    watch_schedule: Cron = "*/30 * * * *"
+    # What becomes of a day whose lagging sources (`lag_days` above 0) are held or missing: it is not predicted, or it
+    # is predicted from what is published, and every row says how old that is.
+    stale_input: Literal["refuse", "mark"] = "refuse"
+    # Days back from today that the watcher compares with the hashes recorded at publishing.
+    integrity_days: int = Field(35, ge=1)
+    # Days after which what is held or quarantined counts as expired.
+    hold_days: int = Field(30, ge=1)
+    releases: Releases = Releases()
+    # How long what is no longer needed is kept: see `sluice.watch.maintenance`.
+    retention: Retention = Retention()
+    # When the maintenance of a live pipeline runs.
+    maintain_schedule: Cron = "30 2 * * *"
+    landing: NonEmptyStr
+    # Days of history that the features of one day look back on.
+    history_days: int = Field(ge=1)
+    # What becomes of a day where some of them are missing.
+    history: History = History()
+    sources: dict[Name, Source] = Field(min_length=1)
+    derived: dict[Name, Derived] = Field(min_length=1)
+    model: Model
+    monitoring: Monitoring
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Pipeline:
+        if odd := next((name for name in (*self.sources, *self.derived) if QUARANTINE in name), None):
+            raise ValueError(
+                f"{odd!r} is named like a quarantine table: no table's name may have {QUARANTINE!r}"
+            )
+        taken = {*self.derived, PREDICTIONS} & set(self.sources)
+        if taken or PREDICTIONS in self.derived:
+            name = sorted(taken)[0] if taken else PREDICTIONS
+            raise ValueError(f"{name!r} names two tables; {PREDICTIONS!r} is the one that scoring writes")
+        if reserved := sorted({*self.sources, *self.derived} & set(_TAKEN)):
+            raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
+        for name, derived in self.derived.items():
+            if derived.rows_from not in {None, *self.sources, *self.derived} - {name}:
+                raise ValueError(
+                    f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table"
+                )
+        for name in (self.model.features_table, self.model.outcomes_table):
+            if name not in self.derived:
+                raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
+        return self
+
+    @property
+    def tables(self) -> list[str]:
+        """All tables of the pipeline, each with a suite of its own."""
+        return [*self.sources, *self.derived, PREDICTIONS]
+
+    def lag_days(self, table: str) -> int:
+        """Days between a run's partition key and the day of the partition of `table` that the run writes."""
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.lag_days if declared else 0
+
+    def expected_of(self, table: str) -> Expected:
+        """Which days of data of a table are expected."""
+        declared = self.sources.get(table)
+        return declared.expected or self.expected if declared else self.expected
+
+    def history_of(self, table: str) -> int:
+        """Days before its own that a day of a derived table is made from."""
+        declared = self.derived[table].history_days
+        return self.history_days if declared is None else declared
+
+    def missing_history_of(self, table: str) -> History:
+        """What becomes of a derived table where history is missing."""
+        return self.derived[table].history or self.history
+
+    def stage_of(self, table: str) -> str:
+        """The stage whose DAG writes a table."""
+        if table in self.sources:
+            return "ingest"
+        return "transform" if table in self.derived else "score"
+
+    def may_be_empty(self, table: str) -> bool:
+        """Whether a day of a table may be published without rows."""
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.may_be_empty if declared else False
+
+    def rows_from(self, table: str) -> str | None:
+        """The table whose rows become those of a derived table or of the predictions; None where it is not declared."""
+        return self.model.features_table if table == PREDICTIONS else self.derived[table].rows_from
+
+    def owner_of(self, table: str) -> str:
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.owner if declared else self.owner
+
+    def key_of(self, table: str) -> tuple[str, ...]:
+        """Columns of the business key of a table."""
+        declared = self.sources.get(table) or self.derived.get(table)
+        return declared.key if declared else (self.model.key,)
+
+    def source(self, name: str) -> Source:
+        """Return a declared source.
+
+        Raises:
+            SourceUnknownError: `name` is not declared.
+        """
+        if name not in self.sources:
+            raise SourceUnknownError(
+                f"Pipeline {self.pipeline!r} declares no source {name!r}.",
+                where=f"dags/pipelines/{self.pipeline}.yml",
+                allowed=", ".join(self.sources),
+                todo="declare the source there, or correct the name of the delivery",
+            )
+        return self.sources[name]
+
+    def require_table(self, name: str) -> str:
+        """Return the name of a declared table.
+
+        Raises:
+            SourceUnknownError: the pipeline has no table of this name.
+        """
+        if name not in self.tables:
+            raise SourceUnknownError(
+                f"Pipeline {self.pipeline!r} has no table {name!r}.",
+                where=f"dags/pipelines/{self.pipeline}.yml",
+                allowed=", ".join(self.tables),
+                todo="correct the name of the table",
+            )
+        return name
+
+    def may_quote(self, table: str | None) -> bool:
+        """Whether nobody is meant by values of a table, or of any where it is derived or None, so that they can be shown."""
+        sources = [self.sources[table]] if table in self.sources else self.sources.values()
+        return all(source.pii == "none" for source in sources)
+
+    def data_day(self, table: str, run_day: str) -> str:
+        """The day (YYYY-MM-DD) of `table` that the run of `run_day` writes."""
+        return (date.fromisoformat(run_day) - timedelta(days=self.lag_days(table))).isoformat()
+
+    @property
+    def landing_url(self) -> str:
+        """Folder or s3:// URL of the landing zone; a relative path is under the home folder."""
+        url = settings().landing or self.landing
+        return url if "://" in url or url.startswith("/") else str(settings().home / url)
+
+
+def pipeline_names() -> list[str]:
+    """Names of all declared pipelines, sorted; also of those whose YAML cannot be used."""
+    return sorted(path.stem for path in settings().pipelines.glob("*.yml") if not path.name.startswith("."))
+
+
+def load_all() -> list[Pipeline]:
+    """All pipelines whose YAML can be used, in the order of their names; `broken_pipelines` has the others."""
+    return [each for each in _each() if isinstance(each, Pipeline)]
+
+
+def broken_pipelines() -> list[BrokenPipeline]:
+    """All pipelines whose YAML cannot be used, in the order of their names."""
+    return [each for each in _each() if isinstance(each, BrokenPipeline)]
+
+
+def _each() -> Iterator[Pipeline | BrokenPipeline]:
+    for name in pipeline_names():
+        try:
+            yield load(name)
+        except SpecInvalidError as error:
+            yield describe_broken(name, error)
+
+
+def load(name: str) -> Pipeline:
+    """Read and check one pipeline's YAML.
+
+    Raises:
+        SpecInvalidError: the file is missing, is not YAML, or breaks the schema; lists every problem.
+    """
+    path = settings().pipelines / f"{name}.yml"
+    # Looked up among the names that there are: a name from a command may be no name of a file at all.
+    if name not in pipeline_names():
+        raise SpecInvalidError(
+            f"There is no pipeline {name!r}.",
+            where=str(path),
+            allowed=", ".join(pipeline_names()) or "none is declared",
+            todo="correct the name or add the file",
+        )
+    return parse(path)
+
+
+def parse(path: Path) -> Pipeline:
+    """As `load`, for a path."""
+    raw = strict_yaml.read(path)
+    try:
+        pipeline = Pipeline.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(strict_yaml.explain(problem, Pipeline) for problem in error.errors())
+        raise SpecInvalidError(
+            f"{len(error.errors())} problem(s): {problems}",
+            where=str(path),
+            todo="correct the file and run `sluice check`",
+        ) from error
+    if pipeline.pipeline != path.stem:
+        raise SpecInvalidError(
+            f"The pipeline is called {pipeline.pipeline!r} but its file {path.name!r}.",
+            where=str(path),
+            allowed=f"pipeline: {path.stem}",
+            todo="give both the same name",
+        )
+    return pipeline

@@ -1,8 +1,0 @@
-"""`python -m sluice.modelling.prepare`: create the registry's schema ahead of the first task that needs it."""
-
-from __future__ import annotations
-
-from sluice.modelling.config import registry
-
-if __name__ == "__main__":
-    registry().init()

@@ -1,0 +1,117 @@
+"""The pipeline's YAML in the words of `ml`, and the one registry of this installation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sluice import schedule
+from sluice.core import clock
+from sluice.core.errors import SpecInvalidError
+from sluice.core.settings import settings
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
+
+if TYPE_CHECKING:
+    from sluice_ml.config import ModelConfig, MonitoringConfig
+    from sluice_ml.registry import Registry
+
+
+def model_config(spec: Pipeline) -> ModelConfig:
+    from sluice_ml.config import ModelConfig
+
+    declared = spec.model
+    return ModelConfig(
+        name=declared.name,
+        key=declared.key,
+        label=declared.label,
+        categorical=declared.features.categorical,
+        numeric=declared.features.numeric,
+        baseline=declared.baseline,
+        baseline_default=declared.baseline_default,
+        training_days=declared.training_days,
+        valid_days=declared.valid_days,
+        test_days=declared.test_days,
+        seed=declared.seed,
+        rounds=declared.rounds,
+        early_stopping_rounds=declared.early_stopping_rounds,
+        params=declared.params,
+        resamples=declared.promotion.resamples,
+        confidence=declared.promotion.confidence,
+        segments=declared.coverage.segments,
+        segment_min_rows=declared.coverage.min_rows,
+        max_day_share=declared.influence.day,
+        capped_column=declared.influence.column,
+        max_value_share=declared.influence.value,
+        known_at=declared.known_at,
+        happens_at=declared.happens_at,
+        accepted_findings=declared.accepted_findings,
+        threads=settings().threads,
+    )
+
+
+def monitoring_config(spec: Pipeline) -> MonitoringConfig:
+    from sluice_ml.config import MonitoringConfig
+
+    # How much one run measures is no matter of what is decided from it.
+    return MonitoringConfig(**spec.monitoring.model_dump(exclude={"days_per_run"}))
+
+
+def check_model(spec: Pipeline) -> None:
+    """Check that the columns that the model uses exist, and that XGBoost knows and takes its parameters.
+
+    Raises:
+        SpecInvalidError: lists what does not exist.
+    """
+    from sluice_ml import parameters
+
+    if found := [*_missing_columns(spec), *parameters.problems(spec.model.params), *_too_early(spec)]:
+        raise SpecInvalidError(
+            f"{'; '.join(found)}.",
+            where=f"model in dags/pipelines/{spec.pipeline}.yml",
+            allowed="columns of the tables that the model uses, parameters of XGBoost, a deadline after the schedule",
+            todo="correct the name or the value",
+        )
+
+
+def _too_early(spec: Pipeline) -> Iterator[str]:
+    """A deadline of the predictions that is over before the run of their day starts."""
+    if spec.clock == "feed" or not spec.model.deadline:
+        return
+    start = schedule.next_due(spec, clock.utc_now())
+    if pipeline_clock.scoring_deadline(spec, start.date()) <= start:
+        yield (
+            f"model.deadline {spec.model.deadline} is not after {start:%H:%M}, when the run of a day starts by the schedule: "
+            "every prediction would be made late"
+        )
+
+
+def _missing_columns(spec: Pipeline) -> Iterator[str]:
+    from sluice.gates.suites import columns_of
+
+    model = spec.model
+    times = [name for name in (model.known_at, model.happens_at) if name]
+    used = {
+        model.features_table: [
+            *model.features.categorical,
+            *model.features.numeric,
+            model.baseline,
+            model.key,
+            *times,
+        ],
+        model.outcomes_table: [model.key, model.label],
+    }
+    for table, names in used.items():
+        columns = list(columns_of(spec, table))
+        for name in dict.fromkeys(names):
+            if name not in columns:
+                near = difflib.get_close_matches(name, columns, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                yield f"the model uses {name!r}, which is no column of {table!r}{hint}"
+
+
+def registry() -> Registry:
+    from sluice_ml.registry import Registry
+
+    return Registry(settings().mlflow_url, f"file://{settings().home.resolve()}/models")

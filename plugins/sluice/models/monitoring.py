@@ -1,0 +1,256 @@
+"""What became of the predictions, day by day, and whether that calls for a new model.
+
+A day is reported on twice: on its own morning, when only its inputs can be compared, and when its outcomes have
+landed; and again where they were corrected. Which days are due is read from the tables and the ledger
+(`sluice.models.due`); how many of them one run measures is declared (`monitoring.days_per_run`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice import ledger
+from sluice.core.errors import BatchDamagedError, BatchUnknownError
+from sluice.core.settings import settings
+from sluice.declare.spec import PREDICTIONS
+from sluice.models import due, scorer, waived
+from sluice.models.config import model_config, monitoring_config
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.declare.spec import Pipeline
+    from sluice.models.due import DueDay
+    from sluice_ml.monitoring import DayNumbers, MonitorDecision
+    from sluice_ml.registry import LoadedModel
+
+# Days that a decision may look back on.
+_HISTORY_DAYS = 100
+
+
+def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, str]:
+    """Report on the predictions of `run_day`, and on earlier ones whose outcomes have landed or were corrected since.
+
+    Returns: day to its page, relative to `settings().reports`.
+    Raises:
+        TableMissingError: the day has no published predictions.
+    """
+    from sluice_ml import page
+    from sluice_ml.reports import measure
+
+    champion = scorer.choose(spec).model
+    model, config = model_config(spec), monitoring_config(spec)
+    folders = {}
+    found = due.days(spec, run_day)
+    earlier = [day for day in found if day.ds != run_day][: spec.monitoring.days_per_run]
+    for day in (*earlier, *(day for day in found if day.ds == run_day)):
+        about: dict[str, Any] = {
+            "pipeline": spec.pipeline,
+            "subject": spec.model.name,
+            "partition": day.ds,
+            "run": run["run_id"],
+        }
+        try:
+            rows = _assemble(spec, day)
+        except (BatchUnknownError, BatchDamagedError) as error:
+            if day.ds == run_day:
+                raise
+            # It would be due for ever, and in the way of others.
+            said = {"measured": day.as_dict(), "reasons": [f"{day.ds} cannot be measured: {error.what}"]}
+            ledger.append("not_measured", **about, data=said)
+            continue
+        folder = settings().reports / spec.pipeline / "monitor" / day.ds
+        numbers = measure(
+            rows,
+            _reference(spec, day.ds, champion),
+            model=model,
+            config=config,
+            folder=folder,
+            compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
+        )
+        rests_on = waived.of_monitored_day(spec, day.ds)
+        numbers = replace(
+            numbers,
+            released=tuple(one.released for one in rests_on),
+            has_outcomes=day.outcomes is not None,
+            made_late=day.made_late,
+        )
+        ledger.append("monitored", **about, data={**numbers.as_dict(), "measured": day.as_dict()})
+        folders[day.ds] = folder
+    pages = {}
+    for ds, folder in folders.items():
+        history = _history(spec, ds)
+        written = page.page(
+            history[-1],
+            _decision(spec, ds, champion),
+            history=history,
+            model=model,
+            question=spec.model.question,
+            champion_auc=_champion_auc(champion),
+            folder=folder,
+        )
+        pages[ds] = str(Path(written).relative_to(settings().reports))
+    return pages
+
+
+def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+    """Decide from the recorded numbers, and record the decision: nothing, warn or retrain."""
+    if not _history(spec, run_day):
+        # The first days of a pipeline were empty: nothing was predicted yet.
+        return _record_decision(
+            spec,
+            run_day,
+            run,
+            {"action": "nothing", "reasons": ["There was nothing to predict yet."], "numbers": {}},
+        )
+    choice = scorer.choose(spec)
+    decision = _decision(spec, run_day, choice.model)
+    action, reasons = decision.action, list(decision.reasons)
+    if choice.problems:
+        action = "warn" if action == "nothing" else action
+        reasons.append(choice.sentence)
+    if not_measured := _not_measured(spec, run):
+        action = "warn" if action == "nothing" else action
+        reasons += not_measured
+    waiting = _waiting(spec, run_day)
+    if waiting:
+        reasons.append(
+            f"{len(waiting)} earlier day(s) wait to be measured, from {waiting[0]}; the next run goes on with them."
+        )
+    asked = _last_request(spec)
+    if (
+        action == "retrain"
+        and asked is not None
+        and (date.fromisoformat(run_day) - asked).days < spec.monitoring.persistence_days
+    ):
+        action = "warn"
+        reasons.append(f"A new model was asked for on {asked} already; its days are awaited first.")
+    numbers = {**decision.numbers, "days_waiting": len(waiting)}
+    return _record_decision(spec, run_day, run, {"action": action, "reasons": reasons, "numbers": numbers})
+
+
+def _record_decision(
+    spec: Pipeline, run_day: str, run: dict[str, str], outcome: dict[str, Any]
+) -> dict[str, Any]:
+    ledger.append(
+        "decided",
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=run_day,
+        run=run["run_id"],
+        data=outcome,
+    )
+    return outcome
+
+
+def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+    """Record that a new model was asked for; the task's asset event starts the training."""
+    entry = ledger.append(
+        "retrain_requested",
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=run_day,
+        run=run["run_id"],
+        once=f"retrain_requested:{spec.pipeline}:{run_day}:{run['run_id']}",
+    )
+    return {"as_of": run_day, "ledger": entry.seq}
+
+
+def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
+    from sluice.lake import batches
+    from sluice_ml.monitoring import assemble
+
+    def read(table: str, batch_id: str) -> pa.Table:
+        return batches.read(batches.load(spec.pipeline, table, batch_id), day.ds)
+
+    outcomes = read(spec.model.outcomes_table, day.outcomes) if day.outcomes else None
+    return assemble(due.features(spec, day), read(PREDICTIONS, day.predictions), outcomes, model_config(spec))
+
+
+def _not_measured(spec: Pipeline, run: dict[str, str]) -> list[str]:
+    """Why days could not be measured by this run, a sentence each, in the order of days."""
+    found = ledger.entries(kind="not_measured", pipeline=spec.pipeline, subject=spec.model.name)
+    mine = {entry.partition or "": entry.data["reasons"] for entry in found if entry.run == run["run_id"]}
+    return [reason for day in sorted(mine) for reason in mine[day]]
+
+
+def _waiting(spec: Pipeline, run_day: str) -> list[str]:
+    """Earlier days that are due still, because one run measures only so many."""
+    return [day.ds for day in due.earlier(spec, run_day)]
+
+
+def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Table:
+    """What a day is compared with: the days that the champion learned from, or, without one, the days before."""
+    from sluice.lake import tables
+
+    declared = spec.model
+    columns = ["ds", *declared.features.numeric, *declared.features.categorical]
+    if champion is not None:
+        train = champion.meta.splits["train"]
+        first, last = train["first"], train["last"]
+        snapshot = int(champion.registered.tags[f"snapshot.{declared.features_table}"])
+    else:
+        start = date.fromisoformat(day)
+        first, last = ((start - timedelta(days=days)).isoformat() for days in (spec.history_days, 1))
+        snapshot = None
+    rows = tables.scan(
+        spec.pipeline, declared.features_table, first, last, columns=columns, snapshot_id=snapshot
+    )
+    # The very first day of a pipeline has no past: it is its own reference, and nothing can have drifted.
+    return (
+        rows
+        if rows.num_rows
+        else tables.scan(spec.pipeline, declared.features_table, day, day, columns=columns)
+    )
+
+
+def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> MonitorDecision:
+    from sluice_ml.monitoring import decide
+
+    trained = date.fromisoformat(champion.registered.tags["as_of"]) if champion else None
+    return decide(
+        _history(spec, day),
+        monitoring_config(spec),
+        champion_auc=_champion_auc(champion),
+        model_age_days=(date.fromisoformat(day) - trained).days if trained else None,
+    )
+
+
+def _champion_auc(champion: LoadedModel | None) -> float | None:
+    return champion.metrics["candidate"]["daily_auc"]["value"] if champion else None
+
+
+def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
+    """The newest record of each monitored day to `day`, in the order of days."""
+    from sluice_ml.monitoring import DayNumbers
+
+    newest: dict[str, dict[str, Any]] = {}
+    first = (date.fromisoformat(day) - timedelta(days=_HISTORY_DAYS)).isoformat()
+    for entry in ledger.entries(
+        kind="monitored", pipeline=spec.pipeline, subject=spec.model.name, days=(first, day)
+    ):
+        newest.setdefault(entry.data["ds"], entry.data)
+    return [DayNumbers.from_dict(newest[ds]) for ds in sorted(newest)]
+
+
+def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumbers | None:
+    """The day's earlier numbers, if its pages stand and are about the very same predictions."""
+    from sluice_ml.page import DRIFT, SUMMARY
+
+    if not all((folder / f"{name}.html").is_file() for name in (DRIFT, SUMMARY)):
+        return None
+    found = [numbers for numbers in _history(spec, day) if numbers.ds == day]
+    version = rows["model_version"][0].as_py()
+    age = rows["input_age_days"][0].as_py()
+    now = (version, rows.num_rows, age)
+    if found and (found[-1].model_version, found[-1].rows, found[-1].input_age_days) == now:
+        return found[-1]
+    return None
+
+
+def _last_request(spec: Pipeline) -> date | None:
+    found = ledger.entries(kind="retrain_requested", pipeline=spec.pipeline, subject=spec.model.name, limit=1)
+    return date.fromisoformat(found[0].partition) if found and found[0].partition else None

@@ -1,0 +1,254 @@
+"""Which version of a model has which role: decided in the ledger, shown by MLflow's aliases.
+
+The rule kept here: a role moves by an entry of the ledger, and the aliases follow it. Each entry follows from the one before:
+of two that follow from the same one only the first is written, so that a decision acts once, and only on the champion that
+it was about. Whoever is killed between entry and alias has decided; a repetition, or the next move, brings the aliases to
+what the ledger says. An alias that somebody moved in MLflow itself counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sluice import ledger
+from sluice.core.errors import PromotionRefusedError
+from sluice.core.settings import settings
+from sluice.ledger import Entry, champion
+from sluice.models.config import registry
+from sluice_ml.errors import MlError
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+
+# What a roll-back may name instead of a version: the declared rule scores, and no model.
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The versions that have a role now; None where none has it."""
+
+    champion: int | None
+    previous: int | None
+    # The newest candidate, until it has been champion.
+    challenger: int | None
+    # Number of the entry that decided on the champion; 0 before the first.
+    since: int
+
+
+def current(spec: Pipeline, then: datetime | None = None) -> Roles:
+    """The roles that the ledger has decided on.
+
+    Args:
+        then: as they were at this instant of the pipeline's clock, instead of now; what was decided at that very instant
+            came after.
+    """
+    moves = champion.decided_before(spec, then) if then else _moves(spec)
+    candidates = ledger.entries(kind="trained", pipeline=spec.pipeline, subject=spec.model.name)
+    trained = {entry.data["version"] for entry in candidates}
+    newest = max(trained, default=None)
+    version, previous = (moves[0].data["version"], _previous(moves[0])) if moves else (None, None)
+    return Roles(
+        champion=version,
+        previous=previous,
+        challenger=None if newest in {entry.data["version"] for entry in moves} else newest,
+        since=moves[0].seq if moves else 0,
+    )
+
+
+def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
+    """Make the version that a decision is about champion, and the champion previous; returns the entry that did.
+
+    Repeating it while its version is champion changes nothing.
+
+    Args:
+        decision: entry of kind `audited`; its `champion` is what the version was compared with.
+
+    Raises:
+        PromotionRefusedError: the decision has acted already, or there is another champion than it was compared with.
+    """
+    now, version = current(spec), decision.data["version"]
+    if now.champion == version:
+        show(spec)
+        return _moves(spec)[0]
+    acted = next((entry for entry in _moves(spec) if _follows_from(entry, decision)), None)
+    if acted is not None:
+        raise _refused(
+            spec,
+            f"The decision of entry {decision.seq} about version {version} acted in entry {acted.seq} already",
+            now,
+        )
+    if decision.data["champion"] != now.champion:
+        compared = _named(decision.data["champion"])
+        raise _refused(spec, f"Version {version} was compared with {compared}", now)
+    entry = ledger.append(
+        "promoted",
+        **_following(spec, now, run),
+        partition=decision.partition,
+        data={
+            **decision.data,
+            "decision": decision.seq,
+            "previous": now.champion,
+            **champion.decided_now(spec),
+        },
+    )
+    show(spec)
+    if entry.data.get("decision") != decision.seq:
+        raise _refused(spec, f"Version {version} was compared with {_named(now.champion)}", current(spec))
+    return entry
+
+
+def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str], account: str = "") -> Entry:
+    """Let a version that was champion before score again, or no model at all, on a person's word; returns the entry.
+
+    Repeating it by the same run while its version is champion changes nothing.
+
+    Args:
+        to: the version, or "baseline".
+        account: of a command, user of the operating system and host.
+
+    Raises:
+        PromotionRefusedError: nobody, no reason, a version that never was champion or is champion now, or a run that has
+            rolled back already.
+        ModelDamagedError: the version cannot score.
+    """
+    now, earlier = current(spec), {entry.data["version"] for entry in _moves(spec)} - {None}
+    where = f"model {spec.model.name} of {spec.pipeline}"
+    allowed = ", ".join([*(str(version) for version in sorted(earlier - {now.champion})), BASELINE])
+    version = None if to == BASELINE else int(to) if to.isdecimal() else -1
+    if not by.strip() or not why.strip():
+        raise PromotionRefusedError(
+            "Somebody has to answer for a roll-back, with a reason.",
+            where=where,
+            allowed="a name and a sentence",
+            todo="say who rolls back (--by) and why (--why)",
+        )
+    if version is not None and version not in earlier:
+        raise PromotionRefusedError(
+            f"{to!r} has never been champion.",
+            where=where,
+            allowed=allowed,
+            todo=f"choose one of these; `sluice model show {spec.pipeline}` tells what each is",
+        )
+    acted = next(
+        (entry for entry in _moves(spec) if entry.kind == "rolled_back" and entry.run == run["run_id"]), None
+    )
+    if acted is not None and acted.seq != now.since:
+        raise _refused(spec, f"This run rolled back in entry {acted.seq} already", now)
+    if version == now.champion:
+        show(spec)
+        if acted is not None:
+            return acted
+        raise PromotionRefusedError(
+            f"{_named(version).capitalize()} scores already.",
+            where=where,
+            allowed=allowed,
+            todo="nothing, or choose another",
+        )
+    if version is not None:
+        registry().load(spec.model.name, version, threads=settings().threads)
+    by, why = by.strip(), why.strip()
+    who = f"{by} (typed by {account})" if account else by
+    said = f"{_named(now.champion).capitalize()} gives way to {_named(version)}, says {who}: {why}"
+    entry = ledger.append(
+        "rolled_back",
+        **_following(spec, now, run),
+        data={
+            "version": version,
+            "previous": now.champion,
+            "by": by,
+            "account": account,
+            "why": why,
+            "reasons": [said],
+            **champion.decided_now(spec),
+        },
+    )
+    show(spec)
+    if entry.run != run["run_id"] or entry.kind != "rolled_back":
+        raise _refused(spec, f"The roll-back was about {_named(now.champion)}", current(spec))
+    return entry
+
+
+def show(spec: Pipeline) -> Roles:
+    """Bring MLflow's aliases to what the ledger says; returns it."""
+    models = registry()
+    while True:
+        now = current(spec)
+        models.set_roles(spec.model.name, _as_aliases(now))
+        # Somebody may have decided while this process was slow: what it has just shown would then be the past.
+        if current(spec) == now:
+            return now
+
+
+def lines(spec: Pipeline) -> Iterator[str]:
+    """Every version in a line for a terminal, newest first, then what is shown elsewhere although it was not decided."""
+    now, models, name = current(spec), registry(), spec.model.name
+    held = {version: role for role, version in _as_aliases(now).items() if version is not None}
+    yield f"{name}: {_named(now.champion)} scores" + (
+        f", by entry {now.since} of the ledger" if now.since else ""
+    )
+    for known in models.versions(name):
+        try:
+            models.load(name, known.version, threads=settings().threads)
+            # It scores without its held-out rows, but cannot be judged again.
+            models.candidate(name, known.version)
+            state = "files are whole"
+        except MlError as error:
+            state = error.what
+        day, decided = known.tags.get("as_of", "?"), known.tags.get("decision", "not decided")
+        yield f"  {known.version:4d}  {held.get(known.version, ''):10s}  as of {day}  {decided:11s}  {state}"
+        if left_out := known.tags.get("rows_left_out"):
+            yield f"        rows left out of its training, with a number that a model cannot hold: {left_out}"
+    shown = models.roles(name)
+    for alias, version in _as_aliases(now).items():
+        if shown.get(alias) != version:
+            yield f"  MLflow's alias {alias} names {shown.get(alias, 'nothing')}; decided is {'nothing' if version is None else version}"
+
+
+def _as_aliases(now: Roles) -> dict[str, int | None]:
+    return {"champion": now.champion, "previous": now.previous, "challenger": now.challenger}
+
+
+def _following(spec: Pipeline, now: Roles, run: dict[str, str]) -> dict[str, Any]:
+    """What an entry says that follows from `now`: of several only the first is written, and the others are given that one."""
+    return {
+        "pipeline": spec.pipeline,
+        "subject": spec.model.name,
+        "run": run["run_id"],
+        "once": f"champion:{spec.pipeline}:{spec.model.name}:{now.since}",
+    }
+
+
+def _moves(spec: Pipeline) -> list[Entry]:
+    """Entries that decided on a champion, newest first."""
+    return champion.decisions(spec.pipeline, spec.model.name)
+
+
+def _previous(move: Entry) -> int | None:
+    """Entries of earlier versions name only what the champion was compared with."""
+    return move.data["previous"] if "previous" in move.data else move.data["champion"]
+
+
+def _follows_from(move: Entry, decision: Entry) -> bool:
+    """Entries of earlier versions are the decision's data, word for word."""
+    if "decision" in move.data:
+        return move.data["decision"] == decision.seq
+    return move.kind == "promoted" and move.seq > decision.seq and move.data == decision.data
+
+
+def _named(version: int | None) -> str:
+    return "the baseline" if version is None else f"version {version}"
+
+
+def _refused(spec: Pipeline, what: str, now: Roles) -> PromotionRefusedError:
+    since = f", since entry {now.since} of the ledger" if now.since else ""
+    return PromotionRefusedError(
+        f"{what}; now {_named(now.champion)} is champion{since}.",
+        where=f"model {spec.model.name} of {spec.pipeline}",
+        allowed="a decision about the champion that there is, once",
+        todo="nothing, if that is right; else run audit_candidate of this run again, or "
+        f"`sluice model rollback {spec.pipeline} VERSION --by NAME --why REASON`",
+    )

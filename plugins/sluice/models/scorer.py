@@ -1,0 +1,109 @@
+"""What scores: the champion, or, where it cannot, what the pipeline declares in its place (`model.fallback`).
+
+The rule kept here: a model that cannot be used stops nobody for ever. Who stands in, and why, is with every prediction's
+batch, in the ledger, in monitoring's decision and in one mail; the way back is a roll-back, a restored file, or a training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sluice import ledger
+from sluice.core.settings import settings
+from sluice.models import roles
+from sluice.models.config import registry
+from sluice_ml.errors import MlError, ModelDamagedError, ModelUnknownError, RowsUnusableError
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.registry import LoadedModel
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model that scores, None for the baseline."""
+
+    model: LoadedModel | None
+    # The version that should score; None where there is no champion.
+    champion: int | None
+    # Number of the ledger's entry that decided on the champion; 0 before the first.
+    since: int
+    # Why it, and perhaps what should have stood in for it, cannot: a sentence each. Empty where the champion scores.
+    problems: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> int | None:
+        return self.model.version if self.model else None
+
+    @property
+    def sentence(self) -> str:
+        """Who scores instead of whom, and why; "" where the champion does."""
+        if not self.problems:
+            return ""
+        stands_in = f"Version {self.version}" if self.model else "The baseline"
+        return f"{stands_in} stands in for the champion, version {self.champion}. {' '.join(self.problems)}"
+
+
+def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: datetime | None = None) -> Choice:
+    """The champion, or what stands in for it.
+
+    Args:
+        columns: of the rows that are to be scored; None where only the model's description is needed.
+        then: who was champion at this instant of the pipeline's clock, instead of now.
+
+    Raises:
+        ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what is declared in its
+            place cannot either.
+    """
+    now = roles.current(spec, then)
+    if now.champion is None:
+        return Choice(None, None, now.since)
+    problems: list[MlError] = []
+    for role in ("champion", *spec.model.fallback):
+        if role == "baseline":
+            return Choice(None, now.champion, now.since, tuple(problem.what for problem in problems))
+        version = now.champion if role == "champion" else now.previous
+        if version is None:
+            continue
+        try:
+            model = _usable(spec, version, columns)
+        except (ModelDamagedError, ModelUnknownError, RowsUnusableError) as error:
+            problems.append(error)
+            continue
+        return Choice(model, now.champion, now.since, tuple(problem.what for problem in problems))
+    raise problems[0]
+
+
+def record(spec: Pipeline, choice: Choice, day: str, run: dict[str, str]) -> None:
+    """Record that the champion does not score, once for each champion and reason."""
+    if choice.problems:
+        ledger.append(
+            "stood_in",
+            pipeline=spec.pipeline,
+            subject=spec.model.name,
+            partition=day,
+            run=run.get("run_id"),
+            once=f"stood_in:{spec.pipeline}:{spec.model.name}:{choice.since}:{choice.version}",
+            data={
+                "version": choice.version,
+                "champion": choice.champion,
+                "problems": list(choice.problems),
+                "reasons": [choice.sentence],
+            },
+        )
+
+
+def _usable(spec: Pipeline, version: int, columns: Sequence[str] | None) -> LoadedModel:
+    model = registry().load(spec.model.name, version, threads=settings().threads)
+    features = (*model.meta.numeric, *model.meta.categorical)
+    missing = sorted(set(features) - set(columns)) if columns is not None else []
+    if missing:
+        raise RowsUnusableError(
+            f"Version {version} needs {', '.join(missing)}, which the rows do not have.",
+            where=f"model {spec.model.name}, table {spec.pipeline}.{spec.model.features_table}",
+            todo="give the column back to the feature table, or train a model that does without it",
+        )
+    return model

@@ -1,0 +1,142 @@
+"""Stage of the predictions: the champion, what stands in for it, or the baseline while there is none, scores the day's
+published features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from sluice import schedule
+from sluice.core import clock
+from sluice.core.errors import SpecInvalidError, TableMissingError
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import PREDICTIONS
+from sluice.lake.inputs import Clock, Model, Snapshot
+from sluice.models import scorer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.declare.spec import Pipeline
+    from sluice.lake.batches import Manifest
+
+
+def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, str]) -> Manifest:
+    """Score the features of one day and stage the predictions.
+
+    Raises:
+        SpecInvalidError: more than one day was asked for; a prediction is made once, on its day.
+        TableMissingError: the features of the day are not published.
+        ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what `model.fallback`
+            declares in its place cannot either.
+    """
+    from sluice.lake import batches, missing, tables, waived
+    from sluice.schedule import missing_history
+    from sluice.waivers import inherited
+    from sluice_ml.scoring import schema
+
+    if len(run_days) != 1:
+        raise SpecInvalidError(
+            f"Predictions are made for one day at a time, not for {run_days[0]} to {run_days[-1]}.",
+            where=f"{spec.pipeline}.{PREDICTIONS}",
+            todo="run the score DAG once a day",
+        )
+    day, declared = run_days[0], spec.model
+    made = _clock(spec, day)
+    table = declared.features_table
+    snapshot = tables.snapshot_id(spec.pipeline, table)
+    shown = tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot) if snapshot else {}
+    if snapshot is None or day not in shown:
+        raise TableMissingError(
+            f"{spec.pipeline}.{table} has no published rows for {day}.",
+            where=f"partition {day}",
+            todo=f"run {spec.pipeline}_transform for this partition first",
+        )
+    batch_id = shown[day].batch_id
+    inputs = [
+        Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: batch_id}).record(),
+        *([made.record()] if made else []),
+    ]
+    if shown[day].rows:
+        predictions, model = _score(spec, day, run, snapshot, batch_id, late=made.made_late if made else None)
+        inputs.append(model)
+    else:
+        # Nothing to predict: no model is asked for, and the day is published as empty as its features.
+        predictions = schema(declared.key).empty_table()
+    on_waivers = inherited.of_inputs(spec, PREDICTIONS, [day], inputs)
+    lacking = missing_history.of_inputs(spec, PREDICTIONS, [day], inputs)
+    where = f"{spec.pipeline}.{PREDICTIONS}"
+    return batches.stage(
+        spec.pipeline,
+        PREDICTIONS,
+        missing.mark(waived.mark(predictions, on_waivers, where), lacking, where),
+        partitions=[day],
+        received=predictions.num_rows,
+        dropped={},
+        inputs=inputs,
+        waived_inputs=on_waivers,
+        missing_history=lacking,
+        run=run,
+        sort_by=[declared.key],
+    )
+
+
+def _score(
+    spec: Pipeline, day: str, run: dict[str, str], snapshot: int, batch_id: str, *, late: bool | None
+) -> tuple[pa.Table, dict[str, Any]]:
+    """The predictions of a day, and the model that made them, as an input to record.
+
+    Args:
+        late: whether their time is over: then the champion of that time makes them, and not today's.
+    """
+    from sluice.lake import tables
+    from sluice_ml.coverage import summarise
+    from sluice_ml.model import BaselineModel
+    from sluice_ml.scoring import score
+
+    declared = spec.model
+    features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
+    then = schedule.scoring_time(spec, date.fromisoformat(day)) if late else None
+    choice = scorer.choose(spec, features.column_names, then=then)
+    chosen = choice.model
+    scorer.record(spec, choice, day, run)
+    predictions = score(
+        features.to_batches(max_chunksize=declared.score_batch_rows),
+        chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default),
+        key=declared.key,
+        name=declared.name,
+        version=choice.version,
+        meta=chosen.meta if chosen else None,
+        feature_snapshot_id=snapshot,
+        run_id=run["run_id"],
+        scored_at=clock.utc_now(),
+        input_age_days=_input_age(spec, batch_id),
+        made_late=late,
+    )
+    stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
+    made_by = Model(name=declared.name, version=choice.version, promoted=choice.since)
+    return predictions, {
+        **made_by.record(),
+        **(stands_in if choice.problems else {}),
+        **({"without_champion": day} if late and choice.champion is None else {}),
+        **summarise(predictions),
+    }
+
+
+def _clock(spec: Pipeline, day: str) -> Clock | None:
+    """When the predictions of a day are made: it tells a prediction from hindsight. None where no feed has set the clock."""
+    at = date.fromisoformat(day)
+    late = pipeline_clock.is_late(spec, at)
+    if late is None:
+        return None
+    today = pipeline_clock.today(spec).isoformat()
+    return Clock(today=today, day=day, deadline=pipeline_clock.scoring_deadline(spec, at), made_late=late)
+
+
+def _input_age(spec: Pipeline, batch_id: str) -> int:
+    """Days that the oldest source behind a batch of features was behind when they were built."""
+    from sluice.lake import batches
+
+    inputs = batches.load(spec.pipeline, spec.model.features_table, batch_id).inputs
+    return max((each["age_days"] for each in inputs if each["kind"] == "freshness"), default=0)

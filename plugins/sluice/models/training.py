@@ -1,0 +1,190 @@
+"""A candidate crosses to champion: staged in the registry, audited on held-out days, promoted or refused."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from sluice import ledger
+from sluice.core.errors import VerdictMissingError
+from sluice.core.settings import settings
+from sluice.core.version import code_version, lock_hash
+from sluice.lake import rewrites
+from sluice.lake.rewrites import Pinned
+from sluice.models import roles, trainset, waived
+from sluice.models.config import model_config, registry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.model import Scorer
+
+
+def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
+    """Train on what was known on the morning of `run_day`, and register the candidate; returns its version.
+
+    The snapshots that the training set was read from are tagged in the tables, so that they are never expired.
+
+    Raises:
+        TableMissingError: there are no features or no outcomes.
+        RowsUnusableError: too few days, or only one class.
+        RowsLeakError, FeaturesUnsoundError: the rows or columns are not what a model should learn from; all are named.
+        HistoryRewrittenError: a published partition is not what was published; nothing is fitted.
+        WaiverExpiredError: a published partition rests on a waiver that is over; nothing is fitted.
+    """
+    from sluice_ml.coverage import unsupported
+    from sluice_ml.training import fit
+
+    declared = spec.model
+    pinned = pin(spec, run_day, run["run_id"])
+    snapshots = dict(pinned.snapshots)
+    # Features look back further than the days that are trained on, and those end where outcomes are known: what the features
+    # were built from must be intact too.
+    days = declared.training_days + spec.history_days + spec.lag_days(declared.outcomes_table)
+    rewrites.require_intact(spec, days, until=run_day, pinned=pinned)
+    on_waivers = waived.require_valid(spec, days, until=run_day, snapshots=snapshots)
+    chosen, config = trainset.read(spec, run_day, snapshots), model_config(spec)
+    rows = chosen.rows
+    models = registry()
+    tags = {
+        "as_of": run_day,
+        "code": code_version(),
+        "lock_sha256": lock_hash(),
+        "dag_run": run["run_id"],
+        "rows_content_sha256": _content_hash(rows),
+        "waivers": waived.named(on_waivers),
+        "rows_left_out": ", ".join(f"{name}: {count:,}" for name, count in chosen.left_out.items()),
+        **{f"snapshot.{table}": str(snapshot) for table, snapshot in snapshots.items()},
+    }
+    with models.training(declared.name, tags) as mlflow_run:
+        findings = trainset.require_sound(spec, rows, run_day, run, config)
+        candidate = fit(rows, config)
+        version = models.log(mlflow_run, candidate)
+    ledger.append(
+        "trained",
+        pipeline=spec.pipeline,
+        subject=declared.name,
+        partition=run_day,
+        run=run["run_id"],
+        data={
+            "version": version,
+            "sha256": candidate.sha256,
+            "snapshots": snapshots,
+            "rows": rows.num_rows,
+            "splits": candidate.meta.splits,
+            "metrics": candidate.meta.metrics,
+            "findings": findings,
+            "waivers": on_waivers,
+            "unmatched": chosen.unmatched,
+            "left_out": chosen.left_out,
+            "unsupported": unsupported(candidate.meta.coverage),
+            "capped": candidate.meta.capped,
+            "mlflow_run": mlflow_run,
+            "code": code_version(),
+        },
+    )
+    roles.show(spec)
+    return version
+
+
+def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+    """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
+
+    A champion that is damaged, or that needs a feature which is not declared any more, cannot be compared: the decision says
+    so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
+
+    Raises:
+        ModelDamagedError: the candidate's file is not the one that was registered.
+    """
+    from sluice_ml.promotion import decide
+
+    models, name = registry(), spec.model.name
+    now = roles.current(spec)
+    if now.champion == version and (stands := _decision(spec, version)) and stands.kind == "audited":
+        return stands.data
+    candidate = models.candidate(name, version)
+    champion, problem = _champion(spec, now.champion)
+    decision = decide(candidate, champion, not_compared=problem)
+    outcome = {
+        "version": version,
+        "champion": now.champion,
+        "promote": decision.promote,
+        "reasons": list(decision.reasons),
+        "numbers": decision.numbers,
+    }
+    entry = ledger.append(
+        "audited" if decision.promote else "refused",
+        pipeline=spec.pipeline,
+        subject=name,
+        partition=run_day,
+        run=run["run_id"],
+        data=outcome,
+    )
+    models.tag(name, version, {"decision": entry.kind, "decision_reasons": " ".join(decision.reasons)})
+    return outcome
+
+
+def promote_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+    """Make an audited candidate champion; repeating it changes nothing.
+
+    Raises:
+        VerdictMissingError: the newest decision about this version is not that it may be promoted.
+        PromotionRefusedError: that decision has acted already, or is about another champion than there is now.
+    """
+    decided = _decision(spec, version, run_day)
+    if decided is None or decided.kind != "audited":
+        raise VerdictMissingError(
+            f"Version {version} of {spec.model.name} has no decision that allows promoting it.",
+            where=f"{spec.pipeline} {run_day}",
+            todo="run audit_candidate of this run",
+        )
+    entry = roles.promote(spec, decided, run)
+    return {"version": version, "ledger": entry.seq}
+
+
+def _decision(spec: Pipeline, version: int, run_day: str | None = None) -> ledger.Entry | None:
+    """The newest decision about a version, of the day or of any."""
+    found = ledger.entries(pipeline=spec.pipeline, subject=spec.model.name, partition=run_day)
+    decided = (entry for entry in found if entry.kind in ("audited", "refused"))
+    return next((entry for entry in decided if entry.data["version"] == version), None)
+
+
+def _champion(spec: Pipeline, version: int | None) -> tuple[Scorer | None, str]:
+    """The champion's model, or why there is none to compare with although there is a champion."""
+    from sluice_ml.errors import ModelDamagedError, ModelUnknownError
+
+    if version is None:
+        return None, ""
+    try:
+        return registry().load(spec.model.name, version, threads=settings().threads).model, ""
+    except (ModelDamagedError, ModelUnknownError) as error:
+        return None, error.what
+
+
+def pin(spec: Pipeline, run_day: str, run_id: str) -> Pinned:
+    """Tag the current snapshots of features and outcomes; a repetition by the same run returns those of the first time."""
+    from sluice.lake import tables
+
+    tag = f"train-{run_day}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+    # Before the tags: what is recorded until here is in what they name. What is published later need not be.
+    entry = ledger.append(
+        "pinned",
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=run_day,
+        run=run_id,
+        once=f"pinned:{spec.pipeline}:{tag}",
+        data={"tag": tag},
+    )
+    names = (spec.model.features_table, spec.model.outcomes_table)
+    return Pinned({name: tables.pin(spec.pipeline, name, tag) for name in names}, entry.seq)
+
+
+def _content_hash(rows: pa.Table) -> str:
+    """sha256 of the rows' content, whatever their order."""
+    import numpy as np
+    import pandas as pd
+
+    hashes = np.sort(pd.util.hash_pandas_object(rows.to_pandas(), index=False).to_numpy())
+    return hashlib.sha256(hashes.tobytes()).hexdigest()

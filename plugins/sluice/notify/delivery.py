@@ -1,0 +1,181 @@
+"""Delivery: one fault, one mail, and a record of everything that was seen, sent, or could not be sent.
+
+The record of a mail is written after the server took it. A crash between the two sends it again with the same
+Message-ID: a mail twice is a nuisance, a fault that nobody heard of is damage. A mail that no server took is recorded
+with its whole event, and is sent by whoever comes next: the next delivery that works, or the watcher.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sluice.core.errors import DatabaseUnavailableError, MailUndeliveredError
+from sluice.core.settings import settings
+from sluice.ledger import Entry
+from sluice.notify import faults
+from sluice.notify.compose import compose
+from sluice.notify.events import Event
+from sluice.notify.send import Smtp, is_about_the_mail, send
+
+
+def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
+    """Send the mail about `event`, or count it, where its fault is open and was told already.
+
+    Returns:
+        The ledger's entry, of status `sent` or `counted`.
+
+    Raises:
+        MailUndeliveredError: the server did not take it; recorded with status `failed`, and retried later.
+        DatabaseUnavailableError: the ledger does not answer. The mail was sent, and is recorded nowhere.
+    """
+    with alone(event.fault):
+        try:
+            past = faults.episodes(event.pipeline, event.fault)
+        except DatabaseUnavailableError:
+            # Nobody knows whether it was told before; nobody would ever learn that it was not.
+            send(compose(event, sender=sender, to=to, key=event.key), smtp)
+            raise
+        episode = faults.belongs_to(event, past, window_minutes=settings().mail_window_minutes)
+        if episode:
+            entry = _count(event, episode)
+        else:
+            entry = post(event, smtp, sender=sender, to=to, episode=_free_key(event, past))
+    if episode is None or not episode.told:
+        send_undelivered(event.pipeline, smtp, sender=sender, to=to)
+    return entry
+
+
+def post(
+    event: Event,
+    smtp: Smtp,
+    *,
+    sender: str,
+    to: Sequence[str],
+    episode: str,
+    answers: str = "",
+    status: str = "sent",
+    **data: Any,
+) -> Entry:
+    """Send one mail and record it with `status`.
+
+    Args:
+        episode: the telling of a fault that it belongs to.
+        answers: key of the mail that it is a reply to; without one it begins a thread.
+
+    Raises:
+        MailUndeliveredError: recorded as `failed`, with all that is needed to send it later.
+    """
+    key = f"{episode}-over" if answers else episode
+    message = compose(event, sender=sender, to=to, key=key, answers=answers)
+    about = {"message": key, "mail_subject": message["Subject"], "to": list(to), **data}
+    if status == "sent":
+        about |= faults.sighting(event)
+    try:
+        refused = send(message, smtp)
+    except MailUndeliveredError as error:
+        faults.record(
+            event,
+            episode,
+            "failed",
+            f"{message['Subject']}: {error}",
+            {
+                **about,
+                "error": str(error),
+                "when_sent": status,
+                "answers": answers,
+                # As text: the order of links and columns is part of the mail.
+                "content": event.model_dump_json(),
+            },
+        )
+        raise
+    return faults.record(event, episode, status, message["Subject"], {**about, "refused": refused})
+
+
+def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str]) -> list[Entry]:
+    """Send the mails that no server has taken, oldest first; at most one process is at it at a time.
+
+    Returns: the entries of those that were taken now.
+    """
+    if not faults.undelivered(pipeline):
+        return []
+    sent = []
+    with alone(f"retry-{pipeline}", wait=False) as alone_at_it:
+        # Read again: whoever was at it before may have sent them.
+        for entry in faults.undelivered(pipeline) if alone_at_it else []:
+            try:
+                sent.append(_send_again(entry, smtp, sender=sender, to=to))
+            except MailUndeliveredError as error:
+                _record_again(entry, error)
+                if not is_about_the_mail(error):
+                    break
+    return sent
+
+
+def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
+    event = Event.model_validate_json(entry.data["content"])
+    message = compose(event, sender=sender, to=to, key=entry.data["message"], answers=entry.data["answers"])
+    refused = send(message, smtp)
+    return faults.record(
+        event,
+        entry.data["episode"],
+        entry.data["when_sent"],
+        f"{message['Subject']} (could not be delivered before)",
+        {
+            "fault": entry.data["fault"],
+            "message": entry.data["message"],
+            "mail_subject": message["Subject"],
+            "to": list(to),
+            "refused": refused,
+            "first_tried": entry.at.isoformat(),
+        },
+    )
+
+
+def _record_again(entry: Entry, error: MailUndeliveredError) -> None:
+    event = Event.model_validate_json(entry.data["content"])
+    faults.record(
+        event,
+        entry.data["episode"],
+        "failed",
+        f"again: {entry.data['mail_subject']}: {error}",
+        {"fault": entry.data["fault"], "message": entry.data["message"], "error": str(error)},
+    )
+
+
+def _count(event: Event, episode: faults.Episode) -> Entry:
+    seen = len(episode.sightings) + 1
+    return faults.record(
+        event,
+        episode.key,
+        "counted",
+        f"seen {seen} times since the mail of {episode.opened.at:%Y-%m-%d %H:%M} UTC",
+        faults.sighting(event),
+    )
+
+
+def _free_key(event: Event, past: Sequence[faults.Episode]) -> str:
+    """The mail's identity: the same again, if this process dies before it has recorded what it sent."""
+    taken, number = {episode.key for episode in past}, 0
+    while event.episode(number) in taken:
+        number += 1
+    return event.episode(number)
+
+
+@contextmanager
+def alone(key: str, *, wait: bool = True) -> Iterator[bool]:
+    """Keep other processes of this machine from the same work meanwhile; the lock dies with its holder.
+
+    Yields: whether the lock is held; always, if `wait`.
+    """
+    folder = settings().work / "mail"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{key}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -1,0 +1,197 @@
+"""What the ledger knows of faults: which are open, what they have seen, and which mails have not been delivered.
+
+A fault is told in episodes. An episode begins with a mail; what else is seen of the same fault within the window, and
+every repetition, is counted in it; it is over when each of its occurrences is. So a burst is one mail, a day that is
+never repaired does not hide the next one's end, and each mail has exactly one RESOLVED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sluice import ledger
+from sluice.core import clock
+from sluice.ledger import Entry
+from sluice.notify import resolution
+from sluice.notify.events import Event
+from sluice.notify.resolution import Ending
+
+# Statuses of an entry whose mail the server took.
+DELIVERED = ("sent", "resolved", "digest")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One telling of a fault; `entries` are its records, oldest first."""
+
+    key: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def opened(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def sightings(self) -> tuple[Entry, ...]:
+        """One entry each time that the fault was seen."""
+        return tuple(entry for entry in self.entries if "seen_as" in entry.data)
+
+    @property
+    def standing(self) -> dict[str, Entry]:
+        """What is not over yet: occurrence to the entry that saw it last."""
+        found: dict[str, Entry] = {}
+        for entry in self.entries:
+            if "seen_as" in entry.data:
+                found[entry.data["seen_as"]] = entry
+            for ended in entry.data.get("ended", {}):
+                found.pop(ended, None)
+        return found
+
+    @property
+    def endings(self) -> dict[str, Ending]:
+        """What is over: occurrence to what ended it."""
+        return {
+            seen: resolution.read(how)
+            for entry in self.entries
+            for seen, how in entry.data.get("ended", {}).items()
+        }
+
+    @property
+    def over(self) -> bool:
+        return not self.standing
+
+    @property
+    def told(self) -> bool:
+        """Whether its first mail has reached the server."""
+        return any(entry.data["status"] == "sent" for entry in self.entries)
+
+
+def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
+    """The episodes of a pipeline that may be open, or all of one fault, in the order in which they began.
+
+    What a fault was called before must be known when it is told again; who looks for what is open need not read back
+    to the first day.
+    """
+    found: dict[str, list[Entry]] = {}
+    after = ledger.settled(pipeline, "mails") if fault is None else None
+    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline, after=after)):
+        if "episode" in entry.data and fault in (None, entry.data["fault"]):
+            found.setdefault(entry.data["episode"], []).append(entry)
+    return [Episode(key, tuple(entries)) for key, entries in found.items()]
+
+
+def open_from(pipeline: str) -> int | None:
+    """Number of the first entry about a fault that is not over, or about a mail that is not delivered; None if none is."""
+    standing = [episode.opened.seq for episode in episodes(pipeline) if not episode.over]
+    return min([*standing, *(entry.seq for entry in undelivered(pipeline))], default=None)
+
+
+def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> Episode | None:
+    """The open episode that an event is counted in; None if it must be told."""
+    since = clock.utc_now() - timedelta(minutes=window_minutes)
+    running = [episode for episode in reversed(past) if not episode.over]
+    repeated = (episode for episode in running if event.seen_as in episode.standing)
+    recent = (episode for episode in running if episode.opened.at > since)
+    return next(repeated, None) or next(recent, None)
+
+
+def undelivered(pipeline: str | None = None) -> list[Entry]:
+    """Mails that no server has taken, each as the record of its first attempt, oldest first."""
+    found: dict[str, Entry] = {}
+    after = ledger.settled(pipeline, "mails") if pipeline else None
+    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline, after=after)):
+        message = entry.data.get("message", "")
+        if entry.data["status"] == "failed":
+            found.setdefault(message, entry)
+        elif entry.data["status"] in DELIVERED:
+            found.pop(message, None)
+    return list(found.values())
+
+
+def undelivered_lines(pipeline: str | None = None) -> list[str]:
+    """A sentence for each mail that no server has taken: they will be sent, but somebody waits for them."""
+    return [
+        f"Not delivered since {entry.at:%Y-%m-%d %H:%M} UTC: {entry.data.get('mail_subject', 'a mail')}. "
+        f"{entry.data.get('error', '')}"
+        for entry in undelivered(pipeline)
+    ]
+
+
+def sighting(event: Event) -> dict[str, Any]:
+    """What the ledger keeps of an event that is part of a fault."""
+    return {
+        "seen_as": event.seen_as,
+        "ends_with": event.ends_with,
+        "batch_id": event.batch_id,
+        "occurred_at": event.occurred_at.isoformat(),
+    }
+
+
+def record(event: Event, episode: str, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
+    """Add one entry of kind `mail` about an event; a mail that was delivered is recorded once."""
+    message = data.get("message")
+    return ledger.append(
+        "mail",
+        pipeline=event.pipeline,
+        subject=event.subject,
+        partition=event.partition,
+        run=event.run_id or None,
+        once=f"mail:{message}" if message and status in DELIVERED else None,
+        data={
+            "event": event.kind,
+            "fault": event.fault,
+            "table": event.table,
+            **_run(event),
+            **_data(episode, status, sentence, data),
+        },
+    )
+
+
+def withhold(event: Event, why: str) -> Entry:
+    """Add one entry of kind `mail` about an event that is not mailed; it is part of no fault."""
+    return ledger.append(
+        "mail",
+        pipeline=event.pipeline,
+        subject=event.subject,
+        partition=event.partition,
+        run=event.run_id or None,
+        data={
+            "event": event.kind,
+            "table": event.table,
+            **_run(event),
+            "status": "withheld",
+            "reasons": [f"withheld: {why}"],
+        },
+    )
+
+
+def knows_run(pipeline: str, dag_id: str, run_id: str, clear_number: int) -> bool:
+    """Whether a mail about a run was sent, counted or withheld since it was cleared for the last time."""
+    asked = {"dag_id": dag_id, "clear_number": clear_number}
+    found = ledger.entries(kind="mail", pipeline=pipeline)
+    return any(entry.run == run_id and asked.items() <= entry.data.items() for entry in found)
+
+
+def _run(event: Event) -> dict[str, Any]:
+    return {"dag_id": event.dag_id, "clear_number": event.clear_number}
+
+
+def note(episode: Episode, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
+    """Add one entry of kind `mail` about an episode, for which there is no mail."""
+    opened = episode.opened
+    same = {name: opened.data[name] for name in ("event", "fault")}
+    return ledger.append(
+        "mail",
+        pipeline=opened.pipeline,
+        subject=opened.subject,
+        partition=opened.partition,
+        data={**same, **_data(episode.key, status, sentence, data)},
+    )
+
+
+def _data(episode: str, status: str, sentence: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    # `reasons` is what `sluice ledger` shows.
+    return {"status": status, "episode": episode, "reasons": [f"{status}: {sentence}"], **data}

@@ -1,0 +1,110 @@
+"""What somebody who reads the data sees while something is held, and when it is over: read from the ledger.
+
+The ledger answers also where the tables do not, and a mail must go out above all when something is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from sluice import ledger
+from sluice.core.partitions import days_of
+from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.status import MONITORING, TRAINING, Item
+
+# Newest publications of a table that are looked through.
+_LOOKED_AT = 400
+
+
+def waiting(spec: Pipeline, table: str, partitions: Sequence[str]) -> str:
+    """What readers see while partitions of a table are not published."""
+    if len(partitions) > 1:
+        return (
+            f"The {len(partitions)} days of {table} from {partitions[0]} to {partitions[-1]} are not loaded; "
+            "readers see what they saw before."
+        )
+    day = partitions[0]
+    run_day = run_day_of(spec, table, day)
+    before = shown(spec, table, day)
+    if before and table == PREDICTIONS:
+        return f"Readers still see the predictions of {day} as they were published before."
+    if before:
+        return f"Readers still see the {table} of {day} as published before; no prediction is affected."
+    if table == spec.model.outcomes_table:
+        return (
+            f"How the predictions of {day} turned out cannot be told yet: their outcomes are not published."
+        )
+    if table in spec.derived and table != spec.model.features_table:
+        return f"The {table} of {day} are missing for readers; {_last(spec, table, day)}."
+    if shown(spec, PREDICTIONS, run_day):
+        return f"The {table} of {day} are missing for readers; the predictions of {run_day} were made before and stand."
+    if table in spec.sources and getattr(spec, "stale_input", "refuse") == "mark":
+        return f"The {table} of {day} are missing: predictions of {run_day} rest on older input, and are marked so."
+    return f"The predictions of {run_day} are not made; {_last(spec, PREDICTIONS, run_day)}."
+
+
+def failing(
+    spec: Pipeline, table: str | None, data_days: Sequence[str], partition: str | None, *, day_waits: bool
+) -> str:
+    """What readers see while a task fails: one of a table, one that the day's sources wait for, or another."""
+    if table:
+        return waiting(spec, table, data_days) if data_days else ""
+    if day_waits:
+        return waiting(spec, spec.model.features_table, days_of(partition)) if partition else ""
+    return "What readers see has not changed."
+
+
+def undone(spec: Pipeline, item: Item) -> str:
+    """What readers see while something that could be done is not."""
+    if item.table == MONITORING:
+        return f"The predictions of {item.day} are not measured yet."
+    if item.table == TRAINING:
+        return f"Predictions go on as before; the model that was asked for on {item.day} is not trained."
+    return waiting(spec, item.table, [item.day])
+
+
+def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: datetime) -> str:
+    """What readers see now that partitions of a table are published."""
+    days = f"of {partitions[0]}" if len(partitions) == 1 else f"of {len(partitions)} partitions"
+    sentence = f"Readers now see the {table} {days}, since {since:%Y-%m-%d %H:%M} UTC."
+    later = waits_for(spec, table)
+    if later and len(partitions) == 1:
+        run_day = run_day_of(spec, table, partitions[0])
+        if not shown(spec, PREDICTIONS, run_day):
+            sentence += f" What waited for it goes on: {', '.join(later)} of the run of {run_day}."
+    return sentence
+
+
+def waits_for(spec: Pipeline, table: str) -> tuple[str, ...]:
+    """The tables that are built from a table."""
+    if table in spec.sources:
+        return (*spec.derived, PREDICTIONS)
+    return (PREDICTIONS,) if table == spec.model.features_table else ()
+
+
+def run_day_of(spec: Pipeline, table: str, day: str) -> str:
+    """The partition key of the run that writes a day of a table."""
+    return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
+
+
+def shown(spec: Pipeline, table: str, day: str, *, after: int = 0) -> bool:
+    """Whether a day has been published, by an entry of the ledger later than `after`."""
+    found = ledger.entries(
+        kind="published", pipeline=spec.pipeline, subject=table, days=(day, day), after=after, limit=1
+    )
+    return bool(found)
+
+
+def _last(spec: Pipeline, table: str, day: str) -> str:
+    """What readers see of a table where a day is missing."""
+    found = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT)
+    days = sorted((entry.partition or "").rpartition("..")[2] for entry in found)
+    earlier = [each for each in days if each < day]
+    if earlier:
+        return f"readers still see those of {earlier[-1]}"
+    return (
+        "there are none from an earlier day"
+        if not days
+        else f"readers see those of later days, to {days[-1]}"
+    )

@@ -1,0 +1,20 @@
+"""What the watcher does for mails: nothing that was seen stays untold because a server or a process was down."""
+
+from __future__ import annotations
+
+from sluice.core.settings import settings
+from sluice.declare.spec import Pipeline
+from sluice.ledger import Entry
+from sluice.notify import delivery, resolved_mails
+from sluice.notify.send import Smtp
+
+
+def retry_failed(spec: Pipeline, smtp: Smtp) -> list[Entry]:
+    """Send what could not be delivered, oldest first, and close faults whose end was not told.
+
+    It goes to those who get the pipeline's mails today. What the server does not take now stays undelivered.
+
+    Returns: the entries that were made.
+    """
+    sent = delivery.send_undelivered(spec.pipeline, smtp, sender=settings().mail_from, to=spec.mail_to)
+    return [*sent, *resolved_mails.settle(spec, smtp)]

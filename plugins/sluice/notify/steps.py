@@ -1,0 +1,120 @@
+"""What the reader of a mail does next: sentences, commands to type, and pages of the Airflow UI to open."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sluice.core.errors import SluiceError
+from sluice.core.settings import settings
+from sluice.declare.spec import Pipeline
+from sluice.notify import reader_impact
+
+
+def not_published(spec: Pipeline, table: str) -> tuple[str, ...]:
+    """The tables that go without a partition because of a hold of `table`: itself, and what is built from it."""
+    return tuple(f"{spec.pipeline}.{name}" for name in (table, *reader_impact.waits_for(spec, table)))
+
+
+def after_verdict(
+    spec: Pipeline,
+    table: str,
+    partitions: tuple[str, ...],
+    *,
+    held: bool,
+    shows_rows: bool = True,
+    lacks_rows: bool = False,
+) -> tuple[str, ...]:
+    """What to do about a batch that was not published by its gate.
+
+    Args:
+        shows_rows: whether the mail has failing rows.
+        lacks_rows: whether it is held because days have no rows, and for no rule.
+    """
+    if not held:
+        return (
+            "Open the evidence: it names the rule or the step that broke.",
+            f"Correct the suite expectations/{spec.pipeline}/{table}.json or its cause, and run `sluice check`.",
+            "Replay: the same staged batch is audited again.",
+        )
+    first = _look(spec, table, shows_rows, lacks_rows)
+    declaration = f"dags/pipelines/{spec.pipeline}.yml"
+    replay = (
+        "run `sluice check`, and replay. Nothing has to be delivered again. "
+        f"{_form('Replay', table, partitions)}"
+    )
+    correction = (
+        f"If such days are usual: declare `may_be_empty: true` for {table} in {declaration}, {replay}"
+        if lacks_rows
+        else f"If the rule is wrong: correct it in expectations/{spec.pipeline}/{table}.json, {replay}"
+    )
+    release = (
+        f"If {'there is nothing for that day' if lacks_rows else 'readers must see it all the same'}: release it, with a "
+        "reason and a last day. The page Release has the same form; then answer under Browse, Required Actions."
+    )
+    if table in spec.sources:
+        return (
+            first,
+            f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, land it, and trigger "
+            f"{again(spec, table, partitions)}.",
+            correction,
+            release,
+        )
+    model = (
+        f"If the model or its input is wrong: correct it, then replay. {_form('Replay', table, partitions)}"
+    )
+    return first, model, correction, release
+
+
+def _look(spec: Pipeline, table: str, shows_rows: bool, lacks_rows: bool) -> str:
+    if lacks_rows:
+        return f"Find out whether there is really nothing for that day: {spec.owner_of(table)} knows."
+    if shows_rows:
+        return "Look at the failing rows above, or at more of them in the evidence."
+    return "Look at what the rules found, above and in the evidence."
+
+
+def _form(page: str, table: str, partitions: tuple[str, ...]) -> str:
+    """What to fill in on the page of an operator DAG, which does not open by itself."""
+    return f"On the page {page}, press Trigger: table {table}, day {partitions[0]}."
+
+
+def after_failure(exception: BaseException | None) -> tuple[str, ...]:
+    """What to do about a task that failed."""
+    todo = exception.todo if isinstance(exception, SluiceError) else ""
+    first = todo[0].upper() + todo[1:] + "." if todo else "Read the task's log."
+    return (first, "Then clear the task, or trigger the DAG again with the same partition key.")
+
+
+def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
+    """Which run lands these partitions of a source, in words."""
+    lag = timedelta(days=spec.lag_days(table))
+    first, last = (date.fromisoformat(day) + lag for day in (partitions[0], partitions[-1]))
+    before_its_first_day = spec.clock == "wall" and spec.starts is not None and first < spec.starts
+    if first == last and not before_its_first_day:
+        return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
+    return f"{spec.pipeline}_backfill again for {first} to {last}"
+
+
+def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -> dict[str, str]:
+    """Commands about a held partition, each with what it does."""
+    day = label.partition("..")[0]
+    name = spec.pipeline
+    found = {f"sluice held {name}": "all that is held, with age and owner"}
+    if table in spec.sources:
+        found[f"sluice land {name} {table} {day} FILE"] = "put a corrected file into the landing zone"
+    found[f"sluice replay {name} {table} {day}"] = "send it through the gate again"
+    if release:
+        found[f"sluice release {name} {table} {day} --by NAME --why REASON --until DAY"] = (
+            "publish it on your word, until a day"
+        )
+    found[f"sluice trace {name} {table} {day}"] = "where its rows went"
+    return found
+
+
+def operate_links(spec: Pipeline, *, release: bool) -> dict[str, str]:
+    """The operator DAGs in the Airflow UI."""
+    base = f"{settings().ui_url.rstrip('/')}/dags/{spec.pipeline}"
+    links = {"Replay": f"{base}_replay"}
+    if release:
+        links["Release"] = f"{base}_release"
+    return links

@@ -1,0 +1,78 @@
+"""Which days of a table the declaration asks for, and which of them readers do not see.
+
+Which days a run is due to publish is `sluice.schedule`'s to say. The rule kept here: a table begins somewhere, and nothing is
+due before. A pipeline that declares `starts` begins with that run day; another one with the first day that was published of
+the table. A day that was published without rows is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+
+from sluice import schedule
+from sluice.declare.spec import Pipeline
+from sluice.lake import tables
+
+_WEEK = timedelta(days=7)
+
+
+def missing(
+    spec: Pipeline,
+    table: str,
+    first: str,
+    last: str,
+    *,
+    snapshot_id: int | None = None,
+    shown: Iterable[str] | None = None,
+) -> list[str]:
+    """The days of a source or derived table from `first` to `last` that are due and not published, sorted.
+
+    Of a weekly source, which may come on another day of the week, a day is missing where the whole week after it is.
+
+    Args:
+        first, last: days of the table's data (YYYY-MM-DD), both included.
+        snapshot_id: as of this snapshot of the table instead of now.
+        shown: the days that readers see, for whoever has read them.
+
+    Raises:
+        TableMissingError: `snapshot_id` is unknown or expired.
+    """
+    if shown is None:
+        shown = tables.published(spec.pipeline, table, snapshot_id=snapshot_id)
+    begin = _begins(spec, table, shown)
+    if begin is None:
+        return []
+    if table in spec.sources and spec.sources[table].cadence == "weekly":
+        return [day for day in _missed_weeks(sorted(shown), last) if max(first, begin) <= day <= last]
+    days = schedule.expected_days(
+        spec, table, date.fromisoformat(max(first, begin)), date.fromisoformat(last)
+    )
+    return [day.isoformat() for day in days if day.isoformat() not in shown]
+
+
+def window(
+    spec: Pipeline, table: str, source: str, partitions: Sequence[str], first: str, day: str
+) -> tuple[str, str]:
+    """The first and the last day of an input that a day of a batch is made from, where it was read from `first` on."""
+    back = date.fromisoformat(partitions[0]) - date.fromisoformat(first)
+    # A run sees of each table what has been published by its day.
+    ahead = timedelta(days=spec.lag_days(table) - spec.lag_days(source))
+    own = date.fromisoformat(day)
+    return (own - back).isoformat(), (own + ahead).isoformat()
+
+
+def _begins(spec: Pipeline, table: str, shown: Iterable[str]) -> str | None:
+    """The first day of a table that is due; None where nothing says so yet."""
+    return spec.data_day(table, spec.starts.isoformat()) if spec.starts else min(shown, default=None)
+
+
+def _missed_weeks(shown: Sequence[str], last: str) -> Iterator[str]:
+    """Days to `last`, each a week after another, in whose week nothing was published."""
+    end = date.fromisoformat(last)
+    days = [date.fromisoformat(day) for day in shown]
+    for day, following in zip(days, [*days[1:], None], strict=True):
+        due = day + _WEEK
+        while due <= end if following is None else due + _WEEK <= following:
+            yield due.isoformat()
+            due += _WEEK

@@ -1,0 +1,160 @@
+"""History that was missing when a batch was built: found when it is staged, and looked at again when it has come.
+
+The rule kept here: what was built without a day that it looks back on says so, through any number of steps. Which days are
+due is `sluice.schedule.expected`'s to say; what a batch lacked is in its manifest and in the ledger's entry of its publication, so
+that what to rebuild is known without reading a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+
+from sluice import ledger
+from sluice.core.errors import BatchUnknownError, DeliveryMissingError
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
+from sluice.lake import batches
+from sluice.lake.missing import MissingHistory
+from sluice.ledger import Entry, publications, skips
+from sluice.schedule import expected
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A partition that was built without history which is published now."""
+
+    # A derived table, and the day of its data.
+    table: str
+    day: str
+    # Partition key of the run of `<pipeline>_transform` that builds it.
+    run_day: str
+    # What it lacked and would find now.
+    arrived: tuple[MissingHistory, ...]
+    pipeline: str
+
+    @property
+    def because(self) -> str:
+        """Why it is to be rebuilt."""
+        return f"it was made without {'; '.join(each.named for each in self.arrived)}, which is published now"
+
+    def sentence(self) -> str:
+        """For a list of what is to be rebuilt."""
+        return (
+            f"{self.table} {self.day}: {self.because}. "
+            f"Run {self.pipeline}_transform again with partition key {self.run_day}."
+        )
+
+
+def of_inputs(
+    spec: Pipeline, table: str, partitions: Sequence[str], inputs: Iterable[Mapping[str, Any]]
+) -> tuple[MissingHistory, ...]:
+    """The history that a batch of `table` looks back on and does not find, as its manifest lists it.
+
+    Args:
+        partitions: days of the batch, sorted.
+        inputs: each `snapshot` of a table with the days that are read of it (`first`, `last`), as of its `snapshot_id`, or
+            now where that is None; other kinds are passed over.
+    """
+    found: dict[str, dict[str, set[str]]] = {}
+    for each in inputs:
+        if each["kind"] != "snapshot" or each["table"] not in {*spec.sources, *spec.derived}:
+            continue
+        source, first, last = each["table"], each["first"], each["last"]
+        gaps = expected.missing(spec, source, first, last, snapshot_id=each["snapshot_id"])
+        inherited = _recorded(spec, source, each.get("batches") or {})
+        for day in partitions:
+            start, end = expected.window(spec, table, source, partitions, first, day)
+            lacking = [(source, gap) for gap in gaps if start <= gap <= end]
+            lacking += [one for read, listed in inherited.items() if start <= read <= end for one in listed]
+            for name, gap in lacking:
+                found.setdefault(name, {}).setdefault(day, set()).add(gap)
+    return tuple(
+        MissingHistory(table=name, days={day: tuple(sorted(gaps)) for day, gaps in sorted(days.items())})
+        for name, days in sorted(found.items())
+    )
+
+
+def awaited(spec: Pipeline, lacking: Iterable[MissingHistory]) -> list[MissingHistory]:
+    """What of missing history may still come: without the days that a person has given up, in the ledger."""
+    given_up = skips.given_up(spec.pipeline)
+    found = []
+    for each in lacking:
+        days = {
+            day: tuple(gap for gap in gaps if (each.table, gap) not in given_up)
+            for day, gaps in each.days.items()
+        }
+        if left := {day: gaps for day, gaps in days.items() if gaps}:
+            found.append(MissingHistory(table=each.table, days=left))
+    return found
+
+
+def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[MissingHistory, ...]:
+    """What a batch recorded as missing when it was staged; the ledger has it where the batch was cleared away."""
+    if not batch_id:  # another writer put it there
+        return ()
+    try:
+        return batches.load(spec.pipeline, table, batch_id).missing_history
+    except BatchUnknownError:
+        published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
+        return next((recorded_in(one) for one in published if one.data["batch_id"] == batch_id), ())
+
+
+def recorded_in(published: Entry) -> tuple[MissingHistory, ...]:
+    """What a publication's entry records as missing; nothing, where it is from an earlier version."""
+    return tuple(MissingHistory.model_validate(one) for one in published.data.get("missing_history", ()))
+
+
+def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -> list[Rebuild]:
+    """What was built without history that is published now, and is to be rebuilt as declared, oldest first.
+
+    No further back than `history.rebuild_days` before the pipeline's today: what is older stays as it was built, and says
+    so. Predictions are not among them: each was made once, at its time, and says by its column what it was made without.
+
+    Args:
+        shown: table -> the days that readers see, for whoever has read them.
+    """
+    try:
+        today = pipeline_clock.today(spec)
+    except DeliveryMissingError:  # a replayed pipeline to which nothing was delivered
+        return []
+
+    @cache
+    def still_missing(table: str) -> set[str]:
+        days = shown[table] if shown is not None else None
+        return set(expected.missing(spec, table, date.min.isoformat(), today.isoformat(), shown=days))
+
+    found = []
+    for table in spec.derived:
+        since = (today - timedelta(days=spec.missing_history_of(table).rebuild_days)).isoformat()
+        for day, missing in _shown(spec, table, since):
+            arrived = [
+                MissingHistory(table=one.table, days={day: here})
+                for one in missing
+                if (here := tuple(gap for gap in one.days[day] if gap not in still_missing(one.table)))
+            ]
+            if arrived:
+                run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(table))
+                found.append(Rebuild(table, day, run_day.isoformat(), tuple(arrived), spec.pipeline))
+    return sorted(found, key=lambda one: one.day)
+
+
+def _shown(spec: Pipeline, table: str, since: str) -> Iterator[tuple[str, list[MissingHistory]]]:
+    """Each day from `since` on whose newest publication recorded missing history, with what it did."""
+    for day, entry in publications.newest(spec.pipeline, table, since):
+        if here := [one for one in recorded_in(entry) if day in one.days]:
+            yield day, here
+
+
+def _recorded(spec: Pipeline, table: str, read: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """Day of an input -> the table and day of each thing that what was read of it had been built without."""
+    if table not in spec.derived:
+        return {}
+    recorded = {batch_id: of_batch(spec, table, batch_id) for batch_id in set(read.values())}
+    return {
+        day: [(one.table, gap) for one in recorded[batch_id] for gap in one.days.get(day, ())]
+        for day, batch_id in read.items()
+    }

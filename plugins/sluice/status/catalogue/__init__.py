@@ -1,0 +1,11 @@
+"""The catalogue: every source as it is declared, as it stands today, and who depends on it.
+
+Nothing is written down for it: it is read from the pipeline's YAML, the tables, the ledger and the parsed dbt project, so
+it cannot disagree with them.
+"""
+
+from sluice.status.catalogue.entries import Catalogue, SourceEntry, TableEntry, read
+from sluice.status.catalogue.impact import Impact, impact, told
+from sluice.status.catalogue.page import lines, write
+
+__all__ = ["Catalogue", "Impact", "SourceEntry", "TableEntry", "impact", "lines", "read", "told", "write"]

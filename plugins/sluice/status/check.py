@@ -1,0 +1,108 @@
+"""What can be known to be wrong without running anything: settings, specs, suites, the dbt project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from sluice.core.errors import SluiceError, SpecInvalidError
+from sluice.core.settings import settings, unknown_variables, variables
+from sluice.declare import spec
+
+
+def check_all() -> Iterator[tuple[str, SluiceError | None]]:
+    """Yield every checked thing with its error, or None where it is sound."""
+    yield "settings", _error_of(_check_settings)
+    names = spec.pipeline_names()
+    if not names:
+        yield "pipelines", SpecInvalidError("No pipeline is declared.", todo="add one to dags/pipelines")
+    for name in names:
+        checked = list(check_pipeline(name))
+        yield from checked
+        if len(checked) > 1:
+            yield f"unused declarations of {name}", _error_of(partial(_check_unused, name))
+
+
+def check_pipeline(name: str) -> Iterator[tuple[str, SluiceError | None]]:
+    """As `check_all`, of what one pipeline declares and cannot run without."""
+    error = _error_of(partial(spec.load, name))
+    yield f"pipeline {name}", error
+    if error is None:
+        yield f"schedule of {name}", _error_of(partial(_check_schedule, name))
+        yield f"landing zone of {name}", _error_of(partial(_check_landing, name))
+        yield f"suites of {name}", _error_of(partial(_check_suites, name))
+        yield f"dbt models of {name}", _error_of(partial(_check_models, name))
+        yield f"model of {name}", _error_of(partial(_check_model, name))
+
+
+def require_sound(name: str) -> None:
+    """Raise for whatever `check_pipeline` finds, all of it in one error.
+
+    Raises:
+        SpecInvalidError: names every problem.
+    """
+    found = [f"{what}: {error}" for what, error in check_pipeline(name) if error]
+    if found:
+        raise SpecInvalidError(
+            f"The declaration of pipeline {name!r} cannot be used as it is. {' '.join(found)}",
+            where=f"dags/pipelines/{name}.yml and what belongs to it",
+            todo="correct it and run `sluice check`",
+        )
+
+
+def _check_settings() -> None:
+    settings().home  # noqa: B018 - made sure of
+    unknown = unknown_variables()
+    if unknown:
+        raise SpecInvalidError(
+            f"No setting reads {', '.join(unknown)}.",
+            where="the environment",
+            allowed=", ".join(variables()),
+            todo="correct the name or remove the variable",
+        )
+
+
+def _check_schedule(name: str) -> None:
+    from sluice import schedule
+
+    schedule.check(spec.load(name))
+
+
+def _check_landing(name: str) -> None:
+    from sluice.lake.landing import Landing
+
+    Landing(spec.load(name).landing_url)
+
+
+def _check_model(name: str) -> None:
+    from sluice.models.config import check_model
+
+    check_model(spec.load(name))
+
+
+def _check_suites(name: str) -> None:
+    from sluice.gates import suites
+
+    suites.check(spec.load(name))
+
+
+def _check_models(name: str) -> None:
+    from sluice import transform
+
+    transform.check(spec.load(name))
+
+
+def _check_unused(name: str) -> None:
+    from sluice.status import unused
+
+    unused.check(spec.load(name))
+
+
+def _error_of(checked: Callable[[], object]) -> SluiceError | None:
+    try:
+        checked()
+    except SluiceError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - what breaks its check cannot be used either
+        return SpecInvalidError(f"It cannot be checked: {type(error).__name__}: {error}.")
+    return None

@@ -1,0 +1,159 @@
+"""The watcher: what did not happen, and what happened behind everybody's back.
+
+The rule kept here: it asks the clock, the landing zone, the tables and the ledger, never the run that should have been, so
+that a run that did not happen, or a scheduler that was off, hides nothing. It may look as often as it likes: the same finding
+is the same fault, and is told once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sluice import ledger, schedule, status, waivers
+from sluice.core import clock
+from sluice.core.errors import DeliveryMissingError
+from sluice.declare import pipeline_clock
+from sluice.declare.spec import Pipeline
+from sluice.lake import rewrites
+from sluice.lake.rewrites import Rewrite
+from sluice.notify import resolution
+from sluice.waivers import inherited
+from sluice.waivers.inherited import Rebuild
+
+# Run days back from today of which every look counts what is missing. What is missing for longer is told once.
+WATCHED_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A delivery that was not in by its deadline, and is not in yet."""
+
+    source: str
+    run_day: str
+    day: str
+    deadline: datetime
+
+    def sentence(self) -> str:
+        return (
+            f"{self.source} of {self.day} (run of {self.run_day}) was due "
+            f"by {self.deadline:%Y-%m-%d %H:%M %Z} and has not been delivered."
+        )
+
+
+def missed_deliveries(spec: Pipeline) -> list[Missed]:
+    """Deliveries that are overdue by the pipeline's clock; each is recorded once, as `deadline_missed`.
+
+    Of a daily source, each of the last days that it was expected for, and each before that nobody was told of, because the
+    watcher was down, say; of a weekly one, the next after its last.
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    if not _has_begun(spec):
+        return []
+    schedule.record(spec)
+    since = (pipeline_clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)).isoformat()
+    told = {
+        (entry.subject, day)
+        for entry in ledger.entries(kind="mail", pipeline=spec.pipeline)
+        if entry.data.get("event") == "missing_delivery"
+        for day in resolution.occurrence_days(entry)
+    }
+    found = [
+        Missed(item.table, item.run_day, item.day, item.deadline)
+        for item in status.of(spec).in_state("missing")
+        if item.deadline and (item.run_day >= since or (item.table, item.day) not in told)
+    ]
+    for missed in found:
+        ledger.append(
+            "deadline_missed",
+            pipeline=spec.pipeline,
+            subject=missed.source,
+            partition=missed.day,
+            once=f"deadline_missed:{spec.pipeline}.{missed.source}:{missed.day}",
+            data={
+                "run_day": missed.run_day,
+                "deadline": missed.deadline.isoformat(),
+                "reasons": [missed.sentence()],
+            },
+        )
+    return found
+
+
+def is_overdue(spec: Pipeline, source: str, day: str) -> bool:
+    """Whether the deadline of a delivery has come, by the wall clock of a live pipeline.
+
+    Of a replayed one it always has: its runs are started by whoever has delivered.
+
+    Args:
+        day: of the data (YYYY-MM-DD).
+    """
+    if spec.clock == "feed":
+        return True
+    run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(source))
+    return clock.passed(pipeline_clock.now(spec), schedule.deadline(spec, source, run_day))
+
+
+def rewritten_history(spec: Pipeline, days: int | None = None) -> list[Rewrite]:
+    """Published partitions of the last days that are not what was published: see `sluice.lake.rewrites.check`."""
+    return rewrites.check(spec, days) if _has_begun(spec) else []
+
+
+def lapsed_waivers(spec: Pipeline) -> list[ledger.Entry]:
+    """Waivers that are over while readers still see what was published on them."""
+    if not _has_begun(spec):
+        return []
+    lapsed: dict[int, ledger.Entry] = {}
+    for table in spec.tables:
+        granted = ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table)
+        days = {(entry.partition or "").partition("..")[0] for entry in granted}
+        for waiver in waivers.of_partitions(spec, table, sorted(days)).values():
+            if waivers.expired(spec, waiver):
+                lapsed[waiver.seq] = waiver
+    return [lapsed[seq] for seq in sorted(lapsed)]
+
+
+def rebuilds(spec: Pipeline) -> list[Rebuild]:
+    """What was made from released data whose waiver is over, or which was replaced since."""
+    return inherited.rebuilds(spec) if _has_begun(spec) else []
+
+
+def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Table and day of what was recorded as `rewritten`, and is as it was published again.
+
+    Args:
+        still: table and day of what was found now.
+    """
+    if not _has_begun(spec):
+        return []
+    # Older ones left the window that is looked at: nothing is known of them.
+    since = (pipeline_clock.today(spec) - timedelta(days=spec.integrity_days)).isoformat()
+    recorded = ledger.entries(kind="rewritten", pipeline=spec.pipeline)
+    told = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
+    return sorted((table, day) for table, day in told if day and day > since and (table, day) not in still)
+
+
+def findings(spec: Pipeline, days: int | None = None) -> list[str]:
+    """All of the above in sentences, for a person who looks by hand."""
+    return [
+        *(missed.sentence() for missed in missed_deliveries(spec)),
+        *(rewrite.sentence() for rewrite in rewritten_history(spec, days)),
+        *(lapse(waiver) for waiver in lapsed_waivers(spec)),
+        *(rebuild.sentence() for rebuild in rebuilds(spec)),
+    ]
+
+
+def lapse(waiver: ledger.Entry) -> str:
+    """A waiver that is over, in a sentence."""
+    released = waivers.read(waiver)
+    return f"{released.table} {released.partition} rests on a waiver of {released.by} that ended on {released.until}."
+
+
+def _has_begun(spec: Pipeline) -> bool:
+    """Whether the pipeline has a today: a replayed one has none before its first delivery."""
+    try:
+        pipeline_clock.today(spec)
+    except DeliveryMissingError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""A fingerprint of everything that decides which rows, models and ledger entries come out of the same deliveries.
+
+Whatever is kept and used again (the healthy state of rehearsals, the year of mutation runs) is kept under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from sluice.core.settings import ROOT, settings
+
+_READ = (".py", ".sql", ".yml", ".json", ".toml", ".txt", ".csv")
+
+
+def of_project(*, suites: bool = True) -> str:
+    """Changes with the code of platform, laboratory and models, the dbt project, pipelines and the lock.
+
+    Args:
+        suites: with the suites of Great Expectations, too; without, for rows that no gate has judged.
+    """
+    folders = [ROOT / "plugins", ROOT / "ml", settings().dbt_project, settings().pipelines]
+    if suites:
+        folders.append(settings().expectations)
+    return of_files([*(path for folder in folders for path in _files(folder)), ROOT / "requirements.txt"])
+
+
+def of_files(files: Iterable[Path]) -> str:
+    """One hash, of 16 hexadecimal digits, over the places and contents of files."""
+    found = hashlib.sha256()
+    for path in sorted(files):
+        found.update(f"{path}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        # What dbt writes into its project is made from the rest.
+        if path.suffix in _READ and not {"target", "logs", "dbt_packages", "__pycache__"} & set(path.parts)
+    ]

@@ -1,0 +1,40 @@
+"""`sluice mutate` and `sluice robustness`: start the process that runs them, with a home of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sluice.core.settings import settings
+from sluice.local import stack
+
+# Reaching it is what a run's exit code says.
+GOAL = 0.95
+
+
+def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> int:
+    """Run mutations and clean draws; returns 0 if the goal was reached, 1 if not.
+
+    Args:
+        out: folder of `report.md` and `cases.jsonl`; default: `mutation/reports/<seed>` in this home.
+    """
+    return _run("sluice_lab.mutation", f"{seed}", [seed, mutations, clean], out)
+
+
+def robustness(seed: int, days: int, out: Path | None) -> int:
+    """Measure the robustness curve over `days` days; returns 0 however the checks end: it is a measurement.
+
+    Args:
+        out: folder of `report.md`, `curve.jsonl` and `curve.svg`; default: `mutation/reports/robustness-<seed>` in this
+            home.
+    """
+    return _run("sluice_lab.mutation.robustness", f"robustness-{seed}", [seed, days], out)
+
+
+def _run(module: str, name: str, arguments: list[int], out: Path | None) -> int:
+    base = settings().home.resolve() / "mutation"
+    folder = (out or base / "reports" / name).resolve()
+    command = [sys.executable, "-m", module, *map(str, arguments), str(folder)]
+    environment = stack.apart({"SLUICE_HOME": str(base / "home")})
+    return subprocess.run(command, env=environment, check=False).returncode

@@ -1,0 +1,123 @@
+"""What a mutation run says of itself: the share caught, by stage and by kind, and what was not caught."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sluice_lab.mutation.run import STOPPED, Case
+
+
+@dataclass(frozen=True)
+class Report:
+    """All cases of one run. Shares are 0 to 1; of nothing, 1."""
+
+    seed: int
+    mutations: tuple[Case, ...]
+    draws: tuple[Case, ...]
+
+    @property
+    def counted(self) -> list[Case]:
+        """The mutations that are material."""
+        return [case for case in self.mutations if case.material]
+
+    @property
+    def caught_share(self) -> float:
+        return _share(self.counted)
+
+    @property
+    def readable_share(self) -> float:
+        """As `caught_share`, without those that ended before a gate: what the rules alone catch."""
+        return _share([case for case in self.counted if case.stage not in ("unreadable", "contract")])
+
+    @property
+    def missed(self) -> list[Case]:
+        return [case for case in self.counted if not case.stopped]
+
+    @property
+    def false_alarms(self) -> list[Case]:
+        return [case for case in self.draws if case.outcome not in ("PASS", "WARN")]
+
+    def lines(self) -> list[str]:
+        """For a person, as Markdown tables."""
+        counted, missed = self.counted, self.missed
+        caught = len(counted) - len(missed)
+        told = sum(case.told for case in missed)
+        found = [
+            f"Seed {self.seed}: {len(self.mutations)} mutations, {len(counted)} of them material.",
+            f"Caught: {caught} of {len(counted)} ({self.caught_share:.1%}); of those that reached a gate "
+            f"{self.readable_share:.1%}. Missed: {len(missed)}, of which {told} were told as a warning.",
+            "",
+            "| stage | material mutations stopped |",
+            "|---|---|",
+        ]
+        stages = Counter(_stage(case) for case in counted)
+        found += [
+            f"| {stage} | {count} |" for stage, count in sorted(stages.items(), key=lambda one: -one[1])
+        ]
+        found += [
+            "",
+            "| kind | material | " + " | ".join(STOPPED) + " | missed |",
+            "|---" * (len(STOPPED) + 3) + "|",
+        ]
+        for kind in sorted({case.kind for case in counted}):
+            mine = [case for case in counted if case.kind == kind]
+            cells = [sum(case.stage == stage for case in mine) or "" for stage in (*STOPPED, "missed")]
+            found.append(f"| {kind} | {len(mine)} | " + " | ".join(map(str, cells)) + " |")
+        if missed:
+            found += [
+                "",
+                "| missed | source, run day | what was done | keys changed | warned by |",
+                "|---|---|---|---|---|",
+            ]
+            found += [_row(case) for case in missed]
+        slight = [case for case in self.mutations if not case.material]
+        harmless = [case for case in slight if not case.share]
+        slight = [case for case in slight if case.share]
+        found += [
+            "",
+            f"Not material: {len(harmless)} changed no value beyond its tolerance ({_held(harmless)}), {len(slight)} fewer "
+            f"than 5% of the keys ({_held(slight)}).",
+        ]
+        if held := [case for case in harmless if case.stopped]:
+            found += ["", "| harmless but held | source | what was done | by |", "|---|---|---|---|"]
+            found += [
+                f"| {case.mutator} | {case.source} | {case.did} | {', '.join(case.rules[:2]) or case.outcome} |"
+                for case in held
+            ]
+        if self.draws:
+            warned = sum(case.outcome == "WARN" for case in self.draws)
+            found += [
+                "",
+                f"Clean draws: {len(self.draws)}, false alarms: {len(self.false_alarms)}, warned: {warned}.",
+                *(f"- FALSE ALARM {c.source} {c.run_day}: {', '.join(c.rules)}" for c in self.false_alarms),
+            ]
+        return found
+
+    def write(self, folder: Path) -> None:
+        """`report.md` and every case as JSON, one a line."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.md").write_text("\n".join(self.lines()) + "\n", encoding="utf-8")
+        cases = "".join(json.dumps(asdict(case)) + "\n" for case in (*self.mutations, *self.draws))
+        (folder / "cases.jsonl").write_text(cases, encoding="utf-8")
+
+
+def _share(cases: Sequence[Case]) -> float:
+    return sum(case.stopped for case in cases) / len(cases) if cases else 1.0
+
+
+def _stage(case: Case) -> str:
+    return f"{case.stage}: {case.outcome}" if case.stage in ("raw gate", "derived gate") else case.stage
+
+
+def _held(cases: Sequence[Case]) -> str:
+    held = sum(case.stopped for case in cases)
+    return f"{len(cases) - held} passed, {held} held or refused"
+
+
+def _row(case: Case) -> str:
+    share = "?" if case.share is None else f"{case.share:.0%}"
+    return f"| {case.kind}: {case.mutator} | {case.source} {case.run_day} | {case.did} | {share} | {', '.join(case.rules)} |"

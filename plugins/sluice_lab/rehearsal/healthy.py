@@ -1,0 +1,123 @@
+"""The healthy state that every rehearsal starts from: five weeks of history, a champion, yesterday's predictions.
+
+It is built once, in this process and without Airflow, by the same functions that the tasks call, and kept under the
+fingerprint of everything that it depends on. Iceberg's metadata hold absolute paths, so the path of the rehearsal's
+home is one of these: a state is only ever restored to the folder that it was built in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from sluice import crossing
+from sluice.core import identity
+from sluice.core.errors import StackError
+from sluice.core.partitions import days_between
+from sluice.core.settings import ROOT, settings
+from sluice.core.version import run_ids
+from sluice.declare import spec
+from sluice_lab import feed
+from sluice_lab.fingerprint import of_project
+
+PIPELINE = "flights"
+# Run days: a full look-back of the features and a week more. It ends on a Monday, the day of the registers, so that the
+# day that a scenario begins with has the three daily sources only.
+HISTORY = ("2013-05-28", "2013-07-01")
+# Whose work it is: DAG and run.
+_RUN = ("rehearsal", "healthy_state")
+# What the stack itself keeps in the same folder, and caches that are the same in every state.
+KEPT = (identity.FILE, "airflow", "logs", "run", "feed-cache", "work")
+
+
+def fingerprint() -> str:
+    """Changes whenever the healthy state could: with what it is made by, or with its place."""
+    return hashlib.sha256(f"{settings().home.resolve()}\0{of_project()}".encode()).hexdigest()[:16]
+
+
+def copy_declarations() -> None:
+    """Give this home pipelines and suites of its own, which a scenario may edit."""
+    for name, source in (("pipelines", ROOT / "dags" / "pipelines"), ("expectations", ROOT / "expectations")):
+        shutil.copytree(source, settings().home / name, dirs_exist_ok=True)
+
+
+def build(say: Callable[[str], None]) -> None:
+    """Make the healthy state in this process's home, which holds only its declarations.
+
+    Raises:
+        StackError: the platform itself does not get that far on clean data: there is nothing to rehearse on.
+    """
+    first, last = HISTORY
+    flights = spec.load(PIPELINE)
+    say(f"Building the healthy state: {first} to {last} are delivered")
+    feed.deliver_range(flights, first, last)
+    days = days_between(first, last)
+    for source in flights.sources:
+        _cross(flights, source, days)
+    from sluice.ingest.completion import complete
+
+    complete(flights, days, run_ids(*_RUN, "complete_day"))
+    say("Building the healthy state: features, outcomes, a first model")
+    for table in flights.derived:
+        _cross(flights, table, days)
+    _train(flights, last)
+    _cross(flights, spec.PREDICTIONS, [last])
+
+
+def save(folder: Path) -> None:
+    """Keep a copy of this home's state as `folder`; half a copy never has that name."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for path in _state():
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, part / path.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def restore(folder: Path) -> None:
+    """Make this home's state that of `folder`. No task may be running: one would see half of each."""
+    for path in _state():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for path in folder.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, settings().home / path.name)
+    # The mail sink and the evidence pages hold these folders' names, not the folders.
+    for folder_ in (settings().mail, settings().reports):
+        folder_.mkdir(exist_ok=True)
+
+
+def _state() -> list[Path]:
+    home = settings().home
+    return [path for path in home.iterdir() if path.name not in KEPT] if home.is_dir() else []
+
+
+def _cross(flights: spec.Pipeline, table: str, days: list[str]) -> None:
+    run = run_ids(*_RUN, table)
+    staged = crossing.stage(flights, table, days, run)
+    verdict = crossing.audit(flights, table, staged.batch_id, run)
+    crossing.require_publishable(verdict)
+    crossing.publish(flights, table, getattr(verdict, "publish_batch_id", None) or staged.batch_id, run)
+
+
+def _train(flights: spec.Pipeline, day: str) -> None:
+    from sluice.models import training
+
+    run = run_ids(*_RUN, "train")
+    version = training.stage_candidate(flights, day, run)
+    decision = training.audit_candidate(flights, version, day, run)
+    if not decision["promote"]:
+        raise StackError(
+            f"The first model of the healthy state was refused: {' '.join(decision['reasons'])}",
+            where=f"{flights.model.name}, {HISTORY[0]} to {HISTORY[1]}",
+            todo="look at what changed in training or promotion",
+        )
+    training.promote_candidate(flights, version, day, run)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import re
+from datetime import date
+
+import pytest
+from pydantic import BaseModel
+
+from sluice.core.errors import SourceUnknownError, SpecInvalidError
+from sluice.core.settings import ROOT
+from sluice.declare import spec
+
+TEXT = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+
+
+def _parse(tmp_path, text: str) -> spec.Pipeline:
+    path = tmp_path / "flights.yml"
+    path.write_text(text)
+    return spec.parse(path)
+
+
+def test_parse_flights_gives_days_by_lag(tmp_path):
+    flights = _parse(tmp_path, TEXT)
+    assert flights.data_day("schedule", "2013-03-01") == "2013-03-01"
+    assert flights.data_day("arrivals", "2013-03-01") == "2013-02-28"
+    assert flights.data_day("outcomes", "2013-03-01") == "2013-02-28"
+    assert flights.data_day("predictions", "2013-03-01") == "2013-03-01"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("history_days: 28", "histroy_days: 28", "did you mean 'history_days'"),
+        ("history_days: 28", "history_days: 28\nexpected: {weekdays: []}", "expected.weekdays"),
+        ("history_days: 28", "history_days: 28\nexpected: {weekdays: [monday]}", "'mon', 'tue', 'wed'"),
+        ("history_days: 28", "history_days: 28\nexpected: {weekdays: [mon, tue, mon]}", "mon is named twice"),
+        (
+            "history_days: 28",
+            "history_days: 28\nexpected: {holidays: [2013-12-25, 2013-12-25]}",
+            "2013-12-25 is named twice",
+        ),
+        (
+            "history_days: 28",
+            "history_days: 28\nexpected: {holiday: [2013-12-25]}",
+            "did you mean 'holidays'",
+        ),
+        (
+            "    cadence: weekly\n",
+            "    cadence: weekly\n    expected: {weekdays: [mon]}\n",
+            "`expected` is for a daily source",
+        ),
+        ("    cadence: weekly\n", "    cadence: monthly\n", "'daily' or 'weekly'"),
+        ("key: [tailnum]", "key: [tail]", "'tail' is not a column of the contract"),
+        ("        tailnum: {type: string}\n", "        tailnum: {type: text}\n", "columns.tailnum.type"),
+        (
+            "        engine: {type: string}\n",
+            "        engine: {type: string}\n        engine: {type: string}\n",
+            "given twice",
+        ),
+        ("  outcomes:\n", "  results:\n", "'outcomes', which `derived` does not declare"),
+        ("pipeline: flights\n", "pipeline: planes\n", "is called 'planes' but its file 'flights.yml'"),
+        ("sources:\n", "sources: [\n", "Not valid YAML"),
+        ("mail_to: [flights-oncall@example.com]", "mail_to: []", "mail_to"),
+        (
+            "        tailnum: {type: string}\n",
+            "        DS: {type: string}\n",
+            "'DS' has the name of one that Sluice adds",
+        ),
+        (
+            "        tailnum: {type: string}\n",
+            "        Delivery_ID: {type: string}\n",
+            "'Delivery_ID' has the name of one that Sluice adds",
+        ),
+        ("  airlines:\n", "  airports__quarantine:\n", "is named like a quarantine table"),
+        ("  outcomes:\n", "  airports__quarantine:\n", "is named like a quarantine table"),
+        ("  airlines:\n", "  Airports:\n", "sources.Airports"),
+        ("  airlines:\n", "  a/b:\n", "sources.a/b"),
+        ("  airlines:\n", "  features:\n", "'features' names two tables"),
+        ("  airlines:\n", "  predictions:\n", "'predictions' names two tables"),
+        ("  outcomes:\n", "  predictions:\n", "'predictions' names two tables"),
+    ],
+)
+def test_parse_mistake_is_named(tmp_path, old, new, said):
+    assert old in TEXT
+    with pytest.raises(SpecInvalidError, match=re.escape(said)) as caught:
+        _parse(tmp_path, TEXT.replace(old, new, 1))
+    assert "flights.yml" in str(caught.value)
+
+
+def test_expected_of_a_source_is_the_pipelines_unless_it_has_its_own(tmp_path):
+    text = TEXT.replace("history_days: 28", "history_days: 28\nexpected: {holidays: [2013-12-25]}", 1)
+    flights = _parse(tmp_path, text.replace("    lag_days: 1\n", "    lag_days: 1\n    expected: {}\n", 1))
+    christmas = date(2013, 12, 25)
+    assert not flights.expected_of("schedule").includes(christmas)
+    assert not flights.expected_of("features").includes(christmas)
+    assert flights.expected_of("arrivals").includes(christmas)
+    assert flights.expected_of("schedule").includes(date(2013, 12, 24))
+
+
+# The first contract of the file is the schedule's.
+CONTRACT = "    contract:\n      version: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ("1: {}", "mapping of version 1: it maps the declared version to itself"),
+        ("2: {rename: {airline: carier}}", "rename names column 'carier', which is not in the contract"),
+        (
+            "2: {values: {carrier_code: {A: B}}}",
+            "values names column 'carrier_code', which is not in the contract",
+        ),
+        ("2: {rename: {a: carrier, b: carrier}}", "rename gives column 'carrier' twice"),
+        ("2: {rename: {origin: dest}}", "rename takes 'origin' away, and no column takes its place"),
+        (
+            "2: {values: {distance: {far: near}}}",
+            "values of 'distance' cannot be mapped: it is integer, not string",
+        ),
+        ("2: {scale: {carrier: 2}}", "'carrier' cannot be scaled: it is string, not integer or number"),
+        ("2: {scale: {distance: 0}}", "'distance' cannot be scaled by 0"),
+        ("2: {scale: {distance: a mile}}", "mappings.2.scale.distance"),
+        ("2: {fill: {distance: far}}", "'distance' cannot be filled with 'far', which is no integer"),
+        ("2: {fill: {distance: null}}", "'distance' cannot be filled with null: it is not nullable"),
+        ("2: {fill: {dest: IAH}, rename: {to: dest}}", "column 'dest' is filled, and so cannot be renamed"),
+        (
+            "2: {renames: {a: carrier}}",
+            "unknown key (allowed: since, rename, values, scale, fill); did you mean 'rename'?",
+        ),
+        ("two: {}", "mappings.two"),
+        ("2: {since: 2013-04-01}, 3: {since: 2013-04-01}", "two mappings have `since: 2013-04-01`"),
+    ],
+)
+def test_parse_mapping_that_cannot_work_is_named(tmp_path, mapping, said):
+    text = TEXT.replace(CONTRACT, f"{CONTRACT}      mappings: {{{mapping}}}\n", 1)
+    with pytest.raises(SpecInvalidError, match=re.escape(said)) as caught:
+        _parse(tmp_path, text)
+    assert "sources.schedule.contract" in caught.value.what
+    assert caught.value.todo
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string}\n        FAA: {type: string}\n",
+            "'faa' is there twice",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, nulable: true}\n",
+            "did you mean 'nullable'?",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, unit: feet}\n",
+            "`unit` is for integer and number",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, values: [A, A]}\n",
+            "value 'A' is given twice",
+        ),
+        (
+            "        faa: {type: string}\n",
+            "        faa: {type: string, pii: true}\n",
+            "but the source says `pii: none`",
+        ),
+        (
+            "alt: {type: integer, unit: feet}",
+            "alt: {type: integer, pii: true}",
+            "`pii: true` needs `type: string`",
+        ),
+        ("    key: [faa]\n", "    key: [faa, faa]\n", "the key names a column twice"),
+        (
+            "    key: [faa]\n",
+            "    key: [faa]\n    pii: direct\n",
+            "no column of the contract has `pii: true`",
+        ),
+        (
+            "    owner: weather-desk\n",
+            '    owner: ""\n',
+            "sources.weather.owner: String should have at least 1",
+        ),
+        ("    owner: weather-desk\n", "", "sources.weather.owner: Field required"),
+        (
+            "    purpose: predicting late arrivals\n",
+            '    purpose: "  "\n',
+            "sources.schedule.purpose: String should",
+        ),
+        ("    licence: CC0-1.0\n", '    licence: ""\n', "sources.schedule.licence: String should"),
+        ("purpose_expires: 2014-12-31", "purpose_expires: soon", "sources.schedule.purpose_expires"),
+    ],
+)
+def test_parse_declaration_that_says_too_little_or_nonsense_is_named(tmp_path, old, new, said):
+    assert old in TEXT
+    with pytest.raises(SpecInvalidError, match=re.escape(said)):
+        _parse(tmp_path, TEXT.replace(old, new, 1))
+
+
+def test_every_declared_field_is_read_somewhere():
+    """A field that no code reads would be a promise of the schema that nothing keeps."""
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("plugins", "dags", "ml")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".j2")
+    )
+    models, seen = [spec.Pipeline], set()
+    while models:
+        model = models.pop()
+        for name, field in model.model_fields.items():
+            seen.add((model.__name__, name))
+            kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+            models += [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    assert ("Column", "unit") in seen
+    unread = [
+        f"{model}.{name}" for model, name in sorted(seen) if not re.search(rf"\.{name}\b|\[.{name}.\]", code)
+    ]
+    assert unread == []
+
+
+def test_parse_every_problem_is_listed_at_once(tmp_path):
+    broken = TEXT.replace("history_days: 28", "histroy_days: 28").replace("seed: 20130101", "seed: x")
+    with pytest.raises(SpecInvalidError, match=r"3 problem") as caught:
+        _parse(tmp_path, broken)
+    for said in ("histroy_days", "history_days: Field required", "model.seed"):
+        assert said in str(caught.value)
+
+
+def test_load_unknown_pipeline_lists_the_known(home):
+    with pytest.raises(SpecInvalidError, match="Allowed: flights"):
+        spec.load("trains")
+
+
+def test_source_unknown_lists_the_declared(home):
+    with pytest.raises(SourceUnknownError, match=r"declares no source 'mystery'.*schedule, arrivals"):
+        spec.load("flights").source("mystery")
+
+
+def test_landing_relative_path_is_under_home_and_can_be_overridden(home, monkeypatch):
+    flights = spec.load("flights")
+    assert flights.landing_url == str(home / "landing")
+    from sluice.core.settings import settings
+
+    monkeypatch.setenv("SLUICE_LANDING", "s3://bucket/prefix")
+    settings.cache_clear()
+    assert flights.landing_url == "s3://bucket/prefix"
+
+
+def test_column_with_the_platforms_name_is_declared_by_another_as_the_error_says(tmp_path):
+    old = "    contract:\n      version: 1\n      columns:\n        carrier: {type: string}\n        name: {type: string}\n"
+    assert old in TEXT
+    new = old.replace("name:", "source_ds:") + (
+        "      mappings:\n        2:\n          since: 2013-01-01\n          rename: {DS: source_ds}\n"
+    )
+    contract = _parse(tmp_path, TEXT.replace(old, new)).sources["airlines"].contract
+    version = contract.read_as(1, date(2013, 4, 1))
+    assert list(contract.as_delivered(version).columns) == ["carrier", "DS"]

@@ -1,0 +1,78 @@
+"""Faults that nobody's run has met: one mail each, which says what readers see."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice import ledger, notify
+from sluice.notify import report
+from tests.notify.reading import body, publication
+
+DATA_DAY = "2013-04-03"
+
+
+@pytest.mark.parametrize("kind", ["rewritten", "waiver_expired"])
+def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind):
+    smtp, folder, _ = sink
+    if kind == "rewritten":
+        event = report.of_rewritten(
+            flights,
+            "arrivals",
+            DATA_DAY,
+            recorded="a" * 64,
+            found="b" * 64,
+            diff={"changed": 200},
+            sample=[{"carrier": "B6", "arr_delay": 0}],
+            task_url="http://127.0.0.1/",
+        )
+        said = "Readers see arrivals of 2013-04-03 with content that no gate has judged."
+    else:
+        word = {"by": "operator", "why": "Known.", "until": "2013-04-05", "batch_id": "x", "rules": ["r"]}
+        waiver = ledger.append(
+            "waiver", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=word
+        )
+        event = report.of_waiver_expired(flights, waiver, task_url="http://127.0.0.1/")
+        said = "Readers still see arrivals of 2013-04-03, which did not pass its rules"
+    for _ in range(2):
+        notify.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+
+    (mail,) = mails(folder)
+    assert said in body(mail)
+    publication(DATA_DAY)
+    ended = notify.resolved(flights, "arrivals", DATA_DAY, smtp)
+    if kind == "rewritten":
+        assert ended == [], "a publish alone does not end it"
+        notify.matched(flights, "arrivals", DATA_DAY, smtp)
+        assert "Its content matches its recorded hash again." in body(mails(folder)[-1])
+    assert len(mails(folder)) == 2
+    assert "RESOLVED" in mails(folder)[-1]["Subject"]
+
+
+def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_when_it_is_over(
+    flights, sink, mails
+):
+    smtp, folder, _ = sink
+
+    def score(version, *problems):
+        event = report.of_damaged_model(
+            flights,
+            champion=2,
+            version=version,
+            problems=problems,
+            task_url="http://127.0.0.1:8080/dags/flights_score",
+        )
+        notify.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+
+    score(1, "model.ubj of version 2 is not the file that was registered.")
+    score(1, "model.ubj of version 2 is not the file that was registered.")
+    (first,) = mails(folder)
+    assert "the champion cannot score" in first["Subject"]
+    assert "Predictions are made by version 1 instead of version 2." in body(first)
+    assert "sluice model rollback flights 1 --by NAME --why REASON" in body(first)
+
+    for _ in range(2):
+        notify.scored(flights, 2, smtp)
+
+    _, last = mails(folder)
+    assert last["In-Reply-To"] == first["Message-ID"]
+    assert "Version 2 is what is meant to score, and does." in body(last)

@@ -1,0 +1,212 @@
+"""What is built over a hole in history says so, and is listed as to be rebuilt when the hole closes."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from sluice import crossing, holds, ledger, status
+from sluice.cli import main
+from sluice.core.errors import TableMissingError
+from sluice.declare import pipeline_clock, spec
+from sluice.holds import show
+from sluice.lake import batches, tables
+from sluice.schedule import missing_history
+from sluice_lab import feed
+
+DAYS = ("2013-04-02", "2013-04-03", "2013-04-04")
+# The arrivals of 2013-04-02 are the data of the run of 2013-04-03.
+GAP = "2013-04-02"
+RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+
+
+@pytest.fixture
+def flights(home, feed_cache) -> spec.Pipeline:
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    return spec.load("flights")
+
+
+def _land(flights: spec.Pipeline, day: str, *, leave_out: tuple[str, ...] = ()) -> None:
+    """Publish the sources of a day; unjudged, because their gates are not what is tried here."""
+    names = feed.deliver(flights, day)
+    for source in dict.fromkeys(name.split("/")[0] for name in names):
+        if source not in leave_out:
+            tables.publish(crossing.stage(flights, source, [day], RUN), verdict_id="unjudged")
+
+
+def _cross(flights: spec.Pipeline, table: str, day: str) -> batches.Manifest:
+    manifest = crossing.stage(flights, table, [day], RUN)
+    verdict = crossing.audit(flights, table, manifest.batch_id, RUN)
+    assert verdict.publishes, verdict.reasons
+    crossing.publish(flights, table, manifest.batch_id, RUN)
+    return manifest
+
+
+def _state(flights: spec.Pipeline, day: str) -> tuple[str, str]:
+    """What the status says of the features of a day."""
+    (item,) = (one for one in status.of(flights, first=day, last=day) if one.table == "features")
+    return item.state, item.reason
+
+
+def _column(table: str, day: str) -> set[int | None]:
+    rows = tables.scan("flights", table, day, day, columns=["missing_history_days"])
+    return set(rows["missing_history_days"].to_pylist())
+
+
+@pytest.mark.slow
+def test_day_that_is_built_over_a_hole_says_so_and_is_to_be_rebuilt_when_it_closes(flights):
+    first, second, third = DAYS
+    _land(flights, first)
+    _cross(flights, "features", first)
+    _land(flights, second, leave_out=("arrivals",))
+    _land(flights, third)
+    built = _cross(flights, "features", third)
+    _cross(flights, spec.PREDICTIONS, third)
+
+    assert _column("features", first) == {0}, "nothing is due before the first day"
+    assert _column("features", third) == _column(spec.PREDICTIONS, third) == {1}
+    said = f"Made without history that was due and not published: arrivals {GAP} (rows of {third})."
+    for table in ("features", spec.PREDICTIONS):
+        (verdict,) = ledger.entries(kind="verdict", subject=table, partition=third)
+        assert verdict.data["outcome"] == "WARN"
+        assert said in verdict.data["reasons"]
+        (published,) = ledger.entries(kind="published", subject=table, partition=third)
+        assert missing_history.recorded_in(published) == missing_history.of_batch(
+            flights, table, published.data["batch_id"]
+        )
+        text = "\n".join(show.traced(holds.trace(flights, table, third)))
+        assert f"made without  arrivals {GAP}\n" in text
+    assert missing_history.rebuilds(flights) == []
+
+    tables.publish(crossing.stage(flights, "arrivals", [second], RUN), verdict_id="unjudged")
+
+    (rebuild,) = missing_history.rebuilds(flights)
+    assert (rebuild.table, rebuild.day, rebuild.run_day) == ("features", third, third)
+    assert _state(flights, third) == (
+        "outdated",
+        f"it was made without arrivals {GAP}, which is published now",
+    ), "the watcher starts what is outdated"
+    listed = CliRunner().invoke(main, ["held", "flights"])
+    assert f"features {third}: it was made without arrivals {GAP}, which is published now." in listed.output
+    assert f"Run flights_transform again with partition key {third}." in listed.output
+    text = "\n".join(show.traced(holds.trace(flights, "features", third)))
+    assert f"made without  arrivals {GAP} (published since: {GAP})" in text
+
+    again = _cross(flights, "features", third)
+    assert _column("features", third) == {0}
+    assert again.content_hash != built.content_hash
+    assert missing_history.rebuilds(flights) == []
+    assert _state(flights, third) == ("published", "")
+    assert _column(spec.PREDICTIONS, third) == {1}, "they stay as they were made"
+
+
+@pytest.mark.slow
+def test_pipeline_that_refuses_missing_history_builds_when_it_has_come(flights):
+    first, second, third = DAYS
+    _land(flights, first)
+    _land(flights, second, leave_out=("arrivals",))
+    _land(flights, third)
+    refuses = flights.model_copy(update={"history": spec.History(missing="refuse")})
+    with pytest.raises(TableMissingError, match=rf"not published: arrivals {GAP}\.") as caught:
+        crossing.stage(refuses, "features", [third], RUN)
+    assert f"the run of flights_ingest for {second}" in caught.value.todo
+    assert batches.staged("flights", "features") == []
+    # Outcomes look back on nothing.
+    assert crossing.stage(refuses, "outcomes", [third], RUN).missing_history == ()
+    marks = {
+        **refuses.derived,
+        "features": refuses.derived["features"].model_copy(update={"history": spec.History()}),
+    }
+    assert crossing.stage(
+        refuses.model_copy(update={"derived": marks}), "features", [third], RUN
+    ).missing_history
+    ledger.append("skipped", pipeline="flights", subject="arrivals", partition=GAP, data={"by": "Ada"})
+    given_up = crossing.stage(refuses, "features", [third], RUN)
+    assert [one.missing for one in given_up.missing_history] == [(GAP,)], (
+        "it is built, and says so all the same"
+    )
+
+    tables.publish(crossing.stage(flights, "arrivals", [second], RUN), verdict_id="unjudged")
+    assert crossing.stage(refuses, "features", [third], RUN).missing_history == ()
+
+
+# What was read is given by hand from here on.
+
+
+def _show(table: str, day: str, missing: tuple[missing_history.MissingHistory, ...] = ()) -> str:
+    rows = pa.table({"id": [1], "ds": pa.array([date.fromisoformat(day)], pa.date32())})
+    manifest = batches.stage(
+        "flights", table, rows, partitions=[day], received=1, dropped={}, inputs=[], run=RUN, sort_by=["id"],
+        missing_history=missing,
+    )  # fmt: skip
+    tables.publish(manifest, verdict_id="v")
+    recorded = [one.model_dump(mode="json") for one in missing]
+    data = {"batch_id": manifest.batch_id, "missing_history": recorded}
+    ledger.append("published", pipeline="flights", subject=table, partition=day, data=data)
+    return manifest.batch_id
+
+
+def _read(table: str, first: str, last: str, batches_: dict[str, str] | None = None) -> dict:
+    return {
+        "kind": "snapshot", "table": table, "snapshot_id": tables.snapshot_id("flights", table), "first": first,
+        "last": last, "batches": batches_ or {},
+    }  # fmt: skip
+
+
+def test_of_a_batch_of_several_days_each_names_what_it_looks_back_on_itself(flights):
+    for day in ("2013-04-01", "2013-04-03", "2013-04-04", "2013-04-06"):
+        _show("arrivals", day)
+    days = ["2013-04-03", "2013-04-04", "2013-04-05", "2013-04-06", "2013-04-07"]
+    (found,) = missing_history.of_inputs(
+        flights, "features", days, [_read("arrivals", "2013-04-01", "2013-04-07")]
+    )
+    assert found.days == {
+        "2013-04-03": (GAP,),
+        "2013-04-04": (GAP,),
+        "2013-04-06": ("2013-04-05",),
+        "2013-04-07": ("2013-04-05",),
+    }, "a run sees of a table what has been published by its day, two days back"
+
+
+def test_what_is_made_of_a_derived_table_lacks_what_that_lacked(flights):
+    lacks = missing_history.MissingHistory(table="arrivals", days={GAP: ("2013-04-01",)})
+    read = _read("features", GAP, GAP, {GAP: _show("features", GAP, (lacks,))})
+    assert missing_history.of_inputs(flights, spec.PREDICTIONS, [GAP], [read]) == (lacks,)
+
+
+def test_rebuilds_go_back_as_far_as_is_declared_and_the_oldest_comes_first(flights):
+    for day in ("2013-03-01", GAP):
+        _show("arrivals", day)
+    for day in ("2013-04-05", "2013-04-04", "2013-04-03"):
+        _show("features", day, (missing_history.MissingHistory(table="arrivals", days={day: (GAP,)}),))
+    assert missing_history.rebuilds(flights) == [], "nothing was delivered: there is no today"
+    pipeline_clock.advance(flights, date(2013, 4, 6))
+
+    def listed(**declared: object) -> list[str]:
+        bounded = flights.model_copy(update={"history": spec.History(**declared)})
+        return [one.day for one in missing_history.rebuilds(bounded)]
+
+    assert listed() == ["2013-04-03", "2013-04-04", "2013-04-05"]
+    assert listed(rebuild_days=2) == ["2013-04-04", "2013-04-05"]
+    assert listed(rebuild_days=0) == []
+
+
+def test_table_of_an_earlier_version_gets_the_column_and_its_rows_say_nothing(flights):
+    from sluice.lake import missing
+
+    _show("features", "2013-04-03")
+    rows = pa.table({"id": [1], "ds": pa.array([date(2013, 4, 4)], pa.date32())})
+    marked = missing.mark(
+        rows, [missing.MissingHistory(table="arrivals", days={"2013-04-04": (GAP,)})], "here"
+    )
+    new = batches.stage(
+        "flights", "features", marked, partitions=["2013-04-04"], received=1, dropped={}, inputs=[], run=RUN,
+        sort_by=["id"],
+    )  # fmt: skip
+    tables.publish(new, verdict_id="v")
+    assert _column("features", "2013-04-03") == {None}
+    assert _column("features", "2013-04-04") == {1}

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from sluice.cli import main
+from sluice.core.settings import ROOT, settings
+from sluice.status.check import check_all
+
+
+@pytest.fixture
+def copy(home, tmp_path, monkeypatch):
+    """The project's declarations, copied so that a test may break them."""
+    for name, folder in (("PIPELINES", "dags/pipelines"), ("EXPECTATIONS", "expectations")):
+        shutil.copytree(ROOT / folder, tmp_path / name.lower())
+        monkeypatch.setenv(f"SLUICE_{name}", str(tmp_path / name.lower()))
+    settings.cache_clear()
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_check_of_the_project_finds_nothing(copy):
+    assert [(what, str(error)) for what, error in check_all() if error] == []
+
+
+@pytest.mark.slow
+def test_check_missing_suite_is_named_and_the_command_fails(copy):
+    (copy / "expectations" / "flights" / "weather.json").unlink()
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 1
+    assert "weather.json" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_check_mistyped_key_is_named(copy):
+    path = copy / "pipelines" / "flights.yml"
+    path.write_text(path.read_text().replace("history_days", "histroy_days"))
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 1
+    assert "did you mean 'history_days'" in result.output
+
+
+def test_check_unknown_variable_is_named(copy, monkeypatch):
+    monkeypatch.setenv("SLUICE_HOMME", "x")
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 1
+    assert "No setting reads SLUICE_HOMME" in result.output
+
+
+def test_settings_wrong_type_is_one_plain_error(home, monkeypatch):
+    monkeypatch.setenv("SLUICE_API_PORT", "eighty")
+    settings.cache_clear()
+    result = CliRunner().invoke(main, ["up"])
+    assert result.exit_code == 1
+    assert "SLUICE_API_PORT" in result.output
+    assert "Traceback" not in result.output
