@@ -1,4 +1,4 @@
-"""Decide whether a batch may still be published: the newest input wins, whoever was slower, and whatever a clock says.
+"""Decide whether a batch may still be published: the newest input wins, in whatever order batches were written.
 
 A batch is superseded where
 - a delivery that it was read from is not the one that counts now, or would be read in another way now;

@@ -49,12 +49,7 @@ print("BAG", json.dumps({
 @pytest.fixture(scope="session")
 def live_bag(tmp_path_factory) -> dict:
     """The same, of a pipeline that runs by the wall clock."""
-    base = tmp_path_factory.mktemp("live_pipeline")
-    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
-    assert text.count("clock: feed\n") == 1
-    live = "clock: wall\nstarts: 2026-01-05\nstale_input: mark\n"
-    (base / "flights.yml").write_text(text.replace("clock: feed\n", live))
-    return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
+    return describe_live(tmp_path_factory.mktemp("live_pipeline"))
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +68,17 @@ def mistyped_bag(tmp_path_factory) -> dict:
 def bag(tmp_path_factory) -> dict:
     """What Airflow's own parser sees, as plain data."""
     return describe(tmp_path_factory.mktemp("airflow"))
+
+
+def describe_live(base: Path) -> dict:
+    """What the parser sees of flights as a live pipeline, declared in `base`."""
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    assert text.count("clock: feed\n") == 1
+    live = "clock: wall\nstarts: 2026-01-05\nstale_input: mark\n"
+    (base / "flights.yml").write_text(text.replace("clock: feed\n", live))
+    home = base / "airflow"
+    home.mkdir()
+    return describe(home, SLUICE_PIPELINES=str(base))
 
 
 def describe(home: Path, **settings: str) -> dict:

@@ -1,4 +1,4 @@
-"""The append-only record of every decision: see `sluice.ledger.store`."""
+"""The append-only, hash-chained record of every decision. `sluice.ledger.store` keeps it."""
 
 from sluice.ledger.store import Entry, append, entries, settle, settled, verify
 

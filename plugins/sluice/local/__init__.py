@@ -1,4 +1,4 @@
-"""Running Sluice on one machine: the local stack, its REST client and the demo. Not used in production."""
+"""The local stack: Airflow and a mail server on one machine, under a supervisor, and the home folder. Not for production."""
 
 
 def loopback() -> str:

@@ -1,1 +1,4 @@
-"""Between the tables and `ml`: what is read, what is recorded, and in which words. `ml` itself knows neither."""
+"""The pipeline's side of `sluice_ml`: reads training sets and features, records candidates, predictions and measurements.
+
+`sluice_ml` itself knows neither tables nor ledger.
+"""

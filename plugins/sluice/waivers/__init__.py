@@ -1,4 +1,4 @@
-"""Waivers: a person's word that a held batch may be seen, with who, why and until when.
+"""Waivers: which held batch may be published all the same, by whose decision, why and until when.
 
 The rule kept here: a waiver is for one content. It names the sha256 of the batch that was judged, so that a later
 delivery of the same day, good or bad, is judged by the gate again. It ends: after its last day it publishes nothing any

@@ -1,4 +1,4 @@
-"""The watcher: what did not happen, and what happened behind everybody's back.
+"""The watcher: what should have happened and did not, and what was changed by something else than the pipeline.
 
 The rule kept here: it asks the clock, the landing zone, the tables and the ledger, never the run that should have been, so
 that a run that did not happen, or a scheduler that was off, hides nothing. It may look as often as it likes: the same finding

@@ -1,4 +1,4 @@
-"""The demo: the whole loop on real data, as a person would live it, and a check that it happened as told.
+"""The demo: the whole loop on real data, as a person would live it, and checks of what happened.
 
 Every step first looks at what is published or recorded already, so that an interrupted demo goes on where it stopped.
 """
