@@ -7,6 +7,8 @@ from sluice.gates import suites
 
 NOT_NULL = "expect_column_values_to_not_be_null"
 QUERY = "unexpected_rows_expectation"
+ROWS = "expect_rows_to_satisfy_condition"
+GROUPS = "expect_groups_to_satisfy_condition"
 
 
 def test_check_suites_of_the_repository_are_valid(pipeline):
@@ -53,7 +55,8 @@ def test_load_everything_wrong_is_listed_at_once(pipeline, suite, expect):
         "rule name 'twice' is used twice",
         "expectation 3: meta.severity: Input should be 'hold', 'quarantine' or 'warn'",
         "expectation 4: expect_the_unexpected not found",
-        "expectation 5: column: field required; colum: extra fields not permitted",
+        "expectation 5: rule mistyped: expect_column_values_to_not_be_null has no argument 'colum' (allowed: column,"
+        " condition_parser, mostly, row_condition); did you mean 'column'?",
         "expectation 6: mostly: ensure this value is less than or equal to 1.0",
         "expectation 7: rule reads_nothing: the query does not read {batch}",
         "expectation 8: meta: Field required",
@@ -76,11 +79,13 @@ def test_load_rules_that_cannot_set_rows_aside_are_refused(pipeline, suite, expe
         aside(NOT_NULL, "all_of_it", 1, column="carrier"),
         aside("expect_column_mean_to_be_between", "mean", column="air_time", max_value=1),
         aside("expect_table_row_count_to_be_between", "count", max_value=1),
-        aside(QUERY, "shares", unexpected_rows_query="select ds, count(*) from {batch} group by ds"),
-        aside(QUERY, "part", unexpected_rows_query="select * exclude (tailnum) from {batch}"),
+        aside(GROUPS, "shares", aggregates={"flights": "count(*)"}, condition="flights > 1"),
         aside(NOT_NULL, "mostly", column="carrier", mostly=0.9),
+        aside(ROWS, "most_of_a_day", condition="flight > 0", mostly=0.9),
         aside("expect_compound_columns_to_be_unique", "fine", column_list=["carrier", "flight"]),
-        aside(QUERY, "fine_too", unexpected_rows_query="select *, 1 as n from {batch} where flight < 0"),
+        aside(ROWS, "fine_too", condition="flight >= 0"),
+        aside("expect_key_to_be_unique", "fine_key", key=["carrier", "flight"]),
+        aside("expect_column_values_to_be_declared", "fine_values", column="carrier"),
     )
     with pytest.raises(SpecInvalidError) as error:
         suites.load(pipeline, "arrivals")
@@ -91,12 +96,87 @@ def test_load_rules_that_cannot_set_rows_aside_are_refused(pipeline, suite, expe
         "expectation 3: meta.limit: Input should be less than 1",
         "rule mean: it cannot set rows aside, because expect_column_mean_to_be_between is not about single rows",
         "rule count: it cannot set rows aside",
-        "rule shares: it cannot set rows aside, because its query does not return whole rows: 'flight_date' is missing",
-        "rule part: it cannot set rows aside, because its query does not return whole rows: 'tailnum' is missing",
+        "rule shares: it cannot set rows aside, because expect_groups_to_satisfy_condition is not about single rows",
+        "rule most_of_a_day: it cannot set rows aside, because `mostly` lets rows fail unseen",
         "rule mostly: it cannot set rows aside, because `mostly` lets rows fail unseen",
     ):
         assert problem in said
     assert "fine" not in said
+
+
+def test_check_queries_that_do_not_return_whole_rows_cannot_set_rows_aside(pipeline, suite, expect):
+    for table in pipeline.tables:
+        suite(table, expect(NOT_NULL, column="ds"))
+    queries = {
+        "shares": "select ds, count(*) from {batch} group by ds",
+        "part": "select * exclude (tailnum) from {batch}",
+        "whole": "select *, 1 as n from {batch} where flight < 0",
+    }
+    rules = [
+        expect(QUERY, name, severity="quarantine", unexpected_rows_query=sql) for name, sql in queries.items()
+    ]
+    suite("arrivals", *({**rule, "meta": {**rule["meta"], "limit": 0.01}} for rule in rules))
+    with pytest.raises(SpecInvalidError) as error:
+        suites.check(pipeline)
+    said = str(error.value)
+    assert (
+        "rule shares: it cannot set rows aside, because its query does not return whole rows: 'flight_date'"
+        in said
+    )
+    assert (
+        "rule part: it cannot set rows aside, because its query does not return whole rows: 'tailnum'" in said
+    )
+    assert "rule whole" not in said
+
+
+def test_load_values_of_a_rule_come_from_the_contract(pipeline, suite, expect):
+    declared = {"column": "origin", "value": "upper(trim(origin))"}
+    suite("arrivals", expect("expect_column_values_to_be_declared", **declared))
+    (rule,) = suites.load(pipeline, "arrivals").rules
+    assert rule.expectation.value_set == ["EWR", "JFK", "LGA"]
+    assert rule.columns == ("origin",)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "extra", "problem"),
+    [
+        (
+            "arrivals",
+            "dest",
+            {},
+            "no contract declares values of column 'dest' of this table (declared: carrier, origin)",
+        ),
+        (
+            "features",
+            "origin",
+            {},
+            "no contract declares values of column 'origin' of this table (declared: none)",
+        ),
+        (
+            "arrivals",
+            "origin",
+            {"value_set": ["EWR"]},
+            "has no argument 'value_set' (allowed: column, mostly, value)",
+        ),
+    ],
+)
+def test_load_declared_values_that_are_not_declared_are_refused(
+    pipeline, suite, expect, table, column, extra, problem
+):
+    suite(table, expect("expect_column_values_to_be_declared", column=column, **extra))
+    with pytest.raises(SpecInvalidError) as error:
+        suites.load(pipeline, table)
+    assert problem in str(error.value)
+
+
+def test_shipped_suites_have_a_line_for_each_part_of_a_rule(pipeline):
+    """Type, arguments and meta each begin a line, so that a suite reads as a table and a change shows as one."""
+    for table in pipeline.tables:
+        lines = suites.path_of(pipeline, table).read_text().splitlines()
+        rules = suites.load(pipeline, table).rules
+        for start in ('      "type": "', '      "kwargs": {', '      "meta": {"rule": "'):
+            assert sum(line.startswith(start) for line in lines) == len(rules), (table, start)
+        assert len(lines) < 12 * len(rules), table
 
 
 def test_check_unknown_columns_and_bad_sql_are_listed_for_all_tables(pipeline, suite, expect):
@@ -110,6 +190,7 @@ def test_check_unknown_columns_and_bad_sql_are_listed_for_all_tables(pipeline, s
     )
     suite("features", expect(NOT_NULL, "no_such_feature", column="carrier_mood"))
     suite("predictions", expect(QUERY, "no_such_score", unexpected_rows_query="select scores from {batch}"))
+    suite("outcomes", expect(ROWS, "no_such_outcome", condition="is_latte"))
     with pytest.raises(SpecInvalidError) as error:
         suites.check(pipeline)
     for problem in (
@@ -118,5 +199,6 @@ def test_check_unknown_columns_and_bad_sql_are_listed_for_all_tables(pipeline, s
         "weather.json, rule bad_sql: Binder Error",
         "features.json, rule no_such_feature: features has no column 'carrier_mood'",
         "predictions.json, rule no_such_score: Binder Error",
+        "outcomes.json, rule no_such_outcome: Binder Error",
     ):
         assert problem in str(error.value)

@@ -10,46 +10,14 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from sluice.gates import engine, shapes, statistics, suites, together
+from sluice.gates import engine, statistics, suites, together
 
-BATCH = "(select * from batch) as subselect"
 FIRST = date(2013, 4, 1)
-SHAPES = {
-    "select * from {batch} where x > 1": shapes.Rows,
-    "SELECT * FROM {batch} WHERE x > 1 OR (name IS NULL AND y <> 2)": shapes.Rows,
-    "select ds, count(*) as n, n > 3 as many from {batch} group by ds having many or avg(x) > 2": shapes.Groups,
-    "select ds, avg(x) as x from {batch} group by ds having x > 1": shapes.Groups,
-    "select * exclude (s) from (select *, avg(cast(x is null as int)) over (partition by ds) as s from {batch})"
-    " where s > 0.1 and x is null": shapes.RowsOfGroups,
-    "select * from {batch} qualify count(*) over (partition by ds, upper(name)) > 1": shapes.Repeated,
-    "select ds, name, count(*) as n, sum(n) over (partition by ds) - n as others from {batch} group by ds, name"
-    " qualify n > 3 and others < n": shapes.Groups,
-    # Of no shape that is known: each differs from one that is in one thing.
-    "select x from {batch} where x > 1": None,
-    "select * from {batch} where x > 1 limit 3": None,
-    "select * from {batch} where x > (select avg(x) from batch)": None,
-    "select * from {batch} where random() > 0.5": None,
-    "select * from {batch} where x > 1 order by x": None,
-    "select distinct * from {batch} where x > 1": None,
-    "select ds, count(*) from {batch} where x > 1 group by ds having count(*) > 1": None,
-    "select ds, count(*) from {batch} group by rollup (ds) having count(*) > 1": None,
-    "select ds, name, count(*) as n from {batch} group by ds, name having sum(count(*)) over (partition by ds) > 3": None,
-    "select ds, name, count(*) as n from {batch} group by ds, name qualify sum(n) over (partition by ds order by name) > 3": None,
-    "select ds, name, count(*) as n from {batch} group by ds, name qualify row_number() over (partition by ds) > 3": None,
-    "select ds, count(*) as n from {batch} group by 1 having n > 3": None,
-    "select ds, count(*) as n from {batch} group by ds, 'all' having n > 3": None,
-    "select upper(name) as c0, count(*) as n from {batch} group by c0 having n > 3": None,
-    "select name, count(*) as x from {batch} group by name, x having x > 3": None,
-    "select * from {batch} where rowid > 1": None,
-    "select ds, count(*) as n, avg(x) as x from {batch} group by ds qualify x > sum(n) over (partition by ds)": None,
-    "select ds, count(*) as n from {batch} group by ds having n > 1 qualify sum(n) over (partition by ds) > 3": None,
-    "select * from {batch} qualify count(*) over (partition by ds order by x) > 1": None,
-    "select * from {batch} qualify count(x) over (partition by ds) > 1": None,
-    "select * from {batch} where x > 1 qualify count(*) over (partition by ds) > 1": None,
-    "select * from {batch} join history using (ds) where x > 1": None,
-    "select * exclude (s) from (select *, avg(x) over (partition by ds) as s from {batch}) where s > x": None,
-    "with b as (select * from {batch}) select * from b where x > 1": None,
-}
+ROWS = "expect_rows_to_satisfy_condition"
+GROUPS = "expect_groups_to_satisfy_condition"
+COUNTS = "expect_value_counts_to_be_between"
+KEY = "expect_key_to_be_unique"
+QUERY = "unexpected_rows_expectation"
 
 
 def _rows(rng: random.Random, day: date, count: int) -> list[tuple]:
@@ -102,28 +70,88 @@ def _condition(rng: random.Random) -> str:
     return f" {rng.choice(('and', 'or'))} ".join(one() for _ in range(rng.randint(1, 3)))
 
 
-def _suite(rng: random.Random, expect) -> list[dict]:
-    condition = _condition(rng)
-    share = f"avg(cast(({condition}) as int))"
-    key = ", ".join(rng.sample(["ds", "x", "y", "upper(trim(name))"], rng.randint(1, 4)))
-    queries = {
-        "rows": f"select * from {{batch}} where {_condition(rng)}",
-        "groups": f"select ds, {share} as part, count(*) as n from {{batch}} group by ds"
-        f" having part > {rng.random() / 2} or n < {rng.randint(1, 60)}",
-        "groups_renamed": f"select ds, avg(x) as x, count(*) as n from {{batch}} group by ds, name"
-        f" having x > {rng.random() - 0.5} and n > {rng.randint(1, 5)}",
-        "groups_of_groups": f"select ds, name, {share} as part, count(*) as n from {{batch}} group by ds, name qualify n >"
-        f" {rng.randint(0, 3)} and sum(n) over (partition by ds) - n > {rng.randint(0, 40)} and"
-        f" part > {rng.random()} * max(part) over (partition by ds)",
-        "rows_of_groups": f"select * exclude (s) from (select *, {share} over (partition by ds) as s from {{batch}})"
-        f" where s > {rng.random() / 4} and ({condition})",
-        "repeated": f"select * from {{batch}} qualify count(*) over (partition by {key}) > {rng.randint(1, 3)}",
-        "alone": f"select ds from {{batch}} where {_condition(rng)} order by x",
+def _typed(rng: random.Random) -> dict[str, tuple[str, dict, str]]:
+    """Rules with random arguments: type, arguments, and the SQL that somebody would write instead."""
+    one, other, of_day = _condition(rng), _condition(rng), _condition(rng)
+    key = rng.sample(["ds", "x", "y", "upper(trim(name))"], rng.randint(1, 4))
+    mostly, share, least, few = (
+        rng.randint(60, 99) / 100,
+        rng.random() / 2,
+        rng.randint(1, 60),
+        rng.randint(0, 3),
+    )
+    counts = [rng.randint(0, 10), rng.randint(10, 20)]
+    return {
+        "rows": (ROWS, {"condition": one}, f"select * from {{batch}} where (({one}) = false)"),
+        "rows_all": (
+            ROWS,
+            {"condition": [one, other]},
+            f"select * from {{batch}} where not ({one}) or not ({other})",
+        ),
+        "rows_mostly": (
+            ROWS,
+            {"condition": of_day, "mostly": mostly},
+            "select * exclude (s) from (select *, avg(cast(("
+            f"{of_day}) as int)) over (partition by ds) as s from {{batch}}) where s < {mostly} and not ({of_day})",
+        ),
+        "days": (
+            GROUPS,
+            {
+                "aggregates": {"part": f"avg(cast(({one}) as int))", "n": "count(*)"},
+                "condition": f"part <= {share} and n >= {least}",
+            },
+            f"select ds, avg(cast(({one}) as int)) as part, count(*) as n from {{batch}} group by ds"
+            f" having avg(cast(({one}) as int)) > {share} or count(*) < {least}",
+        ),
+        "groups_where": (
+            GROUPS,
+            {
+                "group_by": ["ds", "name"],
+                "where": one,
+                "aggregates": {"x": "avg(x)", "n": "count(*)"},
+                "condition": [f"x <= {share}", f"n < {least}"],
+            },
+            f"select ds, name, avg(x) as x, count(*) as n from {{batch}} where {one} group by ds, name"
+            f" having avg(x) > {share} or count(*) >= {least}",
+        ),
+        "groups_compared": (
+            GROUPS,
+            {
+                "group_by": ["ds", "name"],
+                "aggregates": {"n": "count(*)", "hit": f"count(*) filter ({one})"},
+                "compared_within": ["ds"],
+                "condition": f"n <= {few} or hit * others_n <= {share} * others_hit * n",
+            },
+            f"select ds, name, count(*) as n, count(*) filter ({one}) as hit, sum(n) over (partition by ds) - n as"
+            " others_n, sum(hit) over (partition by ds) - hit as others_hit from {batch} group by ds, name qualify n >"
+            f" {few} and hit * others_n > {share} * others_hit * n",
+        ),
+        "counts": (
+            COUNTS,
+            {
+                "value": "upper(trim(name))",
+                "value_set": ["A", "B"],
+                "min_value": counts[0],
+                "max_value": counts[1],
+            },
+            "select ds, count(*) filter (upper(trim(name)) = 'A') as a, count(*) filter (upper(trim(name)) = 'B') as b"
+            f" from {{batch}} group by ds having least(a, b) < {counts[0]} or greatest(a, b) > {counts[1]}",
+        ),
+        "key": (
+            KEY,
+            {"key": key},
+            f"select * from {{batch}} qualify count(*) over (partition by {', '.join(key)}) >= 2",
+        ),
     }
-    made = [
-        expect("unexpected_rows_expectation", name, unexpected_rows_query=sql)
-        for name, sql in queries.items()
-    ]
+
+
+def _suite(rng: random.Random, expect) -> list[dict]:
+    made = []
+    for name, (kind, arguments, query) in _typed(rng).items():
+        made += [
+            expect(kind, name, **arguments),
+            expect(QUERY, f"{name}_as_query", unexpected_rows_query=query),
+        ]
     made += [
         expect("expect_column_values_to_be_unique", f"unique_{column}", column=column)
         for column in ("x", "name")
@@ -177,8 +205,8 @@ def _said(found) -> list[tuple]:
             one.result.passed,
             one.result.broken,
             one.result.failing_rows,
-            # Of a query they are only counted where it is asked together with others.
-            one.result.unjudged_rows if one.result.kind != "unexpected_rows_expectation" else None,
+            # Of a condition they are only counted where it is asked together with others.
+            one.result.unjudged_rows if one.result.kind != ROWS else None,
         )
         for one in found
     ]
@@ -204,19 +232,23 @@ def _compare(drawn, rules, seed: int, monkeypatch) -> set[str]:
         for rule in (one for one in rules if one.query in answers.counts):
             (alone,) = staged._con.execute(f"select count(*) from ({rule.sql})").fetchone()
             assert answers.counts[rule.query] == alone, (seed, rule.sql)
-        for rule in (one for one in rules if one.query in answers.unjudged):
-            _, _, condition = rule.sql.partition(" where ")
-            unknown = f"select count(*) from batch where ({condition}) is null"
-            assert answers.unjudged[rule.query] == staged._con.execute(unknown).fetchone()[0], (
-                seed,
-                rule.sql,
-            )
-        assert len(answers.unjudged) == sum(rule.meta.rule == "rows" for rule in rules), seed
+        of_rows = {rule.query: rule.expectation.passing for rule in rules if rule.kind == ROWS}
+        assert answers.unjudged.keys() == of_rows.keys(), seed
+        for query, passing in of_rows.items():
+            unknown = f"select count(*) from batch where ({passing}) is null"
+            assert answers.unjudged[query] == staged._con.execute(unknown).fetchone()[0], (seed, query)
     assert _said(found) == _said(stock), seed
-    unanswered = {rule.meta.rule for rule in rules if rule.query and not rule.history_days} - {
-        rule.meta.rule for rule in rules if rule.query in answers.counts
-    }
-    assert unanswered == {"alone"}, seed
+    by_name = {one.result.rule: one for one in found}
+    typed = [name.removesuffix("_as_query") for name in by_name if name.endswith("_as_query")]
+    for name in typed:
+        one, query = by_name[name], by_name[f"{name}_as_query"]
+        assert one.result.passed == query.result.passed, (seed, name)
+        assert one.result.failing_rows == query.result.failing_rows, (seed, name)
+        assert not query.result.broken, (seed, name)
+        values = [sorted(map(str, map(list, map(dict.values, each.rows)))) for each in (one, query)]
+        assert values[0] == values[1] or len(values[0]) == engine.LOOKED_AT, (seed, name)
+    answered = {rule.meta.rule for rule in rules if rule.query in answers.counts}
+    assert answered == set(typed), seed
     assert answers.repeated.keys() == {"x", "name"}, seed
     return {one.result.rule for one in stock if not one.result.passed}
 
@@ -228,9 +260,7 @@ def _check(seeds, suite, expect, pipeline, drawn, monkeypatch, proofs) -> None:
         rules = suites.load(pipeline, "arrivals").rules
         failed |= _compare(drawn, rules, seed, monkeypatch)
         tried += len(rules)
-    assert failed >= {"rows", "groups", "rows_of_groups", "repeated", "alone", "unique_x"}, (
-        "all were seen to fail"
-    )
+    assert failed >= {*_typed(random.Random()), "unique_x"}, "all were seen to fail"
     proofs("fused rules", "asked together and one by one", rules=tried)
 
 
@@ -247,40 +277,18 @@ def test_many_random_rules_asked_together_say_what_they_say_alone(
     _check(range(3, 60), suite, expect, pipeline, drawn, monkeypatch, proofs)
 
 
-@pytest.mark.parametrize("query", SHAPES)
-def test_shape_of_a_query_is_read_from_its_syntax(query):
-    with duckdb.connect() as con:
-        found = shapes.Reader(con, ["ds", "x", "y", "name"]).read(query.format(batch=BATCH))
-    wanted = SHAPES[query]
-    assert found is None if wanted is None else isinstance(found, wanted)
-
-
-def test_queries_of_the_large_tables_are_asked_together(pipeline):
-    """A rule that falls out of the shapes costs a pass over the batch for itself: write it in one of them."""
-    for table in ("arrivals", "schedule", "features", "outcomes"):
-        with duckdb.connect() as con:
-            reader = shapes.Reader(con, suites.columns_of(pipeline, table))
-            rules = [
-                one for one in suites.load(pipeline, table).rules if one.kind == "unexpected_rows_expectation"
-            ]
-            alone = [rule.meta.rule for rule in rules if reader.read(rule.sql) is None]
-        assert rules
-        assert not alone, (table, alone)
+def test_rules_of_the_large_tables_are_asked_together(pipeline):
+    """A query that a suite writes itself costs a pass over the batch: declare it as a type."""
+    for table in ("arrivals", "schedule", "features", "outcomes", "predictions"):
+        rules = suites.load(pipeline, table).rules
+        assert [rule.meta.rule for rule in rules if rule.kind == QUERY] == [], table
 
 
 def test_rule_that_cannot_be_asked_leaves_the_others_their_answers(suite, expect, pipeline, drawn):
     suite(
         "arrivals",
-        expect(
-            "unexpected_rows_expectation",
-            "good",
-            unexpected_rows_query="select * from {batch} where x is not null",
-        ),
-        expect(
-            "unexpected_rows_expectation",
-            "bad",
-            unexpected_rows_query="select * from {batch} where cast(name as int) > 1",
-        ),
+        expect(ROWS, "good", condition="x is null"),
+        expect(ROWS, "bad", condition="cast(name as int) > 1"),
     )
     batch, history = drawn(1, 1)
     with engine.opened({str(FIRST): batch}, [history]) as staged:
@@ -291,12 +299,12 @@ def test_rule_that_cannot_be_asked_leaves_the_others_their_answers(suite, expect
 
 _PEAK = """
 import resource, sys
-from sluice.gates import engine, shapes, together
+from sluice.gates import engine, together
 path, limit = sys.argv[1:]
 engine.MEMORY = limit
 with engine.opened({"2013-04-01": path}) as staged:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = together._count_repeated(staged._con, shapes.Repeated(("name", "ds")), "repeated")
+    found = together.count_repeated(staged._con, ["name", "ds"], "repeated")
     print(found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

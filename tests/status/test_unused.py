@@ -63,7 +63,14 @@ def test_check_names_suites_that_judge_nothing(copy):
 
 
 def test_check_names_values_that_contract_and_suite_do_not_share(copy):
-    edit(copy / "dags/pipelines/flights.yml", "&origins [EWR, JFK, LGA]", "&origins [EWR, JFK, LGA, SWF]")
+    rule = {
+        "type": "expect_column_values_to_be_in_set",
+        "kwargs": {"column": "origin", "value_set": ["EWR", "JFK", "LGA", "SWF"]},
+        "meta": {"rule": "listed", "severity": "warn", "owner": "someone", "why": "A test."},
+    }
+    path = copy / "expectations/flights/schedule.json"
+    suite = json.loads(path.read_text())
+    path.write_text(json.dumps({**suite, "expectations": [*suite["expectations"], rule]}))
     assert "schedule.json and the contract of schedule differ about the values of 'origin': SWF" in said()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sluice.cli import arguments
-from sluice.cli.output import echo
+from sluice.cli.output import as_json, echo, print_json
 from sluice.declare import spec
 
 
@@ -23,6 +23,27 @@ def check() -> None:
         problems += error is not None
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
+
+
+@click.group()
+def suite() -> None:
+    """Show the rules of a table."""
+
+
+@suite.command()
+@arguments.pipeline
+@click.argument("table", type=arguments.TABLE)
+@as_json
+def show(pipeline: spec.Pipeline, table: str, as_json: bool) -> None:
+    """Show each rule of a table's suite with its severity, owner, type and arguments; `--json` has the reasons, too."""
+    from sluice.gates import listing
+
+    found = listing.rules(pipeline, table)
+    if as_json:
+        print_json({"pipeline": pipeline.pipeline, "table": table, "rules": found})
+    else:
+        for line in listing.lines(found):
+            echo(line)
 
 
 @click.command()

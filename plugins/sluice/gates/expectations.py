@@ -17,22 +17,19 @@ The statistics are old and plain, because people must be able to check them by h
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from great_expectations.compatibility import pydantic
-from great_expectations.expectations.core import UnexpectedRowsExpectation
 
-from sluice.gates import agreement_sql, history_sql
+from sluice.gates import agreement_sql, conditions, history_sql
+from sluice.gates.conditions import NAME, FromArguments
 from sluice.gates.history import quoted
 from sluice.gates.statistics import ROWS, Rows
 
 # Columns of a statement's rows that say what was compared, not what was found.
 _BOOKKEEPING = ("days", "days_compared", "compared", "fails")
-# Names go into SQL as they are.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _COUNT = pydantic.Field(ge=1, le=366)
 _SHARE = pydantic.Field(gt=0, le=1)
@@ -40,13 +37,12 @@ _HALF_WIDTH = pydantic.Field(ge=0, description="Half of the band, in robust stan
 _LEAST_HALF = pydantic.Field(gt=0, description="Half of the band at least, in the statistic's own unit")
 
 
-class FitsHistory(UnexpectedRowsExpectation):
+class FitsHistory(FromArguments):
     """What they have in common: the statement is made from the arguments, and its rows say which of them fail."""
 
     # A finding and how far the comparison went come from one query; Great Expectations' own count is a second one.
     metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
 
-    unexpected_rows_query: str = ""
     days: int = _COUNT
     min_days: int = _COUNT
 
@@ -58,22 +54,13 @@ class FitsHistory(UnexpectedRowsExpectation):
     def statement(self, of: Rows = ROWS) -> str:
         """The SQL of the rule, over statistics that come from rows or are shared with other rules."""
 
-    def __init__(self, **given: Any) -> None:
-        named = given.pop("unexpected_rows_query", None)
-        super().__init__(**given)
-        made = self.statement()
-        if named not in (None, made):
-            raise ValueError("unexpected_rows_query is made from the other arguments and cannot be given")
-        self.__dict__["unexpected_rows_query"] = made
-        self.__fields_set__.add("unexpected_rows_query")
-
     @pydantic.root_validator(skip_on_failure=True, allow_reuse=True)
     def _arguments_fit(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values["min_days"] > values["days"]:
             raise ValueError(f"min_days {values['min_days']} is more than days {values['days']}")
         named = [*values.get("column_list", ()), *values.get("values", ()), *values.get("agree", ())]
         named += [values.get(each) for each in ("column", "by", "table")]
-        odd = [name for name in named if name is not None and not _NAME.match(name)]
+        odd = [name for name in named if name is not None and not NAME.match(name)]
         if odd:
             raise ValueError(f"{odd[0]!r} is no name of a column")
         for one, other in (("edges", "column_list"), ("tolerances", "values")):
@@ -273,7 +260,8 @@ _MADE = (
 )
 
 # By the name that a suite gives them.
-TYPES: Mapping[str, type] = {one.expectation_type: one for one in _MADE}
+COMPARING: Mapping[str, type] = {one.expectation_type: one for one in _MADE}
+TYPES: Mapping[str, type] = {**conditions.TYPES, **COMPARING}
 
 
 def _finding(row: Mapping[str, Any]) -> dict[str, Any]:

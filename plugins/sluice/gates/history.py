@@ -90,5 +90,5 @@ def show_beside(
 
 
 def quoted(name: str) -> str:
-    """A name of a column or table in SQL; one that is no plain name is refused where it is declared."""
-    return f'"{name}"'
+    """Return the name of a column or table as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'

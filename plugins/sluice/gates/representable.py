@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from sluice.gates.history import quoted
+
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice.gates.suites import Suite
@@ -36,7 +38,8 @@ def add(spec: Pipeline, table: str, suite: Suite, columns: Mapping[str, str]) ->
     raw = table in spec.sources
     rule = suites.derived_rule(
         RULE,
-        query=f"select * from {{batch}} where {' or '.join(map(_beyond, names))}",  # noqa: S608
+        "expect_rows_to_satisfy_condition",
+        {"condition": " and ".join(map(_fits, names))},
         severity="quarantine" if raw else "hold",
         limit=_LIMIT if raw else None,
         owner=spec.owner_of(table),
@@ -54,8 +57,8 @@ def _used(spec: Pipeline, table: str) -> list[str]:
     return []
 
 
-def _beyond(name: str) -> str:
-    """A SQL condition: not null, and not finite as float32. In DuckDB NaN is larger than every number."""
+def _fits(name: str) -> str:
+    """A SQL condition: finite as float32, unknown for a null. In DuckDB NaN is larger than every number."""
     from sluice_ml.numbers import LARGEST
 
-    return f'abs("{name}") > {LARGEST!r}'
+    return f"abs({quoted(name)}) <= {LARGEST!r}"

@@ -7,7 +7,9 @@ rule that was silently skipped would let bad data through.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,8 @@ _LANDED = {"ds": "DATE", "delivery_id": "VARCHAR"}
 # Every derived table and the predictions have these beside their own columns.
 _DERIVED = {HAS_WAIVED_INPUT: "BOOLEAN", MISSING_HISTORY_DAYS: "BIGINT"}
 QUERY = "unexpected_rows_query"
+# Its values come from the contract.
+_DECLARED = "expect_column_values_to_be_declared"
 
 
 class Meta(BaseModel):
@@ -95,6 +99,8 @@ class Rule:
     columns: tuple[str, ...]
     query: str | None
     expectation: Expectation
+    # As the suite gives them, and the values of a contract where they come from there.
+    arguments: Mapping[str, Any]
     history_days: int = 0
     # The other table that it compares with, "" if none.
     beside: str = ""
@@ -141,11 +147,11 @@ def load(spec: Pipeline, table: str) -> Suite:
     rules, problems = [], []
     for index, entry in enumerate(expectations, start=1):
         try:
-            rules.append(_rule(_Entry.model_validate(entry)))
+            rules.append(_rule(_Entry.model_validate(entry), _declared_values(spec, table)))
         except (GreatExpectationsError, ValueError) as error:
             problems.append(f"expectation {index}: {_explain(error)}")
     setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
-    problems += rowwise.problems(setting_aside, lambda: columns_of(spec, table))
+    problems += rowwise.problems(setting_aside)
     problems += unjudged.problems(rules)
     names = [rule.meta.rule for rule in rules]
     problems += [
@@ -158,11 +164,9 @@ def load(spec: Pipeline, table: str) -> Suite:
     return Suite(rules=tuple(rules), hash=hashlib.sha256(raw).hexdigest())
 
 
-def derived_rule(name: str, *, query: str, **meta: Any) -> Rule:
+def derived_rule(name: str, kind: str, arguments: dict[str, Any], **meta: Any) -> Rule:
     """A rule that follows from what is declared elsewhere, as one that a suite would have."""
-    return _rule(
-        _Entry(type="unexpected_rows_expectation", kwargs={QUERY: query}, meta=Meta(rule=name, **meta))
-    )
+    return _rule(_Entry(type=kind, kwargs=arguments, meta=Meta(rule=name, **meta)), {})
 
 
 def check(spec: Pipeline) -> None:
@@ -182,7 +186,8 @@ def check(spec: Pipeline) -> None:
         except SpecInvalidError as error:
             problems.append(str(error))
             continue
-        con = rowwise.empty_batch(columns)
+        con = duckdb.connect()
+        con.execute(f"create table batch ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         history.show(con, [])
         others = {rule.beside for rule in suite.rules if rule.beside}
         for other in sorted(others & set(spec.sources)):
@@ -196,20 +201,41 @@ def check(spec: Pipeline) -> None:
                 )
             if rule.query:
                 try:
-                    con.execute(f"explain {rule.sql}")
+                    returned = con.sql(rule.sql).columns
                 except duckdb.Error as error:
                     problems.append(f"{where}: {_explain(error)}")
+                    continue
+                lost = [name for name in columns if name not in returned]
+                if rule.meta.severity == "quarantine" and lost:
+                    problem = f"its query does not return whole rows: {lost[0]!r} is missing"
+                    problems.append(f"{where}: {rowwise.refusal(problem)}")
         con.close()
     if problems:
         raise _invalid(settings().expectations / spec.pipeline, problems)
 
 
-def _rule(entry: _Entry) -> Rule:
+def _declared_values(spec: Pipeline, table: str) -> dict[str, tuple[str, ...]]:
+    """The values that the contract of a source declares, by column."""
+    source = spec.sources.get(table)
+    columns = source.contract.columns if source else {}
+    return {name: column.values for name, column in columns.items() if column.values}
+
+
+def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     from sluice.gates import expectations  # which makes them known to Great Expectations
 
+    _check_names(entry)
     kwargs = entry.arguments
+    if entry.type == _DECLARED:
+        if kwargs.get("column") not in declared:
+            raise ValueError(
+                f"rule {entry.meta.rule}: no contract declares values of column {kwargs.get('column')!r} of this table"
+                f" (declared: {', '.join(declared) or 'none'}); give the column `values` in the pipeline's YAML, or use"
+                " expect_column_values_to_be_in_set"
+            )
+        kwargs = {**kwargs, "value_set": list(declared[kwargs["column"]])}
     query = kwargs.get(QUERY)
     if query is not None and "{batch}" not in query:
         raise ValueError(
@@ -220,7 +246,7 @@ def _rule(entry: _Entry) -> Rule:
         type=entry.type, kwargs=dict(kwargs), meta=entry.meta.model_dump()
     )
     named = [kwargs[key] for key in ("column", "column_A", "column_B", "by") if kwargs.get(key)]
-    compares = entry.type in expectations.TYPES
+    compares = entry.type in expectations.COMPARING
     expectation = configuration.to_domain_obj()
     return Rule(
         meta=entry.meta,
@@ -228,9 +254,32 @@ def _rule(entry: _Entry) -> Rule:
         columns=(*named, *kwargs.get("column_list", ())),
         query=getattr(expectation, QUERY, None),
         expectation=expectation,
+        arguments=kwargs,
         history_days=kwargs.get("days", 0) if compares else 0,
         beside=kwargs["table"] if compares and "table" in kwargs else "",
     )
+
+
+def _check_names(entry: _Entry) -> None:
+    """Refuse an argument that the rule's type does not have, and name those that it has."""
+    from great_expectations.expectations.expectation import BatchExpectation
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    from sluice.gates import expectations
+
+    known = set(get_expectation_impl(entry.type).__fields__)
+    if entry.type in expectations.TYPES:
+        known -= {QUERY}
+    if entry.type == _DECLARED:
+        known -= {"value_set"}
+    for name in entry.arguments:
+        if name not in known:
+            allowed = sorted(known - set(BatchExpectation.__fields__))
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"rule {entry.meta.rule}: {entry.type} has no argument {name!r} (allowed: {', '.join(allowed)}){hint}"
+            )
 
 
 def columns_of(spec: Pipeline, table: str) -> dict[str, str]:

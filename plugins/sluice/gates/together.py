@@ -1,26 +1,27 @@
 """What many rules ask of one batch, asked together: one pass over the rows instead of one a rule.
 
-Great Expectations asks each rule's query alone, twice, and each time all rows are read. Here the queries whose shape is
-known are answered beforehand: conditions of rows and of groups by one statement, repeated keys by their hashes, rules
-that compare with history from statistics that they share. Great Expectations then takes its metrics from here, and
-judges as always; what has no answer here it asks itself. So an answer is missing, never guessed: a statement that
-fails is one that Great Expectations will ask rule by rule, and the rule that is to blame is found.
+Great Expectations asks each rule's query alone, twice, and each time all rows are read. Here the rules of our own types
+are answered beforehand, from what they declare: conditions of rows and of groups from aggregates that one pass computes for
+all of them, keys by their hashes, rules that compare with history from statistics that they share. Great Expectations
+then takes its metrics from here, and judges as always; what has no answer here, such as a query that a suite writes
+itself, it asks itself. So an answer is missing, never guessed: a statement that fails is one that Great Expectations will
+ask rule by rule, and the rule that is to blame is found.
 """
 
 # ruff: noqa: S608 - conditions are the suite's own SQL; names of tables are written here
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sluice.gates import shapes, statistics
-from sluice.gates.shapes import Groups, Repeated, Rows, RowsOfGroups
+from sluice.gates import statistics
+from sluice.gates.history import quoted
 
 if TYPE_CHECKING:
     import duckdb
 
+    from sluice.gates.conditions import Grouped
     from sluice.gates.suites import Rule
 
 log = logging.getLogger(__name__)
@@ -44,55 +45,57 @@ class Answers:
 
 def ask(con: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> Answers:
     """Answer all rules that can be answered together."""
+    from sluice.gates.conditions import ExpectKeyToBeUnique, Grouped
+
     answers = Answers()
-    reader = shapes.Reader(con, con.table("batch").columns)
-    queries = [rule for rule in rules if rule.query and not rule.history_days]
-    known = {str(rule.query): shape for rule in queries if (shape := reader.read(rule.sql))}
-    _scan(con, answers, {query: one for query, one in known.items() if not isinstance(one, Repeated)})
-    for number, (query, shape) in enumerate(known.items()):
-        if isinstance(shape, Repeated):
-            _take(answers.counts, query, _count_repeated(con, shape, f"repeated_{number}"))
-    for rule in rules:
-        given = rule.expectation.configuration.kwargs
-        if rule.kind == _UNIQUE and not given.get("row_condition"):
-            name = '"' + given["column"].replace('"', '""') + '"'
-            shape = Repeated((name,), condition=f"{name} is not null")
-            _take(answers.repeated, given["column"], _count_repeated(con, shape, "repeated_values"))
+    grouped: dict[tuple[tuple[str, ...], str], dict[str, Grouped]] = {}
+    for number, rule in enumerate(rules):
+        one, given = rule.expectation, rule.expectation.configuration.kwargs
+        if isinstance(one, Grouped):
+            grouped.setdefault(one.groups, {})[str(rule.query)] = one
+        elif isinstance(one, ExpectKeyToBeUnique):
+            _take(answers.counts, str(rule.query), count_repeated(con, one.key, f"repeated_{number}"))
+        elif rule.kind == _UNIQUE and not given.get("row_condition"):
+            name = quoted(given["column"])
+            found = count_repeated(con, [name], "repeated_values", where=f"{name} is not null")
+            _take(answers.repeated, given["column"], found)
+    for number, ((by, where), mine) in enumerate(grouped.items()):
+        _groups(con, answers, by, where, mine, f"groups_{number}")
     _history(con, answers, [rule for rule in rules if rule.history_days])
     return answers
 
 
-def _scan(con: duckdb.DuckDBPyConnection, answers: Answers, known: dict[str, Any]) -> None:
-    """Conditions of rows and of groups: one statement for each way of grouping, and nearly all rules group by day."""
-    ways = Counter(shape.by for shape in known.values() if not isinstance(shape, Rows))
-    most = max(ways, key=lambda by: ways[by], default=())
-    for by in {**ways, most: 0}:
-        mine = {query: one for query, one in known.items() if getattr(one, "by", most) == by}
-        if not mine:
-            continue
-        inner, outer, unknown = [], [], []
-        for number, shape in enumerate(mine.values()):
-            name, group = f"c{number}", f"g{number}"
-            if isinstance(shape, Groups):
-                inner.append(f"{shape.condition} as {name}")
-                outer.append(f"count(*) filter ({name})")
-            else:
-                inner.append(f"count(*) filter ({shape.condition}) as {name}")
-                if isinstance(shape, Rows):
-                    inner.append(f"count(*) filter (({shape.condition}) is null) as n{number}")
-                    unknown.append(f"coalesce(sum(n{number}), 0)")
-                if isinstance(shape, RowsOfGroups):
-                    inner.append(f"({shape.of_group}) as {group}")
-                chosen = f" filter ({group})" if isinstance(shape, RowsOfGroups) else ""
-                outer.append(f"coalesce(sum({name}){chosen}, 0)")
-        grouped = f" group by {', '.join(by)}" if by else ""
-        wanted = ", ".join([*outer, *unknown])
-        found = _rows(con, f"select {wanted} from (select {', '.join(inner)} from batch{grouped})")
+def _groups(
+    con: duckdb.DuckDBPyConnection,
+    answers: Answers,
+    by: Sequence[str],
+    where: str,
+    rules: Mapping[str, Grouped],
+    table: str,
+) -> None:
+    """Answer rules about the same groups of rows, from one table of what they need of each group."""
+    keys = ", ".join(map(quoted, by))
+    parts = {query: one.parts() for query, one in rules.items()}
+    # Rules may give the same name to different things.
+    made = [sql for each in parts.values() for sql in each.values()]
+    wanted = ", ".join(f"{sql} as part_{number}" for number, sql in enumerate(made))
+    if (
+        _rows(
+            con,
+            f"create or replace temp table {table} as select {keys}, {wanted} from batch{where} group by {keys}",
+        )
+        is None
+    ):
+        return
+    first = 0
+    for query, one in rules.items():
+        named = "".join(f", part_{first + i} as {quoted(name)}" for i, name in enumerate(parts[query]))
+        first += len(parts[query])
+        found = _rows(con, one.counts(f"(select {keys}{named} from {table})"))
         if found:
-            numbers = [int(number) for number in found[0]]
-            answers.counts.update(zip(mine, numbers[: len(outer)], strict=True))
-            of_rows = [query for query, shape in mine.items() if isinstance(shape, Rows)]
-            answers.unjudged.update(zip(of_rows, numbers[len(outer) :], strict=True))
+            failing, unknown = found[0]
+            answers.counts[query] = int(failing)
+            _take(answers.unjudged, query, None if unknown is None else int(unknown))
 
 
 def _take(answers: dict[str, int], name: str, count: int | None) -> None:
@@ -100,28 +103,28 @@ def _take(answers: dict[str, int], name: str, count: int | None) -> None:
         answers[name] = count
 
 
-def _count_repeated(con: duckdb.DuckDBPyConnection, shape: Repeated, table: str) -> int | None:
-    """Rows with a repeated key. Equal keys have equal hashes: only keys of a repeated hash are compared themselves.
+def count_repeated(
+    con: duckdb.DuckDBPyConnection, key: Sequence[str], table: str, where: str = "true"
+) -> int | None:
+    """Count the rows whose key others have, too; None if it cannot be asked.
 
-    A hash is a number, however long the key is: ten million of them take a tenth of the memory.
+    Equal keys have equal hashes: only keys of a repeated hash are compared themselves. A hash is a number, however long the
+    key is: ten million of them take a tenth of the memory.
     """
-    hashes = f"select {_hash(shape)} as h from batch where {shape.condition}"
+    listed = ", ".join(key)
+    hashes = f"select hash({listed}) as h from batch where {where}"
     made = _rows(
         con,
-        f"create or replace temp table {table} as select h from ({hashes}) group by h having count(*) > {shape.times}",
+        f"create or replace temp table {table} as select h from ({hashes}) group by h having count(*) > 1",
     )
     if made is None:
         return None
     counts = (
-        f"select count(*) as n from batch where {shape.condition} and {_hash(shape)} in (from {table})"
-        f" group by {', '.join(shape.key)} having count(*) > {shape.times}"
+        f"select count(*) as n from batch where {where} and hash({listed}) in (from {table})"
+        f" group by {listed} having count(*) > 1"
     )
     found = _rows(con, f"select coalesce(sum(n), 0) from ({counts})") if made[0][0] else [(0,)]
     return None if found is None else int(found[0][0])
-
-
-def _hash(shape: Repeated) -> str:
-    return f"hash({', '.join(shape.key)})"
 
 
 def _history(con: duckdb.DuckDBPyConnection, answers: Answers, rules: Sequence[Rule]) -> None:

@@ -8,13 +8,16 @@ Great Expectations leaves such rows out and says that none fails. The line drawn
   it fails.
 
 A rule's `meta` may decide the other way, with `"unjudged": "pass"` or `"fail"`. How many rows were not judged is in the
-verdict either way. A query says its conditions itself, `is null` among them, and is only counted.
+verdict either way. A condition or a query says itself what becomes of a null; rows for which a condition is unknown are
+only counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from sluice.gates.history import quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,8 +70,7 @@ def counts_as_failing(rule: Rule, unjudged: int, total: int) -> bool:
 
 def missing(rule: Rule) -> str:
     """A SQL condition: the row lacks a value of one of the rule's columns."""
-    names = [name.replace('"', '""') for name in rule.columns]
-    return f"({' or '.join(f'{chr(34)}{name}{chr(34)} is null' for name in names)})"
+    return f"({' or '.join(f'{quoted(name)} is null' for name in rule.columns)})"
 
 
 def examples(con: duckdb.DuckDBPyConnection, rule: Rule, most: int) -> list[dict[str, Any]]:
@@ -85,7 +87,7 @@ def problems(rules: Sequence[Rule]) -> list[str]:
         if rule.meta.unjudged is not None and not can_be(rule.expectation):
             found.append(
                 f"rule {rule.meta.rule}: `unjudged` is for expectations that look at each row; "
-                "a query says itself what becomes of a null, as in `where (a > b) is not false`"
+                "a condition says itself what becomes of a null: `(a > b) is true` fails for one"
             )
         elif (
             rule.meta.severity == "quarantine"
@@ -95,7 +97,7 @@ def problems(rules: Sequence[Rule]) -> list[str]:
         ):
             found.append(
                 f"rule {rule.meta.rule}: with a row_condition it cannot tell which rows it did not judge, and so cannot "
-                'set them aside; say `"unjudged": "pass"`, or write it as a query'
+                'set them aside; say `"unjudged": "pass"`, or write it as expect_rows_to_satisfy_condition'
             )
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -214,14 +213,6 @@ class World:
                 todo="correct the scenario: the file has changed since it was written",
             )
         path.write_text(text.replace(old, new), encoding="utf-8")
-
-    def rewrite_rule(self, table: str, rule: str, old: str, new: str) -> None:
-        """Replace `old` by `new` in the arguments of one rule of the rehearsal's copy of a suite."""
-        path = self.home / "expectations" / PIPELINE / f"{table}.json"
-        suite = json.loads(path.read_text(encoding="utf-8"))
-        (found,) = [each for each in suite["expectations"] if each["meta"]["rule"] == rule]
-        found["kwargs"] = json.loads(json.dumps(found["kwargs"]).replace(old, new))
-        path.write_text(json.dumps(suite, indent=2), encoding="utf-8")
 
     def run(self, stage: str, day: str | None = None, **conf: Any) -> Run:
         """Trigger the DAG of a stage, for a run day or with a `conf`, and wait for its end. Nothing follows by itself."""

@@ -1,7 +1,7 @@
-"""Rows set aside, and brought back after the rule is corrected
+"""Rows set aside, and brought back after their values are declared
 
 A new carrier begins to fly: five of the day's arrivals have a code that the rule does not know. They are set aside with
-their reason, the day completes without them; the rule is corrected, and a replay publishes them with nothing delivered
+their reason, the day completes without them; the carrier is declared, and a replay publishes them with nothing delivered
 again. DAT-04, TRU-03.
 """
 
@@ -24,7 +24,7 @@ def rehearse(world):
     listed = world.sluice("held", "flights").stdout
     world.expect("`sluice held` lists them", partition in listed, listed.strip()[-200:])
 
-    world.rewrite_rule("arrivals", "known_carrier", "'9E'", "'9E', 'ZZ'")
+    world.rewrite("pipelines/flights.yml", '["9E", AA,', '["9E", ZZ, AA,')
     replayed = world.sluice("replay", "flights", "arrivals", partition)
 
     world.expect("the replay says what it repaired", replayed.returncode == 0, replayed.stdout.strip()[-200:])
