@@ -164,6 +164,20 @@ def test_help_names_every_command_under_what_it_is_for_with_its_whole_summary(ho
         assert " ".join(command.help.split("\n\n")[0].split()).rstrip(".") in " ".join(said.split())
 
 
+def test_suite_is_shown_as_a_table_of_its_rules(home):
+    done = CliRunner().invoke(main, ["suite", "show", "flights", "arrivals"])
+    assert done.exit_code == 0, done.output
+    head, *rules = done.output.splitlines()
+    assert head.split() == ["rule", "severity", "owner", "type", "arguments"]
+    found = json.loads(CliRunner().invoke(main, ["suite", "show", "flights", "arrivals", "--json"]).output)
+    assert [line.split()[0] for line in rules] == [rule["rule"] for rule in found["rules"]]
+    (line,) = (line for line in rules if line.startswith("known_origin "))
+    assert line.split("  ")[-1] == "column: origin; value: upper(trim(origin)); value_set: EWR, JFK, LGA"
+    (rule,) = (rule for rule in found["rules"] if rule["rule"] == "known_origin")
+    assert rule["arguments"]["value_set"] == ["EWR", "JFK", "LGA"]
+    assert {"severity", "limit", "owner", "why", "type"} < rule.keys()
+
+
 def test_what_is_shown_is_printed_as_json_too(home):
     flights = spec.load("flights")
     feed.deliver(flights, "2013-04-02", sources=["arrivals"], corrupt="seconds")

@@ -7,8 +7,8 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sluice.core.errors import SpecInvalidError
 
+from sluice.core.errors import SpecInvalidError
 from sluice.gates import engine, suites
 
 ROWS = "expect_rows_to_satisfy_condition"
