@@ -260,6 +260,40 @@ def test_quarantined_rows_are_listed_counted_and_repaired(flights):
     assert holds.open_holds(flights) == []
 
 
+def test_value_that_is_declared_after_all_brings_its_rows_back(flights, tmp_path, monkeypatch):
+    """The rule takes the values from the contract: that is what a person corrects, and nothing is delivered again."""
+    shutil.copytree(settings().pipelines, tmp_path / "pipelines")
+    monkeypatch.setenv("SLUICE_PIPELINES", str(tmp_path / "pipelines"))
+    settings.cache_clear()
+    path = settings().pipelines / "flights.yml"
+    complete = path.read_text()
+    assert "&origins [EWR, JFK, LGA]" in complete
+    path.write_text(complete.replace("&origins [EWR, JFK, LGA]", "&origins [EWR, JFK]"))
+    suite = Suite()
+    kind = "expect_column_values_to_be_declared"
+    meta = {
+        "rule": "known_origin",
+        "severity": "quarantine",
+        "limit": 0.5,
+        "owner": "airport",
+        "why": "A test.",
+    }
+    rule = {"type": kind, "kwargs": {"column": "origin", "value": "upper(origin)"}, "meta": meta}
+    suite.path.write_text(json.dumps({**suite.suite, "expectations": [rule]}))
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"])
+    cross(spec.load("flights"))
+    (hold,) = holds.open_holds(flights)
+    assert hold.rules == ("known_origin",)
+    assert shown()[DAY].rows == 983 - hold.rows < 983
+
+    path.write_text(complete)
+    corrected = spec.load("flights")
+    assert holds.replay(corrected, "arrivals", DAY, RUN).repaired == hold.rows
+    assert shown()[DAY].rows == 983
+    assert holds.open_holds(corrected) == []
+    assert len({entry.data["content_hash"] for entry in ledger.entries(kind="staged")}) == 1
+
+
 def test_replay_of_what_is_too_old_gives_it_up(flights, held):
     pipeline_clock.advance(flights, date(2013, 5, 4))
     held.is_corrected()
