@@ -43,7 +43,9 @@ class Stack:
 
     def up(self):
         command = [sys.executable, "-m", "sluice.local.supervisor", self.run, "--logs", self.logs]
-        self.process = subprocess.Popen([*command, "--first-wait", "0.01"], start_new_session=True)
+        self.process = subprocess.Popen(
+            [*command, "--first-wait", "0.01", "--patience", "1"], start_new_session=True
+        )
         until(lambda: sessions.leader(sessions.record_of(self.run, sessions.SUPERVISOR)))
 
     def want_parent(self, name, **options):
@@ -76,7 +78,7 @@ def stack(tmp_path):
     if made.process and made.process.poll() is None:
         made.process.terminate()
         made.process.wait(60)
-    sessions.reap(made.run)
+    sessions.reap(made.run, 1)
 
 
 def test_program_that_is_killed_comes_back_without_what_it_left(stack):

@@ -116,13 +116,13 @@ def end(records: Iterable[Mapping[str, Any]], patience: float = PATIENCE) -> Non
         time.sleep(0.1)  # how often to ask; what is waited for is their end
 
 
-def reap(folder: Path) -> list[str]:
+def reap(folder: Path, patience: float = PATIENCE) -> list[str]:
     """End the sessions of all recorded programs, and forget them; returns the names of those that were running."""
     records = {
         path.stem: record_of(folder, path.stem) for path in folder.glob("*.json") if path.stem != SUPERVISOR
     }
     found = [name for name, record in records.items() if "pid" in record and members(record)]
-    end(records.values())
+    end(records.values(), patience)
     for name in records:
         (folder / f"{name}.json").unlink(missing_ok=True)
     return found

@@ -83,15 +83,23 @@ class _Program:
 class Supervisor:
     """Runs what is wanted in `folder`, with the environment of this process and the folder above `folder` as theirs."""
 
-    def __init__(self, folder: Path, logs: Path, backoff: Backoff | None = None) -> None:
-        self.folder, self.logs, self.backoff = folder, logs, backoff or Backoff()
+    def __init__(
+        self,
+        folder: Path,
+        logs: Path,
+        backoff: Backoff | None = None,
+        *,
+        patience: float = sessions.PATIENCE,
+    ) -> None:
+        """`patience`: seconds between SIGTERM and SIGKILL of what has to end."""
+        self.folder, self.logs, self.backoff, self.patience = folder, logs, backoff or Backoff(), patience
         self._programs: dict[str, _Program] = {}
         self._guard: subprocess.Popen[bytes] | None = None
 
     def run(self, stopped: threading.Event) -> None:
         """Keep running what is wanted until `stopped` is set, then end it in the order of the ranks."""
         with _alone(self.folder):
-            sessions.reap(self.folder)
+            sessions.reap(self.folder, self.patience)
             self._write(sessions.SUPERVISOR, sessions.identify(os.getpid()))
             try:
                 while not stopped.wait(_LOOK):
@@ -107,7 +115,9 @@ class Supervisor:
     def _look(self) -> None:
         if self._guard is None or self._guard.poll() is not None:
             command = [sys.executable, "-m", "sluice.local.supervisor", "--guard", str(self.folder)]
-            self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+            self._guard = subprocess.Popen(
+                [*command, "--patience", str(self.patience)], stdin=subprocess.PIPE, start_new_session=True
+            )
         wanted = {path.stem: _read(path) for path in (self.folder / "wanted").glob("*.json")}
         self._end([name for name, each in self._programs.items() if each.wanted != wanted.get(name)])
         for name, wish in wanted.items():
@@ -170,7 +180,7 @@ class Supervisor:
             log.error("The state of %s cannot be written: %s", name, error)
 
     def _end(self, names: list[str]) -> None:
-        sessions.end([self._programs[name].record for name in names])
+        sessions.end([self._programs[name].record for name in names], self.patience)
         for name in names:
             self._clear(self._programs.pop(name))
             (self.folder / f"{name}.json").unlink(missing_ok=True)
@@ -245,12 +255,12 @@ def _report(command: list[str]) -> None:
             log.error("%s ended with %s: %s", shlex.join(command), done.returncode, done.stdout[-2000:])
 
 
-def _guard(folder: Path) -> None:
+def _guard(folder: Path, patience: float) -> None:
     """Wait until the supervisor is gone, however it ended, and end what it left; a new supervisor does so itself."""
     sys.stdin.buffer.read()
     with (folder / "lock").open("w") as lock:
         if _locked(lock):
-            sessions.reap(folder)
+            sessions.reap(folder, patience)
 
 
 def log_to(logs: Path) -> None:
@@ -269,17 +279,21 @@ def main() -> None:
     parser.add_argument(
         "--first-wait", type=float, default=Backoff.first, help="Seconds before the first restart."
     )
+    parser.add_argument(
+        "--patience", type=float, default=sessions.PATIENCE, help="Seconds between SIGTERM and SIGKILL."
+    )
     parser.add_argument("--guard", action="store_true")
     given = parser.parse_args()
     os.umask(0o077)
     if given.guard:
-        _guard(given.folder)
+        _guard(given.folder, given.patience)
         return
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     log_to(given.logs)
-    Supervisor(given.folder, given.logs, Backoff(first=given.first_wait)).run(stopped)
+    backoff = Backoff(first=given.first_wait)
+    Supervisor(given.folder, given.logs, backoff, patience=given.patience).run(stopped)
 
 
 if __name__ == "__main__":
