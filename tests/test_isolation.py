@@ -99,7 +99,7 @@ def test_any_value_at_any_place_is_read_or_refused_in_words(pipelines):
                 spec.Pipeline.model_validate(changed)
             except ValueError:
                 refused += 1
-                path.write_text(yaml.safe_dump(changed))
+                path.write_text(yaml.dump(changed, Dumper=yaml.CSafeDumper))
                 with pytest.raises(SpecInvalidError, match="problem"):
                     spec.load("flights")
     assert refused > 300
