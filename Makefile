@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARALLEL := -n 2 --no-loadscope-reorder
 
 help:  ## Print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 .venv/.installed: requirements.txt pyproject.toml
 	PYTHON=$(PYTHON) sh .ci/install
@@ -31,8 +31,8 @@ up: install  ## Start Airflow and the mail sink; prints the URL and the login
 down: install  ## Stop what `make up` started
 	$(BIN)/sluice down
 
-audit: install  ## Advisories, licences, bill of materials, secrets: 0 all good, 1 found, 3 not all could be checked
-	$(BIN)/sluice audit
+supply-chain: install  ## Advisories, licences, bill of materials, secrets: 0 all good, 1 found, 3 not all could be checked
+	$(BIN)/sluice supply-chain
 
 bench: install  ## Measure, as ratios against a floor in the same run
 	$(BIN)/python -m benchmarks
@@ -49,4 +49,4 @@ lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
 clean:  ## Remove all local state (tables, ledger, Airflow's database, mails, reports)
 	rm -rf var site
 
-.PHONY: help install demo test test-all lint up down audit bench docs mutants lock clean
+.PHONY: help install demo test test-all lint up down supply-chain bench docs mutants lock clean

@@ -128,17 +128,17 @@ def robustness(seed: int, days: int, out: Path | None) -> None:
 
 @click.command()
 @click.option("--osv-url", help="Ask this OSV database for advisories instead of PyPI and OSV.")
-def audit(osv_url: str | None) -> None:
+def supply_chain(osv_url: str | None) -> None:
     """Check lock and repository: known vulnerabilities, licences, bill of materials, secrets, pickles.
 
     Ends with 0 if everything was checked and nothing found, 1 if something was found, and 3 if nothing was found but
     not everything could be checked, such as without a way to a database of advisories.
     """
-    from sluice_lab import supply_chain as auditing
+    from sluice_lab.supply_chain import audit, exit_code
 
     every = []
-    for what, findings in auditing.audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
+    for what, findings in audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
         for finding in findings:
             echo(f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}")
         every += findings
-    sys.exit(auditing.exit_code(every))
+    sys.exit(exit_code(every))

@@ -46,7 +46,9 @@ WRONG = {
 }
 # What takes any text: a name that it does not know is answered by the command itself.
 ANYTHING = {
-    "audit": {"osv_url": "a database that does not answer is told as not checked (tests/supply_chain)"},
+    "supply-chain": {
+        "osv_url": "a database that does not answer is told as not checked (tests/supply_chain)"
+    },
     "airflow": {"arguments": "belongs to Airflow's own command line"},
 }
 # Commands whose free text is looked up, with what has to be refused.
@@ -111,7 +113,7 @@ def test_every_command_refuses_wrong_arguments_and_says_what_is_allowed(home, na
 
 def test_every_command_has_its_wrong_arguments_tried():
     tried = {each.values[0] for each in _calls()}
-    without = {"demo", "up", "down", "check", "audit", "airflow", "home adopt", "home status"}
+    without = {"demo", "up", "down", "check", "supply-chain", "airflow", "home adopt", "home status"}
     assert tried | without == set(COMMANDS)
 
 

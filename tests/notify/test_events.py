@@ -11,7 +11,7 @@ def changed(event: Event, **fields) -> Event:
 
 
 def test_event_with_password_in_url_is_struck_out(held):
-    # In parts, so that `sluice audit` does not take it for a real one.
+    # In parts, so that `sluice supply-chain` does not take it for a real one.
     leak = "connect to postgresql://" + "sluice:hunter2@db:5432/ledger failed"
 
     event = changed(held, summary=leak, next_steps=[leak])

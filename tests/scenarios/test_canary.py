@@ -34,7 +34,7 @@ from sluice.ingest import deliveries
 from sluice.lake import quarantine, tables
 from sluice.lake.landing import Landing
 from sluice.local import stack
-from sluice.local.traces import traces
+from sluice.local.find_value import find_value
 from sluice.notify.sink import Keeper
 from sluice_lab import feed
 from sluice_lab.rehearsal.bench import free_ports
@@ -159,7 +159,7 @@ def _declare(base: Path) -> None:
             ROOT / folder, base / Path(folder).name, ignore=shutil.ignore_patterns("target", "logs")
         )
     (base / "tmp").mkdir()
-    shared = ROOT / "tests" / "audit"
+    shared = ROOT / "tests" / "supply_chain"
     _insert(base / "pipelines" / "flights.yml", "\nderived:\n", (shared / "passengers.yml").read_text())
     shutil.copy2(shared / "passengers.json", base / "expectations" / "flights" / "passengers.json")
     models = base / "dbt_project" / "models" / "flights"
@@ -231,13 +231,13 @@ def test_canaries_pushed_through_the_whole_loop_are_found_nowhere(loop, proofs):
     assert _pseudonyms_are_the_canaries(), "the people did not go through the lake"
     assert {address for address in listening if not address.startswith("127.0.0.1:")} == set()
     values = {**PEOPLE, **SECRETS}
-    found = traces(loop.base, values)
+    found = find_value(loop.base, values)
     proofs("canary", "the whole loop", violations=len(found), pushed=len(pushed), values=len(values))
     assert found == []
 
     with gzip.open(loop.base / "home" / "airflow" / "logs" / "planted.log.gz", "wt") as planted:
         planted.write(f"password={SECRETS['SMTP password']}")
-    assert len(traces(loop.base, values)) == 1
+    assert len(find_value(loop.base, values)) == 1
 
 
 def _history_and_a_model(loop: Loop) -> str:

@@ -63,16 +63,16 @@ def test_check_writes_what_the_validator_accepts(tmp_path):
 
 @pytest.mark.long
 def test_audit_command_of_the_project_finds_nothing(home, osv, proofs):
-    """As `make audit` is run, with a database that knows the controls and nothing else."""
+    """As `make supply-chain` is run, with a database that knows the controls and nothing else."""
     *_, url = osv(KNOWN)
-    result = CliRunner().invoke(main, ["audit", "--osv-url", url])
+    result = CliRunner().invoke(main, ["supply-chain", "--osv-url", url])
     assert (result.exit_code, "FOUND" in result.output) == (0, False), result.output
-    assert bom.validate((home / "audit" / "sluice.cdx.json").read_text()) is None
-    proofs("audit", "the whole lock", locked=len(read(LOCK)))
+    assert bom.validate((home / "supply-chain" / "sluice.cdx.json").read_text()) is None
+    proofs("supply-chain", "the whole lock", locked=len(read(LOCK)))
 
 
 @pytest.mark.long
 def test_audit_command_without_a_database_ends_with_its_own_code(home):
-    result = CliRunner().invoke(main, ["audit", "--osv-url", "http://127.0.0.1:9/v1/query"])
+    result = CliRunner().invoke(main, ["supply-chain", "--osv-url", "http://127.0.0.1:9/v1/query"])
     assert result.exit_code == 3
     assert "NOT CHECKED" in result.output

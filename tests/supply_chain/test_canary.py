@@ -24,7 +24,7 @@ from sluice.holds import show
 from sluice.ingest import deliveries
 from sluice.lake import quarantine, tables
 from sluice.lake.landing import Landing
-from sluice.local.traces import traces
+from sluice.local.find_value import find_value
 from sluice.notify import report
 from sluice.notify.send import Smtp
 from sluice.notify.sink import Keeper
@@ -173,7 +173,7 @@ def test_canaries_pushed_through_the_crossings_are_found_nowhere(
     assert {entry.kind for entry in ledger.entries()} >= {"staged", "verdict", "published", "held", "mail"}
     kinds = {path.suffix for path in home.rglob("*") if path.is_file()}
     assert {".parquet", ".db", ".html", ".json", ".eml", ".log", ".avro"} <= kinds
-    found = traces(home, CANARIES)
+    found = find_value(home, CANARIES)
     proofs("canary", "the crossings, in process", violations=len(found), values=len(CANARIES))
     assert found == []
 
@@ -184,6 +184,6 @@ def test_canary_that_is_planted_is_found(home):
     with gzip.open(home / "logs" / "task.log.gz", "wt") as planted:
         planted.write(f"user={next(iter(PEOPLE)).upper()}")
     ledger.append("staged", pipeline="p", subject="s", partition="2013-04-01", data={"x": WORD})
-    places = traces(home, CANARIES)
+    places = find_value(home, CANARIES)
     assert any(place.startswith("logs/task.log.gz > gzip: name 0") for place in places)
     assert any(place.startswith("ledger.db > sluice_ledger: SMTP password") for place in places)

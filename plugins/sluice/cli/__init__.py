@@ -32,7 +32,7 @@ GROUPS: dict[str, list[click.Command]] = {
         inspect.catalogue,
         inspect.show_ledger,
     ],
-    "Develop": [develop.check, develop.suite, develop.docs, develop.airflow, develop.traces],
+    "Develop": [develop.check, develop.suite, develop.docs, develop.airflow, develop.find_value],
     # Of other installed packages: each entry point is a click command.
     "Try out": [each.load() for each in entry_points(group="sluice.commands")],
 }

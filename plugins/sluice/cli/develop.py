@@ -66,23 +66,21 @@ def airflow(arguments: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def traces(folder: Path) -> None:
+def find_value(folder: Path) -> None:
     """Name every place under FOLDER that knows a value, such as a person's name; it is read from standard input.
 
     Ends with 1 if there is one. Tables, databases, archives and mails are read as what they are.
     """
-    from sluice.local import traces as search
+    from sluice.local.find_value import SHORTEST, find_value
 
     # As bytes: a name must not depend on the terminal's locale.
     try:
         value = sys.stdin.buffer.readline().decode().strip()
     except UnicodeDecodeError as error:
         raise click.ClickException("The value on standard input must be text in UTF-8.") from error
-    if len(value) < search.SHORTEST:
-        raise click.ClickException(
-            f"The value on standard input must have {search.SHORTEST} characters or more."
-        )
-    places = search.traces(folder, {"the value": value})
+    if len(value) < SHORTEST:
+        raise click.ClickException(f"The value on standard input must have {SHORTEST} characters or more.")
+    places = find_value(folder, {"the value": value})
     for place in places:
         echo(place)
     if places:

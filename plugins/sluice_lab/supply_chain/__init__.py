@@ -44,7 +44,7 @@ def audit(
     packages = read(lock)
     yield "advisories", advisories.check(packages, advisories.SERVICES if services is None else services)
     yield "licences", licences.check(packages)
-    yield "bill of materials", bom.check(packages, settings().home / "audit" / "sluice.cdx.json")
+    yield "bill of materials", bom.check(packages, settings().home / "supply-chain" / "sluice.cdx.json")
     yield "repository", repository.check(root)
 
 

@@ -14,7 +14,7 @@ from sluice.declare import spec
 from sluice.holds import trace
 from sluice.holds.show import traced
 from sluice.lake import connection, snapshots, tables
-from sluice.local import home, traces
+from sluice.local import find_value, home
 from sluice.models.config import registry
 from sluice_lab.rehearsal import healthy
 
@@ -77,7 +77,7 @@ def test_copy_lives_without_its_original(tmp_path, use):
     assert sorted(path.relative_to(copy) for path in (copy / "reports").rglob("*") if path.is_file()) == pages
     assert _champion() == champion
     shutil.rmtree(tmp_path / "backup")
-    assert not traces.traces(copy, {"the original": str(original)})
+    assert not find_value.find_value(copy, {"the original": str(original)})
     # It goes on: the champion scores the day again from the copy's own features.
     flights = spec.load("flights")
     staged = crossing.stage(flights, spec.PREDICTIONS, [LAST], run_ids("test", "test", "score"))

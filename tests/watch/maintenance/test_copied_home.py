@@ -13,7 +13,7 @@ from sluice import crossing, ledger
 from sluice.core.errors import HomeMovedError
 from sluice.core.settings import settings
 from sluice.lake import batches, connection, snapshots, tables
-from sluice.local import home, traces
+from sluice.local import find_value, home
 from tests.watch.maintenance.conftest import TABLE, make_old, snapshots_of
 
 
@@ -74,7 +74,7 @@ def test_copy_adopted_original_deleted_everything_reads(world, old, copy, at):
     assert _all_there(world, old) == before
     world.cross("2013-02-01", 7)
     assert world.rows()["2013-02-01"] == [7, 8, 9]
-    assert not traces.traces(copy, {"the original": str(world.home)})
+    assert not find_value.find_value(copy, {"the original": str(world.home)})
     shutil.rmtree(original)
 
 

@@ -30,7 +30,7 @@ SHORTEST = 6
 _DEPTH = 4
 
 
-def traces(folder: Path, values: Mapping[str, str]) -> list[str]:
+def find_value(folder: Path, values: Mapping[str, str]) -> list[str]:
     """Each place that knows a value, as `<path, and the part of it>: <name of the value> (<form>)`.
 
     A file that is not what it begins like, such as one that was never written to its end, is named as well: nobody can

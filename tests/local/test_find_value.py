@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from sluice.cli import main
-from sluice.local.traces import traces
+from sluice.local.find_value import find_value
 
 VALUE = "Zebedee Quillfeather <ü+/?>"
 DATA = VALUE.encode()
@@ -125,66 +125,68 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_traces_planted_value_is_found_in_every_format(tmp_path, name):
+def test_find_value_planted_value_is_found_in_every_format(tmp_path, name):
     (tmp_path / "deep").mkdir()
     FORMATS[name](tmp_path / "deep" / name, b"nothing to see, nothing to see here at all")
-    assert traces(tmp_path, {"the person": VALUE}) == []
+    assert find_value(tmp_path, {"the person": VALUE}) == []
     (tmp_path / "deep" / name).unlink()
     FORMATS[name](tmp_path / "deep" / name, DATA)
-    found = traces(tmp_path, {"the person": VALUE})
+    found = find_value(tmp_path, {"the person": VALUE})
     assert found
     assert all(line.startswith(f"deep/{name}") for line in found)
     assert VALUE not in " ".join(found), "it tells where, and not what"
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_traces_planted_value_is_found_in_every_form(tmp_path, form):
+def test_find_value_planted_value_is_found_in_every_form(tmp_path, form):
     (tmp_path / "a.log").write_bytes(b"{ " + FORMS[form] + b" }")
-    assert traces(tmp_path, {"the person": VALUE})
+    assert find_value(tmp_path, {"the person": VALUE})
     (tmp_path / "a.log").write_bytes(FORMS[form][: len(FORMS[form]) // 2])
-    assert traces(tmp_path, {"the person": VALUE}) == []
+    assert find_value(tmp_path, {"the person": VALUE}) == []
 
 
-def test_traces_value_in_the_name_of_a_file_is_found(tmp_path):
+def test_find_value_value_in_the_name_of_a_file_is_found(tmp_path):
     (tmp_path / "Zebedee Quillfeather.csv").write_bytes(b"")
-    assert traces(tmp_path, {"name": "zebedee quillfeather"})
+    assert find_value(tmp_path, {"name": "zebedee quillfeather"})
 
 
-def test_traces_value_that_is_only_in_the_write_ahead_log_is_found(tmp_path):
+def test_find_value_value_that_is_only_in_the_write_ahead_log_is_found(tmp_path):
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.execute("pragma journal_mode = wal")
     connection.execute("create table t (a text)")
     connection.execute("insert into t values (?)", [VALUE])
     connection.commit()
-    found = traces(tmp_path, {"the person": VALUE})
+    found = find_value(tmp_path, {"the person": VALUE})
     connection.close()
     assert any("ledger.db > t" in line for line in found)
 
 
-def test_traces_zip_inside_gzip_is_opened(tmp_path):
+def test_find_value_zip_inside_gzip_is_opened(tmp_path):
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.json", VALUE)
     (tmp_path / "bundle.gz").write_bytes(gzip.compress(inner.getvalue()))
-    assert traces(tmp_path, {"the person": VALUE}) == ["bundle.gz > gzip > model.json: the person (plain)"]
+    assert find_value(tmp_path, {"the person": VALUE}) == [
+        "bundle.gz > gzip > model.json: the person (plain)"
+    ]
 
 
 @pytest.mark.parametrize("name", ["report.zip", "part.parquet"])
-def test_traces_file_that_ends_half_way_is_named_and_hides_no_other(tmp_path, name):
+def test_find_value_file_that_ends_half_way_is_named_and_hides_no_other(tmp_path, name):
     FORMATS[name](tmp_path / name, b"nothing to see, nothing to see here at all")
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-20])
     (tmp_path / "task.log").write_bytes(DATA)
-    half, other = traces(tmp_path, {"the person": VALUE})
+    half, other = find_value(tmp_path, {"the person": VALUE})
     assert half.startswith(f"{name}: cannot be read to its end")
     assert other.startswith("task.log: the person")
 
 
-def test_traces_command_reads_the_value_from_standard_input_and_does_not_repeat_it(tmp_path):
+def test_find_value_command_reads_the_value_from_standard_input_and_does_not_repeat_it(tmp_path):
     (tmp_path / "a.log").write_text(f"user={VALUE}")
-    found = CliRunner().invoke(main, ["traces", str(tmp_path)], input=f"{VALUE}\n")
+    found = CliRunner().invoke(main, ["find-value", str(tmp_path)], input=f"{VALUE}\n")
     assert (found.exit_code, found.output) == (1, "a.log: the value (plain)\n")
-    none = CliRunner().invoke(main, ["traces", str(tmp_path)], input="somebody else\n")
+    none = CliRunner().invoke(main, ["find-value", str(tmp_path)], input="somebody else\n")
     assert none.exit_code == 0
-    short = CliRunner().invoke(main, ["traces", str(tmp_path)], input="a\n")
+    short = CliRunner().invoke(main, ["find-value", str(tmp_path)], input="a\n")
     assert short.exit_code == 1
     assert "6 characters" in short.output
