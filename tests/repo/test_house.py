@@ -57,7 +57,7 @@ def test_make_alone_prints_help():
         "lint",
         "up",
         "down",
-        "audit",
+        "supply-chain",
         "bench",
         "docs",
         "mutants",

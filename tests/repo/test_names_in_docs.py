@@ -96,7 +96,7 @@ def test_every_make_target_exists():
     assert _named(r"make ([a-z-]+)").keys() <= set(targets)
 
 
-@pytest.mark.parametrize("command", sorted(_named(r"sluice ((?:[a-z]+ ?)+)")))
+@pytest.mark.parametrize("command", sorted(_named(r"sluice ((?:[a-z-]+ ?)+)")))
 def test_every_command_exists(command):
     """The first word is a command, and of a group the second one."""
     words = command.split()

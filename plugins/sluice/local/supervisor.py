@@ -9,7 +9,6 @@ they left. Nothing here is Linux only.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from sluice.core import private
+from sluice.core import locks, private
 from sluice.core.errors import StackError
 from sluice.local import sessions
 
@@ -205,9 +204,11 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         StackError: another supervisor is running.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        while not _locked(lock):
+    while True:
+        with locks.alone(folder / "lock", wait=False) as is_alone:
+            if is_alone:
+                yield
+                return
             if sessions.leader(sessions.record_of(folder, sessions.SUPERVISOR)):
                 raise StackError(
                     "Another supervisor runs this stack.",
@@ -215,16 +216,7 @@ def _alone(folder: Path) -> Iterator[None]:
                     allowed="one at a time in one home",
                     todo="stop it with `sluice down`, or set SLUICE_HOME to another folder",
                 )
-            time.sleep(0.1)  # how often to ask; what is waited for is the end of the guard
-        yield
-
-
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        time.sleep(0.1)  # how often to ask; what is waited for is the end of the guard
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -258,8 +250,8 @@ def _report(command: list[str]) -> None:
 def _guard(folder: Path, patience: float) -> None:
     """Wait until the supervisor is gone, however it ended, and end what it left; a new supervisor does so itself."""
     sys.stdin.buffer.read()
-    with (folder / "lock").open("w") as lock:
-        if _locked(lock):
+    with locks.alone(folder / "lock", wait=False) as is_alone:
+        if is_alone:
             sessions.reap(folder, patience)
 
 

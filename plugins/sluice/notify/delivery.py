@@ -7,11 +7,11 @@ with its whole event, and is sent by whoever comes next: the next delivery that 
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+from sluice.core import locks
 from sluice.core.errors import DatabaseUnavailableError, MailUndeliveredError
 from sluice.core.settings import settings
 from sluice.ledger import Entry
@@ -164,18 +164,6 @@ def _free_key(event: Event, past: Sequence[faults.Episode]) -> str:
     return event.episode(number)
 
 
-@contextmanager
-def alone(key: str, *, wait: bool = True) -> Iterator[bool]:
-    """Keep other processes of this machine from the same work meanwhile; the lock dies with its holder.
-
-    Yields: whether the lock is held; always, if `wait`.
-    """
-    folder = settings().work / "mail"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{key}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+def alone(key: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+    """Keep other processes of this machine from the same work meanwhile: see `locks.alone`."""
+    return locks.alone(settings().work / "mail" / f"{key}.lock", wait=wait)

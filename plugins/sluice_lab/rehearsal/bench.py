@@ -6,7 +6,6 @@ opens none of those files between tasks. What an interrupted rehearsal left runn
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sluice.core import locks
 from sluice.core.errors import StackError
 from sluice.core.settings import ROOT, settings
 from sluice.local import stack
@@ -203,17 +203,14 @@ def _code() -> str:
 @contextmanager
 def _alone(base: Path) -> Iterator[None]:
     """Keep a second rehearsal from starting in the same folder; the lock dies with its holder."""
-    base.mkdir(parents=True, exist_ok=True)
-    with (base / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with locks.alone(base / "lock", wait=False) as is_alone:
+        if not is_alone:
             raise StackError(
                 "Another rehearsal is running here.",
                 where=str(base),
                 allowed="one at a time in one home",
                 todo="wait for its end, or set SLUICE_HOME to another folder",
-            ) from error
+            )
         yield
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sluice import ledger
-from sluice.core import failpoints
+from sluice.core import failpoints, locks
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 
@@ -73,7 +73,7 @@ def carry_out(
         ledger.append("maintaining", **about, data=told(planned))
     failpoints.hit("maintenance.planned")
     done = []
-    with _lock(fcntl.LOCK_SH):
+    with locks.alone(_lock(), shared=True):
         for removal in do() if planned else ():
             done.append(removal)
             failpoints.hit("maintenance.removed")
@@ -82,19 +82,14 @@ def carry_out(
     return done
 
 
-def keep_all() -> AbstractContextManager[None]:
+def keep_all() -> AbstractContextManager[bool]:
     """Let no process of this machine remove anything meanwhile; waits for those that do."""
-    return _lock(fcntl.LOCK_EX)
+    return locks.alone(_lock())
 
 
-@contextmanager
-def _lock(operation: int) -> Iterator[None]:
-    """Hold the lock of what is removed from the home: shared by those who remove, alone by who needs all of it."""
-    path = settings().home / "run" / "maintenance.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, operation)
-        yield
+def _lock() -> Path:
+    """Of what is removed from the home: shared by those who remove, alone for who needs all of it."""
+    return settings().home / "run" / "maintenance.lock"
 
 
 def told(removals: Sequence[Removal]) -> dict[str, Any]:
