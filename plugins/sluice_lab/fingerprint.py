@@ -11,7 +11,9 @@ from pathlib import Path
 
 from sluice.core.settings import ROOT, settings
 
-_READ = (".py", ".sql", ".yml", ".json", ".toml", ".txt", ".csv")
+_READ = (".py", ".sql", ".yml", ".json", ".toml", ".txt", ".csv", ".j2")
+# What Python and dbt write beside them is made from the rest.
+_WRITTEN = {"target", "logs", "dbt_packages", "__pycache__"}
 
 
 def of_project(*, suites: bool = True) -> str:
@@ -38,6 +40,5 @@ def _files(folder: Path) -> list[Path]:
     return [
         path
         for path in folder.rglob("*")
-        # What dbt writes into its project is made from the rest.
-        if path.suffix in _READ and not {"target", "logs", "dbt_packages", "__pycache__"} & set(path.parts)
+        if path.suffix in _READ and _WRITTEN.isdisjoint(path.relative_to(folder).parts)
     ]
