@@ -71,6 +71,7 @@ def grow(age: int) -> None:
     from sluice.declare import spec
     from sluice.gates.verdict import Verdict
     from sluice.lake import batches
+    from sluice.ledger import records
     from sluice_lab import feed
 
     pipeline = spec.load("flights")
@@ -107,10 +108,8 @@ def grow(age: int) -> None:
             "subject": SOURCE,
             "partition": day.isoformat(),
         }
-        ledger.append(
-            "staged", **about, data={"batch_id": staged.batch_id, "content_hash": staged.content_hash}
-        )
-        ledger.append("verdict", **about, data=judged.model_dump(mode="json"))
+        ledger.append(records.Staged(batch_id=staged.batch_id, content_hash=staged.content_hash), **about)
+        ledger.append(records.Verdict(**judged.model_dump(mode="json")), **about)
         crossing.publish(pipeline, SOURCE, staged.batch_id, RUN)
         if back % 100 == 0:
             progress(f"{age - back:,} of {age:,} days, {time.monotonic() - began:.0f} s")

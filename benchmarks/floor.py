@@ -18,6 +18,7 @@ from sluice import crossing, ledger
 from sluice.declare import spec
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.completion import complete, due_sources
+from sluice.ledger import model_records
 from sluice.models import monitoring, roles, training
 from sluice.models.config import registry
 from sluice.orchestration.preload import preload
@@ -79,7 +80,7 @@ def history(first: str, count: int) -> None:
     version = training.stage_candidate(pipeline, run_days[-1], RUN)
     about = {"pipeline": pipeline.pipeline, "subject": pipeline.model.name, "partition": run_days[-1]}
     said = {"version": version, "champion": roles.current(pipeline).champion}
-    roles.promote(pipeline, ledger.append("audited", **about, data=said), RUN)
+    roles.promote(pipeline, ledger.append(model_records.Audited(**said), **about), RUN)
 
 
 def live(first: str, count: int, ranges: Sequence[int]) -> dict[str, Any]:

@@ -151,11 +151,12 @@ def _record(pipeline: Pipeline, table: str, manifest: Manifest) -> None:
     """What the ledger has of a day that was published, and monitored."""
     from sluice import ledger
     from sluice.declare.spec import PREDICTIONS
+    from sluice.ledger import model_records, records
 
     about = {"pipeline": pipeline.pipeline, "partition": manifest.partitions[0], "run": "status"}
-    ledger.append("published", subject=table, data={"batch_id": manifest.batch_id}, **about)
+    ledger.append(records.Published(batch_id=manifest.batch_id), subject=table, **about)
     if table == PREDICTIONS:
-        ledger.append("decided", subject=pipeline.model.name, data={"action": "nothing"}, **about)
+        ledger.append(model_records.Decided(action="nothing"), subject=pipeline.model.name, **about)
 
 
 def ask(age: int) -> dict[str, Any]:

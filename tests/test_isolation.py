@@ -18,6 +18,7 @@ from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
 from sluice.lake.landing import Landing
+from sluice.ledger import records
 from sluice.status import check
 from sluice.watch.maintenance import evidence
 
@@ -213,7 +214,8 @@ def test_waiver_of_a_broken_pipeline_is_no_other_pipelines_affair(broken):
     """Of what is read of the ledger, nothing needs the declaration of another pipeline."""
     flights = spec.load("flights")
     pipeline_clock.advance(flights, date(2013, 2, 4))
-    ledger.append("waiver", pipeline="trains", subject="arrivals", partition="2013-02-04", data={})
+    word = {"by": "Ada", "why": "Yes.", "until": "2013-03-01", "batch_id": "b", "content_hash": "c"}
+    ledger.append(records.Waiver(**word), pipeline="trains", subject="arrivals", partition="2013-02-04")
     assert waivers.of_partitions(flights, "arrivals", ["2013-02-04"]) == {}
 
 
@@ -224,9 +226,9 @@ def test_held_of_a_pipeline_without_a_clock_does_not_hide_the_others(pipelines):
     (pipelines / "boats.yml").write_text(text.replace("pipeline: flights", "pipeline: boats"))
     about = {"pipeline": "boats", "subject": "arrivals", "partition": "2013-02-03"}
     word = {"by": "Ada", "why": "Yes.", "until": "2013-03-01", "batch_id": "b", "content_hash": "c"}
-    ledger.append("held", **about, data={"batch_id": "b", "verdict_id": "v", "outcome": "HOLD"})
-    ledger.append("waiver", **about, data={**word, "verdict_id": "v", "rules": []})
-    ledger.append("published", **about, data={"batch_id": "b"})
+    ledger.append(records.Held(batch_id="b", verdict_id="v", outcome="HOLD"), **about)
+    ledger.append(records.Waiver(**word, verdict_id="v", rules=[]), **about)
+    ledger.append(records.Published(batch_id="b"), **about)
     result = CliRunner().invoke(main, ["held"])
     assert result.exit_code == 1
     assert "flights:" in result.stdout

@@ -18,6 +18,7 @@ from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.landing import Landing
+from sluice.ledger import model_records, records
 from sluice_lab import feed
 
 DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
@@ -352,7 +353,7 @@ def _stage(table: str, day: str, value: int, *made_from: inputs._Input, recorded
     )
     if recorded:
         data = {"batch_id": manifest.batch_id}
-        ledger.append("staged", pipeline="flights", subject=table, partition=day, data=data)
+        ledger.append(records.Staged(**data), pipeline="flights", subject=table, partition=day)
     return manifest
 
 
@@ -478,7 +479,7 @@ def test_crossing_publishes_no_derived_batch_whose_input_was_corrected(sources):
     }
     with pytest.raises(VerdictMissingError):
         crossing.publish(sources, "features", slow.batch_id, RUN)
-    ledger.append("verdict", pipeline="flights", subject="features", partition=DAY, data=verdict)
+    ledger.append(records.Verdict(**verdict), pipeline="flights", subject="features", partition=DAY)
     with pytest.raises(BatchSupersededError):
         crossing.publish(sources, "features", slow.batch_id, RUN)
     assert tables.published("flights", "features", DAY, DAY) == {}
@@ -492,11 +493,7 @@ def test_crossing_looks_again_at_what_its_commit_would_replace(sources, monkeypa
     slow = _stage("features", DAY, 1, *slow_inputs)
     names = {"batch_id": slow.batch_id, "publish_batch_id": slow.batch_id, "verdict_id": "v"}
     ledger.append(
-        "verdict",
-        pipeline="flights",
-        subject="features",
-        partition=DAY,
-        data={**names, "outcome": "PASS"},
+        records.Verdict(**names, outcome="PASS"), pipeline="flights", subject="features", partition=DAY
     )
     waiting = [newer]
 
@@ -548,7 +545,7 @@ def test_predictions_of_an_earlier_champion_do_not_replace_those_of_a_later_one(
 def test_predictions_are_published_although_another_champion_was_promoted_since_but_not_on_a_word(features):
     staged = _predictions()
     ledger.append(
-        "promoted", pipeline="flights", subject="flights_late_arrival", partition=DAY, data={"version": 1}
+        model_records.Promoted(version=1), pipeline="flights", subject="flights_late_arrival", partition=DAY
     )
     outdated.require_newest(features, staged)
     assert not outdated.is_newest(features, staged)

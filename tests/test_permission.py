@@ -13,6 +13,8 @@ from sluice.core.errors import BatchHeldError, GateBrokenError, ReleaseRefusedEr
 from sluice.declare import pipeline_clock, spec
 from sluice.gates.verdict import Verdict
 from sluice.lake import batches, tables
+from sluice.ledger import records
+from sluice.ledger.kinds import KINDS
 
 DAY, NEXT, AFTER = "2013-04-02", "2013-04-03", "2013-04-04"
 RUN = {"dag_id": "flights_transform", "run_id": "test"}
@@ -35,7 +37,7 @@ def stage(*days: str, rows: int = 1, value: int = 1) -> batches.Manifest:
 
 
 def say(kind: str, /, partition: str = DAY, **data) -> ledger.Entry:
-    return ledger.append(kind, pipeline="flights", subject="outcomes", partition=partition, data=data)
+    return ledger.append(KINDS[kind](**data), pipeline="flights", subject="outcomes", partition=partition)
 
 
 def judge(batch: batches.Manifest, outcome: str = "PASS", partition: str = DAY, **data) -> ledger.Entry:
@@ -196,7 +198,8 @@ def test_publication_is_recorded_again_where_it_was_held_or_refused_between(flig
     batch = stage(DAY)
     judge(batch)
     publish(flights, batch)
-    say(between, batch_id=batch.batch_id, outcome="HOLD", verdict_id="w", what="", reasons=[])
+    said = {"held": {"outcome": "HOLD", "verdict_id": "w"}, "refused": {"what": ""}}.get(between, {})
+    say(between, batch_id=batch.batch_id, **said)
     judge(batch, verdict_id="x")
     publish(flights, batch)
     assert len(published()) == count
@@ -212,7 +215,7 @@ def test_publication_is_not_recorded_again_because_something_else_was_held(fligh
         ("flights", "outcomes", NEXT),
     ):
         data = {"batch_id": batch.batch_id, "outcome": "HOLD"}
-        ledger.append("held", pipeline=pipeline, subject=table, partition=day, data=data)
+        ledger.append(records.Held(**data), pipeline=pipeline, subject=table, partition=day)
     judge(batch, verdict_id="w")
     publish(flights, batch)
     assert len(published()) == 1

@@ -23,6 +23,7 @@ from sluice.core.errors import (
 from sluice.core.partitions import partition_label
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import inputs, storage
+from sluice.ledger import records
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -53,21 +54,20 @@ def stage(
     with storage.space_needed(f"stage of {spec.pipeline}.{table}"):
         manifest = _staged(spec, table, run_days, run, pseudonym_key)
         ledger.append(
-            "staged",
+            records.Staged(
+                batch_id=manifest.batch_id,
+                dag_id=run.get("dag_id"),
+                received=manifest.received,
+                rows=manifest.rows,
+                dropped=manifest.dropped,
+                unmatched=manifest.unmatched,
+                content_hash=manifest.content_hash,
+                noted=[note.model_dump(mode="json") for note in manifest.noted],
+            ),
             pipeline=spec.pipeline,
             subject=table,
             partition=partition_label(manifest.partitions),
             run=run.get("run_id"),
-            data={
-                "batch_id": manifest.batch_id,
-                "dag_id": run.get("dag_id"),
-                "received": manifest.received,
-                "rows": manifest.rows,
-                "dropped": manifest.dropped,
-                "unmatched": manifest.unmatched,
-                "content_hash": manifest.content_hash,
-                "noted": [note.model_dump(mode="json") for note in manifest.noted],
-            },
         )
     return manifest
 
@@ -126,22 +126,21 @@ def _recording_refusal(
         files = deliveries.names(spec, source, run_days)
         unwritten = _write_refusal(spec, source, days, error, files, run)
         ledger.append(
-            "refused",
+            records.Refused(
+                dag_id=run.get("dag_id"),
+                error=type(error).__name__,
+                what=error.what,
+                where=error.where,
+                allowed=error.allowed,
+                todo=error.todo,
+                files=files,
+                report=error.report,
+                **{"unwritten": unwritten} if unwritten else {},
+            ),
             pipeline=spec.pipeline,
             subject=source,
             partition=partition_label(days),
             run=run.get("run_id"),
-            data={
-                "dag_id": run.get("dag_id"),
-                "error": type(error).__name__,
-                "what": error.what,
-                "where": error.where,
-                "allowed": error.allowed,
-                "todo": error.todo,
-                "files": files,
-                "report": error.report,
-                **({"unwritten": unwritten} if unwritten else {}),
-            },
         )
         raise
 
@@ -188,12 +187,13 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Ver
         waiver = waivers.active(spec, table, partition_label(manifest.partitions), manifest.content_hash)
         verdict = gates.run(spec, manifest, waiver=waiver.seq if waiver else None)
         ledger.append(
-            "verdict" if verdict.publishes else "held",
+            (records.Verdict if verdict.publishes else records.Held)(
+                **verdict.model_dump(mode="json"), begun_after=begun_after
+            ),
             pipeline=spec.pipeline,
             subject=table,
             partition=partition_label(manifest.partitions),
             run=run.get("run_id"),
-            data={**verdict.model_dump(mode="json"), "begun_after": begun_after},
         )
     return verdict
 
@@ -246,7 +246,19 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
     publication = _commit(spec, manifest, verdict_id, waiver)
     if not _recorded(spec, table, partition, manifest.batch_id, waiver):
         ledger.append(
-            "published",
+            records.Published(
+                batch_id=manifest.batch_id,
+                split_of=manifest.split_of,
+                verdict_id=verdict_id,
+                snapshot_id=publication.snapshot_id,
+                rows=manifest.rows,
+                received=manifest.received,
+                dropped=manifest.dropped,
+                quarantined=manifest.quarantined,
+                **{} if waiver is None else {"waiver": waiver},
+                **_inherited(manifest),
+                **rewrites.publication(spec, manifest),
+            ),
             pipeline=spec.pipeline,
             subject=table,
             partition=partition,
@@ -254,19 +266,6 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
             # The same batch may be released again when its release is over.
             once=f"published:{spec.pipeline}.{table}:{manifest.batch_id}:{verdict_id}"
             + (f":{waiver}" if waiver else ""),
-            data={
-                "batch_id": manifest.batch_id,
-                "split_of": manifest.split_of,
-                "verdict_id": verdict_id,
-                "snapshot_id": publication.snapshot_id,
-                "rows": manifest.rows,
-                "received": manifest.received,
-                "dropped": manifest.dropped,
-                "quarantined": manifest.quarantined,
-                **({} if waiver is None else {"waiver": waiver}),
-                **_inherited(manifest),
-                **rewrites.publication(spec, manifest),
-            },
         )
     return publication
 
@@ -314,7 +313,7 @@ def _permission(
 
     full_id = batches.full_id(manifest.batch_id)
     judged = waivers.judgement(spec, table, partition, full_id)
-    named = (judged.data.get("publish_batch_id") or full_id) if judged else ""
+    named = (judged.record.publish_batch_id or full_id) if judged else ""
     if judged and named != manifest.batch_id:
         other = batches.load(spec.pipeline, table, named)
         if other.splits_like(manifest):
@@ -324,13 +323,13 @@ def _permission(
     elif named != manifest.batch_id:
         found = f"the newest is about batch {named} in its place"
     elif judged.kind == "verdict":
-        return manifest, judged.data["verdict_id"], None
+        return manifest, judged.record.verdict_id, None
     else:
-        found = f"the newest is {judged.data['outcome']}"
+        found = f"the newest is {judged.record.outcome}"
         full = batches.load(spec.pipeline, table, full_id)
         waiver = waivers.active(spec, table, partition, full.content_hash)
-        if judged.data["outcome"] == "HOLD" and waiver:
-            return manifest, judged.data["verdict_id"], waiver.seq
+        if judged.record.outcome == "HOLD" and waiver:
+            return manifest, judged.record.verdict_id, waiver.seq
     raise VerdictMissingError(
         f"Batch {manifest.batch_id} has no verdict that allows publishing it: {found}.",
         where=f"{spec.pipeline}.{table} {partition}",
@@ -345,7 +344,7 @@ def _empty_days(spec: Pipeline, manifest: Manifest) -> Sequence[str]:
         return ()
     partition, full_id = partition_label(manifest.partitions), manifest.split_of or manifest.batch_id
     judged = waivers.judgement(spec, manifest.table, partition, full_id)
-    return judged.data.get("empty", ()) if judged else ()
+    return judged.record.empty if judged else ()
 
 
 def _recorded(spec: Pipeline, table: str, partition: str, batch_id: str, waiver: int | None) -> bool:
@@ -354,5 +353,5 @@ def _recorded(spec: Pipeline, table: str, partition: str, batch_id: str, waiver:
         if entry.kind in ("held", "refused"):
             return False
         if entry.kind == "published":
-            return (entry.data["batch_id"], entry.data.get("waiver")) == (batch_id, waiver)
+            return (entry.record.batch_id, entry.record.waiver) == (batch_id, waiver)
     return False

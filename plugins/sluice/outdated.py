@@ -36,7 +36,7 @@ from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, quarantine, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
-from sluice.ledger import Entry, champion
+from sluice.ledger import Entry, champion, records
 
 
 def require_newest(spec: Pipeline, manifest: Manifest, *, strictly: bool = False) -> None:
@@ -166,8 +166,8 @@ def _staged_from_newer(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
     """Which batch that was staged before it was made from newer inputs, published or not; "" if none was."""
     floor = min((full_id(shown.get(day, "")) for day in manifest.partitions), default="")
     span = (manifest.partitions[0], manifest.partitions[-1])
-    staged = ledger.entries(kind="staged", pipeline=spec.pipeline, subject=manifest.table, days=span)
-    for batch_id in sorted({entry.data["batch_id"] for entry in staged}, reverse=True):
+    staged = ledger.entries(records.Staged, pipeline=spec.pipeline, subject=manifest.table, days=span)
+    for batch_id in sorted({entry.record.batch_id for entry in staged}, reverse=True):
         if not floor < batch_id < full_id(manifest.batch_id):
             continue
         other = _load(manifest, batch_id)

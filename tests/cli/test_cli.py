@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from sluice import crossing, ledger
 from sluice.cli import GROUPS, main
 from sluice.declare import spec
+from sluice.ledger import records
+from sluice.ledger.record import Record
 from sluice_lab import feed
 
 # An argument that is right, by the parameter's name.
@@ -137,7 +139,12 @@ def test_wrong_name_is_answered_with_those_that_there_are(home, words, allowed):
 
 
 def test_ledger_finds_a_day_within_a_range_and_says_where_there_is_nothing(home):
-    ledger.append("staged", pipeline="flights", subject="arrivals", partition="2013-04-01..2013-04-05")
+    ledger.append(
+        records.Staged(batch_id="b"),
+        pipeline="flights",
+        subject="arrivals",
+        partition="2013-04-01..2013-04-05",
+    )
 
     found = CliRunner().invoke(main, ["ledger", "--partition", "2013-04-03"])
     assert "flights.arrivals 2013-04-01..2013-04-05" in found.output
@@ -146,7 +153,10 @@ def test_ledger_finds_a_day_within_a_range_and_says_where_there_is_nothing(home)
 
 
 def test_ledger_shows_what_an_earlier_version_or_pipeline_recorded(home):
-    ledger.append("once_was", pipeline="retired", subject="x")
+    class OnceWas(Record, kind="once_was"):
+        pass
+
+    ledger.append(OnceWas(), pipeline="retired", subject="x")
 
     for words in (["--kind", "once_was"], ["--pipeline", "retired"]):
         assert "retired.x" in CliRunner().invoke(main, ["ledger", *words]).output

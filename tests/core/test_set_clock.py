@@ -12,6 +12,7 @@ from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import SpecInvalidError
 from sluice.declare import pipeline_clock, spec
+from sluice.ledger import records
 
 ASK = "from sluice.core import clock; print(clock.utc_now().isoformat())"
 
@@ -31,7 +32,7 @@ def test_every_process_reads_the_instant_of_the_file(set_clock):
     live = spec.load("flights").model_copy(update={"clock": "wall"})
     assert pipeline_clock.today(live) == date(2026, 1, 31)
     assert pipeline_clock.now(live) == at
-    assert ledger.append("expired", pipeline="flights", subject="arrivals").at == at
+    assert ledger.append(records.Expired(), pipeline="flights", subject="arrivals").at == at
 
     later = set_clock("2026-02-07T04:00:00+00:00")
     assert clock.utc_now() == later

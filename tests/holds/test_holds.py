@@ -20,6 +20,8 @@ from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import show
 from sluice.lake import batches, tables
+from sluice.ledger import records
+from sluice.ledger.kinds import KINDS
 from sluice_lab import feed
 
 RUN_DAY, DAY = "2013-04-03", "2013-04-02"
@@ -357,7 +359,7 @@ def test_stage_of_a_released_derived_batch_is_the_batch_that_was_judged(flights)
 
 def test_trace_names_a_mail_by_its_subject(flights, held):
     about = {"mail_subject": "[sluice][HOLD] flights arrivals", "status": "sent"}
-    ledger.append("mail", pipeline="flights", subject="arrivals", partition=DAY, data=about)
+    ledger.append(records.Mail(**about), pipeline="flights", subject="arrivals", partition=DAY)
 
     assert "[sluice][HOLD] flights arrivals (sent)" in "\n".join(
         show.traced(holds.trace(flights, "arrivals", DAY))
@@ -384,7 +386,7 @@ def test_trace_tells_of_every_batch_and_decision(flights, held):
 
 
 def recorded(name, subject, partition, **data):
-    return ledger.append(name, pipeline="flights", subject=subject, partition=partition, data=data)
+    return ledger.append(KINDS[name](**data), pipeline="flights", subject=subject, partition=partition)
 
 
 def on_hold(subject, partition, batch="20130403T040000000000-aaaaaa"):

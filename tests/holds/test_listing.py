@@ -9,6 +9,7 @@ import pytest
 from sluice import holds, ledger, waivers
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import listing
+from sluice.ledger.kinds import KINDS
 
 DAY, NEXT = "2013-04-02", "2013-04-03"
 RANGE = f"{DAY}..{NEXT}"
@@ -24,7 +25,7 @@ def flights(home) -> spec.Pipeline:
 
 
 def say(kind: str, /, partition: str = DAY, table: str = "arrivals", **data) -> ledger.Entry:
-    return ledger.append(kind, pipeline="flights", subject=table, partition=partition, data=data)
+    return ledger.append(KINDS[kind](**data), pipeline="flights", subject=table, partition=partition)
 
 
 def hold(batch: str = MINE, partition: str = DAY, table: str = "arrivals", **data) -> ledger.Entry:
@@ -61,7 +62,7 @@ def test_batch_that_readers_see_is_held_again_until_it_passes(flights):
     say("published", batch_id=MINE)
     hold()
     assert is_open(flights)
-    say("verdict", batch_id=MINE, verdict_id="w")
+    say("verdict", batch_id=MINE, verdict_id="w", outcome="PASS")
     assert not is_open(flights)
 
 
@@ -77,14 +78,14 @@ def test_held_batch_that_passed_and_is_not_seen_is_open(flights):
     """It may be published, and was not: somebody has to."""
     say("published", batch_id=OLD)
     hold()
-    say("verdict", batch_id=MINE, verdict_id="w")
+    say("verdict", batch_id=MINE, verdict_id="w", outcome="PASS")
     assert is_open(flights)
 
 
 def test_range_that_was_published_does_not_make_a_held_day_of_it_seen(flights):
     say("published", RANGE, batch_id=MINE)
     hold()
-    say("verdict", batch_id=MINE, verdict_id="w")
+    say("verdict", batch_id=MINE, verdict_id="w", outcome="PASS")
     assert is_open(flights)
 
 

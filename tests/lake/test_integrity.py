@@ -17,6 +17,7 @@ from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import connection, rewrites, tables
 from sluice.lake import integrity as integrity_of_lake
+from sluice.ledger import records
 
 DAY, NEXT = "2013-01-02", "2013-01-03"
 
@@ -33,11 +34,10 @@ def weather(flights, stage, rows):
     def publish(manifest):
         tables.publish(manifest, verdict_id="v")
         return ledger.append(
-            "published",
+            records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
             pipeline="flights",
             subject="weather",
             partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **rewrites.publication(flights, manifest)},
         )
 
     manifest = stage(DAY, NEXT)
@@ -138,7 +138,10 @@ def test_check_publish_that_is_not_recorded_yet_is_no_alarm(flights, weather, st
     """A commit comes before its entry in the ledger; the verdict that allows it is there already."""
     manifest = stage(DAY, data=_warmer(rows(DAY), 3))
     ledger.append(
-        "verdict", pipeline="flights", subject="weather", partition=DAY, data={"batch_id": manifest.batch_id}
+        records.Verdict(batch_id=manifest.batch_id, outcome="PASS"),
+        pipeline="flights",
+        subject="weather",
+        partition=DAY,
     )
     tables.publish(manifest, verdict_id="v")
     assert _check(flights) == []
@@ -203,8 +206,8 @@ def test_check_looks_at_the_days_of_its_window_and_the_day_after_it(flights, wea
 
 def test_check_file_edited_between_its_commit_and_its_record_is_found(flights, weather, stage, rows):
     manifest = stage(DAY, data=_warmer(rows(DAY), 3))
-    judged = {"batch_id": manifest.batch_id}
-    ledger.append("verdict", pipeline="flights", subject="weather", partition=DAY, data=judged)
+    judged = {"batch_id": manifest.batch_id, "outcome": "PASS"}
+    ledger.append(records.Verdict(**judged), pipeline="flights", subject="weather", partition=DAY)
     tables.publish(manifest, verdict_id="v")
     path = Path(manifest.files[DAY])
     pq.write_table(_warmer(pq.read_table(path, partitioning=None), 20), path)

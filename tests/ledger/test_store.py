@@ -8,21 +8,30 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ConfigDict
 
 from sluice import ledger
 from sluice.core.errors import LedgerTamperedError
 from sluice.core.settings import settings
+from sluice.ledger import records
+from sluice.ledger.record import Record
 
 
-def decide(number: int = 1, **changes) -> ledger.Entry:
+class Note(Record, kind="verdict"):
+    """An entry that says anything."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def decide(number: int = 1, data: dict[str, object] | None = None, **changes) -> ledger.Entry:
     given = {
         "pipeline": "flights",
         "subject": "arrivals",
         "partition": f"2013-02-{number:02}",
         "run": "manual__1",
-        "data": {"outcome": "PASS", "rows": 900 + number, "why": "Zürich", "share": 0.1},
     }
-    return ledger.append("verdict", **{**given, **changes})
+    said = data or {"outcome": "PASS", "rows": 900 + number, "why": "Zürich", "share": 0.1}
+    return ledger.append(Note(**said), **{**given, **changes})
 
 
 def tamper(*statements: str) -> None:
@@ -55,7 +64,9 @@ def test_entries_of_no_ledger_are_none(home):
 def test_entries_filters_combine_and_limit_takes_the_newest(home):
     for number in (1, 2, 3):
         decide(number)
-    other = ledger.append("published", pipeline="flights", subject="arrivals", partition="2013-02-02")
+    other = ledger.append(
+        records.Published(batch_id="b"), pipeline="flights", subject="arrivals", partition="2013-02-02"
+    )
     mine = decide(2, pipeline="trains")
 
     assert [entry.seq for entry in ledger.entries(partition="2013-02-02")] == [mine.seq, other.seq, 2]

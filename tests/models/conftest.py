@@ -16,7 +16,8 @@ from sluice.core.partitions import partition_label
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, rewrites, tables
-from sluice.ledger import Entry
+from sluice.ledger import Entry, model_records, records
+from sluice.ledger.kinds import KINDS
 from sluice.models import roles
 from sluice.models.config import model_config, registry
 from sluice_ml.training import Candidate, fit
@@ -83,7 +84,7 @@ def trained(flights, candidate) -> Callable[[], int]:
         with registry().training(flights.model.name, {"as_of": DAY}) as run_id:
             version = registry().log(run_id, dataclasses.replace(candidate, meta=meta))
         about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
-        ledger.append("trained", **about, data={"version": version})
+        ledger.append(model_records.Trained(version=version), **about)
         roles.show(flights)
         return version
 
@@ -96,7 +97,7 @@ def audited(flights) -> Callable[..., Entry]:
 
     def decide(version: int, champion: int | None, kind: str = "audited") -> Entry:
         about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
-        return ledger.append(kind, **about, data={"version": version, "champion": champion, "promote": True})
+        return ledger.append(KINDS[kind](version=version, champion=champion, promote=True), **about)
 
     return decide
 
@@ -132,11 +133,10 @@ def publish(flights: spec.Pipeline, table: str, rows: pa.Table) -> batches.Manif
     )
     tables.publish(manifest, verdict_id="v")
     ledger.append(
-        "published",
+        records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
         pipeline="flights",
         subject=table,
         partition=partition_label(manifest.partitions),
-        data={"batch_id": manifest.batch_id, **rewrites.publication(flights, manifest)},
     )
     return manifest
 

@@ -15,6 +15,7 @@ from sluice.declare import spec
 from sluice.holds import show
 from sluice.lake import batches, rewrites, snapshots, tables
 from sluice.lake.batches import Manifest
+from sluice.ledger import model_records, records
 from sluice.models import due, monitoring, roles
 from sluice.models.scoring import stage_predictions
 from sluice.watch.maintenance import needed
@@ -34,11 +35,10 @@ class World:
     def publish(self, manifest: Manifest) -> Manifest:
         tables.publish(manifest, verdict_id="v")
         ledger.append(
-            "published",
+            records.Published(batch_id=manifest.batch_id, **rewrites.publication(self.flights, manifest)),
             pipeline="flights",
             subject=manifest.table,
             partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **rewrites.publication(self.flights, manifest)},
         )
         return manifest
 
@@ -57,11 +57,10 @@ class World:
     def predict(self, day: str) -> Manifest:
         manifest = stage_predictions(self.flights, [day], RUN)
         ledger.append(
-            "staged",
+            records.Staged(batch_id=manifest.batch_id),
             pipeline="flights",
             subject="predictions",
             partition=day,
-            data={"batch_id": manifest.batch_id},
         )
         return self.publish(manifest)
 
@@ -194,7 +193,9 @@ def test_record_of_an_earlier_version_counts_for_what_was_published_before_it(wo
     monitoring.report_days(world.flights, last, RUN)
     entry = ledger.entries(kind="monitored", partition=day, limit=1)[0]
     old = {name: value for name, value in entry.data.items() if name not in ("measured", "has_outcomes")}
-    ledger.append("monitored", pipeline="flights", subject=world.flights.model.name, partition=day, data=old)
+    ledger.append(
+        model_records.Monitored(**old), pipeline="flights", subject=world.flights.model.name, partition=day
+    )
     assert world.due(last) == [last]
     assert monitoring.decide(world.flights, last, RUN)["numbers"]["outcomes_overdue"] == []
     world.outcomes(day, late=True)

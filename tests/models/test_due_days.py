@@ -11,6 +11,8 @@ from sluice import ledger
 from sluice.core.errors import TableMissingError
 from sluice.declare import spec
 from sluice.lake import batches, tables
+from sluice.ledger import records
+from sluice.ledger.kinds import KINDS
 from sluice.models import due
 from sluice.models.due import DueDay
 
@@ -43,13 +45,13 @@ def publish(table: str, day: str, value: int = 1, *, rows: int = 1) -> str:
     )
     tables.publish(staged, verdict_id="v", empty=[] if rows else [day])
     ledger.append(
-        "published", pipeline="flights", subject=table, partition=day, data={"batch_id": staged.batch_id}
+        records.Published(batch_id=staged.batch_id), pipeline="flights", subject=table, partition=day
     )
     return staged.batch_id
 
 
 def record(flights: spec.Pipeline, day: str, kind: str = "monitored", **data) -> None:
-    ledger.append(kind, pipeline="flights", subject=flights.model.name, partition=day, data=data)
+    ledger.append(KINDS[kind](**data), pipeline="flights", subject=flights.model.name, partition=day)
 
 
 def measured(flights: spec.Pipeline, day: DueDay, kind: str = "monitored") -> None:
@@ -164,8 +166,8 @@ def test_records_about_something_else_say_nothing_of_a_day(flights):
         ("monitored", "flights", "another_model"),
         ("decided", "flights", flights.model.name),
     ):
-        data = {"measured": found.as_dict()}
-        ledger.append(kind, pipeline=pipeline, subject=subject, partition=DAY, data=data)
+        data = {"measured": found.as_dict()} if kind == "monitored" else {"action": "nothing"}
+        ledger.append(KINDS[kind](**data), pipeline=pipeline, subject=subject, partition=DAY)
     assert due.earlier(flights, TODAY) == [found]
 
 
@@ -178,6 +180,6 @@ def test_record_of_an_earlier_version_is_not_about_what_was_published_elsewhere(
         ("staged", "flights", "outcomes", DAY),
     ):
         about = {"pipeline": pipeline, "subject": table, "partition": day}
-        ledger.append(kind, **about, data={"batch_id": "another"})
+        ledger.append(KINDS[kind](batch_id="another"), **about)
     record(flights, DAY, labelled=1)
     assert due.earlier(flights, TODAY) == []

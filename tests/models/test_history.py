@@ -15,6 +15,7 @@ from sluice.core.partitions import partition_label
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, rewrites, tables
+from sluice.ledger import records
 from sluice.models import training
 from sluice.watch import maintenance
 from tests.models.conftest import DAY, OLD, flights_rows, publish
@@ -64,11 +65,10 @@ def test_training_retried_after_a_day_that_was_pinned_without_rows_has_some_alar
         )  # fmt: skip
         tables.publish(manifest, verdict_id="v", empty=manifest.empty)
         ledger.append(
-            "published",
+            records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
             pipeline="flights",
             subject=table,
             partition=partition_label(manifest.partitions),
-            data={"batch_id": manifest.batch_id, **rewrites.publication(flights, manifest)},
         )
         return manifest
 

@@ -13,6 +13,7 @@ from sluice.core.errors import BatchSupersededError, SpecInvalidError
 from sluice.declare import pipeline_clock, spec
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
+from sluice.ledger import model_records, records
 from sluice.models import due, monitoring, roles
 from sluice.models.config import check_model
 from sluice.models.scoring import stage_predictions
@@ -85,7 +86,7 @@ def publish(flights: spec.Pipeline, manifest: Manifest) -> None:
     """As the run of a day does, with a gate that lets it pass."""
     about = {"pipeline": "flights", "subject": manifest.table, "partition": manifest.partitions[0]}
     passed = {"publish_batch_id": manifest.batch_id, "verdict_id": "v", "outcome": "PASS"}
-    ledger.append("verdict", **about, data={"batch_id": manifest.batch_id, **passed})
+    ledger.append(records.Verdict(batch_id=manifest.batch_id, **passed), **about)
     crossing.publish(flights, manifest.table, manifest.batch_id, RUN)
 
 
@@ -141,9 +142,9 @@ def test_roll_back_and_promotions_of_an_earlier_version_count_from_their_day(fli
     about = {"pipeline": "flights", "subject": flights.model.name}
     first, second = trained(), trained()
     said = {"champion": None, "previous": None}
-    ledger.append("promoted", **about, partition=OLD, data={"version": first, **said})
-    ledger.append("promoted", **about, partition=DAY, data={"version": second, **said})
-    ledger.append("rolled_back", **about, data={"version": first, **said})
+    ledger.append(model_records.Promoted(version=first, **said), **about, partition=OLD)
+    ledger.append(model_records.Promoted(version=second, **said), **about, partition=DAY)
+    ledger.append(model_records.RolledBack(version=first, **said), **about)
 
     def then(day: date) -> int | None:
         return roles.current(flights, schedule.scoring_time(flights, day)).champion

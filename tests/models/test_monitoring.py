@@ -8,6 +8,7 @@ import pytest
 
 from sluice import ledger
 from sluice.declare import spec
+from sluice.ledger import model_records
 from sluice.models import monitoring
 
 RUN = {"run_id": "test"}
@@ -20,11 +21,10 @@ def drifting(home, measured_day) -> spec.Pipeline:
     flights = spec.load("flights")
     for day in DAYS:
         ledger.append(
-            "monitored",
+            model_records.Monitored(**measured_day(day, drift_share=1.0).as_dict()),
             pipeline="flights",
             subject=flights.model.name,
             partition=day,
-            data=measured_day(day, drift_share=1.0).as_dict(),
         )
     return flights
 

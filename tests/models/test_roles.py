@@ -11,6 +11,7 @@ import pytest
 from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.settings import ROOT, settings
+from sluice.ledger import model_records
 from sluice.models import roles, training
 from sluice.models.config import registry
 from sluice_ml.errors import ModelDamagedError
@@ -208,7 +209,7 @@ def test_ledger_of_an_earlier_version_is_read(flights, trained, audited):
     about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
     decided = [audited(1, None), audited(2, 1)]
     for entry in decided:
-        ledger.append("promoted", **about, once=f"promoted:x:{entry.seq}", data=entry.data)
+        ledger.append(model_records.Promoted(**entry.data), **about, once=f"promoted:x:{entry.seq}")
     assert roles.show(flights) == roles.Roles(2, 1, None, ledger.entries(kind="promoted")[0].seq)
     with pytest.raises(PromotionRefusedError, match="acted in entry"):
         roles.promote(flights, decided[0], RUN)

@@ -12,6 +12,7 @@ from sluice import ledger, waivers
 from sluice.cli import main
 from sluice.declare import spec
 from sluice.lake import batches, tables
+from sluice.ledger import model_records
 from sluice.models import monitoring, roles, scorer, training
 from sluice.models.config import registry
 from sluice.models.scoring import stage_predictions
@@ -104,16 +105,16 @@ def test_damaged_champion_does_not_block_its_successor(champions, home, trained)
     version = trained()
     model_file(champions, home, 2).write_bytes(b"not a model")
     decision = training.audit_candidate(champions, version, DAY, RUN)
-    assert decision["promote"], decision["reasons"]
-    assert "The champion could not be compared: model.ubj of" in decision["reasons"][-1]
-    assert decision["champion"] == 2
+    assert decision.promote, decision.reasons
+    assert "The champion could not be compared: model.ubj of" in decision.reasons[-1]
+    assert decision.champion == 2
     training.promote_candidate(champions, version, DAY, RUN)
     assert scorer.choose(champions).version == version
 
 
 def test_monitoring_goes_on_and_warns_of_a_damaged_champion(champions, home, measured_day):
     about = {"pipeline": "flights", "subject": champions.model.name, "partition": DAY}
-    ledger.append("monitored", **about, data=measured_day(DAY).as_dict())
+    ledger.append(model_records.Monitored(**measured_day(DAY).as_dict()), **about)
     assert monitoring.decide(champions, DAY, RUN)["action"] == "nothing"
     model_file(champions, home, 2, "model.json").unlink()
     decided = monitoring.decide(champions, DAY, RUN)

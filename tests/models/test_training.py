@@ -8,6 +8,7 @@ import pytest
 from sluice import ledger
 from sluice.core.errors import VerdictMissingError
 from sluice.declare import spec
+from sluice.ledger.kinds import KINDS
 from sluice.models import roles, training
 from tests.models.conftest import flights_rows, publish
 
@@ -16,9 +17,7 @@ RUN = {"run_id": "test"}
 
 
 def _decide(flights, kind: str, version: int) -> None:
-    ledger.append(
-        kind, pipeline="flights", subject=flights.model.name, partition=DAY, data={"version": version}
-    )
+    ledger.append(KINDS[kind](version=version), pipeline="flights", subject=flights.model.name, partition=DAY)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sluice.core.errors import WaiverExpiredError
 from sluice.core.partitions import partition_label
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
+from sluice.ledger import records
 from sluice.models import training
 from sluice.models.waived import require_valid
 from tests.models.conftest import DAY, OLD, RUN
@@ -20,7 +21,7 @@ def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_r
     flights = spec.load("flights")
     pipeline_clock.advance(flights, date(2013, 4, 4))
     about = {"pipeline": "flights", "subject": "arrivals", "partition": "2013-04-03"}
-    ledger.append("held", **about, data={"batch_id": "b", "verdict_id": "v", "outcome": "HOLD"})
+    ledger.append(records.Held(batch_id="b", verdict_id="v", outcome="HOLD"), **about)
     waiver = waivers.grant(
         flights,
         "arrivals",
@@ -33,7 +34,7 @@ def test_training_data_on_an_active_waiver_is_named_and_on_one_that_is_over_is_r
         why="Confirmed.",
         until="2013-04-05",
     )
-    ledger.append("published", **about, data={"batch_id": "b"})
+    ledger.append(records.Published(batch_id="b"), **about)
 
     (named,) = require_valid(flights, 118, until="2013-04-04")
     assert named == {
@@ -60,7 +61,7 @@ def test_training_on_a_waiver_that_is_over_is_refused_before_anything_is_fitted(
         {"batch_id": released.batch_id, "verdict_id": "v"},
     )
     about = {"pipeline": "flights", "subject": "arrivals", "partition": partition}
-    ledger.append("held", **about, data={**batch, "outcome": "HOLD"})
+    ledger.append(records.Held(**batch, outcome="HOLD"), **about)
     word = {"by": "operator", "why": "Confirmed.", "until": DAY}
     waivers.grant(flights, "arrivals", partition, content_hash="c", rules=[], **batch, **word)
     pipeline_clock.advance(flights, date(2013, 4, 1))

@@ -6,6 +6,7 @@ import pytest
 
 from sluice import crossing, ledger, notify
 from sluice.core.errors import ContractBrokenError
+from sluice.ledger import records
 from sluice.notify import report
 from sluice_lab import feed
 
@@ -24,9 +25,7 @@ def tell(event, smtp):
 
 def publication(day, batch="20300101T000000000000-aaaaaa"):
     """Record that a day of arrivals is published."""
-    ledger.append(
-        "published", pipeline="flights", subject="arrivals", partition=day, data={"batch_id": batch}
-    )
+    ledger.append(records.Published(batch_id=batch), pipeline="flights", subject="arrivals", partition=day)
 
 
 def refused(flights, smtp):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice import ledger, notify
+from sluice.ledger import records
 from sluice.notify import report
 from tests.notify.reading import body, publication
 
@@ -28,8 +29,9 @@ def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind
         said = "Readers see arrivals of 2013-04-03 with content that no gate has judged."
     else:
         word = {"by": "operator", "why": "Known.", "until": "2013-04-05", "batch_id": "x", "rules": ["r"]}
+        word["content_hash"] = "c"
         waiver = ledger.append(
-            "waiver", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=word
+            records.Waiver(**word), pipeline="flights", subject="arrivals", partition=DATA_DAY
         )
         event = report.of_waiver_expired(flights, waiver, task_url="http://127.0.0.1/")
         said = "Readers still see arrivals of 2013-04-03, which did not pass its rules"

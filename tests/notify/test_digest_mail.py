@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from sluice import crossing, ledger, notify
 from sluice.ingest import deliveries
+from sluice.ledger import records
 from sluice_lab import feed
 from sluice_lab.feed import data as source_data
 from sluice_lab.feed.formats import encode
@@ -26,18 +27,17 @@ def test_digest_groups_warnings_once_a_day_and_is_silent_on_a_clean_one(flights,
     warned |= {"why": "Storms do that.", "observed": "12 of 900 rows fail", "columns": [], "failing_rows": 12}
     for day in ("2013-04-01", "2013-04-02", "2013-04-03"):
         ledger.append(
-            "verdict",
+            records.Verdict(outcome="WARN", rules=[warned], quarantined={"known_carrier": 2}),
             pipeline="flights",
             subject="arrivals",
             partition=day,
-            data={"outcome": "WARN", "rules": [warned], "quarantined": {"known_carrier": 2}},
         )
 
     entry = notify.digest(flights, smtp)
 
     assert entry.data["status"] == "digest"
     late = {"outcome": "WARN", "rules": [warned | {"rule": "late_rule"}]}
-    ledger.append("verdict", pipeline="flights", subject="arrivals", partition="2013-04-03", data=late)
+    ledger.append(records.Verdict(**late), pipeline="flights", subject="arrivals", partition="2013-04-03")
     assert notify.digest(flights, smtp) is None, "at most one a pipeline day"
     (mail,) = mails(folder)
     assert mail["Subject"] == "[sluice][DIGEST] flights 2013-04-04: 2 things are worth a look."

@@ -17,6 +17,7 @@ from sluice.core.errors import (
     MailUndeliveredError,
 )
 from sluice.core.settings import settings
+from sluice.ledger import records
 from sluice.notify import faults, report
 from sluice.notify.events import Event
 from sluice.notify.send import Smtp
@@ -35,9 +36,7 @@ def deliver(event: Event, smtp: Smtp) -> ledger.Entry:
 
 def published(day: str, batch_id: str = "later") -> None:
     """What the crossing records when it publishes arrivals."""
-    ledger.append(
-        "published", pipeline="flights", subject="arrivals", partition=day, data={"batch_id": batch_id}
-    )
+    ledger.append(records.Published(batch_id=batch_id), pipeline="flights", subject="arrivals", partition=day)
 
 
 def statuses() -> dict[str, int]:
@@ -164,11 +163,7 @@ def test_landing_zone_bucket_or_database_that_does_not_answer_is_one_fault_for_a
     notify.completed(flights, ["2013-04-04"], smtp)
     assert len(mails(folder)) == 1, "the weather is not there yet"
     ledger.append(
-        "published",
-        pipeline="flights",
-        subject="weather",
-        partition="2013-04-03",
-        data={"batch_id": "later"},
+        records.Published(batch_id="later"), pipeline="flights", subject="weather", partition="2013-04-03"
     )
     notify.resolved(flights, "weather", "2013-04-03", smtp)
     assert "RESOLVED" in mails(folder)[-1]["Subject"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice import crossing, holds, ledger, notify
+from sluice.ledger import records
 from sluice.notify import faults, report
 from sluice_lab import feed
 from tests.notify.reading import DATA_DAY, TASK_URL, body, refused, tell
@@ -25,7 +26,7 @@ def as_earlier_version(flights, smtp):
     entry = refused(flights, smtp)
     about = {"pipeline": "flights", "subject": "stage_arrivals", "partition": DATA_DAY}
     old = {**entry.data, "ends_with": "staged arrivals", "seen_as": "old", "status": "counted"}
-    return ledger.append("mail", **about, data=old)
+    return ledger.append(records.Mail(**old), **about)
 
 
 def staged(flights, **delivery):
@@ -110,7 +111,7 @@ def test_day_that_a_person_gave_up_ends_its_faults_and_says_who_and_why(flights,
     smtp, folder, _ = sink
     begin(flights, smtp)
     data = {"by": "operator@example.com", "why": "The airport lost the file."}
-    ledger.append("skipped", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=data)
+    ledger.append(records.Skipped(**data), pipeline="flights", subject="arrivals", partition=DATA_DAY)
 
     notify.retry_failed(flights, smtp)
 
@@ -126,7 +127,7 @@ def test_hold_that_expired_ends_its_fault_but_single_rows_that_did_do_not(flight
     smtp, folder, _ = sink
     refused(flights, smtp)
     data = {"kind": kind, "batch_id": None, "rows": 3, "hold_days": 30}
-    ledger.append("expired", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=data)
+    ledger.append(records.Expired(**data), pipeline="flights", subject="arrivals", partition=DATA_DAY)
 
     notify.retry_failed(flights, smtp)
 
@@ -141,7 +142,7 @@ def test_range_of_a_weekly_source_is_over_with_the_days_that_were_delivered(flig
     event = report.of_missed_deadline(flights, "airlines", days, run_day=days, task_url=TASK_URL)
     tell(event, smtp)
     about = {"pipeline": "flights", "subject": "airlines", "partition": "2013-04-01"}
-    ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+    ledger.append(records.Published(batch_id="20300101T000000000000-aaaaaa"), **about)
 
     notify.resolved(flights, "airlines", "2013-04-01", smtp)
 
@@ -152,7 +153,7 @@ def test_completed_day_that_nobody_told_is_told_by_the_watcher(flights, held, si
     smtp, folder, _ = sink
     tell(held.model_copy(update={"partition": DAY, "ends_with": "completed"}), smtp)
     about = {"pipeline": "flights", "subject": "raw", "partition": DAY}
-    ledger.append("day_completed", **about, data={"first_day": DAY})
+    ledger.append(records.DayCompleted(first_day=DAY), **about)
 
     notify.retry_failed(flights, smtp)
 

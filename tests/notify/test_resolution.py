@@ -10,6 +10,8 @@ import pytest
 from sluice import ledger
 from sluice.declare import spec
 from sluice.lake import batches
+from sluice.ledger import records
+from sluice.ledger.kinds import KINDS
 from sluice.notify import resolution
 
 DAY, NEXT = "2013-04-02", "2013-04-03"
@@ -22,7 +24,7 @@ def flights(home) -> spec.Pipeline:
 
 
 def say(kind: str, /, partition: str = DAY, table: str = "arrivals", **data) -> ledger.Entry:
-    return ledger.append(kind, pipeline="flights", subject=table, partition=partition, data=data)
+    return ledger.append(KINDS[kind](**data), pipeline="flights", subject=table, partition=partition)
 
 
 def stage(content: str, table: str = "arrivals", name: str = "arrivals.csv") -> str:
@@ -81,7 +83,7 @@ def test_publication_before_the_fault_or_of_another_table_or_day_ends_nothing(fl
     say("published", table="schedule", batch_id=stage("a", "schedule"))
     say("published", NEXT, batch_id=stage("a"))
     ledger.append(
-        "published", pipeline="trains", subject="arrivals", partition=DAY, data={"batch_id": stage("a")}
+        records.Published(batch_id=stage("a")), pipeline="trains", subject="arrivals", partition=DAY
     )
     ending = resolution.find(flights, mail)
     assert (ending.kind, ending.entry, ending.text) == ("stated", None, "It is over.")

@@ -8,6 +8,7 @@ import json
 from sluice import crossing, holds, ledger, notify, waivers
 from sluice.core.settings import settings
 from sluice.holds import show
+from sluice.ledger import records
 from sluice.notify import report, resolution
 from sluice.web import index
 from sluice_lab import feed
@@ -40,7 +41,7 @@ def cross(flights, smtp):
 def test_corrected_delivery_ends_the_fault_and_is_named(flights, sink, mails):
     smtp, folder, _ = sink
     ledger.append(
-        "published", pipeline="flights", subject="predictions", partition=DATA_DAY, data={"batch_id": "x"}
+        records.Published(batch_id="x"), pipeline="flights", subject="predictions", partition=DATA_DAY
     )
     hold(flights, smtp, corrupt="seconds")
     feed.deliver(flights, DAY, number=2, sources=["arrivals"])
@@ -156,16 +157,15 @@ def test_batch_that_was_replaced_by_a_released_one_was_not_released_itself(fligh
     hold(flights, smtp, corrupt="seconds")
     first = ledger.entries(kind="mail", pipeline="flights")[0]
     about = {"batch_id": "20300101T000000000000-aaaaaa", "verdict_id": "v", "outcome": "HOLD"}
-    ledger.append("held", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=about)
+    ledger.append(records.Held(**about), pipeline="flights", subject="arrivals", partition=DATA_DAY)
     waiver = ledger.append(
-        "waiver",
+        records.Waiver(**WORD, content_hash="c", batch_id=about["batch_id"], rules=[]),
         pipeline="flights",
         subject="arrivals",
         partition=DATA_DAY,
-        data={**WORD, "content_hash": "c", "batch_id": about["batch_id"], "rules": []},
     )
     data = {"batch_id": about["batch_id"], "waiver": waiver.seq}
-    ledger.append("published", pipeline="flights", subject="arrivals", partition=DATA_DAY, data=data)
+    ledger.append(records.Published(**data), pipeline="flights", subject="arrivals", partition=DATA_DAY)
 
     ending = resolution.find(flights, first)
 
@@ -178,10 +178,10 @@ def test_first_publication_after_an_incident_ended_it_not_a_later_release(flight
     hold(flights, smtp, corrupt="seconds")
     seen = ledger.entries(kind="mail", pipeline="flights")[0]
     about = {"pipeline": "flights", "subject": "arrivals", "partition": DATA_DAY}
-    first = ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+    first = ledger.append(records.Published(batch_id="20300101T000000000000-aaaaaa"), **about)
     word = {**WORD, "content_hash": "c", "batch_id": "20300102T000000000000-bbbbbb", "rules": []}
-    waiver = ledger.append("waiver", **about, data=word)
-    ledger.append("published", **about, data={"batch_id": word["batch_id"], "waiver": waiver.seq})
+    waiver = ledger.append(records.Waiver(**word), **about)
+    ledger.append(records.Published(batch_id=word["batch_id"], waiver=waiver.seq), **about)
 
     ending = resolution.find(flights, seen)
 
@@ -230,9 +230,9 @@ def test_refused_delivery_has_a_page_in_the_index_a_link_in_its_mail_and_its_mai
 def test_trace_has_the_mails_of_its_own_table_and_day_only(flights):
     def told(subject, partition, **data):
         about = {"mail_subject": f"{subject} {partition}", "status": "sent", **data}
-        ledger.append("mail", pipeline="flights", subject=subject, partition=partition, data=about)
+        ledger.append(records.Mail(**about), pipeline="flights", subject=subject, partition=partition)
 
-    ledger.append("deadline_missed", pipeline="flights", subject="arrivals", partition=DATA_DAY, data={})
+    ledger.append(records.DeadlineMissed(), pipeline="flights", subject="arrivals", partition=DATA_DAY)
     told("stage_arrivals", DATA_DAY)
     told("landing", DATA_DAY, table="arrivals")
     told("publish_arrivals", DAY)  # an earlier version: by the day of the run
@@ -262,9 +262,9 @@ def test_fault_of_several_days_is_over_when_all_of_them_are_complete(flights, he
     days = ["2013-04-02", "2013-04-03"]
     tell(held.model_copy(update={"partition": "..".join(days), "ends_with": "completed"}), smtp)
     about = {"pipeline": "flights", "subject": "raw"}
-    ledger.append("day_completed", **about, partition=days[1], data={"first_day": days[1]})
+    ledger.append(records.DayCompleted(first_day=days[1]), **about, partition=days[1])
     assert notify.completed(flights, days[1:], smtp) == []
-    ledger.append("day_completed", **about, partition=days[1], data={"first_day": days[0]})
+    ledger.append(records.DayCompleted(first_day=days[0]), **about, partition=days[1])
     (entry,) = notify.completed(flights, days, smtp)
     (ending,) = entry.data["ended"].values()
     assert (ending["kind"], "2013-04-03 is complete" in ending["text"]) == ("stated", True)

@@ -14,6 +14,7 @@ from sluice import ledger
 from sluice.core.errors import BatchSupersededError, DeliveryMissingError, RunKeyInvalidError
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
+from sluice.ledger import records
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_run_that_timed_out_is_one_mail_that_names_it_and_is_over_when_its_table
         day = flights.data_day(table, "2013-04-02")
         assert len(mailed()) == 1, "until all of its tables are published"
         about = {"pipeline": "flights", "subject": table, "partition": day}
-        ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+        ledger.append(records.Published(batch_id="20300101T000000000000-aaaaaa"), **about)
         notify.resolved(flights, table, day, callbacks.smtp())
     assert "RESOLVED" in mailed()[-1]
     assert len(mailed()) == 2
@@ -202,7 +203,7 @@ def test_run_that_timed_out_is_one_mail_that_names_it_and_is_over_when_its_table
 def test_run_that_failed_late_waits_only_for_what_it_had_not_published(callbacks, mailed, context_of):
     flights = spec.load("flights")
     about = {"pipeline": "flights", "subject": "features", "partition": "2013-04-02", "run": "run-1"}
-    ledger.append("published", **about, data={"batch_id": "20300101T000000000000-aaaaaa"})
+    ledger.append(records.Published(batch_id="20300101T000000000000-aaaaaa"), **about)
 
     callbacks.mail_failed_run(_failed_run(context_of, "flights_transform", "timed_out"))
 
@@ -220,7 +221,7 @@ def test_failed_ingest_run_is_over_when_its_day_is_complete(callbacks, mailed, c
         _failed_run(context_of, "flights_ingest", "all_tasks_deadlocked", task_id="complete_day")
     )
     about = {"pipeline": "flights", "subject": "raw", "partition": "2013-04-02"}
-    ledger.append("day_completed", **about, data={"first_day": "2013-04-02"})
+    ledger.append(records.DayCompleted(first_day="2013-04-02"), **about)
     notify.completed(spec.load("flights"), ["2013-04-02"], callbacks.smtp())
 
     failed, over = mailed()

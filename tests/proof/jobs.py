@@ -16,6 +16,7 @@ from sluice import crossing, holds, ledger
 from sluice.core import failpoints
 from sluice.declare import spec
 from sluice.lake import batches, connection, snapshots, tables
+from sluice.ledger import records
 from sluice_lab import feed
 from tests.proof.observing import observe as observe  # a job of its own
 from tests.proof.watching import inside_pyiceberg, watched
@@ -246,7 +247,8 @@ def _hash(rows: Any) -> str:
 def note(count: int) -> int:
     """So many entries of the ledger; returns how many."""
     for number in range(count):
-        ledger.append("note", pipeline="flights", subject="arrivals", data={"pid": os.getpid(), "n": number})
+        entry = records.Started(because=(str(os.getpid()),), attempt=number)
+        ledger.append(entry, pipeline="flights", subject="arrivals")
     return count
 
 

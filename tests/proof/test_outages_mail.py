@@ -27,6 +27,7 @@ from sluice.cli import main
 from sluice.core.errors import DatabaseUnavailableError, MailUndeliveredError
 from sluice.core.settings import settings
 from sluice.declare import spec
+from sluice.ledger import records
 from sluice.notify import faults, resend
 from sluice.notify.events import Event
 from sluice.notify.send import Smtp
@@ -206,7 +207,7 @@ def test_fault_is_told_though_the_ledger_does_not_answer(home, server, monkeypat
     """Nobody would learn of it otherwise: what cannot be recorded cannot be sent later either."""
     monkeypatch.setenv("SLUICE_LOCK_SECONDS", "0.2")
     settings.cache_clear()
-    ledger.append("note", pipeline="flights", subject="arrivals")
+    ledger.append(records.Expired(), pipeline="flights", subject="arrivals")
     with closing(sqlite3.connect(home / "ledger.db", isolation_level=None)) as somebody_else:
         somebody_else.execute("BEGIN EXCLUSIVE")
         with pytest.raises(DatabaseUnavailableError, match=r"ledger\.db"):

@@ -11,6 +11,7 @@ from sluice import ledger
 from sluice.cli import main
 from sluice.core.errors import ScenarioUnknownError, SpecInvalidError
 from sluice.core.settings import settings
+from sluice.ledger import records
 from sluice_lab.rehearsal import __main__ as process
 from sluice_lab.rehearsal import bench, catalogue, healthy, runner, world
 
@@ -132,8 +133,8 @@ def test_command_ends_with_1_where_a_scenario_fails_and_with_0_where_none_does(h
 
 
 def test_mails_about_a_run_of_an_earlier_rehearsal_and_their_answers_are_not_this_ones(home):
-    ledger.append("mail", pipeline="flights", subject="x", run="earlier", data={"message": "late"})
-    ledger.append("mail", pipeline="flights", subject="x", run="mine", data={"message": "own"})
+    ledger.append(records.Mail(message="late"), pipeline="flights", subject="x", run="earlier")
+    ledger.append(records.Mail(message="own"), pipeline="flights", subject="x", run="mine")
     settings().mail.mkdir(parents=True)
     for number, (message, answers) in enumerate(
         [("late", None), ("late-over", "late"), ("own", None), ("own-over", "own")]

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from sluice import ledger
+from sluice.ledger import model_records
 from sluice.models import roles
 from sluice.models.config import registry
 from sluice_ml.training import fit
@@ -26,9 +27,9 @@ def champions(live, flights):
         meta = dataclasses.replace(candidate.meta, unlabelled_rows=number)
         with registry().training(name, {"as_of": DAY}) as run_id:
             version = registry().log(run_id, dataclasses.replace(candidate, meta=meta))
-        ledger.append("trained", **about, data={"version": version})
+        ledger.append(model_records.Trained(version=version), **about)
         decided = {"version": version, "champion": roles.current(flights).champion, "promote": True}
-        roles.promote(flights, ledger.append("audited", **about, data=decided), RUN)
+        roles.promote(flights, ledger.append(model_records.Audited(**decided), **about), RUN)
         versions.append(version)
     yield versions
     if roles.current(flights).champion is not None:

@@ -14,6 +14,7 @@ from sluice.core.errors import TableMissingError
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import show
 from sluice.lake import batches, tables
+from sluice.ledger import records
 from sluice.schedule import missing_history
 from sluice_lab import feed
 
@@ -124,7 +125,7 @@ def test_pipeline_that_refuses_missing_history_builds_when_it_has_come(flights):
     assert crossing.stage(
         refuses.model_copy(update={"derived": marks}), "features", [third], RUN
     ).missing_history
-    ledger.append("skipped", pipeline="flights", subject="arrivals", partition=GAP, data={"by": "Ada"})
+    ledger.append(records.Skipped(by="Ada"), pipeline="flights", subject="arrivals", partition=GAP)
     given_up = crossing.stage(refuses, "features", [third], RUN)
     assert [one.missing for one in given_up.missing_history] == [(GAP,)], (
         "it is built, and says so all the same"
@@ -146,7 +147,7 @@ def _show(table: str, day: str, missing: tuple[missing_history.MissingHistory, .
     tables.publish(manifest, verdict_id="v")
     recorded = [one.model_dump(mode="json") for one in missing]
     data = {"batch_id": manifest.batch_id, "missing_history": recorded}
-    ledger.append("published", pipeline="flights", subject=table, partition=day, data=data)
+    ledger.append(records.Published(**data), pipeline="flights", subject=table, partition=day)
     return manifest.batch_id
 
 

@@ -153,10 +153,9 @@ def test_a_source_that_is_new_is_judged_by_what_is_declared_now(declare):
         update={"sources": {name: each for name, each in live.sources.items() if name != "weather"}}
     )
     ledger.append(
-        "scheduled",
+        schedule.declared_now(without),
         pipeline="flights",
         subject="schedule",
-        data=schedule.Declared.of(without).model_dump(mode="json"),
     )
     now = declare("2026-06-10T12:00:00+00:00", deadline="07:00")
     assert _utc(schedule.deadline(now, "weather", date(2026, 6, 5))) == "05 11:00"
@@ -188,10 +187,9 @@ def test_a_source_that_is_new_is_not_expected_of_days_before_it(declare):
         update={"sources": {name: one for name, one in without.sources.items() if name != "weather"}}
     )
     ledger.append(
-        "scheduled",
+        schedule.declared_now(old),
         pipeline="flights",
         subject="schedule",
-        data=schedule.Declared.of(old).model_dump(mode="json"),
     )
     live = declare("2026-06-10T16:00:00+00:00", starts=date(2026, 6, 1))
     days = schedule.expected_days(live, "weather", date(2026, 6, 1), date(2026, 6, 12))

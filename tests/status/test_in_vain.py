@@ -8,6 +8,7 @@ import pytest
 
 from sluice import crossing, holds, ledger, notify, status
 from sluice.lake import tables
+from sluice.ledger import model_records
 from sluice.notify import faults, report, stuck
 from sluice.status import reconcile
 from sluice_lab import feed
@@ -111,6 +112,8 @@ def test_monitoring_that_is_started_in_vain_is_told_and_over_when_it_has_decided
     )
     assert "The predictions of 2013-04-01 are not measured yet." in body(mail)
     model = live.model.name
-    ledger.append("decided", pipeline="flights", subject=model, partition=MONDAY, data={"action": "nothing"})
+    ledger.append(
+        model_records.Decided(action="nothing"), pipeline="flights", subject=model, partition=MONDAY
+    )
     look("09:05", "09:05")
     assert "monitoring 2013-04-01 is published" in body(mails(folder)[-1])

@@ -7,6 +7,7 @@ from datetime import date
 
 from sluice import crossing, holds, ledger
 from sluice.lake import tables
+from sluice.ledger import records
 from sluice.status import reconcile
 from sluice_lab import feed
 
@@ -153,9 +154,7 @@ def test_a_downstream_stage_that_lost_its_event_is_started_and_a_fresh_one_is_le
     at("2013-04-01 09:00")
     for source in live.sources:
         _publish(live, source, MONDAY)
-    ledger.append(
-        "day_completed", pipeline="flights", subject="raw", partition=MONDAY, data={"first_day": MONDAY}
-    )
+    ledger.append(records.DayCompleted(first_day=MONDAY), pipeline="flights", subject="raw", partition=MONDAY)
     at("2013-04-01 09:01")
     assert _started(live) == []
     at("2013-04-01 09:03")
@@ -190,7 +189,7 @@ def test_every_day_of_a_range_that_was_completed_a_moment_ago_is_fresh(live, at)
         manifest = crossing.stage(live, source, [MONDAY, TUESDAY], RUN)
         tables.publish(manifest, verdict_id="unjudged")
     ledger.append(
-        "day_completed", pipeline="flights", subject="raw", partition=TUESDAY, data={"first_day": MONDAY}
+        records.DayCompleted(first_day=MONDAY), pipeline="flights", subject="raw", partition=TUESDAY
     )
     assert _started(live) == []
     at("2013-04-02 09:03")
@@ -204,9 +203,7 @@ def test_what_was_published_a_moment_ago_is_left_to_its_event(live, at):
         _publish(live, source, MONDAY)
     day = live.data_day("arrivals", MONDAY)
     for pipeline in ("flights", "trains"):
-        ledger.append(
-            "published", pipeline=pipeline, subject="arrivals", partition=day, data={"batch_id": "b"}
-        )
+        ledger.append(records.Published(batch_id="b"), pipeline=pipeline, subject="arrivals", partition=day)
     at("2013-04-01 09:01:59")
     assert _started(live) == []
     at("2013-04-01 09:02:01")
@@ -219,10 +216,10 @@ def test_events_of_another_pipeline_are_awaited_by_nobody(live, at):
     for source in live.sources:
         _publish(live, source, MONDAY)
     about = {"pipeline": "trains", "partition": MONDAY}
-    ledger.append("published", subject="schedule", data={"batch_id": "b"}, **about)
-    ledger.append("day_completed", subject="raw", data={"first_day": MONDAY}, **about)
+    ledger.append(records.Published(batch_id="b"), subject="schedule", **about)
+    ledger.append(records.DayCompleted(first_day=MONDAY), subject="raw", **about)
     (start,) = reconcile.plan(live, IDLE)
-    ledger.append("started", subject="transform", data={"because": start.because, "attempt": 1}, **about)
+    ledger.append(records.Started(because=start.because, attempt=1), subject="transform", **about)
     assert reconcile.plan(live, IDLE) == [start]
 
 

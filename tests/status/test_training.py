@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice import holds, ledger, status
+from sluice.ledger.kinds import KINDS
 from sluice.status import reconcile
 from sluice_lab import feed
 
@@ -15,7 +16,7 @@ ONLY_TRAIN = {"train": 0}
 
 def _record(live, kind, day, **data):
     about = {"pipeline": "flights", "subject": live.model.name, "partition": day, "run": "r"}
-    return ledger.append(kind, **about, data=data)
+    return ledger.append(KINDS[kind](**data), **about)
 
 
 def _training(live):
@@ -65,7 +66,8 @@ def test_a_decision_to_train_whose_run_ended_before_it_asked_is_a_request(live, 
 @pytest.mark.parametrize("kind", ["promoted", "refused", "training_skipped"])
 def test_a_request_is_answered_by_a_decision_as_of_its_day_or_a_later_one(requested, at, kind):
     at("2013-04-02 06:00")
-    _record(requested, kind, TUESDAY, version=1, reason="", reasons=[])
+    said = {"reason": "Learning is paused."} if kind == "training_skipped" else {"version": 1}
+    _record(requested, kind, TUESDAY, **said)
     assert _training(requested) == {MONDAY: ("published", "")}
     # The next request is another one.
     at("2013-04-02 07:00")

@@ -24,6 +24,7 @@ from sluice.holds import show
 from sluice.ingest import deliveries
 from sluice.lake import quarantine, tables
 from sluice.lake.landing import Landing
+from sluice.ledger import records
 from sluice.local.find_value import find_value
 from sluice.notify import report
 from sluice.notify.send import Smtp
@@ -183,7 +184,7 @@ def test_canary_that_is_planted_is_found(home):
     (home / "logs").mkdir(parents=True)
     with gzip.open(home / "logs" / "task.log.gz", "wt") as planted:
         planted.write(f"user={next(iter(PEOPLE)).upper()}")
-    ledger.append("staged", pipeline="p", subject="s", partition="2013-04-01", data={"x": WORD})
+    ledger.append(records.Staged(batch_id=WORD), pipeline="p", subject="s", partition="2013-04-01")
     places = find_value(home, CANARIES)
     assert any(place.startswith("logs/task.log.gz > gzip: name 0") for place in places)
     assert any(place.startswith("ledger.db > sluice_ledger: SMTP password") for place in places)

@@ -13,6 +13,8 @@ from sluice import ledger, waivers
 from sluice.core.errors import ReleaseRefusedError
 from sluice.declare import pipeline_clock, spec
 from sluice.lake.waived import WaivedInput
+from sluice.ledger import model_records, records
+from sluice.ledger.kinds import KINDS
 from sluice.waivers import inherited
 
 DAY = "2013-04-02"
@@ -30,18 +32,15 @@ def flights(home):
 
 def judge(kind="held", outcome="HOLD", verdict="v1", batch=BATCH):
     ledger.append(
-        kind,
+        KINDS[kind](batch_id=batch, verdict_id=verdict, outcome=outcome),
         pipeline="flights",
         subject="arrivals",
         partition=DAY,
-        data={"batch_id": batch, "verdict_id": verdict, "outcome": outcome},
     )
 
 
 def publish(batch=BATCH):
-    ledger.append(
-        "published", pipeline="flights", subject="arrivals", partition=DAY, data={"batch_id": batch}
-    )
+    ledger.append(records.Published(batch_id=batch), pipeline="flights", subject="arrivals", partition=DAY)
 
 
 def grant(flights, content="c1", batch=BATCH, verdict="v1", **word):
@@ -143,7 +142,7 @@ def made_from(waiver, table="features", day=TODAY):
         days=(day,),
     )
     data = {"batch_id": f"{table} {day}", "waived_inputs": [waived.model_dump(mode="json")]}
-    ledger.append("published", pipeline="flights", subject=table, partition=day, data=data)
+    ledger.append(records.Published(**data), pipeline="flights", subject=table, partition=day)
     return waived
 
 
@@ -172,8 +171,8 @@ def test_rebuilds_name_derived_partitions_and_the_champion_after_a_correction_bu
     made_from(waiver, "outcomes", DAY)
     made_from(waiver, "predictions")
     about = {"pipeline": "flights", "subject": flights.model.name, "partition": TODAY}
-    ledger.append("trained", **about, data={"version": 3, "waivers": [{"waiver": waiver.seq}]})
-    ledger.append("promoted", **about, data={"version": 3})
+    ledger.append(model_records.Trained(version=3, waivers=[{"waiver": waiver.seq}]), **about)
+    ledger.append(model_records.Promoted(version=3), **about)
     assert inherited.rebuilds(flights) == []
 
     publish("20130403T050000000000-bbbbbb")
@@ -187,12 +186,12 @@ def test_rebuilds_name_derived_partitions_and_the_champion_after_a_correction_bu
     assert all("arrivals 2013-04-02 was replaced since" in one.sentence() for one in found)
     assert "partition key 2013-04-03" in found[1].todo, "outcomes of a day are written by the run of the next"
     ledger.append(
-        "published", pipeline="flights", subject="features", partition=TODAY, data={"batch_id": "rebuilt"}
+        records.Published(batch_id="rebuilt"), pipeline="flights", subject="features", partition=TODAY
     )
     assert [one.subject for one in inherited.rebuilds(flights)] == ["outcomes", "flights_late_arrival"]
-    ledger.append("rolled_back", **about, data={"version": 2})
+    ledger.append(model_records.RolledBack(version=2), **about)
     assert [one.subject for one in inherited.rebuilds(flights)] == ["outcomes"], "version 2 scores now"
-    ledger.append("rolled_back", **about, data={"version": None})
+    ledger.append(model_records.RolledBack(version=None), **about)
     assert [one.subject for one in inherited.rebuilds(flights)] == ["outcomes"], "the baseline scores now"
 
 
@@ -215,7 +214,7 @@ def test_waiver_says_who_acted(flights, who, said, self_approved):
 
 def test_waiver_of_an_earlier_version_is_read(flights):
     word = {"by": "Ada", "why": "Known.", "until": "2013-04-05", "content_hash": "c1", "batch_id": BATCH}
-    entry = ledger.append("waiver", pipeline="flights", subject="arrivals", partition=DAY, data=word)
+    entry = ledger.append(records.Waiver(**word), pipeline="flights", subject="arrivals", partition=DAY)
     assert waivers.read(entry).sentence() == "by Ada until 2013-04-05: Known."
     assert not waivers.read(entry).self_approved
 
@@ -259,10 +258,10 @@ def elsewhere():
             "verdict_id": "v9",
         }
         about = {"pipeline": pipeline, "subject": table, "partition": partition}
-        ledger.append("held", **about, data={**batch, "outcome": "HOLD"})
-        ledger.append("waiver", **about, data={**WORD, **batch, "content_hash": "c1", "rules": []})
-        ledger.append("published", **about, data=batch)
-        ledger.append("verdict", **about, data={**batch, "outcome": "PASS"})
+        ledger.append(records.Held(**batch, outcome="HOLD"), **about)
+        ledger.append(records.Waiver(**WORD, **batch, content_hash="c1", rules=[]), **about)
+        ledger.append(records.Published(**batch), **about)
+        ledger.append(records.Verdict(**batch, outcome="PASS"), **about)
 
 
 def test_what_is_said_of_another_pipeline_table_or_day_is_not_said_of_this_one(flights):
@@ -321,7 +320,5 @@ def test_released_batch_is_awaited_until_something_is_published_or_its_waiver_is
 def test_of_two_verdicts_the_one_whose_audit_began_later_counts(flights, first, second, newest):
     about = {"pipeline": "flights", "subject": "arrivals", "partition": DAY}
     for name, data in (("first", first), ("second", second)):
-        ledger.append(
-            "held", **about, data={"batch_id": BATCH, "verdict_id": name, "outcome": "HOLD", **data}
-        )
+        ledger.append(records.Held(batch_id=BATCH, verdict_id=name, outcome="HOLD", **data), **about)
     assert waivers.judgement(flights, "arrivals", DAY, BATCH).data["verdict_id"] == newest

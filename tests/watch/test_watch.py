@@ -18,6 +18,7 @@ from sluice.declare import pipeline_clock, spec
 from sluice.ingest import deliveries
 from sluice.lake import batches, connection, tables
 from sluice.lake.landing import Landing
+from sluice.ledger import records
 from sluice.notify import report
 from sluice_lab import feed
 
@@ -180,7 +181,7 @@ def test_rewritten_days_that_are_looked_at_are_restored_when_they_are_not_found_
     assert watch.restored(flights, set()) == []
     pipeline_clock.advance(flights, date(2013, 4, 10))
     for day in ("2013-03-06", "2013-03-07", "2013-04-05"):
-        ledger.append("rewritten", pipeline="flights", subject="arrivals", partition=day, data={})
+        ledger.append(records.Rewritten(), pipeline="flights", subject="arrivals", partition=day)
     still = {("arrivals", "2013-04-05"), ("schedule", "2013-04-04")}
     assert watch.restored(flights, still) == [("arrivals", "2013-03-07")]
 
@@ -197,13 +198,13 @@ def test_waivers_that_are_over_are_told_while_readers_see_what_they_released(fli
     ):
         about = {"pipeline": "flights", "subject": table, "partition": partition}
         batch = {"batch_id": f"{table}-{partition[:10]}", "verdict_id": "v"}
-        ledger.append("held", **about, data={**batch, "outcome": "HOLD"})
+        ledger.append(records.Held(**batch, outcome="HOLD"), **about)
         word = {"by": "Ada", "why": "Confirmed.", "until": until}
         given[table, partition] = waivers.grant(
             flights, table, partition, content_hash="c", rules=[], **batch, **word
         ).seq
         if table != "weather":
-            ledger.append("published", **about, data=batch)
+            ledger.append(records.Published(**batch), **about)
     assert watch.lapsed_waivers(flights) == []
     pipeline_clock.advance(flights, date(2013, 4, 9))
     found = watch.lapsed_waivers(flights)

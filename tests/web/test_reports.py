@@ -17,6 +17,7 @@ from fastapi import FastAPI, HTTPException, Request
 from sluice import ledger, waivers
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
+from sluice.ledger import records
 from sluice.web import released
 from sluice.web.reports import create_app
 
@@ -222,11 +223,11 @@ def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
     about = {"pipeline": "flights", "subject": "arrivals", "partition": "2013-04-03"}
     batch, word = HELD.rsplit("/", 1)[1], {"by": "Ada", "why": "<b>Confirmed</b>.", "until": "2013-04-05"}
     verdict = {"batch_id": batch, "verdict_id": "v", "outcome": "HOLD"}
-    ledger.append("held", **about, data=verdict)
+    ledger.append(records.Held(**verdict), **about)
     waivers.grant(
         flights, "arrivals", "2013-04-03", content_hash="c", rules=[], batch_id=batch, verdict_id="v", **word
     )
-    ledger.append("published", **about, data={"batch_id": batch})
+    ledger.append(records.Published(batch_id=batch), **about)
     schedule = "flights/gates/schedule/2013-04-02/20130402T080000000000-bbbbbb"
 
     said = "arrivals 2013-04-03 is shown on the word of Ada, until 2013-04-05: &lt;b&gt;Confirmed&lt;/b&gt;."
@@ -309,9 +310,9 @@ def test_pipeline_that_cannot_be_read_keeps_its_pages_and_says_so_and_the_others
 ):
     about = {"pipeline": "trains", "subject": "arrivals", "partition": "2013-04-03"}
     word = {"by": "Ada", "why": "Confirmed.", "until": "2013-04-05", "batch_id": "b", "content_hash": "c"}
-    ledger.append("held", **about, data={"batch_id": "b", "verdict_id": "v", "outcome": "HOLD"})
-    ledger.append("waiver", **about, data={**word, "verdict_id": "v", "rules": []})
-    ledger.append("published", **about, data={"batch_id": "b"})
+    ledger.append(records.Held(batch_id="b", verdict_id="v", outcome="HOLD"), **about)
+    ledger.append(records.Waiver(**word, verdict_id="v", rules=[]), **about)
+    ledger.append(records.Published(batch_id="b"), **about)
     said = "the feed has not delivered a day yet"
     if fault == "broken YAML":
         path = settings().pipelines / "trains.yml"

@@ -178,7 +178,7 @@ def show_ledger(
         print_json(found)
         return
     for entry in found:
-        reasons = " ".join(entry.data.get("reasons", []))
+        reasons = " ".join(entry.record.reasons)
         echo(
             f"{entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} "
             f"{entry.pipeline}.{entry.subject} {entry.partition or ''}  {reasons}"

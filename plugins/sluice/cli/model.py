@@ -40,5 +40,5 @@ def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     # Each call is a decision of its own.
     run = {"run_id": f"sluice model rollback {secrets.token_hex(4)}"}
     entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
-    echo(f"Recorded as entry {entry.seq}: {entry.data['reasons'][0]}")
+    echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
     echo(f"The next run of {pipeline.pipeline}_score goes by it.")

@@ -19,7 +19,7 @@ from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import quarantine
 from sluice.lake.batches import full_id
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 
 Kind = Literal["held", "refused", "quarantined", "waiver_expired"]
 
@@ -90,7 +90,7 @@ def find(spec: Pipeline, table: str, day: str) -> Hold | None:
 def active_waivers(spec: Pipeline) -> dict[tuple[str, str], Entry]:
     """(table, day) -> the waiver that what readers see of it rests on today."""
     days: dict[str, set[str]] = {}
-    for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline):
+    for entry in ledger.entries(records.Waiver, pipeline=spec.pipeline):
         days.setdefault(entry.subject, set()).update(days_of(entry.partition or ""))
     return {
         (table, day): waiver
@@ -142,7 +142,7 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
         span = (min(days), max(days))
         closings = _entries(spec, name, "published", "expired", days=span)
         # Single rows that were given up close no batch.
-        closings = [one for one in closings if one.data.get("kind") != "quarantined"]
+        closings = [one for one in closings if one.kind == "published" or one.record.kind != "quarantined"]
         staged = _entries(spec, name, "staged", days=span)
         for entry in found.values():
             if not _closed(spec, entry, closings, staged):
@@ -166,14 +166,14 @@ def _answers(closing: Entry, held: Entry, staged: Sequence[Entry]) -> bool:
     """
     if closing.kind == "expired":
         return closing.seq > held.seq
-    published, judged = full_id(closing.data["batch_id"]), held.data.get("batch_id")
+    published, judged = full_id(closing.record.batch_id), held.record.batch_id
     if judged and published > judged:
         return True
     if closing.seq < held.seq:
         return False
     return published == judged or any(
         held.seq < one.seq < closing.seq
-        and (full_id(one.data["batch_id"]), one.partition) == (published, closing.partition)
+        and (full_id(one.record.batch_id), one.partition) == (published, closing.partition)
         for one in staged
     )
 
@@ -183,10 +183,10 @@ def _seen_rightly(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bo
 
     Publishing it again changed nothing, and so left no entry that is newer than the hold.
     """
-    batch_id = entry.data.get("batch_id")
+    batch_id = entry.record.batch_id
     partition = entry.partition or ""
     shown = next((one for one in closings if one.kind == "published" and one.partition == partition), None)
-    if shown is None or full_id(shown.data["batch_id"]) != batch_id:
+    if shown is None or full_id(shown.record.batch_id) != batch_id:
         return False
     judged = waivers.judgement(spec, entry.subject, partition, batch_id)
     if judged is not None and judged.kind == "verdict":
@@ -197,10 +197,21 @@ def _seen_rightly(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bo
 
 
 def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
-    partition, data = entry.partition or "", entry.data
-    rules = tuple(
-        rule["rule"] for rule in data.get("rules", ()) if not rule["passed"] and rule["severity"] != "warn"
-    )
+    partition, record = entry.partition or "", entry.record
+    about: dict[str, Any]
+    if isinstance(record, records.Refused):
+        about = {"kind": "refused", "rules": (), "reason": record.what, "rows": None, "files": record.files}
+        about["dag_id"] = record.dag_id or _dag_of(spec, entry)
+    else:
+        rules = (rule for rule in record.rules if not rule["passed"] and rule["severity"] != "warn")
+        about = {
+            "kind": "held",
+            "rules": tuple(rule["rule"] for rule in rules),
+            "reason": " ".join(record.reasons),
+            "rows": record.rows,
+            "outcome": record.outcome,
+            "dag_id": _dag_of(spec, entry),
+        }
     run_days = run_days_of(spec, entry.subject, partition)
     age = _age(spec, entry.at, run_days[-1])
     return Hold(
@@ -208,21 +219,15 @@ def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
         table=entry.subject,
         partition=partition,
         run_days=run_days,
-        kind="refused" if entry.kind == "refused" else "held",
-        batch_id=data.get("batch_id"),
-        rules=rules,
-        reason=data["what"] if entry.kind == "refused" else " ".join(data["reasons"]),
-        rows=data.get("rows"),
+        batch_id=record.batch_id,
         since=entry.at,
         age_days=age,
         overdue=age > spec.hold_days,
         owner=spec.owner_of(entry.subject),
-        dag_id=data.get("dag_id") or _dag_of(spec, entry),
         run_id=entry.run,
-        outcome=data.get("outcome", ""),
-        reasons=tuple(data.get("reasons", ())),
-        files=tuple(data.get("files", ())),
-        report=data.get("report", ""),
+        reasons=record.reasons,
+        report=record.report,
+        **about,
     )
 
 
@@ -235,12 +240,12 @@ def _expired_waivers(spec: Pipeline, table: str | None) -> Iterator[Hold]:
         waiver = waivers.of_partitions(spec, name, [day]).get(day)
         if waiver is None or not waivers.expired(spec, waiver):
             continue
-        judged = waivers.judgement(spec, name, partition, waiver.data["batch_id"])
+        judged = waivers.judgement(spec, name, partition, waiver.record.batch_id)
         if judged is None:
             continue
         hold = _hold_of(spec, judged)
-        said = f"{waiver.data['by']} released it until {waiver.data['until']}: {waiver.data['why']}"
-        over = (pipeline_clock.today(spec) - date.fromisoformat(waiver.data["until"])).days
+        said = f"{waiver.record.by} released it until {waiver.record.until}: {waiver.record.why}"
+        over = (pipeline_clock.today(spec) - date.fromisoformat(waiver.record.until)).days
         yield replace(hold, kind="waiver_expired", since=waiver.at, reason=said, age_days=over, overdue=False)
 
 
@@ -251,7 +256,7 @@ def _quarantined(spec: Pipeline, table: str | None) -> Iterator[Hold]:
             continue
         for day, by_rule in by_day.items():
             published = ledger.entries(
-                kind="published", pipeline=spec.pipeline, subject=name, days=(day, day), limit=1
+                records.Published, pipeline=spec.pipeline, subject=name, days=(day, day), limit=1
             )
             entry = published[0] if published else None
             run_days = run_days_of(spec, name, day)
@@ -265,7 +270,7 @@ def _quarantined(spec: Pipeline, table: str | None) -> Iterator[Hold]:
                 partition=day,
                 run_days=run_days,
                 kind="quarantined",
-                batch_id=full_id(entry.data["batch_id"]) if entry else None,
+                batch_id=full_id(entry.record.batch_id) if entry else None,
                 rules=tuple(by_rule),
                 reason=f"{failed}; the others are published.",
                 rows=sum(by_rule.values()),
@@ -292,9 +297,9 @@ def _age(spec: Pipeline, since: datetime, run_day: str) -> int:
 def _dag_of(spec: Pipeline, entry: Entry) -> str | None:
     """The DAG of the run that an entry is from: it was noted when the batch was staged."""
     staged = ledger.entries(
-        kind="staged", pipeline=spec.pipeline, subject=entry.subject, partition=entry.partition
+        records.Staged, pipeline=spec.pipeline, subject=entry.subject, partition=entry.partition
     )
-    return next((one.data.get("dag_id") for one in staged if entry.run and one.run == entry.run), None)
+    return next((one.record.dag_id for one in staged if entry.run and one.run == entry.run), None)
 
 
 def _entries(spec: Pipeline, table: str | None, *kinds: str, **further: Any) -> list[Entry]:

@@ -68,7 +68,7 @@ def grant(
         hold.partition,
         content_hash=manifest.content_hash,
         batch_id=manifest.batch_id,
-        verdict_id=judged.data["verdict_id"],
+        verdict_id=judged.record.verdict_id,
         rules=hold.rules,
         by=by,
         why=why,
@@ -87,7 +87,7 @@ def release(
     """
     hold = request(spec, table, day, why=why, until=until)
     waiver = grant(spec, hold, by=by, why=why, until=until, account=waivers.account())
-    return crossing.publish(spec, table, waiver.data["batch_id"], dict(run))
+    return crossing.publish(spec, table, waiver.record.batch_id, dict(run))
 
 
 def _why_not(hold: Hold) -> str:

@@ -22,6 +22,7 @@ from sluice.core.partitions import days_of
 from sluice.declare.spec import Pipeline
 from sluice.holds.listing import Hold, find, open_holds, run_days_of
 from sluice.lake import quarantine
+from sluice.ledger import records
 
 if TYPE_CHECKING:
     from sluice.gates.verdict import Verdict
@@ -139,12 +140,11 @@ def conclude(spec: Pipeline, planned: Plan, run: Mapping[str, str]) -> Outcome:
     else:
         outcome = Outcome(0, still, 0, reason)
     ledger.append(
-        "replayed",
+        records.Replayed(**asdict(outcome), kind=planned.kind, batch_id=planned.batch_id),
         pipeline=spec.pipeline,
         subject=planned.table,
         partition=planned.partition,
         run=run.get("run_id"),
-        data={**asdict(outcome), "kind": planned.kind, "batch_id": planned.batch_id},
     )
     return outcome
 
@@ -155,12 +155,11 @@ def give_up(spec: Pipeline, held: Plan | Hold, run: Mapping[str, str]) -> None:
         days = days_of(held.partition)
         quarantine.expire(spec.pipeline, held.table, days[0], days[-1], run=run)
     ledger.append(
-        "expired",
+        records.Expired(kind=held.kind, batch_id=held.batch_id, rows=held.rows, hold_days=spec.hold_days),
         pipeline=spec.pipeline,
         subject=held.table,
         partition=held.partition,
         run=run.get("run_id"),
-        data={"kind": held.kind, "batch_id": held.batch_id, "rows": held.rows, "hold_days": spec.hold_days},
     )
 
 
@@ -176,15 +175,15 @@ def _published_rows(spec: Pipeline, planned: Plan) -> int:
     """Rows that readers see of the partition now."""
     day = planned.partition.partition("..")[0]
     published = ledger.entries(
-        kind="published", pipeline=spec.pipeline, subject=planned.table, days=(day, day), limit=1
+        records.Published, pipeline=spec.pipeline, subject=planned.table, days=(day, day), limit=1
     )
-    return published[0].data["rows"] if published else 0
+    return published[0].record.rows if published else 0
 
 
 def _nothing_held(spec: Pipeline, table: str, day: str) -> SluiceError:
     where = f"{spec.pipeline}.{table} {day}"
     replayed = ledger.entries(
-        kind="replayed", pipeline=spec.pipeline, subject=table, days=(day, day), limit=1
+        records.Replayed, pipeline=spec.pipeline, subject=table, days=(day, day), limit=1
     )
     said = f"It was replayed already, on {replayed[0].at:%Y-%m-%d %H:%M} UTC." if replayed else ""
     held = ", ".join(dict.fromkeys(hold.partition for hold in open_holds(spec, table))) or "nothing"

@@ -9,7 +9,7 @@ from sluice import waivers
 from sluice.holds.listing import Hold
 from sluice.holds.tracing import Trace, Traced
 from sluice.lake import inputs
-from sluice.ledger import Entry
+from sluice.ledger import Entry, model_records, records
 from sluice.schedule import missing_history
 from sluice.waivers.inherited import Rebuild
 
@@ -97,8 +97,8 @@ def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
     if batch.split:
         yield f"    split into  {batch.split.batch_id}"
     for judged in batch.judgements:
-        yield f"    verdict     {_judged(judged, ' '.join(judged.data['reasons']))}"
-        yield f"    evidence    {judged.data['report']}"
+        yield f"    verdict     {_judged(judged, ' '.join(judged.record.reasons))}"
+        yield f"    evidence    {judged.record.report}"
 
 
 def _input(made_from: Mapping[str, Any]) -> str:
@@ -113,23 +113,27 @@ def _counted(counts: Mapping[str, int], what: str) -> list[str]:
 
 def _judged(entry: Entry, reasons: str) -> str:
     """A verdict with its reasons; a PASS has none."""
-    return f"{entry.data['outcome']}: {reasons}" if reasons else str(entry.data["outcome"])
+    return f"{entry.record.outcome}: {reasons}" if reasons else str(entry.record.outcome)
 
 
 def _said(entry: Entry) -> str:
-    data = entry.data
-    if entry.kind == "waiver":
-        return waivers.read(entry).sentence()
-    if entry.kind == "replayed":
-        return f"repaired {data['repaired']}, still held {data['still_held']}, expired {data['expired']}"
-    if entry.kind == "mail":
-        return f"{data.get('mail_subject', '')} ({data.get('status', '')})".lstrip()
-    if entry.kind in ("verdict", "held"):
-        return _judged(entry, _short(" ".join(data["reasons"])))
-    if entry.kind == "refused" and data.get("report"):
-        return f"{_short(data['what'])} Evidence: {data['report']}"
-    said = data.get("what") or data.get("diff") or data.get("batch_id") or ""
-    return _short(str(said))
+    match entry.record:
+        case records.Waiver():
+            return waivers.read(entry).sentence()
+        case records.Replayed() as done:
+            return f"repaired {done.repaired}, still held {done.still_held}, expired {done.expired}"
+        case records.Mail() as mail:
+            return f"{mail.mail_subject} ({mail.status})".lstrip()
+        case records.Judgement() as judged:
+            return _judged(entry, _short(" ".join(judged.reasons)))
+        case records.Refused() as refused if refused.report:
+            return f"{_short(refused.what)} Evidence: {refused.report}"
+        case records.Refused() | model_records.TrainingRefused() as refused:
+            return _short(refused.what)
+        case records.Published() | records.Rewritten() as shown:
+            return _short(str(shown.diff or shown.batch_id or ""))
+        case other:
+            return _short(other.batch_id or "")
 
 
 def _short(text: str) -> str:

@@ -10,7 +10,7 @@ from sluice.core.errors import SkipRefusedError
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import tables
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 
 
 def skip(
@@ -62,19 +62,13 @@ def skip(
             left[name], origins[name] = day, derived.rows_from
     return [
         ledger.append(
-            "skipped",
+            records.Skipped(
+                by=by, why=why, account=waivers.account(), run_day=run_day, rows_from=origins.get(name)
+            ),
             pipeline=spec.pipeline,
             subject=name,
             partition=day,
             run=run.get("run_id"),
-            data={
-                "by": by,
-                "why": why,
-                "account": waivers.account(),
-                "run_day": run_day,
-                # Of a table that is given up only because what its rows come from is.
-                "rows_from": origins.get(name),
-            },
         )
         for name, day in left.items()
     ]

@@ -16,7 +16,7 @@ from sluice.lake.batches import Manifest
 from sluice.lake.missing import MissingHistory
 from sluice.lake.tables import Published
 from sluice.lake.waived import WaivedInput
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 from sluice.ledger.mails import table_of
 from sluice.schedule import expected, missing_history
 from sluice.waivers import inherited
@@ -137,28 +137,28 @@ def _mails(spec: Pipeline, table: str, day: str, run_day: str) -> list[Entry]:
     days = (min(day, run_day), max(day, run_day))
     about = [
         entry
-        for entry in ledger.entries(kind="mail", pipeline=spec.pipeline, days=days)
+        for entry in ledger.entries(records.Mail, pipeline=spec.pipeline, days=days)
         if table_of(spec, entry) == table
         and (covers(entry.partition or "", day) or (entry.subject != table and entry.partition == run_day))
     ]
-    episodes = {entry.data["episode"] for entry in about if "episode" in entry.data}
+    episodes = {entry.record.episode for entry in about if entry.record.episode}
     if not episodes:
         return about
     # What closed an incident of several days is about none of them alone.
     after = min(entry.seq for entry in about) - 1
-    same = ledger.entries(kind="mail", pipeline=spec.pipeline, after=after)
-    return [*about, *(entry for entry in same if entry.data.get("episode") in episodes)]
+    same = ledger.entries(records.Mail, pipeline=spec.pipeline, after=after)
+    return [*about, *(entry for entry in same if entry.record.episode in episodes)]
 
 
 def _batches(spec: Pipeline, table: str, entries: list[Entry]) -> list[Traced]:
     manifests = {
         batch_id: manifest
         for batch_id in dict.fromkeys(
-            entry.data["batch_id"] for entry in entries if entry.kind in ("staged", "published")
+            entry.record.batch_id for entry in entries if entry.kind in ("staged", "published")
         )
         if (manifest := _manifest(spec, table, batch_id))
     }
-    published = {entry.data["batch_id"]: entry for entry in entries if entry.kind == "published"}
+    published = {entry.record.batch_id: entry for entry in entries if entry.kind == "published"}
     splits: dict[str, Manifest] = {}
     for manifest in manifests.values():
         if manifest.split_of:
@@ -170,7 +170,7 @@ def _batches(spec: Pipeline, table: str, entries: list[Entry]) -> list[Traced]:
             judgements=tuple(
                 entry
                 for entry in entries
-                if entry.kind in ("verdict", "held") and entry.data["batch_id"] == batch_id
+                if entry.kind in ("verdict", "held") and entry.record.batch_id == batch_id
             ),
             published=published.get(splits[batch_id].batch_id if batch_id in splits else batch_id),
         )

@@ -11,7 +11,7 @@ from sluice.ingest.deliveries import due, undeclared
 from sluice.ingest.waiting import is_delivered
 from sluice.lake import tables
 from sluice.lake.landing import Landing
-from sluice.ledger import skips
+from sluice.ledger import records, skips
 
 
 def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
@@ -82,11 +82,10 @@ def complete(
             )
         snapshots[source] = snapshot
     ledger.append(
-        "day_completed",
+        records.DayCompleted(first_day=run_days[0], snapshots=snapshots, stale=stale),
         pipeline=spec.pipeline,
         subject="raw",
         partition=run_days[-1],
         run=run.get("run_id"),
-        data={"first_day": run_days[0], "snapshots": snapshots, "stale": stale},
     )
     return snapshots

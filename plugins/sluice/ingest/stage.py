@@ -27,6 +27,7 @@ from sluice.ingest.deliveries import Delivery
 from sluice.ingest.reader import File, Reader
 from sluice.lake import batches, inputs, tables
 from sluice.lake.landing import Landing
+from sluice.ledger import records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,9 +153,9 @@ def _candidates(
     """The full batch that all of these days show, if there is one; then the one that was staged last and is whole."""
     shown = [batch_id for batch_id in seen if batch_id] if len(seen) == 1 else []
     staged = ledger.entries(
-        kind="staged", pipeline=spec.pipeline, subject=source, partition=partition_label(days), limit=1
+        records.Staged, pipeline=spec.pipeline, subject=source, partition=partition_label(days), limit=1
     )
-    for batch_id in dict.fromkeys([*shown, *(entry.data["batch_id"] for entry in staged)]):
+    for batch_id in dict.fromkeys([*shown, *(entry.record.batch_id for entry in staged)]):
         try:
             manifest = batches.load(spec.pipeline, source, batches.full_id(batch_id))
             batches.check_unchanged(manifest)

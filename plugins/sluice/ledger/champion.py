@@ -45,7 +45,7 @@ def decided_now(spec: Pipeline) -> dict[str, Any]:
 
 def _decided_at(spec: Pipeline, entry: Entry) -> datetime | None:
     """When a decision was made, by the pipeline's clock; of one of an earlier version, the day that it was trained for."""
-    if recorded := entry.data.get("decided_at"):
+    if recorded := entry.record.decided_at:
         return datetime.fromisoformat(recorded).astimezone(UTC)
     if spec.clock == "wall":
         return entry.at.astimezone(UTC)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from sluice.core.partitions import days_between
-from sluice.ledger import store
+from sluice.ledger import records, store
 from sluice.ledger.store import Entry
 
 
@@ -14,7 +14,7 @@ def newest(pipeline: str, table: str, since: str) -> Iterator[tuple[str, Entry]]
     """Yield each day of a table from `since` on that was ever published, with the entry of its newest publication."""
     seen: set[str] = set()
     days = (since, date.max.isoformat())
-    for entry in store.entries(kind="published", pipeline=pipeline, subject=table, days=days):
+    for entry in store.entries(records.Published, pipeline=pipeline, subject=table, days=days):
         start, _, end = (entry.partition or "").partition("..")
         new = [day for day in days_between(start, end or start) if day >= since and day not in seen]
         seen.update(new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.core.partitions import days_of
-from sluice.ledger import store
+from sluice.ledger import records, store
 from sluice.ledger.store import Entry
 
 
@@ -11,7 +11,7 @@ def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:
     """(table, day of its data) -> the newest entry with which a person gave it up."""
     return {
         (entry.subject, day): entry
-        for entry in reversed(store.entries(kind="skipped", pipeline=pipeline))
+        for entry in reversed(store.entries(records.Skipped, pipeline=pipeline))
         for day in days_of(entry.partition or "")
         if not _came_after_all(entry, day)
     }
@@ -19,17 +19,17 @@ def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:
 
 def _came_after_all(entry: Entry, day: str) -> bool:
     """Whether a table was given up only because what its rows come from was, and that was published since."""
-    origin = entry.data.get("rows_from")
+    origin = entry.record.rows_from
     if not origin:
         return False
     span = (day, day)
     return bool(
         store.entries(
-            kind="published", pipeline=entry.pipeline, subject=origin, after=entry.seq, days=span, limit=1
+            records.Published, pipeline=entry.pipeline, subject=origin, after=entry.seq, days=span, limit=1
         )
     )
 
 
 def sentence(entry: Entry) -> str:
     """Who gave it up, and why."""
-    return f"{entry.data['by']} gave it up: {entry.data['why']}"
+    return f"{entry.record.by} gave it up: {entry.record.why}"

@@ -12,14 +12,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 from sqlalchemy import Row, func, insert, select, update
 
 from sluice.core import clock, failpoints
 from sluice.core.errors import LedgerTamperedError
 from sluice.core.settings import settings
+from sluice.ledger.kinds import KINDS
+from sluice.ledger.record import Record
+from sluice.ledger.records import Settled
 from sluice.ledger.schema import HEAD, LEDGER, reading, writing
+
+R = TypeVar("R", bound=Record)
 
 # The `prev` of the first entry.
 _GENESIS = "0" * 64
@@ -28,7 +34,7 @@ _DAY_CHARS = 10
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[R]):
     """One decision."""
 
     # Counts from 1 without gaps.
@@ -40,33 +46,53 @@ class Entry:
     subject: str
     partition: str | None
     run: str | None
+    # As it is stored; `record` is the same with types.
     data: dict[str, Any]
     # SHA-256 of the entry before, and of this one with it.
     prev: str
     hash: str
 
+    @cached_property
+    def record(self) -> R:
+        """What it says, by the model of its kind."""
+        return KINDS.get(self.kind, Record).read(self.data)  # type: ignore[return-value]
+
+
+class Filters(TypedDict, total=False):
+    """What entries can be asked for; they match all that is given."""
+
+    pipeline: str | None
+    subject: str | None
+    partition: str | None
+    # The `seq` that they follow.
+    after: int | None
+    # The instant from which on they were made.
+    since: datetime | None
+    # First and last day (YYYY-MM-DD); entries whose partition, a day or `first..last`, shares a day with them.
+    days: tuple[str, str] | None
+    limit: int | None
+
 
 def append(
-    kind: str,
+    record: R,
     *,
     pipeline: str,
     subject: str,
     partition: str | None = None,
     run: str | None = None,
-    data: Mapping[str, Any] | None = None,
     once: str | None = None,
-) -> Entry:
+) -> Entry[R]:
     """Add an entry and return it.
 
     Args:
-        data: anything that JSON can hold; NaN it cannot.
+        record: what it says, of the model of its kind.
         once: key of the decision. A second append with it changes nothing and returns the first one's entry, so that
             a step that is repeated records its decision once.
 
     Raises:
-        TypeError, ValueError: `data` is not JSON.
+        TypeError, ValueError: the record has what JSON cannot hold, such as NaN.
     """
-    body = json.dumps(dict(data or {}), sort_keys=True, allow_nan=False, ensure_ascii=False)
+    body = json.dumps(record.stored(), sort_keys=True, allow_nan=False, ensure_ascii=False)
     with writing() as connection:
         if once is not None:
             first = connection.execute(select(LEDGER).where(LEDGER.c.once == once)).one_or_none()
@@ -76,7 +102,7 @@ def append(
         row: dict[str, Any] = {
             "seq": end.seq + 1 if end else 1,
             "at": clock.utc_now().isoformat(timespec="microseconds"),
-            "kind": kind,
+            "kind": record.entry_kind,
             "pipeline": pipeline,
             "subject": subject,
             "partition": partition,
@@ -94,29 +120,23 @@ def append(
     return _entry(new)
 
 
-def entries(
-    *,
-    kind: str | None = None,
-    pipeline: str | None = None,
-    subject: str | None = None,
-    partition: str | None = None,
-    after: int | None = None,
-    since: datetime | None = None,
-    days: tuple[str, str] | None = None,
-    limit: int | None = None,
-) -> list[Entry]:
-    """Entries that match all that is given, newest first.
+@overload
+def entries(kind: type[R], **filters: Unpack[Filters]) -> list[Entry[R]]: ...
+@overload
+def entries(kind: str | None = None, **filters: Unpack[Filters]) -> list[Entry[Any]]: ...
+def entries(kind: type[Record] | str | None = None, **filters: Unpack[Filters]) -> list[Entry[Any]]:
+    """Entries of a kind, or of all, that match all that is given, newest first.
 
     Args:
-        after: the `seq` that they follow.
-        since: the instant from which on they were made.
-        days: first and last day (YYYY-MM-DD); entries whose partition, a day or `first..last`, shares a day with them.
+        kind: its model, or its name where that is not known before.
     """
-    wanted = {"kind": kind, "pipeline": pipeline, "subject": subject, "partition": partition}
-    query = select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(limit)
-    for name, value in wanted.items():
+    name = kind if kind is None or isinstance(kind, str) else kind.entry_kind
+    after, since, days = filters.get("after"), filters.get("since"), filters.get("days")
+    wanted = {"kind": name, **{each: filters.get(each) for each in ("pipeline", "subject", "partition")}}
+    query = select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(filters.get("limit"))
+    for column, value in wanted.items():
         if value is not None:
-            query = query.where(LEDGER.c[name] == value)
+            query = query.where(LEDGER.c[column] == value)
     if after is not None:
         query = query.where(LEDGER.c.seq > after)
     if since is not None:
@@ -129,7 +149,7 @@ def entries(
         return [_entry(row) for row in connection.execute(query)] if connection else []
 
 
-def settle(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -> Entry:
+def settle(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -> Entry[Settled]:
     """Record up to where all is over, so that whoever looks for what is open need not read what was before.
 
     Args:
@@ -137,13 +157,13 @@ def settle(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -
         open_from: name of what can be open -> number of the first entry about something that is; None if nothing is.
     """
     upto = {name: looked_at if seq is None else min(seq - 1, looked_at) for name, seq in open_from.items()}
-    return append("settled", pipeline=pipeline, subject="ledger", data={"upto": upto})
+    return append(Settled(upto=upto), pipeline=pipeline, subject="ledger")
 
 
 def settled(pipeline: str, what: str) -> int:
     """The number of the last entry up to which nothing of a kind (see `settle`) is open any more; 0 if none is known."""
-    found = entries(kind="settled", pipeline=pipeline, subject="ledger", limit=1)
-    return found[0].data["upto"].get(what, 0) if found else 0
+    found = entries(Settled, pipeline=pipeline, subject="ledger", limit=1)
+    return found[0].record.upto.get(what, 0) if found else 0
 
 
 def verify() -> int:

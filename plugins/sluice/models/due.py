@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, TableMissingError
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import batches, tables
-from sluice.ledger import publications
+from sluice.ledger import model_records, publications, records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +89,7 @@ def earlier(spec: Pipeline, run_day: str) -> list[DueDay]:
 def made_late(spec: Pipeline, since: str) -> set[str]:
     """Days from `since` on whose predictions, as readers see them, were made after their time; none of an earlier version."""
     published = publications.newest(spec.pipeline, PREDICTIONS, since)
-    return {day for day, entry in published if entry.data.get("made_late")}
+    return {day for day, entry in published if entry.record.made_late}
 
 
 def features(spec: Pipeline, day: DueDay) -> pa.Table:
@@ -113,31 +113,29 @@ def _read_then(spec: Pipeline, table: str, day: str, snapshot_id: int, manifest:
     try:
         return tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot_id)[day].batch_id
     except TableMissingError:
-        published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, days=(day, day))
+        published = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, days=(day, day))
         then = (entry for entry in published if entry.at <= manifest.created_at)
-        return next((str(entry.data["batch_id"]) for entry in then), "")
+        return next((str(entry.record.batch_id) for entry in then), "")
 
 
 def _is_measured(spec: Pipeline, day: DueDay, entry: Entry | None) -> bool:
     """Whether the newest record of a day is about the predictions and outcomes that readers see now."""
     if entry is None:
         return False
-    measured = entry.data["measured"] if "measured" in entry.data else _of_then(spec, entry)
-    return measured["predictions"] == day.predictions and _same(
-        spec, day.ds, measured["outcomes"], day.outcomes
-    )
+    measured = entry.record.measured or _of_then(spec, entry)
+    return measured.predictions == day.predictions and _same(spec, day.ds, measured.outcomes, day.outcomes)
 
 
-def _of_then(spec: Pipeline, entry: Entry) -> dict[str, Any]:
+def _of_then(spec: Pipeline, entry: Entry) -> model_records.Measured:
     """What a record of an earlier version was measured from: what had been published last before it."""
     day = str(entry.partition)
 
     def shown(table: str) -> str | None:
-        found = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, days=(day, day))
-        return next((one.data["batch_id"] for one in found if one.seq < entry.seq), None)
+        found = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, days=(day, day))
+        return next((one.record.batch_id for one in found if one.seq < entry.seq), None)
 
-    outcomes = shown(spec.model.outcomes_table) if entry.data["labelled"] else None
-    return {"predictions": shown(PREDICTIONS), "outcomes": outcomes}
+    outcomes = shown(spec.model.outcomes_table) if entry.record.labelled else None
+    return model_records.Measured(predictions=shown(PREDICTIONS), outcomes=outcomes)
 
 
 def _same(spec: Pipeline, day: str, before: str | None, now: str | None) -> bool:

@@ -16,6 +16,7 @@ from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
+from sluice.ledger import model_records
 from sluice.models import due, scorer, waived
 from sluice.models.config import model_config, monitoring_config
 
@@ -60,7 +61,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
                 raise
             # It would be due for ever, and in the way of others.
             said = {"measured": day.as_dict(), "reasons": [f"{day.ds} cannot be measured: {error.what}"]}
-            ledger.append("not_measured", **about, data=said)
+            ledger.append(model_records.NotMeasured(**said), **about)
             continue
         folder = settings().reports / spec.pipeline / "monitor" / day.ds
         numbers = measure(
@@ -78,7 +79,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
             has_outcomes=day.outcomes is not None,
             made_late=day.made_late,
         )
-        ledger.append("monitored", **about, data={**numbers.as_dict(), "measured": day.as_dict()})
+        ledger.append(model_records.Monitored(**numbers.as_dict(), measured=day.as_dict()), **about)
         folders[day.ds] = folder
     pages = {}
     for ds, folder in folders.items():
@@ -136,12 +137,11 @@ def _record_decision(
     spec: Pipeline, run_day: str, run: dict[str, str], outcome: dict[str, Any]
 ) -> dict[str, Any]:
     ledger.append(
-        "decided",
+        model_records.Decided(**outcome),
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
         run=run["run_id"],
-        data=outcome,
     )
     return outcome
 
@@ -149,7 +149,7 @@ def _record_decision(
 def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     """Record that a new model was asked for; the task's asset event starts the training."""
     entry = ledger.append(
-        "retrain_requested",
+        model_records.RetrainRequested(),
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
@@ -172,8 +172,8 @@ def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
 
 def _not_measured(spec: Pipeline, run: dict[str, str]) -> list[str]:
     """Why days could not be measured by this run, a sentence each, in the order of days."""
-    found = ledger.entries(kind="not_measured", pipeline=spec.pipeline, subject=spec.model.name)
-    mine = {entry.partition or "": entry.data["reasons"] for entry in found if entry.run == run["run_id"]}
+    found = ledger.entries(model_records.NotMeasured, pipeline=spec.pipeline, subject=spec.model.name)
+    mine = {entry.partition or "": entry.record.reasons for entry in found if entry.run == run["run_id"]}
     return [reason for day in sorted(mine) for reason in mine[day]]
 
 
@@ -227,13 +227,13 @@ def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
     """The newest record of each monitored day to `day`, in the order of days."""
     from sluice_ml.monitoring import DayNumbers
 
-    newest: dict[str, dict[str, Any]] = {}
+    newest: dict[str, model_records.Monitored] = {}
     first = (date.fromisoformat(day) - timedelta(days=_HISTORY_DAYS)).isoformat()
     for entry in ledger.entries(
-        kind="monitored", pipeline=spec.pipeline, subject=spec.model.name, days=(first, day)
+        model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=(first, day)
     ):
-        newest.setdefault(entry.data["ds"], entry.data)
-    return [DayNumbers.from_dict(newest[ds]) for ds in sorted(newest)]
+        newest.setdefault(entry.record.ds, entry.record)
+    return [DayNumbers.from_dict(newest[ds].stored()) for ds in sorted(newest)]
 
 
 def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumbers | None:
@@ -252,5 +252,7 @@ def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumb
 
 
 def _last_request(spec: Pipeline) -> date | None:
-    found = ledger.entries(kind="retrain_requested", pipeline=spec.pipeline, subject=spec.model.name, limit=1)
+    found = ledger.entries(
+        model_records.RetrainRequested, pipeline=spec.pipeline, subject=spec.model.name, limit=1
+    )
     return date.fromisoformat(found[0].partition) if found and found[0].partition else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.settings import settings
-from sluice.ledger import Entry, champion
+from sluice.ledger import Entry, champion, model_records
 from sluice.models.config import registry
 from sluice_ml.errors import MlError
 
@@ -47,14 +47,14 @@ def current(spec: Pipeline, then: datetime | None = None) -> Roles:
             came after.
     """
     moves = champion.decided_before(spec, then) if then else _moves(spec)
-    candidates = ledger.entries(kind="trained", pipeline=spec.pipeline, subject=spec.model.name)
-    trained = {entry.data["version"] for entry in candidates}
+    candidates = ledger.entries(model_records.Trained, pipeline=spec.pipeline, subject=spec.model.name)
+    trained = {entry.record.version for entry in candidates}
     newest = max(trained, default=None)
-    version, previous = (moves[0].data["version"], _previous(moves[0])) if moves else (None, None)
+    version, previous = (moves[0].record.version, _previous(moves[0])) if moves else (None, None)
     return Roles(
         champion=version,
         previous=previous,
-        challenger=None if newest in {entry.data["version"] for entry in moves} else newest,
+        challenger=None if newest in {entry.record.version for entry in moves} else newest,
         since=moves[0].seq if moves else 0,
     )
 
@@ -70,7 +70,7 @@ def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
     Raises:
         PromotionRefusedError: the decision has acted already, or there is another champion than it was compared with.
     """
-    now, version = current(spec), decision.data["version"]
+    now, version = current(spec), decision.record.version
     if now.champion == version:
         show(spec)
         return _moves(spec)[0]
@@ -81,22 +81,21 @@ def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
             f"The decision of entry {decision.seq} about version {version} acted in entry {acted.seq} already",
             now,
         )
-    if decision.data["champion"] != now.champion:
-        compared = _named(decision.data["champion"])
+    if decision.record.champion != now.champion:
+        compared = _named(decision.record.champion)
         raise _refused(spec, f"Version {version} was compared with {compared}", now)
     entry = ledger.append(
-        "promoted",
+        model_records.Promoted(
+            **decision.record.stored(),
+            decision=decision.seq,
+            previous=now.champion,
+            **champion.decided_now(spec),
+        ),
         **_following(spec, now, run),
         partition=decision.partition,
-        data={
-            **decision.data,
-            "decision": decision.seq,
-            "previous": now.champion,
-            **champion.decided_now(spec),
-        },
     )
     show(spec)
-    if entry.data.get("decision") != decision.seq:
+    if entry.record.decision != decision.seq:
         raise _refused(spec, f"Version {version} was compared with {_named(now.champion)}", current(spec))
     return entry
 
@@ -115,7 +114,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
             rolled back already.
         ModelDamagedError: the version cannot score.
     """
-    now, earlier = current(spec), {entry.data["version"] for entry in _moves(spec)} - {None}
+    now, earlier = current(spec), {entry.record.version for entry in _moves(spec)} - {None}
     where = f"model {spec.model.name} of {spec.pipeline}"
     allowed = ", ".join([*(str(version) for version in sorted(earlier - {now.champion})), BASELINE])
     version = None if to == BASELINE else int(to) if to.isdecimal() else -1
@@ -154,17 +153,16 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
     who = f"{by} (typed by {account})" if account else by
     said = f"{_named(now.champion).capitalize()} gives way to {_named(version)}, says {who}: {why}"
     entry = ledger.append(
-        "rolled_back",
-        **_following(spec, now, run),
-        data={
-            "version": version,
-            "previous": now.champion,
-            "by": by,
-            "account": account,
-            "why": why,
-            "reasons": [said],
+        model_records.RolledBack(
+            version=version,
+            previous=now.champion,
+            by=by,
+            account=account,
+            why=why,
+            reasons=[said],
             **champion.decided_now(spec),
-        },
+        ),
+        **_following(spec, now, run),
     )
     show(spec)
     if entry.run != run["run_id"] or entry.kind != "rolled_back":
@@ -229,14 +227,18 @@ def _moves(spec: Pipeline) -> list[Entry]:
 
 def _previous(move: Entry) -> int | None:
     """Entries of earlier versions name only what the champion was compared with."""
-    return move.data["previous"] if "previous" in move.data else move.data["champion"]
+    return move.record.previous if "previous" in move.record.model_fields_set else move.record.champion
 
 
 def _follows_from(move: Entry, decision: Entry) -> bool:
     """Entries of earlier versions are the decision's data, word for word."""
-    if "decision" in move.data:
-        return move.data["decision"] == decision.seq
-    return move.kind == "promoted" and move.seq > decision.seq and move.data == decision.data
+    if isinstance(move.record, model_records.Promoted) and move.record.decision is not None:
+        return move.record.decision == decision.seq
+    return (
+        move.kind == "promoted"
+        and move.seq > decision.seq
+        and move.record.stored() == decision.record.stored()
+    )
 
 
 def _named(version: int | None) -> str:

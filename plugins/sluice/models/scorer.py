@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sluice import ledger
 from sluice.core.settings import settings
+from sluice.ledger import model_records
 from sluice.models import roles
 from sluice.models.config import registry
 from sluice_ml.errors import MlError, ModelDamagedError, ModelUnknownError, RowsUnusableError
@@ -81,18 +82,17 @@ def record(spec: Pipeline, choice: Choice, day: str, run: dict[str, str]) -> Non
     """Record that the champion does not score, once for each champion and reason."""
     if choice.problems:
         ledger.append(
-            "stood_in",
+            model_records.StoodIn(
+                version=choice.version,
+                champion=choice.champion,
+                problems=list(choice.problems),
+                reasons=[choice.sentence],
+            ),
             pipeline=spec.pipeline,
             subject=spec.model.name,
             partition=day,
             run=run.get("run_id"),
             once=f"stood_in:{spec.pipeline}:{spec.model.name}:{choice.since}:{choice.version}",
-            data={
-                "version": choice.version,
-                "champion": choice.champion,
-                "problems": list(choice.problems),
-                "reasons": [choice.sentence],
-            },
         )
 
 

@@ -11,6 +11,7 @@ from sluice.core.settings import settings
 from sluice.core.version import code_version, lock_hash
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Pinned
+from sluice.ledger import model_records, records
 from sluice.models import roles, trainset, waived
 from sluice.models.config import model_config, registry
 
@@ -62,33 +63,32 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         candidate = fit(rows, config)
         version = models.log(mlflow_run, candidate)
     ledger.append(
-        "trained",
+        model_records.Trained(
+            version=version,
+            sha256=candidate.sha256,
+            snapshots=snapshots,
+            rows=rows.num_rows,
+            splits=candidate.meta.splits,
+            metrics=candidate.meta.metrics,
+            findings=findings,
+            waivers=on_waivers,
+            unmatched=chosen.unmatched,
+            left_out=chosen.left_out,
+            unsupported=unsupported(candidate.meta.coverage),
+            capped=candidate.meta.capped,
+            mlflow_run=mlflow_run,
+            code=code_version(),
+        ),
         pipeline=spec.pipeline,
         subject=declared.name,
         partition=run_day,
         run=run["run_id"],
-        data={
-            "version": version,
-            "sha256": candidate.sha256,
-            "snapshots": snapshots,
-            "rows": rows.num_rows,
-            "splits": candidate.meta.splits,
-            "metrics": candidate.meta.metrics,
-            "findings": findings,
-            "waivers": on_waivers,
-            "unmatched": chosen.unmatched,
-            "left_out": chosen.left_out,
-            "unsupported": unsupported(candidate.meta.coverage),
-            "capped": candidate.meta.capped,
-            "mlflow_run": mlflow_run,
-            "code": code_version(),
-        },
     )
     roles.show(spec)
     return version
 
 
-def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> model_records.Choice:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
     A champion that is damaged, or that needs a feature which is not declared any more, cannot be compared: the decision says
@@ -102,27 +102,20 @@ def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, s
     models, name = registry(), spec.model.name
     now = roles.current(spec)
     if now.champion == version and (stands := _decision(spec, version)) and stands.kind == "audited":
-        return stands.data
+        return stands.record
     candidate = models.candidate(name, version)
     champion, problem = _champion(spec, now.champion)
     decision = decide(candidate, champion, not_compared=problem)
-    outcome = {
-        "version": version,
-        "champion": now.champion,
-        "promote": decision.promote,
-        "reasons": list(decision.reasons),
-        "numbers": decision.numbers,
-    }
-    entry = ledger.append(
-        "audited" if decision.promote else "refused",
-        pipeline=spec.pipeline,
-        subject=name,
-        partition=run_day,
-        run=run["run_id"],
-        data=outcome,
+    record = (model_records.Audited if decision.promote else records.Refused)(
+        version=version,
+        champion=now.champion,
+        promote=decision.promote,
+        reasons=decision.reasons,
+        numbers=decision.numbers,
     )
-    models.tag(name, version, {"decision": entry.kind, "decision_reasons": " ".join(decision.reasons)})
-    return outcome
+    ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run["run_id"])
+    models.tag(name, version, {"decision": record.entry_kind, "decision_reasons": " ".join(decision.reasons)})
+    return record
 
 
 def promote_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
@@ -147,7 +140,7 @@ def _decision(spec: Pipeline, version: int, run_day: str | None = None) -> ledge
     """The newest decision about a version, of the day or of any."""
     found = ledger.entries(pipeline=spec.pipeline, subject=spec.model.name, partition=run_day)
     decided = (entry for entry in found if entry.kind in ("audited", "refused"))
-    return next((entry for entry in decided if entry.data["version"] == version), None)
+    return next((entry for entry in decided if entry.record.version == version), None)
 
 
 def _champion(spec: Pipeline, version: int | None) -> tuple[Scorer | None, str]:
@@ -169,13 +162,12 @@ def pin(spec: Pipeline, run_day: str, run_id: str) -> Pinned:
     tag = f"train-{run_day}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
     # Before the tags: what is recorded until here is in what they name. What is published later need not be.
     entry = ledger.append(
-        "pinned",
+        model_records.Pinned(tag=tag),
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
         run=run_id,
         once=f"pinned:{spec.pipeline}:{tag}",
-        data={"tag": tag},
     )
     names = (spec.model.features_table, spec.model.outcomes_table)
     return Pinned({name: tables.pin(spec.pipeline, name, tag) for name in names}, entry.seq)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sluice import ledger
 from sluice.core.errors import TableMissingError
+from sluice.ledger import model_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,17 +96,13 @@ def require_sound(
         return [one.as_dict() for one in linting.require_sound(labelled(rows, config)[0], config)]
     except MlError as error:
         ledger.append(
-            "training_refused",
+            model_records.TrainingRefused(
+                error=type(error).__name__, what=error.what, where=error.where, todo=error.todo
+            ),
             pipeline=spec.pipeline,
             subject=spec.model.name,
             partition=run_day,
             run=run["run_id"],
-            data={
-                "error": type(error).__name__,
-                "what": error.what,
-                "where": error.where,
-                "todo": error.todo,
-            },
         )
         raise
 
@@ -116,12 +113,11 @@ def skip_reason(spec: Pipeline, run_day: str, run: dict[str, str]) -> str | None
         return None
     reason = f"Learning is paused: `model.learning` in dags/pipelines/{spec.pipeline}.yml says so."
     ledger.append(
-        "training_skipped",
+        model_records.TrainingSkipped(reason=reason),
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
         run=run["run_id"],
-        data={"reason": reason},
     )
     return reason
 

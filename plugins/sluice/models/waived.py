@@ -14,6 +14,7 @@ from sluice import ledger, waivers
 from sluice.core.errors import WaiverExpiredError
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake.waived import WaivedInput
+from sluice.ledger import records
 from sluice.waivers import inherited
 
 # Partitions that an error names one by one.
@@ -46,7 +47,7 @@ def require_valid(
         for day, waived in rest.items():
             for one in waived:
                 found.setdefault(one.waiver, {}).setdefault(table, []).append(day)
-    granted = {entry.seq: entry for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline)}
+    granted = {entry.seq: entry for entry in ledger.entries(records.Waiver, pipeline=spec.pipeline)}
     over = {seq for seq in found if waivers.expired(spec, waivers.newest_of_same(spec, granted[seq]))}
     if over:
         _refuse(spec, days, until, [(waivers.read(granted[seq]), found[seq]) for seq in sorted(over)])
@@ -55,8 +56,8 @@ def require_valid(
             "waiver": seq,
             "table": granted[seq].subject,
             "partition": granted[seq].partition,
-            "by": granted[seq].data["by"],
-            "until": granted[seq].data["until"],
+            "by": granted[seq].record.by,
+            "until": granted[seq].record.until,
             "days": {table: sorted(set(listed)) for table, listed in found[seq].items()},
         }
         for seq in sorted(found)

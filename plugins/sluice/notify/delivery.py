@@ -115,17 +115,17 @@ def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str
 
 
 def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
-    event = Event.model_validate_json(entry.data["content"])
-    message = compose(event, sender=sender, to=to, key=entry.data["message"], answers=entry.data["answers"])
+    event = Event.model_validate_json(entry.record.content)
+    message = compose(event, sender=sender, to=to, key=entry.record.message, answers=entry.record.answers)
     refused = send(message, smtp)
     return faults.record(
         event,
-        entry.data["episode"],
-        entry.data["when_sent"],
+        entry.record.episode,
+        entry.record.when_sent,
         f"{message['Subject']} (could not be delivered before)",
         {
-            "fault": entry.data["fault"],
-            "message": entry.data["message"],
+            "fault": entry.record.fault,
+            "message": entry.record.message,
             "mail_subject": message["Subject"],
             "to": list(to),
             "refused": refused,
@@ -135,13 +135,13 @@ def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> 
 
 
 def _record_again(entry: Entry, error: MailUndeliveredError) -> None:
-    event = Event.model_validate_json(entry.data["content"])
+    event = Event.model_validate_json(entry.record.content)
     faults.record(
         event,
-        entry.data["episode"],
+        entry.record.episode,
         "failed",
-        f"again: {entry.data['mail_subject']}: {error}",
-        {"fault": entry.data["fault"], "message": entry.data["message"], "error": str(error)},
+        f"again: {entry.record.mail_subject}: {error}",
+        {"fault": entry.record.fault, "message": entry.record.message, "error": str(error)},
     )
 
 

@@ -18,7 +18,7 @@ from sluice.declare.spec import Pipeline
 from sluice.lake import batches, notes
 from sluice.lake.notes import Note, UndeclaredColumns, UndeclaredNull
 from sluice.lake.waived import WaivedInput
-from sluice.ledger import Entry
+from sluice.ledger import Entry, model_records, records
 from sluice.notify import delivery, faults, privacy
 from sluice.notify.events import Event, Item, Section
 from sluice.notify.send import Smtp
@@ -45,13 +45,13 @@ def digest(spec: Pipeline, smtp: Smtp) -> Entry | None:
     with delivery.alone(f"digest-{spec.pipeline}"):
         earlier = [
             entry
-            for entry in ledger.entries(kind="mail", pipeline=spec.pipeline, subject="digest")
-            if "upto" in entry.data
+            for entry in ledger.entries(records.Mail, pipeline=spec.pipeline, subject="digest")
+            if entry.record.upto is not None
         ]
         if any(entry.partition == today for entry in earlier):
             return None
         newest = ledger.entries(limit=1)
-        after = max((entry.data["upto"] for entry in earlier), default=0)
+        after = max((entry.record.upto or 0 for entry in earlier), default=0)
         sections = _sections(spec, after)
         if not sections or not newest:
             return None
@@ -67,7 +67,7 @@ def digest(spec: Pipeline, smtp: Smtp) -> Entry | None:
                 upto=newest[0].seq,
             )
         except MailUndeliveredError:
-            return ledger.entries(kind="mail", pipeline=spec.pipeline, subject="digest", limit=1)[0]
+            return ledger.entries(records.Mail, pipeline=spec.pipeline, subject="digest", limit=1)[0]
 
 
 def _event(spec: Pipeline, today: str, sections: tuple[Section, ...]) -> Event:
@@ -123,7 +123,7 @@ def _cut(items: list[Item], command: str) -> tuple[Item, ...]:
 def _newest_verdicts(spec: Pipeline, after: int) -> list[Entry]:
     """The newest publishing verdict of each partition of a table, oldest first."""
     newest: dict[tuple[str, str | None], Entry] = {}
-    for entry in ledger.entries(kind="verdict", pipeline=spec.pipeline, after=after):
+    for entry in ledger.entries(records.Verdict, pipeline=spec.pipeline, after=after):
         newest.setdefault((entry.subject, entry.partition), entry)
     return sorted(newest.values(), key=lambda entry: entry.seq)
 
@@ -131,7 +131,7 @@ def _newest_verdicts(spec: Pipeline, after: int) -> list[Entry]:
 def _warnings(spec: Pipeline, verdicts: Iterable[Entry]) -> list[Item]:
     grouped: dict[tuple[str, str], list[tuple[Entry, dict[str, Any]]]] = {}
     for entry in verdicts:
-        for rule in entry.data["rules"]:
+        for rule in entry.record.rules:
             if not rule["passed"] and rule["severity"] == "warn":
                 grouped.setdefault((entry.subject, rule["rule"]), []).append((entry, rule))
     items = []
@@ -147,12 +147,12 @@ def _warnings(spec: Pipeline, verdicts: Iterable[Entry]) -> list[Item]:
 def _set_aside(spec: Pipeline, verdicts: Iterable[Entry]) -> list[Item]:
     grouped: dict[tuple[str, str], list[tuple[Entry, int]]] = {}
     for entry in verdicts:
-        for rule, rows in entry.data.get("quarantined", {}).items():
+        for rule, rows in entry.record.quarantined.items():
             grouped.setdefault((entry.subject, rule), []).append((entry, rows))
     items = []
     for (table, name), found in grouped.items():
         rows = sum(count for _, count in found)
-        rule = next((each for each in found[-1][0].data["rules"] if each["rule"] == name), None)
+        rule = next((each for each in found[-1][0].record.rules if each["rule"] == name), None)
         text = f"{rows:,} {'row is' if rows == 1 else 'rows are'} in quarantine, not visible to readers."
         again = f" On {_days([entry.partition for entry, _ in found])}."
         items.append(Item(lead=f"{table}, {name}", text=text + again, note=_owned(rule) if rule else ""))
@@ -162,7 +162,7 @@ def _set_aside(spec: Pipeline, verdicts: Iterable[Entry]) -> list[Item]:
 def _made_from_released(spec: Pipeline, after: int) -> list[Item]:
     """What was published that rests on a waiver through its inputs, a line a waiver."""
     grouped: dict[int, tuple[WaivedInput, dict[str, set[str]]]] = {}
-    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, after=after):
+    for entry in ledger.entries(records.Published, pipeline=spec.pipeline, after=after):
         for one in inherited.recorded_in(entry):
             days = grouped.setdefault(one.waiver, (one, {}))[1]
             days.setdefault(entry.subject, set()).update(one.days)
@@ -182,7 +182,7 @@ def _rebuilds(spec: Pipeline, after: int) -> list[Item]:
     for rebuild in inherited.rebuilds(spec):
         waived = rebuild.waived
         new = ledger.entries(
-            kind="published",
+            records.Published,
             pipeline=spec.pipeline,
             subject=waived.table,
             partition=waived.partition,
@@ -205,7 +205,7 @@ def _rebuilds(spec: Pipeline, after: int) -> list[Item]:
 def _notes(spec: Pipeline, after: int) -> dict[str, list[Item]]:
     """What deliveries have that their contracts do not declare: a section a kind, a line a column."""
     grouped: dict[tuple[str, str, str, str], list[tuple[str, int]]] = {}
-    for entry in reversed(ledger.entries(kind="staged", pipeline=spec.pipeline, after=after)):
+    for entry in reversed(ledger.entries(records.Staged, pipeline=spec.pipeline, after=after)):
         for note in _notes_of(spec, entry):
             match note:
                 case UndeclaredColumns():
@@ -234,7 +234,7 @@ def _notes_of(spec: Pipeline, staged: Entry) -> list[Note]:
     if staged.subject not in spec.sources:
         return []
     try:
-        manifest = batches.load(spec.pipeline, staged.subject, staged.data["batch_id"])
+        manifest = batches.load(spec.pipeline, staged.subject, staged.record.batch_id)
     except BatchUnknownError:
         return []  # cleared away since
     return [note for each in manifest.inputs for note in notes.of_input(each)]
@@ -242,15 +242,15 @@ def _notes_of(spec: Pipeline, staged: Entry) -> list[Note]:
 
 def _monitoring(spec: Pipeline, after: int) -> list[Item]:
     newest: dict[str | None, Entry] = {}
-    for entry in ledger.entries(kind="decided", pipeline=spec.pipeline, after=after):
+    for entry in ledger.entries(model_records.Decided, pipeline=spec.pipeline, after=after):
         newest.setdefault(entry.partition, entry)
     return [
         Item(
-            lead=f"{entry.subject}, {entry.data['action']}",
-            text=f"{' '.join(entry.data['reasons'])} On {day}.",
+            lead=f"{entry.subject}, {entry.record.action}",
+            text=f"{' '.join(entry.record.reasons)} On {day}.",
         )
         for day, entry in sorted(newest.items(), key=lambda pair: pair[1].seq)
-        if entry.data["action"] != "nothing"
+        if entry.record.action != "nothing"
     ]
 
 
@@ -258,20 +258,14 @@ def _seen_again(spec: Pipeline, after: int) -> list[Item]:
     items = []
     for episode in faults.episodes(spec.pipeline):
         seen = episode.sightings
-        if (
-            episode.over
-            or not seen
-            or not seen[0].data["ends_with"]
-            or seen[-1].seq <= after
-            or len(seen) < 2
-        ):
+        if episode.over or not seen or not seen[0].record.ends_with or seen[-1].seq <= after or len(seen) < 2:
             continue
         labels = sorted({entry.partition for entry in episode.standing.values() if entry.partition})
         items.append(
             Item(
-                lead=f"{episode.opened.subject}, {episode.opened.data['event'].replace('_', ' ')}",
+                lead=f"{episode.opened.subject}, {episode.opened.record.event.replace('_', ' ')}",
                 text=f"seen {len(seen)} times since {episode.opened.at:%Y-%m-%d %H:%M} UTC. On {_days(labels)}.",
-                note=episode.opened.data.get("mail_subject", ""),
+                note=episode.opened.record.mail_subject,
             )
         )
     return items

@@ -14,7 +14,7 @@ from typing import Any
 
 from sluice import ledger
 from sluice.core import clock
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 from sluice.notify import resolution
 from sluice.notify.events import Event
 from sluice.notify.resolution import Ending
@@ -37,16 +37,16 @@ class Episode:
     @property
     def sightings(self) -> tuple[Entry, ...]:
         """One entry each time that the fault was seen."""
-        return tuple(entry for entry in self.entries if "seen_as" in entry.data)
+        return tuple(entry for entry in self.entries if entry.record.seen_as)
 
     @property
     def standing(self) -> dict[str, Entry]:
         """What is not over yet: occurrence to the entry that saw it last."""
         found: dict[str, Entry] = {}
         for entry in self.entries:
-            if "seen_as" in entry.data:
-                found[entry.data["seen_as"]] = entry
-            for ended in entry.data.get("ended", {}):
+            if entry.record.seen_as:
+                found[entry.record.seen_as] = entry
+            for ended in entry.record.ended:
                 found.pop(ended, None)
         return found
 
@@ -54,9 +54,7 @@ class Episode:
     def endings(self) -> dict[str, Ending]:
         """What is over: occurrence to what ended it."""
         return {
-            seen: resolution.read(how)
-            for entry in self.entries
-            for seen, how in entry.data.get("ended", {}).items()
+            seen: resolution.read(how) for entry in self.entries for seen, how in entry.record.ended.items()
         }
 
     @property
@@ -66,7 +64,7 @@ class Episode:
     @property
     def told(self) -> bool:
         """Whether its first mail has reached the server."""
-        return any(entry.data["status"] == "sent" for entry in self.entries)
+        return any(entry.record.status == "sent" for entry in self.entries)
 
 
 def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
@@ -77,9 +75,9 @@ def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
     """
     found: dict[str, list[Entry]] = {}
     after = ledger.settled(pipeline, "mails") if fault is None else None
-    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline, after=after)):
-        if "episode" in entry.data and fault in (None, entry.data["fault"]):
-            found.setdefault(entry.data["episode"], []).append(entry)
+    for entry in reversed(ledger.entries(records.Mail, pipeline=pipeline, after=after)):
+        if entry.record.episode and fault in (None, entry.record.fault):
+            found.setdefault(entry.record.episode, []).append(entry)
     return [Episode(key, tuple(entries)) for key, entries in found.items()]
 
 
@@ -102,11 +100,11 @@ def undelivered(pipeline: str | None = None) -> list[Entry]:
     """Mails that no server has taken, each as the record of its first attempt, oldest first."""
     found: dict[str, Entry] = {}
     after = ledger.settled(pipeline, "mails") if pipeline else None
-    for entry in reversed(ledger.entries(kind="mail", pipeline=pipeline, after=after)):
-        message = entry.data.get("message", "")
-        if entry.data["status"] == "failed":
+    for entry in reversed(ledger.entries(records.Mail, pipeline=pipeline, after=after)):
+        message = entry.record.message
+        if entry.record.status == "failed":
             found.setdefault(message, entry)
-        elif entry.data["status"] in DELIVERED:
+        elif entry.record.status in DELIVERED:
             found.pop(message, None)
     return list(found.values())
 
@@ -114,8 +112,8 @@ def undelivered(pipeline: str | None = None) -> list[Entry]:
 def undelivered_lines(pipeline: str | None = None) -> list[str]:
     """A sentence for each mail that no server has taken: they will be sent, but somebody waits for them."""
     return [
-        f"Not delivered since {entry.at:%Y-%m-%d %H:%M} UTC: {entry.data.get('mail_subject', 'a mail')}. "
-        f"{entry.data.get('error', '')}"
+        f"Not delivered since {entry.at:%Y-%m-%d %H:%M} UTC: {entry.record.mail_subject or 'a mail'}. "
+        f"{entry.record.error}"
         for entry in undelivered(pipeline)
     ]
 
@@ -134,61 +132,51 @@ def record(event: Event, episode: str, status: str, sentence: str, data: Mapping
     """Add one entry of kind `mail` about an event; a mail that was delivered is recorded once."""
     message = data.get("message")
     return ledger.append(
-        "mail",
+        records.Mail(**{"fault": event.fault, **_about(event), **_data(episode, status, sentence, data)}),
         pipeline=event.pipeline,
         subject=event.subject,
         partition=event.partition,
         run=event.run_id or None,
         once=f"mail:{message}" if message and status in DELIVERED else None,
-        data={
-            "event": event.kind,
-            "fault": event.fault,
-            "table": event.table,
-            **_run(event),
-            **_data(episode, status, sentence, data),
-        },
     )
 
 
 def withhold(event: Event, why: str) -> Entry:
     """Add one entry of kind `mail` about an event that is not mailed; it is part of no fault."""
     return ledger.append(
-        "mail",
+        records.Mail(**_about(event), status="withheld", reasons=(f"withheld: {why}",)),
         pipeline=event.pipeline,
         subject=event.subject,
         partition=event.partition,
         run=event.run_id or None,
-        data={
-            "event": event.kind,
-            "table": event.table,
-            **_run(event),
-            "status": "withheld",
-            "reasons": [f"withheld: {why}"],
-        },
     )
 
 
 def knows_run(pipeline: str, dag_id: str, run_id: str, clear_number: int) -> bool:
     """Whether a mail about a run was sent, counted or withheld since it was cleared for the last time."""
-    asked = {"dag_id": dag_id, "clear_number": clear_number}
-    found = ledger.entries(kind="mail", pipeline=pipeline)
-    return any(entry.run == run_id and asked.items() <= entry.data.items() for entry in found)
+    asked = (run_id, dag_id, clear_number)
+    found = ledger.entries(records.Mail, pipeline=pipeline)
+    return any((entry.run, entry.record.dag_id, entry.record.clear_number) == asked for entry in found)
 
 
-def _run(event: Event) -> dict[str, Any]:
-    return {"dag_id": event.dag_id, "clear_number": event.clear_number}
+def _about(event: Event) -> dict[str, Any]:
+    return {
+        "event": event.kind,
+        "table": event.table,
+        "dag_id": event.dag_id,
+        "clear_number": event.clear_number,
+    }
 
 
 def note(episode: Episode, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
     """Add one entry of kind `mail` about an episode, for which there is no mail."""
     opened = episode.opened
-    same = {name: opened.data[name] for name in ("event", "fault")}
+    same = {"event": opened.record.event, "fault": opened.record.fault}
     return ledger.append(
-        "mail",
+        records.Mail(**same, **_data(episode.key, status, sentence, data)),
         pipeline=opened.pipeline,
         subject=opened.subject,
         partition=opened.partition,
-        data={**same, **_data(episode.key, status, sentence, data)},
     )
 
 

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from sluice import ledger
 from sluice.core.partitions import days_of
 from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.ledger import records
 from sluice.status import MONITORING, TRAINING, Item
 
 # Newest publications of a table that are looked through.
@@ -91,14 +92,14 @@ def run_day_of(spec: Pipeline, table: str, day: str) -> str:
 def shown(spec: Pipeline, table: str, day: str, *, after: int = 0) -> bool:
     """Whether a day has been published, by an entry of the ledger later than `after`."""
     found = ledger.entries(
-        kind="published", pipeline=spec.pipeline, subject=table, days=(day, day), after=after, limit=1
+        records.Published, pipeline=spec.pipeline, subject=table, days=(day, day), after=after, limit=1
     )
     return bool(found)
 
 
 def _last(spec: Pipeline, table: str, day: str) -> str:
     """What readers see of a table where a day is missing."""
-    found = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT)
+    found = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT)
     days = sorted((entry.partition or "").rpartition("..")[2] for entry in found)
     earlier = [each for each in days if each < day]
     if earlier:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from sluice.core import clock
 from sluice.core.dag_ids import DECLARATION_TASK
@@ -179,7 +178,7 @@ def _evidence(exception: BaseException | None) -> dict[str, str]:
 
 
 def of_refusal(
-    spec: Pipeline, version: int, decision: Mapping[str, Any], *, partition: str, task_url: str
+    spec: Pipeline, version: int, reasons: Sequence[str], *, partition: str, task_url: str
 ) -> Event:
     """A candidate that did not earn the place of the champion. It is told once, and ends with nothing."""
     return Event(
@@ -190,7 +189,7 @@ def of_refusal(
         cause=f"version {version}",
         owner=spec.owner,
         effect="Predictions go on as before, by the model or the rule that made them until now.",
-        summary=f"Candidate version {version} was refused. " + " ".join(decision["reasons"]),
+        summary=f"Candidate version {version} was refused. " + " ".join(reasons),
         facts={"Version": str(version)},
         next_steps=(
             "Compare the candidate with the champion in the training run's record.",

@@ -18,7 +18,7 @@ from sluice.core.partitions import covers, days_of, partition_label
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches
 from sluice.lake.batches import full_id
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 
 Kind = Literal[
     "released",  # the held batch itself was published on a waiver
@@ -111,7 +111,7 @@ def tables_of(spec: Pipeline, seen: Entry) -> dict[str, list[str]]:
 
     In earlier versions a step that failed had ended when it had `staged` its table; it ends with the publication, as all do.
     """
-    how, _, names = seen.data["ends_with"].partition(" ")
+    how, _, names = seen.record.ends_with.partition(" ")
     days = occurrence_days(seen)
     if how == "run":
         return {
@@ -132,7 +132,7 @@ def occurrence_days(seen: Entry) -> list[str]:
 
 def end_of(spec: Pipeline, seen: Entry) -> Entry | None:
     """The entry of the ledger with which the last day of an occurrence ended; None while one of its days has not."""
-    if seen.data["ends_with"] == "completed":
+    if seen.record.ends_with == "completed":
         return _completed(spec, occurrence_days(seen), seen.seq)
     ends = [_first_end(spec, table, days, seen.seq) for table, days in tables_of(spec, seen).items()]
     there = [one for one in ends if one is not None]
@@ -153,16 +153,16 @@ def find(spec: Pipeline, seen: Entry) -> Ending:
         text = f"The day {ended.partition} is complete: every source that was due is published."
         return Ending(kind="stated", text=text, **about)
     if ended.kind == "skipped":
-        return Ending(kind="given_up", by=ended.data["by"], why=ended.data["why"], **about)
+        return Ending(kind="given_up", by=ended.record.by, why=ended.record.why, **about)
     if ended.kind == "expired":
-        text = f"It was held for {ended.data['hold_days']} days and has expired."
+        text = f"It was held for {ended.record.hold_days} days and has expired."
         return Ending(kind="stated", text=text, **about)
-    table, batch_id, held = ended.subject, full_id(ended.data["batch_id"]), seen.data["batch_id"]
+    table, batch_id, held = ended.subject, full_id(ended.record.batch_id), seen.record.batch_id
     about["files"] = _files(spec, table, batch_id)
     waiver = _waiver(spec, ended)
     if waiver:
         about |= {"by": waiver.by, "signed": waiver.signed, "until": waiver.until, "why": waiver.why}
-    if seen.data["event"] == "missing_delivery":
+    if seen.record.event == "missing_delivery":
         return Ending(kind="delivered", **about)
     if waiver:
         return Ending(kind="released" if held == batch_id else "replaced", **about)
@@ -195,14 +195,14 @@ def _first_end(spec: Pipeline, table: str, days: Sequence[str], seq: int) -> Ent
 def _ends(entry: Entry) -> bool:
     """Whether an entry ends what is wrong with a day; single rows that were given up end nothing."""
     return entry.kind in ("published", "skipped") or (
-        entry.kind == "expired" and entry.data["kind"] != "quarantined"
+        entry.kind == "expired" and entry.record.kind != "quarantined"
     )
 
 
 def _completed(spec: Pipeline, days: Sequence[str], seq: int) -> Entry | None:
     """The entry with which the last of some run days was complete after `seq`."""
-    found = ledger.entries(kind="day_completed", pipeline=spec.pipeline, subject="raw", after=seq)
-    runs = [(partition_label([one.data["first_day"], one.partition or ""]), one) for one in reversed(found)]
+    found = ledger.entries(records.DayCompleted, pipeline=spec.pipeline, subject="raw", after=seq)
+    runs = [(partition_label([one.record.first_day, one.partition or ""]), one) for one in reversed(found)]
     firsts = [next((one for label, one in runs if covers(label, day)), None) for day in days]
     there = [one for one in firsts if one is not None]
     return max(there, key=lambda one: one.seq) if there and len(there) == len(days) else None
@@ -210,8 +210,8 @@ def _completed(spec: Pipeline, days: Sequence[str], seq: int) -> Entry | None:
 
 def _waiver(spec: Pipeline, published: Entry) -> waivers.Waiver | None:
     """The waiver that a publication names, if it was made on one."""
-    number = published.data.get("waiver")
-    granted = ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=published.subject)
+    number = published.record.waiver
+    granted = ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=published.subject)
     return next((waivers.read(one) for one in granted if one.seq == number), None)
 
 

@@ -17,7 +17,7 @@ from sluice.core.errors import MailUndeliveredError
 from sluice.core.partitions import days_of
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
-from sluice.ledger import Entry, mails
+from sluice.ledger import Entry, mails, records
 from sluice.notify import delivery, faults, reader_impact, resolution, stuck
 from sluice.notify.events import Event, Item, Section
 from sluice.notify.resolution import Ending
@@ -57,7 +57,7 @@ def matched(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
     """Close the faults of a day whose content was not what was published, after it is again; as `resolved` does."""
 
     def over(entry: Entry) -> bool:
-        return entry.data["ends_with"] == f"matches {table}" and entry.partition == day
+        return entry.record.ends_with == f"matches {table}" and entry.partition == day
 
     return _close(spec, smtp, over, ended=lambda _: "Its content matches its recorded hash again.")
 
@@ -67,7 +67,7 @@ def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry
     inside = set(run_days)
 
     def over(entry: Entry) -> bool:
-        if entry.data["ends_with"] != "completed" or entry.partition is None:
+        if entry.record.ends_with != "completed" or entry.partition is None:
             return False
         return (
             inside.issuperset(resolution.occurrence_days(entry)) or resolution.end_of(spec, entry) is not None
@@ -80,7 +80,7 @@ def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> l
     """Close the faults of a task that belongs to no table, after it succeeded for the same day or a later one."""
 
     def over(entry: Entry) -> bool:
-        same = entry.data["ends_with"] == f"succeeded {task}"
+        same = entry.record.ends_with == f"succeeded {task}"
         return same and (not entry.partition or not partition or entry.partition <= partition)
 
     return _close(spec, smtp, over, ended=lambda _: f"The task {task} succeeded.")
@@ -91,7 +91,7 @@ def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
     by = "The baseline" if version is None else f"Version {version}"
 
     def over(entry: Entry) -> bool:
-        return entry.data["ends_with"] == f"champion {spec.model.name}"
+        return entry.record.ends_with == f"champion {spec.model.name}"
 
     return _close(spec, smtp, over, ended=lambda _: f"{by} is what is meant to score, and does.")
 
@@ -124,9 +124,9 @@ def _close(
     for found in faults.episodes(spec.pipeline):
         if not ending(found):
             continue
-        with delivery.alone(found.opened.data["fault"]):
+        with delivery.alone(found.opened.record.fault):
             # Read again: another process may have closed it, or seen more of it.
-            past = faults.episodes(spec.pipeline, found.opened.data["fault"])
+            past = faults.episodes(spec.pipeline, found.opened.record.fault)
             episode = next(each for each in past if each.key == found.key)
             closing = ending(episode)
             if closing:
@@ -160,17 +160,17 @@ def _record(
             episode=episode.key,
             answers=episode.key,
             status="resolved",
-            fault=episode.opened.data["fault"],
+            fault=episode.opened.record.fault,
             ended=recorded,
         )
     except MailUndeliveredError:
         # Recorded as undelivered, which is the newest entry about this fault.
-        return ledger.entries(kind="mail", pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
+        return ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
 
 
 def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> Event:
     opened, now = episode.opened, clock.utc_now()
-    seen = {entry.data["seen_as"]: entry for entry in episode.sightings}
+    seen = {entry.record.seen_as: entry for entry in episode.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
     published = resolution.tables_of(spec, opened)
     table = next(iter(published), mails.table_of(spec, opened))
@@ -180,7 +180,7 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
     seen_first, lasted = opened.at, _duration((last - opened.at).total_seconds())
     kinds = {ending.kind for ending in how.values()}
     headlines = {ending.headline() for ending in how.values()}
-    first_subject = opened.data.get("mail_subject", "")
+    first_subject = opened.record.mail_subject
     return Event(
         kind="resolved",
         pipeline=spec.pipeline,
@@ -233,7 +233,7 @@ def _links(spec: Pipeline, table: str, labels: Sequence[str], *, is_table: bool)
     if is_table and len(labels) == 1:
         for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=labels[0]):
             if entry.kind in ("verdict", "held"):
-                links["Evidence"] = evidence_url(entry.data["report"])
+                links["Evidence"] = evidence_url(entry.record.report)
                 break
     return {**links, "All evidence": evidence_url()}
 

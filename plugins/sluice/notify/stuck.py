@@ -28,7 +28,7 @@ def events(spec: Pipeline, starts: Iterable[Start], *, task_url: str) -> Iterato
 
 def is_over(found: Status, seen: Entry) -> bool:
     """Whether all that an entry of kind `mail` told of is done, or was given up."""
-    return seen.data["event"] == KIND and all(item.is_done for item in _items(found, seen))
+    return seen.record.event == KIND and all(item.is_done for item in _items(found, seen))
 
 
 def said(found: Status, seen: Entry) -> str:
@@ -37,7 +37,7 @@ def said(found: Status, seen: Entry) -> str:
 
 
 def _items(found: Status, seen: Entry) -> list[Item]:
-    names = seen.data["ends_with"].removeprefix("run ").split(",")
+    names = seen.record.ends_with.removeprefix("run ").split(",")
     return [item for item in found if item.run_day == seen.partition and item.table in names]
 
 
@@ -46,12 +46,12 @@ def _is_told(spec: Pipeline, start: Start) -> bool:
     parts = {(item.table, item.day) for item in start.items}
     for episode in faults.episodes(spec.pipeline):
         for seen in episode.standing.values():
-            if seen.data["event"] == KIND:
+            if seen.record.event == KIND:
                 continue
             tables = resolution.tables_of(spec, seen)
             if any(day in tables.get(table, ()) for table, day in parts):
                 return True
-            of_stage = dag_ids.parts(seen.data.get("dag_id") or "_")[1] == start.stage
+            of_stage = dag_ids.parts(seen.record.dag_id or "_")[1] == start.stage
             if of_stage and start.run_day in resolution.occurrence_days(seen):
                 return True
     return False

@@ -216,7 +216,7 @@ def _partition(context: Mapping[str, Any]) -> str | None:
 
 
 def mail_refusal(
-    context: Mapping[str, Any], pipeline: spec.Pipeline, version: int, decision: Mapping[str, Any]
+    context: Mapping[str, Any], pipeline: spec.Pipeline, version: int, reasons: Sequence[str]
 ) -> None:
     """Send the mail of a candidate that was refused."""
     from sluice import notify
@@ -224,7 +224,7 @@ def mail_refusal(
 
     ti = context["ti"]
     event = report.of_refusal(
-        pipeline, version, decision, partition=context["dag_run"].partition_key, task_url=task_url(ti)
+        pipeline, version, reasons, partition=context["dag_run"].partition_key, task_url=task_url(ti)
     )
     notify.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
 

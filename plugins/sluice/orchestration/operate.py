@@ -248,6 +248,7 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     from airflow.sdk.exceptions import AirflowFailException
 
     from sluice import holds, ledger
+    from sluice.ledger import records
 
     context, requested = get_current_context(), result_of("check_request", requested)
     params, pipeline = context["params"], spec.load(pipeline_name)
@@ -256,12 +257,11 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     by = answer["by"]
     if not answer["approved"]:
         ledger.append(
-            "release_rejected",
+            records.ReleaseRejected(by=by, why=params["why"], requested_by=_requested_by(context)),
             pipeline=pipeline.pipeline,
             subject=requested["table"],
             partition=requested["partition"],
             run=run_info(context)["run_id"],
-            data={"by": by, "why": params["why"], "requested_by": _requested_by(context)},
         )
         answered = f"{by} rejected the release of {name}" if by else f"Nobody answered in time about {name}"
         return f"{answered}: it stays held."

@@ -60,7 +60,7 @@ def _roll_back(pipeline_name: str) -> str:
     params, by = context["params"], context["dag_run"].triggering_user_name or ""
     run = run_info(context)
     entry = roles.roll_back(spec.load(pipeline_name), params["version"], by=by, why=params["why"], run=run)
-    return str(entry.data["reasons"][0])
+    return str(entry.record.reasons[0])
 
 
 @task
@@ -85,9 +85,9 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
     context = get_current_context()
     pipeline, version = spec.load(pipeline_name), result_of("stage_candidate", version)
     decision = training.audit_candidate(pipeline, version, run_day(context), run_info(context))
-    if not decision["promote"]:
-        mail_refusal(context, pipeline, version, decision)
-    return bool(decision["promote"])
+    if not decision.promote:
+        mail_refusal(context, pipeline, version, decision.reasons)
+    return decision.promote
 
 
 @task

@@ -16,15 +16,15 @@ from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import DayInvalidError, SpecInvalidError
 from sluice.declare.spec import Pipeline
-from sluice.ledger import Entry
-from sluice.schedule.declared import Declared
+from sluice.ledger import Entry, records
+from sluice.schedule.declared import as_declared_then, declared_now
 from sluice.schedule.eras import Era, Schedule
 
 __all__ = [
-    "Declared",
     "Schedule",
     "check",
     "deadline",
+    "declared_now",
     "due_at",
     "expected_days",
     "expects",
@@ -107,14 +107,13 @@ def record(spec: Pipeline) -> None:
     if spec.clock == "feed":
         return
     known = _recorded(spec)
-    if known and Declared.model_validate(known[-1].data) == Declared.of(spec):
+    if known and known[-1].record == declared_now(spec):
         return
     ledger.append(
-        "scheduled",
+        declared_now(spec),
         pipeline=spec.pipeline,
         subject="schedule",
         once=f"scheduled:{spec.pipeline}:{known[-1].seq if known else 0}",
-        data=Declared.of(spec).model_dump(mode="json"),
     )
 
 
@@ -122,14 +121,14 @@ def read(spec: Pipeline) -> Schedule:
     """The schedule of a pipeline, with the earlier ones that the ledger knows; whoever asks often reads it once."""
     if spec.clock == "feed":
         return Schedule((Era(spec),))
-    known = [(entry.at, Declared.model_validate(entry.data)) for entry in _recorded(spec)]
-    if known and known[-1][1] != Declared.of(spec):
-        known.append((clock.utc_now(), Declared.of(spec)))
+    known = [(entry.at, entry.record) for entry in _recorded(spec)]
+    if known and known[-1][1] != declared_now(spec):
+        known.append((clock.utc_now(), declared_now(spec)))
     # What was declared before the first record is not known: that counts from the beginning.
-    past = [Era(declared.applied_to(spec), until) for (_, declared), (until, _) in pairwise(known)]
+    past = [Era(as_declared_then(spec, declared), until) for (_, declared), (until, _) in pairwise(known)]
     return Schedule((*past, Era(spec)))
 
 
-def _recorded(spec: Pipeline) -> list[Entry]:
+def _recorded(spec: Pipeline) -> list[Entry[records.Scheduled]]:
     """Oldest first."""
-    return ledger.entries(kind="scheduled", pipeline=spec.pipeline, subject="schedule")[::-1]
+    return ledger.entries(records.Scheduled, pipeline=spec.pipeline, subject="schedule")[::-1]

@@ -19,7 +19,7 @@ from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches
 from sluice.lake.missing import MissingHistory
-from sluice.ledger import Entry, publications, skips
+from sluice.ledger import Entry, publications, records, skips
 from sluice.schedule import expected
 
 
@@ -99,13 +99,13 @@ def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[MissingHistory,
     try:
         return batches.load(spec.pipeline, table, batch_id).missing_history
     except BatchUnknownError:
-        published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
-        return next((recorded_in(one) for one in published if one.data["batch_id"] == batch_id), ())
+        published = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table)
+        return next((recorded_in(one) for one in published if one.record.batch_id == batch_id), ())
 
 
 def recorded_in(published: Entry) -> tuple[MissingHistory, ...]:
     """What a publication's entry records as missing; nothing, where it is from an earlier version."""
-    return tuple(MissingHistory.model_validate(one) for one in published.data.get("missing_history", ()))
+    return tuple(MissingHistory.model_validate(one) for one in published.record.missing_history)
 
 
 def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -> list[Rebuild]:

@@ -23,7 +23,7 @@ from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest, full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
-from sluice.ledger import skips
+from sluice.ledger import model_records, skips
 from sluice.schedule import Schedule, missing_history
 from sluice.status import training
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
@@ -96,7 +96,7 @@ class _Known:
         known.rebuilds = {
             (one.table, one.day): one.because for one in missing_history.rebuilds(spec, known.shown)
         }
-        decided = ledger.entries(kind="decided", pipeline=spec.pipeline, subject=spec.model.name)
+        decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name)
         known.monitored = {entry.partition for entry in decided}
         known.requests = training.requests(spec, decided)
         return known

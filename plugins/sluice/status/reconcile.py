@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sluice import holds, ledger, status
 from sluice.core.partitions import days_between
 from sluice.declare.spec import Pipeline
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 from sluice.status import STAGES, Item, Status
 
 # Days of one stage that are started at a look; ingestion and training take one after the other.
@@ -87,12 +87,11 @@ def plan(
 def record(spec: Pipeline, start: Start, run: Mapping[str, str]) -> Entry:
     """Record that a run is started, before it is."""
     return ledger.append(
-        "started",
+        records.Started(because=list(start.because), attempt=start.attempt),
         pipeline=spec.pipeline,
         subject=start.stage,
         partition=start.run_day,
         run=run.get("run_id"),
-        data={"because": list(start.because), "attempt": start.attempt},
     )
 
 
@@ -106,9 +105,9 @@ def _start(
 ) -> Start | None:
     start = Start(stage, run_day, tuple(item for item in items if _calls_for_a_run(spec, item)))
     entry = earlier.get((stage, run_day))
-    if not start.items or entry is None or tuple(entry.data["because"]) != start.because:
+    if not start.items or entry is None or entry.record.because != start.because:
         return start if start.items else None
-    attempt = entry.data["attempt"]
+    attempt = entry.record.attempt
     # The longest is reached long before as many doublings; after a month of tries, a timedelta could not hold them.
     pause = min(_PAUSE * 2 ** min(attempt - 1, 16), _LONGEST_PAUSE)
     return None if now < entry.at + pause else replace(start, attempt=attempt + 1)
@@ -116,7 +115,7 @@ def _start(
 
 def _newest_starts(spec: Pipeline) -> dict[tuple[str, str], Entry]:
     """Stage and run day -> the last start of it."""
-    started = ledger.entries(kind="started", pipeline=spec.pipeline)
+    started = ledger.entries(records.Started, pipeline=spec.pipeline)
     return {(entry.subject, entry.partition or ""): entry for entry in reversed(started)}
 
 
@@ -128,10 +127,10 @@ def _calls_for_a_run(spec: Pipeline, item: Item) -> bool:
 def _fresh(spec: Pipeline, now: datetime) -> set[str]:
     """Run days of which something was published or decided a moment ago."""
     found: set[str] = set()
-    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, since=now - _GRACE):
+    for entry in ledger.entries(records.Published, pipeline=spec.pipeline, since=now - _GRACE):
         found.update(holds.run_days_of(spec, entry.subject, entry.partition or ""))
-    for entry in ledger.entries(kind="day_completed", pipeline=spec.pipeline, since=now - _GRACE):
-        found.update(days_between(entry.data["first_day"], entry.partition or ""))
+    for done in ledger.entries(records.DayCompleted, pipeline=spec.pipeline, since=now - _GRACE):
+        found.update(days_between(done.record.first_day, done.partition or ""))
     for kind in ("decided", "retrain_requested"):
         asked = ledger.entries(kind=kind, pipeline=spec.pipeline, since=now - _GRACE)
         found.update(entry.partition or "" for entry in asked)

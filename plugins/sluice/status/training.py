@@ -38,7 +38,7 @@ def requests(spec: Pipeline, monitored: Sequence[Entry]) -> dict[str, Item]:
             states[day] = ("blocked", f"the request of {newest} is newer, and answers it")
         else:
             newest = day
-            said = max(refused, key=lambda one: one.seq).data["what"] if refused else ""
+            said = max(refused, key=lambda one: one.seq).record.what if refused else ""
             states[day] = ("held", said) if refused else ("ready", "monitoring asked for a new model")
     return {day: Item("train", TRAINING, day, day, *states[day]) for day in states}
 
@@ -46,7 +46,7 @@ def requests(spec: Pipeline, monitored: Sequence[Entry]) -> dict[str, Item]:
 def _asked(spec: Pipeline, monitored: Sequence[Entry]) -> dict[str, int]:
     """Run day -> number of the entry that asked; the run that decided so may have ended before it recorded the request."""
     decided = {entry.partition or "": entry for entry in reversed(monitored)}
-    asked = {day: entry.seq for day, entry in decided.items() if entry.data["action"] == "retrain"}
+    asked = {day: entry.seq for day, entry in decided.items() if entry.record.action == "retrain"}
     for entry in reversed(_entries(spec, "retrain_requested")):
         day = entry.partition or ""
         asked[day] = max(entry.seq, asked.get(day, 0))

@@ -17,7 +17,7 @@ from sluice.core.partitions import covers, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake.batches import full_id
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 from sluice.waivers.signature import Waiver, account, read, require_second_person
 
 __all__ = [
@@ -75,37 +75,36 @@ def grant(
     last = check_word(spec, where, why=why, until=until)
     require_second_person(spec, where, by=by.strip(), requested_by=requested_by, account=account)
     judged = judgement(spec, table, partition, batch_id)
-    if judged is None or judged.kind != "held" or judged.data["verdict_id"] != verdict_id:
+    if judged is None or judged.kind != "held" or judged.record.verdict_id != verdict_id:
         raise ReleaseRefusedError(
             f"Batch {batch_id} is not held by verdict {verdict_id}.",
             where=where,
             allowed="the batch's newest verdict, if it is HOLD",
             todo=f"look at what is held with `sluice held {spec.pipeline}`",
         )
-    if judged.data["outcome"] != "HOLD":
+    if judged.record.outcome != "HOLD":
         raise ReleaseRefusedError(
-            f"The verdict is {judged.data['outcome']}: the gate broke and has not judged the rows.",
+            f"The verdict is {judged.record.outcome}: the gate broke and has not judged the rows.",
             where=where,
             allowed="a HOLD",
             todo="repair the gate (`sluice check`), then `sluice replay` the batch",
         )
     return ledger.append(
-        "waiver",
+        records.Waiver(
+            by=by.strip(),
+            requested_by=requested_by,
+            account=account,
+            self_approved=bool(account) or requested_by == by.strip(),
+            why=why.strip(),
+            until=last.isoformat(),
+            content_hash=content_hash,
+            batch_id=batch_id,
+            verdict_id=verdict_id,
+            rules=list(rules),
+        ),
         pipeline=spec.pipeline,
         subject=table,
         partition=partition,
-        data={
-            "by": by.strip(),
-            "requested_by": requested_by,
-            "account": account,
-            "self_approved": bool(account) or requested_by == by.strip(),
-            "why": why.strip(),
-            "until": last.isoformat(),
-            "content_hash": content_hash,
-            "batch_id": batch_id,
-            "verdict_id": verdict_id,
-            "rules": list(rules),
-        },
     )
 
 
@@ -136,18 +135,20 @@ def active(spec: Pipeline, table: str, partition: str, content_hash: str) -> Ent
 
 def awaited(spec: Pipeline, table: str, partition: str) -> str | None:
     """Id of a released batch that has not been published yet, or None: what was released is what crosses next."""
-    found = ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table, partition=partition, limit=1)
+    found = ledger.entries(
+        records.Waiver, pipeline=spec.pipeline, subject=table, partition=partition, limit=1
+    )
     if not found or expired(spec, found[0]):
         return None
-    batch_id = found[0].data["batch_id"]
-    published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, partition=partition)
-    seen = any(entry.seq > found[0].seq or full_id(entry.data["batch_id"]) == batch_id for entry in published)
+    batch_id = found[0].record.batch_id
+    published = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, partition=partition)
+    seen = any(entry.seq > found[0].seq or full_id(entry.record.batch_id) == batch_id for entry in published)
     return None if seen else batch_id
 
 
 def expired(spec: Pipeline, waiver: Entry) -> bool:
     """Whether the last day of a waiver is over, by the pipeline's clock."""
-    return date.fromisoformat(waiver.data["until"]) < pipeline_clock.today(spec)
+    return date.fromisoformat(waiver.record.until) < pipeline_clock.today(spec)
 
 
 def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, Entry]:
@@ -155,18 +156,18 @@ def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, 
 
     A day rests on none any more when a corrected delivery replaced it, or its batch has passed a corrected gate.
     """
-    if not ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table, limit=1):
+    if not ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table, limit=1):
         return {}
     wanted = sorted(days)
     if not wanted:
         return {}
     shown = ledger.entries(
-        kind="published", pipeline=spec.pipeline, subject=table, days=(wanted[0], wanted[-1])
+        records.Published, pipeline=spec.pipeline, subject=table, days=(wanted[0], wanted[-1])
     )
     found: dict[str, Entry] = {}
     for day in wanted:
         entry = next((one for one in shown if covers(one.partition or "", day)), None)
-        waiver = of_batch(spec, table, entry.data["batch_id"]) if entry else None
+        waiver = of_batch(spec, table, entry.record.batch_id) if entry else None
         if waiver:
             found[day] = waiver
     return found
@@ -181,40 +182,40 @@ def judgement(spec: Pipeline, table: str, partition: str, batch_id: str) -> Entr
     found = [
         entry
         for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition)
-        if entry.kind in ("verdict", "held") and entry.data["batch_id"] == batch_id
+        if entry.kind in ("verdict", "held") and entry.record.batch_id == batch_id
     ]
     return max(found, key=_begun, default=None)
 
 
 def _begun(verdict: Entry) -> tuple[int, str, int]:
     """When an audit began: after which entry of the ledger, and by the clock where two of them began after the same."""
-    data = verdict.data
-    return data.get("begun_after", verdict.seq), data.get("evaluated_at", ""), verdict.seq
+    begun_after = verdict.record.begun_after
+    return verdict.seq if begun_after is None else begun_after, verdict.record.evaluated_at, verdict.seq
 
 
 def of_batch(spec: Pipeline, table: str, batch_id: str) -> Entry | None:
     """The newest waiver that a batch rests on, active or expired; None if it has passed its gate since, or needs none."""
     full = full_id(batch_id)
-    for entry in ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table):
-        if entry.data["batch_id"] == full:
+    for entry in ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table):
+        if entry.record.batch_id == full:
             partition = entry.partition or ""
             judged = judgement(spec, table, partition, full)
             held = judged is not None and judged.kind == "held"
-            return newest(spec, table, partition, entry.data["content_hash"]) if held else None
+            return newest(spec, table, partition, entry.record.content_hash) if held else None
     return None
 
 
 def newest_of_same(spec: Pipeline, waiver: Entry) -> Entry:
     """The newest waiver of the content that a waiver is for: itself, unless it was given again."""
-    found = newest(spec, waiver.subject, waiver.partition or "", waiver.data["content_hash"])
+    found = newest(spec, waiver.subject, waiver.partition or "", waiver.record.content_hash)
     assert found is not None, "the waiver itself is one"
     return found
 
 
 def newest(spec: Pipeline, table: str, partition: str, content_hash: str) -> Entry | None:
     """The newest waiver of a content, active or expired."""
-    found = ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table, partition=partition)
-    return next((entry for entry in found if entry.data["content_hash"] == content_hash), None)
+    found = ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table, partition=partition)
+    return next((entry for entry in found if entry.record.content_hash == content_hash), None)
 
 
 def _refused(what: str, where: str, allowed: str, todo: str) -> ReleaseRefusedError:

@@ -19,7 +19,7 @@ from sluice.declare.spec import Pipeline
 from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
 from sluice.lake.waived import WaivedInput
-from sluice.ledger import Entry, champion, publications
+from sluice.ledger import Entry, champion, model_records, publications, records
 from sluice.schedule import expected
 
 # Of a waiver that something rests on. `passed`: the batch has passed its gate since. `replaced`: readers see another one.
@@ -57,7 +57,7 @@ def of_inputs(
         inputs: a `snapshot` of a table with the days that were read of it (`first`, `last`; the batch's own, where it does
             not say); a registered `model` with its `version`.
     """
-    if not ledger.entries(kind="waiver", pipeline=spec.pipeline, limit=1):
+    if not ledger.entries(records.Waiver, pipeline=spec.pipeline, limit=1):
         return ()
     found: dict[int, WaivedInput] = {}
     for each in inputs:
@@ -88,7 +88,7 @@ def of_days(
     Raises:
         TableMissingError: `snapshot_id` is unknown or expired.
     """
-    if not ledger.entries(kind="waiver", pipeline=spec.pipeline, limit=1):
+    if not ledger.entries(records.Waiver, pipeline=spec.pipeline, limit=1):
         return {}
     shown = tables.published(spec.pipeline, table, first, last, snapshot_id=snapshot_id)
     recorded: dict[str, tuple[WaivedInput, ...]] = {}
@@ -114,9 +114,9 @@ def of_days(
 
 def of_model(spec: Pipeline, name: str, version: int) -> tuple[WaivedInput, ...]:
     """The waivers that the training set of a registered version rests on."""
-    for entry in ledger.entries(kind="trained", pipeline=spec.pipeline, subject=name):
-        if entry.data["version"] == version:
-            numbers = {one["waiver"] for one in entry.data.get("waivers", ())}
+    for entry in ledger.entries(model_records.Trained, pipeline=spec.pipeline, subject=name):
+        if entry.record.version == version:
+            numbers = {one["waiver"] for one in entry.record.waivers}
             return tuple(_of_entry(each, (), ()) for each in _numbered(spec, numbers))
     return ()
 
@@ -124,7 +124,7 @@ def of_model(spec: Pipeline, name: str, version: int) -> tuple[WaivedInput, ...]
 def standing(spec: Pipeline, waived: WaivedInput) -> Standing:
     """What has become of a waiver that something rests on, by the pipeline's clock."""
     (waiver,) = _numbered(spec, {waived.waiver})
-    batch_id = waiver.data["batch_id"]
+    batch_id = waiver.record.batch_id
     judged = waivers.judgement(spec, waiver.subject, waived.partition, batch_id)
     if judged is not None and judged.kind == "verdict":
         return "passed"
@@ -153,7 +153,7 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
         for run_day in [(date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()]
     ]
     decided = champion.decisions(spec.pipeline, spec.model.name)
-    version = decided[0].data["version"] if decided else None
+    version = decided[0].record.version if decided else None
     if version is not None:
         found += [
             Rebuild(
@@ -171,12 +171,12 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
 
 def recorded_in(published: Entry) -> tuple[WaivedInput, ...]:
     """What a publication's entry records of its waived inputs; nothing, where it is from an earlier version."""
-    return tuple(WaivedInput.model_validate(one) for one in published.data.get("waived_inputs", ()))
+    return tuple(WaivedInput.model_validate(one) for one in published.record.waived_inputs)
 
 
 def _shown_derivations(spec: Pipeline, names: Iterable[str]) -> Iterator[tuple[str, str, WaivedInput]]:
     """Table, day and waiver of the newest publication of each day that has waived inputs."""
-    granted = ledger.entries(kind="waiver", pipeline=spec.pipeline)
+    granted = ledger.entries(records.Waiver, pipeline=spec.pipeline)
     if not granted:
         return
     # A table that lags behind the released one may have a day before it that was made from it.
@@ -220,15 +220,15 @@ def _of_entry(waiver: Entry, through: tuple[str, ...], days: tuple[str, ...]) ->
         waiver=waiver.seq,
         table=waiver.subject,
         partition=waiver.partition or "",
-        by=waiver.data["by"],
-        until=waiver.data["until"],
+        by=waiver.record.by,
+        until=waiver.record.until,
         through=through,
         days=days,
     )
 
 
 def _numbered(spec: Pipeline, numbers: set[int]) -> list[Entry]:
-    return [one for one in ledger.entries(kind="waiver", pipeline=spec.pipeline) if one.seq in numbers]
+    return [one for one in ledger.entries(records.Waiver, pipeline=spec.pipeline) if one.seq in numbers]
 
 
 def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[WaivedInput, ...]:
@@ -238,8 +238,8 @@ def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[WaivedInput, ..
     try:
         return batches.load(spec.pipeline, table, batch_id).waived_inputs
     except BatchUnknownError:
-        published = ledger.entries(kind="published", pipeline=spec.pipeline, subject=table)
-        return next((recorded_in(one) for one in published if one.data["batch_id"] == batch_id), ())
+        published = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table)
+        return next((recorded_in(one) for one in published if one.record.batch_id == batch_id), ())
 
 
 def _is_shown(spec: Pipeline, waiver: Entry, batch_id: str) -> bool:
@@ -247,10 +247,10 @@ def _is_shown(spec: Pipeline, waiver: Entry, batch_id: str) -> bool:
     start, _, end = (waiver.partition or "").partition("..")
     days = days_between(start, end or start)
     published = ledger.entries(
-        kind="published", pipeline=spec.pipeline, subject=waiver.subject, days=(days[0], days[-1])
+        records.Published, pipeline=spec.pipeline, subject=waiver.subject, days=(days[0], days[-1])
     )
     return all(
-        next((full_id(one.data["batch_id"]) for one in published if covers(one.partition or "", day)), "")
+        next((full_id(one.record.batch_id) for one in published if covers(one.partition or "", day)), "")
         == batch_id
         for day in days
     )

@@ -51,16 +51,16 @@ class Waiver:
 
 def read(entry: Entry) -> Waiver:
     """A waiver from its entry of the ledger."""
-    data = entry.data
+    word = entry.record
     return Waiver(
         seq=entry.seq,
         table=entry.subject,
         partition=entry.partition or "",
-        by=data["by"],
-        why=data["why"],
-        until=data["until"],
-        account=data.get("account", ""),
-        requested_by=data.get("requested_by", ""),
+        by=word.by,
+        why=word.why,
+        until=word.until,
+        account=word.account,
+        requested_by=word.requested_by,
     )
 
 

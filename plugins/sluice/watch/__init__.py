@@ -17,6 +17,7 @@ from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Rewrite
+from sluice.ledger import records
 from sluice.notify import resolution
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Rebuild
@@ -56,8 +57,8 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     since = (pipeline_clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)).isoformat()
     told = {
         (entry.subject, day)
-        for entry in ledger.entries(kind="mail", pipeline=spec.pipeline)
-        if entry.data.get("event") == "missing_delivery"
+        for entry in ledger.entries(records.Mail, pipeline=spec.pipeline)
+        if entry.record.event == "missing_delivery"
         for day in resolution.occurrence_days(entry)
     }
     found = [
@@ -67,16 +68,13 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     ]
     for missed in found:
         ledger.append(
-            "deadline_missed",
+            records.DeadlineMissed(
+                run_day=missed.run_day, deadline=missed.deadline.isoformat(), reasons=[missed.sentence()]
+            ),
             pipeline=spec.pipeline,
             subject=missed.source,
             partition=missed.day,
             once=f"deadline_missed:{spec.pipeline}.{missed.source}:{missed.day}",
-            data={
-                "run_day": missed.run_day,
-                "deadline": missed.deadline.isoformat(),
-                "reasons": [missed.sentence()],
-            },
         )
     return found
 
@@ -106,7 +104,7 @@ def lapsed_waivers(spec: Pipeline) -> list[ledger.Entry]:
         return []
     lapsed: dict[int, ledger.Entry] = {}
     for table in spec.tables:
-        granted = ledger.entries(kind="waiver", pipeline=spec.pipeline, subject=table)
+        granted = ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table)
         days = {(entry.partition or "").partition("..")[0] for entry in granted}
         for waiver in waivers.of_partitions(spec, table, sorted(days)).values():
             if waivers.expired(spec, waiver):
@@ -129,7 +127,7 @@ def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str
         return []
     # Older ones left the window that is looked at: nothing is known of them.
     since = (pipeline_clock.today(spec) - timedelta(days=spec.integrity_days)).isoformat()
-    recorded = ledger.entries(kind="rewritten", pipeline=spec.pipeline)
+    recorded = ledger.entries(records.Rewritten, pipeline=spec.pipeline)
     told = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
     return sorted((table, day) for table, day in told if day and day > since and (table, day) not in still)
 

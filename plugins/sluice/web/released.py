@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from sluice import ledger, waivers
 from sluice.core.partitions import covers, days_of
 from sluice.declare import spec
+from sluice.ledger import records
 from sluice.waivers import inherited
 from sluice.web.index import DAY, GATES
 
@@ -37,7 +38,7 @@ def read(pipeline: str) -> tuple[Released, ...]:
     if pipeline not in spec.pipeline_names():
         return ()
     days: dict[str, set[str]] = {}
-    for entry in ledger.entries(kind="waiver", pipeline=pipeline):
+    for entry in ledger.entries(records.Waiver, pipeline=pipeline):
         days.setdefault(entry.subject, set()).update(days_of(entry.partition or ""))
     if not days:
         return ()
@@ -69,7 +70,7 @@ def _made(pipeline: str, table: str | None, label: str) -> Iterator[Released]:
     for seq, derived in sorted(inherited.derived_from(declared).items()):
         here = [(name, day) for name, day in derived if table in (None, name) and covers(label, day)]
         if here:
-            (waiver,) = [one for one in ledger.entries(kind="waiver", pipeline=pipeline) if one.seq == seq]
+            (waiver,) = [one for one in ledger.entries(records.Waiver, pipeline=pipeline) if one.seq == seq]
             yield _released(declared, waiver, waiver.partition or "", _listed(here))
 
 
@@ -78,7 +79,7 @@ def _released(declared: spec.Pipeline, entry: ledger.Entry, day: str, made: tupl
     return Released(
         table=waiver.table,
         day=day,
-        batch_id=entry.data["batch_id"],
+        batch_id=entry.record.batch_id,
         by=waiver.signed,
         until=waiver.until,
         why=waiver.why,

@@ -17,6 +17,7 @@ from sluice.core.errors import StackError
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import tables
+from sluice.ledger import model_records, records
 from sluice.local import stack
 from sluice.local.api import AirflowApi
 from sluice_lab import feed
@@ -89,13 +90,13 @@ def _load_history(api: AirflowApi, flights: spec.Pipeline, say: Callable[[str], 
 
 
 def _train(api: AirflowApi, flights: spec.Pipeline, say: Callable[[str], None]) -> None:
-    if ledger.entries(kind="promoted", pipeline=PIPELINE, limit=1):
+    if ledger.entries(model_records.Promoted, pipeline=PIPELINE, limit=1):
         say("There is a champion already")
         return
     say("Training the first model as of the last day of history: flights_train")
     _must_succeed(api, f"{PIPELINE}_train", partition=HISTORY[1])
     for entry in ledger.entries(pipeline=PIPELINE, subject=flights.model.name, limit=1):
-        say(f"The candidate is {entry.kind}: {' '.join(entry.data['reasons'])}")
+        say(f"The candidate is {entry.kind}: {' '.join(entry.record.reasons)}")
 
 
 def _live(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str], None]) -> None:
@@ -118,7 +119,7 @@ def _live(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str]
 
 def _be_held(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[str], None]) -> None:
     partition = flights.data_day(SOURCE, day)
-    if ledger.entries(kind="held", pipeline=PIPELINE, subject=SOURCE, partition=partition):
+    if ledger.entries(records.Held, pipeline=PIPELINE, subject=SOURCE, partition=partition):
         return
     feed.deliver(flights, day, corrupt="seconds")
     say(f"{day}: delivered, {SOURCE} with minutes sent as seconds")
@@ -139,10 +140,8 @@ def _replay(api: AirflowApi, flights: spec.Pipeline, day: str, say: Callable[[st
     feed.deliver(flights, day, number=2, sources=[SOURCE])
     run = _must_succeed(api, f"{PIPELINE}_replay", conf={"table": SOURCE, "day": partition})
     _follow(api, day, run["run_after"])
-    outcome = summary.replayed(flights, SOURCE, partition)[0].data
-    say(
-        f"{day}: repaired {outcome['repaired']}, still held {outcome['still_held']}; the day is complete again"
-    )
+    outcome = summary.replayed(flights, SOURCE, partition)[0].record
+    say(f"{day}: repaired {outcome.repaired}, still held {outcome.still_held}; the day is complete again")
 
 
 def _watch(api: AirflowApi, say: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from sluice import ledger
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake import tables
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 
 # What the ledger calls a mail that left.
 _MAILED = ("sent", "resolved", "digest")
@@ -85,8 +85,8 @@ def checks(
     """
     everything = [_facts(spec, day) for day in days]
     holds = [entry for facts in everything for entry in facts["holds"]]
-    mails = [entry.data["status"] for entry in reversed(ledger.entries(kind="mail", pipeline=spec.pipeline))]
-    aside = [e.data["quarantined"] for e in reversed(_entries(spec, "published", source, quarantined))]
+    mails = [entry.record.status for entry in reversed(ledger.entries(records.Mail, pipeline=spec.pipeline))]
+    aside = [e.record.quarantined for e in reversed(_entries(spec, "published", source, quarantined))]
     kept = list(settings().mail.glob("*.eml"))
     return [
         (
@@ -101,7 +101,7 @@ def checks(
             f"six rows of {source} of {quarantined} were set aside while the others were published; "
             "the replay repaired all six",
             [sum(counts.values()) for counts in aside] == [6, 0]
-            and [entry.data["repaired"] for entry in replayed(spec, source, quarantined)] == [6],
+            and [entry.record.repaired for entry in replayed(spec, source, quarantined)] == [6],
         ),
         (
             "three mails were sent: the hold, that it is over, and one digest",
@@ -130,7 +130,7 @@ def _shows_newest(spec: Pipeline, table: str, partition: str) -> bool:
     """Whether readers see the batch that was published last."""
     newest = _entries(spec, "published", table, partition)[:1]
     visible = tables.published(spec.pipeline, table, partition, partition)
-    return [p.batch_id for p in visible.values()] == [entry.data["batch_id"] for entry in newest]
+    return [p.batch_id for p in visible.values()] == [entry.record.batch_id for entry in newest]
 
 
 def _facts(spec: Pipeline, day: str) -> dict[str, Any]:
@@ -138,17 +138,17 @@ def _facts(spec: Pipeline, day: str) -> dict[str, Any]:
     received = published = aside = dropped = 0
     for source in spec.sources:
         for entry in _entries(spec, "published", source, partitions[source])[:1]:
-            received += entry.data["received"]
-            published += entry.data["rows"]
-            aside += sum(entry.data["quarantined"].values())
-            dropped += sum(entry.data["dropped"].values())
+            received += entry.record.received
+            published += entry.record.rows
+            aside += sum(entry.record.quarantined.values())
+            dropped += sum(entry.record.dropped.values())
     holds = [e for name in spec.tables for e in _entries(spec, "held", name, partitions[name])]
     verdicts = [e for name in spec.tables for e in _entries(spec, "verdict", name, partitions[name])]
-    outcomes = [entry.data["outcome"] for entry in (*verdicts, *holds)]
+    outcomes = [entry.record.outcome for entry in (*verdicts, *holds)]
     mails = [
         entry
-        for entry in ledger.entries(kind="mail", pipeline=spec.pipeline)
-        if entry.data["status"] in _MAILED and entry.partition == partitions.get(entry.subject, day)
+        for entry in ledger.entries(records.Mail, pipeline=spec.pipeline)
+        if entry.record.status in _MAILED and entry.partition == partitions.get(entry.subject, day)
     ]
     predictions = tables.scan(spec.pipeline, PREDICTIONS, day, day, columns=["model_version"])
     decided = _entries(spec, "decided", spec.model.name, day)
@@ -157,10 +157,10 @@ def _facts(spec: Pipeline, day: str) -> dict[str, Any]:
         "published": published,
         "aside": aside,
         "repaired": sum(
-            e.data["repaired"] for name in spec.sources for e in replayed(spec, name, partitions[name])
+            e.record.repaired for name in spec.sources for e in replayed(spec, name, partitions[name])
         ),
         "dropped": dropped,
-        "held": sum(entry.data["rows"] for entry in holds),
+        "held": sum(entry.record.rows for entry in holds),
         "holds": holds,
         "mails": mails,
         "verdicts": ", ".join(
@@ -168,15 +168,15 @@ def _facts(spec: Pipeline, day: str) -> dict[str, Any]:
         ),
         "predictions": predictions.num_rows,
         "version": ", ".join(sorted(set(predictions["model_version"].to_pylist()))) or "none",
-        "decision": decided[0].data["action"] if decided else "not yet",
+        "decision": decided[0].record.action if decided else "not yet",
     }
 
 
 def _auc(spec: Pipeline, day: str) -> str | None:
     """The realised AUC of the predictions of a day, where outcomes have landed."""
     for entry in _entries(spec, "monitored", spec.model.name, day):
-        if entry.data["auc"] is not None:
-            return f"{entry.data['auc']:.3f}"
+        if entry.record.auc is not None:
+            return f"{entry.record.auc:.3f}"
     return None
 
 

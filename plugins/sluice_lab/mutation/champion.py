@@ -6,6 +6,7 @@ from sluice import ledger
 from sluice.core.errors import StackError
 from sluice.core.version import run_ids
 from sluice.declare.spec import Pipeline
+from sluice.ledger import model_records
 from sluice_lab.mutation import year
 
 
@@ -48,5 +49,5 @@ def train(flights: Pipeline, day: str) -> int:
         "champion": roles.current(flights).champion,
         "reasons": list(decision.reasons),
     }
-    roles.promote(flights, ledger.append("audited", **about, data=said), run)
+    roles.promote(flights, ledger.append(model_records.Audited(**said), **about), run)
     return version

@@ -110,9 +110,9 @@ def _train(flights: spec.Pipeline, day: str) -> None:
     run = run_ids(*_RUN, "train")
     version = training.stage_candidate(flights, day, run)
     decision = training.audit_candidate(flights, version, day, run)
-    if not decision["promote"]:
+    if not decision.promote:
         raise StackError(
-            f"The first model of the healthy state was refused: {' '.join(decision['reasons'])}",
+            f"The first model of the healthy state was refused: {' '.join(decision.reasons)}",
             where=f"{flights.model.name}, {HISTORY[0]} to {HISTORY[1]}",
             todo="look at what changed in training or promotion",
         )

@@ -17,6 +17,7 @@ from sluice import ledger, notify
 from sluice.core.errors import StackError
 from sluice.core.settings import settings
 from sluice.declare import spec
+from sluice.ledger import records
 from sluice.local import stack
 from sluice.local.api import AirflowApi
 from sluice_lab import feed
@@ -294,17 +295,17 @@ class World:
         """Subjects of the mails that no server has taken yet, oldest first; of the same runs as `mails`."""
         of_earlier = self._of_earlier()
         return [
-            entry.data["mail_subject"]
+            entry.record.mail_subject
             for entry in notify.undelivered(PIPELINE)
-            if of_earlier.isdisjoint((entry.data["message"], entry.data["answers"]))
+            if of_earlier.isdisjoint((entry.record.message, entry.record.answers))
         ]
 
     def _of_earlier(self) -> set[str]:
         """The keys of mails about runs of an earlier rehearsal."""
         return {
-            entry.data["message"]
-            for entry in ledger.entries(kind="mail")
-            if entry.run in self.earlier_runs and "message" in entry.data
+            entry.record.message
+            for entry in ledger.entries(records.Mail)
+            if entry.run in self.earlier_runs and entry.record.message
         }
 
     def log(self, run: Run, lines: int = 15) -> str:

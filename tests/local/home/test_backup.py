@@ -16,6 +16,7 @@ from sluice import ledger
 from sluice.core.errors import BackupFailedError
 from sluice.core.settings import ROOT, settings
 from sluice.lake import connection, snapshots, tables
+from sluice.ledger import records
 from sluice.local import home as homes
 from sluice.local.home.adoption import databases
 from sluice.watch import maintenance
@@ -94,7 +95,7 @@ def test_backup_while_others_publish_shows_what_its_ledger_says_was_published(
 
 
 def test_nothing_is_removed_while_a_backup_is_taken(home, tmp_path, monkeypatch):
-    ledger.append("day_completed", pipeline="flights", subject="day", data={})
+    ledger.append(records.DayCompleted(first_day="2013-04-01"), pipeline="flights", subject="day")
     whole = copying._copy
     asked = []
 
@@ -134,7 +135,7 @@ def test_backup_whose_tables_lost_their_metadata_meanwhile_is_refused_and_leaves
 
 def test_databases_are_found_while_folders_come_and_go(home):
     """Each task has scratch folders; SQLite's journals come and go with each transaction."""
-    ledger.append("day_completed", pipeline="flights", subject="day", data={})
+    ledger.append(records.DayCompleted(first_day="2013-04-01"), pipeline="flights", subject="day")
     code = """if True:
         import shutil, sys
         from pathlib import Path

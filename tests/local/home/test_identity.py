@@ -22,6 +22,7 @@ from sluice.core import identity
 from sluice.core.errors import AdoptionRefusedError, HomeMovedError, SpecInvalidError
 from sluice.core.settings import settings
 from sluice.lake import batches, connection, tables
+from sluice.ledger import records
 from sluice.local import sessions
 from sluice.local.home.relocation import Relocation
 
@@ -45,7 +46,7 @@ def _publish(day: str = "2013-01-01") -> batches.Manifest:
         "flights", "weather", rows, partitions=[day], received=2, dropped={}, inputs=[], run={}, sort_by=["flight"]
     )  # fmt: skip
     tables.publish(manifest, verdict_id="v")
-    ledger.append("published", pipeline="flights", subject="weather", partition=day)
+    ledger.append(records.Published(batch_id="b"), pipeline="flights", subject="weather", partition=day)
     return manifest
 
 

@@ -22,6 +22,7 @@ from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.lake import batches, connection, quarantine, snapshots, tables
 from sluice.lake.batches import Manifest
+from sluice.ledger.kinds import KINDS
 from sluice.watch import maintenance
 
 RUN = {"dag_id": "flights_ingest", "run_id": "test"}
@@ -125,7 +126,7 @@ class World:
         return Path(manifest.files[manifest.partitions[0]]).parent
 
     def note(self, kind: str, table: str, day: str, /, **data) -> None:
-        ledger.append(kind, pipeline="flights", subject=table, partition=day, run="test", data=data)
+        ledger.append(KINDS[kind](**data), pipeline="flights", subject=table, partition=day, run="test")
 
 
 @pytest.fixture

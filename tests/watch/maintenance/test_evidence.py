@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sluice import holds, ledger
 from sluice.core.settings import settings
+from sluice.ledger import records
 from sluice.watch import maintenance
 from sluice.watch.maintenance import evidence
 from tests.watch.maintenance.conftest import RUN, make_old, write
@@ -110,7 +111,7 @@ def test_page_of_an_alarm_stays(world, old):
     alarm = write(settings().reports / "flights/alarms/2013-01-01/schedule_abc.html")
     page = "flights/alarms/2013-01-01/schedule_abc.html"
     ledger.append(
-        "rewritten", pipeline="flights", subject="schedule", partition="2013-01-01", data={"report": page}
+        records.Rewritten(report=page), pipeline="flights", subject="schedule", partition="2013-01-01"
     )
     make_old(world.home, timedelta(days=400))
     maintenance.clear_evidence(world.flights, RUN)

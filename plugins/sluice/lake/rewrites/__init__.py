@@ -19,6 +19,7 @@ from sluice.declare.spec import Pipeline
 from sluice.lake import batches, diff, integrity
 from sluice.lake.integrity import Difference, Recorded
 from sluice.lake.rewrites import page
+from sluice.ledger import records
 
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
@@ -133,12 +134,12 @@ def recorded(
         as_of: number of the ledger's entry that was the last then; now, if not given.
     """
     found: dict[str, Recorded] = {}
-    for entry in ledger.entries(kind="published", pipeline=spec.pipeline, subject=table, days=(start, end)):
+    for entry in ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, days=(start, end)):
         if as_of is not None and entry.seq > as_of:
             continue
-        for day, part in entry.data.get("partitions", {}).items():
+        for day, part in entry.record.partitions.items():
             if start <= day <= end and day not in found:
-                found[day] = Recorded(entry.data["batch_id"], part["sha256"], part["rows"])
+                found[day] = Recorded(entry.record.batch_id, part.sha256, part.rows)
     return dict(sorted(found.items()))
 
 
@@ -235,23 +236,22 @@ def _record(spec: Pipeline, difference: Difference) -> Rewrite:
         diff=compared,
     )
     ledger.append(
-        "rewritten",
+        records.Rewritten(
+            problem=difference.problem,
+            batch_id=old.batch_id if old else None,
+            recorded=old.sha256 if old else None,
+            found=difference.sha256,
+            recorded_rows=old.rows if old else None,
+            found_rows=shown.rows if shown else None,
+            diff=compared,
+            report=rewrite.report,
+            reasons=[rewrite.sentence()],
+        ),
         pipeline=spec.pipeline,
         subject=difference.table,
         partition=difference.day,
         once=f"rewritten:{spec.pipeline}.{difference.table}:{difference.day}:"
         f"{old.sha256 if old else ''}:{difference.sha256 or ''}",
-        data={
-            "problem": difference.problem,
-            "batch_id": old.batch_id if old else None,
-            "recorded": old.sha256 if old else None,
-            "found": difference.sha256,
-            "recorded_rows": old.rows if old else None,
-            "found_rows": shown.rows if shown else None,
-            "diff": compared,
-            "report": rewrite.report,
-            "reasons": [rewrite.sentence()],
-        },
     )
     return rewrite
 
@@ -271,7 +271,7 @@ def _under_way(spec: Pipeline, difference: Difference) -> bool:
         pipeline=spec.pipeline, subject=difference.table, partition=partition_label(manifest.partitions)
     )
     return any(
-        shown.batch_id in (entry.data.get("publish_batch_id"), entry.data.get("batch_id"))
+        shown.batch_id in (entry.record.publish_batch_id, entry.record.batch_id)
         for entry in judged
         if entry.kind in ("verdict", "held")
     )
@@ -284,18 +284,19 @@ def _published_since(spec: Pipeline, difference: Difference, as_of: int | None) 
         return False
     return any(
         entry.seq > as_of
-        and entry.data["batch_id"] == shown.batch_id
-        and entry.data.get("partitions", {}).get(day, {}).get("sha256") == difference.sha256
+        and entry.record.batch_id == shown.batch_id
+        and (part := entry.record.partitions.get(day))
+        and part.sha256 == difference.sha256
         for entry in ledger.entries(
-            kind="published", pipeline=spec.pipeline, subject=difference.table, days=(day, day)
+            records.Published, pipeline=spec.pipeline, subject=difference.table, days=(day, day)
         )
     )
 
 
 def _original(spec: Pipeline, table: str, day: str, old: Recorded) -> str | None:
     """A staged file with the recorded content of a partition: of its batch, or of another attempt's; None if all are gone."""
-    attempts = ledger.entries(kind="staged", pipeline=spec.pipeline, subject=table, days=(day, day))
-    for batch_id in dict.fromkeys([old.batch_id, *(entry.data["batch_id"] for entry in attempts)]):
+    attempts = ledger.entries(records.Staged, pipeline=spec.pipeline, subject=table, days=(day, day))
+    for batch_id in dict.fromkeys([old.batch_id, *(entry.record.batch_id for entry in attempts)]):
         try:
             manifest = batches.load(spec.pipeline, table, batch_id)
         except BatchUnknownError:

@@ -151,4 +151,4 @@ def _newest_verdict(spec: Pipeline, name: str) -> tuple[str, str]:
         for entry in ledger.entries(kind=kind, pipeline=spec.pipeline, subject=name, limit=1)
     ]
     entry = max(newest, key=lambda each: each.seq, default=None)
-    return (entry.data["outcome"], entry.partition or "") if entry else ("", "")
+    return (entry.record.outcome, entry.partition or "") if entry else ("", "")

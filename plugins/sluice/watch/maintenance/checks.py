@@ -11,7 +11,7 @@ from sluice.declare.spec import Pipeline
 from sluice.lake import cleanup as lake
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Rewrite
-from sluice.ledger import schema
+from sluice.ledger import records, schema
 from sluice.notify import faults
 
 
@@ -43,7 +43,7 @@ def check_chain(spec: Pipeline, run: Mapping[str, str]) -> tuple[int, str]:
     still_open = {"holds": holds.open_from(spec), "mails": faults.open_from(spec.pipeline)}
     ledger.settle(spec.pipeline, entries, still_open)
     said = {"entries": entries, "head": head, "reasons": [f"{entries} entries, chain intact"]}
-    ledger.append("maintained", pipeline=spec.pipeline, subject="ledger", run=run.get("run_id"), data=said)
+    ledger.append(records.Maintained(**said), pipeline=spec.pipeline, subject="ledger", run=run.get("run_id"))
     return entries, head
 
 
@@ -66,15 +66,9 @@ def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
             missing += [f"{table} {day}"] if (table, day) in found else []
     said = f"{partitions} published partitions, {len(missing)} without their file"
     ledger.append(
-        "maintained",
+        records.Maintained(partitions=partitions, missing=missing, several_files=several, reasons=[said]),
         pipeline=spec.pipeline,
         subject="published",
         run=run.get("run_id"),
-        data={
-            "partitions": partitions,
-            "missing": missing,
-            "several_files": several,
-            "reasons": [said],
-        },
     )
     return Published(partitions, tuple(rewritten.values()), tuple(several))

@@ -20,6 +20,7 @@ from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline, broken_pipelines, load_all
 from sluice.lake import connection
 from sluice.lake.batches import full_id, id_in
+from sluice.ledger import records
 from sluice.watch.maintenance import record
 from sluice.watch.maintenance.record import Removal
 from sluice.web.index import DAY, GATES
@@ -96,9 +97,9 @@ def _reports(spec: Pipeline, before: datetime) -> Iterator[Removal]:
 def _named_by_alarms(spec: Pipeline) -> set[str]:
     """Paths, without their ending, of the pages of alarms: they are about what readers see, and there are few."""
     return {
-        str(settings().reports / entry.data["report"]).removesuffix(".html")
-        for entry in ledger.entries(kind="rewritten", pipeline=spec.pipeline)
-        if entry.data.get("report")
+        str(settings().reports / entry.record.report).removesuffix(".html")
+        for entry in ledger.entries(records.Rewritten, pipeline=spec.pipeline)
+        if entry.record.report
     }
 
 

@@ -11,7 +11,7 @@ from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake import batches as lake_batches
 from sluice.lake import quarantine, tables
 from sluice.lake.batches import full_id
-from sluice.ledger import Entry
+from sluice.ledger import Entry, records
 
 
 def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[str, set[str]]:
@@ -32,11 +32,11 @@ def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[
 
     for hold in holds.open_holds(spec):
         keep(hold.table, hold.batch_id)
-    for waiver in ledger.entries(kind="waiver", pipeline=spec.pipeline):
+    for waiver in ledger.entries(records.Waiver, pipeline=spec.pipeline):
         if not _over(spec, waiver):
-            keep(waiver.subject, waiver.data["batch_id"])
+            keep(waiver.subject, waiver.record.batch_id)
     for entry in ledger.entries(pipeline=spec.pipeline, since=since):
-        keep(entry.subject, entry.data.get("batch_id"))
+        keep(entry.subject, entry.record.batch_id)
     for table, batch_id in _read_by_predictions(spec, inputs_since):
         keep(table, batch_id)
     return found
@@ -57,7 +57,7 @@ def _read_by_predictions(spec: Pipeline, since: datetime) -> Iterator[tuple[str,
 def spoken_of(spec: Pipeline, table: str, *, after: int) -> set[str]:
     """Full ids of the batches of a table that entries of the ledger name which follow the number `after`."""
     entries = ledger.entries(pipeline=spec.pipeline, subject=table, after=after)
-    return {full_id(entry.data["batch_id"]) for entry in entries if entry.data.get("batch_id")}
+    return {full_id(entry.record.batch_id) for entry in entries if entry.record.batch_id}
 
 
 def _over(spec: Pipeline, waiver: Entry) -> bool:

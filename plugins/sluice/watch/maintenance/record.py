@@ -12,6 +12,7 @@ from sluice import ledger
 from sluice.core import failpoints, locks
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
+from sluice.ledger import records
 
 # Failpoint -> what has happened when it is reached: those of the maintenance, tried by tests/watch/maintenance.
 POINTS = {
@@ -70,7 +71,7 @@ def carry_out(
         return planned
     about: dict[str, Any] = {"pipeline": spec.pipeline, "subject": subject, "run": run.get("run_id")}
     if planned:
-        ledger.append("maintaining", **about, data=told(planned))
+        ledger.append(records.Maintaining(**told(planned)), **about)
     failpoints.hit("maintenance.planned")
     done = []
     with locks.alone(_lock(), shared=True):
@@ -78,7 +79,7 @@ def carry_out(
             done.append(removal)
             failpoints.hit("maintenance.removed")
     failpoints.hit("maintenance.done")
-    ledger.append("maintained", **about, data=told(done))
+    ledger.append(records.Maintained(**told(done)), **about)
     return done
 
 

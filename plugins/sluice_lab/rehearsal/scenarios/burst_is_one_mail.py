@@ -16,5 +16,5 @@ def rehearse(world):
     world.expect("all three days are held", len(held) == 3, [str(run) for run in runs])
     mails = world.mails()
     world.expect("one mail is sent", len(mails) == 1, [mail.subject for mail in mails])
-    counted = [e for e in world.entries("mail") if e.data.get("status") == "counted"]
+    counted = [e for e in world.entries("mail") if e.record.status == "counted"]
     world.expect("the others are counted, not lost", len(counted) == 2, [e.partition for e in counted])

@@ -14,9 +14,9 @@ def rehearse(world):
     finally:
         world.start_mail_server()
 
-    failed = [entry for entry in world.entries("mail") if entry.data["status"] == "failed"]
+    failed = [entry for entry in world.entries("mail") if entry.record.status == "failed"]
     world.expect("the arrivals are held as ever", run.failed == ["arrivals.audit_arrivals"], run)
-    world.expect("the undelivered mail is recorded", failed, [entry.data.get("error") for entry in failed])
+    world.expect("the undelivered mail is recorded", failed, [entry.record.error for entry in failed])
     world.expect("nothing was caught", not world.mails())
 
     world.run("watch")

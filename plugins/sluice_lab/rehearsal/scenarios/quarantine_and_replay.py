@@ -34,7 +34,7 @@ def rehearse(world):
     world.expect("the rows set aside are closed", {status for _, status in aside} == {"repaired"}, aside)
     staged = world.entries("staged", subject="arrivals", partition=partition)
     world.expect(
-        "nothing was delivered again", len({e.data["content_hash"] for e in staged}) == 1, len(staged)
+        "nothing was delivered again", len({e.record.content_hash for e in staged}) == 1, len(staged)
     )
 
 

@@ -40,4 +40,4 @@ def rehearse(world):
 
 
 def _rules(held):
-    return [rule["rule"] for entry in held[:1] for rule in entry.data["rules"] if not rule["passed"]]
+    return [rule["rule"] for entry in held[:1] for rule in entry.record.rules if not rule["passed"]]

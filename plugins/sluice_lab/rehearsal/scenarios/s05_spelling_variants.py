@@ -26,7 +26,7 @@ def rehearse(world):
 
     held = world.entries("held", subject="planes")
     world.expect("a register with aircraft twice is held", run.failed == ["planes.audit_planes"], run)
-    reasons = "; ".join(held[0].data["reasons"]) if held else ""
+    reasons = "; ".join(held[0].record.reasons) if held else ""
     world.expect("the verdict says that keys are there twice", "one_row_an_aircraft" in reasons, reasons)
 
     world.run("transform", day)

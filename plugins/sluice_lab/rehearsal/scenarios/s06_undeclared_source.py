@@ -24,7 +24,7 @@ def rehearse(world):
     partition = world.spec.data_day("weather", day)
     held = world.entries("held", subject="weather", partition=partition)
     world.expect("weather without one of the airports is held", run.failed == ["weather.audit_weather"], run)
-    said = " ".join(entry.data["reasons"][0] for entry in held)
+    said = " ".join(entry.record.reasons[0] for entry in held)
     world.expect("the verdict says which counts are too few", "lga" in said.lower(), said)
 
 

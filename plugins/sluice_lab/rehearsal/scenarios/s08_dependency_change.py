@@ -27,7 +27,7 @@ def rehearse(world):
     world.expect("the weather is held", [task for task in run.failed if task.startswith("weather.")], run)
     world.expect("nothing of it is visible", not world.published("weather", partition))
     held = world.entries("held", subject="weather", partition=partition)
-    found = {rule["rule"] for entry in held for rule in entry.data["rules"] if not rule["passed"]}
+    found = {rule["rule"] for entry in held for rule in entry.record.rules if not rule["passed"]}
     world.expect("one rule finds the new spelling", "known_origin" in found, sorted(found))
     world.expect("another the new unit", "readings_have_their_magnitude" in found, sorted(found))
     mails = world.mails()

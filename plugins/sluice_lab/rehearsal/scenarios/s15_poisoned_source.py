@@ -31,7 +31,7 @@ def rehearse(world):
 
     held = world.entries("held", subject="arrivals", partition=partition)
     world.expect("the source is held", run.failed == ["arrivals.audit_arrivals"], run)
-    rules = [rule for entry in held for rule in entry.data["rules"] if not rule["passed"]]
+    rules = [rule for entry in held for rule in entry.record.rules if not rule["passed"]]
     told = [f"{rule['rule']}: {rule['observed'][:120]}" for rule in rules]
     world.expect("a rule about one carrier alone says so", any("carrier" in line for line in told), told)
     world.expect("nothing of it is visible", not world.published("arrivals", partition))

@@ -21,7 +21,7 @@ def rehearse(world):
     world.expect("the source is not staged", run.failed == ["arrivals.stage_arrivals"], run)
     world.expect("nothing of it is visible", not world.published("arrivals", partition))
     refused = world.entries("refused", subject="arrivals")
-    world.expect("the refusal is recorded", len(refused) == 1, [entry.data.get("what") for entry in refused])
+    world.expect("the refusal is recorded", len(refused) == 1, [entry.record.what for entry in refused])
     mails = world.mails()
     said = len(mails) == 1 and world.day(-1) in mails[0].text and "airport-operations" in mails[0].text
     world.expect(

@@ -19,7 +19,7 @@ def rehearse(world):
         f"all {world.days} days go through to monitoring", not stopped, "; ".join(stopped) or "they did"
     )
     world.expect(
-        "nothing is held", not held, [f"{e.subject} {e.partition}: {e.data['reasons']}" for e in held]
+        "nothing is held", not held, [f"{e.subject} {e.partition}: {e.record.reasons}" for e in held]
     )
     mails = world.mails()
     world.expect("nothing is mailed", not mails, [mail.subject for mail in mails])

@@ -1,0 +1,130 @@
+"""What the ledger records of models: from the snapshots of a training to what monitoring asks for; a class a kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sluice.ledger.record import Record
+
+
+class Choice(Record):
+    """A decision about a candidate."""
+
+    # The candidate, and the champion that it was compared with; None: the baseline.
+    version: int | None = None
+    champion: int | None = None
+    promote: bool = False
+    numbers: dict[str, Any] = {}
+
+
+class Pinned(Record, kind="pinned"):
+    """A training fixed the snapshots that it reads."""
+
+    tag: str
+
+
+class Trained(Record, kind="trained"):
+    """A candidate was trained."""
+
+    version: int
+    sha256: str = ""
+    snapshots: dict[str, int] = {}
+    rows: int = 0
+    splits: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    findings: tuple[dict[str, Any], ...] = ()
+    waivers: tuple[dict[str, Any], ...] = ()
+    unmatched: dict[str, int] = {}
+    left_out: dict[str, int] = {}
+    unsupported: tuple[str, ...] = ()
+    capped: dict[str, dict[str, int]] = {}
+    mlflow_run: str = ""
+    code: str = ""
+
+
+class TrainingRefused(Record, kind="training_refused"):
+    """A training set was refused."""
+
+    error: str = ""
+    what: str
+    where: str = ""
+    todo: str = ""
+
+
+class TrainingSkipped(Record, kind="training_skipped"):
+    """Nothing was trained, because learning is paused."""
+
+    reason: str
+
+
+class Audited(Choice, kind="audited"):
+    """A candidate may become champion."""
+
+
+class Promoted(Choice, kind="promoted"):
+    """A candidate became champion."""
+
+    # The entry of the decision, and the champion until then; entries of earlier versions are the decision's, word for word.
+    decision: int | None = None
+    previous: int | None = None
+    decided_at: str = ""
+
+
+class RolledBack(Record, kind="rolled_back"):
+    """A person let an earlier version score again, or no model."""
+
+    version: int | None
+    previous: int | None = None
+    # Of an earlier version.
+    champion: int | None = None
+    by: str = ""
+    account: str = ""
+    why: str = ""
+    decided_at: str = ""
+
+
+class StoodIn(Record, kind="stood_in"):
+    """The champion could not score, and another did in its place."""
+
+    version: int | None
+    champion: int | None
+    problems: tuple[str, ...]
+
+
+class Measured(BaseModel):
+    """The batches that a day was measured from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    predictions: str | None
+    outcomes: str | None
+
+
+class Monitored(Record, kind="monitored"):
+    """The predictions of a day were measured; the numbers are those of `sluice_ml.monitoring.DayNumbers`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    ds: str = ""
+    labelled: int = 0
+    auc: float | None = None
+    measured: Measured | None = None
+
+
+class NotMeasured(Record, kind="not_measured"):
+    """What a day's predictions were made from is gone."""
+
+    measured: Measured
+
+
+class Decided(Record, kind="decided"):
+    """What monitoring asks for: nothing, attention, or a new model."""
+
+    action: str
+    numbers: dict[str, Any] = {}
+
+
+class RetrainRequested(Record, kind="retrain_requested"):
+    """Monitoring asked for a new model."""
