@@ -58,3 +58,19 @@ def test_entry_of_another_version_is_read_by_what_this_one_knows(home):
     (entry,) = ledger.entries(records.Published)
     assert (entry.record.batch_id, entry.record.partitions) == ("b", {})
     assert entry.data == written.data == {"batch_id": "b", "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "names"),
+    [
+        ("run features,outcomes", "run", ("features", "outcomes")),
+        ("succeeded check_the_landing_zone", "succeeded", ("check_the_landing_zone",)),
+        ("completed", "completed", ()),
+        ("", "", ()),
+    ],
+)
+def test_what_ends_a_fault_is_kept_as_the_text_that_earlier_versions_wrote(text, how, names):
+    mail = records.Mail.read({"ends_with": text})
+    assert (mail.ends_with.how, mail.ends_with.names) == (how, names)
+    assert mail.ends_with == records.EndsWith.of(how, *names)
+    assert mail.stored() == {"ends_with": text}

@@ -6,6 +6,7 @@ import pytest
 
 from sluice import crossing, holds, ledger, notify
 from sluice.ledger import records
+from sluice.ledger.records import EndsWith
 from sluice.notify import faults, report
 from sluice_lab import feed
 from tests.notify.reading import DATA_DAY, TASK_URL, body, refused, tell
@@ -151,7 +152,7 @@ def test_range_of_a_weekly_source_is_over_with_the_days_that_were_delivered(flig
 
 def test_completed_day_that_nobody_told_is_told_by_the_watcher(flights, held, sink, mails):
     smtp, folder, _ = sink
-    tell(held.model_copy(update={"partition": DAY, "ends_with": "completed"}), smtp)
+    tell(held.model_copy(update={"partition": DAY, "ends_with": EndsWith.of("completed")}), smtp)
     about = {"pipeline": "flights", "subject": "raw", "partition": DAY}
     ledger.append(records.DayCompleted(first_day=DAY), **about)
 
@@ -163,9 +164,11 @@ def test_completed_day_that_nobody_told_is_told_by_the_watcher(flights, held, si
 def test_incident_of_what_is_no_day_does_not_keep_others_from_being_told_over(flights, held, sink, mails):
     """An earlier version recorded the partition key as it was given, whatever it was."""
     smtp, folder, _ = sink
-    for ends_with in ("completed", "published arrivals"):
+    for ends_with in (EndsWith.of("completed"), EndsWith.of("published", "arrivals")):
         tell(
-            held.model_copy(update={"partition": "yesterday", "cause": ends_with, "ends_with": ends_with}),
+            held.model_copy(
+                update={"partition": "yesterday", "cause": ends_with.how, "ends_with": ends_with}
+            ),
             smtp,
         )
     missing(flights, smtp)

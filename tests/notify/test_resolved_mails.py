@@ -9,6 +9,7 @@ from sluice import crossing, holds, ledger, notify, waivers
 from sluice.core.settings import settings
 from sluice.holds import show
 from sluice.ledger import records
+from sluice.ledger.records import EndsWith
 from sluice.notify import report, resolution
 from sluice.web import index
 from sluice_lab import feed
@@ -260,7 +261,7 @@ def test_fault_of_a_range_stays_open_until_each_of_its_days_is_published(flights
 def test_fault_of_several_days_is_over_when_all_of_them_are_complete(flights, held, sink):
     smtp, _, _ = sink
     days = ["2013-04-02", "2013-04-03"]
-    tell(held.model_copy(update={"partition": "..".join(days), "ends_with": "completed"}), smtp)
+    tell(held.model_copy(update={"partition": "..".join(days), "ends_with": EndsWith.of("completed")}), smtp)
     about = {"pipeline": "flights", "subject": "raw"}
     ledger.append(records.DayCompleted(first_day=days[1]), **about, partition=days[1])
     assert notify.completed(flights, days[1:], smtp) == []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 
 from sluice.declare.calendars import Expected
 from sluice.ledger.model_records import Choice
@@ -216,6 +216,33 @@ class Rewritten(Record, kind="rewritten"):
     report: str = ""
 
 
+class EndsWith(BaseModel):
+    """What ends a fault; kept as text, such as `run features,outcomes`, which is part of the fault's identity."""
+
+    model_config = ConfigDict(frozen=True)
+
+    # published, run (published for the run's day), matches: tables; completed: the day's sources; succeeded: a task;
+    # champion: a model; "": nothing. In earlier versions `staged`: a table.
+    how: str = ""
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, how: str, *names: str) -> Self:
+        return cls(how=how, names=names)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        how, _, names = given.partition(" ")
+        return {"how": how, "names": names.split(",") if names else ()}
+
+    @model_serializer
+    def text(self) -> str:
+        return f"{self.how} {','.join(self.names)}".rstrip()
+
+
 class Mail(Record, kind="mail"):
     """A mail was sent, or could not be, or something that a mail is about was seen again or is over."""
 
@@ -229,7 +256,7 @@ class Mail(Record, kind="mail"):
     episode: str = ""
     # Of what was seen: its identity, what ends it, and the batch.
     seen_as: str = ""
-    ends_with: str = ""
+    ends_with: EndsWith = EndsWith()
     batch_id: str = ""
     occurred_at: str = ""
     # What is over: its identity -> a `sluice.notify.resolution.Ending`; in earlier versions a sentence.
@@ -244,6 +271,8 @@ class Mail(Record, kind="mail"):
     error: str = ""
     when_sent: str = ""
     content: str = ""
+    # Of one that was sent after all: when it was tried first.
+    first_tried: str = ""
     # Of a digest: number of the last entry that it tells of.
     upto: int | None = None
 

@@ -13,6 +13,7 @@ from sluice.core.errors import LedgerTamperedError, SpecInvalidError
 from sluice.core.partitions import days_of
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger import Entry
+from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
 from sluice.notify.events import Event, FailingRow, Item, Section
 from sluice.waivers import inherited
@@ -55,7 +56,7 @@ def of_missed_deadline(
         partition=day,
         run_day=run_day if run_day and run_day != day else None,
         cause="delivery_missing",
-        ends_with=f"published {source}",
+        ends_with=EndsWith.of("published", source),
         owner=owner,
         effect=reader_impact.waiting(spec, source, days),
         summary=f"{late} {why}",
@@ -112,7 +113,7 @@ def of_rewritten(
         partition=day,
         cause="content does not match its record",
         occurrence=found,
-        ends_with=f"matches {table}",
+        ends_with=EndsWith.of("matches", table),
         owner=spec.owner_of(table),
         effect=(
             f"Readers see {table} of {day} with content that no gate has judged. "
@@ -168,7 +169,7 @@ def of_broken_ledger(spec: Pipeline, error: LedgerTamperedError, *, task: str, t
         cause="chain broken",
         # Another entry is another change.
         occurrence=error.what,
-        ends_with=f"succeeded {task}",
+        ends_with=EndsWith.of("succeeded", task),
         owner=spec.owner,
         effect="Readers see what they saw before; but who decided on it, and what, can no longer be told for certain.",
         summary=error.what,
@@ -196,7 +197,7 @@ def of_broken_declaration(pipeline: str, error: SpecInvalidError, *, owner: str,
         subject="declaration",
         partition=None,
         cause="cannot be used",
-        ends_with=f"succeeded {DECLARATION_TASK}",
+        ends_with=EndsWith.of("succeeded", DECLARATION_TASK),
         owner=owner,
         effect=(
             f"Readers see of {pipeline} what was published before. What needs the part that is wrong publishes nothing "
@@ -234,7 +235,7 @@ def of_damaged_model(
         partition=None,
         cause=f"champion {champion}",
         occurrence=stands_in,
-        ends_with=f"champion {spec.model.name}",
+        ends_with=EndsWith.of("champion", spec.model.name),
         owner=spec.owner,
         effect=f"Predictions are made by {stands_in} instead of version {champion}.",
         summary=" ".join(problems),
@@ -287,7 +288,7 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
         partition=label,
         cause="release has ended",
         occurrence=waiver.hash,
-        ends_with=f"published {table}",
+        ends_with=EndsWith.of("published", table),
         batch_id=word.batch_id,
         owner=spec.owner_of(table),
         effect=(

@@ -258,7 +258,13 @@ def _seen_again(spec: Pipeline, after: int) -> list[Item]:
     items = []
     for episode in faults.episodes(spec.pipeline):
         seen = episode.sightings
-        if episode.over or not seen or not seen[0].record.ends_with or seen[-1].seq <= after or len(seen) < 2:
+        if (
+            episode.over
+            or not seen
+            or not seen[0].record.ends_with.how
+            or seen[-1].seq <= after
+            or len(seen) < 2
+        ):
             continue
         labels = sorted({entry.partition for entry in episode.standing.values() if entry.partition})
         items.append(

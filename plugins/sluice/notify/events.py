@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from sluice.core.printable import printable_all, printable_lines
+from sluice.ledger.records import EndsWith
 
 # One template of this name each, under `templates/`.
 Kind = Literal[
@@ -120,9 +121,7 @@ class Event(_Frozen):
     the work has none; `run_day` is the partition key of the run, where that is another day.
 
     Events with the same kind, pipeline, subject and `cause` are one fault. `occurrence` tells one from another within a
-    partition, such as the content that was held. `ends_with` names what ends it: `published <table>`, `run <table>,<table>`
-    (those are published for the run's day), `matches <table>`, `completed` (the day's sources), `succeeded <task>`,
-    `champion <model>` (it scores again); a fault without it never ends, it is only told once.
+    partition, such as the content that was held. A fault of which `ends_with` names nothing never ends, it is only told once.
 
     `rows` counts the rows that were not published, None where there was no batch yet; `rules_total` counts the rules
     that were evaluated, failed or not.
@@ -143,7 +142,7 @@ class Event(_Frozen):
     table: str = ""
     cause: str = Field(min_length=1)
     occurrence: str = ""
-    ends_with: str = ""
+    ends_with: EndsWith = EndsWith()
     batch_id: str = ""
     owner: str
     # What it means for those who read the data, in whole sentences: the mail opens with it.
@@ -177,7 +176,7 @@ class Event(_Frozen):
     @property
     def seen_as(self) -> str:
         """Identity of this occurrence of the fault: a repetition has the same (32 hex digits)."""
-        return _digest(self.fault, self.partition, self.ends_with, self.occurrence)
+        return _digest(self.fault, self.partition, self.ends_with.text(), self.occurrence)
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ from sluice import ledger
 from sluice.core import clock, dag_ids
 from sluice.core.partitions import days_of
 from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.ledger.records import EndsWith
 from sluice.notify import reader_impact, steps
 from sluice.notify.events import Event
 
@@ -37,11 +38,11 @@ def of_failed_run(
     unpublished = _unpublished(spec, dag_id, run_id, days_of(partition)) if partition else []
     table = ""
     if unpublished == ["raw"]:
-        ends_with, table = "completed", spec.model.features_table
+        ends_with, table = EndsWith.of("completed"), spec.model.features_table
     elif unpublished:
-        ends_with, table = f"run {','.join(unpublished)}", unpublished[0]
+        ends_with, table = EndsWith.of("run", *unpublished), unpublished[0]
     else:
-        ends_with = f"succeeded {task}" if task else ""
+        ends_with = EndsWith.of("succeeded", task) if task else EndsWith()
     days = [spec.data_day(table, day) for day in days_of(partition or "")] if table else []
     return Event(
         kind="failed_run",

@@ -23,6 +23,7 @@ from sluice.declare.spec import Pipeline
 from sluice.gates import policy
 from sluice.gates.verdict import RuleResult, Verdict
 from sluice.lake import batches
+from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
 from sluice.notify.alarms import (
     of_broken_declaration,
@@ -78,7 +79,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         run_day=_other_day(spec, table, verdict.partitions),
         cause=",".join(holding) or _same("; ".join(verdict.reasons)),
         occurrence=manifest.content_hash,
-        ends_with=f"published {table}",
+        ends_with=EndsWith.of("published", table),
         batch_id=verdict.batch_id,
         owner=spec.owner_of(table),
         effect=reader_impact.waiting(spec, table, verdict.partitions),
@@ -148,7 +149,7 @@ def of_exception(
         )
     # What many tasks share fails many tasks: they are one fault.
     shared = _SHARED.get(type(exception), "")
-    ends_with = _ends_with(spec, task, table, dag_id) if partition else f"succeeded {task}"
+    ends_with = _ends_with(spec, task, table, dag_id) if partition else EndsWith.of("succeeded", task)
     return Event(
         kind="failed_task",
         pipeline=spec.pipeline,
@@ -161,7 +162,9 @@ def of_exception(
         occurrence=run_id if partition is None else "",
         ends_with=ends_with,
         owner=spec.owner_of(table) if table else spec.owner,
-        effect=reader_impact.failing(spec, table, data_days, partition, day_waits=ends_with == "completed"),
+        effect=reader_impact.failing(
+            spec, table, data_days, partition, day_waits=ends_with.how == "completed"
+        ),
         summary=_said(spec, table, exception),
         not_published=steps.not_published(spec, table) if table else (),
         next_steps=steps.after_failure(exception),
@@ -249,12 +252,12 @@ def _said(spec: Pipeline, table: str | None, exception: BaseException | None) ->
     return " ".join(str(exception).split()) or type(exception).__name__
 
 
-def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> str:
+def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> EndsWith:
     if table:
-        return f"published {table}"
+        return EndsWith.of("published", table)
     if dag_id in (f"{spec.pipeline}_ingest", f"{spec.pipeline}_backfill"):
-        return "completed"
-    return f"succeeded {task}"
+        return EndsWith.of("completed")
+    return EndsWith.of("succeeded", task)
 
 
 def _data_days(spec: Pipeline, table: str, partition: str | None) -> tuple[str, ...]:

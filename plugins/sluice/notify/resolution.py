@@ -111,15 +111,11 @@ def tables_of(spec: Pipeline, seen: Entry) -> dict[str, list[str]]:
 
     In earlier versions a step that failed had ended when it had `staged` its table; it ends with the publication, as all do.
     """
-    how, _, names = seen.record.ends_with.partition(" ")
-    days = occurrence_days(seen)
-    if how == "run":
-        return {
-            name: [spec.data_day(name, day) for day in days]
-            for name in names.split(",")
-            if name in spec.tables and days
-        }
-    return {names: days} if how in ("published", "staged") and names in spec.tables and days else {}
+    end, days = seen.record.ends_with, occurrence_days(seen)
+    names = [name for name in end.names if name in spec.tables and days]
+    if end.how == "run":
+        return {name: [spec.data_day(name, day) for day in days] for name in names}
+    return dict.fromkeys(names, days) if end.how in ("published", "staged") else {}
 
 
 def occurrence_days(seen: Entry) -> list[str]:
@@ -132,7 +128,7 @@ def occurrence_days(seen: Entry) -> list[str]:
 
 def end_of(spec: Pipeline, seen: Entry) -> Entry | None:
     """The entry of the ledger with which the last day of an occurrence ended; None while one of its days has not."""
-    if seen.record.ends_with == "completed":
+    if seen.record.ends_with.how == "completed":
         return _completed(spec, occurrence_days(seen), seen.seq)
     ends = [_first_end(spec, table, days, seen.seq) for table, days in tables_of(spec, seen).items()]
     there = [one for one in ends if one is not None]

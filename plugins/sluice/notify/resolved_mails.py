@@ -18,6 +18,7 @@ from sluice.core.partitions import days_of
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, mails, records
+from sluice.ledger.records import EndsWith
 from sluice.notify import delivery, faults, reader_impact, resolution, stuck
 from sluice.notify.events import Event, Item, Section
 from sluice.notify.resolution import Ending
@@ -57,7 +58,7 @@ def matched(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
     """Close the faults of a day whose content was not what was published, after it is again; as `resolved` does."""
 
     def over(entry: Entry) -> bool:
-        return entry.record.ends_with == f"matches {table}" and entry.partition == day
+        return entry.record.ends_with == EndsWith.of("matches", table) and entry.partition == day
 
     return _close(spec, smtp, over, ended=lambda _: "Its content matches its recorded hash again.")
 
@@ -67,7 +68,7 @@ def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry
     inside = set(run_days)
 
     def over(entry: Entry) -> bool:
-        if entry.record.ends_with != "completed" or entry.partition is None:
+        if entry.record.ends_with.how != "completed" or entry.partition is None:
             return False
         return (
             inside.issuperset(resolution.occurrence_days(entry)) or resolution.end_of(spec, entry) is not None
@@ -80,7 +81,7 @@ def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> l
     """Close the faults of a task that belongs to no table, after it succeeded for the same day or a later one."""
 
     def over(entry: Entry) -> bool:
-        same = entry.record.ends_with == f"succeeded {task}"
+        same = entry.record.ends_with == EndsWith.of("succeeded", task)
         return same and (not entry.partition or not partition or entry.partition <= partition)
 
     return _close(spec, smtp, over, ended=lambda _: f"The task {task} succeeded.")
@@ -91,7 +92,7 @@ def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
     by = "The baseline" if version is None else f"Version {version}"
 
     def over(entry: Entry) -> bool:
-        return entry.record.ends_with == f"champion {spec.model.name}"
+        return entry.record.ends_with == EndsWith.of("champion", spec.model.name)
 
     return _close(spec, smtp, over, ended=lambda _: f"{by} is what is meant to score, and does.")
 

@@ -11,6 +11,7 @@ from sluice.core import clock, dag_ids
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
+from sluice.ledger.records import EndsWith
 from sluice.notify import faults, reader_impact, resolution, steps
 from sluice.notify.events import Event
 from sluice.status import Item, Status
@@ -37,7 +38,7 @@ def said(found: Status, seen: Entry) -> str:
 
 
 def _items(found: Status, seen: Entry) -> list[Item]:
-    names = seen.record.ends_with.removeprefix("run ").split(",")
+    names = seen.record.ends_with.names
     return [item for item in found if item.run_day == seen.partition and item.table in names]
 
 
@@ -69,7 +70,7 @@ def _event(spec: Pipeline, start: Start, task_url: str) -> Event:
         partition=start.run_day,
         table=table,
         cause="started in vain",
-        ends_with=f"run {','.join(item.table for item in possible)}",
+        ends_with=EndsWith.of("run", *(item.table for item in possible)),
         owner=spec.owner,
         effect=reader_impact.undone(spec, first),
         summary=f"It was started {start.attempt - 1} times, and nothing has come of it. {' '.join(start.because)}",
