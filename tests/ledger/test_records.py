@@ -15,7 +15,7 @@ from sluice.ledger.kinds import KINDS
 from sluice.ledger.record import Record
 from sluice.ledger.schema import HEAD, LEDGER, writing
 
-# Entries of every kind as version 0.9 wrote them, before kinds had models: a line each, with all columns.
+# Written by the code before kinds had models: entries of its tests, and of kinds that they lacked the same fields by hand.
 STORED = [json.loads(line) for line in Path(__file__).with_name("stored.jsonl").read_text().splitlines()]
 
 
