@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 from sqlalchemy import insert
 
 from sluice import ledger
+from sluice.core.errors import LedgerEntryInvalidError
+from sluice.core.settings import settings
 from sluice.ledger import records
 from sluice.ledger.kinds import KINDS
 from sluice.ledger.record import Record
@@ -43,11 +45,56 @@ def test_entry_reads_as_the_model_of_its_kind_and_appends_to_the_same_bytes(stor
     assert ledger.verify() == 2 * len(STORED)
 
 
-def test_record_with_an_unknown_field_or_a_wrong_type_is_not_made():
-    with pytest.raises(ValidationError, match="rows_held"):
-        records.Published(batch_id="b", rows_held=3)
-    with pytest.raises(ValidationError, match="waiver"):
+def test_record_with_an_unknown_field_or_a_wrong_type_is_not_made_and_the_error_says_which():
+    with pytest.raises(LedgerEntryInvalidError) as unknown:
+        records.Published(batch_id="b", partition={})
+    assert "kind published cannot be recorded: partition: unknown key" in unknown.value.what
+    assert "did you mean 'partitions'?" in unknown.value.what
+    assert unknown.value.where == "sluice.ledger.records.Published"
+    with pytest.raises(
+        LedgerEntryInvalidError, match=r"waiver: Input should be a valid integer.*Next: correct"
+    ):
         records.Published(batch_id="b", waiver="Ada")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"batch_id": "b", "rows": "Ada Lovelace"}, "rows: Input should be a valid integer"),
+        (
+            {"batch_id": "b", "partitions": {"2013-01-01": {"rows": 3}}},
+            "partitions.2013-01-01.sha256: Field required",
+        ),
+        ({}, "batch_id: Field required"),
+        (["Ada Lovelace"], "the entry: Input should be a valid dictionary"),
+    ],
+)
+def test_stored_entry_that_does_not_fit_is_named_with_its_field_and_not_quoted(stored, data, problem):
+    seq = _write(stored, json.dumps(data))
+    (entry,) = ledger.entries(records.Published, after=len(STORED))
+    with pytest.raises(LedgerEntryInvalidError) as caught:
+        _ = entry.record
+    assert f"Entry {seq} of the ledger, of kind published, cannot be read: {problem}" in caught.value.what
+    assert str(settings().home) in caught.value.where
+    assert "sluice ledger --verify" in caught.value.todo
+    # The whole trace, as a task's log shows it.
+    assert "Lovelace" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_stored_entry_that_is_no_json_is_named(stored):
+    seq = _write(stored, '{"batch_id": ')
+    with pytest.raises(
+        LedgerEntryInvalidError, match=rf"Entry {seq} of the ledger, of kind published, cannot be read"
+    ):
+        ledger.entries(records.Published)
+
+
+def _write(stored: list[ledger.Entry], data: str) -> int:
+    """Put an entry of kind `published` into the ledger without its model, and return its number."""
+    row = {**STORED[-1], "seq": stored[-1].seq + 1, "kind": "published", "data": data, "once": None}
+    with writing() as connection:
+        connection.execute(insert(LEDGER), row)
+    return row["seq"]
 
 
 def test_entry_of_another_version_is_read_by_what_this_one_knows(home):
@@ -70,7 +117,7 @@ def test_entry_of_another_version_is_read_by_what_this_one_knows(home):
     ],
 )
 def test_what_ends_a_fault_is_kept_as_the_text_that_earlier_versions_wrote(text, how, names):
-    mail = records.Mail.read({"ends_with": text})
+    mail = records.Mail.read({"ends_with": text}, "Entry 1")
     assert (mail.ends_with.how, mail.ends_with.names) == (how, names)
     assert mail.ends_with == records.EndsWith.of(how, *names)
     assert mail.stored() == {"ends_with": text}

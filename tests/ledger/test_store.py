@@ -11,7 +11,7 @@ import pytest
 from pydantic import ConfigDict
 
 from sluice import ledger
-from sluice.core.errors import LedgerTamperedError
+from sluice.core.errors import LedgerEntryInvalidError, LedgerTamperedError
 from sluice.core.settings import settings
 from sluice.ledger import records
 from sluice.ledger.record import Record
@@ -88,7 +88,7 @@ def test_append_once_again_returns_the_first_entry_unchanged(home):
 
 @pytest.mark.parametrize("value", [float("nan"), datetime.now(UTC)])
 def test_append_what_is_not_json_is_refused_and_leaves_nothing(home, value):
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(LedgerEntryInvalidError, match="of kind verdict cannot be recorded: value: "):
         decide(data={"value": value})
     assert ledger.entries() == []
 

@@ -8,16 +8,19 @@ from collections import Counter
 from datetime import date, timedelta
 
 import pytest
+from pydantic import ConfigDict
 
 from sluice import ledger, notify
 from sluice.core.errors import (
     DatabaseUnavailableError,
     LakeUnreachableError,
     LandingUnreachableError,
+    LedgerEntryInvalidError,
     MailUndeliveredError,
 )
 from sluice.core.settings import settings
 from sluice.ledger import records
+from sluice.ledger.record import Record
 from sluice.notify import faults, report
 from sluice.notify.events import Event
 from sluice.notify.send import Smtp
@@ -139,8 +142,10 @@ def test_missing_delivery_is_one_fault_for_the_task_and_the_watcher(flights, sin
     assert mail["Subject"] == "[sluice][MISSING] flights arrivals 2013-04-03: not delivered"
 
 
-@pytest.mark.parametrize("out", [LandingUnreachableError, LakeUnreachableError, DatabaseUnavailableError])
-def test_landing_zone_bucket_or_database_that_does_not_answer_is_one_fault_for_all_tasks(
+@pytest.mark.parametrize(
+    "out", [LandingUnreachableError, LakeUnreachableError, DatabaseUnavailableError, LedgerEntryInvalidError]
+)
+def test_landing_zone_bucket_database_or_ledger_that_cannot_be_read_is_one_fault_for_all_tasks(
     flights, sink, mails, out
 ):
     smtp, folder, _ = sink
@@ -167,6 +172,19 @@ def test_landing_zone_bucket_or_database_that_does_not_answer_is_one_fault_for_a
     )
     notify.resolved(flights, "weather", "2013-04-03", smtp)
     assert "RESOLVED" in mails(folder)[-1]["Subject"]
+
+
+def test_fault_is_told_though_an_entry_about_a_mail_cannot_be_read(sink, held, mails):
+    class OfAnotherVersion(Record, kind="mail"):
+        model_config = ConfigDict(extra="allow")
+
+    ledger.append(OfAnotherVersion(episode=7), pipeline="flights", subject="arrivals")
+    smtp, folder, _ = sink
+    with pytest.raises(
+        LedgerEntryInvalidError, match="Entry 1 of the ledger, of kind mail, cannot be read: episode: "
+    ):
+        deliver(held, smtp)
+    assert len(mails(folder)) == 1
 
 
 def test_undelivered_mails_are_kept_and_sent_in_order_once(flights, sink, held, mails, closed_port):

@@ -217,6 +217,10 @@ class LedgerTamperedError(SluiceError):
     """An entry of the ledger does not match its hash, or the chain is broken."""
 
 
+class LedgerEntryInvalidError(SluiceError):
+    """An entry of the ledger, stored or to be recorded, does not fit the model of its kind."""
+
+
 class ModelDamagedError(SluiceError):
     """A registered model's file does not match the hash recorded when it was trained."""
 

@@ -30,9 +30,13 @@ def read(path: Path) -> Any:
         ) from error
 
 
-def explain(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """Describe one pydantic problem of `model`, with the keys that exist where one was mistyped."""
-    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+def explain(problem: Mapping[str, Any], model: type[BaseModel], whole: str = "the file") -> str:
+    """Describe one pydantic problem of `model`, with the keys that exist where one was mistyped.
+
+    Args:
+        whole: what to call that which the model is of, where the problem is about all of it.
+    """
+    where = ".".join(str(part) for part in problem["loc"]) or whole
     if problem["type"] != "extra_forbidden":
         return f"{where}: {sentence(problem)}"
     allowed = _fields_at(model, problem["loc"][:-1])

@@ -21,7 +21,7 @@ from sluice.core import clock, failpoints
 from sluice.core.errors import LedgerTamperedError
 from sluice.core.settings import settings
 from sluice.ledger.kinds import KINDS
-from sluice.ledger.record import Record
+from sluice.ledger.record import Record, unreadable
 from sluice.ledger.records import Settled
 from sluice.ledger.schema import HEAD, LEDGER, reading, writing
 
@@ -54,8 +54,12 @@ class Entry(Generic[R]):
 
     @cached_property
     def record(self) -> R:
-        """What it says, by the model of its kind."""
-        return KINDS.get(self.kind, Record).read(self.data)  # type: ignore[return-value]
+        """What it says, by the model of its kind.
+
+        Raises:
+            LedgerEntryInvalidError: it does not fit the model.
+        """
+        return KINDS.get(self.kind, Record).read(self.data, _name(self))  # type: ignore[return-value]
 
 
 class Filters(TypedDict, total=False):
@@ -90,9 +94,9 @@ def append(
             a step that is repeated records its decision once.
 
     Raises:
-        TypeError, ValueError: the record has what JSON cannot hold, such as NaN.
+        LedgerEntryInvalidError: the record has what JSON cannot hold, such as NaN.
     """
-    body = json.dumps(record.stored(), sort_keys=True, allow_nan=False, ensure_ascii=False)
+    body = record.text()
     with writing() as connection:
         if once is not None:
             first = connection.execute(select(LEDGER).where(LEDGER.c.once == once)).one_or_none()
@@ -205,9 +209,16 @@ def _hash(row: Mapping[str, Any]) -> str:
 
 
 def _entry(row: Row) -> Entry:
-    stored = {**row._mapping, "at": datetime.fromisoformat(row.at), "data": json.loads(row.data)}
+    try:
+        stored = {**row._mapping, "at": datetime.fromisoformat(row.at), "data": json.loads(row.data)}
+    except ValueError as error:
+        raise unreadable(_name(row), str(error)) from None
     del stored["once"]
     return Entry(**stored)
+
+
+def _name(entry: Entry | Row) -> str:
+    return f"Entry {entry.seq} of the ledger, of kind {entry.kind},"
 
 
 def _tampered(seq: int, problem: str) -> LedgerTamperedError:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from sluice.core import locks
-from sluice.core.errors import DatabaseUnavailableError, MailUndeliveredError
+from sluice.core.errors import DatabaseUnavailableError, LedgerEntryInvalidError, MailUndeliveredError
 from sluice.core.settings import settings
 from sluice.ledger import Entry
 from sluice.notify import faults
@@ -29,12 +29,13 @@ def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entr
 
     Raises:
         MailUndeliveredError: the server did not take it; recorded with status `failed`, and retried later.
-        DatabaseUnavailableError: the ledger does not answer. The mail was sent, and is recorded nowhere.
+        DatabaseUnavailableError, LedgerEntryInvalidError: the ledger does not answer, or an entry about a mail cannot
+            be read. The mail was sent, and is recorded nowhere.
     """
     with alone(event.fault):
         try:
             past = faults.episodes(event.pipeline, event.fault)
-        except DatabaseUnavailableError:
+        except (DatabaseUnavailableError, LedgerEntryInvalidError):
             # Nobody knows whether it was told before; nobody would ever learn that it was not.
             send(compose(event, sender=sender, to=to, key=event.key), smtp)
             raise

@@ -12,6 +12,7 @@ from sluice.core.errors import (
     DeliveryMissingError,
     LakeUnreachableError,
     LandingUnreachableError,
+    LedgerEntryInvalidError,
     LedgerTamperedError,
     NotPublishedError,
     RunKeyInvalidError,
@@ -56,6 +57,7 @@ _SHARED: dict[type, str] = {
     LandingUnreachableError: "landing",
     LakeUnreachableError: "warehouse",
     DatabaseUnavailableError: "database",
+    LedgerEntryInvalidError: "ledger",
 }
 
 
