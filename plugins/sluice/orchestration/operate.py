@@ -99,7 +99,8 @@ def _run_again(planned_by: str) -> TriggerDagRunOperator:
     return _RunAgain(
         task_id="run_again",
         trigger_dag_id=f"{{{{ {planned}['dag_id'] }}}}",
-        trigger_run_id=f"{{{{ {planned}['run_id'] }}}}",
+        # Nothing, not the text "None", where there is no run.
+        trigger_run_id=f"{{{{ {planned}['run_id'] or '' }}}}",
         skip_when_already_exists=False,
         reset_dag_run=True,
         wait_for_completion=True,
@@ -129,7 +130,7 @@ class _RunAgain(TriggerDagRunOperator):
     def execute(self, context: Any) -> Any:
         from airflow.sdk.exceptions import AirflowSkipException
 
-        if self.trigger_run_id == "None":
+        if not self.trigger_run_id:
             raise AirflowSkipException("What was held is too old to be replayed.")
         return super().execute(context)
 
