@@ -53,15 +53,15 @@ def dags():
     return built
 
 
-def run(task, context_of):
-    """Render and execute a task as Airflow does, where no other task of the run has left a result."""
+def run(task, context_of, results=None):
+    """Render and execute a task as Airflow does, where no other tasks of the run have left results than these."""
     from airflow.sdk.execution_time.context import set_current_context
 
-    def nothing(*_, default=None, **__):
-        return default
+    def left(task_ids=None, *_, default=None, **__):
+        return (results or {}).get(task_ids, default)
 
     ti = SimpleNamespace(
-        dag_id=task.dag_id, task_id=task.task_id, run_id="run-1", try_number=1, xcom_pull=nothing
+        dag_id=task.dag_id, task_id=task.task_id, run_id="run-1", try_number=1, xcom_pull=left
     )
     words = {"table": "arrivals", "day": "2013-04-01", "why": "because", "until": "2013-04-30"}
     context = {**context_of("2013-04-02", **words), "ti": ti, "task": task, "outlet_events": {}}
@@ -84,6 +84,14 @@ def test_missing_result_is_final_and_says_which_task_to_clear(home, dags, contex
     assert isinstance(error, ResultMissingError)
     assert f"clear {giver}" in error.todo
     assert RETRY_POLICY.evaluate(caught.value, try_number=1, max_tries=3).action.value == "fail"
+
+
+def test_replay_of_what_is_too_old_runs_nothing_again(home, dags, context_of):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    planned = {"dag_id": None, "run_id": None}
+    with pytest.raises(AirflowSkipException, match="too old"):
+        run(dags["flights_replay"].get_task("run_again"), context_of, {"find_held": planned})
 
 
 def test_every_task_that_takes_a_result_is_among_them(dags):
