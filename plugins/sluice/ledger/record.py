@@ -50,8 +50,9 @@ class Record(BaseModel):
         Raises:
             LedgerEntryInvalidError: a field is missing, or has another type.
         """
-        extra = "ignore" if cls.model_config["extra"] == "forbid" else None
-        return cls.model_validate(stored, extra=extra, context=name)
+        return cls.model_validate(
+            stored, extra="ignore" if cls.model_config["extra"] == "forbid" else None, context=name
+        )
 
     @model_validator(mode="wrap")
     @classmethod
