@@ -149,6 +149,37 @@ def test_moved_home_is_adopted_with_its_id_and_a_copy_gets_a_new_one(tmp_path, u
     assert f"copied from     the home with the id {first.id}" in told
 
 
+def test_half_written_iceberg_files_that_no_table_names_do_not_stop_an_adoption(tmp_path, use):
+    home = use(tmp_path / "home")
+    _publish()
+    folder = home / "lake" / "flights" / "weather" / "metadata"
+    for name in ("snap-1-0-half.avro", "half-m0.avro"):
+        (folder / name).write_bytes(next(folder.glob("snap-*.avro")).read_bytes()[:20])
+    (folder / "00009-half.metadata.json").write_text('{"format-version": 2, "loc')
+    use(_moved(home, tmp_path / "moved"))
+    _adopt()
+    assert tables.scan("flights", "weather", "2013-01-01", "2013-01-01").num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["snap-*.avro", "*-m0.avro", "*.metadata.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_damaged_iceberg_file_of_a_table_is_named_and_nothing_is_adopted(tmp_path, use, name, damage):
+    home = use(tmp_path / "home")
+    _publish()
+    moved = use(_moved(home, tmp_path / "moved"))
+    file = max((moved / "lake" / "flights" / "weather" / "metadata").glob(name))
+    content = file.read_bytes()
+    file.unlink() if damage == "gone" else file.write_bytes(content[:20])
+    with pytest.raises(AdoptionRefusedError) as caught:
+        _adopt()
+    assert caught.value.where == str(file)
+    with pytest.raises(HomeMovedError):
+        ledger.entries()
+    file.write_bytes(content)
+    _adopt()
+    assert tables.scan("flights", "weather", "2013-01-01", "2013-01-01").num_rows == 2
+
+
 def test_process_ids_of_the_original_are_not_taken_over(tmp_path, use):
     home = use(tmp_path / "home")
     _publish()

@@ -53,8 +53,8 @@ def _read() -> dict[str, object]:
 
 
 def _champion() -> tuple[object, ...]:
-    loaded = registry().load(spec.load("flights").model.name, threads=1)
-    assert loaded is not None
+    name = spec.load("flights").model.name
+    loaded = registry().load(name, registry().roles(name)["champion"], threads=1)
     return loaded.version, loaded.meta
 
 

@@ -63,10 +63,10 @@ def adopt() -> Iterator[str]:
     relocated = Relocation(old, str(home))
     for name in _NOT_TAKEN_OVER:
         shutil.rmtree(home / name, ignore_errors=True)
-    for folder in sorted((home / "lake").glob("*/*/")):
-        changed = relocate.metadata_files(folder, relocated)
-        if changed:
-            yield f"table {folder.parent.name}.{folder.name}: {changed} files of Iceberg"
+    for table, address in relocate.current(home / identity.CATALOG).items():
+        metadata = Path(relocated(address).removeprefix("file://"))
+        if metadata.is_relative_to(home) and (changed := relocate.metadata_files(metadata, relocated)):
+            yield f"table {table}: {changed} files of Iceberg"
     texts = sum(_text(path, relocated) for pattern in _TEXTS for path in home.glob(pattern) if path.is_file())
     yield f"manifests, pages and configuration: {texts} files"
     for path in databases(home):

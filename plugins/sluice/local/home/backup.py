@@ -18,6 +18,7 @@ from pathlib import Path
 from sluice.core.errors import BackupFailedError
 from sluice.core.identity import CATALOG
 from sluice.core.settings import settings
+from sluice.lake import relocate
 from sluice.local.home.adoption import databases
 from sluice.watch import maintenance
 
@@ -99,11 +100,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _current(home: Path, part: Path) -> set[Path]:
     """The metadata files by which the copied catalog reads the tables, under the home."""
-    if not (part / CATALOG).is_file():
-        return set()
-    with closing(sqlite3.connect(part / CATALOG)) as database:
-        named = [row[0] for row in database.execute("select metadata_location from iceberg_tables")]
     root = f"file://{home}/"
+    named = relocate.current(part / CATALOG).values()
     return {Path(name.removeprefix(root)) for name in named if name.startswith(root)}
 
 
