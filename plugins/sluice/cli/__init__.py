@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import click
 
@@ -11,6 +11,30 @@ from sluice.cli.output import echo
 from sluice.core import clock
 from sluice.core.errors import SluiceError
 from sluice_ml.errors import MlError
+
+
+def _loaded(entry: EntryPoint) -> click.Command:
+    """A command of another package; where that cannot be imported, one of its name that says so."""
+    try:
+        return entry.load()
+    except Exception as error:  # noqa: BLE001 - whatever its code raises; it is shown
+        cause = f"{type(error).__name__}: {error}"
+
+    def refuse(rest: tuple[str, ...]) -> None:
+        raise SluiceError(
+            f"The command {entry.name} cannot be loaded: {cause}.",
+            where=f"entry point {entry.value} of {entry.dist.name if entry.dist else 'an installed package'}",
+            todo="install that package anew (`make install` for Sluice's own), or uninstall it",
+        )
+
+    return click.Command(
+        entry.name,
+        callback=refuse,
+        params=[click.Argument(["rest"], nargs=-1)],
+        context_settings={"ignore_unknown_options": True},
+        short_help=f"Cannot be loaded: {cause}.",
+    )
+
 
 GROUPS: dict[str, list[click.Command]] = {
     "Operate": [
@@ -34,7 +58,7 @@ GROUPS: dict[str, list[click.Command]] = {
     ],
     "Develop": [develop.check, develop.suite, develop.docs, develop.airflow, develop.find_value],
     # Of other installed packages: each entry point is a click command.
-    "Try out": [each.load() for each in entry_points(group="sluice.commands")],
+    "Try out": [_loaded(each) for each in entry_points(group="sluice.commands")],
 }
 
 

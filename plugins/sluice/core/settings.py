@@ -19,8 +19,11 @@ from sluice.core import identity
 from sluice.core.errors import SpecInvalidError
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
-# The project: the checkout that this package lies in; where it is installed apart from one, the working directory.
-ROOT = _CHECKOUT if (_CHECKOUT / "dags" / "pipelines").is_dir() else Path.cwd()
+# The project, with its pipelines, suites and dbt project: the one that is named, else the checkout that this package lies
+# in, else the working directory.
+ROOT = Path(
+    os.environ.get("SLUICE_PROJECT") or (_CHECKOUT if (_CHECKOUT / "dags" / "pipelines").is_dir() else "")
+).resolve()
 
 # A password in a URL: between a colon and the @ before its host, or among its parameters.
 _PASSWORD_IN_URL = re.compile(

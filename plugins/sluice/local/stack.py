@@ -92,6 +92,8 @@ def environment() -> dict[str, str]:
         ),
         PSEUDONYM_KEY: json.dumps({"conn_type": "generic", "password": keys["pseudonym"]}),
         "SLUICE_HOME": str(s.home.resolve()),
+        # Its components have working directories of their own.
+        "SLUICE_PROJECT": str(ROOT),
         "SLUICE_UI_URL": url,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "DO_NOT_TRACK": "1",
