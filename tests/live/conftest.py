@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -39,6 +38,42 @@ def _system_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def set_clock(file: Path, text: str) -> None:
+    """Set the clock to a local time of New York."""
+    now = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
+    part = file.with_suffix(".part")
+    part.write_text(now.isoformat())
+    part.replace(file)
+
+
+@contextmanager
+def installation(base: Path, **variables: str) -> Iterator[None]:
+    """An installation of its own in an empty folder, with a live `flights`; its clock is the file `clock` in it."""
+    (base / "pipelines").mkdir()
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    line = "clock: feed\n"
+    assert text.count(line) == 1
+    live = f"clock: wall\nstarts: {STARTS}\n" + "".join(
+        f"{name}_schedule: {_NEVER}\n" for name in ("reconcile", "watch", "maintain")
+    )
+    (base / "pipelines" / "flights.yml").write_text(text.replace(line, live))
+    set_clock(base / "clock", f"{STARTS} 00:00")
+    own = {
+        "SLUICE_HOME": str(base / "home"),
+        "SLUICE_PIPELINES": str(base / "pipelines"),
+        "SLUICE_CLOCK": str(base / "clock"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**own, **variables}.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        try:
+            (settings().home / "landing").mkdir()
+            yield
+        finally:
+            settings.cache_clear()
+
+
 @dataclass(frozen=True)
 class World:
     """A live pipeline as its operator sees it, and the clock that all of it goes by."""
@@ -54,10 +89,7 @@ class World:
 
     def at(self, text: str) -> None:
         """Set the clock to a local time of New York."""
-        now = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("America/New_York"))
-        part = self.clock_file.with_suffix(".part")
-        part.write_text(now.isoformat())
-        part.replace(self.clock_file)
+        set_clock(self.clock_file, text)
 
     def not_before(self, text: str) -> None:
         """Set the clock to a local time of New York, unless it is later already."""
@@ -190,18 +222,7 @@ class World:
 @pytest.fixture(scope="package")
 def _world(tmp_path_factory) -> Iterator[World]:
     base = tmp_path_factory.mktemp("live")
-    (base / "pipelines").mkdir()
-    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
-    line = "clock: feed\n"
-    assert text.count(line) == 1
-    live = f"clock: wall\nstarts: {STARTS}\n" + "".join(
-        f"{name}_schedule: {_NEVER}\n" for name in ("reconcile", "watch", "maintain")
-    )
-    (base / "pipelines" / "flights.yml").write_text(text.replace(line, live))
-    environment = {
-        "SLUICE_HOME": str(base / "home"),
-        "SLUICE_PIPELINES": str(base / "pipelines"),
-        "SLUICE_CLOCK": str(base / "clock"),
+    variables = {
         "SLUICE_API_PORT": str(free_ports(2)),
         "SLUICE_SMTP_PORT": str(free_ports(1)),
         "SLUICE_RETRY_SECONDS": "1",
@@ -213,17 +234,13 @@ def _world(tmp_path_factory) -> Iterator[World]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     }
-    with ExitStack() as cleanup:
-        patch = cleanup.enter_context(pytest.MonkeyPatch.context())
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        cleanup.callback(settings.cache_clear)
-        settings.cache_clear()
-        (base / "clock").write_text(f"{STARTS}T00:00:00-04:00")
-        (settings().home / "landing").mkdir()
-        cleanup.callback(_down, environment)
-        stack.up()
-        yield World(stack.client(), spec.load("flights"), base / "clock", settings().mail)
+    with installation(base, **variables):
+        try:
+            stack.up()
+            yield World(stack.client(), spec.load("flights"), base / "clock", settings().mail)
+        finally:
+            stack.down()
+            shutil.rmtree(settings().home / "airflow", ignore_errors=True)
 
 
 @pytest.fixture
@@ -231,10 +248,3 @@ def world(_world: World) -> Iterator[World]:
     """The running pipeline, at its beginning; this process sees the same home and clock as its tasks do."""
     yield _world
     _world.forget()
-
-
-def _down(environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    settings.cache_clear()
-    stack.down()
-    shutil.rmtree(environment["SLUICE_HOME"] + "/airflow", ignore_errors=True)

@@ -1,5 +1,7 @@
 """Weeks of a live pipeline that is left alone: undisturbed, and with a fault on most days, drawn by a seed.
 
+Both come to what the same days come to without Airflow. The two need an hour each, on a machine that does nothing else.
+
 `SLUICE_SOAK_DAYS` and `SLUICE_SOAK_SEED` choose fewer days and another order of faults.
 """
 
@@ -9,13 +11,16 @@ import os
 import random
 from collections import Counter
 from datetime import date, timedelta
+from functools import partial
 
 import pytest
 
 from sluice import status
-from tests.live import faults, outcome
-from tests.live.conftest import STARTS, World
+from sluice.declare import spec
+from tests.live import faults, outcome, twin
+from tests.live.conftest import STARTS, World, installation, set_clock
 from tests.live.faults import Soak
+from tests.live.outcome import Outcome
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(6 * 3600)]
 
@@ -27,31 +32,28 @@ RUN_DAYS = [(date.fromisoformat(STARTS) + timedelta(days=number)).isoformat() fo
 
 
 @pytest.fixture(scope="module")
-def twin(_world: World):
-    """The same days without a fault: what readers see in the end, what was mailed, and which runs there were."""
-    soak = Soak(_world, random.Random(SEED))
+def expected(tmp_path_factory) -> Outcome:
+    """What these days come to without Airflow and without a fault."""
+    base = tmp_path_factory.mktemp("twin")
+    with installation(base):
+        return twin.build(spec.load("flights"), RUN_DAYS, partial(set_clock, base / "clock"))
+
+
+def test_days_without_a_fault_send_no_mail_and_take_one_run_each(expected, world, proofs):
+    soak = Soak(world, random.Random(SEED))
     for day in RUN_DAYS:
+        print(day, flush=True)
         faults.undisturbed(soak, day)
     soak.watch(RUN_DAYS[-1], "23:00")
-    runs = {stage: Counter(run["partition_key"] for run in _world.runs(stage)) for stage in faults.STAGES}
-    found = outcome.observe(_world.pipeline, RUN_DAYS)
-    mails = _world.subjects()
-    not_done = [item.sentence() for item in status.of(_world.pipeline) if not item.is_done]
-    _world.forget()
-    return found, mails, runs, not_done
-
-
-def test_days_without_a_fault_send_no_mail_and_take_one_run_each(twin, proofs):
-    found, mails, runs, not_done = twin
-    assert not_done == []
-    assert mails == []
+    assert _not_done(world) == []
+    assert world.subjects() == []
+    runs = {stage: Counter(run["partition_key"] for run in world.runs(stage)) for stage in faults.STAGES}
     assert runs == {stage: Counter(RUN_DAYS) for stage in faults.STAGES}
-    assert found.marked == {}
+    assert outcome.observe(world.pipeline, RUN_DAYS) == expected
     proofs("live day without a fault", f"{DAYS} days", runs=sum(one.total() for one in runs.values()))
 
 
-def test_days_with_faults_come_to_the_same_end(twin, world, proofs):
-    undisturbed = twin[0]
+def test_days_with_faults_come_to_the_same_end(expected, world, proofs):
     soak = Soak(world, random.Random(SEED))
     played = Counter[str]()
     for day, play in zip(RUN_DAYS, _plan(soak.draw), strict=True):
@@ -60,14 +62,13 @@ def test_days_with_faults_come_to_the_same_end(twin, world, proofs):
         played[play.__name__] += 1
     soak.watch(RUN_DAYS[-1], "23:00")
 
-    assert [item.sentence() for item in status.of(world.pipeline) if not item.is_done] == [], "a day is lost"
+    assert _not_done(world) == [], "a day is lost"
     found = outcome.observe(world.pipeline, RUN_DAYS)
     assert outcome.late_without_mark(world.pipeline) == []
     marked = {("predictions", day) for day in found.marked}
-    expected = {part: rows for part, rows in undisturbed.rows.items() if part not in marked}
-    assert found.rows == expected
-    assert found.quarantined == undisturbed.quarantined
-    assert found.decisions == undisturbed.decisions
+    assert found.rows == {part: rows for part, rows in expected.rows.items() if part not in marked}
+    assert found.quarantined == expected.quarantined
+    assert found.decisions == expected.decisions
     subjects = world.subjects()
     for source, day in soak.told:
         about = [subject for subject in subjects if f"flights {source} {day}" in subject]
@@ -75,6 +76,10 @@ def test_days_with_faults_come_to_the_same_end(twin, world, proofs):
     assert len(subjects) == 2 * len(soak.told), subjects
     for kind, times in played.items():
         proofs("live day with a fault", f"{kind}, seed {SEED}", times=times)
+
+
+def _not_done(world: World) -> list[str]:
+    return [item.sentence() for item in status.of(world.pipeline) if not item.is_done]
 
 
 def _plan(draw: random.Random) -> list:
