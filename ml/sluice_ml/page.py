@@ -8,7 +8,7 @@ when the outcomes of the day are not there yet.
 from __future__ import annotations
 
 import json
-import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +59,6 @@ def page(
 
 def write(path: Path, text: str) -> None:
     """A reader sees the old page or the new one."""
-    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     half.write_text(text, encoding="utf-8")
     half.replace(path)

@@ -121,13 +121,13 @@ class World:
         Where something is left and no run does it, the pipeline looks again five minutes later, as its schedule would have it.
         """
         for _ in range(_LOOKS):
-            if not (left := self._left()):
+            if not (left := self.left()):
                 return
             self.later(minutes=5)
             self.run("reconcile")
         raise AssertionError(f"After {_LOOKS} looks this is left: {left}")
 
-    def _left(self) -> list[str]:
+    def left(self) -> list[str]:
         """Wait until no run is at work, nor about to be, and say what could still be done."""
         idle_since = 0.0
 

@@ -7,13 +7,13 @@ that was delivered, so that freshness and deadlines mean on the replay what they
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sluice.core import clock, locks
 from sluice.core.errors import DeliveryMissingError
+from sluice.core.files import replacing
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 
@@ -81,9 +81,8 @@ def advance(spec: Pipeline, day: date) -> None:
     with locks.alone(path.with_suffix(".lock")):
         if day <= (_read(spec) or date.min):
             return
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({"today": day.isoformat()}), encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps({"today": day.isoformat()}), encoding="utf-8")
 
 
 def _file(spec: Pipeline) -> Path:

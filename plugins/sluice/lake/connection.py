@@ -6,13 +6,13 @@ so that a process that forks (Airflow's workers do) never shares a database conn
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.core import databases, failpoints
+from sluice.core.files import replacing
 from sluice.core.settings import settings
 from sluice.lake import s3
 
@@ -94,13 +94,10 @@ def write(uri: str, content: bytes) -> None:
         failpoints.hit("write.begun")
         s3.write(uri, content)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not the process's number: two containers on one shared folder may have the same.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     failpoints.hit("write.begun")
-    part.write_bytes(content)
-    failpoints.hit("write.part_written")
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(content)
+        failpoints.hit("write.part_written")
 
 
 def read(uri: str) -> bytes:

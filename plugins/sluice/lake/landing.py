@@ -9,7 +9,6 @@ zone may be absent. Endpoint, region and credentials of S3 come from boto3's own
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from sluice.core.errors import DeliveryMissingError, LandingUnreachableError, SpecInvalidError
+from sluice.core.files import replacing
 from sluice.lake import s3
 from sluice.lake.opening import Opened, plain_file, stored_object
 
@@ -196,14 +196,8 @@ class _Folder:
 
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with self._reaching(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                part.write_bytes(data)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        with self._reaching(path), replacing(path) as part:
+            part.write_bytes(data)
 
     def write_new(self, name: str, data: bytes) -> bool:
         path = self.root / name

@@ -9,8 +9,6 @@ was interrupted can be started again.
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.core.errors import AdoptionRefusedError
+from sluice.core.files import replacing
 
 # Iceberg's number of files that hold deleted positions: they name data files inside, row by row.
 _POSITION_DELETES = 1
@@ -74,9 +73,9 @@ def _json(path: Path, relocated: Callable[[str], str]) -> bool:
     new = _walked(old, relocated)
     if new == old:
         return False
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    part.write_text(json.dumps(new, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
-    _put(part, path)
+    # Maintenance goes by when a file was written.
+    with replacing(path, keep_stat=True) as part:
+        part.write_text(json.dumps(new, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     return True
 
 
@@ -121,13 +120,11 @@ def _avro(path: Path, relocated: Callable[[str], str]) -> bool:
                 changed = True
     if not changed:
         return False
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     name = json.loads(meta["avro.schema"])["name"]
-    with AvroOutputFile[Record](
-        PyArrowFileIO().new_output(f"file://{part}"), schema, name, metadata=dict(meta)
-    ) as out:
-        out.write_block(records)
-    _put(part, path)
+    with replacing(path, keep_stat=True) as part:
+        new = PyArrowFileIO().new_output(f"file://{part}")
+        with AvroOutputFile[Record](new, schema, name, metadata=dict(meta)) as out:
+            out.write_block(records)
     return True
 
 
@@ -142,12 +139,6 @@ def _records(path: Path) -> tuple[list[Any], Any, dict[str, str]]:
             return list(file), file.schema, file.header.meta
     except (OSError, EOFError, ValueError) as error:
         raise _refused(path, f"cannot be read ({error})", _FROM_ORIGINAL) from error
-
-
-def _put(part: Path, path: Path) -> None:
-    # Upkeep goes by when a file was written.
-    shutil.copystat(path, part)
-    part.replace(path)
 
 
 def _record(record: Any, fields: Any, relocated: Callable[[str], str], path: Path) -> bool:

@@ -7,7 +7,6 @@ published: a partition's file lies in its batch's folder, so the decision is alw
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from sluice.core.errors import (
     PublishConflictError,
     VerdictMissingError,
 )
+from sluice.core.files import replacing
 from sluice.lake import batches, connection, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
@@ -297,8 +297,6 @@ def _local(partition: Published, day: str, into: Path) -> str:
         return partition.file
     copy = into / f"{partition.batch_id}.{DAY}={day}.parquet"
     if not copy.exists():
-        into.mkdir(parents=True, exist_ok=True)
-        part = copy.with_suffix(f".{os.getpid()}")
-        part.write_bytes(connection.read(partition.file))
-        part.replace(copy)
+        with replacing(copy) as part:
+            part.write_bytes(connection.read(partition.file))
     return str(copy)

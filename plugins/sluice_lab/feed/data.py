@@ -8,7 +8,6 @@ kept as Parquet under <home>/feed-cache, sorted by day: reading one day then tak
 from __future__ import annotations
 
 import importlib.util
-import os
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from sluice.core.errors import SpecInvalidError
+from sluice.core.files import replacing
 from sluice.core.settings import settings
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ def _keep(table: pa.Table, path: Path) -> None:
     """Write atomically: several processes may fill the cache at once."""
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    pq.write_table(table, part, row_group_size=_ROW_GROUP)
-    part.replace(path)
+    with replacing(path) as part:
+        pq.write_table(table, part, row_group_size=_ROW_GROUP)
 
 
 def _folder() -> Path:

@@ -22,14 +22,16 @@ def open_umask():
 
 def test_passwords_and_keys_are_never_readable_by_others(home, open_umask, monkeypatch):
     modes = []
-    opened = os.fdopen
+    opened = os.open
 
-    def seen(descriptor, *args, **kwargs):
-        found = os.fstat(descriptor)
-        modes.append((found.st_mode & 0o777, found.st_size))
-        return opened(descriptor, *args, **kwargs)
+    def seen(path, *args, **kwargs):
+        descriptor = opened(path, *args, **kwargs)
+        if "airflow" in str(path):
+            found = os.fstat(descriptor)
+            modes.append((found.st_mode & 0o777, found.st_size))
+        return descriptor
 
-    monkeypatch.setattr(os, "fdopen", seen)
+    monkeypatch.setattr(os, "open", seen)
     _, password = stack.login()
     keys = stack.environment()
     assert modes == [(0o600, 0)] * 2, "mode, before anything is in it"

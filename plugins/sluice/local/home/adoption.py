@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import psutil
 
 from sluice.core import identity
 from sluice.core.errors import AdoptionRefusedError
+from sluice.core.files import replacing
 from sluice.core.settings import settings
 from sluice.lake import relocate
 from sluice.local.home.relocation import Relocation
@@ -145,11 +145,9 @@ def _text(path: Path, relocated: Relocation) -> bool:
     new = relocated(old)
     if new == old:
         return False
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    part.write_bytes(new.encode("utf-8"))
-    # Upkeep goes by when a file was written.
-    shutil.copystat(path, part)
-    part.replace(path)
+    # Maintenance goes by when a file was written.
+    with replacing(path, keep_stat=True) as part:
+        part.write_bytes(new.encode("utf-8"))
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from jinja2 import Template
 
 from sluice.core import clock
+from sluice.core.files import replacing
 from sluice.core.markup import page_environment
 from sluice.core.settings import settings
 from sluice.status.catalogue.entries import Catalogue, SourceEntry
@@ -18,10 +18,8 @@ from sluice.status.catalogue.entries import Catalogue, SourceEntry
 def write(catalogue: Catalogue) -> Path:
     """Write the page in one atomic step; return its path."""
     page = settings().reports / catalogue.spec.pipeline / "catalogue" / "index.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    part = page.with_name(f".{page.name}.{os.getpid()}")
-    part.write_text(render(catalogue), encoding="utf-8")
-    part.replace(page)
+    with replacing(page) as part:
+        part.write_text(render(catalogue), encoding="utf-8")
     return page
 
 
