@@ -2,8 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-# Two processes, each with whole folders of tests: see tests/conftest.py.
-PARALLEL := -n 2 --no-loadscope-reorder
+# Processes of tests, each with whole folders: see tests/conftest.py.
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --no-loadscope-reorder
 
 help:  ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,7 +47,8 @@ mutants: install  ## Change the code in one place at a time and name the changes
 lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-package nvidia-nccl-cu12 --group dev pyproject.toml -o requirements.txt
 
-clean:  ## Remove all local state (tables, ledger, Airflow's database, mails, reports)
-	rm -rf var site
+clean:  ## Stop what runs, and remove all local state (tables, ledger, Airflow's database, mails, reports) under SLUICE_HOME
+	if [ -x $(BIN)/sluice ]; then $(BIN)/sluice down; fi
+	rm -rf "$${SLUICE_HOME:-var}" site
 
 .PHONY: help install demo test test-all lint up down supply-chain bench docs mutants lock clean

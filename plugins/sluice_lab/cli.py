@@ -134,10 +134,10 @@ def supply_chain(osv_url: str | None) -> None:
     Ends with 0 if everything was checked and nothing found, 1 if something was found, and 3 if nothing was found but
     not everything could be checked, such as without a way to a database of advisories.
     """
-    from sluice_lab.supply_chain import audit, exit_code
+    from sluice_lab.supply_chain import check_all, exit_code
 
     every = []
-    for what, findings in audit(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
+    for what, findings in check_all(services=[("osv", "--osv-url", osv_url)] if osv_url else None):
         for finding in findings:
             echo(f"{finding.kind.upper() if finding.kind != 'checked' else 'ok':11s}  {what}: {finding.says}")
         every += findings

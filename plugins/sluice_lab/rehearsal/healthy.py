@@ -117,7 +117,3 @@ def _train(flights: spec.Pipeline, day: str) -> None:
             todo="look at what changed in training or promotion",
         )
     training.promote_candidate(flights, version, day, run)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]

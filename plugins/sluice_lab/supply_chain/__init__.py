@@ -28,7 +28,7 @@ class Finding:
     says: str
 
 
-def audit(
+def check_all(
     *, lock: Path = LOCK, root: Path = ROOT, services: Sequence[tuple[str, ...]] | None = None
 ) -> Iterator[tuple[str, list[Finding]]]:
     """Yield each check's name and findings; writes the bill of materials.
