@@ -5,7 +5,7 @@ and runs the real DAGs. Its log says what was expected, what was seen, and which
 two differ. Nothing of this installation is touched. `sluice rehearse --list` says what each scenario is about.
 """
 
-from sluice_lab.rehearsal import catalogue
+from sluice_lab.rehearsal import scenario_list
 from sluice_lab.rehearsal.dag import rehearse_dag
 
-dag = rehearse_dag({each.name: each.title for each in catalogue.all_scenarios()}, doc=__doc__)
+dag = rehearse_dag({each.name: each.title for each in scenario_list.all_scenarios()}, doc=__doc__)

@@ -81,15 +81,15 @@ def rehearse(
     json_file: Path | None,
 ) -> None:
     """Try SCENARIOS (names, numbers such as S01, or files) on a healthy copy, in an Airflow of its own."""
-    from sluice_lab.rehearsal import catalogue, command
+    from sluice_lab.rehearsal import command, scenario_list
 
     if stop:
         sys.exit(command.stop())
     if show or not (scenarios or everything):
-        for each in catalogue.all_scenarios():
+        for each in scenario_list.all_scenarios():
             echo(f"{each.name:32s} {each.title}")
         return
-    names = catalogue.names() if everything else list(scenarios)
+    names = scenario_list.names() if everything else list(scenarios)
     sys.exit(command.rehearse(names, days=days, keep=keep, json_file=json_file))
 
 

@@ -323,7 +323,7 @@ def test_earlier_day_exactly_days_back_is_compared_and_the_one_before_it_is_not(
     suite("arrivals", *(expect(kind, rule, **_SPAN, **given) for rule, (kind, given) in _COMPARING.items()))
     rules = suites.load(pipeline, "arrivals").rules
     if not together:
-        monkeypatch.setattr(engine.together, "ask", lambda con, rules: engine.together.Answers())
+        monkeypatch.setattr(engine.fused_queries, "ask", lambda con, rules: engine.fused_queries.Answers())
 
     def write(back: int) -> str:
         path = tmp_path / f"{back}.parquet"

@@ -13,7 +13,7 @@ from sluice.core.errors import ScenarioUnknownError, SpecInvalidError
 from sluice.core.settings import settings
 from sluice.ledger import records
 from sluice_lab.rehearsal import __main__ as process
-from sluice_lab.rehearsal import bench, catalogue, healthy, runner, world
+from sluice_lab.rehearsal import bench, healthy, runner, scenario_list, world
 
 
 class _Bench:
@@ -45,7 +45,7 @@ def play(home, tmp_path):
     def run(body: str, doc: str = "A title") -> runner.Result:
         path = tmp_path / "fault.py"
         path.write_text(f'"""{doc}"""\n\n\n{body}\n')
-        return runner.rehearse(_Bench(tmp_path), catalogue.find(str(path)), say=lambda text: None)
+        return runner.rehearse(_Bench(tmp_path), scenario_list.find(str(path)), say=lambda text: None)
 
     return run
 
@@ -57,20 +57,20 @@ def test_scenario_unknown_is_refused_with_all_names_and_the_nearest():
     assert (
         "There is no scenario 's02_history_rewriten'. The nearest is 's02_history_rewritten'." in done.output
     )
-    assert all(name in done.output for name in catalogue.names())
+    assert all(name in done.output for name in scenario_list.names())
 
 
 def test_scenario_unknown_is_refused_before_anything_is_started(home):
     with pytest.raises(ScenarioUnknownError):
-        catalogue.find("S99")
+        scenario_list.find("S99")
     assert not home.exists()
 
 
 def test_scenario_is_found_by_its_number_and_by_its_path(tmp_path):
-    assert catalogue.find("S02").name == catalogue.find("s02").name == "s02_history_rewritten"
+    assert scenario_list.find("S02").name == scenario_list.find("s02").name == "s02_history_rewritten"
     path = tmp_path / "mine.py"
     path.write_text('"""Mine"""\n\n\ndef rehearse(world): ...\n')
-    assert catalogue.find(str(path)).title == "Mine"
+    assert scenario_list.find(str(path)).title == "Mine"
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_scenario_that_is_none_is_refused_before_anything_is_started(tmp_path, t
     path = tmp_path / "silent.py"
     path.write_text(text)
     with pytest.raises(SpecInvalidError, match=said):
-        catalogue.find(str(path))
+        scenario_list.find(str(path))
 
 
 def test_list_says_what_each_scenario_is_about():
     listed = CliRunner().invoke(main, ["rehearse", "--list"]).output
 
-    for scenario in catalogue.all_scenarios():
+    for scenario in scenario_list.all_scenarios():
         assert f"{scenario.name} " in listed
         assert scenario.title in listed
     for number in ("s01", "s02", "s05", "s06", "s08", "s15", "s25", "s31", "s37", "s47"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice.core.settings import settings
-from sluice_lab.rehearsal import catalogue, runner
+from sluice_lab.rehearsal import runner, scenario_list
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -20,10 +20,10 @@ SHORT = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in catalogue.names()],
+    [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in scenario_list.names()],
 )
 def test_rehearsal_passes(stage, name):
-    result = runner.rehearse(stage, catalogue.find(name), say=print, days=3)
+    result = runner.rehearse(stage, scenario_list.find(name), say=print, days=3)
 
     assert result.passed, result.report()
 

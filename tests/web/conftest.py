@@ -42,8 +42,8 @@ def write_monitored_day(reports: Path, numbers: DayNumbers, action: str) -> None
     """Write the page of a monitored day as monitoring does, and beside it Evidently's with their JSON."""
     from sluice.declare import spec
     from sluice.models.config import model_config
+    from sluice_ml.monitored_day_page import page
     from sluice_ml.monitoring import MonitorDecision
-    from sluice_ml.page import page
 
     folder = reports / "flights" / "monitor" / numbers.ds
     folder.mkdir(parents=True)

@@ -13,8 +13,8 @@ from sluice.core.settings import settings
 from sluice.gates import (
     emptiness,
     engine,
+    gate_page,
     history,
-    page,
     policy,
     profile,
     representable,
@@ -80,7 +80,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 results, failing = [one.result for one in evaluated], sample.choose(evaluated)
                 seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):
-                    publishable, emptied = split.publishable(spec, manifest, staged.aside, results)
+                    publishable, emptied = split.publishable(spec, manifest, staged.quarantined, results)
     except (RetryableError, ConnectionError):
         # Something could not be reached: nothing was judged, and nothing is to be held for it.
         raise
@@ -112,7 +112,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         waiver=waiver if outcome == "HOLD" else None,
         empty=empty.days,
     )
-    return page.write(verdict, manifest, seen)
+    return gate_page.write(verdict, manifest, seen)
 
 
 def _described(error: Exception, manifest: Manifest, *, may_quote: bool) -> str:

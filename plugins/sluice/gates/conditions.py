@@ -4,7 +4,7 @@ They take SQL expressions as named arguments, and say what has to hold. As every
 neither true nor false because a value is missing is not violated: such rows and groups pass.
 
 Each type is a custom SQL expectation of Great Expectations, whose import takes seconds: import this module in a function.
-Its query is made from the arguments, and so is what `sluice.gates.together` asks to answer many rules in one pass.
+Its query is made from the arguments, and so is what `sluice.gates.fused_queries` asks to answer many rules in one pass.
 """
 
 # ruff: noqa: S608 - expressions are the suite's own SQL

@@ -4,7 +4,7 @@ Nothing is loaded into Python: GX's own SQLAlchemy engine runs its queries on a 
 As shipped it reads results after the connection went back to the pool, which DuckDB answers with nothing; so one
 connection is kept for the batch, as GX does for SQLite.
 
-What many rules ask is asked together beforehand (`together`); GX takes those metrics from there, and asks for the others.
+What many rules ask is asked together beforehand (`fused_queries`); GX takes those metrics from there, and asks for the others.
 
 GX marks an expectation that raised like one that failed, and one failing query takes others with it. Here every rule
 that did not give a clean answer is asked again on its own, and is broken only if that fails too.
@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sluice.core.settings import settings
-from sluice.gates import aside, findings, history, profile, together, unjudged
+from sluice.gates import findings, fused_queries, history, profile, quarantined_rows, unjudged
 from sluice.gates.suites import QUERY, Rule
 from sluice.gates.verdict import RuleResult
 from sluice.lake import connection, storage
@@ -61,7 +61,7 @@ class StagedRows:
     def __init__(self, con: duckdb.DuckDBPyConnection, batch: Batch, engine: Any) -> None:
         self._con, self._batch, self._engine = con, batch, engine
         # What the quarantine rules that were evaluated set aside.
-        self.aside = aside.Aside(con)
+        self.quarantined = quarantined_rows.QuarantinedRows(con)
 
     def count(self, partitions: Sequence[str]) -> dict[str, int]:
         """Rows of each partition; one without rows counts 0."""
@@ -113,7 +113,7 @@ class StagedRows:
         from great_expectations.core import ExpectationSuite
 
         suite = ExpectationSuite(name="batch", expectations=[rule.expectation for rule in rules])
-        answers = together.ask(self._con, rules)
+        answers = fused_queries.ask(self._con, rules)
         # They come in another order.
         with self._engine.given(answers):
             results = self._batch.validate(suite, result_format=_COUNTS).results
@@ -121,7 +121,7 @@ class StagedRows:
         return [self._judge(rule, found[rule.meta.rule], answers, show_rows) for rule in rules]
 
     def _judge(
-        self, rule: Rule, found: ExpectationValidationResult, answers: together.Answers, show_rows: bool
+        self, rule: Rule, found: ExpectationValidationResult, answers: fused_queries.Answers, show_rows: bool
     ) -> Evaluated:
         fault = findings.fault(found)
         if fault:
@@ -156,7 +156,7 @@ class StagedRows:
         return Evaluated(result, rows)
 
     def _unjudged(
-        self, rule: Rule, found: ExpectationValidationResult, answers: together.Answers
+        self, rule: Rule, found: ExpectationValidationResult, answers: fused_queries.Answers
     ) -> tuple[int | None, int]:
         """Rows that a rule did not judge, None if that is not known; and how many of them count as failing."""
         if not unjudged.can_be(rule.expectation):
@@ -191,8 +191,8 @@ class StagedRows:
             judged = failing - unjudged_rows
             also = unjudged.missing(rule) if unjudged_rows else ""
             fetch = lambda rule: self._all_failing_rows(rule, judged) if judged else []  # noqa: E731
-            return self.aside.add(rule, failing, fetch, also), ""
-        except aside.NotRowsError as error:
+            return self.quarantined.add(rule, failing, fetch, also), ""
+        except quarantined_rows.NotRowsError as error:
             return None, str(error)
 
     def _all_failing_rows(self, rule: Rule, count: int) -> list[dict[str, Any]]:
@@ -280,10 +280,10 @@ def _datasource_type() -> type[SQLDatasource]:
         _unlimited = False
         # GX turns what a query raises into a result.
         lacked_space: Exception | None = None
-        _answers: together.Answers | None = None
+        _answers: fused_queries.Answers | None = None
 
         @contextmanager
-        def given(self, answers: together.Answers) -> Iterator[None]:
+        def given(self, answers: fused_queries.Answers) -> Iterator[None]:
             """Only counts are taken here: a query that found rows is not asked for them."""
             self._answers = answers
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sluice.gates.aside import Aside
+from sluice.gates.quarantined_rows import QuarantinedRows
 from sluice.gates.verdict import RuleResult
 from sluice.lake import batches, quarantine, splits, tables
 from sluice.lake.batches import Manifest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def publishable(
-    spec: Pipeline, manifest: Manifest, aside: Aside, results: Sequence[RuleResult]
+    spec: Pipeline, manifest: Manifest, aside: QuarantinedRows, results: Sequence[RuleResult]
 ) -> tuple[Manifest, list[str]]:
     """The batch to publish, and the days of which nothing would be left; where there are any, no row is set aside."""
     failed = [

@@ -20,7 +20,7 @@ from sluice.core import strict_yaml
 from sluice.core.errors import SpecInvalidError
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
-from sluice.gates import history, rowwise, unjudged
+from sluice.gates import history, quarantine_rules, unjudged
 from sluice.gates.verdict import Severity, Unjudged
 from sluice.lake.columns import HAS_WAIVED_INPUT, MISSING_HISTORY_DAYS
 
@@ -151,7 +151,7 @@ def load(spec: Pipeline, table: str) -> Suite:
         except (GreatExpectationsError, ValueError) as error:
             problems.append(f"expectation {index}: {_explain(error)}")
     setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
-    problems += rowwise.problems(setting_aside)
+    problems += quarantine_rules.problems(setting_aside)
     problems += unjudged.problems(rules)
     names = [rule.meta.rule for rule in rules]
     problems += [
@@ -208,7 +208,7 @@ def check(spec: Pipeline) -> None:
                 lost = [name for name in columns if name not in returned]
                 if rule.meta.severity == "quarantine" and lost:
                     problem = f"its query does not return whole rows: {lost[0]!r} is missing"
-                    problems.append(f"{where}: {rowwise.refusal(problem)}")
+                    problems.append(f"{where}: {quarantine_rules.refusal(problem)}")
         con.close()
     if problems:
         raise _invalid(settings().expectations / spec.pipeline, problems)

@@ -39,7 +39,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
     Raises:
         TableMissingError: the day has no published predictions.
     """
-    from sluice_ml import page
+    from sluice_ml import monitored_day_page
     from sluice_ml.reports import measure
 
     champion = scorer.choose(spec).model
@@ -84,7 +84,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
     pages = {}
     for ds, folder in folders.items():
         history = _history(spec, ds)
-        written = page.page(
+        written = monitored_day_page.page(
             history[-1],
             _decision(spec, ds, champion),
             history=history,
@@ -238,7 +238,7 @@ def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
 
 def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumbers | None:
     """The day's earlier numbers, if its pages stand and are about the very same predictions."""
-    from sluice_ml.page import DRIFT, SUMMARY
+    from sluice_ml.monitored_day_page import DRIFT, SUMMARY
 
     if not all((folder / f"{name}.html").is_file() for name in (DRIFT, SUMMARY)):
         return None

@@ -12,7 +12,7 @@ import click
 from sluice.core.errors import SluiceError
 from sluice.core.progress import timed
 from sluice.core.settings import settings
-from sluice_lab.rehearsal import bench, catalogue, runner
+from sluice_lab.rehearsal import bench, runner, scenario_list
 
 
 @click.command()
@@ -27,7 +27,7 @@ def main(names: tuple[str, ...], days: int, keep: bool, stop: bool, json_file: P
         if stop:
             bench.stop(settings().home.parent)
             return
-        scenarios = [catalogue.find(name) for name in names]
+        scenarios = [scenario_list.find(name) for name in names]
         results = []
         with bench.Bench(say, keep=keep) as stage:
             for scenario in scenarios:

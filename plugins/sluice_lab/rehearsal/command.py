@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sluice.core.settings import settings
-from sluice_lab.rehearsal import bench, catalogue
+from sluice_lab.rehearsal import bench, scenario_list
 
 
 def rehearse(
@@ -19,8 +19,8 @@ def rehearse(
     Raises:
         ScenarioUnknownError: a name is not one, before anything is started.
     """
-    found = [catalogue.find(name) for name in names]
-    known = set(catalogue.names())
+    found = [scenario_list.find(name) for name in names]
+    known = set(scenario_list.names())
     arguments = [each.name if each.name in known else str(each.path) for each in found]
     options = ["--days", str(days)]
     options += ["--keep"] if keep else []

@@ -12,7 +12,7 @@ from typing import Any
 
 from sluice.core.errors import SluiceError
 from sluice_lab.rehearsal.bench import Bench
-from sluice_lab.rehearsal.catalogue import Scenario
+from sluice_lab.rehearsal.scenario_list import Scenario
 from sluice_lab.rehearsal.world import Expectation, Mail, World
 
 

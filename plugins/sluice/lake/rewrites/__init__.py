@@ -18,7 +18,7 @@ from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, diff, integrity
 from sluice.lake.integrity import Difference, Recorded
-from sluice.lake.rewrites import page
+from sluice.lake.rewrites import change_page
 from sluice.ledger import records
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _correction_page(
     for day, old in list(replaced.items())[:_LISTED]:
         facts[f"Before, {day}"] = f"batch {old.batch_id}, {old.rows:,} rows, sha256 {old.sha256}"
         facts[f"After, {day}"] = f"{manifest.rows_by_partition[day]:,} rows, sha256 {manifest.hashes[day]}"
-    return page.write(
+    return change_page.write(
         f"{spec.pipeline}/corrections/{partition}/{manifest.table}_{manifest.batch_id}.html",
         kind="correction",
         title=f"{spec.pipeline} {manifest.table} {partition} was corrected",
@@ -222,7 +222,7 @@ def _record(spec: Pipeline, difference: Difference) -> Rewrite:
         compared,
         f"{spec.pipeline}/alarms/{difference.day}/{difference.table}_{(difference.sha256 or 'gone')[:12]}.html",
     )
-    page.write(
+    change_page.write(
         rewrite.report,
         kind="alarm",
         title=f"{spec.pipeline} {difference.table} {difference.day} was {_HOW[difference.problem]}",

@@ -4,8 +4,8 @@ Nothing is written down for it: it is read from the pipeline's YAML, the tables,
 it cannot disagree with them.
 """
 
+from sluice.status.catalogue.catalogue_page import lines, write
 from sluice.status.catalogue.entries import Catalogue, SourceEntry, TableEntry, read
 from sluice.status.catalogue.impact import Impact, impact, told
-from sluice.status.catalogue.page import lines, write
 
 __all__ = ["Catalogue", "Impact", "SourceEntry", "TableEntry", "impact", "lines", "read", "told", "write"]

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from sluice.gates import engine, statistics, suites, together
+from sluice.gates import engine, fused_queries, statistics, suites
 
 FIRST = date(2013, 4, 1)
 ROWS = "expect_rows_to_satisfy_condition"
@@ -216,10 +216,10 @@ def _compare(drawn, rules, seed: int, monkeypatch) -> set[str]:
     """Ask rules together and one by one; returns the names of those that failed."""
     batch, history = drawn(seed, 1 + seed % 3)
     with engine.opened({str(FIRST): batch}, [history]) as staged:
-        answers = together.ask(staged._con, rules)
+        answers = fused_queries.ask(staged._con, rules)
         found = staged.evaluate(rules, show_rows=True)
         with monkeypatch.context() as patch:
-            patch.setattr(together, "ask", lambda con, rules: together.Answers())
+            patch.setattr(fused_queries, "ask", lambda con, rules: fused_queries.Answers())
             stock = staged.evaluate(rules, show_rows=True)
         for rule in (one for one in rules if one.history_days):
             listed = staged._con.execute(rule.sql)
@@ -299,12 +299,12 @@ def test_rule_that_cannot_be_asked_leaves_the_others_their_answers(suite, expect
 
 _PEAK = """
 import resource, sys
-from sluice.gates import engine, together
+from sluice.gates import engine, fused_queries
 path, limit = sys.argv[1:]
 engine.MEMORY = limit
 with engine.opened({"2013-04-01": path}) as staged:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = together.count_repeated(staged._con, ["name", "ds"], "repeated")
+    found = fused_queries.count_repeated(staged._con, ["name", "ds"], "repeated")
     print(found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

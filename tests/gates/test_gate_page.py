@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sluice.core.settings import settings
-from sluice.gates import page
+from sluice.gates import gate_page
 
 DAY = "2013-04-05"
 
@@ -84,7 +84,7 @@ def test_write_leaves_no_partial_file(audit):
 def test_render_every_outcome_has_a_colour_and_a_sentence(audit, pipeline, rows, stage, outcome):
     manifest = stage("arrivals", rows("arrivals", DAY), DAY)
     verdict = audit("arrivals", DAY).model_copy(update={"outcome": outcome})
-    html = page.render(verdict, manifest)
+    html = gate_page.render(verdict, manifest)
     assert f"var(--{outcome})" in html
     assert f"--{outcome}: #" in html
 
@@ -96,6 +96,6 @@ def test_render_year_of_partitions_stays_short(rows, stage, audit):
         update={"partitions": tuple(days), "rows_by_partition": dict.fromkeys(days, 900)}
     )
     verdict = audit("arrivals", DAY).model_copy(update={"partitions": tuple(days)})
-    html = page.render(verdict, long)
+    html = gate_page.render(verdict, long)
     assert "2013-01-01 to 2013-12-28" in html
     assert "And 305 more days" in html

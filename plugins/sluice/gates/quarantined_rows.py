@@ -26,7 +26,7 @@ class NotRowsError(Exception):
     """What a rule returned is not what it counted, or not of the batch."""
 
 
-class Aside:
+class QuarantinedRows:
     """Collects, rule by rule, which rows of the view `batch` are set aside."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
