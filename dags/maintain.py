@@ -11,9 +11,10 @@ run again. `sluice maintain flights --dry-run` says what it would do.
 """
 
 from sluice.declare.spec import load_all
-from sluice.orchestration.maintain import maintain_tasks, schedule
-from sluice.orchestration.stages import stage_dag
+from sluice.orchestration.maintain import maintain_tasks
+from sluice.orchestration.stages import by_the_clock, stage_dag
 
 for spec in load_all():
-    with stage_dag(spec, "maintain", schedule=schedule(spec), doc=__doc__, max_active_runs=1):
+    schedule = by_the_clock(spec, spec.maintain_schedule)
+    with stage_dag(spec, "maintain", schedule=schedule, doc=__doc__, max_active_runs=1):
         maintain_tasks(spec)

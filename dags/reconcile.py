@@ -10,9 +10,10 @@ A live pipeline runs it on `reconcile_schedule`; of a replayed one, whoever move
 """
 
 from sluice.declare.spec import load_all
-from sluice.orchestration.reconcile import reconcile_tasks, schedule
-from sluice.orchestration.stages import stage_dag
+from sluice.orchestration.reconcile import reconcile_tasks
+from sluice.orchestration.stages import by_the_clock, stage_dag
 
 for spec in load_all():
-    with stage_dag(spec, "reconcile", schedule=schedule(spec), doc=__doc__, max_active_runs=1):
+    schedule = by_the_clock(spec, spec.reconcile_schedule)
+    with stage_dag(spec, "reconcile", schedule=schedule, doc=__doc__, max_active_runs=1):
         reconcile_tasks(spec)

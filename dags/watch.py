@@ -11,9 +11,10 @@ for the same by hand.
 """
 
 from sluice.declare.spec import load_all
-from sluice.orchestration.stages import stage_dag
-from sluice.orchestration.watch import schedule, watch_tasks
+from sluice.orchestration.stages import by_the_clock, stage_dag
+from sluice.orchestration.watch import watch_tasks
 
 for spec in load_all():
-    with stage_dag(spec, "watch", schedule=schedule(spec), doc=__doc__, max_active_runs=1):
+    schedule = by_the_clock(spec, spec.watch_schedule)
+    with stage_dag(spec, "watch", schedule=schedule, doc=__doc__, max_active_runs=1):
         watch_tasks(spec)

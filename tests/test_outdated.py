@@ -437,7 +437,7 @@ def test_features_without_a_late_day_do_not_replace_those_with_it(sources):
     slow_inputs = (_read("schedule"), without)
     tables.publish(_features(value=2), verdict_id="v")
     slow = _stage("features", DAY, 1, *slow_inputs)
-    with pytest.raises(BatchSupersededError, match="it was made from none"):
+    with pytest.raises(BatchSupersededError, match="this batch was made from none"):
         outdated.require_not_behind(sources, slow, tables.shown(slow))
 
 

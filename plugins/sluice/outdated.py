@@ -80,7 +80,7 @@ def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
         other = _load(manifest, batch_id)
         if other is None or full_id(batch_id) == full_id(manifest.batch_id):
             continue
-        why = _behind(manifest, other)
+        why = _newer_input_of(manifest, other)
         if (
             manifest.table == PREDICTIONS
             and _is_in_time(spec, other, day)
@@ -119,13 +119,11 @@ def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]
             other = _load(manifest, shown.get(read.day, ""))
             seen = [one for one in inputs.of(other, inputs.Delivery) if one.day == read.day] if other else []
             if seen and (seen[0].number or 0) > (read.number or 0):
-                return (
-                    f"readers see delivery {seen[0].number} of {read.day}, and it was made from {read.number}"
-                )
+                return f"readers see delivery {seen[0].number} of {read.day}, and this batch was made from {read.number}"
         elif not is_as_read(spec, now, read):
             if now.delivery_id == read.sha256[: len(now.delivery_id)]:
                 return f"the contract of {manifest.table} has changed since {now.name} was read"
-            return f"{now.name} was delivered since its own delivery of {read.day} was read"
+            return f"{now.name} was delivered since the delivery of {read.day} that this batch was made from was read"
     return ""
 
 
@@ -145,7 +143,7 @@ def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str
                 and now.batch_id
                 and not batches.same_rows(spec.pipeline, read.table, day, before, now.batch_id)
             ):
-                return f"{read.table} {day} shows batch {now.batch_id} now, and it was made from {before or 'none'}"
+                return f"{read.table} {day} shows batch {now.batch_id} now, and this batch was made from {before or 'none'}"
     if strictly:
         for model in inputs.of(manifest, inputs.Model):
             decided = _decided(spec, manifest)
@@ -171,13 +169,17 @@ def _staged_from_newer(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
         if not floor < batch_id < full_id(manifest.batch_id):
             continue
         other = _load(manifest, batch_id)
-        why = _behind(manifest, other) if other and set(other.partitions) & set(manifest.partitions) else ""
+        why = (
+            _newer_input_of(manifest, other)
+            if other and set(other.partitions) & set(manifest.partitions)
+            else ""
+        )
         if why:
             return why
     return ""
 
 
-def _behind(mine: Manifest, other: Manifest) -> str:
+def _newer_input_of(mine: Manifest, other: Manifest) -> str:
     """Which input of another batch is newer than the same input of mine; "" if none is."""
     theirs = {each.table: each for each in inputs.of(other, inputs.Snapshot)}
     for each in inputs.of(mine, inputs.Snapshot):
@@ -189,7 +191,7 @@ def _behind(mine: Manifest, other: Manifest) -> str:
             later = each.first <= day <= each.last and before < batch_id
             if later and not batches.same_rows(mine.pipeline, each.table, day, before, batch_id):
                 made_from = f"{batch_id} of {each.table} {day}"
-                return f"batch {other.batch_id} was made from {made_from}, and it was made from {before or 'none'}"
+                return f"batch {other.batch_id} was made from {made_from}, and this batch was made from {before or 'none'}"
     # Predictions that were made late are the champion's of their time: a later one is no newer input to them.
     late = inputs.made_late(mine) or inputs.made_late(other)
     for model in () if late else inputs.of(mine, inputs.Model):

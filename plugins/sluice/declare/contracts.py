@@ -23,8 +23,17 @@ from sluice.declare.reading import NULL_LIKE, Reading
 
 ColumnType = Literal["string", "integer", "number", "boolean", "date", "timestamp"]
 
-# Columns that Sluice adds to every raw table.
-PLATFORM_COLUMNS = ("ds", "delivery_id")
+# Columns that Sluice adds to every raw table, with their types.
+PLATFORM_COLUMNS: dict[str, ColumnType] = {"ds": "date", "delivery_id": "string"}
+# The types as DuckDB calls them.
+SQL_TYPES: dict[ColumnType, str] = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+}
 NUMERIC: tuple[ColumnType, ...] = ("integer", "number")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -149,6 +158,12 @@ class Contract(Strict):
         if twice := _twice(days):
             raise ValueError(f"two mappings have `since: {twice}`: which version is delivered then?")
         return self
+
+    @property
+    def sql_types(self) -> dict[str, str]:
+        """Column to type in DuckDB, of the table that is landed by this contract."""
+        declared = {name: column.type for name, column in self.columns.items()}
+        return {name: SQL_TYPES[kind] for name, kind in {**declared, **PLATFORM_COLUMNS}.items()}
 
     @property
     def pseudonymised(self) -> list[str]:

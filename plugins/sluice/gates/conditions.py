@@ -18,7 +18,7 @@ from typing import Any
 from great_expectations.compatibility import pydantic
 from great_expectations.expectations.core import UnexpectedRowsExpectation
 
-from sluice.gates.history import quoted
+from sluice.core.sql import literal, quoted
 from sluice.gates.suites import QUERY
 
 # Names go into SQL as they are.
@@ -120,7 +120,7 @@ class ExpectColumnValuesToBeDeclared(_OfRows):
 
     @property
     def passing(self) -> str:
-        return f"{self.value or quoted(self.column)} in ({', '.join(map(_text, self.value_set))})"
+        return f"{self.value or quoted(self.column)} in ({', '.join(map(literal, self.value_set))})"
 
 
 class _OfGroups(Grouped):
@@ -211,7 +211,7 @@ class ExpectValueCountsToBeBetween(_OfGroups):
         return f"least({counts}) >= {self.min_value}{most}"
 
     def parts(self) -> dict[str, str]:
-        return {one: f"count(*) filter ({self.value} = {_text(one)})" for one in self.value_set}
+        return {one: f"count(*) filter ({self.value} = {literal(one)})" for one in self.value_set}
 
 
 class ExpectKeyToBeUnique(FromArguments):
@@ -238,11 +238,6 @@ TYPES: Mapping[str, type] = {
 }
 # Those whose failures are whole rows of the batch.
 OF_ROWS = (_OfRows, ExpectKeyToBeUnique)
-
-
-def _text(value: str) -> str:
-    """Return a text as SQL has it."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _all(condition: str | list[str]) -> str:

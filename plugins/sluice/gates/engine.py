@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sluice.core.settings import settings
+from sluice.core.sql import quoted
 from sluice.gates import findings, fused_queries, history, profile, quarantined_rows, unjudged
 from sluice.gates.suites import QUERY, Rule
 from sluice.gates.verdict import RuleResult
@@ -86,7 +87,7 @@ class StagedRows:
         sampled = self._asked(f"summarize select * from batch using sample {share} percent (system, 1)")  # noqa: S608
         wanted = []
         for one in sampled:
-            name = '"' + one["column_name"].replace('"', '""') + '"'
+            name = quoted(one["column_name"])
             mean = f"avg({name})" if one["avg"] is not None and one["std"] is not None else "null"
             wanted.append(f"count({name}), min({name}), max({name}), {mean}")
         found = self._con.execute(f"select {', '.join(wanted)} from batch").fetchall()[0]  # noqa: S608 - quoted names

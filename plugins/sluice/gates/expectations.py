@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 
 from great_expectations.compatibility import pydantic
 
+from sluice.core.sql import quoted
 from sluice.gates import agreement_sql, conditions, history_sql
 from sluice.gates.conditions import NAME, FromArguments
-from sluice.gates.history import quoted
 from sluice.gates.statistics import ROWS, Rows
 
 # Columns of a statement's rows that say what was compared, not what was found.

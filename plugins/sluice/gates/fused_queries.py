@@ -15,8 +15,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sluice.core.sql import quoted
 from sluice.gates import statistics
-from sluice.gates.history import quoted
 
 if TYPE_CHECKING:
     import duckdb

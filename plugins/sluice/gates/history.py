@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sluice import waivers
+from sluice.core.sql import quoted
 from sluice.lake import tables
 
 if TYPE_CHECKING:
@@ -87,8 +88,3 @@ def show_beside(
     # All of it is written here, or declared.
     rows = con.sql(f"{query} union all by name select * from {read}", params={"paths": list(paths)})  # noqa: S608
     rows.create_view(table)
-
-
-def quoted(name: str) -> str:
-    """Return the name of a column or table as SQL has it."""
-    return '"' + name.replace('"', '""') + '"'

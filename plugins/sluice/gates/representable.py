@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sluice.gates.history import quoted
+from sluice.core.sql import quoted
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 
     from sluice.declare.spec import Pipeline
 
-# Types of the contract as DuckDB calls them.
-_SQL_TYPES = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMPTZ",
-}
-# Every landed table has these beside its contract's columns.
-_LANDED = {"ds": "DATE", "delivery_id": "VARCHAR"}
 # Every derived table and the predictions have these beside their own columns.
 _DERIVED = {HAS_WAIVED_INPUT: "BOOLEAN", MISSING_HISTORY_DAYS: "BIGINT"}
 QUERY = "unexpected_rows_query"
@@ -292,8 +281,7 @@ def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
         rows = duckdb.from_arrow(schema(spec.model.key).empty_table())
         return {**dict(zip(rows.columns, map(str, rows.types), strict=True)), **_DERIVED}
     if table in spec.sources:
-        contract = spec.sources[table].contract
-        return {**{name: _SQL_TYPES[column.type] for name, column in contract.columns.items()}, **_LANDED}
+        return spec.sources[table].contract.sql_types
     model = spec.derived[table].model
     for path in sorted((settings().dbt_project / "models" / spec.pipeline).rglob("*.yml")):
         read = strict_yaml.read(path)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sluice.gates.history import quoted
+from sluice.core.sql import quoted
 
 if TYPE_CHECKING:
     import duckdb

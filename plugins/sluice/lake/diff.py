@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sluice.core.sql import literal, quoted
 from sluice.lake import connection
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _load(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[str]) -> di
 
     paths = [connection.local_path(file) for file in files]
     if all(paths):
-        listed = ", ".join(_text(str(path)) for path in paths)
+        listed = ", ".join(literal(str(path)) for path in paths)
         con.execute(
             f"create view {name} as from read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
         )
@@ -90,17 +91,20 @@ def _load(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[str]) -> di
 def _pair(con: duckdb.DuckDBPyConnection, keys: Sequence[str], values: Sequence[str]) -> None:
     """Table `pairs`: structs `o` and `n`, the row of a key before and after; null where it is not there."""
     columns = [*keys, *values]
-    packed = ", ".join(f"{_name(name)} := {_name(name)}" for name in columns)
-    by = ", ".join(map(_name, keys))
+    packed = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in columns)
+    by = ", ".join(map(quoted, keys))
     # Rows that are alike in the whole must meet each other first, so all columns order the rows of one key.
-    order = ", ".join(map(_name, columns))
+    order = ", ".join(map(quoted, columns))
     window = f"{'partition by ' + by if by else ''} order by {order}"
     sides = [
         f"{side} as (select struct_pack({packed}) as row, row_number() over ({window}) as nth from {view})"  # noqa: S608
         for side, view in (("a", "old"), ("b", "new"))
     ]
     on = " and ".join(
-        [*(f"a.row.{_name(name)} is not distinct from b.row.{_name(name)}" for name in keys), "a.nth = b.nth"]
+        [
+            *(f"a.row.{quoted(name)} is not distinct from b.row.{quoted(name)}" for name in keys),
+            "a.nth = b.nth",
+        ]
     )
     con.execute(
         f"create table pairs as with {', '.join(sides)} "  # noqa: S608
@@ -110,7 +114,7 @@ def _pair(con: duckdb.DuckDBPyConnection, keys: Sequence[str], values: Sequence[
 
 def _differs(name: str, same_type: bool) -> str:
     cast = "" if same_type else "::varchar"
-    column = _name(name)
+    column = quoted(name)
     return f"(o is not null and n is not null and o.{column}{cast} is distinct from n.{column}{cast})"
 
 
@@ -119,7 +123,7 @@ def _examples(
 ) -> list[dict[str, Any]]:
     from pydantic_core import to_jsonable_python
 
-    order = ", ".join([*(f"coalesce(o.{_name(name)}, n.{_name(name)})" for name in keys), "1"])
+    order = ", ".join([*(f"coalesce(o.{quoted(name)}, n.{quoted(name)})" for name in keys), "1"])
     found = con.execute(
         f"select o, n from pairs where o is null or n is null or {anything} "  # noqa: S608
         f"order by o is null or n is null, {order} limit {EXAMPLES}"
@@ -139,11 +143,3 @@ def _examples(
         }
         examples.append(to_jsonable_python(row, inf_nan_mode="null", fallback=str))
     return examples
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -31,15 +31,6 @@ def maintain_tasks(pipeline: spec.Pipeline) -> None:
     chain >> tables >> [evidence, published]
 
 
-def schedule(pipeline: spec.Pipeline) -> Any:
-    """As the watcher's: by the wall clock of a live pipeline, by hand of a replayed one."""
-    from airflow.sdk import CronTriggerTimetable
-
-    if pipeline.clock == "feed":
-        return None
-    return CronTriggerTimetable(pipeline.maintain_schedule, timezone=pipeline.timezone)
-
-
 @task
 @explain_failure
 def _check_ledger(pipeline_name: str) -> int:

@@ -6,8 +6,6 @@ and a stage that is paused is not woken.
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk import Asset, get_current_context, task
 
 from sluice import status
@@ -27,15 +25,6 @@ def reconcile_tasks(pipeline: spec.Pipeline) -> None:
         _start_runs.override(task_id=f"start_{stage}", outlets=[asset])(name, stage)
         for stage, asset in _wakes(pipeline).items()
     ]
-
-
-def schedule(pipeline: spec.Pipeline) -> Any:
-    """By the wall clock of a live pipeline; of a replayed one, whoever moves its feed starts its runs."""
-    from airflow.sdk import CronTriggerTimetable
-
-    if pipeline.clock == "feed":
-        return None
-    return CronTriggerTimetable(pipeline.reconcile_schedule, timezone=pipeline.timezone)
 
 
 def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:

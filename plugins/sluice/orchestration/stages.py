@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import (
     DAG,
     Asset,
+    CronTriggerTimetable,
     TaskGroup,
 )
 
@@ -52,6 +53,13 @@ def stage_dag(
         },
         **kwargs,
     )
+
+
+def by_the_clock(spec: Pipeline, cron: str) -> Any:
+    """The schedule of a DAG that looks after a live pipeline; of a replayed one, whoever moves its feed triggers it."""
+    if spec.clock == "feed":
+        return None
+    return CronTriggerTimetable(cron, timezone=spec.timezone)
 
 
 def crossing(

@@ -6,7 +6,7 @@ The tasks fail only if they cannot look; and `check_declaration`, where what is 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context, task
 
@@ -37,15 +37,6 @@ def watch_tasks(pipeline: spec.Pipeline) -> None:
     ]
     looked >> _send_notices.override(task_id="send_notices", trigger_rule="all_done")(name)
     _write_catalogue.override(task_id="write_catalogue")(name)
-
-
-def schedule(pipeline: spec.Pipeline) -> Any:
-    """By the wall clock of a live pipeline; of a replayed one, whoever moves its feed starts the watcher."""
-    from airflow.sdk import CronTriggerTimetable
-
-    if pipeline.clock == "feed":
-        return None
-    return CronTriggerTimetable(pipeline.watch_schedule, timezone=pipeline.timezone)
 
 
 @task

@@ -12,22 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.declare.spec import ColumnType, Pipeline, Source
+from sluice.core.sql import literal, quoted
+from sluice.declare.spec import Pipeline, Source
 
 if TYPE_CHECKING:
     import duckdb
 
 # dbt calls the database by the file's stem; a parsed project keeps that name, so it is the same for every attempt.
 FILE = "dbt.duckdb"
-
-_TYPES: dict[ColumnType, str] = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMPTZ",
-}
 
 
 def create(spec: Pipeline, start: str, end: str, files: Mapping[str, Sequence[str]], path: Path) -> None:
@@ -63,14 +55,12 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _read(paths: Sequence[str]) -> str:
-    # A view takes no parameters, so the list is written out; quotes in a path are doubled.
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    # A view takes no parameters, so the list is written out.
+    listed = ", ".join(map(literal, paths))
     # `ds=<day>.parquet` looks like a Hive partition to DuckDB; the column is in the file.
     return f"select * from read_parquet([{listed}], hive_partitioning = false, can_have_nan = true)"  # noqa: S608 our own paths
 
 
 def _empty(source: Source) -> str:
-    declared = {name: _TYPES[column.type] for name, column in source.contract.columns.items()}
-    columns = {**declared, "ds": "DATE", "delivery_id": "VARCHAR"}
-    typed = ", ".join(f'null::{type_} as "{name}"' for name, type_ in columns.items())
+    typed = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in source.contract.sql_types.items())
     return f"select {typed} where false"

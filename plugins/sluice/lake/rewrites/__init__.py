@@ -207,7 +207,7 @@ def way_back(spec: Pipeline, rewrite: Rewrite) -> str:
 
 def compare(spec: Pipeline, table: str, before: Sequence[str], after: Sequence[str]) -> dict[str, Any]:
     """The diff of two versions of a table's rows, with examples where they hold no personal data."""
-    return diff.compare(before, after, ["ds", *_key(spec, table)], examples=spec.may_quote(table))
+    return diff.compare(before, after, ["ds", *spec.key_of(table)], examples=spec.may_quote(table))
 
 
 def _record(spec: Pipeline, difference: Difference) -> Rewrite:
@@ -304,8 +304,3 @@ def _original(spec: Pipeline, table: str, day: str, old: Recorded) -> str | None
         if manifest.hashes.get(day) == old.sha256 and integrity.sha256_of(manifest.files[day]) == old.sha256:
             return manifest.files[day]
     return None
-
-
-def _key(spec: Pipeline, table: str) -> tuple[str, ...]:
-    declared = spec.sources.get(table) or spec.derived.get(table)
-    return declared.key if declared else (spec.model.key,)
