@@ -19,7 +19,7 @@ from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, mails, records
 from sluice.ledger.records import EndsWith
-from sluice.notify import delivery, faults, reader_impact, resolution, stuck
+from sluice.notify import by_status, delivery, faults, reader_impact, resolution
 from sluice.notify.events import Event, Item, Section
 from sluice.notify.resolution import Ending
 from sluice.notify.send import Smtp
@@ -98,9 +98,12 @@ def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
 
 
 def done(spec: Pipeline, found: Status, smtp: Smtp) -> list[Entry]:
-    """Close the faults of what was started in vain, where the pipeline's status says that it is done or given up."""
+    """Close the faults of what failed or was started in vain, where the pipeline's status says that it is done or given up."""
     return _close(
-        spec, smtp, lambda entry: stuck.is_over(found, entry), ended=lambda entry: stuck.said(found, entry)
+        spec,
+        smtp,
+        lambda entry: by_status.is_over(spec, found, entry),
+        ended=lambda entry: by_status.said(spec, found, entry),
     )
 
 

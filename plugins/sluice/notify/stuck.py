@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator
 from sluice.core import clock, dag_ids
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
-from sluice.ledger import Entry
 from sluice.ledger.records import EndsWith
 from sluice.notify import faults, reader_impact, resolution, steps
 from sluice.notify.events import Event
-from sluice.status import Item, Status
 from sluice.status.reconcile import Start
 
 KIND = "stuck_day"
@@ -25,21 +23,6 @@ def events(spec: Pipeline, starts: Iterable[Start], *, task_url: str) -> Iterato
     for start in starts:
         if start.is_in_vain and not _is_told(spec, start):
             yield _event(spec, start, task_url)
-
-
-def is_over(found: Status, seen: Entry) -> bool:
-    """Whether all that an entry of kind `mail` told of is done, or was given up."""
-    return seen.record.event == KIND and all(item.is_done for item in _items(found, seen))
-
-
-def said(found: Status, seen: Entry) -> str:
-    """What has become of it, a sentence each."""
-    return " ".join(item.sentence().rstrip(".") + "." for item in _items(found, seen))
-
-
-def _items(found: Status, seen: Entry) -> list[Item]:
-    names = seen.record.ends_with.names
-    return [item for item in found if item.run_day == seen.partition and item.table in names]
 
 
 def _is_told(spec: Pipeline, start: Start) -> bool:

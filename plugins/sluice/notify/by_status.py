@@ -1,0 +1,41 @@
+"""Which faults are over because what they were about is done: asked of the pipeline's status, whoever did it and when.
+
+The rule kept here: it is asked for failures alone, of which the ledger need have no later entry: all was published before, or was
+given up, or the run that would have said so is lost. What is wrong with rows that readers see ends otherwise.
+"""
+
+from __future__ import annotations
+
+from sluice.declare.spec import Pipeline
+from sluice.ledger import Entry
+from sluice.notify import resolution, stuck
+from sluice.status import Item, Status
+from sluice.status.parts import by_table
+
+_FAILURES = ("failed_task", "failed_run")
+
+
+def is_over(spec: Pipeline, found: Status, seen: Entry) -> bool:
+    """Whether all that an entry of kind `mail` told of is done, or was given up."""
+    items = _items(spec, found, seen)
+    return all(item.is_done for item in items) if items else seen.record.event == stuck.KIND
+
+
+def said(spec: Pipeline, found: Status, seen: Entry) -> str:
+    """What has become of it, a sentence each."""
+    return " ".join(item.sentence().rstrip(".") + "." for item in _items(spec, found, seen))
+
+
+def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:
+    """What an entry tells of; nothing, where something else ends it or nothing is due on one of its days."""
+    days, end = resolution.occurrence_days(seen), seen.record.ends_with
+    if seen.record.event == stuck.KIND:
+        return [item for item in found if item.run_day == seen.partition and item.table in end.names]
+    if seen.record.event not in _FAILURES:
+        return []
+    if end.how == "completed":
+        items = [item for day in days for item in found.of("ingest").get(day, ())]
+        return items if {item.run_day for item in items} == {*days} else []
+    tables, known = resolution.tables_of(spec, seen), by_table(found)
+    wanted = [(table, day) for table, its_days in tables.items() for day in its_days]
+    return [known[part] for part in wanted] if known.keys() >= {*wanted} else []

@@ -1,0 +1,108 @@
+"""A failure is over when what it was about is done, also where the ledger has no later entry of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice import crossing, holds, ledger, notify, status
+from sluice.lake import tables
+from sluice.ledger import records
+from sluice.ledger.records import EndsWith
+from sluice.notify import by_status, faults, report
+from sluice.notify.failed_runs import of_failed_run
+from sluice_lab import feed
+from tests.notify.reading import TASK_URL, body, tell
+
+DAY = "2013-04-01"
+RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+WORD = {"by": "Ada", "why": "It is lost.", "run": RUN}
+
+
+@pytest.fixture
+def live(live_flights, at):
+    at(f"{DAY} 04:00")
+    feed.deliver(live_flights, DAY)
+    return live_flights
+
+
+@pytest.fixture
+def look(live, sink, mails):
+    """Function: the subjects of all mails after the reconciler has looked."""
+    smtp, folder, _ = sink
+
+    def looked() -> list[str]:
+        notify.done(live, status.of(live), smtp)
+        return [mail["Subject"].strip() for mail in mails(folder)]
+
+    return looked
+
+
+def publish(live, *names):
+    for table in names:
+        tables.publish(crossing.stage(live, table, [DAY], RUN), verdict_id="unjudged")
+
+
+def failed_run(live, dag_id):
+    about = {"run_id": "r1", "partition": DAY, "task": "complete_day", "run_url": TASK_URL}
+    return of_failed_run(live, dag_id=dag_id, reason="task_failure", **about)
+
+
+def failed_task(live, task):
+    about = {"task_id": task, "run_id": "r1", "partition": DAY, "dag_id": "flights_ingest"}
+    return report.of_exception(live, None, **about, task_url=TASK_URL)
+
+
+def are_over() -> bool:
+    return all(episode.over for episode in faults.episodes("flights"))
+
+
+def test_run_that_was_killed_before_its_day_was_complete_is_over_when_all_sources_are_published(
+    live, sink, mails, look
+):
+    smtp, folder, _ = sink
+    publish(live, "schedule", "arrivals")
+    tell(failed_run(live, "flights_ingest"), smtp)
+    assert len(look()) == 1, "two sources are not published"
+    publish(live, "weather", "airlines", "airports", "planes")
+    assert len(look()) == 2
+    first, last = mails(folder)
+    assert last["In-Reply-To"] == first["Message-ID"]
+    assert f"schedule {DAY} is published." in body(last)
+    assert are_over()
+
+
+@pytest.mark.parametrize("dag_id", ["flights_ingest", "flights_transform", "flights_score"])
+def test_run_whose_day_was_given_up_is_over(live, sink, look, dag_id):
+    smtp, _, _ = sink
+    tell(failed_run(live, dag_id), smtp)
+    assert len(look()) == 1
+    holds.skip(live, DAY, **WORD)
+    assert len(look()) == 2
+    assert are_over()
+
+
+def test_task_of_a_day_that_was_published_before_is_over_unless_something_newer_has_come(live, sink, look):
+    smtp, _, _ = sink
+    publish(live, "arrivals")
+    feed.deliver(live, DAY, sources=["arrivals"], number=2, corrupt="seconds")
+    tell(failed_task(live, "arrivals.stage_arrivals"), smtp)
+    assert len(look()) == 1, "readers see an older delivery"
+    publish(live, "arrivals")
+    assert len(look()) == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "subject", "partition", "ends_with"),
+    [
+        ("waiver_expired", "schedule", DAY, "published schedule"),
+        ("failed_run", "flights_backfill", "2013-03-01", "completed"),
+        ("failed_run", "flights_ingest", None, "succeeded complete_day"),
+    ],
+)
+def test_fault_of_rows_that_readers_see_or_of_what_no_status_tells_of_stays(
+    live, event, subject, partition, ends_with
+):
+    publish(live, "schedule")
+    mail = records.Mail(event=event, ends_with=EndsWith.model_validate(ends_with))
+    seen = ledger.append(mail, pipeline="flights", subject=subject, partition=partition)
+    assert not by_status.is_over(live, status.of(live), seen)
