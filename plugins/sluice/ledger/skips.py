@@ -18,15 +18,14 @@ def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:
 
 
 def _came_after_all(entry: Entry, day: str) -> bool:
-    """Whether a table was given up only because what its rows come from was, and that was published since."""
-    origin = entry.record.rows_from
-    if not origin:
-        return False
+    """Whether a table was published since it was given up, or what its rows come from was, if it was given up only for that."""
     span = (day, day)
-    return bool(
+    return any(
         store.entries(
-            records.Published, pipeline=entry.pipeline, subject=origin, after=entry.seq, days=span, limit=1
+            records.Published, pipeline=entry.pipeline, subject=name, after=entry.seq, days=span, limit=1
         )
+        for name in (entry.subject, entry.record.rows_from)
+        if name
     )
 
 
