@@ -250,3 +250,13 @@ def test_headline_is_one_line_of_what_ended_it(kind, on_waiver, said):
 
 def test_headline_of_an_ending_without_a_word_says_that_it_is_over():
     assert resolution.stated("").headline() == "it is over"
+
+
+def test_weekly_source_ended_when_it_came_later_in_its_week_and_not_with_the_next(flights):
+    mail, held = (seen(event, table="airlines") for event in ("missing_delivery", "held_batch"))
+    say("published", "2013-04-09", "airlines", batch_id=stage("a", "airlines"))
+    say("skipped", NEXT, "airlines", by="Ada", why="The arrivals of the day are lost.")
+    assert resolution.end_of(flights, mail) is None
+    published = say("published", "2013-04-08", "airlines", batch_id=stage("a", "airlines"))
+    assert found(flights, mail) == ("delivered", published.seq)
+    assert resolution.end_of(flights, held) is None, "who delivered another day has not corrected this one"

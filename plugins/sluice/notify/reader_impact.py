@@ -89,10 +89,11 @@ def run_day_of(spec: Pipeline, table: str, day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
-def shown(spec: Pipeline, table: str, day: str, *, after: int = 0) -> bool:
-    """Whether a day has been published, by an entry of the ledger later than `after`."""
+def shown(spec: Pipeline, table: str, day: str, last: str = "", *, after: int = 0) -> bool:
+    """Whether a day, or one up to a last one, has been published, by an entry of the ledger later than `after`."""
+    span = (day, last or day)
     found = ledger.entries(
-        records.Published, pipeline=spec.pipeline, subject=table, days=(day, day), after=after, limit=1
+        records.Published, pipeline=spec.pipeline, subject=table, days=span, after=after, limit=1
     )
     return bool(found)
 

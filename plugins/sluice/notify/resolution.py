@@ -8,6 +8,7 @@ day later ended another incident, or none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -130,7 +131,7 @@ def end_of(spec: Pipeline, seen: Entry) -> Entry | None:
     """The entry of the ledger with which the last day of an occurrence ended; None while one of its days has not."""
     if seen.record.ends_with.how == "completed":
         return _completed(spec, occurrence_days(seen), seen.seq)
-    ends = [_first_end(spec, table, days, seen.seq) for table, days in tables_of(spec, seen).items()]
+    ends = [_first_end(spec, table, days, seen) for table, days in tables_of(spec, seen).items()]
     there = [one for one in ends if one is not None]
     return max(there, key=lambda one: one.seq) if there and len(there) == len(ends) else None
 
@@ -176,16 +177,34 @@ def _correction(spec: Pipeline, table: str, held: str, batch_id: str) -> Kind:
     return "corrected_reading" if same else "corrected_delivery"
 
 
-def _first_end(spec: Pipeline, table: str, days: Sequence[str], seq: int) -> Entry | None:
-    """The entry with which the last of the days was published or given up for the first time after `seq`."""
-    found = ledger.entries(pipeline=spec.pipeline, subject=table, after=seq, days=(days[0], days[-1]))
+def _first_end(spec: Pipeline, table: str, days: Sequence[str], seen: Entry) -> Entry | None:
+    """The entry with which the last of the days was published or given up for the first time after a mail."""
+    late = seen.record.event == "missing_delivery"
+    weeks = [week_of(spec, table, day) if late else (day, day) for day in days]
+    span = (days[0], weeks[-1][1])
+    found = ledger.entries(pipeline=spec.pipeline, subject=table, after=seen.seq, days=span)
     oldest_first = [one for one in reversed(found) if _ends(one)]
-    firsts = [next((one for one in oldest_first if covers(one.partition or "", day)), None) for day in days]
+    firsts = [next((one for one in oldest_first if _is_about(one, *week)), None) for week in weeks]
     there = [one for one in firsts if one is not None]
     # Of a weekly source only some of the days of a range are ever delivered.
-    weekly = table in spec.sources and spec.sources[table].cadence == "weekly"
-    enough = bool(there) if weekly else len(there) == len(days)
+    enough = bool(there) if _is_weekly(spec, table) else len(there) == len(days)
     return max(there, key=lambda one: one.seq) if enough else None
+
+
+def week_of(spec: Pipeline, table: str, day: str) -> tuple[str, str]:
+    """The first and the last day as which a delivery of a day may come: a weekly one may come later in its week."""
+    later = timedelta(days=6 if _is_weekly(spec, table) else 0)
+    return day, (date.fromisoformat(day) + later).isoformat()
+
+
+def _is_weekly(spec: Pipeline, table: str) -> bool:
+    return table in spec.sources and spec.sources[table].cadence == "weekly"
+
+
+def _is_about(entry: Entry, day: str, last: str) -> bool:
+    """Whether an entry is about a day, or publishes it later in its week."""
+    first = (entry.partition or "").partition("..")[0]
+    return covers(entry.partition or "", day) or (entry.kind == "published" and day <= first <= last)
 
 
 def _ends(entry: Entry) -> bool:

@@ -224,7 +224,12 @@ def _effect(spec: Pipeline, seen: Collection[Entry], *, since: datetime) -> str:
             days.setdefault(table, set()).update(found)
     said = []
     for table, wanted in days.items():
-        published = sorted(day for day in wanted if reader_impact.shown(spec, table, day, after=first))
+        weeks = {day: resolution.week_of(spec, table, day) for day in wanted}
+        published = sorted(
+            day
+            for day, (_, last) in weeks.items()
+            if reader_impact.shown(spec, table, day, last, after=first)
+        )
         if published:
             said.append(reader_impact.visible(spec, table, published, since=since))
         else:
