@@ -256,3 +256,15 @@ def test_every_status_is_readable_in_the_ledger(flights, sink, held, closed_port
         "resolved: [",
     ):
         assert status in shown
+
+
+def test_what_is_told_once_and_never_over_keeps_nothing_from_being_settled(flights, sink, held):
+    smtp, _, _ = sink
+    refused = report.of_refusal(
+        flights, 3, ["It is no better."], partition="2013-04-01", task_url="http://x/"
+    )
+    deliver(refused, smtp)
+    assert faults.open_from("flights") is None
+    first = deliver(held, smtp)
+    assert faults.open_from("flights") == first.seq
+    assert deliver(refused, smtp).data["status"] == "counted"

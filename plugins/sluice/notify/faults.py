@@ -82,8 +82,12 @@ def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
 
 
 def open_from(pipeline: str) -> int | None:
-    """Number of the first entry about a fault that is not over, or about a mail that is not delivered; None if none is."""
-    standing = [episode.opened.seq for episode in episodes(pipeline) if not episode.over]
+    """Number of the first entry about a fault that will be over, or about a mail that is not delivered; None if none is."""
+    standing = [
+        episode.opened.seq
+        for episode in episodes(pipeline)
+        if any(seen.record.ends_with.how for seen in episode.standing.values())
+    ]
     return min([*standing, *(entry.seq for entry in undelivered(pipeline))], default=None)
 
 
