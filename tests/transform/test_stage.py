@@ -79,3 +79,27 @@ def test_stage_of_days_that_are_not_expected_is_skipped_and_they_make_no_later_d
     assert {(each["newest"], each["age_days"]) for each in ages if each["table"] == "arrivals"} == {
         ("2013-04-01", 0)
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows_from", [None, "arrivals"])
+def test_stage_goes_on_without_a_source_of_its_own_day_that_was_given_up_unless_its_rows_come_from_it(
+    home, feed_cache, rows_from
+):
+    home.mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    flights = spec.load("flights")
+    features = flights.derived["features"].model_copy(update={"rows_from": rows_from})
+    joined = flights.model_copy(update={"derived": {**flights.derived, "features": features}})
+    _publish(joined, "2013-04-01", joined.sources)
+    _publish(joined, "2013-04-02", ("arrivals", "weather"))
+    about = {"by": "Ada", "why": "It will not come.", "run": RUN}
+    skipped = holds.skip(joined, "2013-04-02", ["schedule"], **about)
+    assert [entry.subject for entry in skipped] == ["schedule"]
+
+    staged = crossing.stage(joined, "features", ["2013-04-02"], RUN)
+
+    ages = {each["table"]: each["age_days"] for each in staged.inputs if each["kind"] == "freshness"}
+    assert ages == {"schedule": 1, "arrivals": 0, "weather": 0}
+    with pytest.raises(TableMissingError, match="schedule of 2013-04-02 is not published"):
+        crossing.stage(flights, "features", ["2013-04-02"], RUN)

@@ -167,15 +167,17 @@ def _newest(spec: Pipeline, source: str, expected: str) -> str | None:
 def _refuse_unless_marked(
     spec: Pipeline, table: str, source: str, run_days: Sequence[str], newest: str | None
 ) -> None:
-    lag = spec.lag_days(source)
+    lag, own_lag = spec.lag_days(source), spec.lag_days(table)
     day = spec.data_day(source, run_days[-1])
     marks = spec.stale_input == "mark" and lag > 0
-    goes_on = marks or (source, day) in skips.given_up(spec.pipeline)
-    # A table may be built from yesterday's history of a source, but not from a day of its own that is not there. And of
-    # several days, only the last would be marked.
-    if goes_on and newest and lag > spec.lag_days(table) and len(run_days) == 1:
+    # Without the rows that become its own there is no day of a table: it was given up with them.
+    is_origin = source == spec.derived[table].rows_from and lag == own_lag
+    given_up = not is_origin and (source, day) in skips.given_up(spec.pipeline)
+    # Where nobody gave it up, a table may be built from yesterday's history of a source, but not from a day of its own that
+    # is not there. And of several days, only the last would be marked.
+    if newest and (given_up or (marks and lag > own_lag)) and len(run_days) == 1:
         return
-    awaited = marks and lag <= spec.lag_days(table)
+    awaited = marks and lag <= own_lag
     raise (InputAwaitedError if awaited else TableMissingError)(
         f"{spec.pipeline}.{source} of {day} is not published.",
         where=f"{spec.pipeline}.{table} of {spec.data_day(table, run_days[-1])}, which is built from it",
