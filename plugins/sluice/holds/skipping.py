@@ -25,8 +25,8 @@ def skip(
 
     Returns: the entries, one a table.
     Raises:
-        SkipRefusedError: no name or reason, a day on which nothing is expected yet or ever was, or everything that was asked
-            for is published.
+        SkipRefusedError: no name or reason, a day on which nothing is expected yet or ever was and of which no mail told, or
+            everything that was asked for is published.
         DeliveryMissingError: the clock is the feed's, and the feed has not delivered anything yet.
         SourceUnknownError: the pipeline has no such table.
     """
@@ -39,7 +39,10 @@ def skip(
             todo="say both",
         )
     first, today = spec.starts or date.min, pipeline_clock.today(spec)
-    if not first <= date.fromisoformat(run_day) <= today:
+    if (
+        not (first <= date.fromisoformat(run_day) or _was_mailed(spec, run_day))
+        or run_day > today.isoformat()
+    ):
         since = f"{spec.starts} to " if spec.starts else "up to "
         raise SkipRefusedError(
             f"Nothing is expected of {spec.pipeline} for {run_day}, so that there is nothing to give up.",
@@ -72,3 +75,10 @@ def skip(
         )
         for name, day in left.items()
     ]
+
+
+def _was_mailed(spec: Pipeline, run_day: str) -> bool:
+    """Whether a mail told of a run day or the days of its data, while the pipeline began earlier: skipping ends what it told of."""
+    days = {spec.data_day(name, run_day) for name in spec.tables}
+    span = (min(days), max(days))
+    return bool(ledger.entries(records.Mail, pipeline=spec.pipeline, days=span, limit=1))

@@ -1,0 +1,27 @@
+"""What may be given up: days of which something is expected, or of which a mail told before the pipeline began later."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from sluice import holds, ledger
+from sluice.core.errors import SkipRefusedError
+from sluice.ledger import records
+
+RUN = {"run_id": "test"}
+
+
+def test_day_before_a_later_beginning_is_given_up_where_a_mail_told_of_it(live_flights, at):
+    at("2013-04-05 07:00")
+    mail = records.Mail(event="missing_delivery", status="sent", ends_with="published arrivals")
+    ledger.append(mail, pipeline="flights", subject="arrivals", partition="2013-04-01")
+    later = live_flights.model_copy(update={"starts": date(2013, 4, 4)})
+    about = {"by": "Ada", "why": "It began later.", "run": RUN}
+
+    (*_, entry) = holds.skip(later, "2013-04-02", ["arrivals"], **about)
+
+    assert entry.partition == "2013-04-01"
+    with pytest.raises(SkipRefusedError, match="a run day 2013-04-04 to 2013-04-05"):
+        holds.skip(later, "2013-04-03", ["schedule"], **about)
