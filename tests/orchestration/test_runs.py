@@ -14,6 +14,8 @@ from sluice.core.errors import (
     SpecInvalidError,
 )
 from sluice.declare import pipeline_clock, spec
+from sluice.ingest import completion
+from sluice_lab import feed
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,25 @@ def test_ingest_before_the_first_day_is_refused_and_the_backfill_named(runs, con
         runs.run_days(context_of("2013-04-01"))
     assert "flights_backfill" in caught.value.todo
     assert runs.run_days(context_of("2013-04-02")) == ["2013-04-02"]
+
+
+@pytest.mark.usefixtures("live")
+def test_ingest_of_a_day_without_a_run_is_refused_unless_something_was_delivered_for_it(
+    runs, context_of, home, feed_cache, monkeypatch
+):
+    home.mkdir()
+    (home / "landing").mkdir()
+    (home / "feed-cache").symlink_to(feed_cache)
+    mondays = spec.load("flights").model_copy(update={"schedule": "0 4 * * 1"})
+    monkeypatch.setattr(spec, "load", lambda _: mondays)
+    with pytest.raises(
+        RunKeyInvalidError, match="flights does not run on 2013-04-03, and nothing was"
+    ) as caught:
+        runs.run_days(context_of("2013-04-03"))
+    assert "'0 4 * * 1'" in caught.value.allowed
+    feed.deliver(mondays, "2013-04-03", sources=["arrivals"])
+    assert runs.run_days(context_of("2013-04-03")) == ["2013-04-03"]
+    assert completion.due_sources(mondays, ["2013-04-03"]) == ["arrivals"]
 
 
 def test_replayed_pipeline_has_no_future_and_no_first_day(runs, context_of):

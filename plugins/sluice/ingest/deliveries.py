@@ -25,6 +25,7 @@ from sluice import schedule
 from sluice.core import clock, failpoints, strict_yaml
 from sluice.core.errors import (
     ContractBrokenError,
+    DayInvalidError,
     DeliveryUnreadableError,
     LandingUnreachableError,
     LimitExceededError,
@@ -119,9 +120,21 @@ def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
 
 
 def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
-    """Whether the run of a day cannot do without a source: a daily one that was declared then, on a day that its calendar has."""
+    """Whether the run of a day cannot do without a source: a daily one that was declared then, on a day that its calendar has.
+
+    On a day on which the schedule does not fire nothing is expected: whatever comes for it is taken.
+    """
     daily = spec.source(source).cadence == "daily"
-    return daily and schedule.expects(spec, source, date.fromisoformat(run_day))
+    return daily and schedule.expects(spec, source, date.fromisoformat(run_day)) and is_run_day(spec, run_day)
+
+
+def is_run_day(spec: Pipeline, run_day: str) -> bool:
+    """Whether the schedule of a pipeline fires on a day."""
+    try:
+        schedule.due_at(spec, date.fromisoformat(run_day))
+    except DayInvalidError:
+        return False
+    return True
 
 
 def due(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None = None) -> bool:

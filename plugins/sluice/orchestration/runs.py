@@ -63,7 +63,7 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
 
 
 def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: date, *, where: str) -> None:
-    """Refuse days of a live pipeline that have not begun, and for ingest those before its first day."""
+    """Refuse days of a live pipeline that have not begun; for ingest those before its first day, or on which it does not run."""
     if pipeline.clock != "wall":
         return
     today = pipeline_clock.today(pipeline)
@@ -81,6 +81,21 @@ def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: dat
             allowed=f"a day from {pipeline.starts} on",
             todo=f"trigger {pipeline.pipeline}_backfill to load earlier days",
         )
+    if stage == "ingest" and not _is_taken(pipeline, first.isoformat()):
+        raise RunKeyInvalidError(
+            f"{pipeline.pipeline} does not run on {first}, and nothing was delivered for that day.",
+            where=where,
+            allowed=f"a day on which its schedule {pipeline.schedule!r} fires, or for which something was delivered",
+            todo="choose one of them, or correct the schedule",
+        )
+
+
+def _is_taken(pipeline: spec.Pipeline, run_day: str) -> bool:
+    from sluice.ingest import deliveries, waiting
+
+    if deliveries.is_run_day(pipeline, run_day):
+        return True
+    return any(waiting.is_delivered(pipeline, source, run_day) for source in pipeline.sources)
 
 
 def asked_for_by_a_person(run: Any) -> bool:
