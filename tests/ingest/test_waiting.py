@@ -30,6 +30,11 @@ def test_a_run_waits_until_the_next_is_due_and_no_longer(live, at):
     assert not waiting.awaits(live, "arrivals", [MONDAY])
 
 
+def test_a_run_whose_next_is_a_month_away_waits_for_a_week(live):
+    monthly = live.model_copy(update={"schedule": "0 4 1 * *"})
+    assert waiting.until(monthly, "arrivals", MONDAY) == datetime.fromisoformat("2013-04-08 04:00-04:00")
+
+
 def test_a_day_that_goes_on_without_a_source_that_lags_waits_until_its_deadline(live, at):
     lenient = live.model_copy(update={"stale_input": "mark"})
     at(f"{MONDAY} 05:59")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sluice import schedule
 from sluice.core import clock
@@ -12,6 +12,9 @@ from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
 from sluice.lake.landing import Landing
+
+# Shorter than a run of `<pipeline>_ingest` may take.
+LONGEST = timedelta(days=7)
 
 
 def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
@@ -30,13 +33,14 @@ def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
 def until(spec: Pipeline, source: str, run_day: str) -> datetime:
     """The instant up to which the run of a day waits for a source.
 
-    It is when the next run is due. Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after
+    It is when the next run is due, and a week after its own at most: a day whose file comes later is started again then. Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after
     their deadline.
     """
     day = date.fromisoformat(run_day)
     if spec.stale_input == "mark" and spec.lag_days(source):
         return schedule.deadline(spec, source, day)
-    return schedule.next_due(spec, schedule.due_at(spec, day))
+    due = schedule.due_at(spec, day)
+    return min(schedule.next_due(spec, due), due + LONGEST)
 
 
 def is_delivered(spec: Pipeline, source: str, run_day: str) -> bool:
