@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -10,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sluice.core.errors import StackError
 from sluice.local.api import AirflowApi
 
 # Airflow's `[api] maximum_page_limit`, whatever is asked for.
@@ -54,3 +56,12 @@ def test_runs_beyond_the_first_page_are_found(api):
     assert [run["dag_run_id"] for run in api.runs("d")] == [run["dag_run_id"] for run in RUNS]
     assert [run["dag_run_id"] for run in api.runs("d", partition="249")] == ["run 249"]
     assert len(api.active_runs()) == len(RUNS)
+
+
+def test_server_that_does_not_answer_is_asked_again_while_it_starts_and_an_error_for_whoever_needs_an_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    silent = AirflowApi(url, "admin", "password")
+    assert silent.unhealthy() == silent.missing_dags() == ["api-server"]
+    with pytest.raises(StackError, match="did not answer to GET /pools/sluice_heavy: ConnectError"):
+        silent.ensure_pool("sluice_heavy", 2)

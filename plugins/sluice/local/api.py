@@ -19,8 +19,12 @@ FINAL = ("success", "failed")
 _CLEARLY_AFTER = timedelta(seconds=3)
 
 
+class ApiSilentError(StackError):
+    """Airflow's API server did not answer, or not in time."""
+
+
 class AirflowApi:
-    """Logged in to one Airflow. Every method raises `StackError` where Airflow refuses."""
+    """Logged in to one Airflow. Every method raises `StackError` where Airflow refuses or does not answer."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url, self._user, self._password = url, user, password
@@ -39,7 +43,16 @@ class AirflowApi:
         return [part for part in parts if body[part]["status"] != "healthy"]
 
     def missing_dags(self) -> list[str]:
-        """Ids of DAGs that a pipeline declares and Airflow does not know yet; import errors are raised."""
+        """Ids of DAGs that a pipeline declares and Airflow does not know yet; the API server itself while it does not answer.
+
+        Import errors are raised.
+        """
+        try:
+            return self._missing_dags()
+        except ApiSilentError:
+            return ["api-server"]
+
+    def _missing_dags(self) -> list[str]:
         errors = self._get("/importErrors")["import_errors"]
         if errors:
             raise StackError(
@@ -205,17 +218,28 @@ class AirflowApi:
     def request(
         self, method: str, path: str, *, accept: tuple[int, ...] = (200,), **kwargs
     ) -> httpx.Response:
-        if "Authorization" not in self._http.headers:
-            self._log_in()
-        response = self._http.request(method, f"/api/v2{path}", **kwargs)
-        if response.status_code == 401:
-            self._log_in()
-            response = self._http.request(method, f"/api/v2{path}", **kwargs)
+        try:
+            response = self._answer(method, f"/api/v2{path}", **kwargs)
+        except httpx.TransportError as error:
+            raise ApiSilentError(
+                f"Airflow did not answer to {method} {path}: {error!r}",
+                where=self.url,
+                todo="look whether its API server runs and has something to do, and try again",
+            ) from error
         if response.status_code not in accept:
             raise StackError(
                 f"Airflow answered {response.status_code} to {method} {path}: {response.text[:400]}",
                 where=self.url,
             )
+        return response
+
+    def _answer(self, method: str, path: str, **kwargs) -> httpx.Response:
+        if "Authorization" not in self._http.headers:
+            self._log_in()
+        response = self._http.request(method, path, **kwargs)
+        if response.status_code == 401:
+            self._log_in()
+            response = self._http.request(method, path, **kwargs)
         return response
 
     def _log_in(self) -> None:
