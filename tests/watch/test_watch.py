@@ -186,6 +186,23 @@ def test_rewritten_days_that_are_looked_at_are_restored_when_they_are_not_found_
     assert watch.restored(flights, still) == [("arrivals", "2013-03-07")]
 
 
+def test_rewritten_day_that_is_too_old_to_be_looked_at_is_restored_when_it_is_what_was_published_again(
+    flights,
+):
+    feed.deliver(flights, DAY, sources=["schedule"])
+    manifest = crossing.stage(flights, "schedule", [DAY], RUN)
+    crossing.audit(flights, "schedule", manifest.batch_id, RUN)
+    crossing.publish(flights, "schedule", manifest.batch_id, RUN)
+    pipeline_clock.advance(flights, date(2013, 8, 1))
+    mail = records.Mail(episode="e", seen_as="s", ends_with=records.EndsWith.of("matches", "schedule"))
+    ledger.append(mail, pipeline="flights", subject="schedule", partition=DAY)
+    file = Path(manifest.files[DAY])
+    aside = file.rename(file.with_suffix(".aside"))
+    assert watch.restored(flights, set()) == []
+    aside.rename(file)
+    assert watch.restored(flights, set()) == [("schedule", DAY)]
+
+
 def test_waivers_that_are_over_are_told_while_readers_see_what_they_released(flights):
     assert watch.lapsed_waivers(flights) == []
     pipeline_clock.advance(flights, date(2013, 4, 3))

@@ -18,7 +18,7 @@ from sluice.declare.spec import Pipeline
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Rewrite
 from sluice.ledger import records
-from sluice.notify import resolution
+from sluice.notify import faults, resolution
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Rebuild
 
@@ -125,11 +125,25 @@ def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str
     """
     if not _has_begun(spec):
         return []
-    # Older ones left the window that is looked at: nothing is known of them.
     since = (pipeline_clock.today(spec) - timedelta(days=spec.integrity_days)).isoformat()
     recorded = ledger.entries(records.Rewritten, pipeline=spec.pipeline)
     told = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
-    return sorted((table, day) for table, day in told if day and day > since and (table, day) not in still)
+    looked_at = {(table, day) for table, day in told if day and day > since}
+    # Older ones left the window: only those are looked at again of which a mail stands.
+    older = {
+        (table, seen.partition)
+        for episode in faults.episodes(spec.pipeline)
+        for seen in episode.standing.values()
+        for table in seen.record.ends_with.names
+        if seen.record.ends_with.how == "matches" and table in spec.tables
+        if seen.partition and seen.partition <= since
+    }
+    intact = {(table, day) for table, day in older if not _is_rewritten(spec, table, day)}
+    return sorted(intact | looked_at - still)
+
+
+def _is_rewritten(spec: Pipeline, table: str, day: str) -> bool:
+    return any(found.day == day for found in rewrites.check(spec, 1, until=day, tables=[table]))
 
 
 def findings(spec: Pipeline, days: int | None = None) -> list[str]:
