@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice import crossing, holds, ledger, status
-from sluice.core.errors import SkipRefusedError
+from sluice.core.errors import DeliveryUnreadableError, SkipRefusedError
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
 from sluice.ingest import completion, deliveries
@@ -310,3 +310,19 @@ def test_what_was_given_up_with_its_rows_goes_on_when_they_come_after_all(live, 
     assert _states(live, MONDAY)["outcomes"] == "ready"
     holds.skip(live, MONDAY, ["outcomes"], by="Ada", why="Not needed.", run=RUN)
     assert _states(live, MONDAY)["outcomes"] == "skipped"
+
+
+def test_the_newest_hold_of_a_day_is_told_and_not_that_of_a_range_before_it(live, at):
+    days = [TUESDAY, "2013-04-03"]
+    at("2013-04-03 07:00")
+    for run_day in days:
+        feed.deliver(live, run_day, sources=["arrivals"], corrupt="seconds")
+    manifest = crossing.stage(live, "arrivals", days, RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
+    feed.deliver(live, days[1], sources=["arrivals"], corrupt="truncated", number=2)
+    assert _states(live, days[1])["arrivals"] == "ready"
+    with pytest.raises(DeliveryUnreadableError, match="cut short"):
+        crossing.stage(live, "arrivals", days[1:], RUN)
+    assert _states(live, days[1])["arrivals"] == "held"
+
+

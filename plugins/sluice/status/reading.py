@@ -89,7 +89,8 @@ class _Known:
             known.delivered[source] = deliveries.numbers(spec, source, landing=known.landing)
             shown = {_run_day(spec, source, day).isoformat() for day in known.shown[source]}
             known.came[source] = sorted(shown | known.delivered[source].keys())
-        for hold in holds.open_batches(spec):
+        # The newest of a day counts: a range may be held, and then one of its days again.
+        for hold in reversed(holds.open_batches(spec)):
             known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
         given_up = skips.given_up(spec.pipeline)
         known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
