@@ -44,6 +44,15 @@ def test_days_that_nobody_ran_are_made_up_for_one_at_a_time_oldest_first(live, a
     assert _started(live, {**IDLE, "ingest": 1}) == [], "it is at work"
 
 
+def test_nothing_of_a_stage_is_started_while_a_run_of_it_is_at_work_however_long_it_takes(live, at):
+    at("2013-04-01 09:00")
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    for source in live.sources:
+        _publish(live, source, MONDAY)
+    assert _started(live, {**IDLE, "transform": 1}) == [], "it may be that of this day"
+    assert _started(live) == [("transform", MONDAY)]
+
+
 def test_a_stage_that_is_paused_is_not_started(live, at):
     feed.deliver_range(live, MONDAY, TUESDAY)
     at("2013-04-02 09:00")
