@@ -72,6 +72,8 @@ class _Known:
     delivered: dict[str, dict[str, int]] = field(default_factory=dict)
     # Source -> run days on which it came, sorted.
     came: dict[str, list[str]] = field(default_factory=dict)
+    # Weekly source -> run days after its last on which it is due.
+    weeks: dict[str, set[str]] = field(default_factory=dict)
     held: dict[tuple[str, str], holds.Hold] = field(default_factory=dict)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
     # Table and day of what was made without history that is published now -> what that is.
@@ -88,12 +90,17 @@ class _Known:
         for source in spec.sources:
             known.delivered[source] = deliveries.numbers(spec, source, landing=known.landing)
             shown = {_run_day(spec, source, day).isoformat() for day in known.shown[source]}
-            known.came[source] = sorted(shown | known.delivered[source].keys())
+            # Neither a folder that is no day nor one of a day to come is a delivery that came.
+            landed = {day for day in known.delivered[source] if is_day(day) and day <= now.date().isoformat()}
+            known.came[source] = sorted(shown | landed)
         # The newest of a day counts: a range may be held, and then one of its days again.
         for hold in reversed(holds.open_batches(spec)):
             known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
         given_up = skips.given_up(spec.pipeline)
         known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
+        known.weeks = {
+            name: set(known._weeks(name)) for name, one in spec.sources.items() if one.cadence == "weekly"
+        }
         known.rebuilds = {
             (one.table, one.day): one.because for one in missing_history.rebuilds(spec, known.shown)
         }
@@ -152,15 +159,26 @@ class _Known:
         return self._unpublished("ingest", name, key, state, reason, deadline)
 
     def _is_expected(self, name: str, run_day: date) -> bool:
-        """Whether a source is to come on a run day: a weekly one, on the first a week after its last."""
+        """Whether a source is to come on a run day."""
         spec, key = self.spec, run_day.isoformat()
         came = self.came[name]
         if spec.sources[name].cadence == "daily":
             # Before its first day a source was not expected, where the pipeline does not say since when it is.
             begun = spec.starts is not None or key >= (came[0] if came else self.now.date().isoformat())
             return begun and self.schedule.expects(name, run_day)
-        week_before = (run_day - timedelta(days=7)).isoformat()
-        return bool(came) and came[-1] == week_before
+        return key in self.weeks[name]
+
+    def _weeks(self, name: str) -> Iterator[str]:
+        """Run days on which a weekly source is due after its last: each week that was given up, and the first that was not."""
+        came, today = self.came[name], self.now.date()
+        due = date.fromisoformat(came[-1]) + timedelta(days=7) if came else date.max
+        while (
+            run_days := self.schedule.run_days(due, today, self.days_with_deliveries) if due <= today else []
+        ):
+            yield run_days[0].isoformat()
+            if (name, self.spec.data_day(name, run_days[0].isoformat())) not in self.skipped:
+                return
+            due += timedelta(days=7)
 
     def _newer_delivery(self, name: str, day: str, delivered: int | None) -> str:
         """Why readers do not see the newest delivery of a day; "" if they do."""
