@@ -65,3 +65,17 @@ def test_weekly_source_lacks_a_day_where_a_whole_week_has_none(flights, publishe
     if published:
         _show("planes", *published)
     assert expected.missing(flights, "planes", "2013-03-25", last) == gaps
+
+
+def test_a_register_is_not_missing_before_its_deadline(live_flights, at):
+    at("2013-04-01 07:00")
+    _show("airlines", "2013-04-01")
+    at("2013-04-08 05:59")
+    assert expected.missing(live_flights, "airlines", "2013-03-11", "2013-04-08") == []
+    at("2013-04-15 05:59")
+    assert expected.missing(live_flights, "airlines", "2013-03-11", "2013-04-15") == ["2013-04-08"]
+    at("2013-04-15 06:00")
+    assert expected.missing(live_flights, "airlines", "2013-03-11", "2013-04-15") == [
+        "2013-04-08",
+        "2013-04-15",
+    ]

@@ -179,6 +179,23 @@ def test_a_replayed_pipeline_waits_for_nothing(live, at):
     assert reconcile.plan(replayed, IDLE) == []
 
 
+def test_a_register_that_may_still_come_starts_nothing_until_it_is_there(live, at):
+    at("2013-04-01 07:00")
+    for day in (MONDAY, "2013-04-08"):
+        feed.deliver(live, day, sources=["airlines"] if day == MONDAY else DAILY)
+    _publish(live, "airlines", MONDAY)
+    live = live.model_copy(update={"starts": date(2013, 4, 8)})
+    at("2013-04-08 04:00")
+    assert _started(live) == [("ingest", "2013-04-08")]
+    for source in DAILY:
+        _publish(live, source, "2013-04-08")
+    at("2013-04-08 05:29")
+    assert [one for one in _started(live) if one[0] == "ingest"] == []
+    feed.deliver(live, "2013-04-08", sources=["airlines"])
+    at("2013-04-08 05:30")
+    assert [one for one in _started(live) if one[0] == "ingest"] == [("ingest", "2013-04-08")]
+
+
 def test_starts_say_why(live, at):
     at("2013-04-01 04:00")
     (start,) = reconcile.plan(live, IDLE)

@@ -61,11 +61,11 @@ def _why_not_mailed(
     context: Mapping[str, Any], pipeline: spec.Pipeline, event: Event, error: BaseException | None
 ) -> str:
     """Why nobody is to be told of a task that failed; "" where somebody is."""
-    from sluice import watch
+    from sluice import schedule
 
     if isinstance(error, RunKeyInvalidError) and asked_for_by_a_person(context["dag_run"]):
         return "whoever started the run with this key sees it refused, and nothing is missing because of it"
-    if event.kind == "missing_delivery" and not watch.is_overdue(
+    if event.kind == "missing_delivery" and not schedule.is_overdue(
         pipeline, event.subject, days_of(event.partition or "")[0]
     ):
         return "the delivery is not overdue; after its deadline the watcher tells of it"

@@ -8,13 +8,14 @@ the ledger. Only `starts` is about the past: it says since when anything is due.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import DayInvalidError, SpecInvalidError
+from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
 from sluice.schedule.declared import as_declared_then, declared_now
@@ -29,6 +30,7 @@ __all__ = [
     "expected_days",
     "expects",
     "is_expected",
+    "is_overdue",
     "next_due",
     "read",
     "record",
@@ -73,6 +75,20 @@ def scoring_time(spec: Pipeline, day: date) -> datetime:
 def deadline(spec: Pipeline, source: str, run_day: date) -> datetime:
     """As `Schedule.deadline`."""
     return read(spec).deadline(source, run_day)
+
+
+def is_overdue(spec: Pipeline, source: str, day: str) -> bool:
+    """Whether the deadline of a delivery has come, by the wall clock of a live pipeline.
+
+    Of a replayed one it always has: its runs are started by whoever has delivered.
+
+    Args:
+        day: of the data (YYYY-MM-DD).
+    """
+    if spec.clock == "feed":
+        return True
+    run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(source))
+    return clock.passed(pipeline_clock.now(spec), deadline(spec, source, run_day))
 
 
 def next_due(spec: Pipeline, after: datetime) -> datetime:

@@ -28,7 +28,8 @@ def missing(
 ) -> list[str]:
     """The days of a source or derived table from `first` to `last` that are due and not published, sorted.
 
-    Of a weekly source, which may come on another day of the week, a day is missing where the whole week after it is.
+    Of a weekly source, which may come on another day of the week, a day is missing where the whole week after it is, and not
+    before its deadline: a run does not wait for it.
 
     Args:
         first, last: days of the table's data (YYYY-MM-DD), both included.
@@ -44,7 +45,10 @@ def missing(
     if begin is None:
         return []
     if table in spec.sources and spec.sources[table].cadence == "weekly":
-        return [day for day in _missed_weeks(sorted(shown), last) if max(first, begin) <= day <= last]
+        weeks = [day for day in _missed_weeks(sorted(shown), last) if max(first, begin) <= day <= last]
+        while weeks and not schedule.is_overdue(spec, table, weeks[-1]):
+            weeks.pop()
+        return weeks
     days = schedule.expected_days(
         spec, table, date.fromisoformat(max(first, begin)), date.fromisoformat(last)
     )

@@ -121,8 +121,10 @@ def _newest_starts(spec: Pipeline) -> dict[tuple[str, str], Entry]:
 
 
 def _calls_for_a_run(spec: Pipeline, item: Item) -> bool:
-    """Whether a run can do something for it now; that of a live pipeline can also wait for a delivery."""
-    return item.is_possible or (item.state == "awaited" and spec.clock == "wall")
+    """Whether a run can do something for it now; that of a live pipeline can also wait for a daily delivery."""
+    if item.state != "awaited":
+        return item.is_possible
+    return spec.clock == "wall" and spec.sources[item.table].cadence == "daily"
 
 
 def _fresh(spec: Pipeline, now: datetime) -> set[str]:

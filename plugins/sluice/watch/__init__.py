@@ -8,10 +8,9 @@ is the same fault, and is told once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sluice import ledger, schedule, status, waivers
-from sluice.core import clock
 from sluice.core.errors import DeliveryMissingError
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
@@ -77,20 +76,6 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
             once=f"deadline_missed:{spec.pipeline}.{missed.source}:{missed.day}",
         )
     return found
-
-
-def is_overdue(spec: Pipeline, source: str, day: str) -> bool:
-    """Whether the deadline of a delivery has come, by the wall clock of a live pipeline.
-
-    Of a replayed one it always has: its runs are started by whoever has delivered.
-
-    Args:
-        day: of the data (YYYY-MM-DD).
-    """
-    if spec.clock == "feed":
-        return True
-    run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(source))
-    return clock.passed(pipeline_clock.now(spec), schedule.deadline(spec, source, run_day))
 
 
 def rewritten_history(spec: Pipeline, days: int | None = None) -> list[Rewrite]:
