@@ -11,6 +11,7 @@ from sluice import crossing, holds, ledger, status
 from sluice.core.errors import DeliveryUnreadableError, SkipRefusedError
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
+from sluice.declare.spec import PREDICTIONS
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, tables
 from sluice_lab import feed
@@ -365,3 +366,19 @@ def test_a_register_whose_week_ends_on_a_day_without_a_run_is_expected_on_the_ne
     assert states("2013-04-10 05:00") == {"2013-04-09": "missing"}
 
 
+def test_predictions_are_made_again_from_corrected_features_while_their_time_is_not_over(live, at):
+    live = live.model_copy(update={"model": live.model.model_copy(update={"deadline": "06:30"})})
+    at("2013-04-01 04:10")
+    feed.deliver(live, MONDAY, sources=list(live.sources))
+    for table in (*live.sources, "features", PREDICTIONS):
+        _publish(live, table, MONDAY)
+    assert _states(live, MONDAY)[PREDICTIONS] == "published"
+    at("2013-04-01 05:00")
+    feed.deliver(live, MONDAY, sources=["weather"], corrupt="shifted", number=2)
+    for table in ("weather", "features"):
+        _publish(live, table, MONDAY)
+    at("2013-04-01 05:30")
+    (item,) = [one for one in status.of(live).in_state("outdated") if one.stage == "score"]
+    assert item.reason == "features 2013-04-01 was published anew since"
+    at("2013-04-01 06:31")
+    assert _states(live, MONDAY)[PREDICTIONS] == "published"

@@ -274,7 +274,9 @@ class _Known:
         """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none, or on one without features."""
         spec = self.spec
         if run_day in self.shown[PREDICTIONS]:
-            return self._published("score", PREDICTIONS, run_day, "")
+            in_time = not pipeline_clock.is_late(spec, date.fromisoformat(run_day))
+            newer = self._newer_inputs(PREDICTIONS, run_day) if in_time else ""
+            return self._published("score", PREDICTIONS, run_day, newer)
         if spec.starts is None and run_day < min(self.shown[PREDICTIONS], default=run_day):
             return None
         table = spec.model.features_table
@@ -306,8 +308,8 @@ class _Known:
         batch_id, reason = self.shown[table][day].batch_id, ""
         state: State = "published"
         hold = self.held.get((table, day))
-        # Predictions that readers see stay as they were made.
-        came = "" if table == PREDICTIONS else self._came_since_held(table, run_day)
+        # Predictions that readers see stay as they were made, once their time is over.
+        came = "" if table == PREDICTIONS and not newer else self._came_since_held(table, run_day)
         if hold is not None and newer and not came:
             state, reason = "held", hold.reason
         elif newer or came:
