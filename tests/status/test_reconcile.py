@@ -196,6 +196,23 @@ def test_a_register_that_may_still_come_starts_nothing_until_it_is_there(live, a
     assert [one for one in _started(live) if one[0] == "ingest"] == [("ingest", "2013-04-08")]
 
 
+def test_what_a_replayed_pipeline_lost_is_started_and_started_again_by_the_time_that_has_passed(live, at):
+    replayed = live.model_copy(update={"clock": "feed", "starts": None})
+    at("2013-04-05 09:00")
+    feed.deliver(replayed, MONDAY, sources=list(live.sources))
+    assert _started(replayed) == [("ingest", MONDAY)]
+    at("2013-04-05 09:09")
+    assert _started(replayed) == []
+    at("2013-04-05 09:10")
+    assert _started(replayed) == [("ingest", MONDAY)]
+    for source in live.sources:
+        _publish(replayed, source, MONDAY)
+    ledger.append(records.DayCompleted(first_day=MONDAY), pipeline="flights", subject="raw", partition=MONDAY)
+    assert _started(replayed) == []
+    at("2013-04-05 09:13")
+    assert _started(replayed) == [("transform", MONDAY)]
+
+
 def test_starts_say_why(live, at):
     at("2013-04-01 04:00")
     (start,) = reconcile.plan(live, IDLE)

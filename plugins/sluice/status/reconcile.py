@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sluice import holds, ledger, status
+from sluice.core import clock
 from sluice.core.partitions import days_between
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
@@ -65,7 +66,9 @@ def plan(
     if found.now is None:
         return []
     earlier = _newest_starts(spec)
-    fresh = _fresh(spec, found.now)
+    # The ledger's times are the wall clock's, also those of a replayed pipeline.
+    now = clock.utc_now()
+    fresh = _fresh(spec, now)
     # A run waits until the next is due: it is that of the newest day, and goes on by itself with whatever comes.
     newest = max((item.run_day for item in found), default="")
     at_work = {newest} if waits and ("ingest", newest) in earlier else set()
@@ -78,7 +81,7 @@ def plan(
         wanted = (
             start
             for run_day, items in found.of(stage).items()
-            if (start := _start(spec, stage, run_day, items, earlier, found.now))
+            if (start := _start(spec, stage, run_day, items, earlier, now))
             and run_day not in (at_work if stage == "ingest" else fresh)
         )
         starts += [start for start, _ in zip(wanted, range(room), strict=False)]
