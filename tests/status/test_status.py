@@ -297,6 +297,20 @@ def test_what_comes_on_a_day_on_which_nothing_is_expected_is_asked_for_like_any_
     assert _states(live, "2013-04-03")["schedule"] == "ready"
 
 
+def test_what_is_built_of_a_day_that_came_although_nothing_was_expected_is_made_up_for(live, at):
+    """No flights on Tuesday and Wednesday: their transform builds what came all the same, and may be lost like any other."""
+    holidays = (date.fromisoformat(MONDAY), date.fromisoformat(TUESDAY), date.fromisoformat("2013-04-03"))
+    live = live.model_copy(update={"expected": Expected(holidays=holidays)})
+    at("2013-04-02 12:00")
+    feed.deliver(live, TUESDAY, sources=["schedule", "arrivals"])
+    _publish(live, "schedule", TUESDAY)
+    assert _states(live, TUESDAY)["features"] == "blocked"
+    assert "outcomes" not in _states(live, TUESDAY), "no arrivals are published that it could be of"
+    _publish(live, "arrivals", TUESDAY)
+    states = _states(live, TUESDAY)
+    assert (states["features"], states["outcomes"], states[PREDICTIONS]) == ("ready", "ready", "blocked")
+
+
 def test_what_was_given_up_with_its_rows_goes_on_when_they_come_after_all(live, at):
     at("2013-04-01 07:00")
     feed.deliver(live, MONDAY, sources=list(live.sources))

@@ -245,7 +245,9 @@ class _Known:
         if day in self.shown[table]:
             why = self._newer_inputs(table, run_day) or self.rebuilds.get((table, day), "")
             return self._published("transform", table, run_day, why)
-        if (table, day) not in self.held and not self.schedule.expects(table, on):
+        # What its rows come from may have come on a day on which nothing is expected: the transform builds that, too.
+        came = day in self.shown.get(self.spec.rows_from(table) or "", {})
+        if not came and (table, day) not in self.held and not self.schedule.expects(table, on):
             return None
         if incomplete:
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
