@@ -32,6 +32,9 @@ up: install  ## Start Airflow and the mail sink; prints the URL and the login
 down: install  ## Stop what `make up` started
 	$(BIN)/sluice down
 
+test-docker: install  ## Build the image and run docker/compose.yml, with podman or Docker; skips without either
+	$(BIN)/python -m pytest -p no:randomly docker
+
 supply-chain: install  ## Advisories, licences, bill of materials, secrets: 0 all good, 1 found, 3 not all could be checked
 	$(BIN)/sluice supply-chain
 
@@ -44,11 +47,11 @@ docs: install  ## Build the documentation site into site/; it loads nothing from
 mutants: install  ## Change the code in one place at a time and name the changes that no test sees; takes hours
 	$(BIN)/python tests/mutants
 
-lock:  ## Compile requirements.txt from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-package nvidia-nccl-cu12 --group dev pyproject.toml -o requirements.txt
+lock:  ## Compile requirements.txt and docker/*.txt from pyproject.toml (needs uv)
+	sh .ci/lock
 
 clean:  ## Stop what runs, and remove all local state (tables, ledger, Airflow's database, mails, reports) under SLUICE_HOME
 	if [ -x $(BIN)/sluice ]; then $(BIN)/sluice down; fi
 	rm -rf "$${SLUICE_HOME:-var}" site
 
-.PHONY: help install demo test test-all lint up down supply-chain bench docs mutants lock clean
+.PHONY: help install demo test test-all test-docker lint up down supply-chain bench docs mutants lock clean

@@ -9,7 +9,17 @@ import subprocess
 from sluice.core.settings import ROOT
 from sluice.ledger.kinds import KINDS
 
-TOP_LEVEL = {"README.md", "dags", "plugins", "dbt_project", "expectations", "ml", "tests", "requirements.txt"}
+TOP_LEVEL = {
+    "README.md",
+    "dags",
+    "plugins",
+    "dbt_project",
+    "expectations",
+    "ml",
+    "docker",
+    "tests",
+    "requirements.txt",
+}
 
 
 def _tracked() -> list[str]:
@@ -54,6 +64,7 @@ def test_make_alone_prints_help():
         "demo",
         "test",
         "test-all",
+        "test-docker",
         "lint",
         "up",
         "down",

@@ -61,7 +61,7 @@ def airflow(arguments: tuple[str, ...]) -> None:
     """Run Airflow's own command line against the local stack, for example `sluice airflow dags list`."""
     from sluice.local import stack
 
-    sys.exit(stack.airflow(*arguments))
+    stack.airflow(*arguments)
 
 
 @click.command()

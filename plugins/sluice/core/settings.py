@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         "", description="For tests only: file with the instant that it is taken to be; see sluice.core.clock."
     )
     failpoint: str = Field("", description="For tests only: see sluice.core.failpoints.")
+    code_version: str = Field(
+        "", description="Commit of the code, where git cannot tell it: an image's build argument."
+    )
     threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
 
     @field_validator(*_ADDRESSES)

@@ -7,20 +7,36 @@ import subprocess
 from functools import lru_cache
 
 import sluice
-from sluice.core.settings import ROOT
+from sluice.core.settings import ROOT, settings
 
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """`<version>+<commit>`, with `.dirty` where the checkout has changes; only the version outside of git."""
-    describe = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty=.dirty", "--abbrev=12", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    commit = describe.stdout.strip()
-    return f"{sluice.__version__}+{commit}" if describe.returncode == 0 and commit else sluice.__version__
+    """`<version>+<commit>`, with `.dirty` where the checkout has changes.
+
+    Where git does not know the code, or is not there, the commit is `SLUICE_CODE_VERSION`; without that, only the version.
+    """
+    commit = _commit() or settings().code_version
+    return f"{sluice.__version__}+{commit}" if commit else sluice.__version__
+
+
+def _commit() -> str:
+    """What git calls the checkout; "" where there is no checkout, or no git."""
+    describe = [
+        "git",
+        "-C",
+        str(ROOT),
+        "describe",
+        "--always",
+        "--dirty=.dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def run_ids(dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> dict[str, str]:

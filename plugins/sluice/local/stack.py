@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -332,12 +332,11 @@ def client() -> AirflowApi:
     return AirflowApi(f"http://127.0.0.1:{settings().api_port}", *login())
 
 
-def airflow(*arguments: str) -> int:
-    """Run Airflow's own command line against the local stack; returns its exit code."""
-    executable = Path(sys.executable).parent / "airflow"
-    return subprocess.run(
-        [str(executable), *arguments], env=environment(), check=False, umask=_UMASK
-    ).returncode
+def airflow(*arguments: str) -> NoReturn:
+    """Become Airflow's own command line, against the local stack: signals reach it, and its exit code is this process's."""
+    executable = str(Path(sys.executable).parent / "airflow")
+    os.umask(_UMASK)
+    os.execve(executable, [executable, *arguments], environment())  # noqa: S606 - no shell is wanted
 
 
 def _prepare() -> None:

@@ -2,7 +2,7 @@
 
 A mail is answered with success only when its file is complete under its final name, so that whoever watches the folder
 never sees half a mail, and nothing that was acknowledged is lost. It accepts mail for anybody and forwards none: it
-listens on the loopback address only.
+listens on the loopback address, unless it is given another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from sluice.core import clock
 from sluice.core.errors import StackError
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 SLUG_CHARS = 80
 
 
@@ -72,7 +72,7 @@ def slug(content: bytes) -> str:
     return re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")[:SLUG_CHARS].strip("-") or "no-subject"
 
 
-async def serve(port: int, folder: Path) -> None:
+async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
     """Take mails until SIGTERM or SIGINT. Port 0 takes a free one; the first line printed names it.
 
     Raises:
@@ -85,28 +85,29 @@ async def serve(port: int, folder: Path) -> None:
         loop.add_signal_handler(name, stopped.set)
     try:
         server = await loop.create_server(
-            lambda: SMTP(keeper, hostname="sluice-mail", enable_SMTPUTF8=True, loop=loop), HOST, port
+            lambda: SMTP(keeper, hostname="sluice-mail", enable_SMTPUTF8=True, loop=loop), host, port
         )
     except OSError as error:
         raise StackError(
-            f"The mail sink cannot listen on {HOST}:{port}: {error.strerror}.",
+            f"The mail sink cannot listen on {host}:{port}: {error.strerror}.",
             where="SLUICE_SMTP_PORT",
             todo="stop what uses the port, or set another one",
         ) from error
     async with server:
         bound = server.sockets[0].getsockname()[1]
-        sys.stdout.write(f"Mail sink on {HOST}:{bound}, keeping mails in {folder}\n")
+        sys.stdout.write(f"Mail sink on {host}:{bound}, keeping mails in {folder}\n")
         sys.stdout.flush()
         await stopped.wait()
 
 
 @click.command()
-@click.option("--port", type=int, required=True, help="Port on the loopback address; 0 takes a free one.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, required=True, help="Port; 0 takes a free one.")
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where mails are kept.")
-def main(port: int, folder: Path) -> None:
+def main(host: str, port: int, folder: Path) -> None:
     """Keep every mail that is sent to this port as a file."""
     try:
-        asyncio.run(serve(port, folder))
+        asyncio.run(serve(port, folder, host))
     except StackError as error:
         raise click.ClickException(str(error)) from error
 

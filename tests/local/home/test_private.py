@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
@@ -65,9 +64,14 @@ def test_processes_of_the_stack_write_for_their_owner_only(home, open_umask, mon
 
 
 def test_airflows_command_line_writes_for_its_owner_only(home, open_umask, monkeypatch):
+    """This process becomes Airflow, so that a signal for it reaches Airflow."""
     given = {}
-    monkeypatch.setattr(
-        subprocess, "run", lambda *_, **options: given.update(options) or subprocess.CompletedProcess([], 0)
-    )
+
+    def become(executable, arguments, environment):
+        given.update(umask=os.umask(0), arguments=arguments, environment=environment)
+
+    monkeypatch.setattr(os, "execve", become)
     stack.airflow("version")
     assert given["umask"] == 0o077
+    assert given["arguments"][1:] == ["version"]
+    assert given["environment"]["AIRFLOW_HOME"] == str(home / "airflow")
