@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 DAY = "2013-06-03"
 FAULTY_DAY = "2013-06-04"
-TOOLS = ("git", "gcc", "cc", "g++", "c++", "clang", "tcc", "make", "pip")
+TOOLS = ("git", "gcc", "cc", "g++", "c++", "clang", "tcc", "make")
 
 
 def _locked(name: str) -> dict[str, str]:
