@@ -71,7 +71,8 @@ def test_days_with_faults_come_to_the_same_end(expected, world, proofs):
     assert found.decisions == expected.decisions
     subjects = world.subjects()
     for source, day in soak.told:
-        about = [subject for subject in subjects if f"flights {source} {day}" in subject]
+        # A fault of a delivery, or of the task `stage_<source>` that reads it.
+        about = [subject for subject in subjects if f"{source} {day}" in subject]
         assert ["[RESOLVED]" in subject for subject in about] == [False, True], (source, day, subjects)
     assert len(subjects) == 2 * len(soak.told), subjects
     for kind, times in played.items():
