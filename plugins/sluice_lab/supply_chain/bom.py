@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.dependency_groups import resolve_dependency_groups
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -90,7 +91,11 @@ def _bom(packages: Sequence[Package]) -> Bom:
     bom.metadata.timestamp = None  # type: ignore[assignment]  # the schema lets it be absent
     bom.metadata.component = root
     here = {package.name: part for package, part in components.items() if package.installed_here}
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["postgres"],
+        *resolve_dependency_groups(project["dependency-groups"], "dev"),
+    ]
     edges = _edges([Requirement(each) for each in wanted])
     bom.register_dependency(root, [here[name] for name in edges.pop("") if name in here])
     for package, part in components.items():
