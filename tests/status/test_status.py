@@ -154,7 +154,10 @@ def test_a_pipeline_that_marks_stale_input_goes_on_without_what_lags_after_its_d
     _publish(live, "schedule", MONDAY)
     assert _states(live, MONDAY)["features"] == "blocked"
     at("2013-04-01 06:00")
-    assert _states(live, MONDAY)["features"] == "ready"
+    states = _states(live, MONDAY)
+    assert (states["features"], states["outcomes"]) == ("ready", "blocked"), (
+        "outcomes are made of the arrivals themselves"
+    )
 
 
 def test_a_weekly_source_is_expected_a_week_after_its_last_and_no_longer_once_it_came(live, at):

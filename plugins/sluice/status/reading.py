@@ -125,8 +125,11 @@ class _Known:
         key, spec = run_day.isoformat(), self.spec
         sources = [item for name in spec.sources if (item := self._source(name, run_day))]
         yield from sources
-        complete = self._incomplete(sources)
-        derived = [item for table in spec.derived if (item := self._derived(table, run_day, complete))]
+        derived = [
+            item
+            for table in spec.derived
+            if (item := self._derived(table, run_day, self._incomplete(table, sources)))
+        ]
         yield from derived
         predictions = self._predictions(key, by_table(derived))
         if predictions is not None:
@@ -227,14 +230,17 @@ class _Known:
             return True  # its own run refuses it, and says why
         return found is not None and not is_as_read(self.spec, found, read)
 
-    def _incomplete(self, sources: list[Item]) -> str:
-        """What a run day still waits for before anything is built from it; "" if it waits for nothing."""
+    def _incomplete(self, table: str, sources: list[Item]) -> str:
+        """What a derived table still waits for before a run day of it is built; "" if it waits for nothing."""
         lenient = self.spec.stale_input == "mark"
         for item in sources:
             if self.spec.sources[item.table].cadence == "weekly" and item.state in ("awaited", "missing"):
                 continue  # a day goes on with the register that is there
             late = item.state in ("missing", "held") and self.spec.lag_days(item.table) > 0
-            if not item.is_readable and not (lenient and late):
+            # History may be a day older; the day that the table's own rows come from may not.
+            own = self.spec.rows_from(table) in (None, item.table)
+            own = own and self.spec.lag_days(item.table) <= self.spec.lag_days(table)
+            if not item.is_readable and not (lenient and late and not own):
                 return f"{item.table} {item.day} is {item.state}"
         return "" if sources else "nothing was delivered"
 
