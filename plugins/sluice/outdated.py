@@ -19,7 +19,7 @@ published batches sort as their inputs do: the quarantine, the list of holds and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from sluice import ledger, schedule
@@ -109,7 +109,7 @@ def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]
     """Which delivery of one of its days would be read now instead of the one that was; "" if none would."""
     landing = Landing(spec.landing_url)
     for read in inputs.of(manifest, inputs.Delivery):
-        run_day = _run_day(spec, manifest.table, read.day)
+        run_day = spec.run_day(manifest.table, read.day)
         try:
             now = deliveries.find(spec, manifest.table, run_day, landing=landing)
         except (DeliveryUnreadableError, ContractBrokenError) as error:
@@ -129,7 +129,7 @@ def _other_delivery(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]
 
 def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str:
     """Which partition that was read has been published with other rows since; "" if none has."""
-    run_days = [_run_day(spec, manifest.table, day) for day in manifest.partitions]
+    run_days = [spec.run_day(manifest.table, day) for day in manifest.partitions]
     for read in inputs.of(manifest, inputs.Snapshot):
         if read.batches is None or read.first is None or read.last is None:
             continue
@@ -217,12 +217,8 @@ def _load(manifest: Manifest, batch_id: str) -> Manifest | None:
         return None
 
 
-def _run_day(spec: Pipeline, table: str, day: str) -> str:
-    return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
-
-
 def _superseded(spec: Pipeline, manifest: Manifest, why: str) -> BatchSupersededError:
-    days = [_run_day(spec, manifest.table, day) for day in manifest.partitions]
+    days = [spec.run_day(manifest.table, day) for day in manifest.partitions]
     again = (
         f"{spec.pipeline}_backfill with first_day {days[0]} and last_day {days[-1]}: it stages them"
         if len(days) > 1

@@ -257,3 +257,12 @@ def test_column_with_the_platforms_name_is_declared_by_another_as_the_error_says
     contract = _parse(tmp_path, TEXT.replace(old, new)).sources["airlines"].contract
     version = contract.read_as(1, date(2013, 4, 1))
     assert list(contract.as_delivered(version).columns) == ["carrier", "DS"]
+
+
+@pytest.mark.parametrize(
+    ("table", "run_day"), [("schedule", "2013-04-02"), ("arrivals", "2013-04-03"), ("outcomes", "2013-04-03")]
+)
+def test_run_day_of_a_day_is_that_of_the_run_that_writes_it(table, run_day):
+    flights = spec.load("flights")
+    assert flights.run_day(table, "2013-04-02") == run_day
+    assert flights.data_day(table, run_day) == "2013-04-02"

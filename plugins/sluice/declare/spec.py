@@ -387,6 +387,10 @@ class Pipeline(_Strict):
         """The day (YYYY-MM-DD) of `table` that the run of `run_day` writes."""
         return (date.fromisoformat(run_day) - timedelta(days=self.lag_days(table))).isoformat()
 
+    def run_day(self, table: str, day: str) -> str:
+        """The run day (YYYY-MM-DD, a partition key) whose run writes `day` of `table`."""
+        return (date.fromisoformat(day) + timedelta(days=self.lag_days(table))).isoformat()
+
     @property
     def landing_url(self) -> str:
         """Folder or s3:// URL of the landing zone; a relative path is under the home folder."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Literal
 
 from sluice import ledger, waivers
@@ -111,8 +111,7 @@ def onwards(spec: Pipeline, table: str, day: str) -> str:
 
 def run_days_of(spec: Pipeline, table: str, partition: str) -> tuple[str, ...]:
     """The runs that write the days of a partition label."""
-    lag = timedelta(days=spec.lag_days(table))
-    return tuple((date.fromisoformat(day) + lag).isoformat() for day in days_of(partition))
+    return tuple(spec.run_day(table, day) for day in days_of(partition))
 
 
 def _batches(spec: Pipeline, table: str | None) -> Iterator[Hold]:

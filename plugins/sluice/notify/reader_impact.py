@@ -6,7 +6,7 @@ The ledger answers also where the tables do not, and a mail must go out above al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 
 from sluice import ledger
 from sluice.core.partitions import days_of
@@ -26,7 +26,7 @@ def waiting(spec: Pipeline, table: str, partitions: Sequence[str]) -> str:
             "readers see what they saw before."
         )
     day = partitions[0]
-    run_day = run_day_of(spec, table, day)
+    run_day = spec.run_day(table, day)
     before = shown(spec, table, day)
     if before and table == PREDICTIONS:
         return f"Readers still see the predictions of {day} as they were published before."
@@ -71,7 +71,7 @@ def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: dat
     sentence = f"Readers now see the {table} {days}, since {since:%Y-%m-%d %H:%M} UTC."
     later = waits_for(spec, table)
     if later and len(partitions) == 1:
-        run_day = run_day_of(spec, table, partitions[0])
+        run_day = spec.run_day(table, partitions[0])
         if not shown(spec, PREDICTIONS, run_day):
             sentence += f" What waited for it goes on: {', '.join(later)} of the run of {run_day}."
     return sentence
@@ -82,11 +82,6 @@ def waits_for(spec: Pipeline, table: str) -> tuple[str, ...]:
     if table in spec.sources:
         return (*spec.derived, PREDICTIONS)
     return (PREDICTIONS,) if table == spec.model.features_table else ()
-
-
-def run_day_of(spec: Pipeline, table: str, day: str) -> str:
-    """The partition key of the run that writes a day of a table."""
-    return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
 def shown(spec: Pipeline, table: str, day: str, last: str = "", *, after: int = 0) -> bool:

@@ -273,5 +273,5 @@ def _data_days(spec: Pipeline, table: str, partition: str | None) -> tuple[str, 
 
 def _other_day(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str | None:
     """The run day of a partition, where it is not the same day."""
-    day = reader_impact.run_day_of(spec, table, partitions[-1])
+    day = spec.run_day(table, partitions[-1])
     return None if day == partitions[-1] or len(partitions) > 1 else day

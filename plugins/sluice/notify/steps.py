@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 from sluice.core.errors import SluiceError
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
@@ -87,9 +85,10 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
 
 def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """Which run lands these partitions of a source, in words."""
-    lag = timedelta(days=spec.lag_days(table))
-    first, last = (date.fromisoformat(day) + lag for day in (partitions[0], partitions[-1]))
-    before_its_first_day = spec.clock == "wall" and spec.starts is not None and first < spec.starts
+    first, last = (spec.run_day(table, day) for day in (partitions[0], partitions[-1]))
+    before_its_first_day = (
+        spec.clock == "wall" and spec.starts is not None and first < spec.starts.isoformat()
+    )
     if first == last and not before_its_first_day:
         return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
     return f"{spec.pipeline}_backfill again for {first} to {last}"

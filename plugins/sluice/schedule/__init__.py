@@ -8,7 +8,7 @@ the ledger. Only `starts` is about the past: it says since when anything is due.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -87,7 +87,7 @@ def is_overdue(spec: Pipeline, source: str, day: str) -> bool:
     """
     if spec.clock == "feed":
         return True
-    run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(source))
+    run_day = date.fromisoformat(spec.run_day(source, day))
     return clock.passed(pipeline_clock.now(spec), deadline(spec, source, run_day))
 
 

@@ -137,8 +137,8 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
                 if (here := tuple(gap for gap in one.days[day] if gap not in still_missing(one.table)))
             ]
             if arrived:
-                run_day = date.fromisoformat(day) + timedelta(days=spec.lag_days(table))
-                found.append(Rebuild(table, day, run_day.isoformat(), tuple(arrived), spec.pipeline))
+                run_day = spec.run_day(table, day)
+                found.append(Rebuild(table, day, run_day, tuple(arrived), spec.pipeline))
     return sorted(found, key=lambda one: one.day)
 
 

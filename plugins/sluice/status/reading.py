@@ -89,7 +89,7 @@ class _Known:
             known.shown[table] = tables.published(spec.pipeline, table)
         for source in spec.sources:
             known.delivered[source] = deliveries.numbers(spec, source, landing=known.landing)
-            shown = {_run_day(spec, source, day).isoformat() for day in known.shown[source]}
+            shown = {spec.run_day(source, day) for day in known.shown[source]}
             # Neither a folder that is no day nor one of a day to come is a delivery that came.
             landed = {day for day in known.delivered[source] if is_day(day) and day <= now.date().isoformat()}
             known.came[source] = sorted(shown | landed)
@@ -113,7 +113,11 @@ class _Known:
         """The first run day that anything is expected of."""
         spec = self.spec
         daily = [name for name, source in spec.sources.items() if source.cadence == "daily"]
-        shown = [_run_day(spec, name, day) for name in daily for day in list(self.shown[name])[:1]]
+        shown = [
+            date.fromisoformat(spec.run_day(name, day))
+            for name in daily
+            for day in list(self.shown[name])[:1]
+        ]
         begin = spec.starts or min(shown, default=self.now.date())
         return max(begin, date.fromisoformat(first)) if first else begin
 
@@ -223,7 +227,7 @@ class _Known:
         """Whether the newest delivery of a day is another than was read; the same file under a new number is not."""
         if read.number is None or delivered <= read.number:
             return False
-        run_day = _run_day(self.spec, name, day).isoformat()
+        run_day = self.spec.run_day(name, day)
         try:
             found = deliveries.find(self.spec, name, run_day, landing=self.landing)
         except (DeliveryUnreadableError, ContractBrokenError):
@@ -357,7 +361,3 @@ class _Known:
             return batches.load(self.spec.pipeline, table, full_id(batch_id)) if batch_id else None
         except BatchUnknownError:  # cleared away, or another writer's
             return None
-
-
-def _run_day(spec: Pipeline, table: str, day: str) -> date:
-    return date.fromisoformat(day) + timedelta(days=spec.lag_days(table))

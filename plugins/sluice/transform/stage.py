@@ -113,7 +113,7 @@ def _require_history(
     ]
     lacking = missing_history.awaited(spec, missing_history.of_inputs(spec, table, partitions, reads))
     if lacking:
-        run_days = [_run_day(spec, each.table, day) for each in lacking for day in each.missing]
+        run_days = [spec.run_day(each.table, day) for each in lacking for day in each.missing]
         raise TableMissingError(
             f"History that is due is not published: {'; '.join(each.named for each in lacking)}.",
             where=f"{spec.pipeline}.{table} {partition_label(partitions)}, which looks back on it",
@@ -121,10 +121,6 @@ def _require_history(
             todo=f"look at the run of {spec.pipeline}_ingest for {min(run_days)}; or give the day up: `sluice skip {spec.pipeline} "
             f"{min(run_days)} --by NAME --why REASON`; {table} is then built without it, and says so",
         )
-
-
-def _run_day(spec: Pipeline, table: str, day: str) -> str:
-    return (date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()
 
 
 def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[dict[str, Any]]:

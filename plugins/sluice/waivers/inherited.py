@@ -147,10 +147,15 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
     Predictions are not among them: each was made once, at its time, and says by its column what it was made from.
     """
     found = [
-        Rebuild(table, day, waived, now, f"Run {spec.pipeline}_transform again with partition key {run_day}.")
+        Rebuild(
+            table,
+            day,
+            waived,
+            now,
+            f"Run {spec.pipeline}_transform again with partition key {spec.run_day(table, day)}.",
+        )
         for table, day, waived in _shown_derivations(spec, spec.derived)
         if (now := standing(spec, waived)) in ("expired", "replaced")
-        for run_day in [(date.fromisoformat(day) + timedelta(days=spec.lag_days(table))).isoformat()]
     ]
     decided = champion.decisions(spec.pipeline, spec.model.name)
     version = decided[0].record.version if decided else None

@@ -198,8 +198,7 @@ def require_intact(spec: Pipeline, days: int, *, until: str, pinned: Pinned | No
 
 def way_back(spec: Pipeline, rewrite: Rewrite) -> str:
     """How a rewritten partition becomes a published one again, in words."""
-    lag = timedelta(days=spec.lag_days(rewrite.table))
-    run_day = (date.fromisoformat(rewrite.day) + lag).isoformat()
+    run_day = spec.run_day(rewrite.table, rewrite.day)
     if rewrite.found.problem == "unknown":
         return f"delete the rows of {rewrite.day} from the table, or land and publish that day"
     return f"trigger {spec.pipeline}_{spec.stage_of(rewrite.table)} with partition key {run_day}: it publishes the day again"
