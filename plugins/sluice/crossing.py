@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -242,8 +243,9 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
 
     asked = batches.load(spec.pipeline, table, batch_id)
     partition = partition_label(asked.partitions)
-    manifest, verdict_id, waiver = _permission(spec, table, partition, asked)
-    publication = _commit(spec, manifest, verdict_id, waiver)
+    allowed = _permission(spec, table, partition, asked)
+    manifest, verdict_id, waiver = allowed.manifest, allowed.verdict_id, allowed.waiver
+    publication = _commit(spec, allowed)
     if not _recorded(spec, table, partition, manifest.batch_id, waiver):
         ledger.append(
             records.Published(
@@ -277,10 +279,11 @@ def _inherited(manifest: Manifest) -> dict[str, Any]:
     return {**said, "made_late": True} if inputs.made_late(manifest) else said
 
 
-def _commit(spec: Pipeline, manifest: Manifest, verdict_id: str, waiver: int | None) -> Publication:
+def _commit(spec: Pipeline, allowed: _Permission) -> Publication:
     """First what is set aside, then what readers see; and what an older batch has set aside meanwhile is closed."""
     from sluice.lake import quarantine, splits, tables
 
+    manifest, verdict_id, waiver = allowed.manifest, allowed.verdict_id, allowed.waiver
     try:
         outdated.require_newest(spec, manifest, strictly=waiver is not None)
         aside = splits.set_aside(manifest)
@@ -290,21 +293,31 @@ def _commit(spec: Pipeline, manifest: Manifest, verdict_id: str, waiver: int | N
             manifest,
             verdict_id=verdict_id,
             waiver=waiver,
-            empty=_empty_days(spec, manifest),
+            empty=allowed.empty,
             check=partial(outdated.require_not_behind, spec, manifest),
         )
     except BatchSupersededError:
         # It was too late, perhaps between the two: readers see a newer batch, which lacks none of these rows.
-        quarantine.settle(manifest, verdict_id=verdict_id)
+        quarantine.close_older(manifest, verdict_id=verdict_id)
         raise
-    quarantine.settle(manifest, verdict_id=verdict_id, waiver=waiver)
+    quarantine.close_older(manifest, verdict_id=verdict_id, waiver=waiver)
     return publication
 
 
-def _permission(
-    spec: Pipeline, table: str, partition: str, manifest: Manifest
-) -> tuple[Manifest, str, int | None]:
-    """What may be published for a batch, the verdict that allows it, and the waiver's number where that is a HOLD.
+@dataclass(frozen=True)
+class _Permission:
+    """What may be published for a batch, and what allows it."""
+
+    manifest: Manifest
+    verdict_id: str
+    # The days of which the verdict says that they have no rows.
+    empty: Sequence[str]
+    # The waiver's number, where the verdict is a HOLD.
+    waiver: int | None = None
+
+
+def _permission(spec: Pipeline, table: str, partition: str, manifest: Manifest) -> _Permission:
+    """What may be published for a batch.
 
     An audit that ran twice made two splits of the same rows. Whichever of them is asked for, the one that the newest
     verdict names is published, so that the same rows never become visible twice.
@@ -323,28 +336,19 @@ def _permission(
     elif named != manifest.batch_id:
         found = f"the newest is about batch {named} in its place"
     elif judged.kind == "verdict":
-        return manifest, judged.record.verdict_id, None
+        return _Permission(manifest, judged.record.verdict_id, judged.record.empty)
     else:
         found = f"the newest is {judged.record.outcome}"
         full = batches.load(spec.pipeline, table, full_id)
         waiver = waivers.active(spec, table, partition, full.content_hash)
         if judged.record.outcome == "HOLD" and waiver:
-            return manifest, judged.record.verdict_id, waiver.seq
+            return _Permission(manifest, judged.record.verdict_id, judged.record.empty, waiver.seq)
     raise VerdictMissingError(
         f"Batch {manifest.batch_id} has no verdict that allows publishing it: {found}.",
         where=f"{spec.pipeline}.{table} {partition}",
         allowed="PASS or WARN, or a HOLD that somebody released",
         todo=f"run the task audit_{table} of this run",
     )
-
-
-def _empty_days(spec: Pipeline, manifest: Manifest) -> Sequence[str]:
-    """The days of which the newest verdict says that they have no rows."""
-    if not manifest.empty:
-        return ()
-    partition, full_id = partition_label(manifest.partitions), manifest.split_of or manifest.batch_id
-    judged = waivers.judgement(spec, manifest.table, partition, full_id)
-    return judged.record.empty if judged else ()
 
 
 def _recorded(spec: Pipeline, table: str, partition: str, batch_id: str, waiver: int | None) -> bool:

@@ -128,7 +128,7 @@ def has_recorded(manifest: Manifest) -> bool:
     )
 
 
-def settle(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -> None:
+def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -> None:
     """Close rows of a batch's days that an older batch set aside than the one that readers see, which has them.
 
     `record` does so before a batch is visible. But a batch that sets nothing aside leaves nothing here that an older one
@@ -170,7 +170,7 @@ def rows(pipeline: str, table: str, start: str, end: str) -> pa.Table:
 def open_counts(spec: Pipeline) -> dict[str, dict[str, dict[str, int]]]:
     """Open rows: table -> day -> rule -> how many. Tables without any are left out.
 
-    Rows of a batch that was overtaken before it could be published, and that died before it could `settle` them, are
+    Rows of a batch that was overtaken before it could be published, and that died before it could close them, are
     none: what readers see has them.
     """
     found: dict[str, dict[str, dict[str, int]]] = {}

@@ -17,4 +17,4 @@ def retry_failed(spec: Pipeline, smtp: Smtp) -> list[Entry]:
     Returns: the entries that were made.
     """
     sent = delivery.send_undelivered(spec.pipeline, smtp, sender=settings().mail_from, to=spec.mail_to)
-    return [*sent, *resolved_mails.settle(spec, smtp)]
+    return [*sent, *resolved_mails.close_ended(spec, smtp)]

@@ -107,7 +107,7 @@ def done(spec: Pipeline, found: Status, smtp: Smtp) -> list[Entry]:
     )
 
 
-def settle(spec: Pipeline, smtp: Smtp) -> list[Entry]:
+def close_ended(spec: Pipeline, smtp: Smtp) -> list[Entry]:
     """Close faults that have ended by the ledger's record, where whoever recorded it did not say so."""
     return _close(spec, smtp, lambda entry: resolution.end_of(spec, entry) is not None)
 
