@@ -17,6 +17,9 @@ install: .venv/.installed  ## Install the locked environment into .venv (uv wher
 demo: install  ## Run the whole loop on real data under the real scheduler; ends with a summary
 	$(BIN)/sluice demo
 
+check: install lint  ## Run all checks, and the tests that need no tables, ledger or database: what to run between two edits
+	$(BIN)/python -m pytest $(PARALLEL) -q -m fast
+
 test: install lint  ## Run all checks, and all tests but the long ones
 	$(BIN)/python -m pytest $(PARALLEL) -m "not long"
 
@@ -54,4 +57,4 @@ clean:  ## Stop what runs, and remove all local state (tables, ledger, Airflow's
 	if [ -x $(BIN)/sluice ]; then $(BIN)/sluice down; fi
 	rm -rf "$${SLUICE_HOME:-var}" site
 
-.PHONY: help install demo test test-all test-docker lint up down supply-chain bench docs mutants lock clean
+.PHONY: help install demo check test test-all test-docker lint up down supply-chain bench docs mutants lock clean

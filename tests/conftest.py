@@ -15,11 +15,16 @@ from email.message import EmailMessage
 from email.policy import default
 from zoneinfo import ZoneInfo
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from sluice.core.settings import settings
 from sluice.declare import spec
+
+# How long an example takes says how busy the machine is; how long a test may take says pytest-timeout.
+hypothesis.settings.register_profile("busy machine", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 # Folders that start a whole Airflow.
 _WITH_AIRFLOW = ("scenarios", "rehearsals", "live")
@@ -37,8 +42,17 @@ def _group(nodeid: str) -> str:
     return "airflow" if folder in _WITH_AIRFLOW else folder
 
 
+# Fixtures that make a home folder: tables, a ledger, a database.
+_HOMES = {"home", "tmp_path_factory"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest, and start the Airflow of each such folder once."""
+    """Mark what is fast, begin with what takes longest, and start the Airflow of each such folder once."""
+    for item in items:
+        marked = any(mark.name in ("slow", "airflow", "long") for mark in item.iter_markers())
+        if not marked and not _HOMES & set(item.fixturenames):
+            item.add_marker("fast")
     places = {folder: place for place, folder in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(_folder(item.nodeid), len(places)))
 

@@ -153,7 +153,7 @@ values = st.one_of(
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(value=values, zone=st.sampled_from([None, "UTC", "America/New_York"]))
 @example(value=2.0, zone=None)
 @example(value=Decimal("1E-8"), zone=None)
@@ -163,7 +163,7 @@ def test_read_value_has_the_same_fate_in_every_format(kind, value, zone):
     agreed(value, kind, zone)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(value=st.none() | st.text(st.characters(exclude_categories=[]), max_size=6))
 @example(value="")
 @example(value="a\0b")

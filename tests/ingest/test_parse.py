@@ -33,7 +33,7 @@ rows = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(written=st.lists(rows, min_size=1, max_size=6))
 @example(written=[dict.fromkeys(ARROW) | {"id": 0, "string": '"\r\n,'}])
 @example(written=[dict.fromkeys(ARROW) | {"id": 0}, dict.fromkeys(ARROW) | {"id": 1, "number": -0.0}])
@@ -53,7 +53,7 @@ def test_parse_columns_in_another_order_come_back_in_the_contracts(fmt):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.binary(max_size=200))
 def test_parse_random_bytes_raise_only_our_errors(fmt, data):
     try:
@@ -64,7 +64,7 @@ def test_parse_random_bytes_raise_only_our_errors(fmt, data):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cut=st.integers(0, 3000), flips=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=3)
 )

@@ -14,7 +14,7 @@ from sluice_lab.feed.formats import encode
 from tests.ingest.reading import ALL, error, read
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     lines=st.lists(st.text(st.sampled_from('{}[]":,\\ \n\r\t01-.eEntrualsfighdu"'), max_size=30), max_size=4)
 )

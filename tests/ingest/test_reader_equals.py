@@ -112,7 +112,7 @@ def mutated(fmt, changes):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(changes=bites)
 @example(changes=[(0, "put", b"")])
 def test_read_damaged_file_as_in_one_process(readers, fmt, changes):
@@ -120,7 +120,7 @@ def test_read_damaged_file_as_in_one_process(readers, fmt, changes):
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=300))
 def test_read_random_bytes_as_in_one_process(readers, fmt, data):
     check(readers, fmt, data)
@@ -133,7 +133,7 @@ def test_read_whole_file_as_in_one_process(readers, fmt):
 
 @pytest.mark.long
 @pytest.mark.parametrize("fmt", FORMATS)
-@settings(max_examples=3_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3_000, suppress_health_check=list(HealthCheck))
 @given(changes=bites)
 def test_read_damaged_file_as_in_one_process_many_times(readers, fmt, changes):
     check(readers, fmt, mutated(fmt, changes))

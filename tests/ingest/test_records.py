@@ -30,7 +30,7 @@ def by_character(text: str, doubled: bool) -> int | None:
 
 
 @pytest.mark.parametrize("block", [1, 3, 1024])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     pieces=st.lists(st.sampled_from(["a", ",", '"', '""', "\n", "\r\n", '"x"', '","', "é"]), max_size=12),
     doubled=st.booleans(),

@@ -62,6 +62,7 @@ def test_make_alone_prints_help():
     for target in (
         "install",
         "demo",
+        "check",
         "test",
         "test-all",
         "test-docker",
