@@ -96,7 +96,7 @@ def trace(pipeline: spec.Pipeline, table: str, day: str, as_json: bool) -> None:
 @click.option("--days", type=click.IntRange(1), help="Days of history to compare; default: `integrity_days`.")
 @as_json
 def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
-    """Look for missed deadlines, rewritten history and lapsed waivers, as the watcher does; mails nothing."""
+    """Look for missed deadlines, rewritten history and lapsed waivers, as the watcher does, and record them; mails nothing."""
     from sluice import watch as watcher
 
     found = watcher.findings(pipeline, days)
