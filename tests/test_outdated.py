@@ -1,24 +1,21 @@
-"""The newest input wins: a batch that was made from older ones is not published, however late and by whomever it was written."""
+"""The newest input wins: a batch of a source that an older delivery is in is not published, however late it was written."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
-from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from sluice import crossing, ledger, outdated
+from sluice import crossing, ledger
 from sluice.core import failpoints
-from sluice.core.errors import BatchSupersededError, TableMissingError, VerdictMissingError
-from sluice.declare import pipeline_clock, spec
+from sluice.core.errors import BatchSupersededError, TableMissingError
+from sluice.declare import spec
 from sluice.ingest import completion, deliveries
-from sluice.lake import batches, inputs, quarantine, tables
+from sluice.lake import batches, quarantine, tables
 from sluice.lake.landing import Landing
-from sluice.ledger import model_records, records
 from sluice_lab import feed
 
 DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
@@ -49,9 +46,6 @@ def meanwhile(monkeypatch):
 
 def _shown(table: str, day: str = DAY) -> str:
     return tables.published("flights", table, day, day)[day].batch_id
-
-
-# Sources.
 
 
 def _cross(flights, source="schedule"):
@@ -312,264 +306,3 @@ def test_range_of_which_one_day_was_corrected_meanwhile_is_not_skipped_as_if_not
         staged.rows_by_partition[BEFORE],
         staged.rows_by_partition[DAY] - 1,
     ]
-
-
-def test_derived_range_leaves_nothing_to_do_only_where_readers_see_newer_rows_of_each_day(sources):
-    slow_inputs = (_read("schedule"), _read("arrivals"))
-    _show("arrivals", LONG_BEFORE, 2)
-    newer = [_features(day, value=2) for day in (BEFORE, DAY)]
-    data = pa.concat_tables([_rows(BEFORE, 1), _rows(DAY, 1)])
-    made_from = [each.record() for each in slow_inputs]
-    slow = batches.stage(
-        "flights", "features", data, partitions=[BEFORE, DAY], received=2, dropped={}, inputs=made_from, run=RUN,
-        sort_by=["id"],
-    )  # fmt: skip
-    for number, manifest in enumerate(newer, 1):
-        tables.publish(manifest, verdict_id="v")
-        with pytest.raises(BatchSupersededError) as caught:
-            outdated.require_not_behind(sources, slow, tables.shown(slow))
-        assert caught.value.readers_see_newer == (number == len(newer))
-        assert "flights_backfill with first_day 2013-04-02 and last_day 2013-04-03" in caught.value.todo
-
-
-# Derived tables and predictions: what they were made from is given by hand; how it is recorded is tried where they are built.
-
-
-def _rows(day: str, value: int) -> pa.Table:
-    return pa.table({"id": [value], "ds": pa.array([date.fromisoformat(day)], pa.date32())})
-
-
-def _stage(table: str, day: str, value: int, *made_from: inputs._Input, recorded: bool = True):
-    manifest = batches.stage(
-        "flights",
-        table,
-        _rows(day, value),
-        partitions=[day],
-        received=1,
-        dropped={},
-        inputs=[each.record() for each in made_from],
-        run=RUN,
-        sort_by=["id"],
-    )
-    if recorded:
-        data = {"batch_id": manifest.batch_id}
-        ledger.append(records.Staged(**data), pipeline="flights", subject=table, partition=day)
-    return manifest
-
-
-def _show(table: str, day: str, value: int, *made_from: inputs._Input):
-    manifest = _stage(table, day, value, *made_from)
-    tables.publish(manifest, verdict_id="v")
-    return manifest
-
-
-def _read(table: str, first: str = LONG_BEFORE, last: str = DAY) -> inputs.Snapshot:
-    """A table as it is now."""
-    shown = tables.published("flights", table, first, last)
-    read = {day: partition.batch_id for day, partition in shown.items()}
-    return inputs.Snapshot(table=table, snapshot_id=1, first=first, last=last, batches=read)
-
-
-@pytest.fixture
-def sources(flights) -> spec.Pipeline:
-    """Published: the schedule of the day and of an earlier one, the arrivals of the days before."""
-    for table, day in (("schedule", LONG_BEFORE), ("schedule", DAY), ("arrivals", LONG_BEFORE)):
-        _show(table, day, 1)
-    _show("arrivals", BEFORE, 1)
-    return flights
-
-
-def _features(day: str = DAY, value: int = 1):
-    return _stage("features", day, value, _read("schedule"), _read("arrivals"))
-
-
-@pytest.mark.parametrize(("table", "day"), [("schedule", DAY), ("arrivals", BEFORE)])
-def test_features_from_a_day_of_their_own_that_was_corrected_are_superseded(sources, table, day):
-    slow = _features()
-    corrected = _show(table, day, 2)
-    with pytest.raises(
-        BatchSupersededError, match=f"{table} {day} shows batch {corrected.batch_id} now"
-    ) as caught:
-        outdated.require_newest(sources, slow)
-    assert not caught.value.readers_see_newer
-    assert "trigger flights_transform for the run day 2013-04-03" in caught.value.todo
-    outdated.require_newest(sources, _features())
-
-
-def test_features_are_published_while_days_further_back_are_backfilled(sources):
-    """A table that looks back far would else never be published beside a backfill."""
-    staged = _features()
-    for number in range(2, 5):
-        _show("arrivals", LONG_BEFORE, number)
-        _show("arrivals", f"2013-03-2{number}", 1)
-        outdated.require_newest(sources, staged)
-
-
-def test_features_that_were_slower_than_those_from_a_corrected_past_do_not_undo_them(sources):
-    slow_inputs = (_read("schedule"), _read("arrivals"))
-    _show("arrivals", LONG_BEFORE, 2)
-    corrected = _features(value=2)
-    tables.publish(corrected, verdict_id="v")
-    slow = _stage("features", DAY, 1, *slow_inputs)
-    assert slow.batch_id > corrected.batch_id
-
-    with pytest.raises(BatchSupersededError, match="was made from") as caught:
-        outdated.require_newest(sources, slow)
-    assert caught.value.readers_see_newer
-    # Also where it had looked before the other one was published.
-    with pytest.raises(BatchSupersededError):
-        outdated.require_not_behind(sources, slow, tables.shown(slow))
-    outdated.require_newest(sources, _features(value=3))
-
-
-def test_features_that_were_slower_than_held_ones_from_a_corrected_past_are_superseded(sources):
-    slow_inputs = (_read("schedule"), _read("arrivals"))
-    _show("arrivals", LONG_BEFORE, 2)
-    held = _features(value=2)
-    slow = _stage("features", DAY, 1, *slow_inputs)
-    with pytest.raises(BatchSupersededError, match=f"batch {held.batch_id} was made from"):
-        outdated.require_newest(sources, slow)
-    outdated.require_newest(sources, held)
-
-
-def test_features_without_a_late_day_do_not_replace_those_with_it(sources):
-    without = _read("arrivals", BEFORE).model_copy(update={"batches": {}})
-    slow_inputs = (_read("schedule"), without)
-    tables.publish(_features(value=2), verdict_id="v")
-    slow = _stage("features", DAY, 1, *slow_inputs)
-    with pytest.raises(BatchSupersededError, match="this batch was made from none"):
-        outdated.require_not_behind(sources, slow, tables.shown(slow))
-
-
-def test_features_from_a_day_that_was_published_again_with_the_same_rows_go_on(sources):
-    staged = _features()
-    _show("schedule", DAY, 1)
-    outdated.require_newest(sources, staged)
-
-
-def test_features_whose_manifest_does_not_say_what_was_read_go_by_their_ids(sources):
-    old = inputs.Snapshot(table="schedule", snapshot_id=1)
-    staged = _stage("features", DAY, 1, old)
-    _show("schedule", DAY, 2)
-    outdated.require_newest(sources, staged)
-    _show("features", DAY, 2, _read("schedule"))
-    with pytest.raises(BatchSupersededError, match="is older than what"):
-        outdated.require_newest(sources, staged)
-
-
-def test_release_is_for_inputs_as_they_were(sources):
-    held = _features()
-    assert outdated.is_newest(sources, held)
-    _show("arrivals", "2013-03-25", 1)  # a day that was not there is no correction of what was read
-    assert outdated.is_newest(sources, held)
-    _show("arrivals", LONG_BEFORE, 2)
-    assert not outdated.is_newest(sources, held)
-    with pytest.raises(BatchSupersededError):
-        outdated.require_newest(sources, held, strictly=True)
-
-
-def test_crossing_publishes_no_derived_batch_whose_input_was_corrected(sources):
-    slow = _features()
-    _show("schedule", DAY, 2)
-    verdict = {
-        "batch_id": slow.batch_id,
-        "publish_batch_id": slow.batch_id,
-        "verdict_id": "v",
-        "outcome": "PASS",
-    }
-    with pytest.raises(VerdictMissingError):
-        crossing.publish(sources, "features", slow.batch_id, RUN)
-    ledger.append(records.Verdict(**verdict), pipeline="flights", subject="features", partition=DAY)
-    with pytest.raises(BatchSupersededError):
-        crossing.publish(sources, "features", slow.batch_id, RUN)
-    assert tables.published("flights", "features", DAY, DAY) == {}
-
-
-def test_crossing_looks_again_at_what_its_commit_would_replace(sources, monkeypatch):
-    """The newer batch was staged before, by a process that had not recorded it yet when this one looked."""
-    slow_inputs = (_read("schedule"), _read("arrivals"))
-    _show("arrivals", LONG_BEFORE, 2)
-    newer = _stage("features", DAY, 2, _read("schedule"), _read("arrivals"), recorded=False)
-    slow = _stage("features", DAY, 1, *slow_inputs)
-    names = {"batch_id": slow.batch_id, "publish_batch_id": slow.batch_id, "verdict_id": "v"}
-    ledger.append(
-        records.Verdict(**names, outcome="PASS"), pipeline="flights", subject="features", partition=DAY
-    )
-    waiting = [newer]
-
-    def hit(point: str) -> None:
-        if point == "publish.before_commit" and waiting:
-            tables.publish(waiting.pop(), verdict_id="v")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(failpoints, "hit", hit)
-        with pytest.raises(BatchSupersededError, match=f"batch {newer.batch_id} was made from"):
-            crossing.publish(sources, "features", slow.batch_id, RUN)
-    assert _shown("features") == newer.batch_id
-
-
-def _predictions(value: int = 1, *, promoted: int | None = 0, made_on: str = DAY, recorded: bool = True):
-    scored_by = inputs.Model(name="flights_late_arrival", version=promoted, promoted=promoted)
-    features = _read("features", DAY)
-    return _stage(
-        "predictions", DAY, value, features, scored_by, inputs.Clock(today=made_on), recorded=recorded
-    )
-
-
-@pytest.fixture
-def features(sources) -> spec.Pipeline:
-    tables.publish(_features(), verdict_id="v")
-    return sources
-
-
-def test_predictions_from_features_that_were_corrected_are_superseded(features):
-    slow = _predictions()
-    _show("features", DAY, 2, _read("schedule"), _read("arrivals"))
-    with pytest.raises(BatchSupersededError, match="features 2013-04-03 shows batch"):
-        outdated.require_newest(features, slow)
-    outdated.require_newest(features, _predictions())
-
-
-def test_predictions_of_an_earlier_champion_do_not_replace_those_of_a_later_one(features):
-    later = _predictions(2, promoted=7)
-    slow = _predictions(1, promoted=3)
-    with pytest.raises(BatchSupersededError, match="scored by a later champion"):
-        outdated.require_newest(features, slow)
-    tables.publish(later, verdict_id="v")
-    with pytest.raises(BatchSupersededError, match="scored by a later champion") as caught:
-        outdated.require_newest(features, slow)
-    assert caught.value.readers_see_newer
-    outdated.require_newest(features, _predictions(3, promoted=7))
-
-
-def test_predictions_are_published_although_another_champion_was_promoted_since_but_not_on_a_word(features):
-    staged = _predictions()
-    ledger.append(
-        model_records.Promoted(version=1), pipeline="flights", subject="flights_late_arrival", partition=DAY
-    )
-    outdated.require_newest(features, staged)
-    assert not outdated.is_newest(features, staged)
-
-
-def test_predictions_with_hindsight_do_not_replace_those_that_were_made_in_time(features):
-    tables.publish(_predictions(1), verdict_id="v")
-    hindsight = _predictions(2, made_on="2013-04-04")
-    with pytest.raises(BatchSupersededError, match="made in time") as caught:
-        outdated.require_newest(features, hindsight)
-    assert caught.value.readers_see_newer
-    outdated.require_newest(features, _predictions(3))
-
-
-def test_predictions_with_hindsight_are_published_where_there_are_none_in_time(features):
-    hindsight = _predictions(2, made_on="2013-04-04")
-    outdated.require_newest(features, hindsight)
-    tables.publish(hindsight, verdict_id="v")
-    outdated.require_newest(features, _predictions(3, made_on="2013-04-05"))
-
-
-def test_predictions_of_an_earlier_version_are_in_time_by_when_a_live_pipeline_wrote_them(features):
-    old = _stage("predictions", DAY, 1)
-    live = features.model_copy(update={"clock": "wall"})
-    assert not outdated._is_in_time(features, old, DAY), "a feed's clock is not known afterwards"
-    assert not outdated._is_in_time(live, old, DAY)
-    assert outdated._is_in_time(live, old, pipeline_clock.today(live).isoformat())
