@@ -33,8 +33,8 @@ def awaits(spec: Pipeline, table: str, run_days: Sequence[str]) -> bool:
 def until(spec: Pipeline, source: str, run_day: str) -> datetime:
     """The instant up to which the run of a day waits for a source.
 
-    It is when the next run is due, and a week after its own at most: a day whose file comes later is started again then. Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after
-    their deadline.
+    It is when the next run is due, and a week after its own at most: a day whose file comes later is started again then.
+    Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after their deadline.
     """
     day = date.fromisoformat(run_day)
     if spec.stale_input == "mark" and spec.lag_days(source):
