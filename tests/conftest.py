@@ -136,7 +136,7 @@ def empty_registry(tmp_path_factory):
 @pytest.fixture
 def measured_day():
     """Function: the numbers of a monitored day on which nothing drifted and no outcome is known, but for what is given."""
-    from sluice_ml.monitoring import DayNumbers
+    from sluice_ml.monitored_day import DayNumbers
 
     def measured(ds: str, **changed: object) -> DayNumbers:
         unknown = dict.fromkeys(("label_rate", "auc", "auc_low", "auc_high", "log_loss", "brier"))

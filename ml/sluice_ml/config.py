@@ -63,6 +63,19 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetrainingConfig:
+    """How often a new model may be asked for: see `sluice_ml.retraining`."""
+
+    per_week: int
+    backoff_days: int
+    backoff_max_days: int
+    attest_days: int
+    refusals_to_person: int
+    tries_per_drop: int
+    drop_over_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class MonitoringConfig:
     """When monitoring asks for attention: the YAML's `monitoring` section, field by field."""
 
@@ -75,3 +88,4 @@ class MonitoringConfig:
     min_rows: int
     outcome_wait_days: int
     max_model_age_days: int
+    retraining: RetrainingConfig

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sluice_ml.config import ModelConfig
-from sluice_ml.monitoring import DayNumbers, MonitorDecision
+from sluice_ml.monitored_day import DayNumbers
+from sluice_ml.monitoring import MonitorDecision
 
 DRIFT, SUMMARY, CLASSIFICATION = "drift", "summary", "classification"
 INDEX = "index.html"

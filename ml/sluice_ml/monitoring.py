@@ -8,129 +8,45 @@ rows rest on released data: what a person let pass although it broke a rule is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from sluice_ml.config import ModelConfig, MonitoringConfig
-from sluice_ml.errors import RowsUnusableError
-from sluice_ml.model import require
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from sluice_ml.config import MonitoringConfig
+from sluice_ml.monitored_day import DayNumbers
+from sluice_ml.retraining import CAUSES, Cause, Event, answer
 
 # Days that a reason names one by one, the newest.
 _NAMED = 5
+_PAUSED = "No model is asked for, because training is paused (`model.learning` in the pipeline's YAML)."
 
 Action = Literal["nothing", "warn", "retrain"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DayNumbers:
-    """One monitored day (`ds`, YYYY-MM-DD) of one model version.
+@dataclass(frozen=True)
+class Finding:
+    """Something about the newest days, in a sentence; `cause` is what a new model would be asked for because of it."""
 
-    `coverage` is the share of predicted rows whose outcome is known; the measures of quality are None until there are
-    outcomes of both classes. The AUC's interval draws rows, not days: it is the noise within this one day. `drift_share`
-    is the share of compared features in `drifted`; `left_out` gives the reason for each feature that was not compared.
-    """
-
-    ds: str
-    model_version: str
-    rows: int
-    labelled: int
-    coverage: float
-    score_mean: float
-    label_rate: float | None
-    auc: float | None
-    auc_low: float | None
-    auc_high: float | None
-    log_loss: float | None
-    brier: float | None
-    compared: int
-    drift_share: float
-    drifted: tuple[str, ...]
-    left_out: Mapping[str, str]
-    sampled_rows: int
-    reference_rows: int
-    # Days that the oldest input of the predictions was behind when they were made.
-    input_age_days: int = 0
-    # What of it was published on a person's word although it had not passed its rules: one line each.
-    released: tuple[str, ...] = ()
-    # Its outcomes are published, even if none of them is known (a day on which everything was cancelled).
-    has_outcomes: bool = False
-    # Its predictions were made after their time: what became of them is not asked.
-    made_late: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-safe; `DayNumbers.from_dict` reads it back."""
-        return {**asdict(self), "drifted": list(self.drifted), "released": list(self.released)}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> DayNumbers:
-        """Also of records with more in them, or made before some of it was measured."""
-        known = {each.name for each in fields(cls)}
-        lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
-        given = {"has_outcomes": raw["labelled"] > 0, **raw, **lists}
-        return cls(**{name: value for name, value in given.items() if name in known})
+    action: Literal["nothing", "warn"]
+    sentence: str
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True)
 class MonitorDecision:
-    """What to do, why in plain sentences, and the numbers (JSON-safe) it rests on."""
+    """What to do, why in plain sentences, and the numbers (JSON-safe) it rests on.
+
+    `wanted` is what calls for a new model, whether one is asked for now or not. `person` says why a person is needed ("" where
+    none is), `person_since` with which day the series began that he is asked about, once.
+    """
 
     action: Action
     reasons: tuple[str, ...]
     numbers: dict[str, Any]
-
-
-def assemble(
-    features: pa.Table, predictions: pa.Table, outcomes: pa.Table | None, model: ModelConfig
-) -> pa.Table:
-    """The predictions that were made, with the features they were made from and the label, null until it is known.
-
-    Args:
-        features: the key and all features; predictions: as `sluice_ml.scoring.score` returns; outcomes: the key and the label,
-            None where they have not landed. Each has a key at most once.
-
-    Returns:
-        One row a prediction, in their order: key, `ds`, the features, `score`, `model_version` and the label (bool).
-
-    Raises:
-        RowsUnusableError: a column is missing, or a prediction has no features.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    require(features, [model.key, *model.features])
-    require(predictions, [model.key, "ds", "score", "model_version"])
-    place = _places(predictions, features, model.key)
-    if place.null_count:
-        raise RowsUnusableError(
-            f"{place.null_count} of {len(place)} predictions have no features.",
-            where=model.key,
-            todo="give the features that the predictions were made from",
-        )
-    aged = "input_age_days" in predictions.column_names
-    rows = predictions.select(
-        [model.key, "ds", "score", "model_version", *(["input_age_days"] if aged else [])]
-    )
-    for name in model.features:
-        rows = rows.append_column(name, features[name].take(place))
-    label = pa.nulls(rows.num_rows, pa.bool_())
-    if outcomes is not None:
-        require(outcomes, [model.key, model.label])
-        label = pc.cast(outcomes[model.label], pa.bool_()).take(_places(predictions, outcomes, model.key))
-    return rows.append_column(model.label, label)
-
-
-def _places(rows: pa.Table, others: pa.Table, key: str) -> pa.Array:
-    """Row number in `others` of each key of `rows`; null where it is not there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    known = pc.cast(others[key], pa.string()).combine_chunks()
-    return pc.index_in(pc.cast(rows[key], pa.string()).combine_chunks(), value_set=known)
+    wanted: tuple[Cause, ...] = ()
+    person: str = ""
+    person_since: str = ""
 
 
 def decide(
@@ -139,6 +55,8 @@ def decide(
     *,
     champion_auc: float | None,
     model_age_days: int | None,
+    past: Iterable[Event] = (),
+    paused: bool = False,
 ) -> MonitorDecision:
     """Decide on the newest day of `history`, in the light of those before it.
 
@@ -146,6 +64,8 @@ def decide(
         history: days in any order; of one day given twice the later in the sequence counts.
         champion_auc: the champion's `daily_auc` on its held-out days, None where there is no champion.
         model_age_days: days since the champion's training, None where there is none.
+        past: what happened to the model until now, in the order in which it happened.
+        paused: nothing is trained, whoever asks.
 
     Raises:
         ValueError: `history` is empty.
@@ -155,8 +75,12 @@ def decide(
     days = sorted({day.ds: day for day in history}.values(), key=lambda day: day.ds)
     newest = days[-1]
     same_version = [day for day in days if day.model_version == newest.model_version]
-    mine = [day for day in same_version if not day.released and not day.made_late]
-    found = [*_of_released(same_version, newest, config), *_of_late(same_version, newest, config)]
+    mine = [day for day in same_version if not (day.released or day.made_late or day.input_age_days)]
+    found = [
+        *_of_released(same_version, newest, config),
+        *_of_late(same_version, newest, config),
+        *_of_stale(same_version, newest, config),
+    ]
 
     drifting = [day for day in mine if day.rows >= config.min_rows]
     found += _judge(
@@ -165,6 +89,8 @@ def decide(
         (config.drift_share_warn, config.drift_share_retrain),
         config.persistence_days,
         lambda share, limit: f"{share:.0%} of the features have drifted (limit {limit:.0%})",
+        # A shift of the inputs alone does not say that the model is worse.
+        None,
     )
     judged = [day for day in mine if day.labelled >= config.min_rows and day.auc is not None]
     if champion_auc is not None:
@@ -177,10 +103,16 @@ def decide(
             lambda drop, limit: (
                 f"the AUC is {drop:.3f} below the {reached:.3f} of the held-out days (limit {limit:.3f})"
             ),
+            "performance",
         )
     if model_age_days is not None and model_age_days > config.max_model_age_days:
+        # Nothing is wrong with it yet: whether a newer one is better, only a training can say.
         found.append(
-            ("retrain", f"The model is {model_age_days} days old (limit {config.max_model_age_days}).")
+            Finding(
+                "nothing",
+                f"The model is {model_age_days} days old (limit {config.max_model_age_days}).",
+                "age",
+            )
         )
     overdue = [
         day.ds
@@ -190,12 +122,19 @@ def decide(
         and _days_between(day.ds, newest.ds) >= config.outcome_wait_days
     ]
     if overdue:
-        more = f" and {len(overdue) - _NAMED} more" if len(overdue) > _NAMED else ""
-        named = ", ".join(overdue[-_NAMED:])
-        found.append(("warn", f"No outcomes of {named}{more} after {config.outcome_wait_days} days."))
-    rank: dict[Action, int] = {"nothing": 0, "warn": 1, "retrain": 2}
-    action: Action = max((action for action, _ in found), key=rank.__getitem__, default="nothing")
-    reasons = tuple(reason for _, reason in found) or (_calm(newest, champion_auc, config),)
+        found.append(
+            Finding("warn", f"No outcomes of {_listed(overdue)} after {config.outcome_wait_days} days.")
+        )
+
+    causes = {finding.cause for finding in found}
+    wanted = tuple(cause for cause in CAUSES if cause in causes)
+    reply = answer(wanted, date.fromisoformat(newest.ds), past, config.retraining)
+    warned = any(finding.action == "warn" for finding in found)
+    reasons = [finding.sentence for finding in found] or [_calm(newest, champion_auc, config)]
+    if wanted:
+        reasons.append(_PAUSED if paused and reply.ask else reply.why)
+    asks = reply.ask and not paused
+    action: Action = "retrain" if asks else "warn" if warned else "nothing"
     numbers = {
         "ds": newest.ds,
         "model_version": newest.model_version,
@@ -209,13 +148,19 @@ def decide(
         "outcomes_overdue": overdue,
         "days_released": [day.ds for day in same_version if day.released],
         "days_made_late": [day.ds for day in same_version if day.made_late],
+        "asked_again_from": reply.until.isoformat() if reply.until else None,
     }
-    return MonitorDecision(action, reasons, numbers)
+    return MonitorDecision(
+        action,
+        tuple(reasons),
+        numbers,
+        wanted,
+        reply.person,
+        reply.since.isoformat() if reply.since else "",
+    )
 
 
-def _of_released(
-    days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig
-) -> list[tuple[Action, str]]:
+def _of_released(days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig) -> list[Finding]:
     """One warning about the days of late that do not count, because their rows rest on a release."""
     left_out = [
         day for day in days if day.released and _days_between(day.ds, newest.ds) <= config.outcome_wait_days
@@ -225,7 +170,7 @@ def _of_released(
     told = [day.ds if day.auc is None else f"{day.ds} (AUC {day.auc:.3f})" for day in left_out]
     what = "; ".join(dict.fromkeys(line for day in left_out for line in day.released))
     return [
-        (
+        Finding(
             "warn",
             f"Left out of the judgement of the model: {', '.join(told)}. Rows of these days rest on released data: "
             f"{what}.",
@@ -233,9 +178,7 @@ def _of_released(
     ]
 
 
-def _of_late(
-    days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig
-) -> list[tuple[Action, str]]:
+def _of_late(days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig) -> list[Finding]:
     """One sentence about the days of late that do not count, because their predictions were made after their time."""
     late = [
         day.ds
@@ -244,9 +187,30 @@ def _of_late(
     ]
     if not late:
         return []
-    more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
-    named = ", ".join(late[-_NAMED:])
-    return [("nothing", f"Predicted after their time, and so in no measure: {named}{more}.")]
+    return [Finding("nothing", f"Predicted after their time, and so in no measure: {_listed(late)}.")]
+
+
+def _of_stale(days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig) -> list[Finding]:
+    """One warning about the days of late that do not count, because they were predicted while an input was held or missing."""
+    stale = [
+        day.ds
+        for day in days
+        if day.input_age_days and _days_between(day.ds, newest.ds) <= config.outcome_wait_days
+    ]
+    if not stale:
+        return []
+    return [
+        Finding(
+            "warn",
+            f"Left out of the judgement of the model: {_listed(stale)}, predicted from older data than it should have had.",
+        )
+    ]
+
+
+def _listed(days: Sequence[str]) -> str:
+    """The newest of these days, and how many more there are."""
+    more = f" and {len(days) - _NAMED} more" if len(days) > _NAMED else ""
+    return f"{', '.join(days[-_NAMED:])}{more}"
 
 
 def _judge(
@@ -255,33 +219,29 @@ def _judge(
     limits: tuple[float, float],
     persistence: int,
     say: Callable[[float, float], str],
-) -> list[tuple[Action, str]]:
-    """One measure against its limits (warn, retrain): retrain if the last days all reached the upper one; warn if they
-    all reached the lower one, or the last day alone the upper one."""
+    cause: Cause | None,
+) -> list[Finding]:
+    """One measure against its limits (warn, retrain): a cause to retrain if the last days all reached the upper one; a warning if
+    they all reached the lower one, or the last day alone the upper one."""
     if not days:
         return []
     warn, retrain = limits
     last = [measure(day) for day in days[-persistence:]]
     lowest, newest, ds = min(last), last[-1], days[-1].ds
-    if len(last) == persistence and lowest >= retrain:
-        return [
-            (
-                "retrain",
-                f"On each of the last {persistence} days that count, to {ds}: {say(lowest, retrain)}, or more.",
-            )
-        ]
     if len(last) == persistence and lowest >= warn:
+        limit = retrain if lowest >= retrain else warn
         return [
-            (
+            Finding(
                 "warn",
-                f"On each of the last {persistence} days that count, to {ds}: {say(lowest, warn)}, or more.",
+                f"On each of the last {persistence} days that count, to {ds}: {say(lowest, limit)}, or more.",
+                cause if lowest >= retrain else None,
             )
         ]
     if newest >= retrain:
-        return [("warn", f"On {ds} alone: {say(newest, retrain)}.")]
+        return [Finding("warn", f"On {ds} alone: {say(newest, retrain)}.")]
     if newest >= warn:
         return [
-            (
+            Finding(
                 "nothing",
                 f"On {ds} alone: {say(newest, warn)}. A warning takes {persistence} such days in a row.",
             )

@@ -18,8 +18,8 @@ from sluice_ml.drift import find_left_out, find_limits, frame_of
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.metrics import METRICS, compare, interval
 from sluice_ml.model import require
+from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.monitored_day_page import CLASSIFICATION, DRIFT, SUMMARY, write
-from sluice_ml.monitoring import DayNumbers
 
 if TYPE_CHECKING:
     import numpy as np

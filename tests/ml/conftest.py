@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_ml.config import ModelConfig, MonitoringConfig
+from sluice_ml.config import ModelConfig, MonitoringConfig, RetrainingConfig
 from sluice_ml.training import fit
 
 FIRST, LAST = date(2013, 2, 13), date(2013, 3, 14)
@@ -101,6 +101,15 @@ def monitoring():
         min_rows=200,
         outcome_wait_days=7,
         max_model_age_days=60,
+        retraining=RetrainingConfig(
+            per_week=1,
+            backoff_days=7,
+            backoff_max_days=56,
+            attest_days=30,
+            refusals_to_person=3,
+            tries_per_drop=2,
+            drop_over_days=28,
+        ),
     )
 
 

@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.model import ScoringModel
+from sluice_ml.monitored_day import assemble
 from sluice_ml.monitored_day_page import page
-from sluice_ml.monitoring import assemble, decide
+from sluice_ml.monitoring import decide
 from sluice_ml.reports import measure
 from sluice_ml.scoring import score
 

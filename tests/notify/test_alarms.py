@@ -78,3 +78,19 @@ def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_wh
     _, last = mails(folder)
     assert last["In-Reply-To"] == first["Message-ID"]
     assert "Version 2 is what is meant to score, and does." in body(last)
+
+
+def test_model_that_training_does_not_mend_is_one_mail_for_each_series(flights, sink, mails):
+    smtp, folder, _ = sink
+    why = "2 new models did not end the drop that began on 2013-04-01: no more are asked for."
+
+    for since in ("2013-04-01", "2013-04-01", "2013-07-01"):
+        event = report.of_stuck_model(
+            flights, why, since=since, task_url="http://127.0.0.1:8080/dags/flights_monitor"
+        )
+        notify.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
+
+    first, _second = mails(folder)
+    assert first["Subject"] == "[sluice][STUCK] flights flights_late_arrival: training does not help"
+    assert why in " ".join(body(first).split())
+    assert "sluice model rollback flights VERSION --by NAME --why REASON" in body(first)

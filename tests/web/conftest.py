@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_ml.monitoring import DayNumbers
+from sluice_ml.monitored_day import DayNumbers
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -26,6 +26,7 @@ from sluice.declare.contracts import Mapping as Mapping
 from sluice.declare.contracts import Strict as _Strict
 from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeZone
 from sluice.declare.limits import Limits
+from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
 
 Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
@@ -210,22 +211,6 @@ class Model(_Strict):
         if (self.known_at is None) != (self.happens_at is None):
             raise ValueError("known_at and happens_at say something only together: give both or neither")
         return self
-
-
-class Monitoring(_Strict):
-    """When monitoring asks for attention: see `sluice_ml.monitoring`."""
-
-    sample_rows: int = Field(ge=100)
-    drift_share_warn: float = Field(gt=0, le=1)
-    drift_share_retrain: float = Field(gt=0, le=1)
-    auc_drop_warn: float = Field(gt=0, lt=1)
-    auc_drop_retrain: float = Field(gt=0, lt=1)
-    persistence_days: int = Field(ge=1)
-    min_rows: int = Field(ge=1)
-    outcome_wait_days: int = Field(ge=1)
-    # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
-    days_per_run: int = Field(14, ge=1)
-    max_model_age_days: int = Field(ge=1)
 
 
 class Releases(_Strict):

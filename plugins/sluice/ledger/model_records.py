@@ -124,7 +124,15 @@ class Decided(Record, kind="decided"):
 
     action: str
     numbers: dict[str, Any] = {}
+    # What called for a new model (`sluice_ml.retraining.CAUSES`), whether one was asked for or not.
+    wanted: tuple[str, ...] = ()
+    # Why a person is needed, and the first day of the series that he is asked about.
+    person: str = ""
+    person_since: str = ""
 
 
 class RetrainRequested(Record, kind="retrain_requested"):
     """Monitoring asked for a new model."""
+
+    # What called for it; entries of earlier versions have none.
+    causes: tuple[str, ...] = ()

@@ -52,10 +52,11 @@ def model_config(spec: Pipeline) -> ModelConfig:
 
 
 def monitoring_config(spec: Pipeline) -> MonitoringConfig:
-    from sluice_ml.config import MonitoringConfig
+    from sluice_ml.config import MonitoringConfig, RetrainingConfig
 
     # How much one run measures is no matter of what is decided from it.
-    return MonitoringConfig(**spec.monitoring.model_dump(exclude={"days_per_run"}))
+    flat = spec.monitoring.model_dump(exclude={"days_per_run", "retraining"})
+    return MonitoringConfig(**flat, retraining=RetrainingConfig(**spec.monitoring.retraining.model_dump()))
 
 
 def check_model(spec: Pipeline) -> None:

@@ -17,7 +17,7 @@ from sluice.core.errors import BatchDamagedError, BatchUnknownError
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import model_records
-from sluice.models import due, scorer, waived
+from sluice.models import due, scorer, training_history, waived
 from sluice.models.config import model_config, monitoring_config
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from sluice.declare.spec import Pipeline
     from sluice.models.due import DueDay
-    from sluice_ml.monitoring import DayNumbers, MonitorDecision
+    from sluice_ml.monitored_day import DayNumbers
+    from sluice_ml.monitoring import MonitorDecision
     from sluice_ml.registry import LoadedModel
 
 # Days that a decision may look back on.
@@ -105,7 +106,12 @@ def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
             spec,
             run_day,
             run,
-            {"action": "nothing", "reasons": ["There was nothing to predict yet."], "numbers": {}},
+            {
+                "action": "nothing",
+                "reasons": ["There was nothing to predict yet."],
+                "numbers": {},
+                "person": "",
+            },
         )
     choice = scorer.choose(spec)
     decision = _decision(spec, run_day, choice.model)
@@ -121,16 +127,16 @@ def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
         reasons.append(
             f"{len(waiting)} earlier day(s) wait to be measured, from {waiting[0]}; the next run goes on with them."
         )
-    asked = _last_request(spec)
-    if (
-        action == "retrain"
-        and asked is not None
-        and (date.fromisoformat(run_day) - asked).days < spec.monitoring.persistence_days
-    ):
-        action = "warn"
-        reasons.append(f"A new model was asked for on {asked} already; its days are awaited first.")
     numbers = {**decision.numbers, "days_waiting": len(waiting)}
-    return _record_decision(spec, run_day, run, {"action": action, "reasons": reasons, "numbers": numbers})
+    outcome = {
+        "action": action,
+        "reasons": reasons,
+        "numbers": numbers,
+        "wanted": list(decision.wanted),
+        "person": decision.person,
+        "person_since": decision.person_since,
+    }
+    return _record_decision(spec, run_day, run, outcome)
 
 
 def _record_decision(
@@ -148,8 +154,11 @@ def _record_decision(
 
 def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     """Record that a new model was asked for; the task's asset event starts the training."""
+    decided = ledger.entries(
+        model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name, partition=run_day, limit=1
+    )
     entry = ledger.append(
-        model_records.RetrainRequested(),
+        model_records.RetrainRequested(causes=decided[0].record.wanted if decided else ()),
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
@@ -161,7 +170,7 @@ def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[st
 
 def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
     from sluice.lake import batches
-    from sluice_ml.monitoring import assemble
+    from sluice_ml.monitored_day import assemble
 
     def read(table: str, batch_id: str) -> pa.Table:
         return batches.read(batches.load(spec.pipeline, table, batch_id), day.ds)
@@ -216,6 +225,8 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
         monitoring_config(spec),
         champion_auc=_champion_auc(champion),
         model_age_days=(date.fromisoformat(day) - trained).days if trained else None,
+        past=training_history.read(spec),
+        paused=spec.model.learning == "paused",
     )
 
 
@@ -225,7 +236,7 @@ def _champion_auc(champion: LoadedModel | None) -> float | None:
 
 def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
     """The newest record of each monitored day to `day`, in the order of days."""
-    from sluice_ml.monitoring import DayNumbers
+    from sluice_ml.monitored_day import DayNumbers
 
     newest: dict[str, model_records.Monitored] = {}
     first = (date.fromisoformat(day) - timedelta(days=_HISTORY_DAYS)).isoformat()
@@ -249,10 +260,3 @@ def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumb
     if found and (found[-1].model_version, found[-1].rows, found[-1].input_age_days) == now:
         return found[-1]
     return None
-
-
-def _last_request(spec: Pipeline) -> date | None:
-    found = ledger.entries(
-        model_records.RetrainRequested, pipeline=spec.pipeline, subject=spec.model.name, limit=1
-    )
-    return date.fromisoformat(found[0].partition) if found and found[0].partition else None

@@ -33,6 +33,7 @@ _SUBJECTS = {
     "stuck_day": "DAG",
     "refused_model": "Model",
     "damaged_model": "Model",
+    "stuck_model": "Model",
     "digest": "About",
     "resolved": "About",
     "broken_declaration": "About",

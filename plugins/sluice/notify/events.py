@@ -39,6 +39,7 @@ Kind = Literal[
     "waiver_expired",
     "refused_model",
     "damaged_model",
+    "stuck_model",
     "resolved",
     "digest",
 ]

@@ -205,6 +205,39 @@ def of_refusal(
     )
 
 
+def of_stuck_model(spec: Pipeline, why: str, *, since: str, task_url: str) -> Event:
+    """A model that training does not mend, or no candidate can replace. It is told once, and ends with nothing.
+
+    Args:
+        why: a sentence of `sluice_ml.retraining`.
+        since: the first day of the series (YYYY-MM-DD): another series is another fault.
+    """
+    name = spec.pipeline
+    return Event(
+        kind="stuck_model",
+        pipeline=name,
+        subject=spec.model.name,
+        partition=None,
+        cause=f"since {since}",
+        owner=spec.owner,
+        effect="Predictions go on by the present champion.",
+        summary=why,
+        facts={"Since": since},
+        next_steps=(
+            "Look at what monitoring found in these days: the reports under Evidence, and `sluice ledger --kind decided`.",
+            "If an earlier champion was better, let it score again: the command below, or "
+            f"{name}_rollback in the UI. Otherwise change a feature or a parameter, and trigger {name}_train.",
+            "A champion that you choose starts the count again.",
+        ),
+        commands={
+            f"sluice model show {name}": "every version with its role",
+            f"sluice model rollback {name} VERSION --by NAME --why REASON": "let an earlier champion score again",
+        },
+        links={"Task": task_url},
+        occurred_at=clock.utc_now(),
+    )
+
+
 def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:
     return FailedRule(
         rule=rule.rule,

@@ -229,6 +229,15 @@ def mail_refusal(
     notify.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
 
 
+def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: str, *, since: str) -> None:
+    """Send the mail of a model that training does not mend, once for each series of attempts."""
+    from sluice.notify import faults, report
+
+    event = report.of_stuck_model(pipeline, why, since=since, task_url=task_url(context["ti"]))
+    if not faults.episodes(pipeline.pipeline, event.fault):
+        tell(pipeline, event)
+
+
 def task_url(ti: Any) -> str:
     """Where the Airflow UI shows a task instance."""
     return f"{settings().ui_url}/dags/{ti.dag_id}/runs/{ti.run_id}/tasks/{ti.task_id}"

@@ -39,10 +39,14 @@ def _report_days(pipeline_name: str) -> dict[str, str]:
 @explain_failure
 def _decide_retrain(pipeline_name: str) -> bool:
     from sluice.models import monitoring
+    from sluice.orchestration.callbacks import mail_stuck_model
 
     context = get_current_context()
-    decision = monitoring.decide(spec.load(pipeline_name), run_day(context), run_info(context))
-    return decision["action"] == "retrain"
+    pipeline = spec.load(pipeline_name)
+    decision = monitoring.decide(pipeline, run_day(context), run_info(context))
+    if decision["person"]:
+        mail_stuck_model(context, pipeline, decision["person"], since=decision["person_since"])
+    return bool(decision["action"] == "retrain")
 
 
 @task

@@ -1,0 +1,112 @@
+"""One monitored day: the predictions that were made with what became of them, and the numbers that they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from sluice_ml.config import ModelConfig
+from sluice_ml.errors import RowsUnusableError
+from sluice_ml.model import require
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayNumbers:
+    """One monitored day (`ds`, YYYY-MM-DD) of one model version.
+
+    `coverage` is the share of predicted rows whose outcome is known; the measures of quality are None until there are
+    outcomes of both classes. The AUC's interval draws rows, not days: it is the noise within this one day. `drift_share`
+    is the share of compared features in `drifted`; `left_out` gives the reason for each feature that was not compared.
+    """
+
+    ds: str
+    model_version: str
+    rows: int
+    labelled: int
+    coverage: float
+    score_mean: float
+    label_rate: float | None
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    log_loss: float | None
+    brier: float | None
+    compared: int
+    drift_share: float
+    drifted: tuple[str, ...]
+    left_out: Mapping[str, str]
+    sampled_rows: int
+    reference_rows: int
+    # Days that the oldest input of the predictions was behind when they were made.
+    input_age_days: int = 0
+    # What of it was published on a person's word although it had not passed its rules: one line each.
+    released: tuple[str, ...] = ()
+    # Its outcomes are published, even if none of them is known (a day on which everything was cancelled).
+    has_outcomes: bool = False
+    # Its predictions were made after their time: what became of them is not asked.
+    made_late: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-safe; `DayNumbers.from_dict` reads it back."""
+        return {**asdict(self), "drifted": list(self.drifted), "released": list(self.released)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> DayNumbers:
+        """Also of records with more in them, or made before some of it was measured."""
+        known = {each.name for each in fields(cls)}
+        lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
+        given = {"has_outcomes": raw["labelled"] > 0, **raw, **lists}
+        return cls(**{name: value for name, value in given.items() if name in known})
+
+
+def assemble(
+    features: pa.Table, predictions: pa.Table, outcomes: pa.Table | None, model: ModelConfig
+) -> pa.Table:
+    """The predictions that were made, with the features they were made from and the label, null until it is known.
+
+    Args:
+        features: the key and all features; predictions: as `sluice_ml.scoring.score` returns; outcomes: the key and the label,
+            None where they have not landed. Each has a key at most once.
+
+    Returns:
+        One row a prediction, in their order: key, `ds`, the features, `score`, `model_version` and the label (bool).
+
+    Raises:
+        RowsUnusableError: a column is missing, or a prediction has no features.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    require(features, [model.key, *model.features])
+    require(predictions, [model.key, "ds", "score", "model_version"])
+    place = _places(predictions, features, model.key)
+    if place.null_count:
+        raise RowsUnusableError(
+            f"{place.null_count} of {len(place)} predictions have no features.",
+            where=model.key,
+            todo="give the features that the predictions were made from",
+        )
+    aged = "input_age_days" in predictions.column_names
+    rows = predictions.select(
+        [model.key, "ds", "score", "model_version", *(["input_age_days"] if aged else [])]
+    )
+    for name in model.features:
+        rows = rows.append_column(name, features[name].take(place))
+    label = pa.nulls(rows.num_rows, pa.bool_())
+    if outcomes is not None:
+        require(outcomes, [model.key, model.label])
+        label = pc.cast(outcomes[model.label], pa.bool_()).take(_places(predictions, outcomes, model.key))
+    return rows.append_column(model.label, label)
+
+
+def _places(rows: pa.Table, others: pa.Table, key: str) -> pa.Array:
+    """Row number in `others` of each key of `rows`; null where it is not there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pc.cast(others[key], pa.string()).combine_chunks()
+    return pc.index_in(pc.cast(rows[key], pa.string()).combine_chunks(), value_set=known)
