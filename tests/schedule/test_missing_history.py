@@ -196,6 +196,28 @@ def test_rebuilds_go_back_as_far_as_is_declared_and_the_oldest_comes_first(fligh
     assert listed(rebuild_days=0) == []
 
 
+def test_register_that_came_later_in_the_week_fills_it_only_for_the_days_after_it(flights):
+    week = missing_history.MissingHistory(table="planes", days={"2013-04-09": ("2013-04-08",)})
+    days = [f"2013-04-{day:02}" for day in range(8, 14)]
+
+    def lacking() -> list[str]:
+        read = _read("planes", "2013-04-01", days[-1])
+        return [
+            day for one in missing_history.of_inputs(flights, "features", days, [read]) for day in one.days
+        ]
+
+    _show("planes", "2013-04-01")
+    _show("features", "2013-04-09", (week,))
+    assert lacking() == days
+    _show("planes", "2013-04-12")
+    pipeline_clock.advance(flights, date(2013, 4, 13))
+    assert lacking() == ["2013-04-08", "2013-04-09", "2013-04-10", "2013-04-11"]
+    assert missing_history.rebuilds(flights) == [], "it would be built from the register of 2013-04-01 again"
+    _show("planes", "2013-04-08")
+    assert lacking() == []
+    assert [one.day for one in missing_history.rebuilds(flights)] == ["2013-04-09"]
+
+
 def test_table_of_an_earlier_version_gets_the_column_and_its_rows_say_nothing(flights):
     from sluice.lake import missing
 

@@ -18,7 +18,7 @@ from sluice.lake.tables import Published
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import Entry, records
 from sluice.ledger.mails import table_of
-from sluice.schedule import expected, missing_history
+from sluice.schedule import missing_history
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Standing
 
@@ -119,10 +119,9 @@ def _made_without(
     recorded = missing_history.of_batch(spec, table, shown.batch_id) if shown else ()
     for one in recorded:
         if lacked := one.days.get(day):
-            still = expected.missing(spec, one.table, lacked[0], lacked[-1])
             yield (
                 MissingHistory(table=one.table, days={day: lacked}),
-                tuple(gap for gap in lacked if gap not in still),
+                missing_history.came_since(spec, table, day, one),
             )
 
 

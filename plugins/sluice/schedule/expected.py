@@ -28,8 +28,8 @@ def missing(
 ) -> list[str]:
     """The days of a source or derived table from `first` to `last` that are due and not published, sorted.
 
-    Of a weekly source, which may come on another day of the week, a day is missing where the whole week after it is, and not
-    before its deadline: a run does not wait for it.
+    Of a weekly source, which may come on another day of the week, a day is missing where the whole week after it is, as far as
+    `last`, and not before its deadline: a run does not wait for it.
 
     Args:
         first, last: days of the table's data (YYYY-MM-DD), both included.
@@ -45,7 +45,7 @@ def missing(
     if begin is None:
         return []
     if table in spec.sources and spec.sources[table].cadence == "weekly":
-        weeks = [day for day in _missed_weeks(sorted(shown), last) if max(first, begin) <= day <= last]
+        weeks = [day for day in _missed_weeks(shown, last) if max(first, begin) <= day <= last]
         while weeks and not schedule.is_overdue(spec, table, weeks[-1]):
             weeks.pop()
         return weeks
@@ -71,10 +71,10 @@ def _begins(spec: Pipeline, table: str, shown: Iterable[str]) -> str | None:
     return spec.data_day(table, spec.starts.isoformat()) if spec.starts else min(shown, default=None)
 
 
-def _missed_weeks(shown: Sequence[str], last: str) -> Iterator[str]:
-    """Days to `last`, each a week after another, in whose week nothing was published."""
+def _missed_weeks(shown: Iterable[str], last: str) -> Iterator[str]:
+    """Days to `last`, each a week after another, in whose week nothing was published by `last`."""
     end = date.fromisoformat(last)
-    days = [date.fromisoformat(day) for day in shown]
+    days = [date.fromisoformat(day) for day in sorted(shown) if day <= last]
     for day, following in zip(days, [*days[1:], None], strict=True):
         due = day + _WEEK
         while due <= end if following is None else due + _WEEK <= following:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import cache
+from datetime import timedelta
 from typing import Any
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, DeliveryMissingError
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
-from sluice.lake import batches
+from sluice.lake import batches, tables
 from sluice.lake.missing import MissingHistory
 from sluice.ledger import Entry, publications, records, skips
 from sluice.schedule import expected
@@ -63,12 +62,14 @@ def of_inputs(
     for each in inputs:
         if each["kind"] != "snapshot" or each["table"] not in {*spec.sources, *spec.derived}:
             continue
-        source, first, last = each["table"], each["first"], each["last"]
-        gaps = expected.missing(spec, source, first, last, snapshot_id=each["snapshot_id"])
+        source, first = each["table"], each["first"]
+        shown = tables.published(spec.pipeline, source, snapshot_id=each["snapshot_id"])
         inherited = _recorded(spec, source, each.get("batches") or {})
         for day in partitions:
             start, end = expected.window(spec, table, source, partitions, first, day)
-            lacking = [(source, gap) for gap in gaps if start <= gap <= end]
+            # What comes after a day, for the days after it, is not missing history of it, and fills none.
+            end = min(end, each["last"])
+            lacking = [(source, gap) for gap in expected.missing(spec, source, start, end, shown=shown)]
             lacking += [one for read, listed in inherited.items() if start <= read <= end for one in listed]
             for name, gap in lacking:
                 found.setdefault(name, {}).setdefault(day, set()).add(gap)
@@ -122,11 +123,6 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
     except DeliveryMissingError:  # a replayed pipeline to which nothing was delivered
         return []
 
-    @cache
-    def still_missing(table: str) -> set[str]:
-        days = shown[table] if shown is not None else None
-        return set(expected.missing(spec, table, date.min.isoformat(), today.isoformat(), shown=days))
-
     found = []
     for table in spec.derived:
         since = (today - timedelta(days=spec.missing_history_of(table).rebuild_days)).isoformat()
@@ -134,12 +130,27 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
             arrived = [
                 MissingHistory(table=one.table, days={day: here})
                 for one in missing
-                if (here := tuple(gap for gap in one.days[day] if gap not in still_missing(one.table)))
+                if (here := came_since(spec, table, day, one, shown[one.table] if shown else None))
             ]
             if arrived:
                 run_day = spec.run_day(table, day)
                 found.append(Rebuild(table, day, run_day, tuple(arrived), spec.pipeline))
     return sorted(found, key=lambda one: one.day)
+
+
+def came_since(
+    spec: Pipeline, table: str, day: str, lacked: MissingHistory, shown: Iterable[str] | None = None
+) -> tuple[str, ...]:
+    """The days of missing history that a day of a table would find now, if it were built again by its own run.
+
+    Args:
+        lacked: what it was made without.
+        shown: the days of that history that readers see, for whoever has read them.
+    """
+    gaps = lacked.days[day]
+    last = spec.data_day(lacked.table, spec.run_day(table, day))
+    still = expected.missing(spec, lacked.table, gaps[0], last, shown=shown)
+    return tuple(gap for gap in gaps if gap not in still)
 
 
 def _shown(spec: Pipeline, table: str, since: str) -> Iterator[tuple[str, list[MissingHistory]]]:
