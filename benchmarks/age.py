@@ -18,11 +18,12 @@ from statistics import median
 from typing import Any
 
 from benchmarks.measure import Clock, Figure, Lab, Sample, progress
+from sluice.core.runs import Run
 
 SOURCE = "schedule"
 FIRST, DAYS = "2013-04-08", 5
 AGES, QUICK_AGES = (1, 100, 365, 1000), (1, 100)
-RUN = {"dag_id": "age", "run_id": "age"}
+RUN = Run(dag_id="age", run_id="age")
 STEPS = ("stage", "audit", "publish")
 
 

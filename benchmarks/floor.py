@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.measure import Together, progress
 from sluice import crossing, ledger
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.completion import complete, due_sources
@@ -24,7 +25,7 @@ from sluice.models.config import registry
 from sluice.orchestration.preload import preload
 from sluice_lab import feed
 
-RUN = {"dag_id": "floor", "run_id": "floor"}
+RUN = Run(dag_id="floor", run_id="floor")
 
 
 def day(pipeline: Pipeline, run_day: str) -> str:

@@ -24,6 +24,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Clock, Figure, Lab
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _staged(data: pa.Table) -> Manifest:
         received=data.num_rows,
         dropped={},
         inputs=[],
-        run={"run_id": "benchmark"},
+        run=Run(run_id="benchmark"),
         sort_by=["flight"],
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Clock, Figure, Lab, Sample, progress
+from sluice.core.runs import Run
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -25,7 +26,7 @@ AGES, QUICK_AGES = (100, 1000), (100,)
 REPETITIONS = 5
 # Days of one commit.
 COMMIT = 20
-RUN = {"dag_id": "status", "run_id": "status"}
+RUN = Run(dag_id="status", run_id="status")
 
 
 def run(lab: Lab) -> list[Figure]:

@@ -19,13 +19,14 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from sluice import crossing
+from sluice.core.runs import Run
 from sluice.core.settings import settings as platform
 from sluice.declare import spec
 from sluice.ingest import deliveries
 from sluice.lake import batches, quarantine, tables
 
 DAY = "2013-04-03"
-RUN = {"dag_id": "test_ingest", "run_id": "test"}
+RUN = Run(dag_id="test_ingest", run_id="test")
 SCHEMA = pa.schema(
     [("place", pa.string()), ("hour", pa.int64()), ("reading", pa.float64()), ("note", pa.string())]
 )

@@ -13,12 +13,13 @@ from sluice.core.errors import (
     SourceUnknownError,
     VerdictMissingError,
 )
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import quarantine, tables
 from sluice_lab import feed
 
 DAY = "2013-04-03"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from sluice.core.errors import (
     GateBrokenError,
     SpecInvalidError,
 )
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.declare.spec import PREDICTIONS
 from sluice.ingest import completion, deliveries
@@ -29,7 +30,7 @@ from sluice.watch import maintenance
 from sluice_lab import feed
 
 DAY, NEXT = "2013-04-03", "2013-04-04"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 WORD = {"by": "Ada", "why": "A strike: nothing flew.", "until": "2013-12-31"}
 
 

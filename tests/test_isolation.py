@@ -14,6 +14,7 @@ from sluice import ledger, waivers
 from sluice.cli import main
 from sluice.core import clock
 from sluice.core.errors import SpecInvalidError
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
@@ -23,7 +24,7 @@ from sluice.status import check
 from sluice.watch.maintenance import evidence
 
 FLIGHTS = ROOT / "dags" / "pipelines" / "flights.yml"
-RUN = {"run_id": "r"}
+RUN = Run(run_id="r")
 
 # What a person, an editor or a merge leaves in a YAML file.
 BROKEN = {

@@ -12,6 +12,7 @@ import pytest
 from sluice import crossing, ledger
 from sluice.core import failpoints
 from sluice.core.errors import BatchSupersededError, TableMissingError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.ingest import completion, deliveries
 from sluice.lake import batches, quarantine, tables
@@ -19,7 +20,7 @@ from sluice.lake.landing import Landing
 from sluice_lab import feed
 
 DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import pytest
 from sluice import crossing, ledger, outdated
 from sluice.core import failpoints
 from sluice.core.errors import BatchSupersededError, VerdictMissingError
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.lake import batches, inputs, tables
 from sluice.ledger import model_records, records
 
 DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 @pytest.fixture

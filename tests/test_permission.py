@@ -10,6 +10,7 @@ import pytest
 
 from sluice import crossing, holds, ledger, waivers
 from sluice.core.errors import BatchHeldError, GateBrokenError, ReleaseRefusedError, VerdictMissingError
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.gates.verdict import Verdict
 from sluice.lake import batches, tables
@@ -17,7 +18,7 @@ from sluice.ledger import records
 from sluice.ledger.kinds import KINDS
 
 DAY, NEXT, AFTER = "2013-04-02", "2013-04-03", "2013-04-04"
-RUN = {"dag_id": "flights_transform", "run_id": "test"}
+RUN = Run(dag_id="flights_transform", run_id="test")
 WORD = {"by": "Ada", "why": "Confirmed.", "until": "2013-04-05"}
 
 

@@ -22,6 +22,7 @@ from sluice.core.errors import (
     VerdictMissingError,
 )
 from sluice.core.partitions import partition_label
+from sluice.core.runs import Run
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import inputs, storage
 from sluice.ledger import records
@@ -37,7 +38,7 @@ def stage(
     spec: Pipeline,
     table: str,
     run_days: Sequence[str],
-    run: dict[str, str],
+    run: Run,
     *,
     pseudonym_key: bytes | None = None,
 ) -> Manifest:
@@ -45,7 +46,7 @@ def stage(
 
     Args:
         run_days: partition keys (YYYY-MM-DD), in order and without gaps; more than one for history.
-        run: what identifies the run in the manifest: dag_id, run_id, try.
+        run: which run stages, for the manifest.
         pseudonym_key: replaces personal data; needed by a source that has some.
 
     Raises:
@@ -57,7 +58,7 @@ def stage(
         ledger.append(
             records.Staged(
                 batch_id=manifest.batch_id,
-                dag_id=run.get("dag_id"),
+                dag_id=run.dag_id,
                 received=manifest.received,
                 rows=manifest.rows,
                 dropped=manifest.dropped,
@@ -68,13 +69,13 @@ def stage(
             pipeline=spec.pipeline,
             subject=table,
             partition=partition_label(manifest.partitions),
-            run=run.get("run_id"),
+            run=run.run_id,
         )
     return manifest
 
 
 def _staged(
-    spec: Pipeline, table: str, run_days: Sequence[str], run: dict[str, str], pseudonym_key: bytes | None
+    spec: Pipeline, table: str, run_days: Sequence[str], run: Run, pseudonym_key: bytes | None
 ) -> Manifest:
     """The batch that a run of these days has to bring across: a new one, or one that waits to cross already."""
     if released := _released(spec, table, run_days):
@@ -112,9 +113,7 @@ def _released(spec: Pipeline, table: str, run_days: Sequence[str]) -> Manifest |
 
 
 @contextmanager
-def _recording_refusal(
-    spec: Pipeline, source: str, run_days: Sequence[str], run: dict[str, str]
-) -> Iterator[None]:
+def _recording_refusal(spec: Pipeline, source: str, run_days: Sequence[str], run: Run) -> Iterator[None]:
     """Record a delivery that cannot be used, as `refused`; one that is only late or out of reach may still come."""
     try:
         yield
@@ -128,7 +127,7 @@ def _recording_refusal(
         unwritten = _write_refusal(spec, source, days, error, files, run)
         ledger.append(
             records.Refused(
-                dag_id=run.get("dag_id"),
+                dag_id=run.dag_id,
                 error=type(error).__name__,
                 what=error.what,
                 where=error.where,
@@ -141,7 +140,7 @@ def _recording_refusal(
             pipeline=spec.pipeline,
             subject=source,
             partition=partition_label(days),
-            run=run.get("run_id"),
+            run=run.run_id,
         )
         raise
 
@@ -152,7 +151,7 @@ def _write_refusal(
     days: Sequence[str],
     error: SluiceError,
     files: Sequence[str],
-    run: dict[str, str],
+    run: Run,
 ) -> str:
     """Write the evidence of a refusal and name it in the error; returns why it could not be written, or "".
 
@@ -170,7 +169,7 @@ def _write_refusal(
     return ""
 
 
-def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Verdict:
+def audit(spec: Pipeline, table: str, batch_id: str, run: Run) -> Verdict:
     """Run the gate over a staged batch and record its verdict, whatever it is.
 
     Raises:
@@ -194,7 +193,7 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Ver
             pipeline=spec.pipeline,
             subject=table,
             partition=partition_label(manifest.partitions),
-            run=run.get("run_id"),
+            run=run.run_id,
         )
     return verdict
 
@@ -218,7 +217,7 @@ def require_publishable(verdict: Verdict) -> None:
     raise error
 
 
-def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Publication:
+def publish(spec: Pipeline, table: str, batch_id: str, run: Run) -> Publication:
     """Make an audited batch visible in one atomic commit; a repetition changes nothing.
 
     What it sets aside is in the quarantine table before readers see the day without it.
@@ -238,7 +237,7 @@ def publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> P
         return _publish(spec, table, batch_id, run)
 
 
-def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> Publication:
+def _publish(spec: Pipeline, table: str, batch_id: str, run: Run) -> Publication:
     from sluice.lake import batches, rewrites
 
     asked = batches.load(spec.pipeline, table, batch_id)
@@ -264,7 +263,7 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: dict[str, str]) -> 
             pipeline=spec.pipeline,
             subject=table,
             partition=partition,
-            run=run.get("run_id"),
+            run=run.run_id,
             # The same batch may be released again when its release is over.
             once=f"published:{spec.pipeline}.{table}:{manifest.batch_id}:{verdict_id}"
             + (f":{waiver}" if waiver else ""),

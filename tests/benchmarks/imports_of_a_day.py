@@ -48,6 +48,7 @@ def forked(step: Callable[[], Any]) -> tuple[Any, list[str]]:
 
 def main(run_day: str) -> None:
     from sluice import crossing
+    from sluice.core.runs import Run
     from sluice.declare import spec
     from sluice.declare.spec import PREDICTIONS
     from sluice.ingest.completion import complete, due_sources
@@ -56,7 +57,7 @@ def main(run_day: str) -> None:
     from sluice.orchestration import preload
     from sluice_lab import feed
 
-    pipeline, run, found = spec.load("flights"), {"dag_id": "day", "run_id": "day"}, {}
+    pipeline, run, found = spec.load("flights"), Run(dag_id="day", run_id="day"), {}
     # Before the preload, in processes of their own: what makes the scene is none of the day.
     forked(lambda: feed.deliver(pipeline, run_day) and None)
     forked(lambda: registry().init())

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import gate
 from sluice import gates
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice.lake import batches, tables
@@ -86,7 +87,7 @@ def found(home):
             received=rows.num_rows,
             dropped={},
             inputs=[],
-            run={"run_id": "r1"},
+            run=Run(run_id="r1"),
             sort_by=["flight"],
         )
 

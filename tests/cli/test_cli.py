@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from sluice import crossing, ledger
 from sluice.cli import GROUPS, main
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.ledger import records
 from sluice.ledger.record import Record
@@ -193,8 +194,8 @@ def test_suite_is_shown_as_a_table_of_its_rules(home):
 def test_what_is_shown_is_printed_as_json_too(home):
     flights = spec.load("flights")
     feed.deliver(flights, "2013-04-02", sources=["arrivals"], corrupt="seconds")
-    batch = crossing.stage(flights, "arrivals", ["2013-04-02"], {"run_id": "test"})
-    crossing.audit(flights, "arrivals", batch.batch_id, {"run_id": "test"})
+    batch = crossing.stage(flights, "arrivals", ["2013-04-02"], Run(run_id="test"))
+    crossing.audit(flights, "arrivals", batch.batch_id, Run(run_id="test"))
 
     def shown(*words: str, code: int = 0):
         done = CliRunner().invoke(main, [*words, "--json"])

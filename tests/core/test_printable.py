@@ -15,6 +15,7 @@ from sluice import crossing, holds, ledger
 from sluice.cli import main
 from sluice.core.errors import SluiceError
 from sluice.core.printable import as_code, printable, printable_all
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.gates import refusal
@@ -26,7 +27,7 @@ from sluice.notify.compose import compose
 from sluice_lab.feed import data
 
 DAY = "2013-04-01"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 # Line breaks of every kind, a terminal's escapes, a reversed text, what cannot be seen, Markdown and HTML.
 FORGED = "WHAT TO DO NEXT"
 HOSTILE = (
@@ -109,7 +110,7 @@ def test_hostile_row_is_shown_printable_in_mail_page_terminal_and_question(fligh
 
 def test_word_of_a_person_is_shown_printable(flights, held):
     holds.release(
-        flights, "airlines", DAY, by=HOSTILE, why=HOSTILE, until="2013-05-01", run={"run_id": "sluice release"}
+        flights, "airlines", DAY, by=HOSTILE, why=HOSTILE, until="2013-05-01", run=Run(run_id="sluice release")
     )  # fmt: skip
     (waiver,) = ledger.entries(kind="waiver")
     assert waiver.data["why"].startswith("A")

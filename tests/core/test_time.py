@@ -14,6 +14,7 @@ import pytest
 
 from sluice import crossing, ledger
 from sluice.core.errors import DeliveryMissingError, InputAwaitedError, TableMissingError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.ingest import deliveries
@@ -22,7 +23,7 @@ from sluice.lake import tables
 from sluice.lake.landing import Landing
 from sluice_lab import feed
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 DAYS = ("2013-04-02", "2013-04-03")
 # Which file a row came from, and which batch and run: these differ when the file does.
 OWN = ("delivery_id",)

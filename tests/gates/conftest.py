@@ -14,6 +14,7 @@ import pyarrow.csv
 import pytest
 
 from sluice import gates
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches
@@ -73,7 +74,7 @@ def stage(home):
             "received": data.num_rows,
             "dropped": {},
             "inputs": [],
-            "run": {"run_id": "r1"},
+            "run": Run(run_id="r1"),
         }
         return batches.stage("flights", table, data, sort_by=["ds"], **{**given, **changes})
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice import crossing, gates, waivers
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.gates import engine, history, suites
@@ -26,7 +27,7 @@ SUITES = settings().expectations / "flights"
 
 def _stage(table: str, data) -> batches.Manifest:
     days = sorted({str(day) for day in data["ds"].to_pylist()})
-    counts = {"received": data.num_rows, "dropped": {}, "inputs": [], "run": {"run_id": "r1"}}
+    counts = {"received": data.num_rows, "dropped": {}, "inputs": [], "run": Run(run_id="r1")}
     return batches.stage("flights", table, data, partitions=days, sort_by=["ds"], **counts)
 
 
@@ -350,7 +351,7 @@ def test_history_is_the_window_and_no_more(pipeline, rows, stage):
 def test_waived_days_are_no_history(pipeline, rows, tmp_path, monkeypatch):
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "waived"))
     settings.cache_clear()
-    run = {"run_id": "r1"}
+    run = Run(run_id="r1")
     wall = pipeline.model_copy(update={"clock": "wall"})
     for day, change in ((DAY, "*"), ("2013-04-06", "* replace (pressure * 100 as pressure)")):
         manifest = _stage("weather", rows("weather", day, change=change))

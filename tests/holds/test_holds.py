@@ -16,6 +16,7 @@ from sluice.core.errors import (
     ReplayRefusedError,
     SourceUnknownError,
 )
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import show
@@ -25,7 +26,7 @@ from sluice.ledger.kinds import KINDS
 from sluice_lab import feed
 
 RUN_DAY, DAY = "2013-04-03", "2013-04-02"
-RUN = {"dag_id": "flights_ingest", "run_id": "held run"}
+RUN = Run(dag_id="flights_ingest", run_id="held run")
 WORD = {"by": "operator", "why": "The airport confirmed the delays.", "until": "2013-04-05"}
 
 
@@ -91,7 +92,7 @@ def test_open_holds_says_what_is_held_by_whom_and_which_run_found_it(flights, he
     assert (hold.table, hold.partition, hold.run_day) == ("arrivals", DAY, RUN_DAY)
     assert (hold.kind, hold.outcome, hold.rules) == ("held", "HOLD", ("known_origin",))
     assert (hold.rows, hold.owner) == (983, "airport-operations")
-    assert (hold.dag_id, hold.run_id) == (RUN["dag_id"], RUN["run_id"])
+    assert (hold.dag_id, hold.run_id) == (RUN.dag_id, RUN.run_id)
     text = "\n".join(show.held(holds.open_holds(flights), {}))
     assert "983 rows" in text
     assert "known_origin" in text
@@ -236,7 +237,7 @@ def test_quarantined_rows_are_listed_counted_and_repaired(flights):
     judged = cross(flights)
     assert judged.outcome == "WARN", judged.reasons
     (hold,) = holds.open_holds(flights)
-    assert (hold.kind, hold.rules, hold.run_id) == ("quarantined", ("known_origin",), RUN["run_id"])
+    assert (hold.kind, hold.rules, hold.run_id) == ("quarantined", ("known_origin",), RUN.run_id)
     aside = hold.rows or 0
     assert shown()[DAY].rows == 983 - aside < 983
     traced = holds.trace(flights, "arrivals", DAY)

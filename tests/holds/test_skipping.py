@@ -8,9 +8,10 @@ import pytest
 
 from sluice import holds, ledger
 from sluice.core.errors import SkipRefusedError
+from sluice.core.runs import Run
 from sluice.ledger import records
 
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 
 
 def test_day_before_a_later_beginning_is_given_up_where_a_mail_told_of_it(live_flights, at):

@@ -15,6 +15,7 @@ import pytest
 
 from sluice import crossing, holds, ledger
 from sluice.core.errors import RetryableError, SluiceError
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice.ingest import deliveries
@@ -22,7 +23,7 @@ from sluice.lake import batches
 from tests.ingest.hostile import MIB
 
 DAY = "2013-01-02"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 SOURCES = {"texts": "csv", "packed": "csv.gz", "lines": "jsonl", "blocks": "parquet"}
 LIMITS = {
     "file_mib": 16,

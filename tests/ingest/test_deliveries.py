@@ -17,6 +17,7 @@ from sluice.core.errors import (
     LimitExceededError,
     SourceUnknownError,
 )
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.limits import Limits
@@ -300,7 +301,7 @@ def test_good_file_is_landed_beside_any_broken_delivery_and_is_what_counts(deliv
     landed = deliveries.land(delivered, "arrivals", "2013-01-01", good)
     found = deliveries.find(delivered, "arrivals", DAY)
     assert (found.name, found.manifest.rows) == (landed, 842)
-    assert stage_source(delivered, "arrivals", [DAY], {"run_id": "r"}).rows == 842
+    assert stage_source(delivered, "arrivals", [DAY], Run(run_id="r")).rows == 842
 
 
 def test_misnamed_delivery_after_a_landed_one_is_not_ignored(delivered):
@@ -321,7 +322,7 @@ def test_weekly_source_with_a_broken_manifest_is_due_and_leaves_the_others_of_th
     manifest.write_text("{")
     assert "planes" in completion.due_sources(flights, [monday])
     with pytest.raises(DeliveryUnreadableError, match="cannot be understood"):
-        stage_source(flights, "planes", [monday], {"run_id": "r"})
+        stage_source(flights, "planes", [monday], Run(run_id="r"))
 
 
 def test_watch_of_a_day_whose_newest_delivery_is_broken_is_not_stopped(delivered):

@@ -16,6 +16,7 @@ import pytest
 
 from sluice import crossing
 from sluice.core.errors import ContractBrokenError, PseudonymKeyMissingError
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice.declare.contracts import Contract
@@ -28,7 +29,7 @@ from sluice.lake.landing import Landing
 from sluice.notify import compose, report
 
 KEY = b"only for this test: forty characters!!!!"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 NAMES = ("Zebedee Quillfeather", "Oriana Thistlewood", "Ümit Überzahl")
 NUMBERS = ("PN-4711-0815", "PN-4711-0816", "PN-4711-0817")
 SOURCE = """

@@ -17,6 +17,7 @@ from sluice.core.errors import (
     PurposeExpiredError,
     SourceUnknownError,
 )
+from sluice.core.runs import Run
 from sluice.declare.calendars import Expected
 from sluice.ingest import deliveries
 from sluice.ingest.stage import stage_source
@@ -25,7 +26,7 @@ from sluice.lake.landing import Landing
 from sluice_lab import feed
 
 DAY = "2013-01-02"
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 
 
 def stage(flights, source="arrivals", *days):

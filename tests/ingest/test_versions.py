@@ -10,6 +10,7 @@ import pytest
 
 from sluice import crossing, ledger
 from sluice.core.errors import ContractBrokenError
+from sluice.core.runs import Run
 from sluice.declare.limits import Limits
 from sluice.declare.spec import Contract
 from sluice.ingest import deliveries, parse
@@ -24,7 +25,7 @@ from sluice_lab.feed.formats import encode
 
 FORMATS = ("csv", "csv.gz", "jsonl", "parquet")
 DAY = "2013-04-03"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 COLUMNS = {
     "flight": {"type": "integer"},

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice.core.errors import InputAwaitedError, LandingUnreachableError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.ingest import completion, waiting
 from sluice_lab import feed
@@ -69,4 +70,4 @@ def test_a_landing_zone_that_is_away_is_not_a_delivery_that_is_late(live, at):
 def test_a_day_whose_delivery_never_came_is_awaited_and_no_failure(live, at):
     at("2013-04-02 04:00")
     with pytest.raises(InputAwaitedError, match="nothing published"):
-        completion.complete(live, [MONDAY], {"run_id": "test"})
+        completion.complete(live, [MONDAY], Run(run_id="test"))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pytest
 
+from sluice.core.runs import Run
 from sluice.lake import batches, tables
 
 DAY, NEXT = "2013-01-01", "2013-01-02"
@@ -55,7 +56,7 @@ def stage(home, rows):
             "received": data.num_rows,
             "dropped": {},
             "inputs": [],
-            "run": {"run_id": "manual__1"},
+            "run": Run(run_id="manual__1"),
             "sort_by": ["origin", "hour"],
         }
         return batches.stage("flights", table, data, **{**given, **changes})

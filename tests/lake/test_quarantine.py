@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from sluice.core.errors import BatchDamagedError, BatchSupersededError, RowsLostError
+from sluice.core.runs import Run
 from sluice.lake import batches, quarantine, splits, tables
 
 DAY, NEXT = "2013-01-01", "2013-01-02"
@@ -137,15 +138,15 @@ def test_record_from_four_processes_writes_each_row_once(split, in_processes):
 
 def test_expire_closes_open_rows_of_its_days_only(split):
     publish(split(DAY, NEXT))
-    assert quarantine.expire("flights", "weather", DAY, DAY, run={"run_id": "watch"}) == 1
+    assert quarantine.expire("flights", "weather", DAY, DAY, run=Run(run_id="watch")) == 1
     assert [statuses(day)[0][1] for day in (DAY, NEXT)] == ["expired", "open"]
-    assert quarantine.expire("flights", "weather", DAY, DAY, run={"run_id": "watch"}) == 0
+    assert quarantine.expire("flights", "weather", DAY, DAY, run=Run(run_id="watch")) == 0
 
 
 def test_expired_row_stays_closed_when_its_batch_is_published_again(split):
     made = split(DAY)
     publish(made)
-    quarantine.expire("flights", "weather", DAY, DAY, run={"run_id": "watch"})
+    quarantine.expire("flights", "weather", DAY, DAY, run=Run(run_id="watch"))
     publish(made)
     assert [status for _, status in statuses()] == ["expired"]
 

@@ -9,6 +9,7 @@ import io
 import pytest
 
 from sluice import holds, ledger, status
+from sluice.core.runs import Run
 from sluice.ingest import deliveries
 from sluice.lake import tables
 from sluice.lake.landing import Landing
@@ -132,7 +133,12 @@ def test_what_was_lost_is_made_up_for_and_a_day_is_given_up_only_by_a_person(wor
     world.reconcile()
     assert _states(world, THURSDAY)["features"] == "blocked"
     holds.skip(
-        world.pipeline, THURSDAY, ["arrivals", "outcomes"], by="Ada", why="The airline lost it.", run={}
+        world.pipeline,
+        THURSDAY,
+        ["arrivals", "outcomes"],
+        by="Ada",
+        why="The airline lost it.",
+        run=Run(run_id="test"),
     )
     world.at("2013-04-05 09:30")
     world.reconcile()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sluice import crossing
+from sluice.core.runs import Run
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.completion import complete, due_sources
 from sluice.models import monitoring, training, trainset
@@ -15,7 +16,7 @@ from sluice_lab import feed
 from tests.live import outcome
 from tests.live.outcome import Outcome
 
-_RUN = {"dag_id": "twin", "run_id": "twin", "try": "1"}
+_RUN = Run(dag_id="twin", run_id="twin", try_number=1)
 
 
 def build(pipeline: Pipeline, run_days: Sequence[str], at: Callable[[str], None]) -> Outcome:

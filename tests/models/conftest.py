@@ -13,6 +13,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.partitions import partition_label
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, rewrites, tables
@@ -23,7 +24,7 @@ from sluice.models.config import model_config, registry
 from sluice_ml.training import Candidate, fit
 
 DAY = "2013-03-31"
-RUN = {"dag_id": "flights_train", "run_id": "test"}
+RUN = Run(dag_id="flights_train", run_id="test")
 OLD, LAST = "2013-03-01", "2013-03-30"
 _DAYS, _PER_DAY = 40, 40
 

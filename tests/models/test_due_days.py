@@ -9,6 +9,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import TableMissingError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, tables
 from sluice.ledger import records
@@ -40,7 +41,7 @@ def publish(table: str, day: str, value: int = 1, *, rows: int = 1) -> str:
         received=rows,
         dropped={},
         inputs=[],
-        run={"run_id": "test"},
+        run=Run(run_id="test"),
         sort_by=["id"],
     )
     tables.publish(staged, verdict_id="v", empty=[] if rows else [day])

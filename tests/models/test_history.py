@@ -12,6 +12,7 @@ import pytest
 from sluice import ledger
 from sluice.core.errors import HistoryRewrittenError
 from sluice.core.partitions import partition_label
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, rewrites, tables
@@ -20,7 +21,7 @@ from sluice.models import training
 from sluice.watch import maintenance
 from tests.models.conftest import DAY, OLD, flights_rows, publish
 
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 # On the morning of DAY the newest outcome is a day old: 90 days are trained on, and the first of them looks back on 28.
 FIRST_LOOKED_BACK_ON = "2012-12-03"
 
@@ -73,7 +74,7 @@ def test_training_retried_after_a_day_that_was_pinned_without_rows_has_some_alar
         return manifest
 
     def pinned_again() -> dict[str, tables.Published]:
-        pinned = training.pin(flights, "2013-03-31", RUN["run_id"])
+        pinned = training.pin(flights, "2013-03-31", RUN.run_id)
         rewrites.require_intact(flights, 35, until="2013-03-31", pinned=pinned)
         return tables.published("flights", "features", empty, full, snapshot_id=pinned.snapshots["features"])
 
@@ -104,7 +105,7 @@ def test_training_retried_after_a_correction_trains_on_its_pinned_rows_and_alarm
 
     assert training.stage_candidate(flights, "2013-03-31", RUN) == first, "the same rows give the same model"
     assert ledger.entries(kind="rewritten") == []
-    assert training.stage_candidate(flights, "2013-03-31", {"run_id": "another"}) != first, (
+    assert training.stage_candidate(flights, "2013-03-31", Run(run_id="another")) != first, (
         "it has pins of its own"
     )
     hashes = [entry.data["sha256"] for entry in reversed(ledger.entries(kind="trained"))]

@@ -10,6 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from sluice import notify, watch
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import tables
@@ -24,7 +25,7 @@ from sluice_lab.rehearsal.bench import free_ports
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 DAY = healthy.HISTORY[1]
-RUN = {"dag_id": "flights_score", "run_id": "test", "task_id": "stage_predictions"}
+RUN = Run(dag_id="flights_score", run_id="test", task_id="stage_predictions")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ from datetime import date, timedelta
 import pytest
 
 from sluice import ledger
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.ledger import model_records, records
 from sluice.models import monitoring
 
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 DAYS = [(date(2013, 4, 1) + timedelta(days=i)).isoformat() for i in range(12)]
 
 

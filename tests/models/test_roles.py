@@ -10,6 +10,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.ledger import model_records
 from sluice.models import roles, training
@@ -168,10 +169,10 @@ def test_roll_back_is_recorded_with_name_and_reason_and_a_repetition_is_refused(
     assert aliases(flights) == {"champion": 1, "previous": 2}
     assert roles.roll_back(flights, "1", run=RUN, **word) == entry, "a task that is tried again"
     with pytest.raises(PromotionRefusedError, match="Version 1 scores already"):
-        roles.roll_back(flights, "1", run={"run_id": "another"}, **word)
+        roles.roll_back(flights, "1", run=Run(run_id="another"), **word)
     with pytest.raises(PromotionRefusedError, match="acted in entry"):
         roles.promote(flights, two[1], RUN)
-    roles.roll_back(flights, "baseline", run={"run_id": "another"}, **word)
+    roles.roll_back(flights, "baseline", run=Run(run_id="another"), **word)
     with pytest.raises(PromotionRefusedError, match="This run rolled back in entry"):
         roles.roll_back(flights, "1", run=RUN, **word)
     assert aliases(flights) == {"previous": 1}

@@ -7,13 +7,14 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import VerdictMissingError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.ledger.kinds import KINDS
 from sluice.models import roles, training
 from tests.models.conftest import flights_rows, publish
 
 DAY = "2013-03-31"
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 
 
 def _decide(flights, kind: str, version: int) -> None:

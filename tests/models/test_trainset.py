@@ -10,6 +10,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import SpecInvalidError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, tables
@@ -18,7 +19,7 @@ from sluice.models.config import model_config
 from sluice_ml.errors import FeaturesUnsoundError, RowsLeakError
 
 DAY = "2013-03-31"
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 ROWS = 400
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from sluice import crossing, ledger, notify
 from sluice.core.errors import ContractBrokenError
+from sluice.core.runs import Run
 from sluice.ledger import records
 from sluice.notify import report
 from sluice_lab import feed
@@ -32,7 +33,7 @@ def refused(flights, smtp):
     """A delivery of arrivals that cannot be read, mailed as the failed stage task does."""
     feed.deliver(flights, RUN_DAY, sources=["arrivals"], corrupt="missing_column")
     with pytest.raises(ContractBrokenError) as caught:
-        crossing.stage(flights, "arrivals", [RUN_DAY], {"dag_id": "flights_ingest", "run_id": "test"})
+        crossing.stage(flights, "arrivals", [RUN_DAY], Run(dag_id="flights_ingest", run_id="test"))
     event = report.of_exception(
         flights,
         caught.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice import crossing, holds, ledger, notify, status
+from sluice.core.runs import Run
 from sluice.lake import tables
 from sluice.ledger import records
 from sluice.ledger.records import EndsWith
@@ -14,7 +15,7 @@ from sluice_lab import feed
 from tests.notify.reading import TASK_URL, body, tell
 
 DAY = "2013-04-01"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 WORD = {"by": "Ada", "why": "It is lost.", "run": RUN}
 
 

@@ -7,6 +7,7 @@ from datetime import date
 import pyarrow as pa
 
 from sluice import crossing, ledger, notify
+from sluice.core.runs import Run
 from sluice.ingest import deliveries
 from sluice.ledger import records
 from sluice_lab import feed
@@ -76,7 +77,7 @@ def test_digest_lists_what_no_contract_declares(flights, sink, mails):
     feed.deliver(flights, DAY, sources=["schedule"])
     deliveries.land(flights, "arrivals", "2013-04-03", encode(rows, "csv.gz"))
     for run in ("first", "again"):
-        crossing.stage(flights, "arrivals", [DAY], {"dag_id": "flights_ingest", "run_id": run})
+        crossing.stage(flights, "arrivals", [DAY], Run(dag_id="flights_ingest", run_id=run))
 
     notify.digest(flights, smtp)
 

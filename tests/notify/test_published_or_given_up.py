@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice import crossing, holds, ledger, notify
+from sluice.core.runs import Run
 from sluice.ledger import records
 from sluice.ledger.records import EndsWith
 from sluice.notify import faults, report
@@ -12,7 +13,7 @@ from sluice_lab import feed
 from tests.notify.reading import DATA_DAY, TASK_URL, body, refused, tell
 from tests.notify.reading import RUN_DAY as DAY
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 WORD = {"by": "admin", "why": "The minutes are not used today.", "until": "2013-04-10"}
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from sluice import ledger
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches
 from sluice.ledger import records
@@ -30,7 +31,7 @@ def say(kind: str, /, partition: str = DAY, table: str = "arrivals", **data) -> 
 def stage(content: str, table: str = "arrivals", name: str = "arrivals.csv") -> str:
     """Stage a batch that was made from a delivery; returns its id."""
     rows = pa.table({"id": [1], "ds": pa.array([date.fromisoformat(DAY)], pa.date32())})
-    given = {"partitions": [DAY], "received": 1, "dropped": {}, "run": {"run_id": "test"}, "sort_by": ["id"]}
+    given = {"partitions": [DAY], "received": 1, "dropped": {}, "run": Run(run_id="test"), "sort_by": ["id"]}
     delivery = {"kind": "delivery", "day": DAY, "sha256": content, "uri": f"s3://landing/arrivals/{name}"}
     return batches.stage("flights", table, rows, inputs=[delivery, {"kind": "clock"}], **given).batch_id
 

@@ -6,6 +6,7 @@ import html
 import json
 
 from sluice import crossing, holds, ledger, notify, waivers
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.holds import show
 from sluice.ledger import records
@@ -16,7 +17,7 @@ from sluice_lab import feed
 from tests.notify.reading import DATA_DAY, body, publication, refused, tell
 from tests.notify.reading import RUN_DAY as DAY
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 def hold(flights, smtp, **delivery):

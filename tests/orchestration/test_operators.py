@@ -8,6 +8,7 @@ import pytest
 
 from sluice import holds, ledger
 from sluice.core.errors import BatchHeldError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, tables
 from sluice_lab import feed
@@ -76,7 +77,7 @@ def test_stage_builds_nothing_that_a_person_gave_up_unless_a_person_asks_for_it(
 
     from sluice.orchestration.failures import TaskFailure
 
-    holds.skip(live, MONDAY, ["features"], by="Ada", why="Nobody flew.", run={"run_id": "test"})
+    holds.skip(live, MONDAY, ["features"], by="Ada", why="Nobody flew.", run=Run(run_id="test"))
     with pytest.raises(AirflowSkipException, match="Ada gave it up: Nobody flew"):
         execute(stage("features"), "asset_triggered")
     with pytest.raises(TaskFailure):  # nothing is published that it could be built from
@@ -86,7 +87,7 @@ def test_stage_builds_nothing_that_a_person_gave_up_unless_a_person_asks_for_it(
 
 
 def test_stage_of_a_source_that_a_person_gave_up_takes_what_has_come_all_the_same(live, stage, execute):
-    holds.skip(live, MONDAY, ["schedule"], by="Ada", why="Nobody flew.", run={"run_id": "test"})
+    holds.skip(live, MONDAY, ["schedule"], by="Ada", why="Nobody flew.", run=Run(run_id="test"))
     feed.deliver(live, MONDAY, sources=["schedule"])
     assert batches.load("flights", "schedule", execute(stage("schedule"))).rows > 0
 

@@ -10,13 +10,14 @@ import yaml
 
 from sluice import crossing, ledger
 from sluice.core.errors import ReleaseRefusedError, ReplayRefusedError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.orchestration.failures import TaskFailure
 from sluice_lab import feed
 
 RUN_DAY, DAY = "2013-04-03", "2013-04-02"
-RUN = {"dag_id": "flights_ingest", "run_id": "held run"}
+RUN = Run(dag_id="flights_ingest", run_id="held run")
 FORM = {"table": "arrivals", "day": DAY, "why": "The airport confirmed it.", "until": "2013-04-05"}
 
 

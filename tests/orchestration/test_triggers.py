@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice import holds
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice_lab import feed
@@ -85,7 +86,9 @@ def test_it_gives_up_when_the_next_day_is_due(live, trigger):
 def test_it_waits_no_longer_for_what_a_person_gave_up(live, trigger):
     made, looks = trigger
     said = {"by": "Ada", "why": "The airline lost it."}
-    fired = _fires(made, lambda: looks, lambda: holds.skip(live, MONDAY, ["arrivals"], run={}, **said))
+    fired = _fires(
+        made, lambda: looks, lambda: holds.skip(live, MONDAY, ["arrivals"], run=Run(run_id="test"), **said)
+    )
     assert fired == {"delivered": False, "said": "Ada gave it up: The airline lost it."}
 
 

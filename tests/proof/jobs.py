@@ -14,6 +14,7 @@ from typing import Any
 
 from sluice import crossing, holds, ledger
 from sluice.core import failpoints
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, connection, snapshots, tables
 from sluice.ledger import records
@@ -26,8 +27,8 @@ def _flights() -> spec.Pipeline:
     return spec.load("flights")
 
 
-def _run(table: str) -> dict[str, str]:
-    return {"dag_id": "proof", "run_id": f"proof_{table}", "task_id": table, "try_number": "1"}
+def _run(table: str) -> Run:
+    return Run(dag_id="proof", run_id=f"proof_{table}", task_id=table, try_number=1)
 
 
 def step(name: str, table: str, day: str, batch_id: str | None = None) -> str:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice import crossing, ledger
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import tables
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 
 BEFORE = "2013-11-11"
 MISSED = ["2013-11-12", "2013-11-13", "2013-11-14"]
-RUN = {"dag_id": "on_time", "run_id": "on_time"}
+RUN = Run(dag_id="on_time", run_id="on_time")
 
 
 def _rows(table: pa.Table) -> list[str]:

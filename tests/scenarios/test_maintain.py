@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sluice import crossing, ledger
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, tables
@@ -46,7 +47,7 @@ def test_maintenance_clears_what_is_old_beside_a_day_and_alarms_about_a_changed_
     mail = _old(_write(settings().mail / "20120101T000000-0badca-old.eml"))
     scratch = _old(_write(settings().work / "flights-features-old/dbt.duckdb").parent)
     _old(page)
-    waiting = crossing.stage(pipeline, "airlines", [DAY], {"run_id": "scenario"})
+    waiting = crossing.stage(pipeline, "airlines", [DAY], Run(run_id="scenario"))
     seen = set(live.mails()) - {mail.name}
 
     run = live.succeed(f"{PIPELINE}_maintain")

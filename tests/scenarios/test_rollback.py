@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from sluice import ledger
+from sluice.core.runs import Run
 from sluice.ledger import model_records
 from sluice.models import roles
 from sluice.models.config import registry
@@ -15,7 +16,7 @@ from tests.models.conftest import DAY, flights_rows, small_config
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
-RUN = {"dag_id": "flights_train", "run_id": "scenario"}
+RUN = Run(dag_id="flights_train", run_id="scenario")
 
 
 @pytest.fixture

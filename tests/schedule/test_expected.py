@@ -7,6 +7,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, tables
 from sluice.schedule import expected
@@ -24,7 +25,7 @@ def _show(table: str, *days: str, empty: tuple[str, ...] = ()) -> None:
     )
     manifest = batches.stage(
         "flights", table, rows, partitions=[*days, *empty], received=rows.num_rows, dropped={}, inputs=[],
-        run={"run_id": "test"}, sort_by=["id"],
+        run=Run(run_id="test"), sort_by=["id"],
     )  # fmt: skip
     tables.publish(manifest, verdict_id="v", empty=empty)
 

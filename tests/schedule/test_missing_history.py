@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from sluice import crossing, holds, ledger, status
 from sluice.cli import main
 from sluice.core.errors import TableMissingError
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import show
 from sluice.lake import batches, tables
@@ -21,7 +22,7 @@ from sluice_lab import feed
 DAYS = ("2013-04-02", "2013-04-03", "2013-04-04")
 # The arrivals of 2013-04-02 are the data of the run of 2013-04-03.
 GAP = "2013-04-02"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 @pytest.fixture

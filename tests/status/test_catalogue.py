@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from sluice import crossing
 from sluice.cli import main
 from sluice.core.errors import SpecInvalidError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
@@ -20,7 +21,7 @@ from sluice.web import index
 from sluice_lab import feed
 
 DAY = "2013-04-03"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 NEW_YORK = ZoneInfo("America/New_York")
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from sluice import crossing, holds, ledger, notify, status
+from sluice.core.runs import Run
 from sluice.lake import tables
 from sluice.ledger import model_records
 from sluice.notify import faults, report, stuck
@@ -14,7 +15,7 @@ from sluice.status import reconcile
 from sluice_lab import feed
 from tests.notify.reading import body, tell
 
-RUN = {"dag_id": "flights_reconcile", "run_id": "test"}
+RUN = Run(dag_id="flights_reconcile", run_id="test")
 MONDAY = "2013-04-01"
 IDLE = dict.fromkeys(reconcile.STARTS, 0)
 DAILY = ("schedule", "arrivals", "weather")

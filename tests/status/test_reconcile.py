@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import date
 
 from sluice import crossing, holds, ledger
+from sluice.core.runs import Run
 from sluice.lake import tables
 from sluice.ledger import records
 from sluice.status import reconcile
 from sluice_lab import feed
 
-RUN = {"dag_id": "flights_reconcile", "run_id": "test"}
+RUN = Run(dag_id="flights_reconcile", run_id="test")
 MONDAY, TUESDAY, WEDNESDAY = "2013-04-01", "2013-04-02", "2013-04-03"
 IDLE = dict.fromkeys(reconcile.STARTS, 0)
 DAILY = ["schedule", "arrivals", "weather"]

@@ -9,6 +9,7 @@ import pytest
 
 from sluice import crossing, holds, ledger, status
 from sluice.core.errors import DeliveryUnreadableError, SkipRefusedError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
 from sluice.declare.spec import PREDICTIONS
@@ -16,7 +17,7 @@ from sluice.ingest import completion, deliveries
 from sluice.lake import batches, tables
 from sluice_lab import feed
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
 DAILY = ["schedule", "arrivals", "weather"]
 

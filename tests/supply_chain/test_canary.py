@@ -18,6 +18,7 @@ from aiosmtpd.smtp import AuthResult
 
 from sluice import crossing, holds, ledger, notify
 from sluice.core.errors import MailUndeliveredError, NotPublishedError, SluiceError
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice.holds import show
@@ -46,7 +47,7 @@ CANARIES = {
     "pseudonym key": KEY,
     "SMTP password": WORD,
 }
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 
 from sluice import transform
 from sluice.core.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.lake import batches, tables
 from sluice.notify import report
@@ -35,7 +36,7 @@ def _publish(flights, name, rows):
         received=rows.num_rows,
         dropped={},
         inputs=[],
-        run={"run_id": "test"},
+        run=Run(run_id="test"),
         sort_by=flights.source(name).key,
     )
     return tables.publish(manifest, verdict_id="test").snapshot_id

@@ -8,12 +8,13 @@ import pytest
 
 from sluice import crossing, holds, ledger
 from sluice.core.errors import DayNotExpectedError, TableMissingError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
 from sluice.lake import batches, tables
 from sluice_lab import feed
 
-RUN = {"run_id": "test"}
+RUN = Run(run_id="test")
 
 
 @pytest.mark.slow

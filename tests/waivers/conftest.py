@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice import crossing, holds
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import tables
@@ -15,7 +16,7 @@ from sluice.models import monitoring
 from sluice_lab import feed
 
 FIRST, SECOND = "2013-04-02", "2013-04-03"
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 WORD = {"by": "Ada", "why": "The minutes are not used today.", "until": "2013-04-05"}
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from sluice import crossing, ledger, notify, waivers, watch
 from sluice.cli import main
 from sluice.core.partitions import days_between
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import deliveries
 from sluice.lake import batches, connection, tables
@@ -22,7 +23,7 @@ from sluice.ledger import records
 from sluice.notify import report
 from sluice_lab import feed
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 DAY = "2013-04-03"
 
 

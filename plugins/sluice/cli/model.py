@@ -9,6 +9,7 @@ import click
 from sluice.cli import arguments
 from sluice.cli.arguments import TEXT
 from sluice.cli.output import echo
+from sluice.core.runs import Run
 from sluice.declare import spec
 
 
@@ -38,7 +39,7 @@ def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     from sluice.models import roles
 
     # Each call is a decision of its own.
-    run = {"run_id": f"sluice model rollback {secrets.token_hex(4)}"}
+    run = Run(run_id=f"sluice model rollback {secrets.token_hex(4)}")
     entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
     echo(f"The next run of {pipeline.pipeline}_score goes by it.")

@@ -10,6 +10,7 @@ import click
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, SOURCE, TABLE, TEXT
 from sluice.cli.output import echo, for_each
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 
@@ -38,7 +39,7 @@ def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
     from sluice import holds
 
     key = _pseudonym_key(pipeline, table)
-    outcome = holds.replay(pipeline, table, day, {"run_id": "sluice replay"}, pseudonym_key=key)
+    outcome = holds.replay(pipeline, table, day, Run(run_id="sluice replay"), pseudonym_key=key)
     echo(outcome)
     if outcome.repaired:
         echo(holds.onwards(pipeline, table, day))
@@ -60,7 +61,7 @@ def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, un
     from sluice import holds
 
     said = {"by": by, "why": why, "until": until or ""}
-    done = holds.release(pipeline, table, day, **said, run={"run_id": "sluice release"})
+    done = holds.release(pipeline, table, day, **said, run=Run(run_id="sluice release"))
     echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
     echo(holds.onwards(pipeline, table, day))
 
@@ -75,7 +76,7 @@ def skip(pipeline: spec.Pipeline, day: str, tables: tuple[str, ...], by: str, wh
     """Give up what is not published of the run day DAY: nothing waits for it any more, and the ledger says who said so."""
     from sluice import holds
 
-    for entry in holds.skip(pipeline, day, tables, by=by, why=why, run={"run_id": "sluice skip"}):
+    for entry in holds.skip(pipeline, day, tables, by=by, why=why, run=Run(run_id="sluice skip")):
         echo(f"Given up: {entry.subject} of {entry.partition}.")
 
 
@@ -87,7 +88,7 @@ def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
     from sluice import ledger
     from sluice.watch import maintenance
 
-    run = {"run_id": "sluice maintain"}
+    run = Run(run_id="sluice maintain")
 
     def clear(declared: spec.Pipeline) -> None:
         echo(f"{declared.pipeline}:")

@@ -39,17 +39,6 @@ def _commit() -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def run_ids(dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> dict[str, str]:
-    """What manifests and ledger entries say about the run that wrote them."""
-    return {
-        "dag_id": dag_id,
-        "run_id": run_id,
-        "task_id": task_id,
-        "try_number": str(try_number),
-        "code": code_version(),
-    }
-
-
 @lru_cache(maxsize=1)
 def lock_hash() -> str:
     """sha256 of the project's requirements.txt: which libraries the code ran with; "" where there is no such file."""

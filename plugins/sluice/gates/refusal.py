@@ -6,7 +6,7 @@ It lies where the pages of the table's gate lie, so that the index lists it unde
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from secrets import token_hex
 
@@ -15,6 +15,7 @@ from jinja2 import Template
 from sluice.core import clock
 from sluice.core.errors import SluiceError
 from sluice.core.markup import page_environment
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.lake import connection
 
@@ -28,7 +29,7 @@ def write(
     error: SluiceError,
     *,
     files: Sequence[str],
-    run: Mapping[str, str],
+    run: Run,
 ) -> str:
     """Write the page and its JSON, each in one atomic step; returns the page's path relative to `settings().reports`.
 
@@ -53,7 +54,7 @@ def write(
         "allowed": error.allowed,
         "todo": error.todo,
         "files": list(files),
-        "run": dict(run),
+        "run": run.stored(),
         "refused_at": at.isoformat(timespec="seconds"),
     }
     html = settings().reports / path

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sluice import crossing, waivers
 from sluice.core.errors import ReleaseRefusedError
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.holds.listing import Hold, find, open_holds
 from sluice.lake import batches
@@ -78,16 +77,14 @@ def grant(
     )
 
 
-def release(
-    spec: Pipeline, table: str, day: str, *, by: str, why: str, until: str, run: Mapping[str, str]
-) -> Publication:
+def release(spec: Pipeline, table: str, day: str, *, by: str, why: str, until: str, run: Run) -> Publication:
     """Grant a waiver for what is held of a day and publish it, in this process, whose user is recorded.
 
     Raises: as `request`, `grant` and `sluice.crossing.publish`.
     """
     hold = request(spec, table, day, why=why, until=until)
     waiver = grant(spec, hold, by=by, why=why, until=until, account=waivers.account())
-    return crossing.publish(spec, table, waiver.record.batch_id, dict(run))
+    return crossing.publish(spec, table, waiver.record.batch_id, run)
 
 
 def _why_not(hold: Hold) -> str:

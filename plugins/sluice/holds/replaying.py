@@ -6,7 +6,6 @@ gate judge it again. What is too old to be of use is given up instead: it counts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from sluice.core.errors import (
     SluiceError,
 )
 from sluice.core.partitions import days_of
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.holds.listing import Hold, find, open_holds, run_days_of
 from sluice.lake import quarantine
@@ -87,9 +87,7 @@ def plan(spec: Pipeline, table: str, day: str) -> Plan:
     )
 
 
-def replay(
-    spec: Pipeline, table: str, day: str, run: Mapping[str, str], *, pseudonym_key: bytes | None = None
-) -> Outcome:
+def replay(spec: Pipeline, table: str, day: str, run: Run, *, pseudonym_key: bytes | None = None) -> Outcome:
     """Send what is held of a day through the same gate again, in this process, and publish it if it passes.
 
     Args:
@@ -102,11 +100,11 @@ def replay(
     """
     planned = plan(spec, table, day)
     if not planned.overdue:
-        _cross(spec, planned, dict(run), pseudonym_key)
+        _cross(spec, planned, run, pseudonym_key)
     return conclude(spec, planned, run)
 
 
-def _cross(spec: Pipeline, planned: Plan, run: dict[str, str], pseudonym_key: bytes | None) -> None:
+def _cross(spec: Pipeline, planned: Plan, run: Run, pseudonym_key: bytes | None) -> None:
     """Stage, audit and publish; where it is held or refused again, the ledger says why."""
     try:
         manifest = crossing.stage(spec, planned.table, planned.run_days, run, pseudonym_key=pseudonym_key)
@@ -116,16 +114,16 @@ def _cross(spec: Pipeline, planned: Plan, run: dict[str, str], pseudonym_key: by
     _publish(spec, planned.table, verdict, run)
 
 
-def _publish(spec: Pipeline, table: str, verdict: Verdict, run: Mapping[str, str]) -> None:
+def _publish(spec: Pipeline, table: str, verdict: Verdict, run: Run) -> None:
     """Publish what a verdict lets be published; what it holds stays held, and the verdict has said so."""
     try:
         crossing.require_publishable(verdict)
     except NotPublishedError:
         return
-    crossing.publish(spec, table, verdict.publish_batch_id, dict(run))
+    crossing.publish(spec, table, verdict.publish_batch_id, run)
 
 
-def conclude(spec: Pipeline, planned: Plan, run: Mapping[str, str]) -> Outcome:
+def conclude(spec: Pipeline, planned: Plan, run: Run) -> Outcome:
     """Compare what is held now with what was held when the replay was planned, and record it as `replayed`."""
     if planned.overdue:
         give_up(spec, planned, run)
@@ -144,12 +142,12 @@ def conclude(spec: Pipeline, planned: Plan, run: Mapping[str, str]) -> Outcome:
         pipeline=spec.pipeline,
         subject=planned.table,
         partition=planned.partition,
-        run=run.get("run_id"),
+        run=run.run_id,
     )
     return outcome
 
 
-def give_up(spec: Pipeline, held: Plan | Hold, run: Mapping[str, str]) -> None:
+def give_up(spec: Pipeline, held: Plan | Hold, run: Run) -> None:
     """Close a hold that has grown too old, as `expired`; a later delivery of its days is judged as ever."""
     if held.kind == "quarantined":
         days = days_of(held.partition)
@@ -159,11 +157,11 @@ def give_up(spec: Pipeline, held: Plan | Hold, run: Mapping[str, str]) -> None:
         pipeline=spec.pipeline,
         subject=held.table,
         partition=held.partition,
-        run=run.get("run_id"),
+        run=run.run_id,
     )
 
 
-def expire(spec: Pipeline, run: Mapping[str, str]) -> list[Hold]:
+def expire(spec: Pipeline, run: Run) -> list[Hold]:
     """Give up every hold that is older than the pipeline's `hold_days`; return them."""
     overdue = [hold for hold in open_holds(spec) if hold.overdue]
     for hold in overdue:

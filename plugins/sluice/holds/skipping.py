@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from sluice import ledger, waivers
 from sluice.core.errors import SkipRefusedError
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import tables
@@ -14,7 +15,7 @@ from sluice.ledger import Entry, records
 
 
 def skip(
-    spec: Pipeline, run_day: str, names: Sequence[str] = (), *, by: str, why: str, run: Mapping[str, str]
+    spec: Pipeline, run_day: str, names: Sequence[str] = (), *, by: str, why: str, run: Run
 ) -> list[Entry]:
     """Record that a person gives up what is not published of a run day (YYYY-MM-DD).
 
@@ -71,7 +72,7 @@ def skip(
             pipeline=spec.pipeline,
             subject=name,
             partition=day,
-            run=run.get("run_id"),
+            run=run.run_id,
         )
         for name, day in left.items()
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sluice import ledger
 from sluice.core.errors import InputAwaitedError, SourceUnknownError, TableMissingError
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ingest.deliveries import due, undeclared
 from sluice.ingest.waiting import is_delivered
@@ -49,9 +50,7 @@ def _due_days(spec: Pipeline, run_days: Sequence[str], landing: Landing) -> dict
     return {source: days for source, days in found.items() if days}
 
 
-def complete(
-    spec: Pipeline, run_days: Sequence[str], run: dict[str, str], *, lenient: bool = False
-) -> dict[str, int]:
+def complete(spec: Pipeline, run_days: Sequence[str], run: Run, *, lenient: bool = False) -> dict[str, int]:
     """Record that all due sources of a day are published, with the snapshot of each.
 
     Args:
@@ -86,6 +85,6 @@ def complete(
         pipeline=spec.pipeline,
         subject="raw",
         partition=run_days[-1],
-        run=run.get("run_id"),
+        run=run.run_id,
     )
     return snapshots

@@ -6,7 +6,7 @@ not made again: what was held is audited again as it is, and what is published a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from sluice.core.errors import (
 )
 from sluice.core.partitions import partition_label
 from sluice.core.printable import printable
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Contract, Pipeline
 from sluice.ingest import deliveries, pseudonyms
@@ -40,7 +41,7 @@ def stage_source(
     spec: Pipeline,
     source: str,
     run_days: Sequence[str],
-    run: Mapping[str, str],
+    run: Run,
     *,
     pseudonym_key: bytes | None = None,
 ) -> batches.Manifest:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from sluice.core import clock, failpoints
 from sluice.core.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
+from sluice.core.runs import Run
 from sluice.lake import columns, connection, notes
 from sluice.lake.columns import DAY
 from sluice.lake.missing import MissingHistory
@@ -80,7 +81,7 @@ class Manifest(BaseModel):
     waived_inputs: tuple[WaivedInput, ...] = ()
     # History that the rows look back on and that was missing, a table each; a batch of an earlier version does not say.
     missing_history: tuple[MissingHistory, ...] = ()
-    run: dict[str, str]
+    run: Run
     created_at: datetime
 
     @property
@@ -127,7 +128,7 @@ def stage(
     received: int,
     dropped: Mapping[str, int],
     inputs: Sequence[dict[str, Any]],
-    run: Mapping[str, str],
+    run: Run,
     sort_by: Sequence[str],
     unmatched: Mapping[str, int] | None = None,
     waived_inputs: Sequence[WaivedInput] = (),
@@ -178,7 +179,7 @@ def stage(
         inputs=tuple(inputs),
         waived_inputs=tuple(waived_inputs),
         missing_history=tuple(missing_history),
-        run=dict(run),
+        run=run,
         created_at=created_at,
     )
     write(manifest, contents)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sluice.core import failpoints
 from sluice.core.errors import BatchSupersededError, PublishConflictError, TableMissingError
+from sluice.core.runs import Run
 from sluice.declare.spec import QUARANTINE
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
@@ -195,7 +196,7 @@ def _open_rows(pipeline: str, table: str) -> list[_Row]:
     ]
 
 
-def expire(pipeline: str, table: str, start: str, end: str, *, run: Mapping[str, str]) -> int:
+def expire(pipeline: str, table: str, start: str, end: str, *, run: Run) -> int:
     """Close what is still open of the days `start` to `end` (inclusive) as `expired`; return how many rows that were."""
     expired = 0
     for day, partition in tables.published(pipeline, table_of(table), start, end).items():
@@ -240,7 +241,7 @@ def _merged(before: Sequence[_Row], new: Sequence[_Row], manifest: Manifest, clo
 def _write(
     manifest: Manifest,
     by_day: Mapping[date, Sequence[_Row]],
-    run: Mapping[str, str],
+    run: Run,
     verdict_id: str,
     *made_from: inputs.Batch,
 ) -> None:

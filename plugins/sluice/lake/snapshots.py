@@ -252,7 +252,7 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
     properties = {
         BATCH: manifest.batch_id,
         "sluice.verdict_id": verdict_id,
-        "sluice.run_id": manifest.run.get("run_id", ""),
+        "sluice.run_id": manifest.run.run_id,
         "sluice.rows": str(manifest.rows),
         "sluice.received": str(manifest.received),
         "sluice.dropped": json.dumps(manifest.dropped, sort_keys=True),

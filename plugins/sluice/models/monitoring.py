@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import model_records
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _HISTORY_DAYS = 100
 
 
-def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, str]:
+def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
     """Report on the predictions of `run_day`, and on earlier ones whose outcomes have landed or were corrected since.
 
     Returns: day to its page, relative to `settings().reports`.
@@ -53,7 +54,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
             "pipeline": spec.pipeline,
             "subject": spec.model.name,
             "partition": day.ds,
-            "run": run["run_id"],
+            "run": run.run_id,
         }
         try:
             rows = _assemble(spec, day)
@@ -98,7 +99,7 @@ def report_days(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, 
     return pages
 
 
-def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+def decide(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:
     """Decide from the recorded numbers, and record the decision: nothing, warn or retrain."""
     if not _history(spec, run_day):
         # The first days of a pipeline were empty: nothing was predicted yet.
@@ -139,20 +140,18 @@ def decide(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
     return _record_decision(spec, run_day, run, outcome)
 
 
-def _record_decision(
-    spec: Pipeline, run_day: str, run: dict[str, str], outcome: dict[str, Any]
-) -> dict[str, Any]:
+def _record_decision(spec: Pipeline, run_day: str, run: Run, outcome: dict[str, Any]) -> dict[str, Any]:
     ledger.append(
         model_records.Decided(**outcome),
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
-        run=run["run_id"],
+        run=run.run_id,
     )
     return outcome
 
 
-def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+def record_request(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:
     """Record that a new model was asked for; the task's asset event starts the training."""
     decided = ledger.entries(
         model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name, partition=run_day, limit=1
@@ -162,8 +161,8 @@ def record_request(spec: Pipeline, run_day: str, run: dict[str, str]) -> dict[st
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
-        run=run["run_id"],
-        once=f"retrain_requested:{spec.pipeline}:{run_day}:{run['run_id']}",
+        run=run.run_id,
+        once=f"retrain_requested:{spec.pipeline}:{run_day}:{run.run_id}",
     )
     return {"as_of": run_day, "ledger": entry.seq}
 
@@ -179,10 +178,10 @@ def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
     return assemble(due.features(spec, day), read(PREDICTIONS, day.predictions), outcomes, model_config(spec))
 
 
-def _not_measured(spec: Pipeline, run: dict[str, str]) -> list[str]:
+def _not_measured(spec: Pipeline, run: Run) -> list[str]:
     """Why days could not be measured by this run, a sentence each, in the order of days."""
     found = ledger.entries(model_records.NotMeasured, pipeline=spec.pipeline, subject=spec.model.name)
-    mine = {entry.partition or "": entry.record.reasons for entry in found if entry.run == run["run_id"]}
+    mine = {entry.partition or "": entry.record.reasons for entry in found if entry.run == run.run_id}
     return [reason for day in sorted(mine) for reason in mine[day]]
 
 

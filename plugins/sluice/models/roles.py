@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.ledger import Entry, champion, model_records
 from sluice.models.config import registry
@@ -59,7 +60,7 @@ def current(spec: Pipeline, then: datetime | None = None) -> Roles:
     )
 
 
-def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
+def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
     """Make the version that a decision is about champion, and the champion previous; returns the entry that did.
 
     Repeating it while its version is champion changes nothing.
@@ -100,7 +101,7 @@ def promote(spec: Pipeline, decision: Entry, run: dict[str, str]) -> Entry:
     return entry
 
 
-def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str], account: str = "") -> Entry:
+def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: str = "") -> Entry:
     """Let a version that was champion before score again, or no model at all, on a person's word; returns the entry.
 
     Repeating it by the same run while its version is champion changes nothing.
@@ -133,7 +134,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
             todo=f"choose one of these; `sluice model show {spec.pipeline}` tells what each is",
         )
     acted = next(
-        (entry for entry in _moves(spec) if entry.kind == "rolled_back" and entry.run == run["run_id"]), None
+        (entry for entry in _moves(spec) if entry.kind == "rolled_back" and entry.run == run.run_id), None
     )
     if acted is not None and acted.seq != now.since:
         raise _refused(spec, f"This run rolled back in entry {acted.seq} already", now)
@@ -165,7 +166,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: dict[str, str]
         **_following(spec, now, run),
     )
     show(spec)
-    if entry.run != run["run_id"] or entry.kind != "rolled_back":
+    if entry.run != run.run_id or entry.kind != "rolled_back":
         raise _refused(spec, f"The roll-back was about {_named(now.champion)}", current(spec))
     return entry
 
@@ -210,12 +211,12 @@ def _as_aliases(now: Roles) -> dict[str, int | None]:
     return {"champion": now.champion, "previous": now.previous, "challenger": now.challenger}
 
 
-def _following(spec: Pipeline, now: Roles, run: dict[str, str]) -> dict[str, Any]:
+def _following(spec: Pipeline, now: Roles, run: Run) -> dict[str, Any]:
     """What an entry says that follows from `now`: of several only the first is written, and the others are given that one."""
     return {
         "pipeline": spec.pipeline,
         "subject": spec.model.name,
-        "run": run["run_id"],
+        "run": run.run_id,
         "once": f"champion:{spec.pipeline}:{spec.model.name}:{now.since}",
     }
 

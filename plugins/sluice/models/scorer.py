@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sluice import ledger
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.ledger import model_records
 from sluice.models import roles
@@ -78,7 +79,7 @@ def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: dateti
     raise problems[0]
 
 
-def record(spec: Pipeline, choice: Choice, day: str, run: dict[str, str]) -> None:
+def record(spec: Pipeline, choice: Choice, day: str, run: Run) -> None:
     """Record that the champion does not score, once for each champion and reason."""
     if choice.problems:
         ledger.append(
@@ -91,7 +92,7 @@ def record(spec: Pipeline, choice: Choice, day: str, run: dict[str, str]) -> Non
             pipeline=spec.pipeline,
             subject=spec.model.name,
             partition=day,
-            run=run.get("run_id"),
+            run=run.run_id,
             once=f"stood_in:{spec.pipeline}:{spec.model.name}:{choice.since}:{choice.version}",
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import schedule
 from sluice.core import clock
 from sluice.core.errors import SpecInvalidError, TableMissingError
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake.inputs import Clock, Model, Snapshot
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
 
 
-def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, str]) -> Manifest:
+def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Manifest:
     """Score the features of one day and stage the predictions.
 
     Raises:
@@ -83,7 +84,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: dict[str, st
 
 
 def _score(
-    spec: Pipeline, day: str, run: dict[str, str], snapshot: int, batch_id: str, *, late: bool | None
+    spec: Pipeline, day: str, run: Run, snapshot: int, batch_id: str, *, late: bool | None
 ) -> tuple[pa.Table, dict[str, Any]]:
     """The predictions of a day, and the model that made them, as an input to record.
 
@@ -109,7 +110,7 @@ def _score(
         version=choice.version,
         meta=chosen.meta if chosen else None,
         feature_snapshot_id=snapshot,
-        run_id=run["run_id"],
+        run_id=run.run_id,
         scored_at=clock.utc_now(),
         input_age_days=_input_age(spec, batch_id),
         made_late=late,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import VerdictMissingError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.core.version import code_version, lock_hash
 from sluice.lake import rewrites
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sluice_ml.model import Scorer
 
 
-def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
+def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
     """Train on what was known on the morning of `run_day`, and register the candidate; returns its version.
 
     The snapshots that the training set was read from are tagged in the tables, so that they are never expired.
@@ -38,7 +39,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
     from sluice_ml.training import fit
 
     declared = spec.model
-    pinned = pin(spec, run_day, run["run_id"])
+    pinned = pin(spec, run_day, run.run_id)
     snapshots = dict(pinned.snapshots)
     # Features look back further than the days that are trained on, and those end where outcomes are known: what the features
     # were built from must be intact too.
@@ -52,7 +53,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         "as_of": run_day,
         "code": code_version(),
         "lock_sha256": lock_hash(),
-        "dag_run": run["run_id"],
+        "dag_run": run.run_id,
         "rows_content_sha256": _content_hash(rows),
         "waivers": waived.named(on_waivers),
         "rows_left_out": ", ".join(f"{name}: {count:,}" for name, count in chosen.left_out.items()),
@@ -82,13 +83,13 @@ def stage_candidate(spec: Pipeline, run_day: str, run: dict[str, str]) -> int:
         pipeline=spec.pipeline,
         subject=declared.name,
         partition=run_day,
-        run=run["run_id"],
+        run=run.run_id,
     )
     roles.show(spec)
     return version
 
 
-def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> model_records.Choice:
+def audit_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> model_records.Choice:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
     A champion that is damaged, or that needs a feature which is not declared any more, cannot be compared: the decision says
@@ -113,12 +114,12 @@ def audit_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, s
         reasons=decision.reasons,
         numbers=decision.numbers,
     )
-    ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run["run_id"])
+    ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run.run_id)
     models.tag(name, version, {"decision": record.entry_kind, "decision_reasons": " ".join(decision.reasons)})
     return record
 
 
-def promote_candidate(spec: Pipeline, version: int, run_day: str, run: dict[str, str]) -> dict[str, Any]:
+def promote_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> dict[str, Any]:
     """Make an audited candidate champion; repeating it changes nothing.
 
     Raises:

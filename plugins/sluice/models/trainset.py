@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sluice import ledger
 from sluice.core.errors import TableMissingError
+from sluice.core.runs import Run
 from sluice.ledger import model_records
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet
 
 
 def require_sound(
-    spec: Pipeline, rows: pa.Table, run_day: str, run: dict[str, str], config: ModelConfig
+    spec: Pipeline, rows: pa.Table, run_day: str, run: Run, config: ModelConfig
 ) -> list[dict[str, Any]]:
     """Refuse rows that leak the future or columns that no model should learn from; returns the lesser findings.
 
@@ -102,12 +103,12 @@ def require_sound(
             pipeline=spec.pipeline,
             subject=spec.model.name,
             partition=run_day,
-            run=run["run_id"],
+            run=run.run_id,
         )
         raise
 
 
-def skip_reason(spec: Pipeline, run_day: str, run: dict[str, str]) -> str | None:
+def skip_reason(spec: Pipeline, run_day: str, run: Run) -> str | None:
     """Why nothing may be learned now, recorded in the ledger; None where learning is active."""
     if spec.model.learning == "active":
         return None
@@ -117,7 +118,7 @@ def skip_reason(spec: Pipeline, run_day: str, run: dict[str, str]) -> str | None
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=run_day,
-        run=run["run_id"],
+        run=run.run_id,
     )
     return reason
 

@@ -262,7 +262,7 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
             pipeline=pipeline.pipeline,
             subject=requested["table"],
             partition=requested["partition"],
-            run=run_info(context)["run_id"],
+            run=run_info(context).run_id,
         )
         answered = f"{by} rejected the release of {name}" if by else f"Nobody answered in time about {name}"
         return f"{answered}: it stays held."

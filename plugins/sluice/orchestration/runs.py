@@ -16,7 +16,7 @@ from sluice.core.errors import (
     RunKeyInvalidError,
 )
 from sluice.core.partitions import DAY_FORMAT, days_between, read_day
-from sluice.core.version import run_ids
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 
 _Result = TypeVar("_Result")
@@ -124,10 +124,10 @@ def run_day(context: Mapping[str, Any]) -> str:
     return run_days(context)[-1]
 
 
-def run_info(context: Mapping[str, Any]) -> dict[str, str]:
+def run_info(context: Mapping[str, Any]) -> Run:
     """What manifests and ledger entries say about the run that wrote them."""
     ti = context["ti"]
-    return run_ids(ti.dag_id, ti.run_id, ti.task_id, ti.try_number)
+    return Run.of_task(ti.dag_id, ti.run_id, ti.task_id, ti.try_number)
 
 
 @contextmanager

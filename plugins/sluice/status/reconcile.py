@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sluice import holds, ledger, status
 from sluice.core import clock
 from sluice.core.partitions import days_between
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
 from sluice.status import STAGES, Item, Status
@@ -88,14 +89,14 @@ def plan(
     return starts
 
 
-def record(spec: Pipeline, start: Start, run: Mapping[str, str]) -> Entry:
+def record(spec: Pipeline, start: Start, run: Run) -> Entry:
     """Record that a run is started, before it is."""
     return ledger.append(
         records.Started(because=list(start.because), attempt=start.attempt),
         pipeline=spec.pipeline,
         subject=start.stage,
         partition=start.run_day,
-        run=run.get("run_id"),
+        run=run.run_id,
     )
 
 

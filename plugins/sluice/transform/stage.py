@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import schedule
 from sluice.core.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
 from sluice.core.partitions import partition_label
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.ledger import skips
 from sluice.transform import project
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
 
 
-def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: dict[str, str]) -> Manifest:
+def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: Run) -> Manifest:
     """Build `table` for the runs of `run_days` and stage it.
 
     Raises:

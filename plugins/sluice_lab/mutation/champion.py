@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sluice import ledger
 from sluice.core.errors import StackError
-from sluice.core.version import run_ids
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ledger import model_records
 from sluice_lab.mutation import year
@@ -26,7 +26,7 @@ def train(flights: Pipeline, day: str) -> int:
     from sluice_ml.training import fit
 
     declared, config, models = flights.model, model_config(flights), registry()
-    run = run_ids(*year.RUN, "train")
+    run = Run.of_task(*year.RUN, "train")
     snapshots = {}
     for table in (declared.features_table, declared.outcomes_table):
         if (found := tables.snapshot_id(flights.pipeline, table)) is not None:

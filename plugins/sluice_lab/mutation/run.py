@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sluice import crossing
 from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError, TransformFailedError
 from sluice.core.partitions import days_between
-from sluice.core.version import run_ids
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
 from sluice.lake import batches, tables
@@ -155,7 +155,7 @@ def _judged(
     *,
     derived: bool,
 ) -> Case:
-    source, run = draft.source, run_ids(*year.RUN, draft.source)
+    source, run = draft.source, Run.of_task(*year.RUN, draft.source)
 
     def case(
         stage: Stage, outcome: str, share: float | None, rules: Sequence[str] = (), *, told: bool = False
@@ -203,7 +203,7 @@ def _derived(flights: Pipeline, source: str, run_day: str) -> tuple[Stage, str, 
     for table in flights.derived:
         if table == "outcomes" and source != "arrivals":
             continue
-        run = run_ids(*year.RUN, table)
+        run = Run.of_task(*year.RUN, table)
         try:
             staged = crossing.stage(flights, table, [run_day], run)
         except TransformFailedError as error:

@@ -14,8 +14,8 @@ from typing import Literal
 
 from sluice import crossing
 from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError, TransformFailedError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
-from sluice.core.version import run_ids
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake import batches
 from sluice.transform import database, project, runner
@@ -53,7 +53,7 @@ def cross(
 
 
 def _judged_raw(flights: Pipeline, source: str, draft: Draft, day: str, hit: int) -> Day:
-    ids = run_ids(*year.RUN, source)
+    ids = Run.of_task(*year.RUN, source)
     run.deliver(flights, draft, day)
     try:
         staged = crossing.stage(flights, source, [day], ids)
@@ -68,14 +68,14 @@ def _judged_derived(flights: Pipeline, before: Day) -> Day:
     """Go on with a day that its raw gate let pass: the transform with its tests, features, predictions."""
     day, hit, table = before.run_day, before.hit, flights.model.features_table
     try:
-        staged = crossing.stage(flights, table, [day], run_ids(*year.RUN, table))
+        staged = crossing.stage(flights, table, [day], Run.of_task(*year.RUN, table))
     except TransformFailedError as error:
         return Day(day, hit, "transform", type(error).__name__, ())
     judged = _asked(flights, staged, day, hit, "features gate", before.rules)
     if judged.gate:
         return judged
-    crossing.publish(flights, table, staged.batch_id, run_ids(*year.RUN, table))
-    staged = crossing.stage(flights, PREDICTIONS, [day], run_ids(*year.RUN, PREDICTIONS))
+    crossing.publish(flights, table, staged.batch_id, Run.of_task(*year.RUN, table))
+    staged = crossing.stage(flights, PREDICTIONS, [day], Run.of_task(*year.RUN, PREDICTIONS))
     return _asked(flights, staged, day, hit, "predictions gate", judged.rules)
 
 
@@ -88,7 +88,7 @@ def _asked(
     warned: tuple[str, ...] = (),
 ) -> Day:
     """One gate's word: it fires where it does not publish, and where it sets rows aside."""
-    verdict = crossing.audit(flights, staged.table, staged.batch_id, run_ids(*year.RUN, staged.table))
+    verdict = crossing.audit(flights, staged.table, staged.batch_id, Run.of_task(*year.RUN, staged.table))
     fires = not verdict.publishes or bool(verdict.quarantined)
     outcome = "QUARANTINE" if fires and verdict.publishes else verdict.outcome
     # Of a gate that fires, the rules that made it; else those that only warn, of all gates so far.
@@ -142,6 +142,6 @@ def predicted(flights: Pipeline, days: Sequence[str]) -> Scores:
     """The champion's scores of the published features, by key."""
     scores: dict[str, float] = {}
     for day in days:
-        staged = crossing.stage(flights, PREDICTIONS, [day], run_ids(*year.RUN, PREDICTIONS))
+        staged = crossing.stage(flights, PREDICTIONS, [day], Run.of_task(*year.RUN, PREDICTIONS))
         scores |= {row[flights.model.key]: row["score"] for row in run.batch_rows(staged)}
     return scores

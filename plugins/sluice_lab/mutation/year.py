@@ -19,8 +19,8 @@ from sluice import crossing, ledger
 from sluice.core import identity
 from sluice.core.errors import StackError
 from sluice.core.partitions import days_between
+from sluice.core.runs import Run
 from sluice.core.settings import settings
-from sluice.core.version import run_ids
 from sluice.declare import pipeline_clock, spec
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, tables
@@ -138,7 +138,7 @@ def publish_unjudged(
         received=rows.num_rows,
         dropped={},
         inputs=[],
-        run=run_ids(*RUN, table),
+        run=Run.of_task(*RUN, table),
         sort_by=key,
     )
     tables.publish(manifest, verdict_id=_UNJUDGED)
@@ -146,5 +146,5 @@ def publish_unjudged(
 
 def _derive(flights: Pipeline, table: str, days: list[str]) -> None:
     lag = flights.lag_days(table)
-    manifest = crossing.stage(flights, table, days[lag:], run_ids(*RUN, table))
+    manifest = crossing.stage(flights, table, days[lag:], Run.of_task(*RUN, table))
     tables.publish(manifest, verdict_id=_UNJUDGED)

@@ -16,8 +16,8 @@ from sluice import crossing
 from sluice.core import identity
 from sluice.core.errors import StackError
 from sluice.core.partitions import days_between
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
-from sluice.core.version import run_ids
 from sluice.declare import spec
 from sluice_lab import feed
 from sluice_lab.fingerprint import of_project
@@ -58,7 +58,7 @@ def build(say: Callable[[str], None]) -> None:
         _cross(flights, source, days)
     from sluice.ingest.completion import complete
 
-    complete(flights, days, run_ids(*_RUN, "complete_day"))
+    complete(flights, days, Run.of_task(*_RUN, "complete_day"))
     say("Building the healthy state: features, outcomes, a first model")
     for table in flights.derived:
         _cross(flights, table, days)
@@ -97,7 +97,7 @@ def _state() -> list[Path]:
 
 
 def _cross(flights: spec.Pipeline, table: str, days: list[str]) -> None:
-    run = run_ids(*_RUN, table)
+    run = Run.of_task(*_RUN, table)
     staged = crossing.stage(flights, table, days, run)
     verdict = crossing.audit(flights, table, staged.batch_id, run)
     crossing.require_publishable(verdict)
@@ -107,7 +107,7 @@ def _cross(flights: spec.Pipeline, table: str, days: list[str]) -> None:
 def _train(flights: spec.Pipeline, day: str) -> None:
     from sluice.models import training
 
-    run = run_ids(*_RUN, "train")
+    run = Run.of_task(*_RUN, "train")
     version = training.stage_candidate(flights, day, run)
     decision = training.audit_candidate(flights, version, day, run)
     if not decision.promote:

@@ -20,6 +20,7 @@ from sluice import ledger
 from sluice.cli import main
 from sluice.core import identity
 from sluice.core.errors import AdoptionRefusedError, HomeMovedError, SpecInvalidError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.lake import batches, connection, tables
 from sluice.ledger import records
@@ -43,7 +44,7 @@ def use(monkeypatch):
 def _publish(day: str = "2013-01-01") -> batches.Manifest:
     rows = pa.table({"ds": pa.array([date.fromisoformat(day)] * 2, pa.date32()), "flight": [1, 2]})
     manifest = batches.stage(
-        "flights", "weather", rows, partitions=[day], received=2, dropped={}, inputs=[], run={}, sort_by=["flight"]
+        "flights", "weather", rows, partitions=[day], received=2, dropped={}, inputs=[], run=Run(run_id="test"), sort_by=["flight"]
     )  # fmt: skip
     tables.publish(manifest, verdict_id="v")
     ledger.append(records.Published(batch_id="b"), pipeline="flights", subject="weather", partition=day)

@@ -8,8 +8,8 @@ import pytest
 
 from sluice import crossing, ledger
 from sluice.core.errors import HomeMovedError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
-from sluice.core.version import run_ids
 from sluice.declare import spec
 from sluice.holds import trace
 from sluice.holds.show import traced
@@ -80,5 +80,5 @@ def test_copy_lives_without_its_original(tmp_path, use):
     assert not find_value.find_value(copy, {"the original": str(original)})
     # It goes on: the champion scores the day again from the copy's own features.
     flights = spec.load("flights")
-    staged = crossing.stage(flights, spec.PREDICTIONS, [LAST], run_ids("test", "test", "score"))
+    staged = crossing.stage(flights, spec.PREDICTIONS, [LAST], Run.of_task("test", "test", "score"))
     assert staged.rows == tables.scan("flights", spec.PREDICTIONS, LAST, LAST).num_rows

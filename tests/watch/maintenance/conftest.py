@@ -18,6 +18,7 @@ import pytest
 
 import sluice.core.clock
 from sluice import crossing, ledger
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.lake import batches, connection, quarantine, snapshots, tables
@@ -25,7 +26,7 @@ from sluice.lake.batches import Manifest
 from sluice.ledger.kinds import KINDS
 from sluice.watch import maintenance
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 TABLE = "schedule"
 LONG_AGO = timedelta(days=100)
 

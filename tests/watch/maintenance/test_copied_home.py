@@ -11,6 +11,7 @@ import pytest
 
 from sluice import crossing, ledger
 from sluice.core.errors import HomeMovedError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.lake import batches, connection, snapshots, tables
 from sluice.local import find_value, home
@@ -103,7 +104,7 @@ def test_copy_not_adopted_touches_nothing(world, old, at, tmp_path):
     with pytest.raises(HomeMovedError, match="home adopt"):
         world.clear()
     with pytest.raises(HomeMovedError):
-        crossing.stage(world.flights, TABLE, ["2013-01-01"], {"run_id": "test"})
+        crossing.stage(world.flights, TABLE, ["2013-01-01"], Run(run_id="test"))
     with pytest.raises(HomeMovedError):
         ledger.entries()
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before

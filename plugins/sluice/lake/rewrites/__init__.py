@@ -111,7 +111,7 @@ def _correction_page(
     spec: Pipeline, manifest: Manifest, replaced: Mapping[str, Recorded], changed: dict[str, Any] | None
 ) -> str:
     partition = partition_label(tuple(replaced))
-    facts: dict[str, Any] = {"Batch": manifest.batch_id, "Run": manifest.run.get("run_id", "")}
+    facts: dict[str, Any] = {"Batch": manifest.batch_id, "Run": manifest.run.run_id}
     for day, old in list(replaced.items())[:_LISTED]:
         facts[f"Before, {day}"] = f"batch {old.batch_id}, {old.rows:,} rows, sha256 {old.sha256}"
         facts[f"After, {day}"] = f"{manifest.rows_by_partition[day]:,} rows, sha256 {manifest.hashes[day]}"

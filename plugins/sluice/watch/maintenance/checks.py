@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sluice import holds, ledger
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.lake import cleanup as lake
 from sluice.lake import rewrites
@@ -26,7 +26,7 @@ class Published:
     several: tuple[str, ...]
 
 
-def check_chain(spec: Pipeline, run: Mapping[str, str]) -> tuple[int, str]:
+def check_chain(spec: Pipeline, run: Run) -> tuple[int, str]:
     """Check the whole chain of the ledger; returns how long it is and the hash of its last entry.
 
     Noted elsewhere (it is in the task's log), the hash also shows whether somebody has rewritten the whole chain.
@@ -43,11 +43,11 @@ def check_chain(spec: Pipeline, run: Mapping[str, str]) -> tuple[int, str]:
     still_open = {"holds": holds.open_from(spec), "mails": faults.open_from(spec.pipeline)}
     ledger.settle(spec.pipeline, entries, still_open)
     said = {"entries": entries, "head": head, "reasons": [f"{entries} entries, chain intact"]}
-    ledger.append(records.Maintained(**said), pipeline=spec.pipeline, subject="ledger", run=run.get("run_id"))
+    ledger.append(records.Maintained(**said), pipeline=spec.pipeline, subject="ledger", run=run.run_id)
     return entries, head
 
 
-def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
+def check_published(spec: Pipeline, run: Run) -> Published:
     """Look for the file of every published partition, however old; the watcher compares contents, of the newest ones.
 
     One that is missing is recorded as `rewritten`, with its page, as the watcher does.
@@ -69,6 +69,6 @@ def check_published(spec: Pipeline, run: Mapping[str, str]) -> Published:
         records.Maintained(partitions=partitions, missing=missing, several_files=several, reasons=[said]),
         pipeline=spec.pipeline,
         subject="published",
-        run=run.get("run_id"),
+        run=run.run_id,
     )
     return Published(partitions, tuple(rewritten.values()), tuple(several))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sluice import ledger
 from sluice.core import clock
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline, broken_pipelines, load_all
 from sluice.lake import connection
@@ -30,7 +31,7 @@ _LOCKS, _PARSED = "mail", "dbt"
 
 
 def clear_evidence(
-    spec: Pipeline, run: Mapping[str, str], *, now: datetime | None = None, dry_run: bool = False
+    spec: Pipeline, run: Run, *, now: datetime | None = None, dry_run: bool = False
 ) -> list[Removal]:
     """Clear away pages, caught mails and scratch folders that are older than declared; returns them.
 

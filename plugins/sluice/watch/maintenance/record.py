@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from sluice import ledger
 from sluice.core import failpoints, locks
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ledger import records
@@ -55,7 +56,7 @@ def carry_out(
     subject: str,
     plan: Callable[[], Sequence[Removal]],
     do: Callable[[], Iterable[Removal]],
-    run: Mapping[str, str],
+    run: Run,
     *,
     dry_run: bool,
 ) -> list[Removal]:
@@ -69,7 +70,7 @@ def carry_out(
     planned = list(plan())
     if dry_run:
         return planned
-    about: dict[str, Any] = {"pipeline": spec.pipeline, "subject": subject, "run": run.get("run_id")}
+    about: dict[str, Any] = {"pipeline": spec.pipeline, "subject": subject, "run": run.run_id}
     if planned:
         ledger.append(records.Maintaining(**told(planned)), **about)
     failpoints.hit("maintenance.planned")

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from sluice import ledger
 from sluice.core import clock, failpoints
+from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.lake import cleanup as lake
 from sluice.lake import connection, quarantine
@@ -23,7 +24,7 @@ from sluice.watch.maintenance.record import Removal
 
 
 def clear_tables(
-    spec: Pipeline, run: Mapping[str, str], *, now: datetime | None = None, dry_run: bool = False
+    spec: Pipeline, run: Run, *, now: datetime | None = None, dry_run: bool = False
 ) -> list[Removal]:
     """Clear away what the tables of a pipeline, and their quarantine, can do without; returns it.
 

@@ -124,12 +124,12 @@ def _told_afterwards(world):
 def _clock_ahead(world):
     """The arrivals of a day, published by a worker whose clock is an hour ahead, and then corrected by one whose is not."""
     from sluice import crossing
-    from sluice.core.version import run_ids
+    from sluice.core.runs import Run
     from sluice.lake import batches, connection
 
     day = world.day(3)
     partition = world.spec.data_day("arrivals", day)
-    run = run_ids("another_host", "clock_ahead", "stage_arrivals")
+    run = Run.of_task("another_host", "clock_ahead", "stage_arrivals")
     staged = crossing.stage(world.spec, "arrivals", [day], run)
     ahead = f"{clock.utc_now() + timedelta(hours=1):%Y%m%dT%H%M%S%f}-abcdef"
     files = {each: batches.file_of(staged.pipeline, staged.table, ahead, each) for each in staged.partitions}
