@@ -21,7 +21,7 @@ from sluice.core.errors import (
     SluiceError,
     VerdictMissingError,
 )
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import inputs, storage
@@ -68,7 +68,7 @@ def stage(
             ),
             pipeline=spec.pipeline,
             subject=table,
-            partition=partition_label(manifest.partitions),
+            partition=manifest.days,
             run=run.run_id,
         )
     return manifest
@@ -107,7 +107,7 @@ def _released(spec: Pipeline, table: str, run_days: Sequence[str]) -> Manifest |
 
     if table in spec.sources or table not in spec.tables:
         return None
-    batch_id = waivers.awaited(spec, table, partition_label([spec.data_day(table, day) for day in run_days]))
+    batch_id = waivers.awaited(spec, table, Partition.of([spec.data_day(table, day) for day in run_days]))
     released = batches.load(spec.pipeline, table, batch_id) if batch_id else None
     return released if released and outdated.is_newest(spec, released) else None
 
@@ -139,7 +139,7 @@ def _recording_refusal(spec: Pipeline, source: str, run_days: Sequence[str], run
             ),
             pipeline=spec.pipeline,
             subject=source,
-            partition=partition_label(days),
+            partition=Partition.of(days),
             run=run.run_id,
         )
         raise
@@ -184,7 +184,7 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: Run) -> Verdict:
     with storage.space_needed(f"audit of {spec.pipeline}.{table}, batch {batch_id}"):
         # Of two verdicts the one that was begun later counts, however late the other is recorded.
         begun_after = max((entry.seq for entry in ledger.entries(limit=1)), default=0)
-        waiver = waivers.active(spec, table, partition_label(manifest.partitions), manifest.content_hash)
+        waiver = waivers.active(spec, table, manifest.days, manifest.content_hash)
         verdict = gates.run(spec, manifest, waiver=waiver.seq if waiver else None)
         ledger.append(
             (records.Verdict if verdict.publishes else records.Held)(
@@ -192,7 +192,7 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: Run) -> Verdict:
             ),
             pipeline=spec.pipeline,
             subject=table,
-            partition=partition_label(manifest.partitions),
+            partition=manifest.days,
             run=run.run_id,
         )
     return verdict
@@ -209,7 +209,7 @@ def require_publishable(verdict: Verdict) -> None:
         return
     error = (BatchHeldError if verdict.outcome == "HOLD" else GateBrokenError)(
         verdict.said,
-        where=f"{verdict.pipeline}.{verdict.table} {partition_label(verdict.partitions)}, batch {verdict.batch_id}",
+        where=f"{verdict.pipeline}.{verdict.table} {verdict.days}, batch {verdict.batch_id}",
         todo=f"read the evidence ({verdict.report}), deliver a corrected file or correct the rule, "
         "then start the run of this partition again",
     )
@@ -241,7 +241,7 @@ def _publish(spec: Pipeline, table: str, batch_id: str, run: Run) -> Publication
     from sluice.lake import batches, rewrites
 
     asked = batches.load(spec.pipeline, table, batch_id)
-    partition = partition_label(asked.partitions)
+    partition = asked.days
     allowed = _permission(spec, table, partition, asked)
     manifest, verdict_id, waiver = allowed.manifest, allowed.verdict_id, allowed.waiver
     publication = _commit(spec, allowed)
@@ -315,7 +315,7 @@ class _Permission:
     waiver: int | None = None
 
 
-def _permission(spec: Pipeline, table: str, partition: str, manifest: Manifest) -> _Permission:
+def _permission(spec: Pipeline, table: str, partition: Partition, manifest: Manifest) -> _Permission:
     """What may be published for a batch.
 
     An audit that ran twice made two splits of the same rows. Whichever of them is asked for, the one that the newest
@@ -350,7 +350,7 @@ def _permission(spec: Pipeline, table: str, partition: str, manifest: Manifest) 
     )
 
 
-def _recorded(spec: Pipeline, table: str, partition: str, batch_id: str, waiver: int | None) -> bool:
+def _recorded(spec: Pipeline, table: str, partition: Partition, batch_id: str, waiver: int | None) -> bool:
     """Whether the ledger's last word on a partition is that this batch was published, on the same permission."""
     for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition):
         if entry.kind in ("held", "refused"):

@@ -19,7 +19,6 @@ published batches sort as their inputs do: the quarantine, the list of holds and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from zoneinfo import ZoneInfo
 
 from sluice import ledger, schedule
@@ -29,7 +28,7 @@ from sluice.core.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
 )
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import date_of
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
 from sluice.ingest.stage import is_as_read
@@ -155,7 +154,7 @@ def _changed_input(spec: Pipeline, manifest: Manifest, *, strictly: bool) -> str
 def _decided(spec: Pipeline, manifest: Manifest) -> list[Entry]:
     """The decisions on who is champion, newest first; of predictions that were made late, those before their time."""
     if inputs.made_late(manifest):
-        then = schedule.scoring_time(spec, date.fromisoformat(manifest.partitions[0]))
+        then = schedule.scoring_time(spec, date_of(manifest.partitions[0]))
         return champion.decided_before(spec, then)
     return champion.decisions(spec.pipeline, spec.model.name)
 
@@ -226,7 +225,7 @@ def _superseded(spec: Pipeline, manifest: Manifest, why: str) -> BatchSuperseded
     )
     return BatchSupersededError(
         f"Batch {manifest.batch_id} is superseded: {why}.",
-        where=f"{spec.pipeline}.{manifest.table} {partition_label(manifest.partitions)}",
+        where=f"{spec.pipeline}.{manifest.table} {manifest.days}",
         allowed="a batch that was made from the newest inputs",
         todo=f"nothing where readers see the newer rows; else trigger {again} again",
     )

@@ -12,7 +12,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import HistoryRewrittenError
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import connection, rewrites, tables
@@ -37,7 +37,7 @@ def weather(flights, stage, rows):
             records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
             pipeline="flights",
             subject="weather",
-            partition=partition_label(manifest.partitions),
+            partition=str(Partition.of(manifest.partitions)),
         )
 
     manifest = stage(DAY, NEXT)

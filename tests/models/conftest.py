@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from sluice import ledger
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
@@ -137,7 +137,7 @@ def publish(flights: spec.Pipeline, table: str, rows: pa.Table) -> batches.Manif
         records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
         pipeline="flights",
         subject=table,
-        partition=partition_label(manifest.partitions),
+        partition=str(Partition.of(manifest.partitions)),
     )
     return manifest
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sluice import holds, ledger
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.declare import spec
 from sluice.holds import show
 from sluice.lake import batches, rewrites, snapshots, tables
@@ -38,7 +38,7 @@ class World:
             records.Published(batch_id=manifest.batch_id, **rewrites.publication(self.flights, manifest)),
             pipeline="flights",
             subject=manifest.table,
-            partition=partition_label(manifest.partitions),
+            partition=str(Partition.of(manifest.partitions)),
         )
         return manifest
 

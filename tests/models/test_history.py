@@ -11,7 +11,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import HistoryRewrittenError
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
@@ -69,7 +69,7 @@ def test_training_retried_after_a_day_that_was_pinned_without_rows_has_some_alar
             records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
             pipeline="flights",
             subject=table,
-            partition=partition_label(manifest.partitions),
+            partition=str(Partition.of(manifest.partitions)),
         )
         return manifest
 

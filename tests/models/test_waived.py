@@ -8,7 +8,7 @@ import pytest
 
 from sluice import ledger, waivers
 from sluice.core.errors import WaiverExpiredError
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ledger import records
@@ -57,7 +57,7 @@ def test_training_on_a_waiver_that_is_over_is_refused_before_anything_is_fitted(
     pipeline_clock.advance(flights, date.fromisoformat(DAY))
     _, _, released = (published(name) for name in ("features", "outcomes", "arrivals"))
     partition, batch = (
-        partition_label(released.partitions),
+        str(Partition.of(released.partitions)),
         {"batch_id": released.batch_id, "verdict_id": "v"},
     )
     about = {"pipeline": "flights", "subject": "arrivals", "partition": partition}

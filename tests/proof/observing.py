@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice import holds, ledger
-from sluice.core.partitions import covers
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, connection, quarantine, snapshots, tables
@@ -26,7 +26,7 @@ def observe(table: str, day: str) -> dict[str, Any]:
     flights = spec.load("flights")
     ledger.verify()
     entries = [[one.kind, one.subject, one.partition, _plain(one.data)] for one in reversed(ledger.entries())]
-    told = any(entry[1] == table and covers(entry[2] or "", day) for entry in entries)
+    told = any(entry[1] == table and entry[2] and day in Partition.parse(entry[2]) for entry in entries)
     trace = holds.trace(flights, table, day) if told else None
     return {
         "shown": {table: shown(table)},

@@ -9,6 +9,7 @@ import click
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, KIND, LABEL, RECORDED_PIPELINE, TABLE, TEXT
 from sluice.cli.output import as_json, echo, for_each, print_json
+from sluice.core.partitions import Partition
 from sluice.declare import spec
 
 
@@ -158,7 +159,7 @@ def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> Non
 def show_ledger(
     kind: str | None,
     pipeline: str | None,
-    days: tuple[str, str] | None,
+    days: Partition | None,
     limit: int,
     verify: bool,
     as_json: bool,

@@ -1,10 +1,16 @@
-"""Days and labels of partitions: how they are written in commands, forms, records, mails and errors, and read again."""
+"""Days and partitions: how they are written in commands, forms, records, paths, mails and errors, and read again.
+
+A day is its text, YYYY-MM-DD, which sorts as the days do. Whatever is about several days is about a `Partition`. The rule
+kept here: no other module takes a label apart, or calculates with the text of a day.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from sluice.core.errors import DayInvalidError
 
@@ -12,6 +18,34 @@ from sluice.core.errors import DayInvalidError
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
 DAY_FORMAT = f"a day that exists, as YYYY-MM-DD, from {FIRST_DAY} to {LAST_DAY}"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+@dataclass(frozen=True, order=True)
+class Partition:
+    """A day, or all days from a first to a last; as a text its label, YYYY-MM-DD or `first..last`."""
+
+    first: str
+    last: str
+
+    @classmethod
+    def of(cls, days: Sequence[str]) -> Partition:
+        """The partition of some days, which are in order."""
+        return cls(days[0], days[-1])
+
+    @classmethod
+    def parse(cls, label: str) -> Partition:
+        """Read a label that Sluice has written; one that a person gave is read by `read_label`."""
+        first, _, last = label.partition("..")
+        return cls(first, last or first)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(days_between(self.first, self.last))
+
+    def __contains__(self, day: str) -> bool:
+        return self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"{self.first}..{self.last}"
 
 
 def read_day(text: str, *, where: str = "") -> date:
@@ -24,7 +58,7 @@ def read_day(text: str, *, where: str = "") -> date:
         DayInvalidError: it is not written as YYYY-MM-DD, does not exist, or is out of range.
     """
     try:
-        day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
+        day = date_of(text) if _DAY.fullmatch(text) else None
     except ValueError:
         day = None
     if day is None or not FIRST_DAY <= day <= LAST_DAY:
@@ -43,8 +77,8 @@ def is_day(text: str) -> bool:
     return True
 
 
-def read_label(text: str, *, where: str = "") -> tuple[str, str]:
-    """Read a day or `first..last` that a person gave; return the first and the last day.
+def read_label(text: str, *, where: str = "") -> Partition:
+    """Read a day or `first..last` that a person gave.
 
     Raises:
         DayInvalidError: one of them is no day, or the last is before the first.
@@ -62,27 +96,26 @@ def read_label(text: str, *, where: str = "") -> tuple[str, str]:
             allowed=f"{DAY_FORMAT}, or first..last",
             todo="correct it and try again",
         )
-    return start.isoformat(), end.isoformat()
+    return Partition(start.isoformat(), end.isoformat())
 
 
-def partition_label(partitions: Sequence[str]) -> str:
-    """One day (YYYY-MM-DD), or `first..last`."""
-    return partitions[0] if len(partitions) == 1 else f"{partitions[0]}..{partitions[-1]}"
+@lru_cache(maxsize=4096)
+def date_of(day: str) -> date:
+    """The date of a day that Sluice has written; one that somebody else gave is read by `read_day`."""
+    return date.fromisoformat(day)
 
 
-def days_of(label: str) -> list[str]:
-    """All days of a label."""
-    first, _, last = label.partition("..")
-    return days_between(first, last or first)
+def days_later(day: str, days: int) -> str:
+    """The day so many days after another; before it where the number is negative."""
+    return (date_of(day) + timedelta(days=days)).isoformat()
+
+
+def days_from(first: str, last: str) -> int:
+    """How many days a day is after another; negative where it is before it."""
+    return (date_of(last) - date_of(first)).days
 
 
 def days_between(first: str, last: str) -> list[str]:
-    """The days from `first` to `last`, both included (YYYY-MM-DD); none where the range ends before it begins."""
-    start, end = date.fromisoformat(first), date.fromisoformat(last)
-    return [(start + timedelta(days=offset)).isoformat() for offset in range((end - start).days + 1)]
-
-
-def covers(label: str, day: str) -> bool:
-    """Whether a label holds a day."""
-    first, _, last = label.partition("..")
-    return first <= day <= (last or first)
+    """The days from `first` to `last`, both included; none where the range ends before it begins."""
+    start = date_of(first)
+    return [(start + timedelta(days=offset)).isoformat() for offset in range(days_from(first, last) + 1)]

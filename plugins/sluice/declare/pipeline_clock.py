@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sluice.core import clock, locks
 from sluice.core.errors import DeliveryMissingError
 from sluice.core.files import replacing
+from sluice.core.partitions import date_of
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 
@@ -91,6 +92,6 @@ def _file(spec: Pipeline) -> Path:
 
 def _read(spec: Pipeline) -> date | None:
     try:
-        return date.fromisoformat(json.loads(_file(spec).read_text(encoding="utf-8"))["today"])
+        return date_of(json.loads(_file(spec).read_text(encoding="utf-8"))["today"])
     except FileNotFoundError:
         return None

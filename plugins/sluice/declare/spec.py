@@ -7,7 +7,7 @@ cheap, because every DAG file does it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sluice.core import strict_yaml
 from sluice.core.errors import SourceUnknownError, SpecInvalidError
+from sluice.core.partitions import days_later
 from sluice.core.settings import settings
 from sluice.declare.broken import BrokenPipeline as BrokenPipeline
 from sluice.declare.broken import describe_broken as describe_broken
@@ -370,11 +371,11 @@ class Pipeline(_Strict):
 
     def data_day(self, table: str, run_day: str) -> str:
         """The day (YYYY-MM-DD) of `table` that the run of `run_day` writes."""
-        return (date.fromisoformat(run_day) - timedelta(days=self.lag_days(table))).isoformat()
+        return days_later(run_day, -self.lag_days(table))
 
     def run_day(self, table: str, day: str) -> str:
         """The run day (YYYY-MM-DD, a partition key) whose run writes `day` of `table`."""
-        return (date.fromisoformat(day) + timedelta(days=self.lag_days(table))).isoformat()
+        return days_later(day, self.lag_days(table))
 
     @property
     def landing_url(self) -> str:

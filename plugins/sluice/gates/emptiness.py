@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.lake import batches, inputs
 
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ def _was_empty(manifest: Manifest, table: str, day: str) -> bool:
 
 
 def _label(days: tuple[str, ...]) -> str:
-    return days[0] if len(days) == 1 else f"{len(days)} days, {partition_label(days)}"
+    return days[0] if len(days) == 1 else f"{len(days)} days, {Partition.of(days)}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from sluice.core.partitions import Partition
 from sluice.core.printable import printable
 
 Outcome = Literal["PASS", "WARN", "HOLD", "ERROR"]
@@ -110,6 +111,11 @@ class Verdict(BaseModel):
     waiver: int | None = None
     # Days that have no rows, and may be published so if the batch may be published.
     empty: tuple[str, ...] = ()
+
+    @property
+    def days(self) -> Partition:
+        """The days that were judged, as one partition."""
+        return Partition.of(self.partitions)
 
     @property
     def publishes(self) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from sluice import ledger, waivers
 from sluice.core import clock
 from sluice.core.errors import DeliveryMissingError
-from sluice.core.partitions import covers, days_of, read_day
+from sluice.core.partitions import Partition, date_of, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import quarantine
@@ -59,6 +59,10 @@ class Hold:
     overdue: bool = False
 
     @property
+    def days(self) -> Partition:
+        return Partition.parse(self.partition)
+
+    @property
     def run_day(self) -> str:
         return self.run_days[-1]
 
@@ -83,7 +87,7 @@ def find(spec: Pipeline, table: str, day: str) -> Hold | None:
     """
     spec.require_table(table)
     read_day(day, where=f"the day of {spec.pipeline}.{table}")
-    found = [hold for hold in open_holds(spec, table) if covers(hold.partition, day)]
+    found = [hold for hold in open_holds(spec, table) if day in hold.days]
     return max(found, key=lambda hold: (hold.kind != "quarantined", hold.since), default=None)
 
 
@@ -91,7 +95,7 @@ def active_waivers(spec: Pipeline) -> dict[tuple[str, str], Entry]:
     """(table, day) -> the waiver that what readers see of it rests on today."""
     days: dict[str, set[str]] = {}
     for entry in ledger.entries(records.Waiver, pipeline=spec.pipeline):
-        days.setdefault(entry.subject, set()).update(days_of(entry.partition or ""))
+        days.setdefault(entry.subject, set()).update(entry.days)
     return {
         (table, day): waiver
         for table, found in sorted(days.items())
@@ -102,16 +106,16 @@ def active_waivers(spec: Pipeline) -> dict[tuple[str, str], Entry]:
 
 def onwards(spec: Pipeline, table: str, day: str) -> str:
     """What is left to do for the days of a table that were published outside of Airflow."""
-    run_day = run_days_of(spec, table, day)[0]
+    run_day = spec.run_day(table, day)
     return (
         f"For the rest of the day to follow, trigger {spec.pipeline}_{spec.stage_of(table)} "
         f"with partition key {run_day}."
     )
 
 
-def run_days_of(spec: Pipeline, table: str, partition: str) -> tuple[str, ...]:
-    """The runs that write the days of a partition label."""
-    return tuple(spec.run_day(table, day) for day in days_of(partition))
+def run_days_of(spec: Pipeline, table: str, partition: Partition) -> tuple[str, ...]:
+    """The runs that write the days of a partition."""
+    return tuple(spec.run_day(table, day) for day in partition)
 
 
 def _batches(spec: Pipeline, table: str | None) -> Iterator[Hold]:
@@ -131,14 +135,13 @@ def open_from(spec: Pipeline) -> int | None:
 
 def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list[Entry]]]:
     """The newest entry of each partition that is not closed, with what has been published or given up of its days."""
-    newest: dict[str, dict[str, Entry]] = {}
+    newest: dict[str, dict[Partition, Entry]] = {}
     for entry in _entries(spec, table, "held", "refused", after=ledger.settled(spec.pipeline, "holds")):
         # A candidate that was refused holds no rows.
         if entry.subject != spec.model.name:
-            newest.setdefault(entry.subject, {}).setdefault(entry.partition or "", entry)
+            newest.setdefault(entry.subject, {}).setdefault(entry.days, entry)
     for name, found in newest.items():
-        days = [day for partition in found for day in days_of(partition)]
-        span = (min(days), max(days))
+        span = Partition(min(one.first for one in found), max(one.last for one in found))
         closings = _entries(spec, name, "published", "expired", days=span)
         # Single rows that were given up close no batch.
         closings = [one for one in closings if one.kind == "published" or one.record.kind != "quarantined"]
@@ -150,8 +153,8 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
 
 def _closed(spec: Pipeline, entry: Entry, closings: Sequence[Entry], staged: Sequence[Entry]) -> bool:
     """Whether all its days were published, or given up, by something that came after it."""
-    later = [one.partition or "" for one in closings if _answers(one, entry, staged)]
-    closed = (any(covers(label, day) for label in later) for day in days_of(entry.partition or ""))
+    later = [one for one in closings if _answers(one, entry, staged)]
+    closed = (any(one.covers(day) for one in later) for day in entry.days)
     # Of a weekly source only some of the days of a range were ever delivered.
     weekly = entry.subject in spec.sources and spec.sources[entry.subject].cadence == "weekly"
     return any(closed) if weekly else all(closed)
@@ -183,20 +186,20 @@ def _seen_rightly(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bo
     Publishing it again changed nothing, and so left no entry that is newer than the hold.
     """
     batch_id = entry.record.batch_id
-    partition = entry.partition or ""
-    shown = next((one for one in closings if one.kind == "published" and one.partition == partition), None)
+    same = (one for one in closings if one.kind == "published" and one.partition == entry.partition)
+    shown = next(same, None)
     if shown is None or full_id(shown.record.batch_id) != batch_id:
         return False
-    judged = waivers.judgement(spec, entry.subject, partition, batch_id)
+    judged = waivers.judgement(spec, entry.subject, entry.days, batch_id)
     if judged is not None and judged.kind == "verdict":
         return True
-    day = partition.partition("..")[0]
+    day = entry.days.first
     # One that has expired is listed as that.
     return day in waivers.of_partitions(spec, entry.subject, [day])
 
 
 def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
-    partition, record = entry.partition or "", entry.record
+    record = entry.record
     about: dict[str, Any]
     if isinstance(record, records.Refused):
         about = {"kind": "refused", "rules": (), "reason": record.what, "rows": None, "files": record.files}
@@ -211,12 +214,12 @@ def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
             "outcome": record.outcome,
             "dag_id": _dag_of(spec, entry),
         }
-    run_days = run_days_of(spec, entry.subject, partition)
+    run_days = run_days_of(spec, entry.subject, entry.days)
     age = _age(spec, entry.at, run_days[-1])
     return Hold(
         pipeline=spec.pipeline,
         table=entry.subject,
-        partition=partition,
+        partition=str(entry.days),
         run_days=run_days,
         batch_id=record.batch_id,
         since=entry.at,
@@ -231,20 +234,18 @@ def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
 
 
 def _expired_waivers(spec: Pipeline, table: str | None) -> Iterator[Hold]:
-    newest: dict[tuple[str, str], Entry] = {}
-    for entry in _entries(spec, table, "waiver"):
-        newest.setdefault((entry.subject, entry.partition or ""), entry)
-    for (name, partition), _ in newest.items():
-        day = partition.partition("..")[0]
+    released = {(entry.subject, entry.days) for entry in _entries(spec, table, "waiver")}
+    for name, days in released:
+        day = days.first
         waiver = waivers.of_partitions(spec, name, [day]).get(day)
         if waiver is None or not waivers.expired(spec, waiver):
             continue
-        judged = waivers.judgement(spec, name, partition, waiver.record.batch_id)
+        judged = waivers.judgement(spec, name, days, waiver.record.batch_id)
         if judged is None:
             continue
         hold = _hold_of(spec, judged)
         said = f"{waiver.record.by} released it until {waiver.record.until}: {waiver.record.why}"
-        over = (pipeline_clock.today(spec) - date.fromisoformat(waiver.record.until)).days
+        over = (pipeline_clock.today(spec) - date_of(waiver.record.until)).days
         yield replace(hold, kind="waiver_expired", since=waiver.at, reason=said, age_days=over, overdue=False)
 
 
@@ -255,19 +256,19 @@ def _quarantined(spec: Pipeline, table: str | None) -> Iterator[Hold]:
             continue
         for day, by_rule in by_day.items():
             published = ledger.entries(
-                records.Published, pipeline=spec.pipeline, subject=name, days=(day, day), limit=1
+                records.Published, pipeline=spec.pipeline, subject=name, days=Partition(day, day), limit=1
             )
             entry = published[0] if published else None
-            run_days = run_days_of(spec, name, day)
+            run_day = spec.run_day(name, day)
             rows = quarantine.rows(spec.pipeline, name, day, day).to_pylist()
             since = min(row["first_seen"] for row in rows if row["status"] == "open")
-            age = _age(spec, since, run_days[-1])
+            age = _age(spec, since, run_day)
             failed = ", ".join(f"{count} rows fail {rule}" for rule, count in by_rule.items())
             yield Hold(
                 pipeline=spec.pipeline,
                 table=name,
                 partition=day,
-                run_days=run_days,
+                run_days=(run_day,),
                 kind="quarantined",
                 batch_id=full_id(entry.record.batch_id) if entry else None,
                 rules=tuple(by_rule),
@@ -288,7 +289,7 @@ def _age(spec: Pipeline, since: datetime, run_day: str) -> int:
     if spec.clock == "wall":
         return waited
     try:
-        return max(0, (pipeline_clock.today(spec) - date.fromisoformat(run_day)).days)
+        return max(0, (pipeline_clock.today(spec) - date_of(run_day)).days)
     except DeliveryMissingError:  # its files came without a feed
         return waited
 

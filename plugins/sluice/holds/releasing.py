@@ -58,13 +58,13 @@ def grant(
         ReleaseRefusedError: as `request`, or it is nobody's word.
     """
     assert hold.batch_id is not None, "only a judged batch can be requested"
-    judged = waivers.judgement(spec, hold.table, hold.partition, hold.batch_id)
+    judged = waivers.judgement(spec, hold.table, hold.days, hold.batch_id)
     assert judged is not None, "it was found in the ledger"
     manifest = batches.load(spec.pipeline, hold.table, hold.batch_id)
     return waivers.grant(
         spec,
         hold.table,
-        hold.partition,
+        hold.days,
         content_hash=manifest.content_hash,
         batch_id=manifest.batch_id,
         verdict_id=judged.record.verdict_id,

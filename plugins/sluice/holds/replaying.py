@@ -17,10 +17,10 @@ from sluice.core.errors import (
     ReplayRefusedError,
     SluiceError,
 )
-from sluice.core.partitions import days_of
+from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
-from sluice.holds.listing import Hold, find, open_holds, run_days_of
+from sluice.holds.listing import Hold, find, open_holds
 from sluice.lake import quarantine
 from sluice.ledger import records
 
@@ -45,6 +45,10 @@ class Plan:
     seq: int
     dag_id: str | None
     run_id: str | None
+
+    @property
+    def days(self) -> Partition:
+        return Partition.parse(self.partition)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def conclude(spec: Pipeline, planned: Plan, run: Run) -> Outcome:
     """Compare what is held now with what was held when the replay was planned, and record it as `replayed`."""
     if planned.overdue:
         give_up(spec, planned, run)
-    hold = find(spec, planned.table, planned.partition.partition("..")[0])
+    hold = find(spec, planned.table, planned.days.first)
     still, reason = (hold.rows or 0, hold.reason) if hold else (0, "")
     if planned.overdue:
         outcome = Outcome(0, still, planned.rows or 0, reason)
@@ -150,8 +154,7 @@ def conclude(spec: Pipeline, planned: Plan, run: Run) -> Outcome:
 def give_up(spec: Pipeline, held: Plan | Hold, run: Run) -> None:
     """Close a hold that has grown too old, as `expired`; a later delivery of its days is judged as ever."""
     if held.kind == "quarantined":
-        days = days_of(held.partition)
-        quarantine.expire(spec.pipeline, held.table, days[0], days[-1], run=run)
+        quarantine.expire(spec.pipeline, held.table, held.days.first, held.days.last, run=run)
     ledger.append(
         records.Expired(kind=held.kind, batch_id=held.batch_id, rows=held.rows, hold_days=spec.hold_days),
         pipeline=spec.pipeline,
@@ -171,9 +174,9 @@ def expire(spec: Pipeline, run: Run) -> list[Hold]:
 
 def _published_rows(spec: Pipeline, planned: Plan) -> int:
     """Rows that readers see of the partition now."""
-    day = planned.partition.partition("..")[0]
+    day = planned.days.first
     published = ledger.entries(
-        records.Published, pipeline=spec.pipeline, subject=planned.table, days=(day, day), limit=1
+        records.Published, pipeline=spec.pipeline, subject=planned.table, days=Partition(day, day), limit=1
     )
     return published[0].record.rows if published else 0
 
@@ -181,7 +184,7 @@ def _published_rows(spec: Pipeline, planned: Plan) -> int:
 def _nothing_held(spec: Pipeline, table: str, day: str) -> SluiceError:
     where = f"{spec.pipeline}.{table} {day}"
     replayed = ledger.entries(
-        records.Replayed, pipeline=spec.pipeline, subject=table, days=(day, day), limit=1
+        records.Replayed, pipeline=spec.pipeline, subject=table, days=Partition(day, day), limit=1
     )
     said = f"It was replayed already, on {replayed[0].at:%Y-%m-%d %H:%M} UTC." if replayed else ""
     held = ", ".join(dict.fromkeys(hold.partition for hold in open_holds(spec, table))) or "nothing"
@@ -190,5 +193,5 @@ def _nothing_held(spec: Pipeline, table: str, day: str) -> SluiceError:
         where=where,
         allowed=f"a day of the table's data that is held; held now: {held}",
         todo=f"look at `sluice held {spec.pipeline}` and `sluice trace {spec.pipeline} {table} {day}`; for a correction of what "
-        f"readers see, trigger {spec.pipeline}_{spec.stage_of(table)} with partition key {run_days_of(spec, table, day)[0]}",
+        f"readers see, trigger {spec.pipeline}_{spec.stage_of(table)} with partition key {spec.run_day(table, day)}",
     )

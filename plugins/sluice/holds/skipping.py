@@ -7,6 +7,7 @@ from datetime import date
 
 from sluice import ledger, waivers
 from sluice.core.errors import SkipRefusedError
+from sluice.core.partitions import Partition, date_of
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
@@ -40,10 +41,7 @@ def skip(
             todo="say both",
         )
     first, today = spec.starts or date.min, pipeline_clock.today(spec)
-    if (
-        not (first <= date.fromisoformat(run_day) or _was_mailed(spec, run_day))
-        or run_day > today.isoformat()
-    ):
+    if not (first <= date_of(run_day) or _was_mailed(spec, run_day)) or run_day > today.isoformat():
         since = f"{spec.starts} to " if spec.starts else "up to "
         raise SkipRefusedError(
             f"Nothing is expected of {spec.pipeline} for {run_day}, so that there is nothing to give up.",
@@ -81,5 +79,5 @@ def skip(
 def _was_mailed(spec: Pipeline, run_day: str) -> bool:
     """Whether a mail told of a run day or the days of its data, while the pipeline began earlier: skipping ends what it told of."""
     days = {spec.data_day(name, run_day) for name in spec.tables}
-    span = (min(days), max(days))
+    span = Partition(min(days), max(days))
     return bool(ledger.entries(records.Mail, pipeline=spec.pipeline, days=span, limit=1))

@@ -8,9 +8,8 @@ from typing import Any
 
 from sluice import ledger, waivers
 from sluice.core.errors import BatchUnknownError, TableMissingError
-from sluice.core.partitions import covers, read_day
+from sluice.core.partitions import Partition, read_day
 from sluice.declare.spec import Pipeline
-from sluice.holds.listing import run_days_of
 from sluice.lake import batches, tables
 from sluice.lake.batches import Manifest
 from sluice.lake.missing import MissingHistory
@@ -81,7 +80,7 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
     """
     spec.require_table(table)
     read_day(day, where=f"the day of {spec.pipeline}.{table}")
-    found = ledger.entries(pipeline=spec.pipeline, subject=table, days=(day, day))
+    found = ledger.entries(pipeline=spec.pipeline, subject=table, days=Partition(day, day))
     if not found:
         raise TableMissingError(
             f"Nothing is recorded of {spec.pipeline}.{table} {day}.",
@@ -89,7 +88,7 @@ def trace(spec: Pipeline, table: str, day: str) -> Trace:
             allowed=f"a day of the table's data; the run of day K writes the day K - {spec.lag_days(table)}",
             todo=f"look at what there is with `sluice ledger --pipeline {spec.pipeline}`",
         )
-    (run_day,) = run_days_of(spec, table, day)
+    run_day = spec.run_day(table, day)
     found = sorted(
         {entry.seq: entry for entry in [*found, *_mails(spec, table, day, run_day)]}.values(),
         key=lambda entry: entry.seq,
@@ -133,12 +132,12 @@ def _waived_inputs(spec: Pipeline, table: str, day: str, shown: Published | None
 
 def _mails(spec: Pipeline, table: str, day: str, run_day: str) -> list[Entry]:
     """All mails of the incidents that are about a day of the table, its tasks' too; with the mails that closed them."""
-    days = (min(day, run_day), max(day, run_day))
+    days = Partition(min(day, run_day), max(day, run_day))
     about = [
         entry
         for entry in ledger.entries(records.Mail, pipeline=spec.pipeline, days=days)
         if table_of(spec, entry) == table
-        and (covers(entry.partition or "", day) or (entry.subject != table and entry.partition == run_day))
+        and (entry.covers(day) or (entry.subject != table and entry.partition == run_day))
     ]
     episodes = {entry.record.episode for entry in about if entry.record.episode}
     if not episodes:

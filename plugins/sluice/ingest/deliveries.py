@@ -31,7 +31,7 @@ from sluice.core.errors import (
     LimitExceededError,
     SpecInvalidError,
 )
-from sluice.core.partitions import is_day, read_day
+from sluice.core.partitions import date_of, is_day, read_day
 from sluice.core.printable import printable
 from sluice.declare.limits import MANIFEST_BYTES, Limits
 from sluice.declare.spec import Pipeline, Source, broken_pipelines, load_all
@@ -125,13 +125,13 @@ def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
     On a day on which the schedule does not fire nothing is expected: whatever comes for it is taken.
     """
     daily = spec.source(source).cadence == "daily"
-    return daily and schedule.expects(spec, source, date.fromisoformat(run_day)) and is_run_day(spec, run_day)
+    return daily and schedule.expects(spec, source, date_of(run_day)) and is_run_day(spec, run_day)
 
 
 def is_run_day(spec: Pipeline, run_day: str) -> bool:
     """Whether the schedule of a pipeline fires on a day."""
     try:
-        schedule.due_at(spec, date.fromisoformat(run_day))
+        schedule.due_at(spec, date_of(run_day))
     except DayInvalidError:
         return False
     return True
@@ -277,7 +277,7 @@ def _announce(
     declared = spec.source(source)
     manifest = DeliveryManifest(
         source=source,
-        day=date.fromisoformat(spec.data_day(source, run_day)),
+        day=date_of(spec.data_day(source, run_day)),
         rows=rows,
         sha256=sha256,
         contract_version=declared.contract.version if contract_version is None else contract_version,

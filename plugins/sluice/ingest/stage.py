@@ -7,7 +7,6 @@ not made again: what was held is audited again as it is, and what is published a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
@@ -18,7 +17,7 @@ from sluice.core.errors import (
     DeliveryUnreadableError,
     PurposeExpiredError,
 )
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition, date_of
 from sluice.core.printable import printable
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
@@ -106,7 +105,7 @@ def _require_purpose(spec: Pipeline, source: str, run_days: Sequence[str]) -> No
     try:
         today = pipeline_clock.today(spec)
     except DeliveryMissingError:
-        today = date.fromisoformat(run_days[-1])
+        today = date_of(run_days[-1])
     if today > declared.purpose_expires:
         raise PurposeExpiredError(
             f"The purpose of {source!r} ({declared.purpose}) ended on {declared.purpose_expires}; today is {today}.",
@@ -154,7 +153,7 @@ def _candidates(
     """The full batch that all of these days show, if there is one; then the one that was staged last and is whole."""
     shown = [batch_id for batch_id in seen if batch_id] if len(seen) == 1 else []
     staged = ledger.entries(
-        records.Staged, pipeline=spec.pipeline, subject=source, partition=partition_label(days), limit=1
+        records.Staged, pipeline=spec.pipeline, subject=source, partition=Partition.of(days), limit=1
     )
     for batch_id in dict.fromkeys([*shown, *(entry.record.batch_id for entry in staged)]):
         try:
@@ -188,7 +187,7 @@ def _rows(
             todo=deliveries.next_delivery(delivery.source, delivery.day),
         )
     noticed = {"extra_columns": extra, "undeclared_nulls": [vars(each) for each in parsed.null_like]}
-    day = pa.repeat(pa.scalar(date.fromisoformat(delivery.day)), table.num_rows)
+    day = pa.repeat(pa.scalar(date_of(delivery.day)), table.num_rows)
     table = table.append_column(DAY, day)
     return table.append_column(DELIVERY, pa.repeat(delivery.delivery_id, table.num_rows)), noticed
 

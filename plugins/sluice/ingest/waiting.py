@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sluice import schedule
 from sluice.core import clock
 from sluice.core.errors import LandingUnreachableError, SluiceError
+from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
@@ -36,7 +37,7 @@ def until(spec: Pipeline, source: str, run_day: str) -> datetime:
     It is when the next run is due, and a week after its own at most: a day whose file comes later is started again then.
     Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after their deadline.
     """
-    day = date.fromisoformat(run_day)
+    day = date_of(run_day)
     if spec.stale_input == "mark" and spec.lag_days(source):
         return schedule.deadline(spec, source, day)
     due = schedule.due_at(spec, day)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from sluice.core import clock, failpoints
 from sluice.core.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
+from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.lake import columns, connection, notes
 from sluice.lake.columns import DAY
@@ -83,6 +84,11 @@ class Manifest(BaseModel):
     missing_history: tuple[MissingHistory, ...] = ()
     run: Run
     created_at: datetime
+
+    @property
+    def days(self) -> Partition:
+        """From the first of its partitions to the last, as one."""
+        return Partition.of(self.partitions)
 
     @property
     def empty(self) -> tuple[str, ...]:

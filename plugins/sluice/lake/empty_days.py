@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from sluice.core.partitions import date_of
 from sluice.lake import connection
 from sluice.lake.batches import Manifest, file_of
 from sluice.lake.columns import DAY
@@ -72,7 +73,7 @@ def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dic
     matches = expression_evaluator(Schema(table.schema().find_field(DAY)), days, case_sensitive=True)
     found = {}
     for day, batch_id in newest.items():
-        number = (date.fromisoformat(day) - _EPOCH).days
+        number = (date_of(day) - _EPOCH).days
         if matches(Record(number)):
             pipeline, name = table.name()[-2:]
             data_file = DataFile.from_args(

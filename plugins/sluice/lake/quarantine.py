@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sluice.core import failpoints
 from sluice.core.errors import BatchSupersededError, PublishConflictError, TableMissingError
+from sluice.core.partitions import date_of
 from sluice.core.runs import Run
 from sluice.declare.spec import QUARANTINE
 from sluice.lake import batches, inputs, tables
@@ -143,7 +144,7 @@ def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = Non
             return
         first, last = manifest.partitions[0], manifest.partitions[-1]
         seen = tables.published(manifest.pipeline, manifest.table, first, last)
-        shown = {date.fromisoformat(day): batches.full_id(one.batch_id) for day, one in seen.items()}
+        shown = {date_of(day): batches.full_id(one.batch_id) for day, one in seen.items()}
         closed = {
             day: [
                 row | {"status": closing} if row["status"] == "open" and row["batch_id"] < shown[day] else row
@@ -206,7 +207,7 @@ def expire(pipeline: str, table: str, start: str, end: str, *, run: Run) -> int:
             manifest = batches.load(pipeline, table_of(table), partition.batch_id)
             closed = [row | {"status": "expired"} if row["status"] == "open" else row for row in there]
             origin = manifest.model_copy(update={"table": table})
-            _write(origin, {date.fromisoformat(day): closed}, run, "expired")
+            _write(origin, {date_of(day): closed}, run, "expired")
             expired += still_open
     return expired
 
@@ -267,7 +268,7 @@ def _write(
 
 
 def _there(manifest: Manifest) -> defaultdict[date, list[_Row]]:
-    days = {date.fromisoformat(day) for day in manifest.partitions}
+    days = {date_of(day) for day in manifest.partitions}
     first, last = manifest.partitions[0], manifest.partitions[-1]
     there = rows(manifest.pipeline, manifest.table, first, last).to_pylist()
     return _by_day([row for row in there if row[batches.DAY] in days])

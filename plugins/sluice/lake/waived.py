@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition
 from sluice.lake.columns import DAY, HAS_WAIVED_INPUT, append
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class WaivedInput(BaseModel):
     def sentence(self) -> str:
         return (
             f"Made from released data: {self.released} although it did not pass its rules "
-            f"(through {', '.join(self.through)}; rows of {partition_label(self.days)})."
+            f"(through {', '.join(self.through)}; rows of {Partition.of(self.days)})."
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sluice.core.errors import DeliveryMissingError
+from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ledger import store
@@ -51,5 +52,5 @@ def _decided_at(spec: Pipeline, entry: Entry) -> datetime | None:
         return entry.at.astimezone(UTC)
     if entry.partition is None:
         return None
-    end = datetime.combine(date.fromisoformat(entry.partition), time.max, ZoneInfo(spec.timezone))
+    end = datetime.combine(date_of(entry.partition), time.max, ZoneInfo(spec.timezone))
     return end.astimezone(UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from sluice.core.partitions import days_between
+from sluice.core.partitions import Partition
 from sluice.ledger import records, store
 from sluice.ledger.store import Entry
 
@@ -13,9 +13,8 @@ from sluice.ledger.store import Entry
 def newest(pipeline: str, table: str, since: str) -> Iterator[tuple[str, Entry]]:
     """Yield each day of a table from `since` on that was ever published, with the entry of its newest publication."""
     seen: set[str] = set()
-    days = (since, date.max.isoformat())
+    days = Partition(since, date.max.isoformat())
     for entry in store.entries(records.Published, pipeline=pipeline, subject=table, days=days):
-        start, _, end = (entry.partition or "").partition("..")
-        new = [day for day in days_between(start, end or start) if day >= since and day not in seen]
+        new = [day for day in entry.days if day >= since and day not in seen]
         seen.update(new)
         yield from ((day, entry) for day in new)

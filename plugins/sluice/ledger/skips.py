@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.core.partitions import days_of
+from sluice.core.partitions import Partition
 from sluice.ledger import records, store
 from sluice.ledger.store import Entry
 
@@ -12,14 +12,14 @@ def given_up(pipeline: str) -> dict[tuple[str, str], Entry]:
     return {
         (entry.subject, day): entry
         for entry in reversed(store.entries(records.Skipped, pipeline=pipeline))
-        for day in days_of(entry.partition or "")
+        for day in entry.days
         if not _came_after_all(entry, day)
     }
 
 
 def _came_after_all(entry: Entry, day: str) -> bool:
     """Whether a table was published since it was given up, or what its rows come from was, if it was given up only for that."""
-    span = (day, day)
+    span = Partition(day, day)
     return any(
         store.entries(
             records.Published, pipeline=entry.pipeline, subject=name, after=entry.seq, days=span, limit=1

@@ -19,6 +19,7 @@ from sqlalchemy import Row, func, insert, select, update
 
 from sluice.core import clock, failpoints
 from sluice.core.errors import LedgerTamperedError
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.ledger.kinds import KINDS
 from sluice.ledger.record import Record, unreadable
@@ -61,19 +62,34 @@ class Entry(Generic[R]):
         """
         return KINDS.get(self.kind, Record).read(self.data, _name(self))  # type: ignore[return-value]
 
+    @cached_property
+    def days(self) -> Partition:
+        """The days of its partition.
+
+        Raises:
+            LedgerEntryInvalidError: it is about no partition.
+        """
+        if self.partition is None:
+            raise unreadable(_name(self), "it is about no partition")
+        return Partition.parse(self.partition)
+
+    def covers(self, day: str) -> bool:
+        """Whether it is about a day (YYYY-MM-DD), alone or among others."""
+        return self.partition is not None and day in self.days
+
 
 class Filters(TypedDict, total=False):
     """What entries can be asked for; they match all that is given."""
 
     pipeline: str | None
     subject: str | None
-    partition: str | None
+    partition: Partition | str | None
     # The `seq` that they follow.
     after: int | None
     # The instant from which on they were made.
     since: datetime | None
-    # First and last day (YYYY-MM-DD); entries whose partition, a day or `first..last`, shares a day with them.
-    days: tuple[str, str] | None
+    # Entries whose partition shares a day with this one.
+    days: Partition | None
     limit: int | None
 
 
@@ -82,7 +98,7 @@ def append(
     *,
     pipeline: str,
     subject: str,
-    partition: str | None = None,
+    partition: Partition | str | None = None,
     run: str | None = None,
     once: str | None = None,
 ) -> Entry[R]:
@@ -109,7 +125,7 @@ def append(
             "kind": record.entry_kind,
             "pipeline": pipeline,
             "subject": subject,
-            "partition": partition,
+            "partition": None if partition is None else str(partition),
             "run": run,
             "data": body,
             "once": once,
@@ -140,15 +156,15 @@ def entries(kind: type[Record] | str | None = None, **filters: Unpack[Filters]) 
     query = select(LEDGER).order_by(LEDGER.c.seq.desc()).limit(filters.get("limit"))
     for column, value in wanted.items():
         if value is not None:
-            query = query.where(LEDGER.c[column] == value)
+            query = query.where(LEDGER.c[column] == str(value))
     if after is not None:
         query = query.where(LEDGER.c.seq > after)
     if since is not None:
         query = query.where(LEDGER.c.at >= since.astimezone(UTC).isoformat(timespec="microseconds"))
     if days is not None:
-        query = query.where(func.substr(LEDGER.c.partition, 1, _DAY_CHARS) <= days[1])
+        query = query.where(func.substr(LEDGER.c.partition, 1, _DAY_CHARS) <= days.last)
         last = func.substr(LEDGER.c.partition, func.length(LEDGER.c.partition) - _DAY_CHARS + 1)
-        query = query.where(last >= days[0])
+        query = query.where(last >= days.first)
     with reading() as connection:
         return [_entry(row) for row in connection.execute(query)] if connection else []
 

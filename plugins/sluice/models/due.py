@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, TableMissingError
+from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import batches, tables
 from sluice.ledger import model_records, publications, records
@@ -113,7 +114,9 @@ def _read_then(spec: Pipeline, table: str, day: str, snapshot_id: int, manifest:
     try:
         return tables.published(spec.pipeline, table, day, day, snapshot_id=snapshot_id)[day].batch_id
     except TableMissingError:
-        published = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, days=(day, day))
+        published = ledger.entries(
+            records.Published, pipeline=spec.pipeline, subject=table, days=Partition(day, day)
+        )
         then = (entry for entry in published if entry.at <= manifest.created_at)
         return next((str(entry.record.batch_id) for entry in then), "")
 
@@ -131,7 +134,9 @@ def _of_then(spec: Pipeline, entry: Entry) -> model_records.Measured:
     day = str(entry.partition)
 
     def shown(table: str) -> str | None:
-        found = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, days=(day, day))
+        found = ledger.entries(
+            records.Published, pipeline=spec.pipeline, subject=table, days=Partition(day, day)
+        )
         return next((one.record.batch_id for one in found if one.seq < entry.seq), None)
 
     outcomes = shown(spec.model.outcomes_table) if entry.record.labelled else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
+from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
@@ -240,7 +241,7 @@ def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
     newest: dict[str, model_records.Monitored] = {}
     first = (date.fromisoformat(day) - timedelta(days=_HISTORY_DAYS)).isoformat()
     for entry in ledger.entries(
-        model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=(first, day)
+        model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=Partition(first, day)
     ):
         newest.setdefault(entry.record.ds, entry.record)
     return [DayNumbers.from_dict(newest[ds].stored()) for ds in sorted(newest)]

@@ -10,7 +10,7 @@ from sluice import waivers
 from sluice.core import clock
 from sluice.core.dag_ids import DECLARATION_TASK
 from sluice.core.errors import LedgerTamperedError, SpecInvalidError
-from sluice.core.partitions import days_of
+from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger import Entry
 from sluice.ledger.records import EndsWith
@@ -42,7 +42,7 @@ def of_missed_deadline(
         deadline: when it should have been in.
         why: what the task that looked for it found.
     """
-    days = days_of(day)
+    days = list(Partition.parse(day))
     owner = spec.owner_of(source)
     late = (
         f"It was due by {deadline:%Y-%m-%d %H:%M %Z}."
@@ -280,7 +280,7 @@ def _made_from(spec: Pipeline, waiver: Entry) -> tuple[Section, ...]:
 def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
     """A release whose last day is over, while readers still see what it let pass."""
     table, label, word = waiver.subject, waiver.partition or "", waiver.record
-    days, released = days_of(label), waivers.read(waiver)
+    days, released = list(waiver.days), waivers.read(waiver)
     return Event(
         kind="waiver_expired",
         pipeline=spec.pipeline,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sluice import ledger
 from sluice.core import clock, dag_ids
-from sluice.core.partitions import days_of
+from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger.records import EndsWith
 from sluice.notify import reader_impact, steps
@@ -35,7 +35,7 @@ def of_failed_run(
         task: the one that Airflow names with it; "" where it names none.
         limit: how long a run of the DAG may take.
     """
-    unpublished = _unpublished(spec, dag_id, run_id, days_of(partition)) if partition else []
+    unpublished = _unpublished(spec, dag_id, run_id, list(Partition.parse(partition))) if partition else []
     table = ""
     if unpublished == ["raw"]:
         ends_with, table = EndsWith.of("completed"), spec.model.features_table
@@ -43,7 +43,7 @@ def of_failed_run(
         ends_with, table = EndsWith.of("run", *unpublished), unpublished[0]
     else:
         ends_with = EndsWith.of("succeeded", task) if task else EndsWith()
-    days = [spec.data_day(table, day) for day in days_of(partition or "")] if table else []
+    days = [spec.data_day(table, day) for day in Partition.parse(partition)] if table and partition else []
     return Event(
         kind="failed_run",
         pipeline=spec.pipeline,
@@ -80,7 +80,7 @@ def _unpublished(spec: Pipeline, dag_id: str, run_id: str, days: Sequence[str]) 
 
 
 def _recorded(kind: str, spec: Pipeline, subject: str, days: Sequence[str], run_id: str) -> bool:
-    found = ledger.entries(kind=kind, pipeline=spec.pipeline, subject=subject, days=(days[0], days[-1]))
+    found = ledger.entries(kind=kind, pipeline=spec.pipeline, subject=subject, days=Partition.of(days))
     return any(entry.run == run_id for entry in found)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sluice import ledger
-from sluice.core.partitions import days_of
+from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger import records
 from sluice.status import MONITORING, TRAINING, Item
@@ -52,7 +52,7 @@ def failing(
     if table:
         return waiting(spec, table, data_days) if data_days else ""
     if day_waits:
-        return waiting(spec, spec.model.features_table, days_of(partition)) if partition else ""
+        return waiting(spec, spec.model.features_table, list(Partition.parse(partition))) if partition else ""
     return "What readers see has not changed."
 
 

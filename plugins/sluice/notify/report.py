@@ -19,7 +19,7 @@ from sluice.core.errors import (
     SluiceError,
     SpecInvalidError,
 )
-from sluice.core.partitions import days_of, partition_label
+from sluice.core.partitions import Partition
 from sluice.declare.spec import Pipeline
 from sluice.gates import policy
 from sluice.gates.verdict import RuleResult, Verdict
@@ -66,7 +66,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
 
     The same rules holding batches of the same table are one fault, whatever the partition.
     """
-    table, label = verdict.table, partition_label(verdict.partitions)
+    table, label = verdict.table, str(verdict.days)
     held = verdict.outcome == "HOLD"
     hidden = privacy.hidden_columns(spec, table)
     rules = tuple(_failed(rule, hidden) for rule in verdict.failed)
@@ -144,7 +144,7 @@ def of_exception(
         return of_missed_deadline(
             spec,
             table,
-            partition_label(data_days),
+            str(Partition.of(data_days)),
             run_day=partition or "",
             why=str(exception),
             task_url=task_url,
@@ -156,8 +156,8 @@ def of_exception(
         kind="failed_task",
         pipeline=spec.pipeline,
         subject=shared or task,
-        partition=partition_label(data_days) if data_days else partition,
-        run_day=partition if data_days and partition != partition_label(data_days) else None,
+        partition=str(Partition.of(data_days)) if data_days else partition,
+        run_day=partition if data_days and partition != str(Partition.of(data_days)) else None,
         task=task if shared else "",
         table=table or "",
         cause=_cause(exception),
@@ -170,7 +170,7 @@ def of_exception(
         summary=_said(spec, table, exception),
         not_published=steps.not_published(spec, table) if table else (),
         next_steps=steps.after_failure(exception),
-        commands=steps.commands(spec, table, partition_label(data_days)) if table and data_days else {},
+        commands=steps.commands(spec, table, str(Partition.of(data_days))) if table and data_days else {},
         links={**_evidence(exception), "Task": task_url},
         occurred_at=clock.utc_now(),
     )
@@ -298,7 +298,7 @@ def _ends_with(spec: Pipeline, task: str, table: str | None, dag_id: str) -> End
 def _data_days(spec: Pipeline, table: str, partition: str | None) -> tuple[str, ...]:
     """The days of a table that a run writes; none where the run's partition is no day or range of days."""
     try:
-        days = days_of(partition or "")
+        days = list(Partition.parse(partition or ""))
     except ValueError:
         return ()
     return tuple(spec.data_day(table, day) for day in days)

@@ -8,14 +8,13 @@ day later ended another incident, or none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from sluice import ledger, waivers
 from sluice.core.errors import BatchUnknownError
-from sluice.core.partitions import covers, days_of, partition_label
+from sluice.core.partitions import Partition, days_later
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches
 from sluice.lake.batches import full_id
@@ -122,7 +121,7 @@ def tables_of(spec: Pipeline, seen: Entry) -> dict[str, list[str]]:
 def occurrence_days(seen: Entry) -> list[str]:
     """The days of an occurrence; none where it has no partition, or an earlier version recorded what is no day."""
     try:
-        return days_of(seen.partition or "")
+        return list(seen.days) if seen.partition else []
     except ValueError:
         return []
 
@@ -180,31 +179,29 @@ def _correction(spec: Pipeline, table: str, held: str, batch_id: str) -> Kind:
 def _first_end(spec: Pipeline, table: str, days: Sequence[str], seen: Entry) -> Entry | None:
     """The entry with which the last of the days was published or given up for the first time after a mail."""
     late = seen.record.event == "missing_delivery"
-    weeks = [week_of(spec, table, day) if late else (day, day) for day in days]
-    span = (days[0], weeks[-1][1])
+    weeks = [week_of(spec, table, day) if late else Partition(day, day) for day in days]
+    span = Partition(days[0], weeks[-1].last)
     found = ledger.entries(pipeline=spec.pipeline, subject=table, after=seen.seq, days=span)
     oldest_first = [one for one in reversed(found) if _ends(one)]
-    firsts = [next((one for one in oldest_first if _is_about(one, *week)), None) for week in weeks]
+    firsts = [next((one for one in oldest_first if _is_about(one, week)), None) for week in weeks]
     there = [one for one in firsts if one is not None]
     # Of a weekly source only some of the days of a range are ever delivered.
     enough = bool(there) if _is_weekly(spec, table) else len(there) == len(days)
     return max(there, key=lambda one: one.seq) if enough else None
 
 
-def week_of(spec: Pipeline, table: str, day: str) -> tuple[str, str]:
-    """The first and the last day as which a delivery of a day may come: a weekly one may come later in its week."""
-    later = timedelta(days=6 if _is_weekly(spec, table) else 0)
-    return day, (date.fromisoformat(day) + later).isoformat()
+def week_of(spec: Pipeline, table: str, day: str) -> Partition:
+    """The days as which a delivery of a day may come: a weekly one may come later in its week."""
+    return Partition(day, days_later(day, 6 if _is_weekly(spec, table) else 0))
 
 
 def _is_weekly(spec: Pipeline, table: str) -> bool:
     return table in spec.sources and spec.sources[table].cadence == "weekly"
 
 
-def _is_about(entry: Entry, day: str, last: str) -> bool:
-    """Whether an entry is about a day, or publishes it later in its week."""
-    first = (entry.partition or "").partition("..")[0]
-    return covers(entry.partition or "", day) or (entry.kind == "published" and day <= first <= last)
+def _is_about(entry: Entry, week: Partition) -> bool:
+    """Whether an entry is about the first day of a week, or publishes it later in it."""
+    return entry.covers(week.first) or (entry.kind == "published" and entry.days.first in week)
 
 
 def _ends(entry: Entry) -> bool:
@@ -217,8 +214,8 @@ def _ends(entry: Entry) -> bool:
 def _completed(spec: Pipeline, days: Sequence[str], seq: int) -> Entry | None:
     """The entry with which the last of some run days was complete after `seq`."""
     found = ledger.entries(records.DayCompleted, pipeline=spec.pipeline, subject="raw", after=seq)
-    runs = [(partition_label([one.record.first_day, one.partition or ""]), one) for one in reversed(found)]
-    firsts = [next((one for label, one in runs if covers(label, day)), None) for day in days]
+    runs = [(Partition(one.record.first_day, one.days.last), one) for one in reversed(found)]
+    firsts = [next((one for run, one in runs if day in run), None) for day in days]
     there = [one for one in firsts if one is not None]
     return max(there, key=lambda one: one.seq) if there and len(there) == len(days) else None
 

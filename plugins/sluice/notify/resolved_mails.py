@@ -14,7 +14,7 @@ from datetime import datetime
 from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import MailUndeliveredError
-from sluice.core.partitions import days_of
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, mails, records
@@ -37,11 +37,11 @@ def resolved(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Ent
     be delivered is recorded and retried later: what called this has done its work already.
 
     Args:
-        partition: as `partition_label` writes it.
+        partition: its label.
 
     Returns: the entries of kind `mail` that were made.
     """
-    inside = set(days_of(partition))
+    inside = set(Partition.parse(partition))
 
     def over(entry: Entry) -> bool:
         tables = resolution.tables_of(spec, entry)
@@ -227,8 +227,8 @@ def _effect(spec: Pipeline, seen: Collection[Entry], *, since: datetime) -> str:
         weeks = {day: resolution.week_of(spec, table, day) for day in wanted}
         published = sorted(
             day
-            for day, (_, last) in weeks.items()
-            if reader_impact.shown(spec, table, day, last, after=first)
+            for day, week in weeks.items()
+            if reader_impact.shown(spec, table, week.first, week.last, after=first)
         )
         if published:
             said.append(reader_impact.visible(spec, table, published, since=since))

@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook
 
 from sluice.core import dag_ids
 from sluice.core.errors import DayInvalidError, MailUndeliveredError, RunKeyInvalidError, SpecInvalidError
-from sluice.core.partitions import days_of, partition_label, read_label
+from sluice.core.partitions import Partition, read_label
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.orchestration.failures import cause_of
@@ -66,7 +66,7 @@ def _why_not_mailed(
     if isinstance(error, RunKeyInvalidError) and asked_for_by_a_person(context["dag_run"]):
         return "whoever started the run with this key sees it refused, and nothing is missing because of it"
     if event.kind == "missing_delivery" and not schedule.is_overdue(
-        pipeline, event.subject, days_of(event.partition or "")[0]
+        pipeline, event.subject, Partition.parse(event.partition or "").first
     ):
         return "the delivery is not overdue; after its deadline the watcher tells of it"
     return ""
@@ -144,7 +144,7 @@ def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
     from sluice import notify
     from sluice.lake import batches
 
-    label = partition_label(batches.load(pipeline.pipeline, table, batch_id).partitions)
+    label = str(batches.load(pipeline.pipeline, table, batch_id).days)
     _tell_end(pipeline.pipeline, lambda: notify.resolved(pipeline, table, label, smtp()))
 
 
@@ -207,7 +207,7 @@ def _partition(context: Mapping[str, Any]) -> str | None:
     """The run's day, or its range, as records write it; None where it has none, or what it has is none."""
     run, params = context["dag_run"], context.get("params") or {}
     first, last = params.get("first_day"), params.get("last_day")
-    given = run.partition_key or (partition_label(sorted({first, last})) if first and last else "")
+    given = run.partition_key or (str(Partition.of(sorted({first, last}))) if first and last else "")
     try:
         read_label(given)
     except DayInvalidError:

@@ -17,7 +17,6 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from sluice.core import clock
 from sluice.core.errors import NotPublishedError, SluiceError
-from sluice.core.partitions import partition_label
 from sluice.web import evidence_url
 from sluice_ml.errors import MlError
 
@@ -97,7 +96,7 @@ def explanation(error: Exception) -> str:
     if verdict is None:
         said = [getattr(error, "what", "") or str(error)]
     else:
-        name = f"{verdict.pipeline}.{verdict.table} {partition_label(verdict.partitions)}"
+        name = f"{verdict.pipeline}.{verdict.table} {verdict.days}"
         said = [
             f"{verdict.outcome}: {name} was not published.",
             *(f"- {reason}" for reason in verdict.reasons),

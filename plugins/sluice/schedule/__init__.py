@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import DayInvalidError, SpecInvalidError
+from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
@@ -87,7 +88,7 @@ def is_overdue(spec: Pipeline, source: str, day: str) -> bool:
     """
     if spec.clock == "feed":
         return True
-    run_day = date.fromisoformat(spec.run_day(source, day))
+    run_day = date_of(spec.run_day(source, day))
     return clock.passed(pipeline_clock.now(spec), deadline(spec, source, run_day))
 
 

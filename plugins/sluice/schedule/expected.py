@@ -8,13 +8,14 @@ the table. A day that was published without rows is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
 
 from sluice import schedule
+from sluice.core.partitions import Partition, date_of, days_from, days_later
 from sluice.declare.spec import Pipeline
 from sluice.lake import tables
 
-_WEEK = timedelta(days=7)
+# Days.
+_WEEK = 7
 
 
 def missing(
@@ -49,21 +50,18 @@ def missing(
         while weeks and not schedule.is_overdue(spec, table, weeks[-1]):
             weeks.pop()
         return weeks
-    days = schedule.expected_days(
-        spec, table, date.fromisoformat(max(first, begin)), date.fromisoformat(last)
-    )
+    days = schedule.expected_days(spec, table, date_of(max(first, begin)), date_of(last))
     return [day.isoformat() for day in days if day.isoformat() not in shown]
 
 
 def window(
     spec: Pipeline, table: str, source: str, partitions: Sequence[str], first: str, day: str
-) -> tuple[str, str]:
-    """The first and the last day of an input that a day of a batch is made from, where it was read from `first` on."""
-    back = date.fromisoformat(partitions[0]) - date.fromisoformat(first)
+) -> Partition:
+    """The days of an input that a day of a batch is made from, where it was read from `first` on."""
+    back = days_from(first, partitions[0])
     # A run sees of each table what has been published by its day.
-    ahead = timedelta(days=spec.lag_days(table) - spec.lag_days(source))
-    own = date.fromisoformat(day)
-    return (own - back).isoformat(), (own + ahead).isoformat()
+    ahead = spec.lag_days(table) - spec.lag_days(source)
+    return Partition(days_later(day, -back), days_later(day, ahead))
 
 
 def _begins(spec: Pipeline, table: str, shown: Iterable[str]) -> str | None:
@@ -73,10 +71,9 @@ def _begins(spec: Pipeline, table: str, shown: Iterable[str]) -> str | None:
 
 def _missed_weeks(shown: Iterable[str], last: str) -> Iterator[str]:
     """Days to `last`, each a week after another, in whose week nothing was published by `last`."""
-    end = date.fromisoformat(last)
-    days = [date.fromisoformat(day) for day in sorted(shown) if day <= last]
+    days = [day for day in sorted(shown) if day <= last]
     for day, following in zip(days, [*days[1:], None], strict=True):
-        due = day + _WEEK
-        while due <= end if following is None else due + _WEEK <= following:
-            yield due.isoformat()
-            due += _WEEK
+        due = days_later(day, _WEEK)
+        while due <= last if following is None else days_later(due, _WEEK) <= following:
+            yield due
+            due = days_later(due, _WEEK)

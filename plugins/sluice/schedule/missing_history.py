@@ -14,6 +14,7 @@ from typing import Any
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, DeliveryMissingError
+from sluice.core.partitions import Partition
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, tables
@@ -66,11 +67,12 @@ def of_inputs(
         shown = tables.published(spec.pipeline, source, snapshot_id=each["snapshot_id"])
         inherited = _recorded(spec, source, each.get("batches") or {})
         for day in partitions:
-            start, end = expected.window(spec, table, source, partitions, first, day)
+            window = expected.window(spec, table, source, partitions, first, day)
             # What comes after a day, for the days after it, is not missing history of it, and fills none.
-            end = min(end, each["last"])
-            lacking = [(source, gap) for gap in expected.missing(spec, source, start, end, shown=shown)]
-            lacking += [one for read, listed in inherited.items() if start <= read <= end for one in listed]
+            window = Partition(window.first, min(window.last, each["last"]))
+            gaps = expected.missing(spec, source, window.first, window.last, shown=shown)
+            lacking = [(source, gap) for gap in gaps]
+            lacking += [one for read, listed in inherited.items() if read in window for one in listed]
             for name, gap in lacking:
                 found.setdefault(name, {}).setdefault(day, set()).add(gap)
     return tuple(

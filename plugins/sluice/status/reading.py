@@ -14,7 +14,7 @@ from sluice.core.errors import (
     DeliveryMissingError,
     DeliveryUnreadableError,
 )
-from sluice.core.partitions import days_of, is_day
+from sluice.core.partitions import is_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
@@ -95,7 +95,7 @@ class _Known:
             known.came[source] = sorted(shown | landed)
         # The newest of a day counts: a range may be held, and then one of its days again.
         for hold in reversed(holds.open_batches(spec)):
-            known.held |= {(hold.table, day): hold for day in days_of(hold.partition)}
+            known.held |= {(hold.table, day): hold for day in hold.days}
         given_up = skips.given_up(spec.pipeline)
         known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
         known.weeks = {

@@ -135,9 +135,9 @@ def _fresh(spec: Pipeline, now: datetime) -> set[str]:
     """Run days of which something was published or decided a moment ago."""
     found: set[str] = set()
     for entry in ledger.entries(records.Published, pipeline=spec.pipeline, since=now - _GRACE):
-        found.update(holds.run_days_of(spec, entry.subject, entry.partition or ""))
+        found.update(holds.run_days_of(spec, entry.subject, entry.days))
     for done in ledger.entries(records.DayCompleted, pipeline=spec.pipeline, since=now - _GRACE):
-        found.update(days_between(done.record.first_day, done.partition or ""))
+        found.update(days_between(done.record.first_day, done.days.last))
     for kind in ("decided", "retrain_requested"):
         asked = ledger.entries(kind=kind, pipeline=spec.pipeline, since=now - _GRACE)
         found.update(entry.partition or "" for entry in asked)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.core.errors import SpecInvalidError, TableMissingError, TransformFailedError
+from sluice.core.partitions import days_later
 from sluice.declare.spec import Derived, Pipeline
 from sluice.lake import tables
 from sluice.lake.inputs import Snapshot
@@ -104,7 +105,7 @@ def published_files(
         history_days: days before `start` that are read too; the pipeline's, if not given.
     """
     back = spec.history_days if history_days is None else history_days
-    first = (date.fromisoformat(start) - timedelta(days=back)).isoformat()
+    first = days_later(start, -back)
     files: dict[str, list[str]] = {}
     inputs: list[dict[str, Any]] = []
     for name in names:

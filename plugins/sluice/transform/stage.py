@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice import schedule
 from sluice.core.errors import DayNotExpectedError, InputAwaitedError, TableMissingError
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition, date_of, days_from, days_later
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.ledger import skips
@@ -75,7 +74,7 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
     found = [
         run_day
         for run_day, day in days.items()
-        if declared.expects(table, date.fromisoformat(run_day))
+        if declared.expects(table, date_of(run_day))
         or any(tables.published(spec.pipeline, name, day, day) for name in own)
     ]
     if not found:
@@ -99,8 +98,7 @@ def _require_history(
     """Refuse a build that lacks a day further back; whether the newest one may be missing is `_require_days`' affair."""
     from sluice.schedule import missing_history
 
-    back = timedelta(days=spec.history_of(table))
-    first = (date.fromisoformat(partitions[0]) - back).isoformat()
+    first = days_later(partitions[0], -spec.history_of(table))
     newest = {each["table"]: each["newest"] for each in ages}
     reads = [
         {
@@ -117,7 +115,7 @@ def _require_history(
         run_days = [spec.run_day(each.table, day) for each in lacking for day in each.missing]
         raise TableMissingError(
             f"History that is due is not published: {'; '.join(each.named for each in lacking)}.",
-            where=f"{spec.pipeline}.{table} {partition_label(partitions)}, which looks back on it",
+            where=f"{spec.pipeline}.{table} {Partition.of(partitions)}, which looks back on it",
             allowed="a published day, with or without rows, for every day that is due",
             todo=f"look at the run of {spec.pipeline}_ingest for {min(run_days)}; or give the day up: `sluice skip {spec.pipeline} "
             f"{min(run_days)} --by NAME --why REASON`; {table} is then built without it, and says so",
@@ -139,7 +137,7 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
         expected, newest = _newest_expected(spec, name, day), _newest(spec, name, day)
         if (newest or "") < expected:
             _refuse_unless_marked(spec, table, name, run_days, newest)
-        age = max(0, (date.fromisoformat(expected) - date.fromisoformat(newest or expected)).days)
+        age = max(0, days_from(newest or expected, expected))
         ages.append(
             {"kind": "freshness", "table": name, "expected": expected, "newest": newest, "age_days": age}
         )
@@ -148,17 +146,17 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
 
 def _newest_expected(spec: Pipeline, source: str, day: str) -> str:
     """The newest day, up to one, that the calendar of a source has; the day itself, where it has none in the history."""
-    declared, lag = schedule.read(spec), timedelta(days=spec.lag_days(source))
-    back = (date.fromisoformat(day) - timedelta(days=offset) for offset in range(spec.history_days + 1))
-    return next((each.isoformat() for each in back if declared.expects(source, each + lag)), day)
+    declared = schedule.read(spec)
+    back = (days_later(day, -offset) for offset in range(spec.history_days + 1))
+    return next((one for one in back if declared.expects(source, date_of(spec.run_day(source, one)))), day)
 
 
 def _newest(spec: Pipeline, source: str, expected: str) -> str | None:
     """The newest published day of a source that a build looks back on, to the day that is expected."""
     from sluice.lake import tables
 
-    first = date.fromisoformat(expected) - timedelta(days=spec.history_days)
-    return max(tables.published(spec.pipeline, source, first.isoformat(), expected), default=None)
+    first = days_later(expected, -spec.history_days)
+    return max(tables.published(spec.pipeline, source, first, expected), default=None)
 
 
 def _refuse_unless_marked(

@@ -13,7 +13,7 @@ from datetime import date
 
 from sluice import ledger
 from sluice.core.errors import DayInvalidError, ReleaseRefusedError
-from sluice.core.partitions import covers, read_day
+from sluice.core.partitions import Partition, date_of, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake.batches import full_id
@@ -41,7 +41,7 @@ __all__ = [
 def grant(
     spec: Pipeline,
     table: str,
-    partition: str,
+    partition: Partition,
     *,
     content_hash: str,
     batch_id: str,
@@ -56,7 +56,6 @@ def grant(
     """Record that a held batch may be published; the newest waiver of a content counts.
 
     Args:
-        partition: as `partition_label` writes it.
         content_hash, batch_id: of the full batch that was audited.
         verdict_id: the HOLD that is waived.
         rules: names of the rules that hold it.
@@ -127,13 +126,13 @@ def check_word(spec: Pipeline, where: str, *, why: str, until: str) -> date:
     return last
 
 
-def active(spec: Pipeline, table: str, partition: str, content_hash: str) -> Entry | None:
+def active(spec: Pipeline, table: str, partition: Partition, content_hash: str) -> Entry | None:
     """The waiver that lets this content be published today, or None."""
     found = newest(spec, table, partition, content_hash)
     return found if found and not expired(spec, found) else None
 
 
-def awaited(spec: Pipeline, table: str, partition: str) -> str | None:
+def awaited(spec: Pipeline, table: str, partition: Partition) -> str | None:
     """Id of a released batch that has not been published yet, or None: what was released is what crosses next."""
     found = ledger.entries(
         records.Waiver, pipeline=spec.pipeline, subject=table, partition=partition, limit=1
@@ -148,7 +147,7 @@ def awaited(spec: Pipeline, table: str, partition: str) -> str | None:
 
 def expired(spec: Pipeline, waiver: Entry) -> bool:
     """Whether the last day of a waiver is over, by the pipeline's clock."""
-    return date.fromisoformat(waiver.record.until) < pipeline_clock.today(spec)
+    return date_of(waiver.record.until) < pipeline_clock.today(spec)
 
 
 def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, Entry]:
@@ -162,18 +161,18 @@ def of_partitions(spec: Pipeline, table: str, days: Iterable[str]) -> dict[str, 
     if not wanted:
         return {}
     shown = ledger.entries(
-        records.Published, pipeline=spec.pipeline, subject=table, days=(wanted[0], wanted[-1])
+        records.Published, pipeline=spec.pipeline, subject=table, days=Partition.of(wanted)
     )
     found: dict[str, Entry] = {}
     for day in wanted:
-        entry = next((one for one in shown if covers(one.partition or "", day)), None)
+        entry = next((one for one in shown if one.covers(day)), None)
         waiver = of_batch(spec, table, entry.record.batch_id) if entry else None
         if waiver:
             found[day] = waiver
     return found
 
 
-def judgement(spec: Pipeline, table: str, partition: str, batch_id: str) -> Entry | None:
+def judgement(spec: Pipeline, table: str, partition: Partition, batch_id: str) -> Entry | None:
     """The newest verdict about a batch, of kind `verdict` or `held`; None if it was never audited.
 
     The newest is the one whose audit began last: an audit that was asleep for a while, and records only now what the
@@ -198,21 +197,20 @@ def of_batch(spec: Pipeline, table: str, batch_id: str) -> Entry | None:
     full = full_id(batch_id)
     for entry in ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table):
         if entry.record.batch_id == full:
-            partition = entry.partition or ""
-            judged = judgement(spec, table, partition, full)
+            judged = judgement(spec, table, entry.days, full)
             held = judged is not None and judged.kind == "held"
-            return newest(spec, table, partition, entry.record.content_hash) if held else None
+            return newest(spec, table, entry.days, entry.record.content_hash) if held else None
     return None
 
 
 def newest_of_same(spec: Pipeline, waiver: Entry) -> Entry:
     """The newest waiver of the content that a waiver is for: itself, unless it was given again."""
-    found = newest(spec, waiver.subject, waiver.partition or "", waiver.record.content_hash)
+    found = newest(spec, waiver.subject, waiver.days, waiver.record.content_hash)
     assert found is not None, "the waiver itself is one"
     return found
 
 
-def newest(spec: Pipeline, table: str, partition: str, content_hash: str) -> Entry | None:
+def newest(spec: Pipeline, table: str, partition: Partition, content_hash: str) -> Entry | None:
     """The newest waiver of a content, active or expired."""
     found = ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table, partition=partition)
     return next((entry for entry in found if entry.record.content_hash == content_hash), None)

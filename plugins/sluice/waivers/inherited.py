@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import cache
 from typing import Any, Literal
 
 from sluice import ledger, waivers
 from sluice.core.errors import BatchUnknownError
-from sluice.core.partitions import covers, days_between
+from sluice.core.partitions import days_later
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
@@ -125,7 +124,7 @@ def standing(spec: Pipeline, waived: WaivedInput) -> Standing:
     """What has become of a waiver that something rests on, by the pipeline's clock."""
     (waiver,) = _numbered(spec, {waived.waiver})
     batch_id = waiver.record.batch_id
-    judged = waivers.judgement(spec, waiver.subject, waived.partition, batch_id)
+    judged = waivers.judgement(spec, waiver.subject, waiver.days, batch_id)
     if judged is not None and judged.kind == "verdict":
         return "passed"
     if not _is_shown(spec, waiver, batch_id):
@@ -185,8 +184,8 @@ def _shown_derivations(spec: Pipeline, names: Iterable[str]) -> Iterator[tuple[s
     if not granted:
         return
     # A table that lags behind the released one may have a day before it that was made from it.
-    lag = timedelta(days=max(spec.lag_days(table) for table in spec.tables))
-    first = (date.fromisoformat(min((entry.partition or "")[:10] for entry in granted)) - lag).isoformat()
+    lag = max(spec.lag_days(table) for table in spec.tables)
+    first = days_later(min(entry.days.first for entry in granted), -lag)
     for table in names:
         if table in spec.sources:
             continue
@@ -201,7 +200,7 @@ def _readers(
     windows = {day: expected.window(spec, table, source, partitions, first, day) for day in partitions}
 
     def readers(day: str) -> list[str]:
-        return [one for one, (start, end) in windows.items() if start <= day <= end]
+        return [one for one, window in windows.items() if day in window]
 
     return readers
 
@@ -249,13 +248,13 @@ def of_batch(spec: Pipeline, table: str, batch_id: str) -> tuple[WaivedInput, ..
 
 def _is_shown(spec: Pipeline, waiver: Entry, batch_id: str) -> bool:
     """Whether readers see the batch of a waiver still, on all days that it was for."""
-    start, _, end = (waiver.partition or "").partition("..")
-    days = days_between(start, end or start)
     published = ledger.entries(
-        records.Published, pipeline=spec.pipeline, subject=waiver.subject, days=(days[0], days[-1])
+        records.Published,
+        pipeline=spec.pipeline,
+        subject=waiver.subject,
+        days=waiver.days,
     )
     return all(
-        next((full_id(one.record.batch_id) for one in published if covers(one.partition or "", day)), "")
-        == batch_id
-        for day in days
+        next((full_id(one.record.batch_id) for one in published if one.covers(day)), "") == batch_id
+        for day in waiver.days
     )

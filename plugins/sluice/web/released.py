@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sluice import ledger, waivers
-from sluice.core.partitions import covers, days_of
+from sluice.core.partitions import Partition
 from sluice.declare import spec
 from sluice.ledger import records
 from sluice.waivers import inherited
@@ -39,7 +39,7 @@ def read(pipeline: str) -> tuple[Released, ...]:
         return ()
     days: dict[str, set[str]] = {}
     for entry in ledger.entries(records.Waiver, pipeline=pipeline):
-        days.setdefault(entry.subject, set()).update(days_of(entry.partition or ""))
+        days.setdefault(entry.subject, set()).update(entry.days)
     if not days:
         return ()
     declared = spec.load(pipeline)
@@ -58,7 +58,7 @@ def of_page(path: str) -> tuple[Released, ...]:
     if label is None:
         return ()
     table = folders[1] if folders[0] == GATES else None
-    own = (one for one in read(pipeline) if table in (None, one.table) and covers(label, one.day))
+    own = (one for one in read(pipeline) if table in (None, one.table) and one.day in Partition.parse(label))
     return (*(replace(one, made=()) for one in own), *_made(pipeline, table, label))
 
 
@@ -68,7 +68,9 @@ def _made(pipeline: str, table: str | None, label: str) -> Iterator[Released]:
         return
     declared = spec.load(pipeline)
     for seq, derived in sorted(inherited.derived_from(declared).items()):
-        here = [(name, day) for name, day in derived if table in (None, name) and covers(label, day)]
+        here = [
+            (name, day) for name, day in derived if table in (None, name) and day in Partition.parse(label)
+        ]
         if here:
             (waiver,) = [one for one in ledger.entries(records.Waiver, pipeline=pipeline) if one.seq == seq]
             yield _released(declared, waiver, waiver.partition or "", _listed(here))

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sluice.core.errors import SpecInvalidError
-from sluice.core.partitions import days_between, read_day
+from sluice.core.partitions import date_of, days_between, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
@@ -56,7 +56,7 @@ def deliver(
     names = []
     for source in _arriving(spec, day, landing) if sources is None else sources:
         declared = spec.source(source)
-        rows = data.rows(source, date.fromisoformat(spec.data_day(source, run_day)))
+        rows = data.rows(source, date_of(spec.data_day(source, run_day)))
         if rows.num_rows == 0:  # the source did not exist yet: arrivals and weather begin on 1 January
             continue
         if corrupt is not None and source in damaged:

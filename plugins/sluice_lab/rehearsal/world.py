@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from email import message_from_bytes, policy
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger, notify
 from sluice.core.errors import StackError
+from sluice.core.partitions import date_of, days_later
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.ledger import records
@@ -98,7 +99,7 @@ class World:
 
     def day(self, offset: int = 0) -> str:
         """The run day so many days after the first that is not in the healthy state."""
-        return (date.fromisoformat(HISTORY[1]) + timedelta(days=1 + offset)).isoformat()
+        return days_later(HISTORY[1], 1 + offset)
 
     def expect(self, words: str, condition: object, seen: object = "") -> bool:
         """Note what was expected, whether it is so, and what was seen. A rehearsal goes on after one that is not."""
@@ -133,7 +134,7 @@ class World:
         """The rows of a source that the run of a day would receive."""
         from sluice_lab.feed import data
 
-        return data.rows(source, date.fromisoformat(self.spec.data_day(source, day)))
+        return data.rows(source, date_of(self.spec.data_day(source, day)))
 
     def deliver_rows(
         self, source: str, day: str, rows: pa.Table, *, number: int = 1, **manifest: Any
@@ -152,7 +153,7 @@ class World:
             encode(rows, flights.source(source).format),
             rows=rows.num_rows,
             number=number,
-            delivered_at=datetime.combine(date.fromisoformat(day), time(7 + number), UTC),
+            delivered_at=datetime.combine(date_of(day), time(7 + number), UTC),
             **manifest,
         )
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, HistoryRewrittenError
-from sluice.core.partitions import partition_label
+from sluice.core.partitions import Partition, date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, diff, integrity
@@ -110,7 +110,7 @@ def publication(spec: Pipeline, manifest: Manifest) -> dict[str, Any]:
 def _correction_page(
     spec: Pipeline, manifest: Manifest, replaced: Mapping[str, Recorded], changed: dict[str, Any] | None
 ) -> str:
-    partition = partition_label(tuple(replaced))
+    partition = Partition.of(tuple(replaced))
     facts: dict[str, Any] = {"Batch": manifest.batch_id, "Run": manifest.run.run_id}
     for day, old in list(replaced.items())[:_LISTED]:
         facts[f"Before, {day}"] = f"batch {old.batch_id}, {old.rows:,} rows, sha256 {old.sha256}"
@@ -134,7 +134,9 @@ def recorded(
         as_of: number of the ledger's entry that was the last then; now, if not given.
     """
     found: dict[str, Recorded] = {}
-    for entry in ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, days=(start, end)):
+    for entry in ledger.entries(
+        records.Published, pipeline=spec.pipeline, subject=table, days=Partition(start, end)
+    ):
         if as_of is not None and entry.seq > as_of:
             continue
         for day, part in entry.record.partitions.items():
@@ -159,7 +161,7 @@ def check(
         tables: all tables of the pipeline, if not given.
         pinned: look at these snapshots instead of the current ones, and compare them with what was published then.
     """
-    last = date.fromisoformat(until) if until else pipeline_clock.today(spec)
+    last = date_of(until) if until else pipeline_clock.today(spec)
     span = spec.integrity_days if days is None else days
     start = (last - timedelta(days=span - 1)).isoformat()
     found: list[Rewrite] = []
@@ -266,9 +268,7 @@ def _under_way(spec: Pipeline, difference: Difference) -> bool:
         return False
     if manifest.hashes.get(difference.day) != difference.sha256:
         return False
-    judged = ledger.entries(
-        pipeline=spec.pipeline, subject=difference.table, partition=partition_label(manifest.partitions)
-    )
+    judged = ledger.entries(pipeline=spec.pipeline, subject=difference.table, partition=manifest.days)
     return any(
         shown.batch_id in (entry.record.publish_batch_id, entry.record.batch_id)
         for entry in judged
@@ -287,14 +287,14 @@ def _published_since(spec: Pipeline, difference: Difference, as_of: int | None) 
         and (part := entry.record.partitions.get(day))
         and part.sha256 == difference.sha256
         for entry in ledger.entries(
-            records.Published, pipeline=spec.pipeline, subject=difference.table, days=(day, day)
+            records.Published, pipeline=spec.pipeline, subject=difference.table, days=Partition(day, day)
         )
     )
 
 
 def _original(spec: Pipeline, table: str, day: str, old: Recorded) -> str | None:
     """A staged file with the recorded content of a partition: of its batch, or of another attempt's; None if all are gone."""
-    attempts = ledger.entries(records.Staged, pipeline=spec.pipeline, subject=table, days=(day, day))
+    attempts = ledger.entries(records.Staged, pipeline=spec.pipeline, subject=table, days=Partition(day, day))
     for batch_id in dict.fromkeys([old.batch_id, *(entry.record.batch_id for entry in attempts)]):
         try:
             manifest = batches.load(spec.pipeline, table, batch_id)
