@@ -45,7 +45,7 @@ def published(flights, smtp, manifest):
 
 
 def open_faults() -> list[str]:
-    return [episode.opened.data["event"] for episode in faults.episodes("flights") if not episode.over]
+    return [incident.opened.data["event"] for incident in faults.incidents("flights") if not incident.over]
 
 
 @pytest.mark.parametrize("begin", [refused, missing, as_earlier_version])

@@ -34,17 +34,17 @@ def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entr
     """
     with alone(event.fault):
         try:
-            past = faults.episodes(event.pipeline, event.fault)
+            past = faults.incidents(event.pipeline, event.fault)
         except (DatabaseUnavailableError, LedgerEntryInvalidError):
             # Nobody knows whether it was told before; nobody would ever learn that it was not.
             send(compose(event, sender=sender, to=to, key=event.key), smtp)
             raise
-        episode = faults.belongs_to(event, past, window_minutes=settings().mail_window_minutes)
-        if episode:
-            entry = _count(event, episode)
+        incident = faults.belongs_to(event, past, window_minutes=settings().mail_window_minutes)
+        if incident:
+            entry = _count(event, incident)
         else:
-            entry = post(event, smtp, sender=sender, to=to, episode=_free_key(event, past))
-    if episode is None or not episode.told:
+            entry = post(event, smtp, sender=sender, to=to, incident=_free_key(event, past))
+    if incident is None or not incident.told:
         send_undelivered(event.pipeline, smtp, sender=sender, to=to)
     return entry
 
@@ -55,7 +55,7 @@ def post(
     *,
     sender: str,
     to: Sequence[str],
-    episode: str,
+    incident: str,
     answers: str = "",
     status: str = "sent",
     **data: Any,
@@ -63,13 +63,13 @@ def post(
     """Send one mail and record it with `status`.
 
     Args:
-        episode: the telling of a fault that it belongs to.
+        incident: key of the incident that it belongs to.
         answers: key of the mail that it is a reply to; without one it begins a thread.
 
     Raises:
         MailUndeliveredError: recorded as `failed`, with all that is needed to send it later.
     """
-    key = f"{episode}-over" if answers else episode
+    key = f"{incident}-over" if answers else incident
     message = compose(event, sender=sender, to=to, key=key, answers=answers)
     about = {"message": key, "mail_subject": message["Subject"], "to": list(to), **data}
     if status == "sent":
@@ -79,7 +79,7 @@ def post(
     except MailUndeliveredError as error:
         faults.record(
             event,
-            episode,
+            incident,
             "failed",
             f"{message['Subject']}: {error}",
             {
@@ -92,7 +92,7 @@ def post(
             },
         )
         raise
-    return faults.record(event, episode, status, message["Subject"], {**about, "refused": refused})
+    return faults.record(event, incident, status, message["Subject"], {**about, "refused": refused})
 
 
 def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str]) -> list[Entry]:
@@ -146,23 +146,23 @@ def _record_again(entry: Entry, error: MailUndeliveredError) -> None:
     )
 
 
-def _count(event: Event, episode: faults.Episode) -> Entry:
-    seen = len(episode.sightings) + 1
+def _count(event: Event, incident: faults.Incident) -> Entry:
+    seen = len(incident.sightings) + 1
     return faults.record(
         event,
-        episode.key,
+        incident.key,
         "counted",
-        f"seen {seen} times since the mail of {episode.opened.at:%Y-%m-%d %H:%M} UTC",
+        f"seen {seen} times since the mail of {incident.opened.at:%Y-%m-%d %H:%M} UTC",
         faults.sighting(event),
     )
 
 
-def _free_key(event: Event, past: Sequence[faults.Episode]) -> str:
+def _free_key(event: Event, past: Sequence[faults.Incident]) -> str:
     """The mail's identity: the same again, if this process dies before it has recorded what it sent."""
-    taken, number = {episode.key for episode in past}, 0
-    while event.episode(number) in taken:
+    taken, number = {incident.key for incident in past}, 0
+    while event.incident_key(number) in taken:
         number += 1
-    return event.episode(number)
+    return event.incident_key(number)
 
 
 def alone(key: str, *, wait: bool = True) -> AbstractContextManager[bool]:

@@ -62,7 +62,7 @@ def digest(spec: Pipeline, smtp: Smtp) -> Entry | None:
                 smtp,
                 sender=settings().mail_from,
                 to=spec.mail_to,
-                episode=event.key,
+                incident=event.key,
                 status="digest",
                 upto=newest[0].seq,
             )
@@ -256,22 +256,22 @@ def _monitoring(spec: Pipeline, after: int) -> list[Item]:
 
 def _seen_again(spec: Pipeline, after: int) -> list[Item]:
     items = []
-    for episode in faults.episodes(spec.pipeline):
-        seen = episode.sightings
+    for incident in faults.incidents(spec.pipeline):
+        seen = incident.sightings
         if (
-            episode.over
+            incident.over
             or not seen
             or not seen[0].record.ends_with.how
             or seen[-1].seq <= after
             or len(seen) < 2
         ):
             continue
-        labels = sorted({entry.partition for entry in episode.standing.values() if entry.partition})
+        labels = sorted({entry.partition for entry in incident.standing.values() if entry.partition})
         items.append(
             Item(
-                lead=f"{episode.opened.subject}, {episode.opened.record.event.replace('_', ' ')}",
-                text=f"seen {len(seen)} times since {episode.opened.at:%Y-%m-%d %H:%M} UTC. On {_days(labels)}.",
-                note=episode.opened.record.mail_subject,
+                lead=f"{incident.opened.subject}, {incident.opened.record.event.replace('_', ' ')}",
+                text=f"seen {len(seen)} times since {incident.opened.at:%Y-%m-%d %H:%M} UTC. On {_days(labels)}.",
+                note=incident.opened.record.mail_subject,
             )
         )
     return items

@@ -182,9 +182,9 @@ class Event(_Frozen):
     @property
     def key(self) -> str:
         """Identity of the first mail about this occurrence (32 hex digits)."""
-        return self.episode(0)
+        return self.incident_key(0)
 
-    def episode(self, number: int) -> str:
+    def incident_key(self, number: int) -> str:
         """Identity of the mail that opens the fault for the `number`-th time, counted from 0 (32 hex digits)."""
         return _digest(self.seen_as, number)
 

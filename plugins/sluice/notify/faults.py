@@ -1,6 +1,6 @@
 """What the ledger knows of faults: which are open, what they have seen, and which mails have not been delivered.
 
-A fault is told in episodes. An episode begins with a mail; what else is seen of the same fault within the window, and
+An incident begins with a mail; what else is seen of the same fault within the window, and
 every repetition, is counted in it; it is over when each of its occurrences is. So a burst is one mail, a day that is
 never repaired does not hide the next one's end, and each mail has exactly one RESOLVED.
 """
@@ -24,8 +24,8 @@ DELIVERED = ("sent", "resolved", "digest")
 
 
 @dataclass(frozen=True)
-class Episode:
-    """One telling of a fault; `entries` are its records, oldest first."""
+class Incident:
+    """A fault, from its first mail until all that was seen of it is over; `entries` are its records, oldest first."""
 
     key: str
     entries: tuple[Entry, ...]
@@ -67,8 +67,8 @@ class Episode:
         return any(entry.record.status == "sent" for entry in self.entries)
 
 
-def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
-    """The episodes of a pipeline that may be open, or all of one fault, in the order in which they began.
+def incidents(pipeline: str, fault: str | None = None) -> list[Incident]:
+    """The incidents of a pipeline that may be open, or all of one fault, in the order in which they began.
 
     What a fault was called before must be known when it is told again; who looks for what is open need not read back
     to the first day.
@@ -78,25 +78,25 @@ def episodes(pipeline: str, fault: str | None = None) -> list[Episode]:
     for entry in reversed(ledger.entries(records.Mail, pipeline=pipeline, after=after)):
         if entry.record.episode and fault in (None, entry.record.fault):
             found.setdefault(entry.record.episode, []).append(entry)
-    return [Episode(key, tuple(entries)) for key, entries in found.items()]
+    return [Incident(key, tuple(entries)) for key, entries in found.items()]
 
 
 def open_from(pipeline: str) -> int | None:
     """Number of the first entry about a fault that will be over, or about a mail that is not delivered; None if none is."""
     standing = [
-        episode.opened.seq
-        for episode in episodes(pipeline)
-        if any(seen.record.ends_with.how for seen in episode.standing.values())
+        incident.opened.seq
+        for incident in incidents(pipeline)
+        if any(seen.record.ends_with.how for seen in incident.standing.values())
     ]
     return min([*standing, *(entry.seq for entry in undelivered(pipeline))], default=None)
 
 
-def belongs_to(event: Event, past: list[Episode], *, window_minutes: float) -> Episode | None:
-    """The open episode that an event is counted in; None if it must be told."""
+def belongs_to(event: Event, past: list[Incident], *, window_minutes: float) -> Incident | None:
+    """The open incident that an event is counted in; None if it must be told."""
     since = clock.utc_now() - timedelta(minutes=window_minutes)
-    running = [episode for episode in reversed(past) if not episode.over]
-    repeated = (episode for episode in running if event.seen_as in episode.standing)
-    recent = (episode for episode in running if episode.opened.at > since)
+    running = [incident for incident in reversed(past) if not incident.over]
+    repeated = (incident for incident in running if event.seen_as in incident.standing)
+    recent = (incident for incident in running if incident.opened.at > since)
     return next(repeated, None) or next(recent, None)
 
 
@@ -132,11 +132,11 @@ def sighting(event: Event) -> dict[str, Any]:
     }
 
 
-def record(event: Event, episode: str, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
+def record(event: Event, incident: str, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
     """Add one entry of kind `mail` about an event; a mail that was delivered is recorded once."""
     message = data.get("message")
     return ledger.append(
-        records.Mail(**{"fault": event.fault, **_about(event), **_data(episode, status, sentence, data)}),
+        records.Mail(**{"fault": event.fault, **_about(event), **_data(incident, status, sentence, data)}),
         pipeline=event.pipeline,
         subject=event.subject,
         partition=event.partition,
@@ -172,18 +172,18 @@ def _about(event: Event) -> dict[str, Any]:
     }
 
 
-def note(episode: Episode, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
-    """Add one entry of kind `mail` about an episode, for which there is no mail."""
-    opened = episode.opened
+def note(incident: Incident, status: str, sentence: str, data: Mapping[str, Any]) -> Entry:
+    """Add one entry of kind `mail` about an incident, for which there is no mail."""
+    opened = incident.opened
     same = {"event": opened.record.event, "fault": opened.record.fault}
     return ledger.append(
-        records.Mail(**same, **_data(episode.key, status, sentence, data)),
+        records.Mail(**same, **_data(incident.key, status, sentence, data)),
         pipeline=opened.pipeline,
         subject=opened.subject,
         partition=opened.partition,
     )
 
 
-def _data(episode: str, status: str, sentence: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def _data(incident: str, status: str, sentence: str, data: Mapping[str, Any]) -> dict[str, Any]:
     # `reasons` is what `sluice ledger` shows.
-    return {"status": status, "episode": episode, "reasons": [f"{status}: {sentence}"], **data}
+    return {"status": status, "episode": incident, "reasons": [f"{status}: {sentence}"], **data}

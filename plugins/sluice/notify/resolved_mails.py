@@ -121,50 +121,50 @@ def _close(
 ) -> list[Entry]:
     """Close what is over of the open faults; `ended` says why where the ledger has no record of it."""
 
-    def ending(episode: faults.Episode) -> dict[str, Entry]:
-        return {seen: entry for seen, entry in episode.standing.items() if over(entry)}
+    def ending(incident: faults.Incident) -> dict[str, Entry]:
+        return {seen: entry for seen, entry in incident.standing.items() if over(entry)}
 
     made = []
-    for found in faults.episodes(spec.pipeline):
+    for found in faults.incidents(spec.pipeline):
         if not ending(found):
             continue
         with delivery.alone(found.opened.record.fault):
             # Read again: another process may have closed it, or seen more of it.
-            past = faults.episodes(spec.pipeline, found.opened.record.fault)
-            episode = next(each for each in past if each.key == found.key)
-            closing = ending(episode)
+            past = faults.incidents(spec.pipeline, found.opened.record.fault)
+            incident = next(each for each in past if each.key == found.key)
+            closing = ending(incident)
             if closing:
                 now = clock.utc_now()
                 how = {
                     seen: resolution.stated(ended(entry), now) if ended else resolution.find(spec, entry)
                     for seen, entry in closing.items()
                 }
-                made.append(_record(spec, smtp, episode, closing, how))
+                made.append(_record(spec, smtp, incident, closing, how))
     return made
 
 
 def _record(
-    spec: Pipeline, smtp: Smtp, episode: faults.Episode, closing: dict[str, Entry], how: dict[str, Ending]
+    spec: Pipeline, smtp: Smtp, incident: faults.Incident, closing: dict[str, Entry], how: dict[str, Ending]
 ) -> Entry:
     """One entry: the RESOLVED mail, or, while other partitions of the fault stand, a note that these are over."""
     recorded = {seen: ending.model_dump(mode="json") for seen, ending in how.items()}
-    left = len(episode.standing) - len(closing)
+    left = len(incident.standing) - len(closing)
     if left:
         labels = ", ".join(sorted({entry.partition or "" for entry in closing.values()}))
         return faults.note(
-            episode, "cleared", f"{labels} is over, {left} more of the same fault to go", {"ended": recorded}
+            incident, "cleared", f"{labels} is over, {left} more of the same fault to go", {"ended": recorded}
         )
-    event = _event(spec, episode, {**episode.endings, **how})
+    event = _event(spec, incident, {**incident.endings, **how})
     try:
         return delivery.post(
             event,
             smtp,
             sender=settings().mail_from,
             to=spec.mail_to,
-            episode=episode.key,
-            answers=episode.key,
+            incident=incident.key,
+            answers=incident.key,
             status="resolved",
-            fault=episode.opened.record.fault,
+            fault=incident.opened.record.fault,
             ended=recorded,
         )
     except MailUndeliveredError:
@@ -172,9 +172,9 @@ def _record(
         return ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
 
 
-def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> Event:
-    opened, now = episode.opened, clock.utc_now()
-    seen = {entry.record.seen_as: entry for entry in episode.sightings}
+def _event(spec: Pipeline, incident: faults.Incident, how: dict[str, Ending]) -> Event:
+    opened, now = incident.opened, clock.utc_now()
+    seen = {entry.record.seen_as: entry for entry in incident.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
     published = resolution.tables_of(spec, opened)
     table = next(iter(published), mails.table_of(spec, opened))
@@ -190,7 +190,7 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
         pipeline=spec.pipeline,
         subject=opened.subject,
         partition=opened.partition if len(labels) < 2 else None,
-        cause=episode.key,
+        cause=incident.key,
         owner=spec.owner_of(table) if is_table else spec.owner,
         effect=_effect(spec, seen.values(), since=last),
         summary=_counted(ending.sentence() for ending in how.values()),
@@ -201,7 +201,7 @@ def _event(spec: Pipeline, episode: faults.Episode, how: dict[str, Ending]) -> E
             "First mail": first_subject.removeprefix("[sluice]"),
             "Partitions": f"{len(labels)}" if len(labels) > 1 else "",
             "Lasted": f"{lasted}, from {seen_first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
-            "Seen": "once" if len(episode.sightings) == 1 else f"{len(episode.sightings)} times",
+            "Seen": "once" if len(incident.sightings) == 1 else f"{len(incident.sightings)} times",
             "Released": f"{len(released)} of {len(how)}" if released and len(how) > 1 else "",
         },
         sections=_partitions(labels, seen, how),

@@ -28,8 +28,8 @@ def events(spec: Pipeline, starts: Iterable[Start], *, task_url: str) -> Iterato
 def _is_told(spec: Pipeline, start: Start) -> bool:
     """Whether a mail about something else of this stage and day is open."""
     parts = {(item.table, item.day) for item in start.items}
-    for episode in faults.episodes(spec.pipeline):
-        for seen in episode.standing.values():
+    for incident in faults.incidents(spec.pipeline):
+        for seen in incident.standing.values():
             if seen.record.event == KIND:
                 continue
             tables = resolution.tables_of(spec, seen)

@@ -195,7 +195,7 @@ def _tell_end(pipeline: str, tell: Callable[[], list[Entry]]) -> None:
     from sluice.notify import faults
 
     try:
-        if any(not episode.over for episode in faults.episodes(pipeline)):
+        if any(not incident.over for incident in faults.incidents(pipeline)):
             tell()
     except (
         Exception
@@ -234,7 +234,7 @@ def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: s
     from sluice.notify import faults, report
 
     event = report.of_stuck_model(pipeline, why, since=since, task_url=task_url(context["ti"]))
-    if not faults.episodes(pipeline.pipeline, event.fault):
+    if not faults.incidents(pipeline.pipeline, event.fault):
         tell(pipeline, event)
 
 

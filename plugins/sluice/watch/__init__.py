@@ -117,8 +117,8 @@ def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str
     # Older ones left the window: only those are looked at again of which a mail stands.
     older = {
         (table, seen.partition)
-        for episode in faults.episodes(spec.pipeline)
-        for seen in episode.standing.values()
+        for incident in faults.incidents(spec.pipeline)
+        for seen in incident.standing.values()
         for table in seen.record.ends_with.names
         if seen.record.ends_with.how == "matches" and table in spec.tables
         if seen.partition and seen.partition <= since
