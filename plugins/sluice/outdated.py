@@ -28,7 +28,7 @@ from sluice.core.errors import (
     ContractBrokenError,
     DeliveryUnreadableError,
 )
-from sluice.core.partitions import date_of
+from sluice.core.partitions import date_of, day_of
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
 from sluice.ingest.stage import is_as_read
@@ -162,8 +162,9 @@ def _decided(spec: Pipeline, manifest: Manifest) -> list[Entry]:
 def _staged_from_newer(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> str:
     """Which batch that was staged before it was made from newer inputs, published or not; "" if none was."""
     floor = min((full_id(shown.get(day, "")) for day in manifest.partitions), default="")
-    span = (manifest.partitions[0], manifest.partitions[-1])
-    staged = ledger.entries(records.Staged, pipeline=spec.pipeline, subject=manifest.table, days=span)
+    staged = ledger.entries(
+        records.Staged, pipeline=spec.pipeline, subject=manifest.table, days=manifest.days
+    )
     for batch_id in sorted({entry.record.batch_id for entry in staged}, reverse=True):
         if not floor < batch_id < full_id(manifest.batch_id):
             continue
@@ -204,7 +205,7 @@ def _is_in_time(spec: Pipeline, manifest: Manifest, day: str) -> bool:
     """Whether predictions were made in time, by the pipeline's clock; of an earlier version, no later than on their day."""
     for recorded in inputs.of(manifest, inputs.Clock):
         return recorded.today <= day if recorded.made_late is None else not recorded.made_late
-    made = manifest.created_at.astimezone(ZoneInfo(spec.timezone)).date().isoformat()
+    made = day_of(manifest.created_at.astimezone(ZoneInfo(spec.timezone)).date())
     return spec.clock == "wall" and made <= day
 
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from sluice.core.errors import DayInvalidError, SluiceError, SourceUnknownError
-from sluice.core.partitions import read_day, read_label
+from sluice.core.partitions import day_of, read_day, read_label
 from sluice.declare import spec
 
 
@@ -118,7 +118,7 @@ class _Output(click.Path):
 OUTPUT_FILE = _Output(dir_okay=False, writable=True)
 OUTPUT_FOLDER = _Output(file_okay=False, writable=True)
 TEXT = _Type("text", str)
-DAY = _Type("day", lambda text: read_day(text).isoformat())
+DAY = _Type("day", lambda text: day_of(read_day(text)))
 LABEL = _Type("day", read_label)
 PIPELINE = _Type("pipeline", _pipeline)
 RECORDED_PIPELINE = _Type("pipeline", _recorded_pipeline)

@@ -17,6 +17,8 @@ from sluice.core.errors import DayInvalidError
 # Within these a lag or a window of history can be added to any day.
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
 DAY_FORMAT = f"a day that exists, as YYYY-MM-DD, from {FIRST_DAY} to {LAST_DAY}"
+# A range from one of them, or to one, has no end of its own.
+EARLIEST, LATEST = date.min.isoformat(), date.max.isoformat()
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -96,7 +98,7 @@ def read_label(text: str, *, where: str = "") -> Partition:
             allowed=f"{DAY_FORMAT}, or first..last",
             todo="correct it and try again",
         )
-    return Partition(start.isoformat(), end.isoformat())
+    return Partition(day_of(start), day_of(end))
 
 
 @lru_cache(maxsize=4096)
@@ -105,9 +107,14 @@ def date_of(day: str) -> date:
     return date.fromisoformat(day)
 
 
+def day_of(day: date) -> str:
+    """A date as the text of a day."""
+    return day.isoformat()
+
+
 def days_later(day: str, days: int) -> str:
     """The day so many days after another; before it where the number is negative."""
-    return (date_of(day) + timedelta(days=days)).isoformat()
+    return day_of(date_of(day) + timedelta(days=days))
 
 
 def days_from(first: str, last: str) -> int:
@@ -118,4 +125,4 @@ def days_from(first: str, last: str) -> int:
 def days_between(first: str, last: str) -> list[str]:
     """The days from `first` to `last`, both included; none where the range ends before it begins."""
     start = date_of(first)
-    return [(start + timedelta(days=offset)).isoformat() for offset in range(days_from(first, last) + 1)]
+    return [day_of(start + timedelta(days=offset)) for offset in range(days_from(first, last) + 1)]

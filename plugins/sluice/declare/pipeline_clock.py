@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sluice.core import clock, locks
 from sluice.core.errors import DeliveryMissingError
 from sluice.core.files import replacing
-from sluice.core.partitions import date_of
+from sluice.core.partitions import date_of, day_of
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 
@@ -83,7 +83,7 @@ def advance(spec: Pipeline, day: date) -> None:
         if day <= (_read(spec) or date.min):
             return
         with replacing(path) as part:
-            part.write_text(json.dumps({"today": day.isoformat()}), encoding="utf-8")
+            part.write_text(json.dumps({"today": day_of(day)}), encoding="utf-8")
 
 
 def _file(spec: Pipeline) -> Path:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sluice import waivers
+from sluice.core.partitions import days_later
 from sluice.core.sql import quoted
 from sluice.lake import tables
 
@@ -36,8 +36,8 @@ def files(spec: Pipeline, manifest: Manifest, days: int) -> Iterator[list[str]]:
     if not days:
         yield []
         return
-    first = date.fromisoformat(min(manifest.partitions))
-    window = [(first - timedelta(days=back)).isoformat() for back in range(days, 0, -1)]
+    first = min(manifest.partitions)
+    window = [days_later(first, -back) for back in range(days, 0, -1)]
     with TemporaryDirectory(prefix="sluice-history-") as scratch:
         yield _unwaived(spec, manifest.table, window, Path(scratch))
 

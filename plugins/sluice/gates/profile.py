@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.core import failpoints
 from sluice.core.markup import page_environment
+from sluice.core.partitions import days_later
 from sluice.core.settings import settings
 from sluice.lake import connection
 
@@ -61,7 +61,7 @@ def section(summary: Sequence[Mapping[str, Any]], manifest: Manifest, *, show_va
 def before(folder: Path, day: str) -> dict[str, Any] | None:
     """The newest profile of the nearest earlier day, of at most eight; None where there is none."""
     for back in range(1, _LOOK_BACK_DAYS + 1):
-        at = folder / (date.fromisoformat(day) - timedelta(days=back)).isoformat()
+        at = folder / days_later(day, -back)
         found = sorted(at.glob(f"*{_ENDING}")) if at.is_dir() else []
         if found:
             return json.loads(found[-1].read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from datetime import date
 
 from sluice import ledger, waivers
 from sluice.core.errors import SkipRefusedError
-from sluice.core.partitions import Partition, date_of
+from sluice.core.partitions import Partition, date_of, day_of
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
@@ -41,7 +41,7 @@ def skip(
             todo="say both",
         )
     first, today = spec.starts or date.min, pipeline_clock.today(spec)
-    if not (first <= date_of(run_day) or _was_mailed(spec, run_day)) or run_day > today.isoformat():
+    if not (first <= date_of(run_day) or _was_mailed(spec, run_day)) or run_day > day_of(today):
         since = f"{spec.starts} to " if spec.starts else "up to "
         raise SkipRefusedError(
             f"Nothing is expected of {spec.pipeline} for {run_day}, so that there is nothing to give up.",

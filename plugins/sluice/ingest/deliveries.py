@@ -16,7 +16,7 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -31,7 +31,7 @@ from sluice.core.errors import (
     LimitExceededError,
     SpecInvalidError,
 )
-from sluice.core.partitions import date_of, is_day, read_day
+from sluice.core.partitions import date_of, day_of, days_later, is_day, read_day
 from sluice.core.printable import printable
 from sluice.declare.limits import MANIFEST_BYTES, Limits
 from sluice.declare.spec import Pipeline, Source, broken_pipelines, load_all
@@ -320,11 +320,11 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
         file.write_bytes(data)
         # Counted without what reads the rows, which the manifest is to check.
         rows = reader.read(File(file, where, declared, read_as), key).counted
-    run_day = (about + timedelta(days=declared.lag_days)).isoformat()
+    run_day = days_later(day_of(about), declared.lag_days)
     landing = Landing(spec.landing_url)
     landing.create()
     numbered, misnamed = _by_number(
-        landing.list(f"{source}/{run_day}"), source, declared, run_day, about.isoformat()
+        landing.list(f"{source}/{run_day}"), source, declared, run_day, day_of(about)
     )
     number = max(numbered, default=0) + 1
     failpoints.hit("land.before_write")
@@ -400,7 +400,7 @@ def _read_manifest(landing: Landing, name: str, source: str, declared: Source, d
             allowed=f"a JSON object with {', '.join(DeliveryManifest.model_fields)}",
             todo="correct the manifest",
         ) from error
-    if (manifest.source, manifest.day.isoformat()) != (source, day):
+    if (manifest.source, day_of(manifest.day)) != (source, day):
         raise DeliveryUnreadableError(
             f"The manifest is of {manifest.source!r} for {manifest.day}, and lies where {source!r} for {day} belongs.",
             where=landing.uri(name),

@@ -15,14 +15,14 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from sluice.core import clock, failpoints
 from sluice.core.errors import BatchDamagedError, BatchUnknownError, ContractBrokenError
-from sluice.core.partitions import Partition
+from sluice.core.partitions import Partition, date_of
 from sluice.core.runs import Run
 from sluice.lake import columns, connection, notes
 from sluice.lake.columns import DAY
@@ -347,7 +347,7 @@ def by_day(data: pa.Table, days: Sequence[str], sort_by: Sequence[str], where: s
         )
     slices, start = {}, 0
     for day in days:
-        count = counts.get(date.fromisoformat(day), 0)
+        count = counts.get(date_of(day), 0)
         slices[day] = data.slice(start, count)
         start += count
     return slices

@@ -11,10 +11,9 @@ without rows. It stays right although pyiceberg sets properties again, as they a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from sluice.core.partitions import date_of
+from sluice.core.partitions import days_from, days_later
 from sluice.lake import connection
 from sluice.lake.batches import Manifest, file_of
 from sluice.lake.columns import DAY
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 EMPTY = "sluice.empty."
 _REPLACED = "replaced"
 # Iceberg keeps a date as days since then.
-_EPOCH = date(1970, 1, 1)
+_EPOCH = "1970-01-01"
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class _Mark:
         return snapshot.sequence_number > self.before
 
 
-def day_of(number: int) -> str:
+def numbered_day(number: int) -> str:
     """Return a day (YYYY-MM-DD) as Iceberg keeps it."""
-    return (_EPOCH + timedelta(days=number)).isoformat()
+    return days_later(_EPOCH, number)
 
 
 def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dict[str, FileScanTask]:
@@ -73,7 +72,7 @@ def tasks(table: Table, days: BooleanExpression, snapshot_id: int | None) -> dic
     matches = expression_evaluator(Schema(table.schema().find_field(DAY)), days, case_sensitive=True)
     found = {}
     for day, batch_id in newest.items():
-        number = (date_of(day) - _EPOCH).days
+        number = days_from(_EPOCH, day)
         if matches(Record(number)):
             pipeline, name = table.name()[-2:]
             data_file = DataFile.from_args(

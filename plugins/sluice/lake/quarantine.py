@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sluice.core import failpoints
 from sluice.core.errors import BatchSupersededError, PublishConflictError, TableMissingError
-from sluice.core.partitions import date_of
+from sluice.core.partitions import date_of, day_of
 from sluice.core.runs import Run
 from sluice.declare.spec import QUARANTINE
 from sluice.lake import batches, inputs, tables
@@ -180,7 +180,7 @@ def open_counts(spec: Pipeline) -> dict[str, dict[str, dict[str, int]]]:
         still = _open_rows(spec.pipeline, table)
         if not still:
             continue
-        days = [row[batches.DAY].isoformat() for row in still]
+        days = [day_of(row[batches.DAY]) for row in still]
         shown = tables.published(spec.pipeline, table, min(days), max(days))
         for row, day in zip(still, days, strict=True):
             if day not in shown or batches.full_id(shown[day].batch_id) <= row["batch_id"]:
@@ -254,7 +254,7 @@ def _write(
         manifest.pipeline,
         table_of(manifest.table),
         pa.Table.from_pylist(found, schema=shape()),
-        partitions=[day.isoformat() for day in by_day],
+        partitions=[day_of(day) for day in by_day],
         received=len(found),
         dropped={},
         inputs=[each.record() for each in made_from],

@@ -10,11 +10,12 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sluice.core import failpoints
 from sluice.core.errors import TableMissingError
+from sluice.core.partitions import EARLIEST, LATEST
 from sluice.lake import connection, empty_days
 from sluice.lake.batches import Manifest, batch_of
 from sluice.lake.columns import DAY, PLATFORM
@@ -35,9 +36,6 @@ WAIVED = "sluice.waived_inputs"
 _SNAPSHOTS_KEPT = 30
 # How many more may gather before they are expired together.
 _SNAPSHOTS_SLACK = 20
-
-# Before and after all days of tables.
-FIRST, LAST = date.min.isoformat(), date.max.isoformat()
 
 # How often the newest metadata are asked for where what the catalog named is gone already.
 _READS = 5
@@ -159,7 +157,7 @@ def between(start: str, end: str) -> BooleanExpression:
     """
     from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual
 
-    if (start, end) == (FIRST, LAST):
+    if (start, end) == (EARLIEST, LATEST):
         return always()
     # pydantic's types of pyiceberg's expressions hide that they take a column's name and a value.
     return And(GreaterThanOrEqual(DAY, start), LessThanOrEqual(DAY, end))  # type: ignore
@@ -224,7 +222,7 @@ def planned(
         )
     by_day: dict[str, list[FileScanTask]] = {}
     for task in table.scan(row_filter=filtered, snapshot_id=snapshot_id).plan_files():
-        day = empty_days.day_of(task.file.partition[0])
+        day = empty_days.numbered_day(task.file.partition[0])
         by_day.setdefault(day, []).append(task)
     return dict(sorted(by_day.items()))
 

@@ -20,10 +20,11 @@ from sluice.core.errors import (
     VerdictMissingError,
 )
 from sluice.core.files import replacing
+from sluice.core.partitions import EARLIEST, LATEST
 from sluice.lake import batches, connection, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
-from sluice.lake.snapshots import FIRST, LAST, Published
+from sluice.lake.snapshots import Published
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,7 +154,7 @@ def check_newer(manifest: Manifest, shown: Mapping[str, str]) -> None:
 
 
 def published(
-    pipeline: str, table: str, start: str = FIRST, end: str = LAST, *, snapshot_id: int | None = None
+    pipeline: str, table: str, start: str = EARLIEST, end: str = LATEST, *, snapshot_id: int | None = None
 ) -> dict[str, Published]:
     """What readers see for the days `start` to `end` (inclusive), or ever, by partition; empty if there is no table.
 

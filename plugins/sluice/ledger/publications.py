@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
-from sluice.core.partitions import Partition
+from sluice.core.partitions import LATEST, Partition
 from sluice.ledger import records, store
 from sluice.ledger.store import Entry
 
@@ -13,7 +12,7 @@ from sluice.ledger.store import Entry
 def newest(pipeline: str, table: str, since: str) -> Iterator[tuple[str, Entry]]:
     """Yield each day of a table from `since` on that was ever published, with the entry of its newest publication."""
     seen: set[str] = set()
-    days = Partition(since, date.max.isoformat())
+    days = Partition(since, LATEST)
     for entry in store.entries(records.Published, pipeline=pipeline, subject=table, days=days):
         new = [day for day in entry.days if day >= since and day not in seen]
         seen.update(new)

@@ -12,6 +12,7 @@ from typing import Any
 from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import BatchUnknownError, DeliveryMissingError, MailUndeliveredError
+from sluice.core.partitions import day_of
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
@@ -39,7 +40,7 @@ def digest(spec: Pipeline, smtp: Smtp) -> Entry | None:
     nothing to say.
     """
     try:
-        today = pipeline_clock.today(spec).isoformat()
+        today = day_of(pipeline_clock.today(spec))
     except DeliveryMissingError:
         return None
     with delivery.alone(f"digest-{spec.pipeline}"):

@@ -86,7 +86,7 @@ def waits_for(spec: Pipeline, table: str) -> tuple[str, ...]:
 
 def shown(spec: Pipeline, table: str, day: str, last: str = "", *, after: int = 0) -> bool:
     """Whether a day, or one up to a last one, has been published, by an entry of the ledger later than `after`."""
-    span = (day, last or day)
+    span = Partition(day, last or day)
     found = ledger.entries(
         records.Published, pipeline=spec.pipeline, subject=table, days=span, after=after, limit=1
     )
@@ -96,7 +96,7 @@ def shown(spec: Pipeline, table: str, day: str, last: str = "", *, after: int = 
 def _last(spec: Pipeline, table: str, day: str) -> str:
     """What readers see of a table where a day is missing."""
     found = ledger.entries(records.Published, pipeline=spec.pipeline, subject=table, limit=_LOOKED_AT)
-    days = sorted((entry.partition or "").rpartition("..")[2] for entry in found)
+    days = sorted(entry.days.last for entry in found)
     earlier = [each for each in days if each < day]
     if earlier:
         return f"readers still see those of {earlier[-1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice.core.errors import SluiceError
+from sluice.core.partitions import Partition, day_of
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.notify import reader_impact
@@ -86,9 +87,7 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
 def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """Which run lands these partitions of a source, in words."""
     first, last = (spec.run_day(table, day) for day in (partitions[0], partitions[-1]))
-    before_its_first_day = (
-        spec.clock == "wall" and spec.starts is not None and first < spec.starts.isoformat()
-    )
+    before_its_first_day = spec.clock == "wall" and spec.starts is not None and first < day_of(spec.starts)
     if first == last and not before_its_first_day:
         return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
     return f"{spec.pipeline}_backfill again for {first} to {last}"
@@ -96,7 +95,7 @@ def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
 
 def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -> dict[str, str]:
     """Commands about a held partition, each with what it does."""
-    day = label.partition("..")[0]
+    day = Partition.parse(label).first
     name = spec.pipeline
     found = {f"sluice held {name}": "all that is held, with age and owner"}
     if table in spec.sources:

@@ -15,7 +15,7 @@ from sluice.core.errors import (
     ResultMissingError,
     RunKeyInvalidError,
 )
-from sluice.core.partitions import DAY_FORMAT, days_between, read_day
+from sluice.core.partitions import DAY_FORMAT, day_of, days_between, read_day
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 
@@ -59,7 +59,7 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
             todo="trigger the DAG again with the days in order",
         )
     _require_in_time(spec.load(pipeline_name), stage, first, last, where=where)
-    return days_between(first.isoformat(), last.isoformat())
+    return days_between(day_of(first), day_of(last))
 
 
 def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: date, *, where: str) -> None:
@@ -81,7 +81,7 @@ def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: dat
             allowed=f"a day from {pipeline.starts} on",
             todo=f"trigger {pipeline.pipeline}_backfill to load earlier days",
         )
-    if stage == "ingest" and not _is_taken(pipeline, first.isoformat()):
+    if stage == "ingest" and not _is_taken(pipeline, day_of(first)):
         raise RunKeyInvalidError(
             f"{pipeline.pipeline} does not run on {first}, and nothing was delivered for that day.",
             where=where,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from sluice import schedule
-from sluice.core.partitions import Partition, date_of, days_from, days_later
+from sluice.core.partitions import Partition, date_of, day_of, days_from, days_later
 from sluice.declare.spec import Pipeline
 from sluice.lake import tables
 
@@ -51,7 +51,7 @@ def missing(
             weeks.pop()
         return weeks
     days = schedule.expected_days(spec, table, date_of(max(first, begin)), date_of(last))
-    return [day.isoformat() for day in days if day.isoformat() not in shown]
+    return [day for day in map(day_of, days) if day not in shown]
 
 
 def window(
@@ -66,7 +66,7 @@ def window(
 
 def _begins(spec: Pipeline, table: str, shown: Iterable[str]) -> str | None:
     """The first day of a table that is due; None where nothing says so yet."""
-    return spec.data_day(table, spec.starts.isoformat()) if spec.starts else min(shown, default=None)
+    return spec.data_day(table, day_of(spec.starts)) if spec.starts else min(shown, default=None)
 
 
 def _missed_weeks(shown: Iterable[str], last: str) -> Iterator[str]:

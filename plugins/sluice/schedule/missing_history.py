@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, DeliveryMissingError
-from sluice.core.partitions import Partition
+from sluice.core.partitions import Partition, day_of, days_later
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, tables
@@ -127,7 +126,7 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
 
     found = []
     for table in spec.derived:
-        since = (today - timedelta(days=spec.missing_history_of(table).rebuild_days)).isoformat()
+        since = days_later(day_of(today), -spec.missing_history_of(table).rebuild_days)
         for day, missing in _shown(spec, table, since):
             arrived = [
                 MissingHistory(table=one.table, days={day: here})

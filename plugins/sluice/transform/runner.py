@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.core.errors import SpecInvalidError, TableMissingError, TransformFailedError
-from sluice.core.partitions import days_later
+from sluice.core.partitions import EARLIEST, days_later
 from sluice.declare.spec import Derived, Pipeline
 from sluice.lake import tables
 from sluice.lake.inputs import Snapshot
@@ -186,7 +185,7 @@ def _derived(spec: Pipeline, table: str) -> Derived:
 def _may_be_empty(spec: Pipeline, table: str, source: str, end: str) -> bool:
     """On a pipeline's first day, what is learnt only after the day cannot be there yet."""
     lags = source in spec.sources and spec.lag_days(source) > spec.lag_days(table)
-    return lags and not tables.published(spec.pipeline, source, date.min.isoformat(), end)
+    return lags and not tables.published(spec.pipeline, source, EARLIEST, end)
 
 
 def _node(result: Any, path: Path | None) -> Node:

@@ -13,7 +13,7 @@ from datetime import date
 
 from sluice import ledger
 from sluice.core.errors import DayInvalidError, ReleaseRefusedError
-from sluice.core.partitions import Partition, date_of, read_day
+from sluice.core.partitions import Partition, date_of, day_of, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake.batches import full_id
@@ -95,7 +95,7 @@ def grant(
             account=account,
             self_approved=bool(account) or requested_by == by.strip(),
             why=why.strip(),
-            until=last.isoformat(),
+            until=day_of(last),
             content_hash=content_hash,
             batch_id=batch_id,
             verdict_id=verdict_id,

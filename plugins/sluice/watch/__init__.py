@@ -8,10 +8,11 @@ is the same fault, and is told once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sluice import ledger, schedule, status, waivers
 from sluice.core.errors import DeliveryMissingError
+from sluice.core.partitions import day_of, days_later
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import rewrites
@@ -53,7 +54,7 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     if not _has_begun(spec):
         return []
     schedule.record(spec)
-    since = (pipeline_clock.today(spec) - timedelta(days=WATCHED_DAYS - 1)).isoformat()
+    since = days_later(day_of(pipeline_clock.today(spec)), 1 - WATCHED_DAYS)
     told = {
         (entry.subject, day)
         for entry in ledger.entries(records.Mail, pipeline=spec.pipeline)
@@ -90,7 +91,7 @@ def lapsed_waivers(spec: Pipeline) -> list[ledger.Entry]:
     lapsed: dict[int, ledger.Entry] = {}
     for table in spec.tables:
         granted = ledger.entries(records.Waiver, pipeline=spec.pipeline, subject=table)
-        days = {(entry.partition or "").partition("..")[0] for entry in granted}
+        days = {entry.days.first for entry in granted}
         for waiver in waivers.of_partitions(spec, table, sorted(days)).values():
             if waivers.expired(spec, waiver):
                 lapsed[waiver.seq] = waiver
@@ -110,7 +111,7 @@ def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str
     """
     if not _has_begun(spec):
         return []
-    since = (pipeline_clock.today(spec) - timedelta(days=spec.integrity_days)).isoformat()
+    since = days_later(day_of(pipeline_clock.today(spec)), -spec.integrity_days)
     recorded = ledger.entries(records.Rewritten, pipeline=spec.pipeline)
     told = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
     looked_at = {(table, day) for table, day in told if day and day > since}

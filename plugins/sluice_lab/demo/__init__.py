@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
 
 from rich.console import Console
 
 from sluice import ledger
 from sluice.core.errors import StackError
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import tables
@@ -26,7 +26,7 @@ from sluice_lab.demo import summary
 PIPELINE = "flights"
 # The data begins on 2013-01-01; the run of 01-02 is the first that finds arrivals of the day before.
 HISTORY = ("2013-01-02", "2013-03-31")
-DAYS = tuple((date(2013, 4, 1) + timedelta(days=i)).isoformat() for i in range(7))
+DAYS = tuple(Partition("2013-04-01", "2013-04-07"))
 # On the first of these mornings the arrivals of the day before come with their minutes as seconds, on the second with a
 # few clocks that run past midnight; the producer corrects both.
 SOURCE = "arrivals"

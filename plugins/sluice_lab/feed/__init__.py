@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sluice.core.errors import SpecInvalidError
-from sluice.core.partitions import date_of, days_between, read_day
+from sluice.core.partitions import date_of, day_of, days_between, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
@@ -104,7 +104,7 @@ def _arriving(spec: Pipeline, day: date, landing: Landing) -> list[str]:
 
 
 def _delivered_before(source: str, day: date, landing: Landing) -> bool:
-    return any(name.split("/")[1] < day.isoformat() for name in landing.list(source))
+    return any(name.split("/")[1] < day_of(day) for name in landing.list(source))
 
 
 def _day(text: str) -> date:

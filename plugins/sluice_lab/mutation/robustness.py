@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
 import click
 
-from sluice.core.partitions import days_between
+from sluice.core.partitions import days_between, days_later
 from sluice.core.progress import timed
 from sluice.declare import spec
 from sluice_lab.mutation import champion, curve, curve_report, year
@@ -39,8 +38,8 @@ def main(seed: int, days: int, out: Path) -> None:
 def _days(seed: int, count: int) -> list[str]:
     """Run days in a row (YYYY-MM-DD), on which the champion is no older than eight weeks."""
     rng = Random(f"{seed}/days")  # noqa: S311 - reproducible on purpose
-    first = date.fromisoformat(TRAINED) + timedelta(days=rng.randint(1, _WITHIN))
-    return days_between(first.isoformat(), (first + timedelta(days=count - 1)).isoformat())
+    first = days_later(TRAINED, rng.randint(1, _WITHIN))
+    return days_between(first, days_later(first, count - 1))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sluice import crossing
 from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError, TransformFailedError
-from sluice.core.partitions import days_between
+from sluice.core.partitions import date_of, days_between
 from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
@@ -122,13 +122,13 @@ def _drawn(flights: Pipeline, chosen: Mutator, rng: Random, window: Sequence[str
 
 def _delivered(flights: Pipeline, source: str, day: str) -> bool:
     if flights.sources[source].cadence == "weekly":
-        return date.fromisoformat(day).weekday() == 0
+        return date_of(day).weekday() == 0
     return flights.data_day(source, day) >= year.FIRST
 
 
 def clean_draft(flights: Pipeline, source: str, run_day: str, rng: Random) -> Draft:
     """The clean delivery of a source for a run day, on its way; what is done to it draws from `rng`."""
-    day = date.fromisoformat(flights.data_day(source, run_day))
+    day = date_of(flights.data_day(source, run_day))
 
     def other(day: date) -> pa.Table:
         return data.rows(source, day)
@@ -141,7 +141,7 @@ def deliver(flights: Pipeline, draft: Draft, run_day: str) -> None:
     sent, rows = draft.file()
     landing = Landing(flights.landing_url)
     landing.create()
-    at = datetime.combine(date.fromisoformat(run_day), time(8), UTC)
+    at = datetime.combine(date_of(run_day), time(8), UTC)
     deliveries.write(landing, flights, draft.source, run_day, sent, rows=rows, number=1, delivered_at=at)
 
 

@@ -12,13 +12,12 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 from typing import TYPE_CHECKING
 
 from sluice import crossing, ledger
 from sluice.core import identity
 from sluice.core.errors import StackError
-from sluice.core.partitions import days_between
+from sluice.core.partitions import date_of, day_of, days_between
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 PIPELINE = "flights"
 # The source has no weather for 31 December.
-FIRST, LAST = data.FIRST.isoformat(), "2013-12-30"
+FIRST, LAST = day_of(data.FIRST), "2013-12-30"
 # The catalog says which files are the tables, and the ledger what was decided: files are only ever added.
 _POINTERS = ("catalog.db", "ledger.db")
 # Whose work it is: DAG and run.
@@ -76,7 +75,7 @@ def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, 
         say(f"building the clean year: {source}")
         _publish(flights, source, days_between(first, last))
     # Every day is judged as on its own morning: none of them is over, so that no prediction is made late.
-    pipeline_clock.advance(flights, date.fromisoformat(first))
+    pipeline_clock.advance(flights, date_of(first))
     for table in flights.derived if derived else ():
         say(f"building the clean year: {table}")
         _derive(flights, table, days_between(first, last))
@@ -115,13 +114,11 @@ def _publish(flights: Pipeline, source: str, days: list[str]) -> None:
     import pyarrow as pa
 
     weekly = flights.sources[source].cadence == "weekly"
-    delivered = [
-        day for day in days if not weekly or day == days[0] or date.fromisoformat(day).weekday() == 0
-    ]
+    delivered = [day for day in days if not weekly or day == days[0] or date_of(day).weekday() == 0]
     parts = []
     for day in delivered:
-        rows = data.rows(source, date.fromisoformat(day))
-        dated = rows.append_column("ds", pa.repeat(pa.scalar(date.fromisoformat(day)), rows.num_rows))
+        rows = data.rows(source, date_of(day))
+        dated = rows.append_column("ds", pa.repeat(pa.scalar(date_of(day)), rows.num_rows))
         parts.append(dated.append_column("delivery_id", pa.repeat("c1ea", rows.num_rows)))
     publish_unjudged(flights, source, pa.concat_tables(parts), delivered, flights.sources[source].key)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, HistoryRewrittenError
-from sluice.core.partitions import Partition, date_of
+from sluice.core.partitions import Partition, day_of, days_later
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, diff, integrity
@@ -161,13 +160,13 @@ def check(
         tables: all tables of the pipeline, if not given.
         pinned: look at these snapshots instead of the current ones, and compare them with what was published then.
     """
-    last = date_of(until) if until else pipeline_clock.today(spec)
+    last = until or day_of(pipeline_clock.today(spec))
     span = spec.integrity_days if days is None else days
-    start = (last - timedelta(days=span - 1)).isoformat()
+    start = days_later(last, 1 - span)
     found: list[Rewrite] = []
     for table in spec.tables if tables is None else tables:
         # A day later: a schedule may be published before its day.
-        end = (last + timedelta(days=1)).isoformat()
+        end = days_later(last, 1)
         snapshot_id = pinned.snapshots.get(table) if pinned else None
         as_of = pinned.after if pinned and snapshot_id is not None else None
         known = recorded(spec, table, start, end, as_of=as_of)
