@@ -8,12 +8,11 @@ that come late are measured, corrected ones are measured again, and a run that d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING
 
 from sluice import ledger
 from sluice.core.errors import BatchUnknownError, TableMissingError
-from sluice.core.partitions import Partition
+from sluice.core.partitions import EARLIEST, Partition
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import batches, tables
 from sluice.ledger import model_records, publications, records
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from sluice.declare.spec import Pipeline
     from sluice.ledger import Entry
-
-_FIRST = date.min.isoformat()
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,10 @@ def days(spec: Pipeline, run_day: str) -> list[DueDay]:
 
 def earlier(spec: Pipeline, run_day: str) -> list[DueDay]:
     """Every day before the run day that is due, oldest first."""
-    predicted = tables.published(spec.pipeline, PREDICTIONS, _FIRST, run_day)
-    landed = tables.published(spec.pipeline, spec.model.outcomes_table, _FIRST, run_day)
+    predicted = tables.published(spec.pipeline, PREDICTIONS, EARLIEST, run_day)
+    landed = tables.published(spec.pipeline, spec.model.outcomes_table, EARLIEST, run_day)
     # Of a day without predictions there is nothing to report, and outcomes without rows measure nothing.
-    late = made_late(spec, _FIRST)
+    late = made_late(spec, EARLIEST)
     predicted = {day: shown for day, shown in predicted.items() if shown.rows and day not in late}
     landed = {day: shown for day, shown in landed.items() if shown.rows}
     found = [

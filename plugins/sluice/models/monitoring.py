@@ -8,13 +8,12 @@ landed; and again where they were corrected. Which days are due is read from the
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
-from sluice.core.partitions import Partition
+from sluice.core.partitions import Partition, days_from, days_later
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
@@ -202,8 +201,7 @@ def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Tab
         first, last = train["first"], train["last"]
         snapshot = int(champion.registered.tags[f"snapshot.{declared.features_table}"])
     else:
-        start = date.fromisoformat(day)
-        first, last = ((start - timedelta(days=days)).isoformat() for days in (spec.history_days, 1))
+        first, last = days_later(day, -spec.history_days), days_later(day, -1)
         snapshot = None
     rows = tables.scan(
         spec.pipeline, declared.features_table, first, last, columns=columns, snapshot_id=snapshot
@@ -219,12 +217,12 @@ def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Tab
 def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> MonitorDecision:
     from sluice_ml.monitoring import decide
 
-    trained = date.fromisoformat(champion.registered.tags["as_of"]) if champion else None
+    trained = champion.registered.tags["as_of"] if champion else None
     return decide(
         _history(spec, day),
         monitoring_config(spec),
         champion_auc=_champion_auc(champion),
-        model_age_days=(date.fromisoformat(day) - trained).days if trained else None,
+        model_age_days=days_from(trained, day) if trained else None,
         past=training_history.read(spec),
         paused=spec.model.learning == "paused",
     )
@@ -239,7 +237,7 @@ def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
     from sluice_ml.monitored_day import DayNumbers
 
     newest: dict[str, model_records.Monitored] = {}
-    first = (date.fromisoformat(day) - timedelta(days=_HISTORY_DAYS)).isoformat()
+    first = days_later(day, -_HISTORY_DAYS)
     for entry in ledger.entries(
         model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=Partition(first, day)
     ):

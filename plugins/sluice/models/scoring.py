@@ -4,12 +4,12 @@ published features."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sluice import schedule
 from sluice.core import clock
 from sluice.core.errors import SpecInvalidError, TableMissingError
+from sluice.core.partitions import date_of, day_of
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
@@ -98,7 +98,7 @@ def _score(
 
     declared = spec.model
     features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
-    then = schedule.scoring_time(spec, date.fromisoformat(day)) if late else None
+    then = schedule.scoring_time(spec, date_of(day)) if late else None
     choice = scorer.choose(spec, features.column_names, then=then)
     chosen = choice.model
     scorer.record(spec, choice, day, run)
@@ -127,11 +127,11 @@ def _score(
 
 def _clock(spec: Pipeline, day: str) -> Clock | None:
     """When the predictions of a day are made: it tells a prediction from hindsight. None where no feed has set the clock."""
-    at = date.fromisoformat(day)
+    at = date_of(day)
     late = pipeline_clock.is_late(spec, at)
     if late is None:
         return None
-    today = pipeline_clock.today(spec).isoformat()
+    today = day_of(pipeline_clock.today(spec))
     return Clock(today=today, day=day, deadline=pipeline_clock.scoring_deadline(spec, at), made_late=late)
 
 

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from sluice import ledger
+from sluice.core.partitions import date_of
 from sluice.ledger import Entry
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def read(spec: Pipeline) -> list[Event]:
 def _day(entry: Entry) -> date | None:
     """The day of an entry by the pipeline's clock; None where it does not say."""
     if entry.partition:
-        return date.fromisoformat(entry.partition)
+        return date_of(entry.partition)
     decided_at = getattr(entry.record, "decided_at", "")
     return datetime.fromisoformat(decided_at).date() if decided_at else None
 

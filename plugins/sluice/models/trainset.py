@@ -6,12 +6,13 @@ A training that is refused here has touched no model: the reason is in the ledge
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sluice import ledger
 from sluice.core.errors import TableMissingError
+from sluice.core.partitions import date_of, days_later
 from sluice.core.runs import Run
 from sluice.ledger import model_records
 
@@ -47,7 +48,7 @@ def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet
 
     declared = spec.model
     last = spec.data_day(declared.outcomes_table, run_day)
-    first = (date.fromisoformat(last) - timedelta(days=declared.training_days - 1)).isoformat()
+    first = days_later(last, 1 - declared.training_days)
 
     def scan(table: str, columns: list[str]) -> pa.Table:
         return tables.scan(spec.pipeline, table, first, last, columns=columns, snapshot_id=snapshots[table])
@@ -125,5 +126,5 @@ def skip_reason(spec: Pipeline, run_day: str, run: Run) -> str | None:
 
 def _cutoff(spec: Pipeline, run_day: str) -> datetime:
     """The end of the last day whose outcomes are known on the morning of `run_day`, on the pipeline's clock."""
-    last = date.fromisoformat(spec.data_day(spec.model.outcomes_table, run_day))
+    last = date_of(spec.data_day(spec.model.outcomes_table, run_day))
     return datetime.combine(last + timedelta(days=1), datetime.min.time(), ZoneInfo(spec.timezone))

@@ -7,11 +7,11 @@ No waiver outlives its end: once one is over, nothing is learned from its rows, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
 from typing import Any
 
 from sluice import ledger, waivers
 from sluice.core.errors import WaiverExpiredError
+from sluice.core.partitions import days_later
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake.waived import WaivedInput
 from sluice.ledger import records
@@ -35,8 +35,7 @@ def require_valid(
     Raises:
         WaiverExpiredError: one of them is over; names the partitions.
     """
-    last = date.fromisoformat(until)
-    wanted = [(last - timedelta(days=back)).isoformat() for back in range(days)]
+    wanted = [days_later(until, -back) for back in range(days)]
     found: dict[int, dict[str, list[str]]] = {}
     for table in spec.tables:
         if table != PREDICTIONS:

@@ -14,7 +14,7 @@ from sluice.core.errors import (
     DeliveryMissingError,
     DeliveryUnreadableError,
 )
-from sluice.core.partitions import is_day
+from sluice.core.partitions import date_of, day_of, is_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
@@ -50,7 +50,7 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
         return Status(spec.pipeline, None, ())
     known = _Known.read(spec, now)
     begin = known.begin(first)
-    end = min(now.date(), date.fromisoformat(last)) if last else now.date()
+    end = min(now.date(), date_of(last)) if last else now.date()
     items: list[Item] = []
     for run_day in known.schedule.run_days(begin, end, known.days_with_deliveries):
         if clock.passed(now, known.schedule.due_at(run_day)):
@@ -91,7 +91,7 @@ class _Known:
             known.delivered[source] = deliveries.numbers(spec, source, landing=known.landing)
             shown = {spec.run_day(source, day) for day in known.shown[source]}
             # Neither a folder that is no day nor one of a day to come is a delivery that came.
-            landed = {day for day in known.delivered[source] if is_day(day) and day <= now.date().isoformat()}
+            landed = {day for day in known.delivered[source] if is_day(day) and day <= day_of(now.date())}
             known.came[source] = sorted(shown | landed)
         # The newest of a day counts: a range may be held, and then one of its days again.
         for hold in reversed(holds.open_batches(spec)):
@@ -113,20 +113,16 @@ class _Known:
         """The first run day that anything is expected of."""
         spec = self.spec
         daily = [name for name, source in spec.sources.items() if source.cadence == "daily"]
-        shown = [
-            date.fromisoformat(spec.run_day(name, day))
-            for name in daily
-            for day in list(self.shown[name])[:1]
-        ]
+        shown = [date_of(spec.run_day(name, day)) for name in daily for day in list(self.shown[name])[:1]]
         begin = spec.starts or min(shown, default=self.now.date())
-        return max(begin, date.fromisoformat(first)) if first else begin
+        return max(begin, date_of(first)) if first else begin
 
     @property
     def days_with_deliveries(self) -> set[date]:
-        return {date.fromisoformat(day) for days in self.delivered.values() for day in days if is_day(day)}
+        return {date_of(day) for days in self.delivered.values() for day in days if is_day(day)}
 
     def items(self, run_day: date) -> Iterator[Item]:
-        key, spec = run_day.isoformat(), self.spec
+        key, spec = day_of(run_day), self.spec
         sources = [item for name in spec.sources if (item := self._source(name, run_day))]
         yield from sources
         derived = [
@@ -144,7 +140,7 @@ class _Known:
 
     def _source(self, name: str, run_day: date) -> Item | None:
         """A source on a run day; None where it is not expected on it, and did not come."""
-        spec, key = self.spec, run_day.isoformat()
+        spec, key = self.spec, day_of(run_day)
         day = spec.data_day(name, key)
         delivered = self.delivered[name].get(key)
         there = day in self.shown[name] or delivered is not None
@@ -167,23 +163,23 @@ class _Known:
 
     def _is_expected(self, name: str, run_day: date) -> bool:
         """Whether a source is to come on a run day."""
-        spec, key = self.spec, run_day.isoformat()
+        spec, key = self.spec, day_of(run_day)
         came = self.came[name]
         if spec.sources[name].cadence == "daily":
             # Before its first day a source was not expected, where the pipeline does not say since when it is.
-            begun = spec.starts is not None or key >= (came[0] if came else self.now.date().isoformat())
+            begun = spec.starts is not None or key >= (came[0] if came else day_of(self.now.date()))
             return begun and self.schedule.expects(name, run_day)
         return key in self.weeks[name]
 
     def _weeks(self, name: str) -> Iterator[str]:
         """Run days on which a weekly source is due after its last: each week that was given up, and the first that was not."""
         came, today = self.came[name], self.now.date()
-        due = date.fromisoformat(came[-1]) + timedelta(days=7) if came else date.max
+        due = date_of(came[-1]) + timedelta(days=7) if came else date.max
         while (
             run_days := self.schedule.run_days(due, today, self.days_with_deliveries) if due <= today else []
         ):
-            yield run_days[0].isoformat()
-            if (name, self.spec.data_day(name, run_days[0].isoformat())) not in self.skipped:
+            yield day_of(run_days[0])
+            if (name, self.spec.data_day(name, day_of(run_days[0]))) not in self.skipped:
                 return
             due += timedelta(days=7)
 
@@ -250,7 +246,7 @@ class _Known:
 
     def _derived(self, table: str, on: date, incomplete: str) -> Item | None:
         """A derived table on a run day; None where its calendar has no such day, and nothing came of it."""
-        run_day = on.isoformat()
+        run_day = day_of(on)
         day = self.spec.data_day(table, run_day)
         if day in self.shown[table]:
             why = self._newer_inputs(table, run_day) or self.rebuilds.get((table, day), "")
@@ -286,7 +282,7 @@ class _Known:
         """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none, or on one without features."""
         spec = self.spec
         if run_day in self.shown[PREDICTIONS]:
-            in_time = not pipeline_clock.is_late(spec, date.fromisoformat(run_day))
+            in_time = not pipeline_clock.is_late(spec, date_of(run_day))
             newer = self._newer_inputs(PREDICTIONS, run_day) if in_time else ""
             return self._published("score", PREDICTIONS, run_day, newer)
         if spec.starts is None and run_day < min(self.shown[PREDICTIONS], default=run_day):
@@ -351,7 +347,7 @@ class _Known:
 
         Ids begin with the time of staging, by the clock of whoever staged, and clocks differ by less than days.
         """
-        if date.fromisoformat(run_day) > self.now.date() - timedelta(days=self.spec.integrity_days):
+        if date_of(run_day) > self.now.date() - timedelta(days=self.spec.integrity_days):
             return True
         own = (self.shown[source].get(self.spec.data_day(source, run_day)) for source in self.spec.sources)
         return any(found is not None and full_id(found.batch_id) > full_id(batch_id) for found in own)

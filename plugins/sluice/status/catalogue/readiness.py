@@ -7,10 +7,11 @@ its purpose, nothing of it held, nothing of it shown on a person's word.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sluice import schedule
 from sluice.core import clock
+from sluice.core.partitions import date_of
 from sluice.declare.spec import Pipeline
 
 _DAY = timedelta(days=1)
@@ -68,7 +69,7 @@ def days_late(spec: Pipeline, name: str, newest: str, now: datetime) -> int:
     """Days that are due by now and expected, and newer than the newest published one."""
     declared, known = spec.source(name), schedule.read(spec)
     run_day = now.date() if clock.passed(now, known.deadline(name, now.date())) else now.date() - _DAY
-    due, shown = run_day - timedelta(days=declared.lag_days), date.fromisoformat(newest)
+    due, shown = run_day - timedelta(days=declared.lag_days), date_of(newest)
     if declared.cadence == "weekly":
         return max(0, (due - shown - _FRESH).days)
     return len(known.expected_days(name, shown + _DAY, due))
