@@ -63,6 +63,14 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CusumConfig:
+    """When a loss of every day is more than chance: see `sluice_ml.cumulated`."""
+
+    slack: float
+    limit: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetrainingConfig:
     """How often a new model may be asked for: see `sluice_ml.retraining`."""
 
@@ -80,12 +88,16 @@ class MonitoringConfig:
     """When monitoring asks for attention: the YAML's `monitoring` section, field by field."""
 
     sample_rows: int
-    drift_share_warn: float
-    drift_share_retrain: float
-    auc_drop_warn: float
-    auc_drop_retrain: float
+    shift_warn: float
+    broken_margin: float
+    pipes: Mapping[str, tuple[str, ...]]
     persistence_days: int
     min_rows: int
+    min_coverage: float
     outcome_wait_days: int
     max_model_age_days: int
+    performance: CusumConfig
+    lead_days: int
+    calibration: CusumConfig
+    calibration_day: float
     retraining: RetrainingConfig

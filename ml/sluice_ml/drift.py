@@ -7,9 +7,11 @@ the reference than each of `_ORDINARY_DAYS` days of the reference itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sluice_ml.config import ModelConfig
+from sluice_ml.model import ScoringModel
 from sluice_ml.splits import days_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 # Of 20 ordinary days one in 21 is the farthest by chance: some 5% of the features of a quiet day.
 _ORDINARY_DAYS = 20
+_HALF = 0.5
 # Evidently's default for both distances; no feature is so steady that less is worth a word.
 _LEAST_DISTANCE = 0.1
 
@@ -30,21 +33,77 @@ def frame_of(rows: pa.Table, model: ModelConfig) -> pd.DataFrame:
     )
 
 
-def find_left_out(
-    current: pd.DataFrame, past: pd.DataFrame, model: ModelConfig
-) -> tuple[dict[str, str], list[str]]:
-    """Features that cannot be compared, with the reason; and those of them that are a finding in themselves."""
-    reasons, emptied = {}, []
+def find_left_out(current: pd.DataFrame, past: pd.DataFrame, model: ModelConfig) -> dict[str, str]:
+    """Features that cannot be compared, with the reason."""
+    reasons = {}
     for name in model.features:
         if not past[name].notna().any():
             reasons[name] = "no value in the reference"
         elif not current[name].notna().any():
             reasons[name] = f"no value today; {past[name].notna().mean():.0%} of the reference have one"
-            if past[name].notna().mean() > 0.5:
-                emptied.append(name)
         elif len({*past[name].unique(), *current[name].unique()}) == 1:
             reasons[name] = "one and the same value in all rows"
-    return reasons, emptied
+    return reasons
+
+
+def find_broken(
+    rows: pa.Table,
+    reference: pa.Table,
+    model: ModelConfig,
+    *,
+    margin: float,
+    pipes: Mapping[str, Sequence[str]],
+) -> dict[str, tuple[str, ...]]:
+    """Features that came without values as on no day of the reference, or with one value where no such day had one.
+
+    Args:
+        rows: all rows of the day, not a sample: a pipe that breaks for one airport of three is seen.
+        pipes: source to its features.
+
+    Returns:
+        Source, or "features" where none is declared, to its broken features.
+    """
+    if len(days_of(reference)) < 2:
+        return {}
+    today = _by_day(rows, model)
+    past = _by_day(reference, model)
+    source_of = {name: source for source, names in pipes.items() for name in names}
+    found: dict[str, list[str]] = {}
+    for name in model.features:
+        missing, values = today[name]["missing"].max(), today[name]["values"].min()
+        # One that is missing more often than not says nothing by being missing: a calm day has no gust.
+        is_usual = past[name]["missing"].mean() < _HALF
+        most = past[name]["missing"].max()
+        too_few = is_usual and missing > most and missing >= min(most + margin, 1.0)
+        if too_few or (rows.num_rows > 1 and values == 1 < past[name]["values"].min()):
+            found.setdefault(source_of.get(name, "features"), []).append(name)
+    return {source: tuple(names) for source, names in found.items()}
+
+
+def _by_day(rows: pa.Table, model: ModelConfig) -> dict[str, pd.DataFrame]:
+    """Feature to a frame with the share of missing values and the number of distinct ones, a row a day."""
+    frame = frame_of(rows, model)
+    by = frame.groupby(rows["ds"].to_pandas().to_numpy(), sort=True)
+    missing = frame.isna().groupby(rows["ds"].to_pandas().to_numpy(), sort=True).mean()
+    values = by.nunique()
+    return {
+        name: missing[[name]].rename(columns={name: "missing"}).assign(values=values[name])
+        for name in model.features
+    }
+
+
+def importance(model: object) -> dict[str, float]:
+    """Feature to its importance in a model; empty for what has no trees, whose features all count alike."""
+    return model.gains() if isinstance(model, ScoringModel) else {}
+
+
+def weigh(drifted: Collection[str], compared: Collection[str], importance: Mapping[str, float]) -> float:
+    """Share of the compared features' importance that is in the drifted ones; all count alike where no importance is known."""
+    weights = {name: importance.get(name, 0.0) for name in compared}
+    if not any(weights.values()):
+        weights = dict.fromkeys(compared, 1.0)
+    total = sum(weights.values())
+    return sum(weights[name] for name in drifted) / total if total else 0.0
 
 
 def find_limits(

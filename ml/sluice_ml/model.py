@@ -80,6 +80,12 @@ class ScoringModel:
         self._booster = xgboost.Booster({"nthread": threads})
         self._booster.load_model(bytearray(ubj))
 
+    def gains(self) -> dict[str, float]:
+        """Feature to the gain of all splits by it; without those that no tree splits by."""
+        names = (*self.meta.numeric, *self.meta.categorical)
+        gains: dict[str, Any] = self._booster.get_score(importance_type="total_gain")
+        return {name: float(gains[f"f{place}"]) for place, name in enumerate(names) if f"f{place}" in gains}
+
     def score(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
         """Probabilities of the label; a batch scored whole equals its rows scored one by one.
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig
 from sluice_ml.errors import RowsUnusableError
-from sluice_ml.model import require
+from sluice_ml.model import BaselineModel, require
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# The declared baseline's score of the same row.
+BASELINE_SCORE = "baseline_score"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +53,38 @@ class DayNumbers:
     has_outcomes: bool = False
     # Its predictions were made after their time: what became of them is not asked.
     made_late: bool = False
+    # Of the rows whose outcome is known: the AUC of the declared baseline, and the mean score.
+    baseline_auc: float | None = None
+    expected_rate: float | None = None
+    # What the scores expect of themselves (`sluice_ml.estimation`): an estimate, also of the rows whose outcome is not known.
+    estimated_auc: float | None = None
+    estimated_brier: float | None = None
+    # Features that came without values, or all with one, as they never did in the reference, by the source that they come from.
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Share of the model's importance that is in drifted features.
+    shift: float | None = None
+    # The distance from the reference that each compared feature must have to count as drifted: less could not have been seen.
+    smallest_shifts: Mapping[str, float] = field(default_factory=dict)
+    # Days from the day to the run that measured it: how much time its outcomes had to come.
+    maturity_days: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe; `DayNumbers.from_dict` reads it back."""
-        return {**asdict(self), "drifted": list(self.drifted), "released": list(self.released)}
+        broken = {source: list(columns) for source, columns in self.broken.items()}
+        return {
+            **asdict(self),
+            "drifted": list(self.drifted),
+            "released": list(self.released),
+            "broken": broken,
+        }
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DayNumbers:
         """Also of records with more in them, or made before some of it was measured."""
         known = {each.name for each in fields(cls)}
         lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
-        given = {"has_outcomes": raw["labelled"] > 0, **raw, **lists}
+        broken = {source: tuple(columns) for source, columns in raw.get("broken", {}).items()}
+        given = {"has_outcomes": raw["labelled"] > 0, **raw, **lists, "broken": broken}
         return cls(**{name: value for name, value in given.items() if name in known})
 
 
@@ -73,7 +98,7 @@ def assemble(
             None where they have not landed. Each has a key at most once.
 
     Returns:
-        One row a prediction, in their order: key, `ds`, the features, `score`, `model_version` and the label (bool).
+        One row a prediction, in their order: key, `ds`, the features, `score`, `baseline_score`, `model_version` and the label (bool).
 
     Raises:
         RowsUnusableError: a column is missing, or a prediction has no features.
@@ -81,7 +106,7 @@ def assemble(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    require(features, [model.key, *model.features])
+    require(features, [model.key, model.baseline, *model.features])
     require(predictions, [model.key, "ds", "score", "model_version"])
     place = _places(predictions, features, model.key)
     if place.null_count:
@@ -96,6 +121,8 @@ def assemble(
     )
     for name in model.features:
         rows = rows.append_column(name, features[name].take(place))
+    baseline = BaselineModel(model.baseline, model.baseline_default).score(features)
+    rows = rows.append_column(BASELINE_SCORE, pa.array(baseline).take(place))
     label = pa.nulls(rows.num_rows, pa.bool_())
     if outcomes is not None:
         require(outcomes, [model.key, model.label])

@@ -1,6 +1,6 @@
 """The page of a monitored day: what was decided and why, before anyone has to read a chart.
 
-It is one file beside Evidently's pages. Opened from the folder it opens them in new windows; in a frame, as inside the
+It is one file beside Evidently's reports. Opened from the folder it opens them in new windows; in a frame, as inside the
 Airflow UI, it asks the page around it to open them, because it is sandboxed and has no login there. It says so plainly
 when the outcomes of the day are not there yet.
 """
@@ -8,15 +8,18 @@ when the outcomes of the day are not there yet.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from sluice_ml import snapshots
 from sluice_ml.config import ModelConfig
+from sluice_ml.estimation import error
+from sluice_ml.files import write
+from sluice_ml.findings import says_something
 from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.monitoring import MonitorDecision
+from sluice_ml.shifts import smallest_seen
 
-DRIFT, SUMMARY, CLASSIFICATION = "drift", "summary", "classification"
 INDEX = "index.html"
 _DAYS_SHOWN = 14
 
@@ -28,12 +31,12 @@ def page(
     history: Sequence[DayNumbers],
     model: ModelConfig,
     question: str,
-    champion_auc: float | None,
+    champion_lead: float | None,
     folder: Path,
 ) -> Path:
     """Write the day's own page beside Evidently's, with the decision and links to them; returns its path.
 
-    `history` are the days that the decision looked back on; `champion_auc` is what it compared with.
+    `history` are the days that the decision looked back on; `champion_lead` is what it compared with.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -48,18 +51,13 @@ def page(
         decision=decision,
         model=model,
         question=question,
-        champion_auc=champion_auc,
+        champion_lead=champion_lead,
+        smallest_seen=smallest_seen(numbers),
+        estimate_off=error([day for day in days.values() if says_something(day)]),
         history=[days[ds] for ds in sorted(days, reverse=True)[:_DAYS_SHOWN]],
-        pages=[name for name in (DRIFT, SUMMARY, CLASSIFICATION) if (folder / f"{name}.html").is_file()],
+        pages=snapshots.kept(folder),
     )
     record = {"numbers": numbers.as_dict(), "action": decision.action, "reasons": list(decision.reasons)}
-    write(folder / "numbers.json", json.dumps(record, indent=1))
-    write(folder / INDEX, html)
+    write(folder / "numbers.json", json.dumps(record, indent=1).encode())
+    write(folder / INDEX, html.encode())
     return folder / INDEX
-
-
-def write(path: Path, text: str) -> None:
-    """A reader sees the old page or the new one."""
-    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    half.write_text(text, encoding="utf-8")
-    half.replace(path)

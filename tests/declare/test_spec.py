@@ -50,6 +50,21 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "`expected` is for a daily source",
         ),
         ("    cadence: weekly\n", "    cadence: monthly\n", "'daily' or 'weekly'"),
+        (
+            "    airports: [planned_minutes]",
+            "    airport: [planned_minutes]",
+            "'airport', which is no source",
+        ),
+        (
+            "    airports: [planned_minutes]",
+            "    airports: [minutes]",
+            "'minutes', which is no feature of the model",
+        ),
+        (
+            "  max_model_age_days: 60",
+            "  max_model_age_days: 60\n  retraining: {backoff_days: 90}",
+            "backoff_max_days is less",
+        ),
         ("key: [tailnum]", "key: [tail]", "'tail' is not a column of the contract"),
         ("        tailnum: {type: string}\n", "        tailnum: {type: text}\n", "columns.tailnum.type"),
         (

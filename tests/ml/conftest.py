@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_ml.config import ModelConfig, MonitoringConfig, RetrainingConfig
+from sluice_ml.config import CusumConfig, ModelConfig, MonitoringConfig, RetrainingConfig
 from sluice_ml.training import fit
 
 FIRST, LAST = date(2013, 2, 13), date(2013, 3, 14)
@@ -93,10 +93,14 @@ def config():
 def monitoring():
     return MonitoringConfig(
         sample_rows=3000,
-        drift_share_warn=0.5,
-        drift_share_retrain=0.7,
-        auc_drop_warn=0.08,
-        auc_drop_retrain=0.12,
+        shift_warn=0.5,
+        broken_margin=0.2,
+        pipes={},
+        min_coverage=0.3,
+        performance=CusumConfig(slack=0.035, limit=0.35),
+        lead_days=0,
+        calibration=CusumConfig(slack=0.5, limit=4.0),
+        calibration_day=2.5,
         persistence_days=3,
         min_rows=200,
         outcome_wait_days=7,

@@ -27,6 +27,8 @@ def day(number, **changed):
         "auc": 0.70,
         "auc_low": 0.66,
         "auc_high": 0.74,
+        "baseline_auc": 0.62,
+        "expected_rate": 0.2,
         "log_loss": 0.5,
         "brier": 0.15,
         "compared": 20,
@@ -35,6 +37,7 @@ def day(number, **changed):
         "left_out": {},
         "sampled_rows": 900,
         "reference_rows": 3000,
+        "shift": 0.05,
     }
     given = {**quiet, **changed}
     return DayNumbers(**{"has_outcomes": given["labelled"] > 0, **given})
@@ -42,8 +45,10 @@ def day(number, **changed):
 
 @pytest.fixture
 def judge(monitoring):
-    def judged(days, champion_auc=0.70, model_age_days=5):
-        return decide(days, monitoring, champion_auc=champion_auc, model_age_days=model_age_days)
+    def judged(days, champion_lead=0.08, model_age_days=5):
+        return decide(
+            days, monitoring, champion_lead=champion_lead, champion_days=14, model_age_days=model_age_days
+        )
 
     return judged
 
@@ -51,65 +56,113 @@ def judge(monitoring):
 def test_decide_quiet_days_ask_for_nothing(judge):
     decision = judge([day(1), day(2), day(3)])
     assert (decision.action, decision.reasons) == ("nothing", ("Everything is within limits.",))
-    assert json.loads(json.dumps(decision.numbers))["auc_drop"] == 0
+    assert json.loads(json.dumps(decision.numbers))["sums"]["performance"] == 0
+
+
+def falling(loss, numbers=range(1, 15), **changed):
+    """Days on which the model's lead over the baseline is smaller by `loss`, a number or a function of the day's."""
+    of = loss if callable(loss) else lambda _: loss
+    return [day(number, auc=0.70 - of(number), **changed) for number in numbers]
 
 
 @pytest.mark.parametrize(
-    ("drops", "action"),
+    ("loss", "action"),
     [
-        ((0.0, 0.0, 0.10), "nothing"),  # one day below the lower limit
-        ((0.0, 0.10, 0.10), "nothing"),
-        ((0.10, 0.10, 0.10), "warn"),
-        ((0.0, 0.0, 0.20), "warn"),  # one day below the upper limit
-        ((0.20, 0.20, 0.10), "warn"),
-        ((0.20, 0.0, 0.20), "warn"),
-        ((0.20, 0.20, 0.20), "retrain"),
-        ((0.20, 0.20, 0.20, 0.0), "nothing"),  # it recovered
+        (lambda number: 0.3 * (number == 14), "nothing"),  # one day
+        (0.03, "nothing"),  # less than the slack, for ever
+        (0.07, "retrain"),
+        (lambda number: 0.13 * (number % 2), "retrain"),
+        (lambda number: 0.20 * (number < 5), "nothing"),  # it recovered
+        (-0.05, "nothing"),  # it is better than it was
     ],
 )
-def test_decide_falling_auc_needs_days_in_a_row(judge, drops, action):
-    decision = judge([day(number, auc=0.70 - drop) for number, drop in enumerate(drops, 1)])
+def test_decide_loss_must_last(judge, loss, action):
+    decision = judge(falling(loss))
     assert decision.action == action, decision.reasons
+
+
+def test_decide_hard_day_is_hard_for_the_baseline_too(judge):
+    assert judge([day(number, auc=0.58, baseline_auc=0.50) for number in range(1, 30)]).action == "nothing"
+
+
+def test_decide_mean_score_of_three_percent_against_fifty_five_late_is_an_alarm(judge):
+    decision = judge([day(1), day(2, expected_rate=0.03, label_rate=0.55)])
+    assert decision.action == "warn"
+    assert decision.numbers["found"] == ["label shift"]
+    assert "the mean score is 3.0%, and 55.0% came true" in decision.reasons[0]
+    lasting = judge([day(number, expected_rate=0.03, label_rate=0.55) for number in (1, 2, 3)])
+    assert (lasting.action, lasting.wanted) == ("retrain", ("calibration",))
+
+
+def test_decide_scores_that_keep_their_order_and_lose_their_scale_are_found(judge):
+    decision = judge([day(number, expected_rate=0.003, label_rate=0.22) for number in range(1, 4)])
+    assert decision.wanted == ("calibration",)
+    assert "scores are too low" in decision.reasons[0]
 
 
 @pytest.mark.parametrize(
-    ("shares", "action"),
+    ("changed", "name"),
     [
-        ((0.1, 0.1, 0.6), "nothing"),
-        ((0.6, 0.6, 0.6), "warn"),
-        ((0.1, 0.1, 0.8), "warn"),
-        ((0.7, 0.8, 0.7), "warn"),  # inputs that have shifted do not say that the model is worse
+        ({"auc": 0.60}, "concept change"),
+        ({"auc": 0.60, "shift": 0.8}, "input shift with loss"),
+        ({"expected_rate": 0.05}, "label shift"),
+        ({"shift": 0.8}, "input shift"),
+        ({"broken": {"weather": ("wind_gust",)}, "auc": 0.60}, "broken pipe"),
+        ({"coverage": 0.1}, "few outcomes"),
     ],
 )
-def test_decide_drift_needs_days_in_a_row(judge, shares, action):
-    decision = judge([day(number, drift_share=share) for number, share in enumerate(shares, 1)])
-    assert decision.action == action, decision.reasons
+def test_decide_names_what_it_finds(judge, changed, name):
+    decision = judge([day(number, **changed) for number in range(1, 15)])
+    assert name in decision.numbers["found"]
+    assert judge([day(number) for number in range(1, 15)]).numbers["found"] == []
+
+
+@pytest.mark.parametrize(
+    ("shifts", "action"),
+    [((0.1, 0.1, 0.6), "nothing"), ((0.6, 0.6, 0.6), "warn"), ((0.9, 0.9, 0.1), "nothing")],
+)
+def test_decide_shift_must_last_and_asks_for_nothing(judge, shifts, action):
+    decision = judge([day(number, shift=shift) for number, shift in enumerate(shifts, 1)])
+    assert (decision.action, decision.wanted) == (action, ())
+
+
+def test_decide_broken_pipe_asks_for_nothing_and_is_not_held_against_the_model(judge):
+    days = falling(0.3, broken={"weather": ("wind_gust", "pressure")})
+    decision = judge(days)
+    assert (decision.action, decision.wanted) == ("warn", ())
+    assert decision.reasons[0].startswith(
+        "Broken pipe: weather. On 2013-03-14 wind_gust, pressure came without"
+    )
+
+
+def test_decide_few_outcomes_are_a_warning_with_coverage_and_maturity(judge):
+    decision = judge([day(1, coverage=0.1, labelled=90, maturity_days=1)])
+    assert decision.action == "warn"
+    assert "2013-03-01 (90 of 900, 10%, after 1 day)" in decision.reasons[0]
 
 
 def test_decide_days_with_few_outcomes_do_not_count(judge):
-    bad = [day(number, auc=0.4) for number in (1, 2, 3)]
-    assert judge(bad).action == "retrain"
-    few = [day(number, auc=0.4, labelled=199) for number in (1, 2, 3)]
-    decision = judge(few)
+    assert judge(falling(0.3)).action == "retrain"
+    decision = judge(falling(0.3, labelled=199))
     assert decision.action == "nothing"
     assert decision.reasons[0].startswith("199 outcomes are known; 200 are needed")
 
 
 def test_decide_a_day_without_outcomes_in_between_does_not_break_the_row(judge):
-    days = [day(1, auc=0.5), day(2, auc=0.5), day(3, auc=None, labelled=0), day(4, auc=0.5)]
+    days = [*falling(0.3, [1, 2]), day(3, auc=None, labelled=0), day(4, auc=0.5)]
     assert judge(days).action == "retrain"
 
 
 def test_decide_days_of_the_model_before_do_not_count(judge):
-    days = [day(1, auc=0.5, model_version="2"), day(2, auc=0.5, model_version="2"), day(3, auc=0.5)]
-    assert judge(days).action == "warn"
+    days = [*falling(0.3, [1, 2], model_version="2"), day(3, auc=0.5)]
+    assert judge(days).action == "nothing"
 
 
 def test_decide_order_and_repeats_of_days_do_not_matter(judge):
     days = [day(number, auc=0.5) for number in (3, 1, 2)]
     assert judge(days).action == "retrain"
-    assert judge([day(3, auc=0.5), day(3, auc=0.5), day(3, auc=0.5)]).action == "warn"
-    assert judge([*days, day(3, auc=0.7)]).action == "nothing"
+    assert judge([day(3, auc=0.5), day(3, auc=0.5), day(3, auc=0.5)]).action == "nothing"
+    assert judge([*days, day(3, auc=0.9)]).action == "nothing"
 
 
 def test_decide_old_model_asks_for_retraining(judge):
@@ -127,7 +180,7 @@ def test_decide_outcomes_that_never_come_are_a_warning(judge):
 
 
 def test_decide_without_champion_says_that_there_is_none(judge):
-    decision = judge([day(1, model_version="baseline", auc=0.4)], champion_auc=None, model_age_days=None)
+    decision = judge([day(1, model_version="baseline", auc=0.4)], champion_lead=None, model_age_days=None)
     assert decision.action == "nothing"
     assert "no champion yet" in decision.reasons[0]
 
@@ -183,7 +236,7 @@ def test_assemble_prediction_without_features_is_refused(features, predictions, 
 
 def test_decide_days_on_released_data_are_named_and_not_blamed_on_the_model(judge):
     released = ("arrivals 2013-03-02, released by Ada until 2013-03-05",)
-    bad = [day(number, auc=0.5, drift_share=1.0, released=released) for number in (2, 3, 4)]
+    bad = [day(number, auc=0.5, shift=1.0, released=released) for number in (2, 3, 4)]
 
     decision = judge([day(1), *bad])
 

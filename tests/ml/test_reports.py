@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from sluice_ml import snapshots
+from sluice_ml.drift import find_broken, importance, weigh
 from sluice_ml.errors import RowsUnusableError
-from sluice_ml.model import ScoringModel
+from sluice_ml.model import BaselineModel, ScoringModel
 from sluice_ml.monitored_day import assemble
 from sluice_ml.monitored_day_page import page
 from sluice_ml.monitoring import decide
@@ -67,14 +69,14 @@ def measured(known, reference, config, monitoring, tmp_path_factory):
 
 
 def write_page(numbers, config, monitoring, folder):
-    decision = decide([numbers], monitoring, champion_auc=0.66, model_age_days=3)
+    decision = decide([numbers], monitoring, champion_lead=0.05, champion_days=14, model_age_days=3)
     path = page(
         numbers,
         decision,
         history=[numbers],
         model=config,
         question="Which flights?",
-        champion_auc=0.66,
+        champion_lead=0.05,
         folder=folder,
     )
     return path.read_text(encoding="utf-8")
@@ -114,13 +116,13 @@ def test_measure_after_the_outcomes_equals_measuring_at_once_and_keeps_the_featu
     before = assemble(features, scored, None, config)
     morning = measure(before, reference, model=config, config=monitoring, folder=tmp_path)
     assert (morning.labelled, morning.auc) == (0, None)
-    drift = (tmp_path / "drift.html").stat().st_mtime_ns
+    drift = (tmp_path / "drift.snapshot.json.xz").stat().st_mtime_ns
 
     later = measure(known, reference, model=config, config=monitoring, folder=tmp_path, compared=morning)
 
     assert later == measured[1]
-    assert (tmp_path / "drift.html").stat().st_mtime_ns == drift
-    assert (tmp_path / "classification.html").is_file()
+    assert (tmp_path / "drift.snapshot.json.xz").stat().st_mtime_ns == drift
+    assert snapshots.kept(tmp_path) == ["drift", "summary", "classification"]
 
 
 def test_measure_samples_both_sides_but_counts_all_rows(known, reference, config, monitoring, measured):
@@ -129,20 +131,19 @@ def test_measure_samples_both_sides_but_counts_all_rows(known, reference, config
     assert (numbers.reference_rows, numbers.sampled_rows) == (monitoring.sample_rows, known.num_rows)
 
 
-def test_pages_are_single_files_that_fetch_nothing(measured, config, monitoring):
+def test_monitored_day_leaves_less_than_300_kB_and_pages_that_are_single_files_and_fetch_nothing(
+    measured, config, monitoring
+):
     folder, numbers = measured
     write_page(numbers, config, monitoring, folder)
-    pages = sorted(folder.glob("*.html"))
-    assert [path.name for path in pages] == [
-        "classification.html",
-        "drift.html",
-        "index.html",
-        "summary.html",
-    ]
-    for path in pages:
-        html = path.read_text(encoding="utf-8")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
+    pages = {name: snapshots.render(folder / f"{name}{snapshots.ENDING}") for name in snapshots.kept(folder)}
+    assert len(pages) == 3
+    pages["index"] = (folder / "index.html").read_text(encoding="utf-8")
+    for name, html in pages.items():
         found = [match for match in FETCHES.findall(html) if 'href="' not in match or "<link" in match]
-        assert not found, (path.name, found[:3])
+        assert not found, (name, found[:3])
+    assert "wind_gust" in pages["drift"]
 
 
 def test_fetches_pattern_sees_what_it_should():
@@ -170,7 +171,7 @@ def test_page_without_outcomes_says_so_and_shows_no_old_quality(
     known, features, scored, reference, config, monitoring, tmp_path
 ):
     measure(known, reference, model=config, config=monitoring, folder=tmp_path)
-    assert (tmp_path / "classification.html").is_file()
+    assert "classification" in snapshots.kept(tmp_path)
     waiting = assemble(features, scored, None, config)
     numbers = measure(waiting, reference, model=config, config=monitoring, folder=tmp_path)
     assert (numbers.labelled, numbers.coverage, numbers.auc, numbers.label_rate) == (0, 0, None, None)
@@ -193,23 +194,42 @@ def test_measure_empty_and_constant_columns_are_left_out_with_the_reason(
     assert set(numbers.left_out) == {"pressure", "wind_gust", "precipitation", "dest", "distance"}
     assert numbers.left_out["distance"] == "no value in the reference"
     assert numbers.left_out["precipitation"] == "one and the same value in all rows"
-    # Columns that are always there and are empty today are a finding; gusts are only reported when there are any.
-    assert {"dest", "pressure"} <= set(numbers.drifted)
-    assert "wind_gust" not in numbers.drifted
+    # Columns that are always there and are empty today are broken; gusts are only reported when there are any.
+    assert numbers.broken == {"features": ("pressure", "dest")}
     html = write_page(numbers, config, monitoring, tmp_path)
     assert "no value today" in html
+    assert "Broken pipe: features" in html
 
 
-def test_measure_an_ordinary_day_has_not_drifted_and_a_broken_one_has(
+def test_measure_an_ordinary_day_has_not_shifted_and_one_in_other_units_has(
     known, reference, measured, config, monitoring, tmp_path
 ):
     _, quiet = measured
-    assert quiet.drift_share < monitoring.drift_share_warn
+    assert (quiet.broken, quiet.shift < monitoring.shift_warn) == ({}, True)
+    assert set(quiet.smallest_shifts) == set(config.features) - set(quiet.left_out)
     day = known
     for name in config.numeric:
         day = put(day, name, pc.add(pc.multiply(pc.cast(day[name], pa.float64()), 60.0), 1000.0))
-    broken = measure(day, reference, model=config, config=monitoring, folder=tmp_path)
-    assert broken.drift_share >= monitoring.drift_share_retrain
+    shifted = measure(day, reference, model=config, config=monitoring, folder=tmp_path)
+    assert shifted.shift >= monitoring.shift_warn
+    # What the model does not use hardly counts.
+    used = dict.fromkeys(set(config.categorical), 0.5) | {"distance": 0.01}
+    assert weigh(shifted.drifted, shifted.smallest_shifts, used) < 0.05
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_weather_that_is_missing_is_a_broken_pipe_of_the_weather(known, reference, config, monitoring, share):
+    weather = ("wind_speed", "visibility", "pressure", "precipitation")
+    gone = pa.array([place < share * known.num_rows for place in range(known.num_rows)])
+    day = known
+    for name in weather:
+        day = put(day, name, pc.if_else(gone, None, day[name]))
+    pipes = {"weather": (*weather, "wind_gust")}
+    broken = find_broken(day, reference, config, margin=monitoring.broken_margin, pipes=pipes)
+    assert set(broken) == {"weather"}
+    # Pressure is often missing, and only counts where it is missing more often than ever.
+    assert {"wind_speed", "visibility", "precipitation"} <= set(broken["weather"])
+    assert find_broken(known, reference, config, margin=monitoring.broken_margin, pipes=pipes) == {}
 
 
 def test_measure_outcomes_of_one_class_have_no_auc(known, reference, config, monitoring, tmp_path):
@@ -235,3 +255,10 @@ def test_measure_unusable_rows_are_refused_with_the_reason(
 ):
     with pytest.raises(RowsUnusableError, match=says):
         measure(damage(known), reference, model=config, config=monitoring, folder=tmp_path)
+
+
+def test_importance_is_of_the_features_that_the_trees_split_by(candidate, config):
+    gains = importance(ScoringModel(candidate.ubj, candidate.meta, threads=1))
+    assert set(gains) <= set(config.features)
+    assert min(gains.values()) > 0
+    assert importance(BaselineModel("carrier_late_rate", 0.2)) == {}

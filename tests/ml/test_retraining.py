@@ -165,10 +165,13 @@ def test_days_of_data_faults_held_inputs_and_waivers_never_ask(monitoring):
         {"input_age_days": 2},
         {"made_late": True},
         {"labelled": 0, "auc": None},
+        {"broken": {"weather": ("wind_gust",)}},
     )
     history, past = [], []
     for number in range(365):
-        history.append(day(number, **{"auc": 0.3, "drift_share": 1.0, **excuses[number % 4]}))
-        decision = decide(history[-100:], monitoring, champion_auc=0.7, model_age_days=5, past=past)
+        history.append(day(number, **{"auc": 0.3, "shift": 1.0, **excuses[number % 5]}))
+        decision = decide(
+            history[-100:], monitoring, champion_lead=0.08, champion_days=14, model_age_days=5, past=past
+        )
         assert decision.wanted == ()
         assert decision.action in ("nothing", "warn")

@@ -20,9 +20,9 @@ DAYS = [(date(2013, 4, 1) + timedelta(days=i)).isoformat() for i in range(12)]
 def falling(home, measured_day, monkeypatch) -> spec.Pipeline:
     """Days in a row on which the AUC is far below the champion's."""
     flights = spec.load("flights")
-    monkeypatch.setattr(monitoring, "_champion_auc", lambda _: 0.7)
+    monkeypatch.setattr(monitoring, "_champion_lead", lambda _: 0.1)
     for day in DAYS:
-        numbers = measured_day(day, auc=0.4, labelled=880, coverage=0.98, has_outcomes=True)
+        numbers = measured_day(day, auc=0.4, baseline_auc=0.5, labelled=880, coverage=0.98, has_outcomes=True)
         ledger.append(model_records.Monitored(**numbers.as_dict()), **about(flights, day))
     return flights
 

@@ -56,7 +56,7 @@ def write_monitored_day(reports: Path, numbers: DayNumbers, action: str) -> None
         history=[numbers],
         model=model_config(spec.load("flights")),
         question="Which flights are late?",
-        champion_auc=0.7,
+        champion_lead=0.05,
         folder=folder,
     )
 

@@ -20,6 +20,7 @@ from sluice.declare import pipeline_clock, spec
 from sluice.ledger import records
 from sluice.web import released
 from sluice.web.reports import create_app
+from sluice_ml import snapshots
 
 HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
 
@@ -159,6 +160,44 @@ def test_own_page_runs_no_script_but_the_one_of_the_frame_and_is_never_cached(ge
     assert policy["script-src"] == f"'sha256-{digest}'"
     assert Scripts(body).found in ([], [script])
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.fixture
+def snapshot(reports):
+    """The folder of a monitored day whose drift report is kept as Evidently's snapshot."""
+    import pandas as pd
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    folder = reports / "flights/monitor/2013-04-02"
+    (folder / "drift.html").unlink()
+    sides = [
+        Dataset.from_pandas(
+            pd.DataFrame({"wind_mph": values}), DataDefinition(numerical_columns=["wind_mph"])
+        )
+        for values in ([1.0, 2.0, 3.0, 4.0], [2.0, 3.0, 4.0, 5.0])
+    ]
+    snapshots.save(Report([DataDriftPreset()]).run(*sides), folder, "drift")
+    return folder / f"drift{snapshots.ENDING}"
+
+
+@pytest.mark.slow
+def test_report_that_is_kept_as_a_snapshot_is_a_page_for_whoever_may_read_it(get, snapshot):
+    page = "/air/evidence/-/flights/monitor/2013-04-02/drift.html"
+    status, headers, body = get(page)
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "sandbox allow-scripts" in headers["Content-Security-Policy"]
+    assert "wind_mph" in body
+
+    _, _, frame = get("/air/evidence/flights/monitor/2013-04-02/index.html")
+    links = Links(frame.split("<iframe")[0]).found
+    assert page.replace("/-/", "/") in links
+    assert page.replace(".html", ".json") in links
+
+    assert get(page, cookie="_token=forged")[0] == 401
+    assert get(page, cookie="_token=only-trains")[0] == 404
+    snapshot.write_bytes(b"damaged")
+    assert get(page)[0] == 404
 
 
 def test_report_outside_the_folder_or_of_no_kind_is_not_found(reports, get):

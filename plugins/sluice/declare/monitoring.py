@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from sluice.declare.contracts import Strict
+from sluice.declare.field_types import Name
 
 
 class Retraining(Strict):
@@ -33,15 +34,44 @@ class Retraining(Strict):
         return self
 
 
+class Cusum(Strict):
+    """When a loss of every day is more than chance: see `sluice_ml.cumulated`."""
+
+    # What a day may lose without being counted: half of the loss that is to be found soonest.
+    slack: float = Field(gt=0)
+    # The sum that is an alarm.
+    limit: float = Field(gt=0)
+
+
+class Performance(Cusum):
+    """The same of the model's lead over the baseline on the same rows, in AUC."""
+
+    # Days from its first on that tell, beside its held-out days, what a model's lead is.
+    lead_days: int = Field(28, ge=0)
+
+
+class Calibration(Cusum):
+    """The same of the mean score against the realised rate, in log-odds."""
+
+    # How far one day alone may be off.
+    day: float = Field(gt=0)
+
+
 class Monitoring(Strict):
     """When monitoring asks for attention."""
 
     # Rows that Evidently is run on, of each side.
     sample_rows: int = Field(ge=100)
-    drift_share_warn: float = Field(gt=0, le=1)
-    drift_share_retrain: float = Field(gt=0, le=1)
-    auc_drop_warn: float = Field(gt=0, lt=1)
-    auc_drop_retrain: float = Field(gt=0, lt=1)
+    # Share of the model's importance that is in features whose values are distributed otherwise than in training.
+    shift_warn: float = Field(gt=0, le=1)
+    # A feature is broken whose share of missing values is this much above that of every day that the model learned from.
+    broken_margin: float = Field(0.2, gt=0, le=1)
+    # Source to the features that come from it, by which a broken pipe is named; others are named by the feature table.
+    pipes: dict[Name, tuple[str, ...]] = {}
+    performance: Performance
+    calibration: Calibration
+    # Share of a day's predictions whose outcome must be known, once its outcomes are published.
+    min_coverage: float = Field(ge=0, le=1)
     persistence_days: int = Field(ge=1)
     # Rows (labelled ones, where the question is how good the model was) that a day needs to count.
     min_rows: int = Field(ge=1)

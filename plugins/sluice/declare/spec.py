@@ -265,6 +265,18 @@ class Pipeline(_Strict):
     monitoring: Monitoring
 
     @model_validator(mode="after")
+    def _pipes_are_of_features(self) -> Pipeline:
+        known = {*self.model.features.numeric, *self.model.features.categorical}
+        for source, columns in self.monitoring.pipes.items():
+            if source not in self.sources:
+                raise ValueError(f"monitoring.pipes names {source!r}, which is no source")
+            if unknown := next((name for name in columns if name not in known), None):
+                raise ValueError(
+                    f"monitoring.pipes.{source} names {unknown!r}, which is no feature of the model"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _names_fit(self) -> Pipeline:
         if odd := next((name for name in (*self.sources, *self.derived) if QUARANTINE in name), None):
             raise ValueError(

@@ -52,11 +52,25 @@ def model_config(spec: Pipeline) -> ModelConfig:
 
 
 def monitoring_config(spec: Pipeline) -> MonitoringConfig:
-    from sluice_ml.config import MonitoringConfig, RetrainingConfig
+    from sluice_ml.config import CusumConfig, MonitoringConfig, RetrainingConfig
 
-    # How much one run measures is no matter of what is decided from it.
-    flat = spec.monitoring.model_dump(exclude={"days_per_run", "retraining"})
-    return MonitoringConfig(**flat, retraining=RetrainingConfig(**spec.monitoring.retraining.model_dump()))
+    declared = spec.monitoring
+    return MonitoringConfig(
+        sample_rows=declared.sample_rows,
+        shift_warn=declared.shift_warn,
+        broken_margin=declared.broken_margin,
+        pipes=declared.pipes,
+        persistence_days=declared.persistence_days,
+        min_rows=declared.min_rows,
+        min_coverage=declared.min_coverage,
+        outcome_wait_days=declared.outcome_wait_days,
+        max_model_age_days=declared.max_model_age_days,
+        performance=CusumConfig(slack=declared.performance.slack, limit=declared.performance.limit),
+        lead_days=declared.performance.lead_days,
+        calibration=CusumConfig(slack=declared.calibration.slack, limit=declared.calibration.limit),
+        calibration_day=declared.calibration.day,
+        retraining=RetrainingConfig(**declared.retraining.model_dump()),
+    )
 
 
 def check_model(spec: Pipeline) -> None:

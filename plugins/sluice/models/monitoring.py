@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sluice_ml.registry import LoadedModel
 
 # Days that a decision may look back on.
-_HISTORY_DAYS = 100
+_HISTORY_DAYS = 200
 
 
 def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
@@ -42,6 +42,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
         TableMissingError: the day has no published predictions.
     """
     from sluice_ml import monitored_day_page
+    from sluice_ml.drift import importance
     from sluice_ml.reports import measure
 
     champion = scorer.choose(spec).model
@@ -72,6 +73,8 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             model=model,
             config=config,
             folder=folder,
+            importance=importance(champion.model) if champion else {},
+            maturity_days=days_from(day.ds, run_day),
             compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
         )
         rests_on = waived.of_monitored_day(spec, day.ds)
@@ -92,7 +95,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             history=history,
             model=model,
             question=spec.model.question,
-            champion_auc=_champion_auc(champion),
+            champion_lead=_champion_lead(champion),
             folder=folder,
         )
         pages[ds] = str(Path(written).relative_to(settings().reports))
@@ -221,15 +224,20 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
     return decide(
         _history(spec, day),
         monitoring_config(spec),
-        champion_auc=_champion_auc(champion),
+        champion_lead=_champion_lead(champion),
+        champion_days=champion.meta.splits["test"]["days"] if champion else 0,
         model_age_days=days_from(trained, day) if trained else None,
         past=training_history.read(spec),
         paused=spec.model.learning == "paused",
     )
 
 
-def _champion_auc(champion: LoadedModel | None) -> float | None:
-    return champion.metrics["candidate"]["daily_auc"]["value"] if champion else None
+def _champion_lead(champion: LoadedModel | None) -> float | None:
+    """How much the champion's AUC of a day was above the baseline's, on its held-out days."""
+    if champion is None:
+        return None
+    mine, baseline = (champion.metrics[name]["daily_auc"]["value"] for name in ("candidate", "baseline"))
+    return mine - baseline
 
 
 def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
@@ -246,15 +254,16 @@ def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
 
 
 def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumbers | None:
-    """The day's earlier numbers, if its pages stand and are about the very same predictions."""
-    from sluice_ml.monitored_day_page import DRIFT, SUMMARY
+    """The day's earlier numbers, if its reports stand and are about the very same predictions."""
+    from sluice_ml import snapshots
 
-    if not all((folder / f"{name}.html").is_file() for name in (DRIFT, SUMMARY)):
+    if not {snapshots.DRIFT, snapshots.SUMMARY} <= set(snapshots.kept(folder)):
         return None
     found = [numbers for numbers in _history(spec, day) if numbers.ds == day]
     version = rows["model_version"][0].as_py()
     age = rows["input_age_days"][0].as_py()
     now = (version, rows.num_rows, age)
-    if found and (found[-1].model_version, found[-1].rows, found[-1].input_age_days) == now:
-        return found[-1]
-    return None
+    if not found or (found[-1].model_version, found[-1].rows, found[-1].input_age_days) != now:
+        return None
+    # Numbers of an earlier version lack what is measured now.
+    return found[-1] if found[-1].shift is not None else None

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sluice_ml.snapshots import ENDING
+
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?")
 GATES = "gates"
 # The page that stands for its whole folder: of a monitored day, the one that says what the others mean.
@@ -121,14 +123,31 @@ def siblings(page: Path) -> list[Sibling]:
         Sibling(
             label=page.parent.name if name == INDEX else _words(Path(name).stem),
             page=name,
-            data=data if (data := f"{Path(name).stem}.json") in names else None,
+            data=data if (data := data_of(name)) in names else None,
         )
-        for name in sorted(filter(_is_page, names), key=lambda name: (name != INDEX, name))
+        for name in sorted(
+            {_shown_as(name) for name in names if _is_page(name)}, key=lambda name: (name != INDEX, name)
+        )
     ]
 
 
+def snapshot_of(page: str) -> str:
+    """The file of the snapshot that a page is rendered from where it is not kept itself; "" of what is no page."""
+    return f"{page.removesuffix('.html')}{ENDING}" if page.endswith(".html") else ""
+
+
+def data_of(name: str) -> str:
+    """The file of what a page, or its snapshot, shows."""
+    return f"{_shown_as(name).removesuffix('.html')}.json"
+
+
+def _shown_as(name: str) -> str:
+    """The name under which a file is opened: that of its page."""
+    return f"{name.removesuffix(ENDING)}.html" if name.endswith(ENDING) else name
+
+
 def _is_page(name: str) -> bool:
-    return name.endswith(".html") and name[0] != "."
+    return (name.endswith((".html", ENDING))) and name[0] != "."
 
 
 def _pages(reports: Path, folder: Path | None) -> tuple[Page, ...]:
@@ -139,7 +158,8 @@ def _pages(reports: Path, folder: Path | None) -> tuple[Page, ...]:
     if folder is None:
         return ()
     gate = folder.relative_to(reports).parts[1] == GATES
-    names = sorted((entry.name for entry in os.scandir(folder) if _is_page(entry.name)), reverse=gate)
+    files = os.scandir(folder)
+    names = sorted({_shown_as(entry.name) for entry in files if _is_page(entry.name)}, reverse=gate)
     if gate:
         return tuple(_verdict(reports, folder / name) for name in names)
     if INDEX in names:

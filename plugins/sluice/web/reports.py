@@ -16,6 +16,8 @@ there. A pipeline whose declaration, clock or ledger cannot be read keeps its pa
 from __future__ import annotations
 
 import hashlib
+import logging
+import lzma
 import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -31,6 +33,9 @@ from sluice.core.errors import SluiceError
 from sluice.core.markup import page_environment
 from sluice.declare import spec
 from sluice.web import index, released
+from sluice_ml import snapshots
+
+log = logging.getLogger(__name__)
 
 # Whether a reader may see the evidence of a pipeline, by its name.
 MayRead = Callable[[str], bool]
@@ -99,11 +104,10 @@ def create_app(
     @app.get("/-/{path:path}")
     def report(path: str, may_read: MayRead = readable) -> Response:
         found = find(reports, path, may_read)
-        return FileResponse(
-            found,
-            media_type=TYPES[found.suffix],
-            headers={**_HEADERS, "Content-Security-Policy": REPORT_POLICY},
-        )
+        headers = {**_HEADERS, "Content-Security-Policy": REPORT_POLICY}
+        if found.name.endswith(snapshots.ENDING):
+            return HTMLResponse(_rendered(found), headers=headers)
+        return FileResponse(found, media_type=TYPES[found.suffix], headers=headers)
 
     @app.get("/{path:path}")
     def page(
@@ -124,14 +128,14 @@ def create_app(
             )
         found = find(reports, path, may_read)
         siblings = index.siblings(found)
-        data = found.with_suffix(".json")
+        data = found.with_name(index.data_of(found.name))
         words, problem = _told(lambda: released.of_page(path))
         return _own(
             request,
             "frame.html.j2",
             path=path,
             parts=path.split("/"),
-            data=None if siblings or not data.is_file() else path.removesuffix(found.suffix) + ".json",
+            data=None if siblings or not data.is_file() else path.removesuffix(".html") + ".json",
             siblings=siblings,
             script=FRAME_SCRIPT,
             released=words,
@@ -146,22 +150,34 @@ def create_app(
 
 
 def find(reports: Path, path: str, may_read: MayRead) -> Path:
-    """The file at `path` under `reports`.
+    """The file at `path` under `reports`; of a page that is kept as a snapshot, the snapshot.
 
     Raises:
         HTTPException: 404, if there is none, it is of a kind that is not served, it is outside the folder, by its name
             or through a link, or it is of a pipeline that the reader may not read.
     """
     try:
-        root, found = Path(os.path.realpath(reports)), Path(os.path.realpath(reports / path))
-        if found.is_relative_to(root) and found.suffix in TYPES and found.is_file():
-            pipeline, *below = found.relative_to(root).parts
-            if below and may_read(pipeline):
-                return found
+        root = Path(os.path.realpath(reports))
+        for name in (path, index.snapshot_of(path)):
+            found = Path(os.path.realpath(reports / name))
+            served = found.suffix in TYPES or found.name.endswith(snapshots.ENDING)
+            if name and found.is_relative_to(root) and served and found.is_file():
+                pipeline, *below = found.relative_to(root).parts
+                if below and may_read(pipeline):
+                    return found
     except (OSError, ValueError):
         # A name that no file can have: too long, or with a NUL in it.
         pass
     raise HTTPException(status_code=404)
+
+
+def _rendered(snapshot: Path) -> str:
+    try:
+        return snapshots.render(snapshot)
+    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+        # Damaged, or of a version of Evidently that the present one cannot read.
+        log.warning("%s cannot be rendered: %s", snapshot, error)
+        raise HTTPException(status_code=404) from error
 
 
 def _released(pipeline: str) -> tuple[tuple[released.Released, ...], str]:

@@ -1,0 +1,58 @@
+"""Evidently's reports, kept as snapshots and rendered when somebody opens one.
+
+A page of Evidently is 4 MB, and all but the numbers of it is the same script every day. Kept are the snapshot, compressed, and
+Evidently's results as JSON; from the snapshot the very same page is rendered, by the version of Evidently that is installed then.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+from pathlib import Path
+from typing import Any
+
+from sluice_ml.files import write
+
+DRIFT, SUMMARY, CLASSIFICATION = "drift", "summary", "classification"
+NAMES = (DRIFT, SUMMARY, CLASSIFICATION)
+# Follows the name of a report.
+ENDING = ".snapshot.json.xz"
+
+
+def save(run: Any, folder: Path, name: str) -> dict[str, Any]:
+    """Keep a run of an Evidently report as `name`; returns its results."""
+    write(folder / f"{name}{ENDING}", lzma.compress(run.dumps().encode()))
+    text = run.json()
+    write(folder / f"{name}.json", text.encode())
+    results: dict[str, Any] = json.loads(text)
+    return results
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove a report that is not about the day any more."""
+    for ending in (ENDING, ".json", ".html"):
+        (folder / f"{name}{ending}").unlink(missing_ok=True)
+
+
+def kept(folder: Path) -> list[str]:
+    """Names of the reports that a folder has; those of earlier versions are pages."""
+    return [
+        name
+        for name in NAMES
+        if (folder / f"{name}{ENDING}").is_file() or (folder / f"{name}.html").is_file()
+    ]
+
+
+def render(path: Path) -> str:
+    """The page of a snapshot, as one HTML file that loads nothing from elsewhere.
+
+    Raises:
+        OSError, ValueError, lzma.LZMAError: the file is damaged, or this version of Evidently cannot read it.
+    """
+    # Evidently asks at every report whether it may send usage data.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from evidently.core.report import Snapshot
+
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        return str(Snapshot.loads(file.read()).get_html_str(as_iframe=False))
