@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import psycopg2
 from sqlalchemy.engine import URL, make_url
 
+from sluice.core import retry
+from sluice.core.errors import StackError
 from sluice.core.settings import settings
 from sluice.local import keys, stack
 
-# Seconds that the server may take to come up, and between two tries.
-_PATIENCE, _PAUSE = 120, 1
+# Seconds that the server may take to come up.
+_PATIENCE = 120
 
 
 def main() -> None:
     """Do what is not done yet, and say so.
 
     Raises:
-        psycopg2.OperationalError: the database server does not answer.
+        StackError: the database server does not answer.
         subprocess.CalledProcessError: a schema could not be migrated; Airflow has said why.
     """
     s = settings()
@@ -55,17 +56,29 @@ def create(url: URL) -> None:
 
 
 def _connect(url: URL) -> psycopg2.extensions.connection:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
+    said = ""
+
+    def connected() -> psycopg2.extensions.connection | None:
+        nonlocal said
         try:
             return psycopg2.connect(
                 host=url.host, port=url.port, user=url.username, dbname="postgres", connect_timeout=10
             )
         except psycopg2.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise
-            _say(f"waiting for the database server: {' '.join(str(error).split())}")
-            time.sleep(_PAUSE)  # how often to ask; what is waited for is the server
+            said = " ".join(str(error).split())
+            _say(f"waiting for the database server: {said}")
+            return None
+
+    return retry.until(
+        connected,
+        seconds=_PATIENCE,
+        pause=1,
+        otherwise=lambda: StackError(
+            f"The database server has not answered for {_PATIENCE} s: {said}.",
+            where=f"{url.host}:{url.port or 5432}",
+            todo="look at the server's log, and at its name, user and password in the environment",
+        ),
+    )
 
 
 def _run(*command: str) -> None:

@@ -14,16 +14,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from sluice.core import failpoints
-from sluice.core.errors import PublishConflictError
 from sluice.lake import batches, connection, empty_days, snapshots
+from sluice.lake.conflicts import look_again
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-# As often as `tables.publish` re-reads a table that others write too.
-_ATTEMPTS = 5
 _CONDEMNED = "condemned.json"
 _METADATA_ENDINGS = (".avro", ".metadata.json")
 
@@ -139,25 +137,23 @@ def expire(pipeline: str, table: str, *, keep: int, before: datetime) -> list[in
     """
     from pyiceberg.exceptions import CommitFailedException
 
-    lost: Exception | None = None
+    def change() -> list[int]:
+        found = snapshots.find(lake, pipeline, table)
+        expirable = _expirable(found, keep, before) if found else []
+        if found is None or not expirable:
+            return []
+        found.maintenance.expire_snapshots().by_ids(expirable).commit()
+        failpoints.hit("maintenance.snapshots_expired")
+        return expirable
+
     with connection.opened() as lake:
-        for _ in range(_ATTEMPTS):
-            found = snapshots.find(lake, pipeline, table)
-            expirable = _expirable(found, keep, before) if found else []
-            if found is None or not expirable:
-                return []
-            try:
-                found.maintenance.expire_snapshots().by_ids(expirable).commit()
-                failpoints.hit("maintenance.snapshots_expired")
-            except (CommitFailedException, ValueError) as error:
-                lost = error
-                continue  # somebody published or expired meanwhile: look again
-            return expirable
-    raise PublishConflictError(
-        f"Expiring snapshots lost {_ATTEMPTS} times against other writers of the table.",
-        where=f"{pipeline}.{table}",
-        todo="nothing: the next run of the maintenance does it",
-    ) from lost
+        return look_again(
+            change,
+            CommitFailedException,
+            ValueError,  # somebody else has expired one of them meanwhile
+            what="Expiring snapshots",
+            where=f"{pipeline}.{table}",
+        )
 
 
 def condemn(pipeline: str, table: str, folder: Folder) -> None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.core import databases, failpoints
+from sluice.core import databases, failpoints, retry
 from sluice.core.files import replacing
 from sluice.core.settings import settings
 from sluice.lake import s3
@@ -47,14 +47,14 @@ def _loaded(url: str, warehouse: str) -> Catalog:
 
     # A REST or Glue catalog is no database of ours.
     uri = databases.with_connect_args(url) if url.startswith(("sqlite", "postgresql")) else url
-    for attempt in range(_SQL_TABLES + 1):
-        try:
-            return load_catalog("sluice", uri=uri, warehouse=warehouse, **s3.properties(warehouse))
-        except (IntegrityError, OperationalError, ProgrammingError) as error:
-            created = not isinstance(error, OperationalError) or "already exists" in str(error)
-            if attempt == _SQL_TABLES or not created:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    was_created = retry.attempts(
+        _SQL_TABLES + 1,
+        IntegrityError,
+        OperationalError,
+        ProgrammingError,
+        only=lambda error: not isinstance(error, OperationalError) or "already exists" in str(error),
+    )
+    return was_created(load_catalog, "sluice", uri=uri, warehouse=warehouse, **s3.properties(warehouse))
 
 
 def location(pipeline: str, table: str, *parts: str) -> str:

@@ -63,23 +63,15 @@ def stored_object(client: Any, bucket: str, key: str) -> Opened:
     first = s3.ask(client, bucket, key)
 
     def pieces() -> Iterator[bytes]:
-        from botocore.exceptions import HTTPClientError, IncompleteReadError
-
         answer: dict[str, Any] | None = first
         offset = 0
-        for attempt in range(1, s3.ATTEMPTS + 1):
-            try:
-                answer = answer or s3.ask(
-                    client, bucket, key, Range=f"bytes={offset}-", IfMatch=first["ETag"]
-                )
-                while piece := answer["Body"].read(_PIECE):
+        for attempt in s3.attempts():
+            with attempt:
+                left, answer = answer, None
+                left = left or s3.ask(client, bucket, key, Range=f"bytes={offset}-", IfMatch=first["ETag"])
+                while piece := left["Body"].read(_PIECE):
                     offset += len(piece)
                     yield piece
-                return
-            except (HTTPClientError, IncompleteReadError):
-                if attempt == s3.ATTEMPTS:
-                    raise
-                answer = None
 
     return Opened(first["ContentLength"], pieces())
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from sluice.core import failpoints
-from sluice.core.errors import BatchSupersededError, PublishConflictError, TableMissingError
+from sluice.core.errors import BatchSupersededError, TableMissingError
 from sluice.core.partitions import date_of, day_of
 from sluice.core.runs import Run
 from sluice.declare.spec import QUARANTINE
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
+from sluice.lake.conflicts import look_again
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 Status = Literal["open", "repaired", "released", "expired"]
 _Row = dict[str, Any]
 
-# As often as `tables.publish` re-reads a table that others write too.
-_ATTEMPTS = 5
+
+class _RecordedMeanwhileError(Exception):
+    """Another process has recorded the same batch."""
 
 
 def table_of(table: str) -> str:
@@ -91,7 +92,8 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
     """
     closing: Status = "repaired" if waiver is None else "released"
     new = _by_day(aside.to_pylist() if aside else [])
-    for _ in range(_ATTEMPTS):
+
+    def change() -> None:
         before = _there(manifest)
         after = {day: _merged(before[day], new[day], manifest, closing) for day in {*before, *new}}
         changed = {day: found for day, found in after.items() if _counted(found) != _counted(before[day])}
@@ -100,8 +102,7 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
         try:
             made_from = inputs.Batch(table=manifest.table, batch_id=manifest.batch_id)
             _write(manifest, changed, manifest.run, verdict_id, made_from)
-            return
-        except BatchSupersededError:
+        except BatchSupersededError as error:
             # By this same batch, in another process? Then the next look finds nothing left to change.
             origin, first, last = _origin(manifest), manifest.partitions[0], manifest.partitions[-1]
             shown = tables.published(manifest.pipeline, table_of(manifest.table), first, last)
@@ -109,10 +110,13 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
                 batches.full_id(shown[day].batch_id) > origin for day in manifest.partitions if day in shown
             ):
                 raise
-    raise PublishConflictError(
-        f"The rows that batch {manifest.batch_id} sets aside lost {_ATTEMPTS} times against other writers.",
+            raise _RecordedMeanwhileError from error
+
+    look_again(
+        change,
+        _RecordedMeanwhileError,
+        what=f"What batch {manifest.batch_id} sets aside",
         where=f"{manifest.pipeline}.{table_of(manifest.table)}",
-        todo="retry; if it happens again, look for what keeps writing this table",
     )
 
 
@@ -138,7 +142,8 @@ def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = Non
     that it is too late to publish, looks once more.
     """
     closing: Status = "repaired" if waiver is None else "released"
-    for _ in range(_ATTEMPTS):
+
+    def change() -> None:
         there = _there(manifest)
         if not any(row["status"] == "open" for found in there.values() for row in found):
             return
@@ -154,11 +159,16 @@ def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = Non
             if day in shown
         }
         changed = {day: found for day, found in closed.items() if found != there[day]}
-        if not changed:
-            return
-        # A newer batch may have been here: then another look tells what is left to do.
-        with suppress(BatchSupersededError):
+        if changed:
             _write(manifest, changed, manifest.run, verdict_id)
+
+    # A newer batch may have been here: then another look tells what is left to do.
+    look_again(
+        change,
+        BatchSupersededError,
+        what=f"Closing rows that batch {manifest.batch_id} has",
+        where=f"{manifest.pipeline}.{table_of(manifest.table)}",
+    )
 
 
 def rows(pipeline: str, table: str, start: str, end: str) -> pa.Table:

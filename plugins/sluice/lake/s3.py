@@ -15,11 +15,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from sluice.core import retry
 from sluice.core.errors import LakeUnreachableError
 from sluice.core.settings import settings
 
 if TYPE_CHECKING:
     from pyarrow.fs import S3RetryStrategy
+    from tenacity import Retrying
 
 # boto3's default is the legacy retry mode and a minute for each connection attempt. Where three requests of ten fail,
 # four attempts leave 0.8% of them; they are over within 7 s where nobody answers (waits of up to 1, 2 and 4 s), so that
@@ -50,6 +52,13 @@ def client() -> Any:
     )
 
 
+def attempts() -> Retrying:
+    """Return what asks again where an answer breaks off: in its head, which boto3 does not notice, or in its content."""
+    from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+    return retry.attempts(ATTEMPTS, HTTPClientError, IncompleteReadError)
+
+
 def ask(client: Any, bucket: str, key: str, operation: str = "get_object", **how: str) -> dict[str, Any]:
     """The answer to a `get_object`; asked for again where it breaks off in its head, which boto3 does not notice.
 
@@ -59,18 +68,15 @@ def ask(client: Any, bucket: str, key: str, operation: str = "get_object", **how
     Raises:
         botocore.exceptions.ClientError, BotoCoreError: there is none; `NoSuchKey`, or 404, where there is no object.
     """
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
+    from botocore.exceptions import IncompleteReadError
 
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            answer: dict[str, Any] = getattr(client, operation)(Bucket=bucket, Key=key, **how)
-            if "ContentLength" not in answer:
-                raise IncompleteReadError(actual_bytes=0, expected_bytes="unknown")
-            return answer
-        except (HTTPClientError, IncompleteReadError):
-            if attempt == ATTEMPTS:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    def answer() -> dict[str, Any]:
+        found: dict[str, Any] = getattr(client, operation)(Bucket=bucket, Key=key, **how)
+        if "ContentLength" not in found:
+            raise IncompleteReadError(actual_bytes=0, expected_bytes="unknown")
+        return found
+
+    return attempts()(answer)
 
 
 def get(client: Any, bucket: str, key: str) -> bytes:
@@ -79,15 +85,7 @@ def get(client: Any, bucket: str, key: str) -> bytes:
     Raises:
         botocore.exceptions.ClientError, BotoCoreError: it cannot be read; `NoSuchKey` where there is none.
     """
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
-
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return ask(client, bucket, key)["Body"].read()
-        except (HTTPClientError, IncompleteReadError):
-            if attempt == ATTEMPTS:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    return attempts()(lambda: ask(client, bucket, key)["Body"].read())
 
 
 def read(uri: str) -> bytes:

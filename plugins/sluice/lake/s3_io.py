@@ -10,6 +10,7 @@ from typing import Any
 
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO  # noqa: TID253 - see above
 
+from sluice.core import retry
 from sluice.lake import s3
 
 
@@ -39,10 +40,16 @@ class _WholeFile(PyArrowFile):
     def open(self, seekable: bool = True) -> Any:
         if not self.location.endswith(".parquet"):
             return io.BytesIO(s3.read(self.location))
-        for _ in range(s3.ATTEMPTS - 1):
-            found: Any = super().open(seekable)
-            # Asked for when it was opened; no Parquet file is empty.
-            if not seekable or found.size():
-                return found
+        return retry.attempts(s3.ATTEMPTS, _EmptyAnswerError)(self._open_parquet, seekable)
+
+    def _open_parquet(self, seekable: bool) -> Any:
+        found: Any = super().open(seekable)
+        # Asked for when it was opened; no Parquet file is empty.
+        if seekable and not found.size():
             found.close()
-        return super().open(seekable)
+            raise _EmptyAnswerError(f"The answer says that {self.location} has 0 bytes.")
+        return found
+
+
+class _EmptyAnswerError(OSError):
+    """S3's answer broke off before it said how long the file is."""

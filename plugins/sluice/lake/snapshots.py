@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sluice.core import failpoints
+from sluice.core import failpoints, retry
 from sluice.core.errors import TableMissingError
 from sluice.core.partitions import EARLIEST, LATEST
 from sluice.lake import connection, empty_days
@@ -73,16 +73,11 @@ def find(lake: Catalog, pipeline: str, table: str) -> Table | None:
     """The table, or None."""
     from pyiceberg.exceptions import NoSuchTableError
 
-    for attempt in range(_READS):
-        try:
-            return lake.load_table((pipeline, table))
-        except NoSuchTableError:
-            return None
-        except FileNotFoundError:
-            # Between asking the catalog and reading the file that it named, others committed so often that it is gone.
-            if attempt == _READS - 1:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    # Between asking the catalog and reading the file that it named, others may commit so often that it is gone.
+    try:
+        return retry.attempts(_READS, FileNotFoundError)(lake.load_table, (pipeline, table))
+    except NoSuchTableError:
+        return None
 
 
 def existing(lake: Catalog, pipeline: str, table: str) -> Table:

@@ -8,7 +8,6 @@ published: a partition's file lies in its batch's folder, so the decision is alw
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from sluice.core.errors import (
     BatchSupersededError,
     GateBrokenError,
-    PublishConflictError,
     VerdictMissingError,
 )
 from sluice.core.files import replacing
@@ -24,6 +22,7 @@ from sluice.core.partitions import EARLIEST, LATEST
 from sluice.lake import batches, connection, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
+from sluice.lake.conflicts import look_again
 from sluice.lake.snapshots import Published
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ __all__ = [
     "shown",
     "snapshot_id",
 ]
-
-# pyiceberg itself retries a lost commit; these are re-reads of the table after it gave up or met another writer.
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -92,36 +88,38 @@ def publish(
 
     name = f"{manifest.pipeline}.{manifest.table}"
     _check_publishable(manifest, verdict_id, name, empty)
+
+    def change() -> Publication:
+        table = snapshots.find(lake, manifest.pipeline, manifest.table) or snapshots.create(lake, manifest)
+        snapshots.add_platform_columns(table, manifest)
+        check_fit(
+            manifest.columns,
+            table.schema().as_arrow(),
+            f"{name}, batch {manifest.batch_id}",
+            optional=PLATFORM,
+        )
+        shown = snapshots.visible(table, snapshots.among(manifest.partitions))
+        old = {day: partition.batch_id for day, partition in shown.items()}
+        if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
+            published = snapshots.snapshot_of(table, manifest.batch_id)
+            # Whoever published it may not have come so far.
+            snapshots.expire(table)
+            return Publication(published, manifest.batch_id, True)
+        check_newer(manifest, old)
+        check(old)
+        committed = snapshots.commit(table, manifest, verdict_id, waiver)
+        return Publication(committed, manifest.batch_id, False, old)
+
     with connection.opened() as lake:
-        for _ in range(_ATTEMPTS):
-            table = snapshots.find(lake, manifest.pipeline, manifest.table) or snapshots.create(
-                lake, manifest
-            )
-            try:
-                snapshots.add_platform_columns(table, manifest)
-            except CommitFailedException:
-                continue  # another writer was faster: look at the table again
-            check_fit(
-                manifest.columns,
-                table.schema().as_arrow(),
-                f"{name}, batch {manifest.batch_id}",
-                optional=PLATFORM,
-            )
-            shown = snapshots.visible(table, snapshots.among(manifest.partitions))
-            old = {day: partition.batch_id for day, partition in shown.items()}
-            if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
-                published = snapshots.snapshot_of(table, manifest.batch_id)
-                # Whoever published it may not have come so far.
-                snapshots.expire(table)
-                return Publication(published, manifest.batch_id, True)
-            check_newer(manifest, old)
-            check(old)
-            # A catalog that does not say whether it committed: what the table shows next will tell.
-            with suppress(CommitFailedException, CommitStateUnknownException, ValidationException):
-                return Publication(
-                    snapshots.commit(table, manifest, verdict_id, waiver), manifest.batch_id, False, old
-                )
-    raise _conflict(f"Batch {manifest.batch_id}", name)
+        return look_again(
+            change,
+            CommitFailedException,
+            # The catalog does not say whether it committed: what the table shows next tells.
+            CommitStateUnknownException,
+            ValidationException,
+            what=f"Batch {manifest.batch_id}",
+            where=name,
+        )
 
 
 def shown(manifest: Manifest) -> dict[str, str]:
@@ -244,16 +242,16 @@ def pin(pipeline: str, table: str, tag: str) -> int:
     """
     from pyiceberg.exceptions import CommitFailedException
 
+    def change() -> int:
+        found = snapshots.existing(lake, pipeline, table)
+        if tag in found.refs():
+            return found.refs()[tag].snapshot_id
+        current = snapshots.current(found)
+        found.manage_snapshots().create_tag(current, tag).commit()
+        return current
+
     with connection.opened() as lake:
-        for _ in range(_ATTEMPTS):
-            found = snapshots.existing(lake, pipeline, table)
-            if tag in found.refs():
-                return found.refs()[tag].snapshot_id
-            current = snapshots.current(found)
-            with suppress(CommitFailedException):
-                found.manage_snapshots().create_tag(current, tag).commit()
-                return current
-    raise _conflict(f"Tag {tag!r}", f"{pipeline}.{table}")
+        return look_again(change, CommitFailedException, what=f"Tag {tag!r}", where=f"{pipeline}.{table}")
 
 
 def history(pipeline: str, table: str) -> list[dict[str, Any]]:
@@ -282,14 +280,6 @@ def _check_publishable(manifest: Manifest, verdict_id: str, name: str, empty: Se
             todo=f"make the gate of {name} count rows, and look for the missing delivery",
         )
     batches.check_unchanged(manifest)
-
-
-def _conflict(what: str, name: str) -> PublishConflictError:
-    return PublishConflictError(
-        f"{what} lost {_ATTEMPTS} times against other writers of the table.",
-        where=name,
-        todo="retry; if it happens again, look for what keeps writing this table",
-    )
 
 
 def _local(partition: Published, day: str, into: Path) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 
-from sluice.core import dag_ids
+from sluice.core import dag_ids, retry
 from sluice.core.errors import StackError
 from sluice.declare.spec import broken_pipelines, load_all
 
@@ -192,16 +191,15 @@ class AirflowApi:
 
     def until(self, answer, what: str, seconds: float, *, at: Callable[[], str] = lambda: ""):
         """Ask until there is an answer, for so many seconds; `at` says what is waited for where there is none."""
-        deadline = time.monotonic() + seconds
-        while (found := answer()) is None:
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"{what} has not ended after {seconds:.0f} s.{at()}",
-                    where=self.url,
-                    todo="look at it in the UI",
-                )
-            time.sleep(0.3)  # how often to ask; what is waited for is the answer
-        return found
+        return retry.until(
+            answer,
+            seconds=seconds,
+            otherwise=lambda: StackError(
+                f"{what} has not ended after {seconds:.0f} s.{at()}",
+                where=self.url,
+                todo="look at it in the UI",
+            ),
+        )
 
     def _all(self, path: str, name: str, **params: Any) -> list[dict[str, Any]]:
         """Every entry of a list; Airflow gives at most a hundred at a time, however many are asked for."""

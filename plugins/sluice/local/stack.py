@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from sluice.core import retry
 from sluice.core.errors import StackError
 from sluice.core.settings import ROOT, settings
 from sluice.local import sessions, supervisor
@@ -316,15 +316,16 @@ def _supervise() -> None:
 
 
 def _until(condition: Callable[[], Any], *, seconds: float, of: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise StackError(
-                f"{of} did not start or stop within {seconds:.0f} s.",
-                where=str(settings().home / "logs" / "supervisor.log"),
-                todo="read the end of that log, then `sluice down` and start again",
-            )
-        time.sleep(0.1)  # how often to ask; what is waited for is the process
+    retry.until(
+        condition,
+        seconds=seconds,
+        pause=0.1,
+        otherwise=lambda: StackError(
+            f"{of} did not start or stop within {seconds:.0f} s.",
+            where=str(settings().home / "logs" / "supervisor.log"),
+            todo="read the end of that log, then `sluice down` and start again",
+        ),
+    )
 
 
 def client() -> AirflowApi:
@@ -360,20 +361,28 @@ def _prepare() -> None:
 
 def _wait(missing: Callable[[], list[str]], *, seconds: float) -> None:
     """Poll until nothing is missing, giving up early if the supervisor has ended or gave up a component."""
-    deadline = time.monotonic() + seconds
-    while left := missing():
-        ended = given_up()
-        ended += [] if running(sessions.SUPERVISOR) else [sessions.SUPERVISOR]
-        if ended or time.monotonic() > deadline:
-            log = settings().home / "logs" / f"{(ended or ['scheduler'])[0]}.log"
-            raise StackError(
-                f"{', '.join(ended)} ended, and is not started again."
-                if ended
-                else f"Not ready after {seconds:.0f} s: {', '.join(left)}.",
-                where=str(log),
-                todo="read the end of that log, then `sluice down` and start again",
-            )
-        time.sleep(0.3)  # how often to ask; what is waited for is the answer
+    left: list[str] = []
+
+    def error(what: str, log: str) -> StackError:
+        return StackError(
+            what,
+            where=str(settings().home / "logs" / f"{log}.log"),
+            todo="read the end of that log, then `sluice down` and start again",
+        )
+
+    def ready() -> bool:
+        left[:] = missing()
+        if left:
+            ended = given_up() + ([] if running(sessions.SUPERVISOR) else [sessions.SUPERVISOR])
+            if ended:
+                raise error(f"{', '.join(ended)} ended, and is not started again.", ended[0])
+        return not left
+
+    retry.until(
+        ready,
+        seconds=seconds,
+        otherwise=lambda: error(f"Not ready after {seconds:.0f} s: {', '.join(left)}.", "scheduler"),
+    )
 
 
 def _require_free(port: int, variable: str) -> None:

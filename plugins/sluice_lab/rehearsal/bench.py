@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sluice.core import locks
+from sluice.core import locks, retry
 from sluice.core.errors import StackError
 from sluice.core.settings import ROOT, settings
 from sluice.local import stack
@@ -161,15 +160,15 @@ class Bench:
             shutil.rmtree(old)
 
     def _wait_until_idle(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while active := self.api.active_runs():
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"{', '.join(active)} has not ended after {_PATIENCE} s.",
-                    where=self.api.url,
-                    todo="correct the scenario: it must end what it starts",
-                )
-            time.sleep(0.3)  # how often to ask; what is waited for is the answer
+        retry.until(
+            lambda: not self.api.active_runs(),
+            seconds=_PATIENCE,
+            otherwise=lambda: StackError(
+                f"{', '.join(self.api.active_runs())} has not ended after {_PATIENCE} s.",
+                where=self.api.url,
+                todo="correct the scenario: it must end what it starts",
+            ),
+        )
 
 
 def stop(base: Path) -> None:

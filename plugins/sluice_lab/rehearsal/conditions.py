@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from sluice.core import retry
 from sluice.core.errors import StackError
 from sluice.core.settings import settings
 from sluice.local import stack
@@ -104,14 +104,13 @@ def until(condition: Callable[[], Any], otherwise: str, *, seconds: float = _PAT
     Raises:
         StackError: it is not so in time.
     """
-    deadline = monotonic() + seconds
-    while not (found := condition()):
-        if monotonic() > deadline:
-            raise StackError(
-                f"After {seconds:.0f} s {otherwise}.", todo="look at the rehearsal's Airflow: use --keep"
-            )
-        sleep(0.3)  # how often to ask; what is waited for is the answer
-    return found
+    return retry.until(
+        lambda: condition() or None,
+        seconds=seconds,
+        otherwise=lambda: StackError(
+            f"After {seconds:.0f} s {otherwise}.", todo="look at the rehearsal's Airflow: use --keep"
+        ),
+    )
 
 
 def _is_zombie(pid: int) -> bool:

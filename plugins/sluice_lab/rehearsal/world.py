@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from email import message_from_bytes, policy
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger, notify
+from sluice.core import retry
 from sluice.core.errors import StackError
 from sluice.core.partitions import date_of, days_later
 from sluice.core.settings import settings
@@ -193,15 +193,16 @@ class World:
     def start_mail_server(self) -> None:
         """Start it and wait until it answers."""
         stack.start_mail_sink()
-        deadline = monotonic() + 30
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", settings().smtp_port), timeout=1):
-                    break
-            except OSError:
-                if monotonic() > deadline:
-                    raise
-                sleep(0.1)  # how often to ask; what is waited for is the answer
+        address = ("127.0.0.1", settings().smtp_port)
+        retry.until(
+            lambda: _answers(address),
+            seconds=30,
+            otherwise=lambda: StackError(
+                "The mail server was started and does not answer.",
+                where=f"127.0.0.1:{settings().smtp_port}",
+                todo="read the end of logs/mail-sink.log in the rehearsal's home",
+            ),
+        )
         self.say("the mail server is up again")
 
     def rewrite(self, name: str, old: str, new: str) -> None:
@@ -334,3 +335,11 @@ def _mail(path: Path) -> Mail:
         body.get_content().replace("\r\n", "\n") if body else "",
         {name: str(value) for name, value in message.items()},
     )
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=1):
+            return True
+    except OSError:
+        return False
