@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
@@ -11,6 +12,8 @@ from sluice.core.printable import printable_all
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+Escaping = bool | Callable[[str | None], bool]
 
 _CODE = re.compile(r"`([^`\n]+)`")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -23,19 +26,28 @@ def prose(text: object) -> Markup:
 
 
 def page_environment(package: str) -> Environment:
-    """Return what renders the templates of a package's evidence pages: everything that is printed is escaped and printable.
+    """Return what renders the templates of a package's evidence pages: everything that is printed is escaped and printable."""
+    return template_environment(package, finalize=printable_all)
+
+
+def template_environment(package: str, *, autoescape: Escaping = True, **options: Any) -> Environment:
+    """Return what renders the templates of a package; a name that is not given to them is an error.
 
     Its filter `prose` turns a sentence into HTML.
+
+    Args:
+        autoescape: whether what is printed is escaped as HTML, or which templates do so, by their name.
+        options: further ones of Jinja's environment.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader(package),
-        autoescape=True,
+        autoescape=autoescape,  # noqa: S701 - on, but for the templates that are no HTML
         undefined=StrictUndefined,
-        finalize=printable_all,
         trim_blocks=True,
         lstrip_blocks=True,
+        **options,
     )
     environment.filters["prose"] = prose
     return environment

@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, select_autoescape
 
-from sluice.core.markup import prose
+from sluice.core.markup import template_environment
 from sluice.notify.events import Event, FailingRow
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,16 +80,10 @@ def compose(
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        # The kinds' sentences are plain text, escaped where the HTML layout prints them.
-        autoescape=select_autoescape(["html.j2"], default_for_string=False, default=False),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    # The kinds' sentences are plain text, escaped where the HTML layout prints them.
+    only_html = select_autoescape(["html.j2"], default_for_string=False, default=False)
+    environment = template_environment("sluice.notify", autoescape=only_html)
     environment.filters["fold"] = _fold
-    environment.filters["prose"] = prose
     return environment
 
 
