@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from sluice.core.settings import ROOT
+from sluice.core.version import commit_of
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -79,18 +80,9 @@ def test_processes_are_not_root_and_cannot_write_the_image(installation):
 
 
 def test_code_version_is_the_commit_that_was_built(installation):
-    describe = [
-        "git",
-        "-C",
-        str(ROOT),
-        "describe",
-        "--always",
-        "--dirty=.dirty",
-        "--abbrev=12",
-        "--exclude=*",
-    ]
-    commit = subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
     version = _python(installation, "from sluice.core.version import code_version; print(code_version())")
+    commit = commit_of(ROOT)
+    assert commit
     assert version.endswith(f"+{commit}")
 
 

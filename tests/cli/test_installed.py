@@ -11,6 +11,12 @@ import pytest
 
 from sluice.core.settings import ROOT
 
+PLUGINS = """
+from airflow import plugins_manager
+found, errors = plugins_manager._get_plugins()
+print([(type(one).__module__, len(one.external_views)) for one in found if one.name == "sluice"], errors)
+"""
+
 
 def _run(*arguments, cwd, **environment):
     return subprocess.run(
@@ -65,3 +71,38 @@ def test_project_that_a_setting_names_is_used_from_any_working_directory(project
     assert asked.returncode != 0
     assert "trips" in asked.stderr, asked.stderr
     assert "flights" not in asked.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The project's wheel, installed into a folder of its own."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    shutil.unpack_archive(wheel, folder / "site", "zip")
+    return folder / "site"
+
+
+def _plugins(folder, path, home):
+    """What Airflow says of its plugins, with a plugins folder and a PYTHONPATH."""
+    done = subprocess.run(
+        [sys.executable, "-c", PLUGINS],
+        env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(home), "PYTHONPATH": str(path)}
+        | {"AIRFLOW__CORE__PLUGINS_FOLDER": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("folder", ["an empty one", "the checkout's"])
+def test_plugin_of_the_wheel_is_registered_once_whatever_the_plugins_folder(installed, folder, tmp_path):
+    plugins = ROOT / "plugins" if folder == "the checkout's" else tmp_path / "plugins"
+    plugins.mkdir(exist_ok=True)
+    assert _plugins(plugins, installed, tmp_path) == "[('sluice.orchestration.plugin', 1)] {}"
+    code = (installed / "sluice" / "orchestration" / "plugin.py").read_text()
+    assert code == (ROOT / "plugins" / "sluice" / "orchestration" / "plugin.py").read_text()

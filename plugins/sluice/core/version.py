@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from functools import lru_cache
+from pathlib import Path
 
 import sluice
 from sluice.core.settings import ROOT, settings
@@ -16,16 +17,16 @@ def code_version() -> str:
 
     Where git does not know the code, or is not there, the commit is `SLUICE_CODE_VERSION`; without that, only the version.
     """
-    commit = _commit() or settings().code_version
+    commit = commit_of(ROOT) or settings().code_version
     return f"{sluice.__version__}+{commit}" if commit else sluice.__version__
 
 
-def _commit() -> str:
-    """What git calls the checkout; "" where there is no checkout, or no git."""
+def commit_of(checkout: Path) -> str:
+    """Return what git calls the state of a checkout; "" where there is no checkout, or no git."""
     describe = [
         "git",
         "-C",
-        str(ROOT),
+        str(checkout),
         "describe",
         "--always",
         "--dirty=.dirty",

@@ -1,4 +1,4 @@
-"""The only module that Airflow's plugin loader imports: registers the evidence pages and the scheduler's listener.
+"""The Airflow plugin: registers the evidence pages and the scheduler's listener.
 
 Every Airflow process imports it, the ones that run a task included, so it imports nothing heavy: the web application
 is built when the API server asks for it, and libraries are preloaded in the scheduler only.
