@@ -114,13 +114,18 @@ def feed_cache(tmp_path_factory):
 
 
 @pytest.fixture
-def live_flights(home, feed_cache):
-    """flights as a live pipeline that began on 2013-04-01, a Monday."""
+def flights(home, feed_cache) -> spec.Pipeline:
+    """The default pipeline: its source system can deliver, and has not yet."""
     home.mkdir()
     (home / "feed-cache").symlink_to(feed_cache)
+    return spec.load("flights")
+
+
+@pytest.fixture
+def live_flights(home, flights) -> spec.Pipeline:
+    """flights as a live pipeline that began on 2013-04-01, a Monday."""
     (home / "landing").mkdir()
-    update = {"clock": "wall", "starts": date(2013, 4, 1)}
-    return spec.load("flights").model_copy(update=update)
+    return flights.model_copy(update={"clock": "wall", "starts": date(2013, 4, 1)})
 
 
 @pytest.fixture(scope="session")

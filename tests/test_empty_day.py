@@ -34,13 +34,6 @@ RUN = Run(dag_id="flights_ingest", run_id="test")
 WORD = {"by": "Ada", "why": "A strike: nothing flew.", "until": "2013-12-31"}
 
 
-@pytest.fixture
-def flights(home, feed_cache) -> spec.Pipeline:
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
-
-
 def declare_empty(flights, *names):
     """The pipeline, with `may_be_empty: true` at some of its tables."""
     changed = {

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from sluice.cli import main
 from sluice.core.errors import DayInvalidError, DeliveryMissingError, SourceUnknownError, SpecInvalidError
-from sluice.declare import pipeline_clock, spec
+from sluice.declare import pipeline_clock
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
@@ -22,13 +22,6 @@ from sluice_lab import feed
 from sluice_lab.feed import corrupt, data
 
 REGISTERS = ["planes", "airports", "airlines"]
-
-
-@pytest.fixture
-def flights(home, feed_cache):
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
 
 
 def sources_of(names):

@@ -24,13 +24,6 @@ RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
 @pytest.fixture
-def flights(home, feed_cache) -> spec.Pipeline:
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
-
-
-@pytest.fixture
 def meanwhile(monkeypatch):
     """Function: do something once, when the next stage has read its inputs and has written nothing."""
 

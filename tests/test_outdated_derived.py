@@ -22,13 +22,6 @@ DAY, BEFORE, LONG_BEFORE = "2013-04-03", "2013-04-02", "2013-03-20"
 RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
-@pytest.fixture
-def flights(home, feed_cache) -> spec.Pipeline:
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
-
-
 def _shown(table: str, day: str = DAY) -> str:
     return tables.published("flights", table, day, day)[day].batch_id
 

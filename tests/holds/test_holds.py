@@ -22,7 +22,6 @@ from sluice.declare import pipeline_clock, spec
 from sluice.holds import show
 from sluice.lake import batches, tables
 from sluice.ledger import records
-from sluice.ledger.kinds import KINDS
 from sluice_lab import feed
 
 RUN_DAY, DAY = "2013-04-03", "2013-04-02"
@@ -384,41 +383,6 @@ def test_trace_tells_of_every_batch_and_decision(flights, held):
     assert f"{typed}: The airport confirmed the delays." in text
     assert first.manifest.inputs[0]["sha256"][:16] in text
     assert "sluice.waiver" in text
-
-
-def recorded(name, subject, partition, **data):
-    return ledger.append(KINDS[name](**data), pipeline="flights", subject=subject, partition=partition)
-
-
-def on_hold(subject, partition, batch="20130403T040000000000-aaaaaa"):
-    about = {"batch_id": batch, "verdict_id": "v", "outcome": "HOLD", "reasons": ["A rule failed."]}
-    return recorded("held", subject, partition, **about)
-
-
-def test_rows_that_were_given_up_close_no_batch_that_is_held(flights):
-    pipeline_clock.advance(flights, date.fromisoformat(RUN_DAY))
-    on_hold("arrivals", DAY)
-    recorded("expired", "arrivals", DAY, kind="quarantined", rows=3)
-    assert [hold.kind for hold in holds.open_holds(flights)] == ["held"]
-    recorded("expired", "arrivals", DAY, kind="held", rows=983)
-    assert holds.open_holds(flights) == []
-
-
-@pytest.mark.parametrize(("table", "closed"), [("planes", True), ("arrivals", False)])
-def test_range_of_a_weekly_source_closes_with_the_day_that_was_delivered(flights, table, closed):
-    pipeline_clock.advance(flights, date.fromisoformat(RUN_DAY))
-    on_hold(table, "2013-04-01..2013-04-07")
-    recorded("published", table, "2013-04-01", batch_id="20130403T050000000000-bbbbbb")
-    assert (holds.open_holds(flights) == []) == closed
-
-
-def test_hold_is_overdue_the_day_after_the_last_day_that_it_is_kept(flights):
-    pipeline_clock.advance(flights, date.fromisoformat(RUN_DAY))
-    on_hold("arrivals", DAY)
-    for day, overdue in ((date(2013, 5, 3), False), (date(2013, 5, 4), True)):
-        pipeline_clock.advance(flights, day)
-        (hold,) = holds.open_holds(flights)
-        assert hold.overdue == overdue
 
 
 def test_command_releases_nothing_of_a_pipeline_that_wants_two_people(flights, held):

@@ -210,3 +210,26 @@ def test_waiver_that_is_over_is_listed_while_readers_see_what_it_released(flight
 
     say("published", batch_id=NEW)
     assert holds.open_holds(flights) == []
+
+
+def test_rows_that_were_given_up_close_no_batch_that_is_held(flights):
+    hold()
+    say("expired", kind="quarantined", rows=3)
+    assert [hold.kind for hold in holds.open_holds(flights)] == ["held"]
+    say("expired", kind="held", rows=983)
+    assert holds.open_holds(flights) == []
+
+
+@pytest.mark.parametrize(("table", "closed"), [("planes", True), ("arrivals", False)])
+def test_range_of_a_weekly_source_closes_with_the_day_that_was_delivered(flights, table, closed):
+    hold(partition="2013-04-01..2013-04-07", table=table)
+    say("published", "2013-04-01", table, batch_id=NEW)
+    assert (holds.open_holds(flights) == []) == closed
+
+
+def test_hold_is_overdue_the_day_after_the_last_day_that_it_is_kept(flights):
+    hold()
+    for day, overdue in ((date(2013, 5, 3), False), (date(2013, 5, 4), True)):
+        pipeline_clock.advance(flights, day)
+        (found,) = holds.open_holds(flights)
+        assert found.overdue == overdue

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sluice.declare import spec
 from sluice.notify.events import Event
 
 ROW = {
@@ -89,13 +88,6 @@ def held() -> Event:
         },
         occurred_at=datetime(2013, 2, 9, 9, 15, 4, tzinfo=UTC),
     )
-
-
-@pytest.fixture
-def flights(home, feed_cache) -> spec.Pipeline:
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
 
 
 @pytest.fixture

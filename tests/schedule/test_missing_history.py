@@ -25,13 +25,6 @@ GAP = "2013-04-02"
 RUN = Run(dag_id="flights_ingest", run_id="test")
 
 
-@pytest.fixture
-def flights(home, feed_cache) -> spec.Pipeline:
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
-
-
 def _land(flights: spec.Pipeline, day: str, *, leave_out: tuple[str, ...] = ()) -> None:
     """Publish the sources of a day; unjudged, because their gates are not what is tried here."""
     names = feed.deliver(flights, day)

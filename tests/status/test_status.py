@@ -161,19 +161,6 @@ def test_a_pipeline_that_marks_stale_input_goes_on_without_what_lags_after_its_d
     )
 
 
-def test_a_weekly_source_is_expected_a_week_after_its_last_and_no_longer_once_it_came(live, at):
-    at("2013-04-01 07:00")
-    feed.deliver(live, MONDAY, sources=["airlines"])
-    assert _states(live, MONDAY)["airlines"] == "ready"
-    _publish(live, "airlines", MONDAY)
-    at("2013-04-09 07:00")
-    found = {item.run_day: item.state for item in status.of(live) if item.table == "airlines"}
-    assert found == {MONDAY: "published", "2013-04-08": "missing"}
-    feed.deliver(live, "2013-04-09", sources=["airlines"])
-    found = {item.run_day: item.state for item in status.of(live) if item.table == "airlines"}
-    assert found == {MONDAY: "published", "2013-04-09": "ready"}
-
-
 def test_a_replayed_pipeline_has_nothing_due_before_its_feed_begins(home, feed_cache):
     home.mkdir()
     (home / "feed-cache").symlink_to(feed_cache)
@@ -343,45 +330,6 @@ def test_the_newest_hold_of_a_day_is_told_and_not_that_of_a_range_before_it(live
     with pytest.raises(DeliveryUnreadableError, match="cut short"):
         crossing.stage(live, "arrivals", days[1:], RUN)
     assert _states(live, days[1])["arrivals"] == "held"
-
-
-def _register(live, at, **changed):
-    """Publish Monday's register; returns a function: run day -> state of the register, by a time."""
-    at("2013-04-01 07:00")
-    feed.deliver(live, MONDAY, sources=["airlines"])
-    _publish(live, "airlines", MONDAY)
-    changed_live = live.model_copy(update=changed)
-
-    def states(now: str) -> dict[str, str]:
-        at(now)
-        found = {item.run_day: item.state for item in status.of(changed_live) if item.table == "airlines"}
-        return {run_day: state for run_day, state in found.items() if run_day != MONDAY}
-
-    return states
-
-
-def test_a_register_that_a_person_gave_up_is_missed_again_a_week_later(live, at):
-    states = _register(live, at)
-    assert states("2013-04-08 07:00") == {"2013-04-08": "missing"}
-    holds.skip(live, "2013-04-08", ["airlines"], by="Ada", why="There is none this week.", run=RUN)
-    assert states("2013-04-14 07:00") == {"2013-04-08": "skipped"}
-    assert states("2013-05-20 07:00") == {"2013-04-08": "skipped", "2013-04-15": "missing"}
-
-
-@pytest.mark.parametrize("stray", ["archive", "2013-05-01", "2103-04-01"])
-def test_what_is_in_a_folder_of_no_day_or_of_one_to_come_is_no_register_that_came(live, at, stray):
-    states = _register(live, at)
-    folder = _landing(live) / "airlines" / stray
-    folder.mkdir()
-    (folder / f"airlines_2013-03-25.csv{deliveries.MANIFEST}").write_text("{}")
-    assert states("2013-04-09 07:00") == {"2013-04-08": "missing"}
-
-
-def test_a_register_whose_week_ends_on_a_day_without_a_run_is_expected_on_the_next_run_day(live, at):
-    states = _register(live, at, schedule="0 4 * * 2-5")
-    assert states("2013-04-08 07:00") == {}
-    assert states("2013-04-09 05:00") == {"2013-04-09": "awaited"}
-    assert states("2013-04-10 05:00") == {"2013-04-09": "missing"}
 
 
 def test_predictions_are_made_again_from_corrected_features_while_their_time_is_not_over(live, at):

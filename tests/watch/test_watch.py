@@ -27,13 +27,6 @@ RUN = Run(dag_id="flights_ingest", run_id="test")
 DAY = "2013-04-03"
 
 
-@pytest.fixture
-def flights(home, feed_cache) -> spec.Pipeline:
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
-    return spec.load("flights")
-
-
 def _missed(flights):
     return [(missed.source, missed.day) for missed in watch.missed_deliveries(flights)]
 

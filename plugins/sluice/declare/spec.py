@@ -22,87 +22,22 @@ from sluice.declare.broken import describe_broken as describe_broken
 from sluice.declare.calendars import Expected
 from sluice.declare.contracts import Column as Column
 from sluice.declare.contracts import ColumnType as ColumnType
-from sluice.declare.contracts import Contract
+from sluice.declare.contracts import Contract as Contract
 from sluice.declare.contracts import Mapping as Mapping
 from sluice.declare.contracts import Strict as _Strict
-from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeZone
-from sluice.declare.limits import Limits
+from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeOfDay, TimeZone
 from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
-
-Format = Literal["csv", "csv.gz", "jsonl", "parquet"]
+from sluice.declare.sources import Format as Format
+from sluice.declare.sources import Source as Source
 
 # The table that scoring writes.
 PREDICTIONS = "predictions"
 # How the name of a quarantine table ends; see `sluice.lake.quarantine`.
 QUARANTINE = "__quarantine"
 
-_TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d$"
-
 # Names of tasks and task groups that stand beside the tables' own in a DAG.
 _TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
-
-
-class Source(_Strict):
-    """A feed that a pipeline lands."""
-
-    owner: NonEmptyStr
-    description: NonEmptyStr
-    grain: NonEmptyStr
-    key: tuple[str, ...] = Field(min_length=1)
-    format: Format
-    cadence: Literal["daily", "weekly"]
-    # Days between the day that the data is about and the run that must land it.
-    lag_days: int = Field(0, ge=0)
-    # Whether a delivery whose manifest announces no rows is published without a person's word.
-    may_be_empty: bool = False
-    # Days of data that a daily source delivers; the pipeline's `expected`, if not given.
-    expected: Expected | None = None
-    # Local time of the run day by which the delivery must be in; the watcher mails about one that is not.
-    deadline: str = Field("06:00", pattern=_TIME_OF_DAY)
-    pii: Literal["none", "pseudonymised", "direct"] = "none"
-    licence: NonEmptyStr
-    purpose: NonEmptyStr
-    # Last day on which its deliveries may be used for that purpose; None where the permission has no end.
-    purpose_expires: date | None = None
-    contract: Contract
-    # What one of its deliveries may cost to read; see docs/contracts.md.
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _key_is_declared(self) -> Source:
-        missing = [name for name in self.key if name not in self.contract.columns]
-        if missing:
-            raise ValueError(f"key column {missing[0]!r} is not a column of the contract")
-        if len(set(self.key)) < len(self.key):
-            raise ValueError("the key names a column twice")
-        return self
-
-    @model_validator(mode="after")
-    def _reading_fits_the_format(self) -> Source:
-        if not self.format.startswith("csv") and (odd := self.contract.reading.of_csv):
-            raise ValueError(f"`reading.{odd[0]}` is for csv and csv.gz, not for {self.format}")
-        if self.format == "parquet" and self.contract.reading.encoding != "utf-8":
-            raise ValueError("`reading.encoding` is for text, not for parquet")
-        return self
-
-    @model_validator(mode="after")
-    def _calendar_is_of_a_daily_source(self) -> Source:
-        if self.expected and self.cadence != "daily":
-            raise ValueError(
-                "`expected` is for a daily source: a weekly one is due a week after its last delivery"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _personal_data_is_said_twice(self) -> Source:
-        """Once for the people who read the class of a source, once for the machine that replaces the columns."""
-        columns = self.contract.pseudonymised
-        if self.pii == "direct" and not columns:
-            raise ValueError("`pii: direct`, but no column of the contract has `pii: true`")
-        if self.pii == "none" and columns:
-            raise ValueError(f"column {columns[0]!r} has `pii: true`, but the source says `pii: none`")
-        return self
 
 
 class History(_Strict):
@@ -182,7 +117,7 @@ class Model(_Strict):
     fallback: tuple[Literal["previous", "baseline"], ...] = ("previous", "baseline")
     # Local time of the day by which its predictions must be made (of a live pipeline; the end of the day, where there is none).
     # What is made later is marked, and counts in no measure of performance.
-    deadline: str | None = Field(None, pattern=_TIME_OF_DAY)
+    deadline: TimeOfDay | None = None
     training_days: int = Field(ge=7)
     valid_days: int = Field(ge=1)
     test_days: int = Field(ge=1)

@@ -11,7 +11,6 @@ same day has a number (2, 3, ...); the highest counts. Anyone may deliver by han
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -19,43 +18,24 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-
 from sluice import schedule
-from sluice.core import clock, failpoints, strict_yaml
+from sluice.core import clock, failpoints
 from sluice.core.errors import (
     ContractBrokenError,
     DayInvalidError,
     DeliveryUnreadableError,
     LandingUnreachableError,
-    LimitExceededError,
     SpecInvalidError,
 )
 from sluice.core.partitions import date_of, day_of, days_later, is_day, read_day
 from sluice.core.printable import printable
-from sluice.declare.limits import MANIFEST_BYTES, Limits
+from sluice.declare.limits import Limits
 from sluice.declare.spec import Pipeline, Source, broken_pipelines, load_all
+from sluice.ingest import manifests
 from sluice.ingest.budget import Budget, OverBudgetError
+from sluice.ingest.manifests import MANIFEST as MANIFEST
+from sluice.ingest.manifests import DeliveryManifest
 from sluice.lake.landing import Landing
-
-MANIFEST = ".manifest.json"
-
-
-class DeliveryManifest(BaseModel):
-    """What the producer says of a delivered file. Further keys are the producer's own and are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    source: str = Field(max_length=200)
-    # The day that the data is about.
-    day: date
-    # Bounded, because Python refuses to write out a number of some thousand digits.
-    rows: int = Field(ge=0, lt=2**63)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    contract_version: int = Field(ge=-(2**31), lt=2**31)
-    delivered_at: AwareDatetime
-    # Names of manifests that were there, and are named as no delivery: this one counts in their place.
-    replaces_misnamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +80,7 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     if not numbered:
         raise _misnamed(misnamed[0], source, declared, run_day, day)
     number = max(numbered)
-    manifest = _read_manifest(landing, numbered[number], source, declared, day)
+    manifest = manifests.read(landing, numbered[number], source, day)
     if unanswered := [name for name in misnamed if name not in manifest.replaces_misnamed]:
         raise _misnamed(unanswered[0], source, declared, run_day, day)
     name = numbered[number].removesuffix(MANIFEST)
@@ -384,48 +364,6 @@ def _misnamed(
         f"{source}_{day}_2.{declared.format}",
         todo="rename the file and its manifest, remove both, or land the right file with `sluice land`",
     )
-
-
-def _read_manifest(landing: Landing, name: str, source: str, declared: Source, day: str) -> DeliveryManifest:
-    try:
-        manifest = DeliveryManifest.model_validate_json(_manifest_bytes(landing, name))
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the file'}: {strict_yaml.sentence(each)}"
-            for each in error.errors()
-        )
-        raise DeliveryUnreadableError(
-            f"The manifest cannot be understood: {problems}.",
-            where=landing.uri(name),
-            allowed=f"a JSON object with {', '.join(DeliveryManifest.model_fields)}",
-            todo="correct the manifest",
-        ) from error
-    if (manifest.source, day_of(manifest.day)) != (source, day):
-        raise DeliveryUnreadableError(
-            f"The manifest is of {manifest.source!r} for {manifest.day}, and lies where {source!r} for {day} belongs.",
-            where=landing.uri(name),
-            allowed=json.dumps({"source": source, "day": day}),
-            todo="deliver the file under the day and source that it is about",
-        )
-    return manifest
-
-
-def _manifest_bytes(landing: Landing, name: str) -> bytes:
-    with landing.open(name) as opened:
-        content = b""
-        for piece in opened.pieces:
-            content += piece
-            if len(content) > MANIFEST_BYTES:
-                break
-        size = max(opened.size, len(content))
-    if size > MANIFEST_BYTES:
-        raise LimitExceededError(
-            f"The manifest is too large: {size:,} bytes.",
-            where=landing.uri(name),
-            allowed=f"at most {MANIFEST_BYTES:,} bytes",
-            todo="replace the manifest by one with the keys that are needed",
-        )
-    return content
 
 
 def _version(declared: Source, source: str, claimed: int, day: date, where: str) -> int:

@@ -50,7 +50,7 @@ class SluicePlugin(AirflowPlugin):
     ]
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # Airflow only reads it
         """The evidence pages: those of a pipeline for whoever may read all of its DAGs."""
         from sluice.core.settings import settings
         from sluice.orchestration.access import reader
