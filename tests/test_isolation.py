@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from copy import deepcopy
 from datetime import date
 
 import pytest
@@ -89,21 +89,23 @@ def _places(node, at=()):
 def test_any_value_at_any_place_is_read_or_refused_in_words(pipelines):
     """Nothing that stands in a YAML file may end in another exception: it would take all pipelines away."""
     whole = yaml.safe_load(FLIGHTS.read_text())
-    path, refused = pipelines / "flights.yml", 0
+    # YAML keeps what is one declaration for several columns (`&origins`) as one list; each place is changed on its own.
+    whole, refused = json.loads(json.dumps(whole, default=str)), 0
     for place in list(_places(whole)):
+        node = whole
+        for key in place[:-1]:
+            node = node[key]
+        before = node[place[-1]]
         for value in (None, [], {"surprise": 1}, "text", -1):
-            changed = deepcopy(whole)
-            node = changed
-            for key in place[:-1]:
-                node = node[key]
             node[place[-1]] = value
             try:
-                spec.Pipeline.model_validate(changed)
+                spec.Pipeline.model_validate(whole)
             except ValueError:
                 refused += 1
-                path.write_text(yaml.dump(changed, Dumper=yaml.CSafeDumper))
                 with pytest.raises(SpecInvalidError, match="problem"):
-                    spec.load("flights")
+                    spec.validate(whole, FLIGHTS)
+        node[place[-1]] = before
+    assert spec.validate(whole, FLIGHTS) == spec.load("flights")
     assert refused > 300
 
 

@@ -374,7 +374,11 @@ def load(name: str) -> Pipeline:
 
 def parse(path: Path) -> Pipeline:
     """As `load`, for a path."""
-    raw = strict_yaml.read(path)
+    return validate(strict_yaml.read(path), path)
+
+
+def validate(raw: object, path: Path) -> Pipeline:
+    """As `load`, for what was read from a path."""
     try:
         pipeline = Pipeline.model_validate(raw)
     except ValidationError as error:
