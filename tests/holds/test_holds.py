@@ -30,10 +30,9 @@ WORD = {"by": "operator", "why": "The airport confirmed the delays.", "until": "
 
 
 @pytest.fixture
-def flights(home, feed_cache, tmp_path, monkeypatch):
+def flights(home, make_home, tmp_path, monkeypatch):
     """The default pipeline, with suites of its own to break and correct."""
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+    make_home(home)
     shutil.copytree(settings().expectations, tmp_path / "suites")
     monkeypatch.setenv("SLUICE_EXPECTATIONS", str(tmp_path / "suites"))
     settings.cache_clear()

@@ -76,10 +76,9 @@ def test_a_band_that_is_too_narrow_is_a_false_alarm(flights, weakened):
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_all_kinds_are_caught_and_no_clean_day_is_held(feed_cache, tmp_path, monkeypatch, proofs):
+def test_all_kinds_are_caught_and_no_clean_day_is_held(make_home, tmp_path, monkeypatch, proofs):
     home = tmp_path / "home"
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+    make_home(home)
     monkeypatch.setenv("SLUICE_HOME", str(home))
     settings.cache_clear()
     year.ensure(print)

@@ -22,12 +22,11 @@ FORM = {"table": "arrivals", "day": DAY, "why": "The airport confirmed it.", "un
 
 
 @pytest.fixture(scope="module")
-def held_home(tmp_path_factory, feed_cache):
+def held_home(tmp_path_factory, make_home):
     """A home in which a run of Airflow found arrivals that are held."""
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("release") / "home"
-        home.mkdir()
-        (home / "feed-cache").symlink_to(feed_cache)
+        make_home(home)
         patch.setenv("SLUICE_HOME", str(home))
         settings.cache_clear()
         flights = spec.load("flights")

@@ -17,10 +17,9 @@ MONDAY = "2013-04-01"
 
 
 @pytest.fixture
-def live(home, feed_cache, tmp_path, monkeypatch) -> spec.Pipeline:
+def live(home, make_home, tmp_path, monkeypatch) -> spec.Pipeline:
     """flights as a live pipeline, in a YAML of its own, at 05:00 of its first day."""
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+    make_home(home)
     (home / "landing").mkdir()
     (tmp_path / "pipelines").mkdir()
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()

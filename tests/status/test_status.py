@@ -161,9 +161,8 @@ def test_a_pipeline_that_marks_stale_input_goes_on_without_what_lags_after_its_d
     )
 
 
-def test_a_replayed_pipeline_has_nothing_due_before_its_feed_begins(home, feed_cache):
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+def test_a_replayed_pipeline_has_nothing_due_before_its_feed_begins(home, make_home):
+    make_home(home)
     flights = spec.load("flights")
     assert status.of(flights) == status.Status("flights", None, ())
     feed.deliver(flights, TUESDAY, sources=["schedule"])

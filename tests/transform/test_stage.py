@@ -18,9 +18,8 @@ RUN = Run(run_id="test")
 
 
 @pytest.mark.slow
-def test_stage_while_the_newest_arrivals_are_held_is_refused_and_names_them(home, feed_cache):
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+def test_stage_while_the_newest_arrivals_are_held_is_refused_and_names_them(home, make_home):
+    make_home(home)
     flights = spec.load("flights")
     for day in ("2013-04-02", "2013-04-03"):
         feed.deliver(flights, day, corrupt="seconds" if day == "2013-04-03" else None)
@@ -56,10 +55,9 @@ def _publish(flights, day: str, sources) -> None:
 
 
 @pytest.mark.slow
-def test_stage_of_days_that_are_not_expected_is_skipped_and_they_make_no_later_day_stale(home, feed_cache):
+def test_stage_of_days_that_are_not_expected_is_skipped_and_they_make_no_later_day_stale(home, make_home):
     """No flights on Tuesday 2 April: its features are not waited for, and those of the day after are as fresh as can be."""
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+    make_home(home)
     flights = spec.load("flights").model_copy(
         update={"expected": Expected(holidays=(date(2013, 4, 2),)), "stale_input": "mark"}
     )
@@ -85,10 +83,9 @@ def test_stage_of_days_that_are_not_expected_is_skipped_and_they_make_no_later_d
 @pytest.mark.slow
 @pytest.mark.parametrize("rows_from", [None, "arrivals"])
 def test_stage_goes_on_without_a_source_of_its_own_day_that_was_given_up_unless_its_rows_come_from_it(
-    home, feed_cache, rows_from
+    home, make_home, rows_from
 ):
-    home.mkdir()
-    (home / "feed-cache").symlink_to(feed_cache)
+    make_home(home)
     flights = spec.load("flights")
     features = flights.derived["features"].model_copy(update={"rows_from": rows_from})
     joined = flights.model_copy(update={"derived": {**flights.derived, "features": features}})

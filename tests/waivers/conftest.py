@@ -38,12 +38,11 @@ def land(flights: spec.Pipeline, run_day: str, *, corrupt: str | None = None) ->
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, feed_cache) -> Iterator[Path]:
+def world(tmp_path_factory, make_home) -> Iterator[Path]:
     """A home in which the arrivals of 2013-04-02 were released, and what is made of them has been made."""
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("waived") / "home"
-        home.mkdir()
-        (home / "feed-cache").symlink_to(feed_cache)
+        make_home(home)
         patch.setenv("SLUICE_HOME", str(home))
         settings.cache_clear()
         flights = spec.load("flights")
