@@ -137,6 +137,17 @@ def test_load_values_of_a_rule_come_from_the_contract(pipeline, suite, expect):
     assert rule.columns == ("origin",)
 
 
+@pytest.mark.parametrize(("table", "column"), [("weather", "origin"), ("features", "schedule.origin")])
+def test_load_value_set_of_any_rule_may_be_that_of_a_contract(pipeline, suite, expect, table, column):
+    named = {"column": "origin", "values_of": column}
+    suite(table, expect("expect_column_values_to_be_in_set", **named))
+    (rule,) = suites.load(pipeline, table).rules
+    assert rule.expectation.value_set == ["EWR", "JFK", "LGA"]
+    suite(table, expect("expect_column_values_to_be_in_set", **named, value_set=["EWR"]))
+    with pytest.raises(SpecInvalidError, match="give either `value_set` or `values_of`"):
+        suites.load(pipeline, table)
+
+
 @pytest.mark.parametrize(
     ("table", "column", "extra", "problem"),
     [
@@ -144,13 +155,14 @@ def test_load_values_of_a_rule_come_from_the_contract(pipeline, suite, expect):
             "arrivals",
             "dest",
             {},
-            "no contract declares values of column 'dest' of this table (declared: carrier, origin)",
+            "no contract declares values of column 'dest' (declared: schedule.carrier, schedule.origin, arrivals.carrier, carrier, "
+            "arrivals.origin, origin, weather.origin, ",
         ),
         (
             "features",
             "origin",
             {},
-            "no contract declares values of column 'origin' of this table (declared: none)",
+            "no contract declares values of column 'origin' (declared: schedule.carrier, schedule.origin, ",
         ),
         (
             "arrivals",

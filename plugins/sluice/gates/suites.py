@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 # Every derived table and the predictions have these beside their own columns.
 _DERIVED = {HAS_WAIVED_INPUT: "BOOLEAN", MISSING_HISTORY_DAYS: "BIGINT"}
 QUERY = "unexpected_rows_query"
-# Its values come from the contract.
+# Its `value_set` is what the contract declares for its column.
 _DECLARED = "expect_column_values_to_be_declared"
+# In place of a `value_set`: the column of a contract whose declared values are meant, with its source's name where the table
+# has no contract of its own or another one is meant.
+_VALUES_OF = "values_of"
 
 
 class Meta(BaseModel):
@@ -204,10 +207,14 @@ def check(spec: Pipeline) -> None:
 
 
 def _declared_values(spec: Pipeline, table: str) -> dict[str, tuple[str, ...]]:
-    """The values that the contract of a source declares, by column."""
-    source = spec.sources.get(table)
-    columns = source.contract.columns if source else {}
-    return {name: column.values for name, column in columns.items() if column.values}
+    """The values that contracts declare, by `<source>.<column>`, and those of the table's own contract by column."""
+    return {
+        name: column.values
+        for source, declared in spec.sources.items()
+        for column_name, column in declared.contract.columns.items()
+        for name in (f"{source}.{column_name}", *([column_name] if source == table else []))
+        if column.values
+    }
 
 
 def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
@@ -216,15 +223,16 @@ def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
     from sluice.gates import expectations  # which makes them known to Great Expectations
 
     _check_names(entry)
-    kwargs = entry.arguments
-    if entry.type == _DECLARED:
-        if kwargs.get("column") not in declared:
+    kwargs = dict(entry.arguments)
+    values_of = kwargs.get("column") if entry.type == _DECLARED else kwargs.pop(_VALUES_OF, None)
+    if values_of is not None:
+        if values_of not in declared:
             raise ValueError(
-                f"rule {entry.meta.rule}: no contract declares values of column {kwargs.get('column')!r} of this table"
-                f" (declared: {', '.join(declared) or 'none'}); give the column `values` in the pipeline's YAML, or use"
-                " expect_column_values_to_be_in_set"
+                f"rule {entry.meta.rule}: no contract declares values of column {values_of!r}"
+                f" (declared: {', '.join(declared) or 'none'}); give the column `values` in the pipeline's YAML, or list"
+                " the values, as the `value_set` of another expectation"
             )
-        kwargs = {**kwargs, "value_set": list(declared[kwargs["column"]])}
+        kwargs["value_set"] = list(declared[values_of])
     query = kwargs.get(QUERY)
     if query is not None and "{batch}" not in query:
         raise ValueError(
@@ -232,7 +240,7 @@ def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
         )
     # Some expectations change the arguments that they are given.
     configuration = ExpectationConfiguration(
-        type=entry.type, kwargs=dict(kwargs), meta=entry.meta.model_dump()
+        type=entry.type, kwargs=kwargs, meta=entry.meta.model_dump()
     )
     named = [kwargs[key] for key in ("column", "column_A", "column_B", "by") if kwargs.get(key)]
     compares = entry.type in expectations.COMPARING
@@ -261,6 +269,10 @@ def _check_names(entry: _Entry) -> None:
         known -= {QUERY}
     if entry.type == _DECLARED:
         known -= {"value_set"}
+    elif "value_set" in known:
+        known |= {_VALUES_OF}
+        if {"value_set", _VALUES_OF} <= set(entry.arguments):
+            raise ValueError(f"rule {entry.meta.rule}: give either `value_set` or `{_VALUES_OF}`")
     for name in entry.arguments:
         if name not in known:
             allowed = sorted(known - set(BatchExpectation.__fields__))
