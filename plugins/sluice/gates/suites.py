@@ -239,9 +239,7 @@ def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
             f"rule {entry.meta.rule}: the query does not read {{batch}}, so it checks nothing of it"
         )
     # Some expectations change the arguments that they are given.
-    configuration = ExpectationConfiguration(
-        type=entry.type, kwargs=kwargs, meta=entry.meta.model_dump()
-    )
+    configuration = ExpectationConfiguration(type=entry.type, kwargs=kwargs, meta=entry.meta.model_dump())
     named = [kwargs[key] for key in ("column", "column_A", "column_B", "by") if kwargs.get(key)]
     compares = entry.type in expectations.COMPARING
     expectation = configuration.to_domain_obj()

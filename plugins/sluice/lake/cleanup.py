@@ -105,7 +105,7 @@ def look(pipeline: str, table: str, *, keep: int, before: datetime) -> Stored:
         found = snapshots.find(lake, pipeline, table)
         if found is None:
             return Stored(folders, (), frozenset(), (), 0, {}, {})
-        expirable = _expirable(found, keep, before)
+        expirable = snapshots.expirable(found, keep=keep, before=before)
         kept = [one for one in found.snapshots() if one.snapshot_id not in expirable]
         files, used = _referred(found, kept)
         empty = empty_days.batch_ids(found)
@@ -139,10 +139,10 @@ def expire(pipeline: str, table: str, *, keep: int, before: datetime) -> list[in
 
     def change() -> list[int]:
         found = snapshots.find(lake, pipeline, table)
-        expirable = _expirable(found, keep, before) if found else []
+        expirable = snapshots.expirable(found, keep=keep, before=before) if found else []
         if found is None or not expirable:
             return []
-        found.maintenance.expire_snapshots().by_ids(expirable).commit()
+        snapshots.forget(found, expirable)
         failpoints.hit("maintenance.snapshots_expired")
         return expirable
 
@@ -186,15 +186,6 @@ def remove(folder: Folder) -> None:
         connection.remove(file.path)
         failpoints.hit("maintenance.file_removed")
     connection.remove_empty_folder(folder.files[0].path.rsplit("/", 1)[0])
-
-
-def _expirable(table: Table, keep: int, before: datetime) -> list[int]:
-    """Never the current snapshot, nor one that a tag or a branch names."""
-    pinned = {ref.snapshot_id for ref in table.refs().values()}
-    loose = [one for one in table.snapshots() if one.snapshot_id not in pinned]
-    loose.sort(key=lambda one: one.timestamp_ms, reverse=True)
-    limit = before.timestamp() * 1000
-    return [one.snapshot_id for one in loose[keep:] if one.timestamp_ms < limit]
 
 
 def _referred(table: Table, kept: Iterable[Snapshot]) -> tuple[set[str], set[str]]:

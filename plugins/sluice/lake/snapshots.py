@@ -283,18 +283,38 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
     return snapshot_id
 
 
+def expirable(table: Table, *, keep: int, before: datetime | None = None) -> list[int]:
+    """Return the ids of the snapshots that can be forgotten; never the current one, nor one that a tag or a branch names.
+
+    Args:
+        keep: this many of the newest of the others stay.
+        before: and those that were made at or after it.
+    """
+    pinned = {ref.snapshot_id for ref in table.refs().values()}
+    loose = [one for one in table.snapshots() if one.snapshot_id not in pinned]
+    loose.sort(key=lambda one: one.timestamp_ms, reverse=True)
+    limit = before.timestamp() * 1000 if before else float("inf")
+    return [one.snapshot_id for one in loose[keep:] if one.timestamp_ms < limit]
+
+
+def forget(table: Table, ids: Sequence[int]) -> None:
+    """Remove snapshots from a table's metadata.
+
+    Raises:
+        pyiceberg.exceptions.CommitFailedException, ValueError: another writer changed the table, or has removed one of them.
+    """
+    table.maintenance.expire_snapshots().by_ids(list(ids)).commit()
+
+
 def expire(table: Table) -> None:
-    """Forget the oldest snapshots where too many have gathered; never the current one nor one that a tag pins."""
+    """Forget the oldest snapshots where so many have gathered that they slow a commit down."""
     from pyiceberg.exceptions import CommitFailedException
 
-    pinned = {ref.snapshot_id for ref in table.refs().values()}
-    kept = [snapshot for snapshot in table.snapshots() if snapshot.snapshot_id not in pinned]
-    if len(kept) <= _SNAPSHOTS_KEPT + _SNAPSHOTS_SLACK:
-        return
-    oldest = datetime.fromtimestamp(kept[-_SNAPSHOTS_KEPT].timestamp_ms / 1000, UTC)
-    # Another process was faster: it expires them itself (then pyiceberg says ValueError), or the next commit will.
-    with suppress(CommitFailedException, ValueError):
-        table.maintenance.expire_snapshots().older_than(oldest).commit()
+    found = expirable(table, keep=_SNAPSHOTS_KEPT)
+    if len(found) > _SNAPSHOTS_SLACK:
+        # Where another process was faster, it forgets them itself, or the next commit will.
+        with suppress(CommitFailedException, ValueError):
+            forget(table, found)
 
 
 def snapshot_of(table: Table, batch_id: str) -> int:
