@@ -54,7 +54,7 @@ def failed_task(live, task):
 
 
 def are_over() -> bool:
-    return all(incident.over for incident in faults.incidents("flights"))
+    return all(incident.is_resolved for incident in faults.incidents("flights"))
 
 
 def test_run_that_was_killed_before_its_day_was_complete_is_over_when_all_sources_are_published(

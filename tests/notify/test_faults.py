@@ -230,7 +230,7 @@ def test_end_that_nobody_told_is_told_by_the_watcher(flights, sink, held, mails)
     notify.retry_failed(flights, smtp)
 
     assert "RESOLVED" in mails(folder)[-1]["Subject"]
-    assert all(incident.over for incident in faults.incidents("flights"))
+    assert all(incident.is_resolved for incident in faults.incidents("flights"))
 
 
 def test_every_status_is_readable_in_the_ledger(flights, sink, held, closed_port):

@@ -45,7 +45,9 @@ def published(flights, smtp, manifest):
 
 
 def open_faults() -> list[str]:
-    return [incident.opened.data["event"] for incident in faults.incidents("flights") if not incident.over]
+    return [
+        incident.opened.data["event"] for incident in faults.incidents("flights") if not incident.is_resolved
+    ]
 
 
 @pytest.mark.parametrize("begin", [refused, missing, as_earlier_version])

@@ -68,7 +68,7 @@ def test_a_day_that_is_started_in_vain_is_one_mail_and_one_more_when_it_is_done(
     first, last = mails(folder)
     assert last["In-Reply-To"] == first["Message-ID"]
     assert last["Subject"].strip().startswith("[sluice][RESOLVED] flights flights_ingest 2013-04-01")
-    assert all(incident.over for incident in faults.incidents("flights"))
+    assert all(incident.is_resolved for incident in faults.incidents("flights"))
 
 
 def test_a_day_that_a_person_gives_up_ends_it(live, look, sink, mails):

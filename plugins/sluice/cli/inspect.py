@@ -125,7 +125,7 @@ def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> Non
         if as_json:
             print_json(found)
         else:
-            for line in shelf.told(found, pipeline):
+            for line in shelf.impact_lines(found, pipeline):
                 echo(line)
         return
     gathered = shelf.read(pipeline)

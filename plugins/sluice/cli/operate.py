@@ -42,7 +42,7 @@ def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
     outcome = holds.replay(pipeline, table, day, Run(run_id="sluice replay"), pseudonym_key=key)
     echo(outcome)
     if outcome.repaired:
-        echo(holds.onwards(pipeline, table, day))
+        echo(holds.downstream_steps(pipeline, table, day))
     if outcome.reason:
         sys.exit(1)
 
@@ -63,7 +63,7 @@ def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, un
     said = {"by": by, "why": why, "until": until or ""}
     done = holds.release(pipeline, table, day, **said, run=Run(run_id="sluice release"))
     echo(f"Released: batch {done.batch_id} is published in snapshot {done.snapshot_id}.")
-    echo(holds.onwards(pipeline, table, day))
+    echo(holds.downstream_steps(pipeline, table, day))
 
 
 @click.command()

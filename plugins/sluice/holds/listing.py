@@ -104,7 +104,7 @@ def active_waivers(spec: Pipeline) -> dict[tuple[str, str], Entry]:
     }
 
 
-def onwards(spec: Pipeline, table: str, day: str) -> str:
+def downstream_steps(spec: Pipeline, table: str, day: str) -> str:
     """What is left to do for the days of a table that were published outside of Airflow."""
     run_day = spec.run_day(table, day)
     return (

@@ -77,7 +77,7 @@ def traced(trace: Trace) -> Iterator[str]:
         yield from _batch(batch, trace.shown)
     yield "  decisions"
     for entry in trace.entries:
-        yield f"    {entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} {_said(entry)}".rstrip()
+        yield f"    {entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} {_summary(entry)}".rstrip()
 
 
 def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _judged(entry: Entry, reasons: str) -> str:
     return f"{entry.record.outcome}: {reasons}" if reasons else str(entry.record.outcome)
 
 
-def _said(entry: Entry) -> str:
+def _summary(entry: Entry) -> str:
     match entry.record:
         case records.Waiver():
             return waivers.read(entry).sentence()

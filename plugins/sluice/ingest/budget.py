@@ -28,8 +28,8 @@ class OverBudgetError(Exception):
         super().__init__(what)
         self.limit, self.what, self.allowed = limit, what, allowed
 
-    def told(self, where: str) -> LimitExceededError:
-        """The error for people."""
+    def as_error(self, where: str) -> LimitExceededError:
+        """Return the error that a person is shown."""
         return LimitExceededError(
             self.what,
             where=where,

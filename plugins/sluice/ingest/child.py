@@ -63,9 +63,9 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"read": _parse(job, budget)}
     except SluiceError as error:
-        return {"refused": _told(error)}
+        return {"refused": _fields_of(error)}
     except MemoryError:
-        return {"refused": _told(budget.over_memory().told(job["where"]))}
+        return {"refused": _fields_of(budget.over_memory().as_error(job["where"]))}
     except Exception as error:  # noqa: BLE001 - its own message may quote the file
         if isinstance(error, OSError) and error.errno:
             return {"disk": error.errno}
@@ -118,7 +118,7 @@ def _parse(job: dict[str, Any], budget: Any) -> dict[str, Any]:
     }
 
 
-def _told(error: Any) -> dict[str, str]:
+def _fields_of(error: Any) -> dict[str, str]:
     return {
         "kind": type(error).__name__,
         "what": error.what,

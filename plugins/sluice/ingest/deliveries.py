@@ -190,7 +190,7 @@ def fetch(delivery: Delivery, landing: Landing, into: Path, limits: Limits) -> N
                 digest.update(piece)
                 copy.write(piece)
         except OverBudgetError as over:
-            raise over.told(delivery.uri) from None
+            raise over.as_error(delivery.uri) from None
     found = digest.hexdigest()
     if found != delivery.manifest.sha256:
         raise DeliveryUnreadableError(

@@ -77,7 +77,7 @@ class Layout:
             rename=mapping.rename if mapping else {},
             values=mapping.values if mapping else {},
             scale={name: str(factor) for name, factor in mapping.scale.items()} if mapping else {},
-            fill={name: _said(value) for name, value in mapping.fill.items()} if mapping else {},
+            fill={name: _as_written(value) for name, value in mapping.fill.items()} if mapping else {},
         )
 
     def plain(self) -> dict[str, Any]:
@@ -122,5 +122,5 @@ def _columns(contract: Contract) -> dict[str, Column]:
     }
 
 
-def _said(value: Any) -> Any:
+def _as_written(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value

@@ -103,7 +103,7 @@ def read(
         cause = error.__cause__ if pii == "none" else None
         raise _unreadable(str(error), where, fmt, error.todo) from cause
     except OverBudgetError as error:
-        raise error.told(where) from None
+        raise error.as_error(where) from None
     except BrokenColumnsError as broken:
         problems = broken.problems
         shown = "; ".join(problem.text(show_value=pii == "none") for problem in problems[:_SHOWN])

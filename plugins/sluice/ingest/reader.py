@@ -161,7 +161,7 @@ class Reader:
             budget.check_file(file.path.stat().st_size)
             answer = self._ask(job, budget, file.where)
         except OverBudgetError as over:
-            raise over.told(file.where) from None
+            raise over.as_error(file.where) from None
         if answer.refused:
             raise _as_error(answer.refused)
         if answer.disk is not None:

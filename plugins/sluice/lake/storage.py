@@ -52,14 +52,14 @@ def _lacking(error: BaseException | None) -> str | None:
     """What an error, or what caused it, says of space; None if it is about something else."""
     while error is not None:
         if not isinstance(error, SluiceError) or isinstance(error, TransformFailedError):
-            found = _said(error)
+            found = _message(error)
             if found:
                 return found
         error = error.__cause__ or error.__context__
     return None
 
 
-def _said(error: BaseException) -> str | None:
+def _message(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         if error.errno in _FULL:
             return f"{os.strerror(error.errno)}{f' ({error.filename})' if error.filename else ''}"

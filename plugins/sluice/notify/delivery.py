@@ -44,7 +44,7 @@ def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entr
             entry = _count(event, incident)
         else:
             entry = post(event, smtp, sender=sender, to=to, incident=_free_key(event, past))
-    if incident is None or not incident.told:
+    if incident is None or not incident.was_mailed:
         send_undelivered(event.pipeline, smtp, sender=sender, to=to)
     return entry
 

@@ -260,7 +260,7 @@ def _seen_again(spec: Pipeline, after: int) -> list[Item]:
     for incident in faults.incidents(spec.pipeline):
         seen = incident.sightings
         if (
-            incident.over
+            incident.is_resolved
             or not seen
             or not seen[0].record.ends_with.how
             or seen[-1].seq <= after

@@ -58,11 +58,11 @@ class Incident:
         }
 
     @property
-    def over(self) -> bool:
+    def is_resolved(self) -> bool:
         return not self.standing
 
     @property
-    def told(self) -> bool:
+    def was_mailed(self) -> bool:
         """Whether its first mail has reached the server."""
         return any(entry.record.status == "sent" for entry in self.entries)
 
@@ -94,7 +94,7 @@ def open_from(pipeline: str) -> int | None:
 def belongs_to(event: Event, past: list[Incident], *, window_minutes: float) -> Incident | None:
     """The open incident that an event is counted in; None if it must be told."""
     since = clock.utc_now() - timedelta(minutes=window_minutes)
-    running = [incident for incident in reversed(past) if not incident.over]
+    running = [incident for incident in reversed(past) if not incident.is_resolved]
     repeated = (incident for incident in running if event.seen_as in incident.standing)
     recent = (incident for incident in running if incident.opened.at > since)
     return next(repeated, None) or next(recent, None)

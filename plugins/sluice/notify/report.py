@@ -167,7 +167,7 @@ def of_exception(
         effect=reader_impact.failing(
             spec, table, data_days, partition, day_waits=ends_with.how == "completed"
         ),
-        summary=_said(spec, table, exception),
+        summary=_summary(spec, table, exception),
         not_published=steps.not_published(spec, table) if table else (),
         next_steps=steps.after_failure(exception),
         commands=steps.commands(spec, table, str(Partition.of(data_days))) if table and data_days else {},
@@ -271,7 +271,7 @@ def _same(text: str) -> str:
     return _VARIABLE.sub("#", text.strip().partition("\n")[0])[:300]
 
 
-def _said(spec: Pipeline, table: str | None, exception: BaseException | None) -> str:
+def _summary(spec: Pipeline, table: str | None, exception: BaseException | None) -> str:
     if exception is None:
         return "The task's process ended without saying why, or was killed."
     if not spec.may_quote(table) and not isinstance(exception, SluiceError):

@@ -21,11 +21,11 @@ KIND = "stuck_day"
 def events(spec: Pipeline, starts: Iterable[Start], *, task_url: str) -> Iterator[Event]:
     """Yield the event of each start that has been made in vain for so long that somebody has to look."""
     for start in starts:
-        if start.is_in_vain and not _is_told(spec, start):
+        if start.is_in_vain and not _is_reported(spec, start):
             yield _event(spec, start, task_url)
 
 
-def _is_told(spec: Pipeline, start: Start) -> bool:
+def _is_reported(spec: Pipeline, start: Start) -> bool:
     """Whether a mail about something else of this stage and day is open."""
     parts = {(item.table, item.day) for item in start.items}
     for incident in faults.incidents(spec.pipeline):

@@ -195,7 +195,7 @@ def _tell_end(pipeline: str, tell: Callable[[], list[Entry]]) -> None:
     from sluice.notify import faults
 
     try:
-        if any(not incident.over for incident in faults.incidents(pipeline)):
+        if any(not incident.is_resolved for incident in faults.incidents(pipeline)):
             tell()
     except (
         Exception

@@ -215,7 +215,7 @@ def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, wo
     failed = [node for node in nodes if node.status not in _GOOD and node.status != "skipped"]
     if not failed and nodes:
         return
-    told = [_told(node) for node in failed] or ["dbt ran nothing."]
+    told = [_describe(node) for node in failed] or ["dbt ran nothing."]
     raise TransformFailedError(
         f"{len(failed)} of {len(nodes)} dbt nodes failed. {' '.join(told)}",
         where=f"{table} {start} to {end}",
@@ -223,7 +223,7 @@ def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, wo
     )
 
 
-def _told(node: Node) -> str:
+def _describe(node: Node) -> str:
     named = f" ({'; '.join(node.sample)})" if node.sample else ""
     return f"{node.type} {node.name}: {_cause(node.message)}{named}"
 

@@ -90,7 +90,7 @@ def create_app(
         broken = {each.pipeline for each in spec.broken_pipelines()}
         names = [name for name in sorted({*index.pipelines(reports), *broken}) if may_read(name)]
         words = {name: _released(name) for name in names}
-        lines, problem = _told(lambda: tuple(undelivered(may_read)))
+        lines, problem = _read_or_explain(lambda: tuple(undelivered(may_read)))
         return _own(
             request,
             "index.html.j2",
@@ -129,7 +129,7 @@ def create_app(
         found = find(reports, path, may_read)
         siblings = index.siblings(found)
         data = found.with_name(index.data_of(found.name))
-        words, problem = _told(lambda: released.of_page(path))
+        words, problem = _read_or_explain(lambda: released.of_page(path))
         return _own(
             request,
             "frame.html.j2",
@@ -188,10 +188,10 @@ def _released(pipeline: str) -> tuple[tuple[released.Released, ...], str]:
             spec.load(pipeline)
         return released.read(pipeline)
 
-    return _told(read)
+    return _read_or_explain(read)
 
 
-def _told(read: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...], str]:
+def _read_or_explain(read: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...], str]:
     """What is read, or nothing and the problem in words: one pipeline's must not take the page from the others."""
     try:
         return read(), ""

@@ -6,6 +6,16 @@ it cannot disagree with them.
 
 from sluice.status.catalogue.catalogue_page import lines, write
 from sluice.status.catalogue.entries import Catalogue, SourceEntry, TableEntry, read
-from sluice.status.catalogue.impact import Impact, impact, told
+from sluice.status.catalogue.impact import Impact, impact, impact_lines
 
-__all__ = ["Catalogue", "Impact", "SourceEntry", "TableEntry", "impact", "lines", "read", "told", "write"]
+__all__ = [
+    "Catalogue",
+    "Impact",
+    "SourceEntry",
+    "TableEntry",
+    "impact",
+    "impact_lines",
+    "lines",
+    "read",
+    "write",
+]

@@ -124,7 +124,7 @@ def _rules(spec: Pipeline, table: str, column: str) -> Iterator[str]:
             yield rule["meta"]["rule"]
 
 
-def told(found: Impact, spec: Pipeline) -> Iterator[str]:
+def impact_lines(found: Impact, spec: Pipeline) -> Iterator[str]:
     """An impact as text."""
 
     def listed(title: str, names: tuple, note: str = "") -> str:

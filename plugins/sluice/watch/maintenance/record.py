@@ -72,7 +72,7 @@ def carry_out(
         return planned
     about: dict[str, Any] = {"pipeline": spec.pipeline, "subject": subject, "run": run.run_id}
     if planned:
-        ledger.append(records.Maintaining(**told(planned)), **about)
+        ledger.append(records.Maintaining(**as_record(planned)), **about)
     failpoints.hit("maintenance.planned")
     done = []
     with locks.alone(_lock(), shared=True):
@@ -80,7 +80,7 @@ def carry_out(
             done.append(removal)
             failpoints.hit("maintenance.removed")
     failpoints.hit("maintenance.done")
-    ledger.append(records.Maintained(**told(done)), **about)
+    ledger.append(records.Maintained(**as_record(done)), **about)
     return done
 
 
@@ -94,7 +94,7 @@ def _lock() -> Path:
     return settings().home / "run" / "maintenance.lock"
 
 
-def told(removals: Sequence[Removal]) -> dict[str, Any]:
+def as_record(removals: Sequence[Removal]) -> dict[str, Any]:
     """For the ledger: how many and how many bytes of each kind, and the name of every batch."""
     counts = {kind: {"count": count, "bytes": size} for kind, count, size in _counted(removals)}
     named = sorted({one.name for one in removals if one.kind.endswith("batches")})
