@@ -86,7 +86,7 @@ def trained(flights, candidate) -> Callable[[], int]:
             version = registry().log(run_id, dataclasses.replace(candidate, meta=meta))
         about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
         ledger.append(model_records.Trained(version=version), **about)
-        roles.show(flights)
+        roles.set_aliases(flights)
         return version
 
     return train

@@ -133,7 +133,7 @@ def test_alias_that_was_moved_in_mlflow_counts_for_nothing(flights, two):
     roles.promote(flights, two[1], RUN)
     registry()._client.set_registered_model_alias(flights.model.name, "champion", "1")
     assert roles.current(flights).champion == 2
-    roles.show(flights)
+    roles.set_aliases(flights)
     assert aliases(flights) == {"champion": 2, "previous": 1}
 
 
@@ -211,6 +211,6 @@ def test_ledger_of_an_earlier_version_is_read(flights, trained, audited):
     decided = [audited(1, None), audited(2, 1)]
     for entry in decided:
         ledger.append(model_records.Promoted(**entry.data), **about, once=f"promoted:x:{entry.seq}")
-    assert roles.show(flights) == roles.Roles(2, 1, None, ledger.entries(kind="promoted")[0].seq)
+    assert roles.set_aliases(flights) == roles.Roles(2, 1, None, ledger.entries(kind="promoted")[0].seq)
     with pytest.raises(PromotionRefusedError, match="acted in entry"):
         roles.promote(flights, decided[0], RUN)

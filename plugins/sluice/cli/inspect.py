@@ -21,13 +21,13 @@ from sluice.declare import spec
 def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json: bool) -> None:
     """Show what should be and what is, for each table and run day of PIPELINE; exits with 1 where something is missing or held."""
     from sluice import status as state
-    from sluice.status import show
+    from sluice.status import as_text
 
     found = state.of(pipeline, first=first, last=last)
     if as_json:
         print_json(found)
     else:
-        for line in show.lines(found):
+        for line in as_text.lines(found):
             echo(line)
     if found.in_state("missing", "held"):
         sys.exit(1)

@@ -73,7 +73,7 @@ def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
     """
     now, version = current(spec), decision.record.version
     if now.champion == version:
-        show(spec)
+        set_aliases(spec)
         return _moves(spec)[0]
     acted = next((entry for entry in _moves(spec) if _follows_from(entry, decision)), None)
     if acted is not None:
@@ -95,7 +95,7 @@ def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
         **_following(spec, now, run),
         partition=decision.partition,
     )
-    show(spec)
+    set_aliases(spec)
     if entry.record.decision != decision.seq:
         raise _refused(spec, f"Version {version} was compared with {_named(now.champion)}", current(spec))
     return entry
@@ -139,7 +139,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
     if acted is not None and acted.seq != now.since:
         raise _refused(spec, f"This run rolled back in entry {acted.seq} already", now)
     if version == now.champion:
-        show(spec)
+        set_aliases(spec)
         if acted is not None:
             return acted
         raise PromotionRefusedError(
@@ -165,14 +165,14 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
         ),
         **_following(spec, now, run),
     )
-    show(spec)
+    set_aliases(spec)
     if entry.run != run.run_id or entry.kind != "rolled_back":
         raise _refused(spec, f"The roll-back was about {_named(now.champion)}", current(spec))
     return entry
 
 
-def show(spec: Pipeline) -> Roles:
-    """Bring MLflow's aliases to what the ledger says; returns it."""
+def set_aliases(spec: Pipeline) -> Roles:
+    """Set MLflow's aliases to what the ledger says; return it."""
     models = registry()
     while True:
         now = current(spec)

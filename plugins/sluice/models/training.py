@@ -85,7 +85,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
         partition=run_day,
         run=run.run_id,
     )
-    roles.show(spec)
+    roles.set_aliases(spec)
     return version
 
 

@@ -26,7 +26,8 @@ from sluice.gates.verdict import RuleResult, Verdict
 from sluice.lake import batches
 from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
-from sluice.notify.alarms import (
+from sluice.notify.events import Event, FailedRule, FailingRow
+from sluice.notify.watcher_events import (
     of_broken_declaration,
     of_broken_ledger,
     of_damaged_model,
@@ -34,7 +35,6 @@ from sluice.notify.alarms import (
     of_rewritten,
     of_waiver_expired,
 )
-from sluice.notify.events import Event, FailedRule, FailingRow
 from sluice.web import evidence_url
 
 __all__ = [
