@@ -154,7 +154,8 @@ def test_declaration_of_what_does_not_exist_is_refused(pipelines, old, new, said
         ("landing: landing\n", "landing: ftp://host/x\n", "The landing zone 'ftp://host/x' cannot be used"),
     ],
 )
-def test_check_finds_what_does_not_exist(pipelines, old, new, said):
+def test_check_finds_what_does_not_exist(pipelines, home, make_home, old, new, said):
+    make_home(home)
     text = FLIGHTS.read_text()
     assert old in text
     (pipelines / "flights.yml").write_text(text.replace(old, new, 1))

@@ -26,10 +26,12 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 
 @pytest.fixture(scope="module")
-def flights(tmp_path_factory):
+def flights(tmp_path_factory, make_home):
     """One home for the module: a schedule that crossed, arrivals that are held, weather that was refused."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLUICE_HOME", str(tmp_path_factory.mktemp("home")))
+        home = tmp_path_factory.mktemp("catalogue") / "home"
+        make_home(home)
+        patch.setenv("SLUICE_HOME", str(home))
         settings.cache_clear()
         declared = spec.load("flights")
         feed.deliver(declared, DAY, sources=["schedule", "airlines"])

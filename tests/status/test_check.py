@@ -11,8 +11,9 @@ from sluice.status.check import check_all
 
 
 @pytest.fixture
-def copy(home, tmp_path, monkeypatch):
+def copy(home, make_home, tmp_path, monkeypatch):
     """The project's declarations, copied so that a test may break them."""
+    make_home(home)
     for name, folder in (("PIPELINES", "dags/pipelines"), ("EXPECTATIONS", "expectations")):
         shutil.copytree(ROOT / folder, tmp_path / name.lower())
         monkeypatch.setenv(f"SLUICE_{name}", str(tmp_path / name.lower()))

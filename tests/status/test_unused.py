@@ -13,17 +13,10 @@ from sluice.declare import spec
 from sluice.status import unused
 
 
-@pytest.fixture(scope="module")
-def parsed_dbt(tmp_path_factory):
-    """dbt's parsed project, kept for all tests that do not change it."""
-    return tmp_path_factory.mktemp("work")
-
-
 @pytest.fixture
-def copy(home, tmp_path, monkeypatch, parsed_dbt):
+def copy(home, make_home, tmp_path, monkeypatch):
     """The project's declarations, copied so that a test may break them."""
-    home.mkdir()
-    (home / "work").symlink_to(parsed_dbt)
+    make_home(home)
     for name in ("dags/pipelines", "expectations", "dbt_project"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("target", "logs"))
         monkeypatch.setenv(f"SLUICE_{name.split('/')[-1].upper()}", str(tmp_path / name))
