@@ -96,7 +96,7 @@ def found(
 
 
 def _performance(name: Name, days: Sequence[DayNumbers], off: Cusum, champion_lead: float) -> str:
-    leads = [ahead for day in days[-off.days :] if (ahead := lead(day)) is not None]
+    leads = [ahead for day in days if (ahead := lead(day)) is not None][-off.days :]
     about = {
         "concept change": "the inputs are as they were, and the model ranks worse",
         "input shift with loss": "the inputs have shifted, and the model ranks worse",

@@ -132,7 +132,8 @@ class _State:
     def alarm(self, on: date) -> None:
         if self.drop_last is None or (on - self.drop_last).days > self.config.drop_over_days:
             self.drop_since, self.drop_tries = on, 0
-        self.drop_last = on
+        # A day that is decided again must not take the drop back.
+        self.drop_last = max(on, self.drop_last or on)
 
     def _answered(self, event: Event) -> None:
         self.pending = None

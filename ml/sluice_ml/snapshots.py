@@ -25,6 +25,8 @@ def save(run: Any, folder: Path, name: str) -> dict[str, Any]:
     write(folder / f"{name}{ENDING}", lzma.compress(run.dumps().encode()))
     text = run.json()
     write(folder / f"{name}.json", text.encode())
+    # What an earlier version kept of the day is about other numbers now.
+    (folder / f"{name}.html").unlink(missing_ok=True)
     results: dict[str, Any] = json.loads(text)
     return results
 

@@ -10,6 +10,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from sluice.core.errors import DeliveryMissingError, LandingUnreachableError, RetryableError, SpecInvalidError
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.ingest import deliveries
@@ -146,12 +147,12 @@ def test_landing_list_pages_through_more_than_a_thousand_files(bucket):
 def test_deliveries_on_a_bucket_are_staged_like_those_in_a_folder(home, bucket, monkeypatch):
     flights = spec.load("flights")
     feed.deliver(flights, "2013-01-02", sources=["weather"])
-    local = stage_source(flights, "weather", ["2013-01-02"], {})
+    local = stage_source(flights, "weather", ["2013-01-02"], Run(run_id="test"))
     monkeypatch.setenv("SLUICE_LANDING", f"s3://{bucket}/landing")
     settings.cache_clear()
     assert deliveries.find(flights, "weather", "2013-01-02") is None
     feed.deliver(flights, "2013-01-02", sources=["weather"])
-    remote = stage_source(flights, "weather", ["2013-01-02"], {})
+    remote = stage_source(flights, "weather", ["2013-01-02"], Run(run_id="test"))
     assert remote.content_hash == local.content_hash
     assert remote.inputs[0]["uri"].startswith(f"s3://{bucket}/landing/weather/2013-01-02/")
 

@@ -81,6 +81,11 @@ def test_decide_loss_must_last(judge, loss, action):
     assert decision.action == action, decision.reasons
 
 
+def test_decide_newer_days_of_which_nobody_knows_the_baseline_do_not_hide_a_loss(judge):
+    unknown = [day(number, baseline_auc=None) for number in range(15, 25)]
+    assert judge([*falling(0.2), *unknown]).action == "retrain"
+
+
 def test_decide_hard_day_is_hard_for_the_baseline_too(judge):
     assert judge([day(number, auc=0.58, baseline_auc=0.50) for number in range(1, 30)]).action == "nothing"
 

@@ -129,6 +129,16 @@ def test_request_is_awaited_and_one_that_is_lost_for_good_is_asked_again():
     assert answer(["performance"], on(56), past, CONFIG).ask
 
 
+def test_drop_does_not_end_because_an_earlier_day_is_decided_again():
+    stopped = [
+        *(Event(on(day), kind, ("performance",)) for day in (0, 20) for kind in ("asked", "refused")),
+        Event(on(40), "alarm", ("performance",)),
+        Event(on(2), "alarm", ("performance",)),
+    ]
+    reply = answer(["performance"], on(60), stopped, CONFIG)
+    assert (reply.ask, reply.since) == (False, on(0))
+
+
 def test_decision_that_is_made_again_for_an_earlier_day_does_not_ask_again():
     past = [Event(on(5), "asked", ("performance",)), Event(on(5), "refused")]
     assert not answer(["performance"], on(2), past, CONFIG).ask

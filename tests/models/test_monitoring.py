@@ -21,8 +21,9 @@ def falling(home, measured_day, monkeypatch) -> spec.Pipeline:
     """Days in a row on which the AUC is far below the champion's."""
     flights = spec.load("flights")
     monkeypatch.setattr(monitoring, "_champion_lead", lambda _: 0.1)
+    monkeypatch.setattr(monitoring, "_champion_days", lambda _: 14)
     for day in DAYS:
-        numbers = measured_day(day, auc=0.4, baseline_auc=0.5, labelled=880, coverage=0.98, has_outcomes=True)
+        numbers = measured_day(day, auc=0.2, baseline_auc=0.5, labelled=880, coverage=0.98, has_outcomes=True)
         ledger.append(model_records.Monitored(**numbers.as_dict()), **about(flights, day))
     return flights
 
@@ -32,7 +33,15 @@ def about(flights, day) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_decide_asks_once_waits_for_the_answer_and_backs_off_after_a_refusal(falling):
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        records.Refused(version=2, reasons=("not better",)),
+        model_records.TrainingRefused(what="Test rows are copies of rows that the model learns from."),
+    ],
+    ids=["candidate", "training"],
+)
+def test_decide_asks_once_waits_for_the_answer_and_backs_off_after_a_refusal(falling, refusal):
     wait = falling.monitoring.persistence_days
     first = DAYS[wait - 1]
     assert monitoring.decide(falling, first, RUN)["action"] == "retrain"
@@ -42,7 +51,7 @@ def test_decide_asks_once_waits_for_the_answer_and_backs_off_after_a_refusal(fal
     assert (next_day["action"], next_day["wanted"]) == ("warn", ["performance"])
     assert f"asked for on {first} already" in next_day["reasons"][-1]
 
-    ledger.append(records.Refused(version=2, reasons=("not better",)), **about(falling, first))
+    ledger.append(refusal, **about(falling, first))
     again = date.fromisoformat(first) + timedelta(falling.monitoring.retraining.backoff_days)
     for day in DAYS[wait + 1 :]:
         expected = "retrain" if day >= again.isoformat() else "warn"

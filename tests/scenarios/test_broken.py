@@ -22,7 +22,7 @@ def wait_until_known(live, here: str, *, gone: str) -> None:
     def is_read() -> bool | None:
         return True if here in known(live) and gone not in known(live) else None
 
-    live.api._until(is_read, f"the DAGs of {PIPELINE}", 300)
+    live.api.until(is_read, f"the DAGs of {PIPELINE}", 300)
     assert live.api.missing_dags() == []
 
 

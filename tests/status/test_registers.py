@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from sluice import crossing, holds, status
+from sluice.core.runs import Run
 from sluice.ingest import deliveries
 from sluice.lake import tables
 from sluice_lab import feed
 
-RUN = {"dag_id": "flights_ingest", "run_id": "test"}
+RUN = Run(dag_id="flights_ingest", run_id="test")
 MONDAY = "2013-04-01"
 
 

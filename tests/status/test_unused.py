@@ -66,6 +66,10 @@ def test_check_names_values_that_contract_and_suite_do_not_share(copy):
     path.write_text(json.dumps({**suite, "expectations": [*suite["expectations"], rule]}))
     assert "schedule.json and the contract of schedule differ about the values of 'origin': SWF" in said()
 
+    rule["kwargs"] = {"column": "origin", "values_of": "schedule.origin"}
+    path.write_text(json.dumps({**suite, "expectations": [*suite["expectations"], rule]}))
+    unused.check(spec.load("flights"))
+
 
 def test_check_names_a_feature_that_is_listed_twice(copy):
     pipeline = copy / "dags/pipelines/flights.yml"
@@ -75,6 +79,7 @@ def test_check_names_a_feature_that_is_listed_twice(copy):
 
 def test_check_names_a_column_of_the_feature_table_that_nothing_uses(copy):
     edit(copy / "dags/pipelines/flights.yml", "      - aircraft_age_years\n", "")
+    edit(copy / "dags/pipelines/flights.yml", ", aircraft_age_years,", ",")
     edit(copy / "expectations/flights/features.json", "aircraft_age_years", "aircraft_seats_count")
     suite = (copy / "expectations/flights/features.json").read_text().replace("aircraft_age_years", "ds")
     (copy / "expectations/flights/features.json").write_text(suite)

@@ -225,7 +225,7 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
         _history(spec, day),
         monitoring_config(spec),
         champion_lead=_champion_lead(champion),
-        champion_days=champion.meta.splits["test"]["days"] if champion else 0,
+        champion_days=_champion_days(champion),
         model_age_days=days_from(trained, day) if trained else None,
         past=training_history.read(spec),
         paused=spec.model.learning == "paused",
@@ -238,6 +238,11 @@ def _champion_lead(champion: LoadedModel | None) -> float | None:
         return None
     mine, baseline = (champion.metrics[name]["daily_auc"]["value"] for name in ("candidate", "baseline"))
     return mine - baseline
+
+
+def _champion_days(champion: LoadedModel | None) -> int:
+    """How many held-out days the champion was measured on; 0 without one."""
+    return champion.meta.splits["test"]["days"] if champion else 0
 
 
 def _history(spec: Pipeline, day: str) -> list[DayNumbers]:

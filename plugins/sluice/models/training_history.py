@@ -18,6 +18,7 @@ _KINDS: dict[str, EventKind] = {
     "decided": "alarm",
     "retrain_requested": "asked",
     "refused": "refused",
+    "training_refused": "refused",
     "promoted": "promoted",
     "training_skipped": "skipped",
     "rolled_back": "rolled_back",

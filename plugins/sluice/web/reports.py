@@ -174,7 +174,7 @@ def find(reports: Path, path: str, may_read: MayRead) -> Path:
 def _rendered(snapshot: Path) -> str:
     try:
         return snapshots.render(snapshot)
-    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, lzma.LZMAError) as error:
         # Damaged, or of a version of Evidently that the present one cannot read.
         log.warning("%s cannot be rendered: %s", snapshot, error)
         raise HTTPException(status_code=404) from error
