@@ -18,7 +18,6 @@ from sluice.core.errors import (
     SourceUnknownError,
 )
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.limits import Limits
 from sluice.ingest import completion, deliveries
@@ -161,25 +160,6 @@ def test_due_daily_source_always_and_weekly_when_delivered(delivered):
     assert not deliveries.due(delivered, "planes", DAY)
     feed.deliver(delivered, DAY, sources=["planes"])
     assert deliveries.due(delivered, "planes", DAY)
-
-
-def test_undeclared_names_folders_with_something_for_the_day(delivered):
-    assert deliveries.undeclared(delivered, DAY) == []
-    for name in ("fuel/2013-01-02/fuel.csv", "crew/2013-01-03/crew.csv", "README"):
-        Landing(delivered.landing_url).write(name, b"x")
-    assert deliveries.undeclared(delivered, DAY) == ["fuel"]
-
-
-def test_undeclared_leaves_out_sources_of_other_pipelines(delivered, tmp_path, monkeypatch):
-    text = (settings().pipelines / "flights.yml").read_text()
-    other = text.replace("pipeline: flights", "pipeline: crews").replace("  airlines:\n", "  rosters:\n")
-    (tmp_path / "flights.yml").write_text(text)
-    (tmp_path / "crews.yml").write_text(other)
-    for source in ("rosters", "fuel"):
-        Landing(delivered.landing_url).write(f"{source}/{DAY}/x.csv", b"x")
-    monkeypatch.setenv("SLUICE_PIPELINES", str(tmp_path))
-    settings.cache_clear()
-    assert deliveries.undeclared(delivered, DAY) == ["fuel"]
 
 
 def fetched(flights, tmp_path):

@@ -163,6 +163,124 @@ def test_read_json_rows_that_leave_out_what_is_null_are_one_version():
     assert parsed.left_out == ("gate",)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_read_json_whose_first_row_is_of_another_version_names_that_row(version):
+    rows = {1: encode(ROWS, "jsonl"), 2: encode(ROWS_V2, "jsonl")}
+    other = 3 - version
+    data = rows[other].splitlines(keepends=True)[0] + rows[version]
+    message = broken(data, "jsonl", version=version)
+    assert f"it is read as version {version}, and row 1 follows version {other}" in message
+    assert "no version of the contract does" not in message
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_file_that_is_all_of_another_version_says_so(fmt):
+    message = broken(ROWS, fmt, version=2)
+    assert "these are the columns of version 1, and the delivery is read as version 2" in message
+    assert "let its manifest say `contract_version: 1`" in message
+    assert "two versions" not in message
+
+
+def test_read_json_that_is_all_of_another_version_is_not_called_mixed_where_rows_leave_out_nulls():
+    lines = (
+        b'{"flight": 1, "dest": "IAH", "price": 1}\n{"flight": 2, "dest": "IAH", "price": 1, "status": "A"}\n'
+    )
+    lines += b'{"flight": 3, "dest": "IAH", "price": 1, "status": "A", "delay": 1}\n'
+    message = broken(lines, "jsonl", version=2)
+    assert "these are the columns of version 1" in message
+    assert "two versions" not in message
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_read_csv_rows_of_another_version_without_a_header_are_refused(version):
+    rows = {1: encode(ROWS, "csv"), 2: encode(ROWS_V2, "csv")}
+    other = 3 - version
+    data = rows[version] + rows[other].split(b"\n", 1)[1]
+    message = broken(data, "csv", version=version)
+    assert f"it is read as version {version}, and row 4 follows version {other}" in message
+    # Of as many fields as another version has, and not its types: only ragged.
+    message = broken(rows[1] + b"x,y,z,w\n", "csv")
+    assert "row 4 has 4 field(s), the header 5" in message
+
+
+UNION = pa.concat_tables([ROWS, ROWS_V2], promote_options="default")
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_union_of_two_layouts_is_refused_at_the_first_row_of_the_other(fmt):
+    message = broken(UNION, fmt)
+    assert "read as version 1, and row 4 has its values in those of version 2" in message
+    message = broken(UNION.drop_columns("dest").take([4, 0]), fmt, version=2)
+    assert "read as version 2, and row 2 has its values in those of version 1" in message
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_read_names_of_both_versions_in_every_row_are_one_version(fmt):
+    both = ROWS.append_column("flight_number", ROWS["flight"])
+    parsed = read(encode(both, fmt), fmt, BOTH)
+    assert parsed.left_out == ("flight_number",)
+    assert parsed.table.equals(ROWS)
+
+
+STATED = Contract.model_validate(
+    {
+        "version": 2,
+        "columns": {**COLUMNS, "layout": {"type": "integer"}},
+        "version_column": "layout",
+        "mappings": {1: {"scale": {"delay": 60}}},
+    }
+)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize(
+    ("layouts", "said"),
+    [
+        (
+            [2, 2, 1],
+            "two versions in one delivery: it is read as version 2, and row 3 says that it follows version 1",
+        ),
+        (
+            [1, 2, 2],
+            "two versions in one delivery: it is read as version 2, and row 1 says that it follows version 1",
+        ),
+        ([1, 1, 1], "the delivery is read as version 2, and row 1 says that it follows version 1"),
+        (
+            [2, 9, 2],
+            "two versions in one delivery: it is read as version 2, and row 2 says that it follows version 9",
+        ),
+        ([2, None, 2], "row 2 does not say which version it follows (column 'layout')"),
+    ],
+)
+def test_read_rows_that_state_another_version_are_refused(fmt, layouts, said):
+    rows = ROWS.append_column("layout", pa.array(layouts, pa.int64()))
+    assert said in broken(rows, fmt, STATED)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("version", [1, 2])
+def test_read_rows_that_state_their_version_pass(fmt, version):
+    rows = ROWS.append_column("layout", pa.array([version] * 3))
+    assert read(encode(rows, fmt), fmt, STATED, version=version).table.num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version_column": "layouts"}, "which is not among the columns"),
+        ({"version_column": "status"}, "must be an integer that is not nullable"),
+        ({"mappings": {1: {"fill": {"layout": 1}}}}, "cannot be filled or scaled"),
+        (
+            {"mappings": {1: {"since": "2013-04-03"}}},
+            "`since` is for a producer that does not say its version",
+        ),
+    ],
+)
+def test_contract_version_column_that_cannot_say_a_version_is_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        Contract.model_validate({**STATED.model_dump(), **change})
+
+
 @pytest.mark.parametrize(
     ("header", "said"),
     [

@@ -54,8 +54,24 @@ def test_landing_list_names_only_the_folder(zone):
         zone.write(name, b"x")
     assert zone.list("b/2013-01-02") == ["b/2013-01-02/1", "b/2013-01-02/2"]
     assert zone.list("b") == ["b/2013-01-02/1", "b/2013-01-02/2", "b/2013-01-02x/3"]
-    assert zone.folders() == ["ab", "b"]
     assert zone.list("c") == []
+
+
+def test_landing_walk_looks_into_known_folders_only(zone):
+    for name in (
+        "b/2013-01-02/2",
+        "b/x/1",
+        "b/x/2",
+        "b/y",
+        "ab/deep/er/4",
+        "b/.part",
+        ".hidden/9",
+        "top",
+        "b.csv",
+    ):
+        zone.write(name, b"x")
+    known = {"b", "b/2013-01-02"}
+    assert sorted(zone.walk(known.__contains__)) == ["ab/", "b.csv", "b/2013-01-02/2", "b/x/", "b/y", "top"]
 
 
 def test_landing_missing_file_is_named(zone):
@@ -94,7 +110,7 @@ def test_landing_file_being_written_is_not_listed(tmp_path, monkeypatch):
 
 def test_landing_absent_folder_is_unreachable_not_empty(tmp_path):
     zone = Landing(str(tmp_path / "unmounted"))
-    for act in (lambda: zone.list("arrivals"), zone.folders):
+    for act in (lambda: zone.list("arrivals"), lambda: list(zone.walk(bool))):
         with pytest.raises(LandingUnreachableError, match="unmounted"):
             act()
 
@@ -109,7 +125,7 @@ def test_landing_absent_bucket_is_unreachable_not_empty(aws):
     zone = Landing("s3://no-such-bucket-here/in")
     for act in (
         lambda: zone.list("arrivals"),
-        zone.folders,
+        lambda: list(zone.walk(bool)),
         lambda: zone.read("arrivals/x"),
         lambda: zone.exists("arrivals/x"),
         lambda: zone.write("arrivals/x", b"x"),

@@ -67,21 +67,26 @@ def test_ingest_damaged_delivery_is_not_published(live, flights, corruption):
     assert "airport-operations" in body, "the mail names the owner of the source"
 
 
-def test_ingest_undeclared_source_is_refused_by_name(live, flights):
+def test_ingest_undeclared_source_is_named_by_the_watcher_and_the_others_go_on(live, flights):
     day = "2013-05-08"
     feed.deliver(flights, day)
     Landing(flights.landing_url).write(f"mystery/{day}/mystery_{day}.csv", b"a,b\n1,2\n")
     before = live.mails()
 
-    run = live.run("flights_ingest", partition=day)
-    shutil.rmtree(live.home / "landing" / "mystery")
+    def told() -> list[str]:
+        new = (mail for name, mail in live.mails().items() if name not in before)
+        return [mail["Subject"].strip() for mail in new if "flights landing" in mail["Subject"]]
 
-    states = live.states(run)
-    assert states["find_deliveries"] == "failed"
-    assert states["arrivals.stage_arrivals"] == "upstream_failed"
-    mail = live.only_mail_since(before)
-    assert "mystery" in mail.get_body(("plain",)).get_content()
-    assert not live.published("schedule", day)
+    live.succeed("flights_ingest", partition=day)
+    assert live.published("schedule", day)
+    assert told() == []
+    live.succeed("flights_watch")
+    live.succeed("flights_watch")
+    assert told() == ["[sluice][UNEXPECTED] flights landing: mystery/ is no delivery"]
+    shutil.rmtree(live.home / "landing" / "mystery")
+    live.succeed("flights_watch")
+    assert len(told()) == 2
+    assert "RESOLVED" in told()[-1]
 
 
 def test_ingest_missing_delivery_fails_after_retries_and_names_it(live, flights):

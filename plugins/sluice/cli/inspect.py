@@ -19,15 +19,22 @@ from sluice.declare import spec
 @click.option("--last", type=DAY, help="Last run day; default: today.")
 @as_json
 def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json: bool) -> None:
-    """Show what should be and what is, for each table and run day of PIPELINE; exits with 1 where something is missing or held."""
+    """Show what should be and what is, for each table and run day of PIPELINE; exits with 1 where something is missing or held.
+
+    What lies in the landing zone and is no delivery is named last.
+    """
+    from dataclasses import asdict
+
     from sluice import status as state
+    from sluice import watch as watcher
     from sluice.status import as_text
 
     found = state.of(pipeline, first=first, last=last)
+    landing = watcher.unexpected_files(pipeline)
     if as_json:
-        print_json(found)
+        print_json({**asdict(found), "unexpected_files": landing.entries})
     else:
-        for line in as_text.lines(found):
+        for line in [*as_text.lines(found), *landing.lines()]:
             echo(line)
     if found.in_state("missing", "held"):
         sys.exit(1)
@@ -37,9 +44,15 @@ def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json
 @arguments.any_pipeline
 @as_json
 def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
-    """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all."""
+    """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all.
+
+    What lies in the landing zone and is no delivery is named too.
+    """
     from sluice import holds
+    from sluice import watch as watcher
+    from sluice.core.errors import LandingUnreachableError
     from sluice.holds import show
+    from sluice.ingest.unexpected import Looked
     from sluice.notify import faults
     from sluice.schedule import missing_history
     from sluice.waivers import inherited
@@ -53,14 +66,20 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
             *missing_history.rebuilds(declared),
         ]
         held_back = holds.open_holds(declared)
+        try:
+            landing = watcher.unexpected_files(declared)
+        except LandingUnreachableError as error:  # what is held is known all the same
+            echo(f"{declared.pipeline}: {error}", err=True)
+            landing = Looked((), complete=False)
         found[declared.pipeline] = {
             "held": held_back,
             "released": list(released.values()),
             "to_rebuild": rebuilds,
+            "unexpected_files": landing.entries,
         }
         if not as_json:
             echo(f"{declared.pipeline}:")
-            for line in show.held(held_back, released, rebuilds):
+            for line in [*show.held(held_back, released, rebuilds), *landing.lines()]:
                 echo(f"  {line}")
 
     complete = for_each(pipeline, list_held)

@@ -119,6 +119,8 @@ class Contract(Strict):
     reading: Reading = Reading()
     # Another version that may be delivered -> how it becomes this one.
     mappings: dict[int, Mapping] = Field(default_factory=dict)
+    # Column in which each row says which version it follows.
+    version_column: str | None = None
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Contract:
@@ -157,6 +159,31 @@ class Contract(Strict):
         days = [mapping.since for mapping in self.mappings.values() if mapping.since]
         if twice := _twice(days):
             raise ValueError(f"two mappings have `since: {twice}`: which version is delivered then?")
+        return self
+
+    @model_validator(mode="after")
+    def _version_column_fits(self) -> Contract:
+        name = self.version_column
+        if name is None:
+            return self
+        if name not in self.columns:
+            raise ValueError(
+                f"`version_column` names {name!r}, which is not among the columns ({', '.join(self.columns)})"
+            )
+        if self.columns[name].type != "integer" or self.columns[name].nullable:
+            raise ValueError(
+                f"`version_column` {name!r} must be an integer that is not nullable: each row says its version"
+            )
+        for version, mapping in self.mappings.items():
+            if name in {*mapping.fill, *mapping.scale}:
+                raise ValueError(
+                    f"mapping of version {version}: the `version_column` {name!r} cannot be filled or scaled"
+                )
+            if mapping.since:
+                raise ValueError(
+                    f"mapping of version {version}: `since` is for a producer that does not say its version, and "
+                    f"`version_column` {name!r} says it"
+                )
         return self
 
     @property
@@ -208,6 +235,8 @@ class Contract(Strict):
             mode="json", exclude={"mappings": True, "reading": True, "columns": {"__all__": described}}
         )
         # Not in the hashes of batches that were made before these could be declared.
+        if self.version_column is None:
+            del said["version_column"]
         if self.reading != Reading():
             said["reading"] = self.reading.model_dump(mode="json")
         for column in said["columns"].values():

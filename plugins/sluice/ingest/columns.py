@@ -109,6 +109,18 @@ def convert(raw: pa.Table, layout: Layout, first_row: int = 1) -> pa.Table:
     return pa.table(made)
 
 
+def convert_column(raw: pa.Table, name: str, layout: Layout, first_row: int = 1) -> pa.ChunkedArray:
+    """Convert one column, as `convert` does.
+
+    Raises:
+        BrokenColumnsError: the first row at fault.
+    """
+    found = _converted(raw[name], name, layout.columns[name], layout, first_row)
+    if isinstance(found, Problem):
+        raise BrokenColumnsError([found])
+    return found
+
+
 def _converted(
     raw: pa.ChunkedArray, name: str, column: Column, layout: Layout, first_row: int
 ) -> pa.ChunkedArray | Problem:

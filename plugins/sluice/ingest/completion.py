@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice import ledger
-from sluice.core.errors import InputAwaitedError, SourceUnknownError, TableMissingError
+from sluice.core.errors import InputAwaitedError, TableMissingError
 from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
-from sluice.ingest.deliveries import due, undeclared
+from sluice.ingest.deliveries import due
 from sluice.ingest.waiting import is_delivered
 from sluice.lake import tables
 from sluice.lake.landing import Landing
@@ -19,20 +19,9 @@ def due_sources(spec: Pipeline, run_days: Sequence[str]) -> list[str]:
     """Sources that the run of these days must land, in the order of the pipeline's YAML.
 
     Raises:
-        SourceUnknownError: something was delivered that no source declares.
         LandingUnreachableError: the landing zone does not answer.
     """
-    landing = Landing(spec.landing_url)
-    for day in run_days:
-        strange = undeclared(spec, day, landing=landing)
-        if strange:
-            raise SourceUnknownError(
-                f"A delivery for {day} is in folder {strange[0]!r}, which no source declares.",
-                where=spec.landing_url,
-                allowed=", ".join(spec.sources),
-                todo=f"declare the source in dags/pipelines/{spec.pipeline}.yml, or remove the folder",
-            )
-    return list(_due_days(spec, run_days, landing))
+    return list(_due_days(spec, run_days, Landing(spec.landing_url)))
 
 
 def _due_days(spec: Pipeline, run_days: Sequence[str], landing: Landing) -> dict[str, list[str]]:

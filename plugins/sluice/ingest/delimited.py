@@ -29,6 +29,8 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
     file = dialect.plain(data, layout, budget)
     left_out = names.check(file.names, layout, dialect.hints(file, layout))
     ragged: list[tuple[int, int, int]] = []
+    # The first row of another version, and which.
+    others: list[tuple[int, int]] = []
     headers: list[tuple[int, list[str]]] = []
 
     def note(row: InvalidRow) -> str:
@@ -37,6 +39,8 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
         fields = layout.spelled(dialect.split(row.text, layout))
         if versions.is_header(fields, layout.known):
             headers.append((row.number - 1, fields))
+        elif not others and (found := versions.fits(fields, layout)) is not None:
+            others.append((row.number - 1, found))
         return "skip" if len(ragged) <= budget.rows else "error"
 
     try:
@@ -49,6 +53,10 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
         raise versions.header_inside(*headers[0], layout.version, layout.known)
     budget.check_cells(table)
     versions.check_repeated_header(table, layout)
+    if others:
+        raise versions.two_versions(*others[0], layout.version)
+    versions.check_stated(table, layout)
+    versions.check_union(table, layout)
     if ragged:
         raise BrokenColumnsError(
             [
@@ -72,7 +80,9 @@ def _table(file: Plain, layout: Layout, note) -> pa.Table:
     from pyarrow import csv
 
     delivered = {name: header for header, name in zip(file.header, file.names, strict=True)}
-    wanted = [delivered[name] for name in layout.columns]
+    # What another version has in place of a column tells of which version a row is.
+    names = [*layout.columns, *layout.others_of(file.names)]
+    wanted = [delivered[name] for name in names]
     # Without a line end Arrow takes a lone header for no header.
     data = file.data if b"\n" in file.data else file.data + b"\n"
     try:
@@ -96,4 +106,4 @@ def _table(file: Plain, layout: Layout, note) -> pa.Table:
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise UnreadableError("The file cannot be read as CSV.") from error
-    return table.rename_columns(list(layout.columns))
+    return table.rename_columns(names)

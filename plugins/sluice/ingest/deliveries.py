@@ -30,7 +30,7 @@ from sluice.core.errors import (
 from sluice.core.partitions import date_of, day_of, days_later, is_day, read_day
 from sluice.core.printable import printable
 from sluice.declare.limits import Limits
-from sluice.declare.spec import Pipeline, Source, broken_pipelines, load_all
+from sluice.declare.spec import Pipeline, Source
 from sluice.ingest import manifests
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.ingest.manifests import MANIFEST as MANIFEST
@@ -140,10 +140,8 @@ def numbers(spec: Pipeline, source: str, *, landing: Landing | None = None) -> d
     for name in (landing or Landing(spec.landing_url)).list(source):
         if not name.endswith(MANIFEST):
             continue
-        run_day, number = name.split("/")[1], 0
-        match = pattern.fullmatch(name.removesuffix(MANIFEST))
-        if match and is_day(run_day) and spec.data_day(source, run_day) == match["day"]:
-            number = int(match["number"] or 1)
+        run_day, match = name.split("/")[1], _match(spec, source, pattern, name)
+        number = int(match["number"] or 1) if match else 0
         newest[run_day] = max(number, newest.get(run_day, 0))
     return newest
 
@@ -154,19 +152,44 @@ def newest_number(spec: Pipeline, source: str, run_day: str, found: Iterable[str
     return max(numbered, default=0)
 
 
-def undeclared(spec: Pipeline, run_day: str, *, landing: Landing | None = None) -> list[str]:
-    """Names of folders that hold something for a run day and that no source declares, of this pipeline or another.
+def is_named_right(spec: Pipeline, source: str, name: str) -> bool:
+    """Whether a name in the landing zone is that of a delivery of a source, of any day, or of its manifest."""
+    return _match(spec, source, _any_day(source, spec.source(source)), name) is not None
 
-    While the YAML of another pipeline cannot be used, a folder may be that pipeline's: none is named.
-    """
-    landing = landing or Landing(spec.landing_url)
-    strange = [name for name in landing.folders() if name not in spec.sources]
-    if strange:  # pipelines may share a landing zone
-        if broken_pipelines():
-            return []
-        others = {source for each in load_all() for source in each.sources}
-        strange = [name for name in strange if name not in others]
-    return [name for name in strange if landing.list(f"{name}/{run_day}")]
+
+def has_data_day(spec: Pipeline, source: str, run_day: str) -> bool:
+    """Whether a text is a run day (YYYY-MM-DD) on which a source can be landed: not before the first day of the calendar."""
+    try:
+        return is_day(run_day) and bool(spec.data_day(source, run_day))
+    except OverflowError:
+        return False
+
+
+def _match(spec: Pipeline, source: str, pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
+    """The match of a name with `_any_day`, where the day of the data fits the run day."""
+    match = pattern.fullmatch(name.removesuffix(MANIFEST))
+    if match is None or not has_data_day(spec, source, match["run_day"]):
+        return None
+    return match if spec.data_day(source, match["run_day"]) == match["day"] else None
+
+
+def right_name(spec: Pipeline, source: str, run_day: str) -> str:
+    """The name of the first delivery of a source for a run day, without its folders."""
+    return _name(spec, source, run_day, 1).rsplit("/", 1)[1]
+
+
+def replaced(spec: Pipeline, source: str, run_day: str, landing: Landing) -> set[str]:
+    """Names of files that are named as no delivery and that the newest delivery of a run day counts in place of."""
+    declared, day = spec.source(source), spec.data_day(source, run_day)
+    names = [name for name in landing.list(f"{source}/{run_day}") if name.endswith(MANIFEST)]
+    numbered, _ = _by_number(names, source, declared, run_day, day)
+    if not numbered:
+        return set()
+    try:
+        manifest = manifests.read(landing, numbered[max(numbered)], source, day)
+    except DeliveryUnreadableError:
+        return set()  # its own run refuses it, and says why
+    return {name.removesuffix(MANIFEST) for name in manifest.replaces_misnamed}
 
 
 def fetch(delivery: Delivery, landing: Landing, into: Path, limits: Limits) -> None:
@@ -345,7 +368,7 @@ def _pattern(source: str, declared: Source, run_day: str, day: str) -> re.Patter
 
 
 def _any_day(source: str, declared: Source) -> re.Pattern[str]:
-    """As `_pattern`, of every day; that the day of the data fits the run day is to be checked."""
+    """As `_pattern`, of every day; `_match` checks that the day of the data fits the run day."""
     day = r"\d{4}-\d{2}-\d{2}"
     ending = re.escape(declared.format)
     return re.compile(

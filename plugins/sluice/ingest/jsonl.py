@@ -55,6 +55,10 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
     # Keys in the order of a row -> where to find each column's value; a file has one or few of them.
     layouts: dict[tuple[str, ...], list[int | None]] = {}
     first_rows: dict[tuple[str, ...], int] = {}
+    # Version -> the first row that follows it.
+    followed: dict[int, int] = {}
+    # Keys of a row that has columns of two versions -> where to find theirs, and ours for the same.
+    unions: dict[tuple[str, ...], dict[int, tuple[list[int], list[int]]]] = {}
     seen: set[str] = set()
     left_out: list[str] = []
     tables: list[pa.Table] = []
@@ -64,6 +68,7 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
         first = sum(table.num_rows for table in tables) + 1
         raw = _columns(rows, first, layout)
         budget.check_cells(raw, first)
+        versions.check_stated(raw, layout, first)
         tables.append(columns.convert(raw, layout, first))
         rows.clear()
 
@@ -76,13 +81,16 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
             seen.update(keys)
             budget.check_columns(len(seen))
             budget.check_names(sum(len(key.encode(errors="replace")) for key in seen))
-            if (
-                first_rows
-                and (found := versions.followed(spelled, layout.version, layout.known)) != layout.version
-            ):
-                raise versions.two_versions(number, found, layout.version)
+            found = versions.followed(spelled, layout.version, layout.known)
+            followed.setdefault(found, number)
+            versions.check_one_version(followed, layout.version)
             first_rows.setdefault(spelled, number)
+            if found == layout.version and (union := _union(spelled, layout)):
+                unions[keys] = union
             layouts[keys] = [spelled.index(name) if name in spelled else None for name in wanted]
+        for version, (theirs, own) in unions.get(keys, {}).items():
+            if _has_value(pairs, theirs) and not _has_value(pairs, own):
+                raise versions.in_union(number, version, layout.version)
         rows.append(tuple(None if at is None else pairs[at][1] for at in layouts[keys]))
         if len(rows) == _CHUNK:
             budget.check_rows(number)
@@ -98,6 +106,22 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
     versions.check_layouts(first_rows, layout)
     # Counted by their lines: each must hold one object.
     return columns.Found(pa.concat_tables(tables), left_out, sum(1 for _ in _LINE.finditer(text)))
+
+
+def _union(keys: tuple[str, ...], layout: Layout) -> dict[int, tuple[list[int], list[int]]]:
+    """Another version -> where a row has columns by its names, and by the layout's for the same; of versions that it has some of."""
+    places = {
+        version: (
+            [keys.index(other) for other in names if other in keys],
+            [keys.index(own) for own in names.values() if own in keys],
+        )
+        for version, names in layout.other_names.items()
+    }
+    return {version: found for version, found in places.items() if found[0]}
+
+
+def _has_value(pairs: _Object, places: list[int]) -> bool:
+    return any(pairs[at][1] is not None for at in places)
 
 
 def _objects(data: bytes) -> Iterator[_Object]:

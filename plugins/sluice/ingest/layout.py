@@ -50,7 +50,11 @@ class Layout:
     columns: dict[str, Column]
     reading: Reading
     # Version -> columns, of all versions that the source may deliver.
-    known: dict[int, tuple[str, ...]]
+    known: dict[int, dict[str, Column]]
+    # Another version -> the name that it has for a column -> the name that this version has for it; where both differ.
+    other_names: dict[int, dict[str, str]]
+    # The column in which each row says its version.
+    version_column: str | None
     declared_version: int
     declared: dict[str, Column]
     # Declared columns with personal data.
@@ -70,7 +74,9 @@ class Layout:
             version=version,
             columns=_columns(contract.as_delivered(version)),
             reading=Reading(**contract.reading.model_dump(exclude={"nulls"})),
-            known={each: tuple(contract.as_delivered(each).columns) for each in contract.versions},
+            known={each: _columns(contract.as_delivered(each)) for each in contract.versions},
+            other_names=_other_names(contract, version),
+            version_column=_names(contract, version).get(contract.version_column or ""),
             declared_version=contract.version,
             declared=_columns(contract),
             pseudonymised=contract.pseudonymised,
@@ -91,8 +97,13 @@ class Layout:
             for kind in ("columns", "declared")
         }
         # JSON has no numbers for keys.
-        known = {int(version): tuple(names) for version, names in said["known"].items()}
-        return cls(**{**said, **columns, "known": known, "reading": Reading(**said["reading"])})
+        known = {
+            int(version): {name: Column(**column) for name, column in found.items()}
+            for version, found in said["known"].items()
+        }
+        others = {int(version): names for version, names in said["other_names"].items()}
+        versions = {"known": known, "other_names": others}
+        return cls(**{**said, **columns, **versions, "reading": Reading(**said["reading"])})
 
     def spelled(self, names: Iterable[str]) -> list[str]:
         """Names of a file's columns as the contract spells them, where the case does not matter."""
@@ -101,12 +112,39 @@ class Layout:
         declared = {name.casefold(): name for name in self.columns}
         return [declared.get(name.casefold(), name) for name in names]
 
+    def others_of(self, given: Iterable[str]) -> list[str]:
+        """Names among some that only another version has, for a column that this version has under its own name."""
+        theirs = {name for names in self.other_names.values() for name in names}
+        return [name for name in given if name in theirs]
+
     def filled(self, name: str) -> Any:
         """The value of a declared column that files of this version do not have."""
         value = self.fill[name]
         reads = {"date": date.fromisoformat, "timestamp": datetime.fromisoformat}
         read = reads.get(self.declared[name].type)
         return read(value) if read and value is not None else value
+
+
+def _names(contract: Contract, version: int) -> dict[str, str]:
+    """Declared column -> its name in files of a version, of those that such a file has."""
+    if version == contract.version:
+        return {name: name for name in contract.columns}
+    mapping = contract.mappings[version]
+    renamed = {declared: delivered for delivered, declared in mapping.rename.items()}
+    return {name: renamed.get(name, name) for name in contract.columns if name not in mapping.fill}
+
+
+def _other_names(contract: Contract, version: int) -> dict[int, dict[str, str]]:
+    own = _names(contract, version)
+    found = {
+        each: {
+            other: own[declared]
+            for declared, other in _names(contract, each).items()
+            if declared in own and other not in own.values()
+        }
+        for each in contract.versions
+    }
+    return {each: names for each, names in found.items() if names}
 
 
 def _columns(contract: Contract) -> dict[str, Column]:

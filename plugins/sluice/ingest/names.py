@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sluice.ingest import versions
 from sluice.ingest.columns import BrokenColumnsError, Problem
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def check(found: Sequence[str], layout: Layout, hints: Sequence[Problem] = ()) -
         problems += [
             Problem("the file has the columns {value}", allowed, listed, _HIDDEN, shown=_SHOWN),
             *hints,
+            *_of_another_version(found, layout, allowed),
             *_cased(missing, unexpected, allowed),
             *_missing(missing, len(layout.columns), allowed),
             *_renamed(missing, unexpected, allowed),
@@ -53,6 +55,20 @@ def check(found: Sequence[str], layout: Layout, hints: Sequence[Problem] = ()) -
     if problems:
         raise BrokenColumnsError(problems)
     return unexpected
+
+
+def _of_another_version(found: Sequence[str], layout: Layout, allowed: str) -> list[Problem]:
+    version = versions.followed(found, layout.version, layout.known)
+    if version == layout.version or not set(layout.known[version]) <= set(found):
+        return []
+    todo = f"if the file is right, let its manifest say `contract_version: {version}`"
+    return [
+        Problem(
+            f"these are the columns of version {version}, and the delivery is read as version {layout.version}",
+            allowed,
+            todo=todo,
+        )
+    ]
 
 
 def lookalikes(missing: Sequence[str], unexpected: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sluice.ingest import columns, names
+from sluice.ingest import columns, names, versions
 from sluice.ingest.columns import BrokenColumnsError, Problem
 from sluice.ingest.plaintext import UnreadableError, looks_like
 
@@ -45,8 +45,9 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
         spelled = layout.spelled(given)
         left_out = names.check(spelled, layout)
         delivered = dict(zip(spelled, given, strict=True))
-        table = _decode(file, [delivered[name] for name in layout.columns], budget)
-        table = table.rename_columns(list(layout.columns))
+        # What another version has in place of a column tells of which version a row is.
+        wanted = [*layout.columns, *layout.others_of(spelled)]
+        table = _decode(file, [delivered[name] for name in wanted], budget).rename_columns(wanted)
         table.validate(full=True)
         if table.num_rows != file.metadata.num_rows:
             raise ValueError("there are fewer rows than the footer announces")
@@ -57,6 +58,8 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
         raise UnreadableError(
             f"The Parquet file is truncated, damaged, or none{looks_like(data)}."
         ) from error
+    versions.check_stated(table, layout)
+    versions.check_union(table, layout)
     # The footer's count, made by who wrote the file.
     return columns.Found(columns.convert(table, layout), left_out, file.metadata.num_rows)
 

@@ -9,7 +9,7 @@ zone may be absent. Endpoint, region and credentials of S3 come from boto3's own
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -20,11 +20,14 @@ from sluice.core.files import replacing
 from sluice.lake import s3
 from sluice.lake.opening import Opened, plain_file, stored_object
 
+# No name in a bucket begins with a later character.
+_LAST = "\U0010ffff"
+
 
 class _Store(Protocol):
     def create(self) -> None: ...
     def list(self, folder: str) -> Sequence[str]: ...
-    def folders(self) -> Sequence[str]: ...
+    def walk(self, is_known: Callable[[str], bool]) -> Iterator[str]: ...
     def open(self, name: str) -> AbstractContextManager[Opened]: ...
     def write(self, name: str, data: bytes) -> None: ...
     def write_new(self, name: str, data: bytes) -> bool: ...
@@ -73,9 +76,16 @@ class Landing:
         """Names of all files under a folder, at any depth, sorted; none where the folder does not exist."""
         return sorted(self._store.list(_inside(folder)))
 
-    def folders(self) -> Sequence[str]:
-        """Names of the folders at the top of the zone, sorted."""
-        return sorted(self._store.folders())
+    def walk(self, is_known: Callable[[str], bool]) -> Iterator[str]:
+        """Names of everything in the zone, one at a time and in no order: links, pipes and devices as well as files.
+
+        Of a folder that is not known only the name is given, with a `/` behind it, however much lies in it; of an empty one
+        nothing. Names that begin with a dot are of files that are being written, and are left out.
+
+        Args:
+            is_known: whether to look into a folder, by its name; each is asked for once or more.
+        """
+        return self._store.walk(is_known)
 
     def open(self, name: str) -> AbstractContextManager[Opened]:
         """A file, to be read a piece at a time; what goes wrong meanwhile is told as for every other method.
@@ -180,9 +190,23 @@ class _Folder:
                     elif not entry.name.startswith(".") and os.path.isfile(entry.path):
                         yield name
 
-    def folders(self) -> Sequence[str]:
-        with self._reaching(self.root), os.scandir(self.root) as entries:
-            return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    def walk(self, is_known: Callable[[str], bool]) -> Iterator[str]:
+        with self._reaching(self.root):
+            yield from self._entries("", is_known)
+
+    def _entries(self, folder: str, is_known: Callable[[str], bool]) -> Iterator[str]:
+        """By recursion: as deep as folders are known."""
+        with os.scandir(self.root / folder) as entries:
+            for entry in entries:
+                name = f"{folder}{entry.name}"
+                if entry.name.startswith("."):
+                    continue
+                if is_known(name) and entry.is_dir():
+                    yield from self._entries(f"{name}/", is_known)
+                elif not entry.is_dir(follow_symlinks=False):
+                    yield name
+                elif _holds_something(entry.path):
+                    yield f"{name}/"
 
     @contextmanager
     def open(self, name: str) -> Iterator[Opened]:
@@ -218,6 +242,15 @@ class _Folder:
     def exists(self, name: str) -> bool:
         with self._reaching(self.root / name):
             return (self.root / name).is_file()
+
+
+def _holds_something(folder: str) -> bool:
+    """Whether a folder has an entry; one that may not be read counts as if it had."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except PermissionError:
+        return True
 
 
 class _Bucket:
@@ -258,11 +291,29 @@ class _Bucket:
         # Consoles create a key that ends in "/" for a folder.
         return [key.removeprefix(self.prefix) for key in keys if not key.endswith("/")]
 
-    def folders(self) -> Sequence[str]:
+    def walk(self, is_known: Callable[[str], bool]) -> Iterator[str]:
         with self._reaching(""):
-            pages = self._pages(Prefix=self.prefix, Delimiter="/")
-            found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
-        return [prefix.removeprefix(self.prefix).rstrip("/") for prefix in found]
+            after: dict[str, str] = {}
+            while True:
+                skipped = None
+                for name in self._names(**after):
+                    if skipped := _unknown_folder(name, is_known):
+                        break
+                    if not name.rsplit("/", 1)[-1].startswith("."):
+                        yield name
+                if skipped is None:
+                    return
+                if not skipped.rsplit("/", 2)[-2].startswith("."):
+                    yield skipped
+                # The listing goes on behind the folder: however many objects it has, they cost nothing.
+                after = {"StartAfter": f"{self.prefix}{skipped}{_LAST}"}
+
+    def _names(self, **options: str) -> Iterator[str]:
+        """Names of all objects, in the order of their keys; without the empty ones that consoles create for a folder."""
+        for page in self._pages(Prefix=self.prefix, **options):
+            for item in page.get("Contents", []):
+                if not item["Key"].endswith("/"):
+                    yield item["Key"].removeprefix(self.prefix)
 
     @contextmanager
     def open(self, name: str) -> Iterator[Opened]:
@@ -294,3 +345,10 @@ class _Bucket:
             return any(
                 item["Key"] == key for page in self._pages(Prefix=key) for item in page.get("Contents", [])
             )
+
+
+def _unknown_folder(name: str, is_known: Callable[[str], bool]) -> str | None:
+    """The outermost folder of an object's name that is not known, with the `/` behind it; None if each is."""
+    parts = name.split("/")[:-1]
+    folders = ("/".join(parts[: at + 1]) for at in range(len(parts)))
+    return next((f"{folder}/" for folder in folders if not is_known(folder)), None)

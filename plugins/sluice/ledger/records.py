@@ -222,7 +222,8 @@ class EndsWith(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     # published, run (published for the run's day), matches: tables; completed: the day's sources; succeeded: a task;
-    # champion: a model; "": nothing. In earlier versions `staged`: a table.
+    # champion: a model; removed: entries of the landing zone, each by its digest; "": nothing. In earlier versions
+    # `staged`: a table.
     how: str = ""
     names: tuple[str, ...] = ()
 

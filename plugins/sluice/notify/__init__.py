@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sluice.notify.digest_mail import digest
     from sluice.notify.faults import undelivered
     from sluice.notify.resend import retry_failed
-    from sluice.notify.resolved_mails import completed, done, matched, resolved, scored, succeeded
+    from sluice.notify.resolved_mails import completed, done, matched, removed, resolved, scored, succeeded
 
 __all__ = [
     "completed",
@@ -23,6 +23,7 @@ __all__ = [
     "digest",
     "done",
     "matched",
+    "removed",
     "resolved",
     "retry_failed",
     "scored",
@@ -37,6 +38,7 @@ _HOMES = {
     "digest": "digest_mail",
     "done": "resolved_mails",
     "matched": "resolved_mails",
+    "removed": "resolved_mails",
     "resolved": "resolved_mails",
     "retry_failed": "resend",
     "scored": "resolved_mails",

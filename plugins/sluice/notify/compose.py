@@ -37,6 +37,7 @@ _SUBJECTS = {
     "digest": "About",
     "resolved": "About",
     "broken_declaration": "About",
+    "unexpected_file": "About",
 }
 
 

@@ -32,6 +32,7 @@ Kind = Literal[
     "failed_task",
     "failed_run",
     "missing_delivery",
+    "unexpected_file",
     "stuck_day",
     "history_rewritten",
     "ledger_broken",

@@ -81,6 +81,17 @@ def incidents(pipeline: str, fault: str | None = None) -> list[Incident]:
     return [Incident(key, tuple(entries)) for key, entries in found.items()]
 
 
+def standing_removals(pipeline: str) -> set[str]:
+    """What a mail has told of a landing zone and is not over: what ends it, by `EndsWith.names` of `removed`."""
+    return {
+        name
+        for incident in incidents(pipeline)
+        for seen in incident.standing.values()
+        if seen.record.ends_with.how == "removed"
+        for name in seen.record.ends_with.names
+    }
+
+
 def open_from(pipeline: str) -> int | None:
     """Number of the first entry about a fault that will be over, or about a mail that is not delivered; None if none is."""
     standing = [

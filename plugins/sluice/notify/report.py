@@ -33,6 +33,7 @@ from sluice.notify.watcher_events import (
     of_damaged_model,
     of_missed_deadline,
     of_rewritten,
+    of_unexpected_files,
     of_waiver_expired,
 )
 from sluice.web import evidence_url
@@ -45,6 +46,7 @@ __all__ = [
     "of_missed_deadline",
     "of_refusal",
     "of_rewritten",
+    "of_unexpected_files",
     "of_verdict",
     "of_waiver_expired",
 ]

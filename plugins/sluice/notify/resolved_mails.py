@@ -17,9 +17,10 @@ from sluice.core.errors import MailUndeliveredError
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
+from sluice.ingest.unexpected import Looked
 from sluice.ledger import Entry, mails, records
 from sluice.ledger.records import EndsWith
-from sluice.notify import by_status, delivery, faults, reader_impact, resolution
+from sluice.notify import by_status, delivery, faults, reader_impact, resolution, watcher_events
 from sluice.notify.events import Event, Item, Section
 from sluice.notify.resolution import Ending
 from sluice.notify.send import Smtp
@@ -61,6 +62,25 @@ def matched(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
         return entry.record.ends_with == EndsWith.of("matches", table) and entry.partition == day
 
     return _close(spec, smtp, over, ended=lambda _: "Its content matches its recorded hash again.")
+
+
+def removed(spec: Pipeline, found: Looked, smtp: Smtp) -> list[Entry]:
+    """Close the faults of what lay in the landing zone and was no delivery, after all that a mail told is gone.
+
+    None while a look does not see everything that may be there.
+    """
+    still = {watcher_events.name_digest(entry) for entry in found.entries}
+
+    def over(entry: Entry) -> bool:
+        end = entry.record.ends_with
+        return end.how == "removed" and found.complete and still.isdisjoint(end.names)
+
+    return _close(
+        spec,
+        smtp,
+        over,
+        ended=lambda _: "It is no longer in the landing zone, or is a delivery of a source now.",
+    )
 
 
 def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:

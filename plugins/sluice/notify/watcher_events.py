@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from sluice.core.dag_ids import DECLARATION_TASK
 from sluice.core.errors import LedgerTamperedError, SpecInvalidError
 from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.ingest.unexpected import NAMED, Looked, Unexpected
 from sluice.ledger import Entry
 from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
@@ -19,8 +21,10 @@ from sluice.notify.events import Event, FailingRow, Item, Section
 from sluice.waivers import inherited
 from sluice.web import evidence_url
 
-# Characters of a content hash that a mail shows.
+# Characters of a content hash that a mail shows, and of the digest of a name that the ledger keeps.
 _HASH = 12
+# Entries of a landing zone that a mail names one by one; `sluice held` names the others.
+_ENTRIES = 20
 
 
 def of_missed_deadline(
@@ -76,6 +80,58 @@ def of_missed_deadline(
         links={"Task": task_url},
         occurred_at=clock.utc_now(),
     )
+
+
+def of_unexpected_files(
+    spec: Pipeline, found: Looked, *, standing: Collection[str], task_url: str
+) -> Event | None:
+    """What lies in the landing zone and is no delivery, as one fault, which ends when all of it is gone.
+
+    Args:
+        standing: digests of the entries (`name_digest`) that a mail has told and that have not gone since; they are left out.
+
+    Returns: None where nothing is new.
+    """
+    new = [entry for entry in found.entries if name_digest(entry) not in standing]
+    if not new:
+        return None
+    digests = sorted(name_digest(entry) for entry in new)
+    more = len(new) - _ENTRIES
+    items = [Item(lead=entry.name, text=f"{entry.why[0].upper()}{entry.why[1:]}") for entry in new[:_ENTRIES]]
+    if more > 0:
+        items.append(Item(lead=f"and {more} more", text=f"`sluice held {spec.pipeline}` names them."))
+    if not found.complete and len(found.entries) == NAMED:
+        items.append(Item(lead="and perhaps more", text=f"only {NAMED} are named until some are gone."))
+    counted = "1 entry" if len(new) == 1 else f"{len(new)} entries"
+    return Event(
+        kind="unexpected_file",
+        pipeline=spec.pipeline,
+        subject="landing",
+        partition=None,
+        cause=",".join(digests),
+        ends_with=EndsWith.of("removed", *digests),
+        owner=spec.owner,
+        effect="Nothing reads what lies there: readers see nothing of it, and no run waits for it.",
+        summary=f"{counted} of the landing zone {spec.landing_url} belong to no source, or are named as no delivery.",
+        sections=(Section(title="What lies there", items=tuple(items)),),
+        facts={"First": new[0].name},
+        next_steps=(
+            "Ask who put it there. If it is a delivery, deliver it under its right name: `sluice land` does.",
+            f"If it is a new source, declare it in dags/pipelines/{spec.pipeline}.yml.",
+            "If it is neither, remove it from the landing zone: RESOLVED follows when all of it is gone.",
+        ),
+        commands={
+            f"sluice held {spec.pipeline}": "what lies in the landing zone and is no delivery, among what is held",
+            f"sluice land {spec.pipeline} SOURCE DAY FILE": "put a file into the landing zone, under its right name",
+        },
+        links={"Task": task_url},
+        occurred_at=clock.utc_now(),
+    )
+
+
+def name_digest(entry: Unexpected) -> str:
+    """Identity of an entry of a landing zone, in the ledger: a name may have anything in it, and any length."""
+    return hashlib.sha256(entry.name.encode()).hexdigest()[:_HASH]
 
 
 def of_rewritten(

@@ -32,6 +32,7 @@ def watch_tasks(pipeline: spec.Pipeline) -> None:
     looked = [
         check_declaration(name),
         _check_deadlines.override(task_id="check_deadlines")(name),
+        _check_landing.override(task_id="check_landing")(name),
         _check_history.override(task_id="check_history")(name),
         _check_expiries.override(task_id="check_expiries")(name),
     ]
@@ -59,6 +60,22 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
         )
         tell(pipeline, event)
     return _logged([missed.sentence() for missed in found])
+
+
+@task
+@explain_failure
+def _check_landing(pipeline_name: str) -> list[str]:
+    """Returns what lies in the landing zone and is no delivery, in sentences; only what is new is mailed."""
+    from sluice import notify, watch
+    from sluice.notify import faults, report
+
+    pipeline = spec.load(pipeline_name)
+    found = watch.unexpected_files(pipeline)
+    standing = faults.standing_removals(pipeline_name)
+    if event := report.of_unexpected_files(pipeline, found, standing=standing, task_url=_here()):
+        tell(pipeline, event)
+    notify.removed(pipeline, found, smtp())
+    return _logged([entry.sentence() for entry in found.entries])
 
 
 @task

@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sluice import ledger, schedule, status, waivers
-from sluice.core.errors import DeliveryMissingError
+from sluice import holds, ledger, schedule, status, waivers
+from sluice.core.errors import DeliveryMissingError, LandingUnreachableError
 from sluice.core.partitions import day_of, days_later
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
+from sluice.ingest import deliveries, unexpected
+from sluice.ingest.unexpected import Looked
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Rewrite
 from sluice.ledger import records
@@ -79,6 +81,27 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     return found
 
 
+def unexpected_files(spec: Pipeline) -> Looked:
+    """What lies in the landing zone and is no delivery: see `sluice.ingest.unexpected`.
+
+    A delivery that its own run refused for its name is left out: the refusal names it, and is open.
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer; of a feed that has not begun there may be none yet.
+    """
+    try:
+        found = unexpected.look(spec)
+    except LandingUnreachableError:
+        if _has_begun(spec):
+            raise
+        return Looked((), complete=True)
+    refused = {name for hold in holds.open_batches(spec) if hold.kind == "refused" for name in hold.files}
+    announced = {name for entry in found.entries if (name := entry.name).endswith(deliveries.MANIFEST)}
+    known = {name for name in refused if f"{name}{deliveries.MANIFEST}" in announced}
+    left = (each for each in found.entries if each.name.removesuffix(deliveries.MANIFEST) not in known)
+    return Looked(tuple(left), found.complete)
+
+
 def rewritten_history(spec: Pipeline, days: int | None = None) -> list[Rewrite]:
     """Published partitions of the last days that are not what was published: see `sluice.lake.rewrites.check`."""
     return rewrites.check(spec, days) if _has_begun(spec) else []
@@ -136,6 +159,7 @@ def findings(spec: Pipeline, days: int | None = None) -> list[str]:
     """All of the above in sentences, for a person who looks by hand."""
     return [
         *(missed.sentence() for missed in missed_deliveries(spec)),
+        *(entry.sentence() for entry in unexpected_files(spec).entries),
         *(rewrite.sentence() for rewrite in rewritten_history(spec, days)),
         *(lapse(waiver) for waiver in lapsed_waivers(spec)),
         *(rebuild.sentence() for rebuild in rebuilds(spec)),
