@@ -68,6 +68,7 @@ def small(home, tmp_path, monkeypatch) -> spec.Pipeline:
         "readings": raw["sources"]["schedule"]
         | {"key": ["place", "hour"], "format": "parquet", "contract": contract, "lag_days": 0}
     }
+    raw["monitoring"].pop("pipes")
     for derived in raw["derived"].values():
         derived.pop("rows_from", None)
     suite = [

@@ -143,9 +143,9 @@ def test_declaration_of_what_does_not_exist_is_refused(pipelines, old, new, said
         ("    max_depth: 5\n", "    max_depth: -5\n", "should be greater equal to 0"),
         ("    subsample: 0.8\n", "    subsample: 8\n", "exceed bound"),
         (
-            "      - wind_gust_mph\n",
-            "      - wind_gusts_mph\n",
-            "the model uses 'wind_gusts_mph', which is no column of 'features'; did you mean 'wind_gust_mph'?",
+            "      - distance_miles\n",
+            "      - distances_miles\n",
+            "the model uses 'distances_miles', which is no column of 'features'; did you mean 'distance_miles'?",
         ),
         (
             "  label: is_late\n",

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -75,19 +77,22 @@ def test_project_that_a_setting_names_is_used_from_any_working_directory(project
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The project's wheel, installed into a folder of its own."""
+    """The project's wheel in a folder of packages that has it once, beside what this environment has."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     shutil.unpack_archive(wheel, folder / "site", "zip")
+    for there in Path(sysconfig.get_path("purelib")).iterdir():
+        if there.suffix != ".pth" and not there.name.startswith("sluice-"):
+            (folder / "site" / there.name).symlink_to(there)
     return folder / "site"
 
 
 def _plugins(folder, path, home):
     """What Airflow says of its plugins, with a plugins folder and a PYTHONPATH."""
     done = subprocess.run(
-        [sys.executable, "-c", PLUGINS],
+        [sys.executable, "-S", "-c", PLUGINS],
         env={"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(home), "PYTHONPATH": str(path)}
         | {"AIRFLOW__CORE__PLUGINS_FOLDER": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"},
         cwd=home,

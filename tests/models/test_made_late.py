@@ -204,7 +204,7 @@ def test_late_day_is_reported_on_once_without_outcomes_and_is_in_no_measure(flig
     assert decided["action"] != "retrain"
     assert f"Predicted after their time, and so in no measure: {OLD}." in decided["reasons"]
     assert decided["numbers"]["days_made_late"] == [OLD]
-    assert decided["numbers"]["days_with_features"] == decided["numbers"]["days_with_outcomes"] == 0
+    assert decided["numbers"]["days_with_outcomes"] == 0
 
 
 @pytest.mark.slow

@@ -174,7 +174,7 @@ def test_landing_zone_bucket_database_or_ledger_that_cannot_be_read_is_one_fault
     assert "RESOLVED" in mails(folder)[-1]["Subject"]
 
 
-def test_fault_is_told_though_an_entry_about_a_mail_cannot_be_read(sink, held, mails):
+def test_fault_is_told_though_an_entry_about_a_mail_cannot_be_read(home, sink, held, mails):
     class OfAnotherVersion(Record, kind="mail"):
         model_config = ConfigDict(extra="allow")
 

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sluice import holds, ledger
 from sluice.cli import main
 from sluice.core.errors import LedgerTamperedError
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.retention import Retention
 from sluice.lake import batches
@@ -103,7 +104,12 @@ def test_ledger_of_an_earlier_version_gets_its_indexes(world):
     "asked",
     [
         {"pipeline": "flights", "subject": TABLE, "partition": "2013-01-01"},
-        {"kind": "published", "pipeline": "flights", "subject": TABLE, "days": ("2013-01-01", "2013-01-02")},
+        {
+            "kind": "published",
+            "pipeline": "flights",
+            "subject": TABLE,
+            "days": Partition("2013-01-01", "2013-01-02"),
+        },
         {"kind": "mail", "pipeline": "flights", "after": 1},
     ],
     ids=["partition", "days", "kind"],
