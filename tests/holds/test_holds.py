@@ -392,13 +392,3 @@ def test_command_releases_nothing_of_a_pipeline_that_wants_two_people(flights, h
     assert "flights_release" in caught.value.todo
     assert ledger.entries() == before
     assert shown() == {}
-
-
-def test_refusal_whose_page_cannot_be_written_is_recorded_all_the_same(flights):
-    feed.deliver(flights, RUN_DAY, sources=["arrivals"], corrupt="missing_column")
-    settings().reports.write_text("a file in the place of the folder")
-    with pytest.raises(ContractBrokenError):
-        crossing.stage(flights, "arrivals", [RUN_DAY], RUN)
-    (refused,) = ledger.entries(kind="refused")
-    assert (refused.data["report"], bool(refused.data["unwritten"])) == ("", True)
-    assert [hold.kind for hold in holds.open_holds(flights)] == ["refused"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sluice import crossing
+from sluice import crossing, holds, ledger
 from sluice.core.errors import (
     ContractBrokenError,
     DeliveryMissingError,
@@ -18,6 +18,7 @@ from sluice.core.errors import (
     SourceUnknownError,
 )
 from sluice.core.runs import Run
+from sluice.core.settings import settings
 from sluice.declare.calendars import Expected
 from sluice.ingest import deliveries
 from sluice.ingest.stage import stage_source
@@ -337,3 +338,13 @@ def test_stage_source_whose_purpose_is_over_is_refused_before_its_delivery_is_re
     allowed = flights.model_copy(update={"sources": {**flights.sources, "arrivals": last}})
     with pytest.raises(DeliveryUnreadableError):  # its last day is not over: the delivery is read
         stage(allowed)
+
+
+def test_refusal_whose_page_cannot_be_written_is_recorded_all_the_same(flights):
+    feed.deliver(flights, DAY, sources=["arrivals"], corrupt="missing_column")
+    settings().reports.write_text("a file in the place of the folder")
+    with pytest.raises(ContractBrokenError):
+        crossing.stage(flights, "arrivals", [DAY], RUN)
+    (refused,) = ledger.entries(kind="refused")
+    assert (refused.data["report"], bool(refused.data["unwritten"])) == ("", True)
+    assert [hold.kind for hold in holds.open_holds(flights)] == ["refused"]

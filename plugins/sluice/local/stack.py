@@ -320,11 +320,15 @@ def _until(condition: Callable[[], Any], *, seconds: float, of: str) -> None:
         condition,
         seconds=seconds,
         pause=0.1,
-        otherwise=lambda: StackError(
-            f"{of} did not start or stop within {seconds:.0f} s.",
-            where=str(settings().home / "logs" / "supervisor.log"),
-            todo="read the end of that log, then `sluice down` and start again",
-        ),
+        otherwise=lambda: _failed(f"{of} did not start or stop within {seconds:.0f} s.", "supervisor"),
+    )
+
+
+def _failed(what: str, component: str) -> StackError:
+    return StackError(
+        what,
+        where=str(settings().home / "logs" / f"{component}.log"),
+        todo="read the end of that log, then `sluice down` and start again",
     )
 
 
@@ -363,25 +367,18 @@ def _wait(missing: Callable[[], list[str]], *, seconds: float) -> None:
     """Poll until nothing is missing, giving up early if the supervisor has ended or gave up a component."""
     left: list[str] = []
 
-    def error(what: str, log: str) -> StackError:
-        return StackError(
-            what,
-            where=str(settings().home / "logs" / f"{log}.log"),
-            todo="read the end of that log, then `sluice down` and start again",
-        )
-
     def ready() -> bool:
         left[:] = missing()
         if left:
             ended = given_up() + ([] if running(sessions.SUPERVISOR) else [sessions.SUPERVISOR])
             if ended:
-                raise error(f"{', '.join(ended)} ended, and is not started again.", ended[0])
+                raise _failed(f"{', '.join(ended)} ended, and is not started again.", ended[0])
         return not left
 
     retry.until(
         ready,
         seconds=seconds,
-        otherwise=lambda: error(f"Not ready after {seconds:.0f} s: {', '.join(left)}.", "scheduler"),
+        otherwise=lambda: _failed(f"Not ready after {seconds:.0f} s: {', '.join(left)}.", "scheduler"),
     )
 
 
