@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sluice.declare.monitoring import Retraining
 from sluice_ml.config import CusumConfig, ModelConfig, MonitoringConfig, RetrainingConfig
 from sluice_ml.training import fit
 
@@ -105,15 +106,7 @@ def monitoring():
         min_rows=200,
         outcome_wait_days=7,
         max_model_age_days=60,
-        retraining=RetrainingConfig(
-            per_week=1,
-            backoff_days=7,
-            backoff_max_days=56,
-            attest_days=30,
-            refusals_to_person=3,
-            tries_per_drop=2,
-            drop_over_days=28,
-        ),
+        retraining=RetrainingConfig(**Retraining().model_dump()),
     )
 
 

@@ -82,7 +82,7 @@ def test_decide_loss_must_last(judge, loss, action):
 
 
 def test_decide_newer_days_of_which_nobody_knows_the_baseline_do_not_hide_a_loss(judge):
-    unknown = [day(number, baseline_auc=None) for number in range(15, 25)]
+    unknown = [day(number, baseline_auc=None) for number in range(15, 30)]
     assert judge([*falling(0.2), *unknown]).action == "retrain"
 
 

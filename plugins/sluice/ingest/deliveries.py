@@ -11,7 +11,6 @@ same day has a number (2, 3, ...); the highest counts. Anyone may deliver by han
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,11 +26,10 @@ from sluice.core.errors import (
     LandingUnreachableError,
     SpecInvalidError,
 )
-from sluice.core.partitions import date_of, day_of, days_later, is_day, read_day
-from sluice.core.printable import printable
+from sluice.core.partitions import date_of, day_of, days_later, read_day
 from sluice.declare.limits import Limits
 from sluice.declare.spec import Pipeline, Source
-from sluice.ingest import manifests
+from sluice.ingest import delivery_names, manifests
 from sluice.ingest.budget import Budget, OverBudgetError
 from sluice.ingest.manifests import MANIFEST as MANIFEST
 from sluice.ingest.manifests import DeliveryManifest
@@ -74,15 +72,15 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     landing = landing or Landing(spec.landing_url)
     day = spec.data_day(source, run_day)
     names = [name for name in landing.list(f"{source}/{run_day}") if name.endswith(MANIFEST)]
-    numbered, misnamed = _by_number(names, source, declared, run_day, day)
+    numbered, misnamed = delivery_names.by_number(names, source, declared, run_day, day)
     if not numbered and not misnamed:
         return None
     if not numbered:
-        raise _misnamed(misnamed[0], source, declared, run_day, day)
+        raise delivery_names.misnamed_error(misnamed[0], source, declared, run_day, day)
     number = max(numbered)
     manifest = manifests.read(landing, numbered[number], source, day)
     if unanswered := [name for name in misnamed if name not in manifest.replaces_misnamed]:
-        raise _misnamed(unanswered[0], source, declared, run_day, day)
+        raise delivery_names.misnamed_error(unanswered[0], source, declared, run_day, day)
     name = numbered[number].removesuffix(MANIFEST)
     where = landing.uri(numbered[number])
     version = _version(declared, source, manifest.contract_version, manifest.day, where)
@@ -135,54 +133,29 @@ def numbers(spec: Pipeline, source: str, *, landing: Landing | None = None) -> d
         SourceUnknownError: the pipeline does not declare the source.
         LandingUnreachableError: the landing zone does not answer.
     """
-    pattern = _any_day(source, spec.source(source))
     newest: dict[str, int] = {}
     for name in (landing or Landing(spec.landing_url)).list(source):
         if not name.endswith(MANIFEST):
             continue
-        run_day, match = name.split("/")[1], _match(spec, source, pattern, name)
-        number = int(match["number"] or 1) if match else 0
+        run_day, found = name.split("/")[1], delivery_names.match(spec, source, name)
+        number = int(found["number"] or 1) if found else 0
         newest[run_day] = max(number, newest.get(run_day, 0))
     return newest
 
 
 def newest_number(spec: Pipeline, source: str, run_day: str, found: Iterable[str]) -> int:
     """The number of the newest delivery among some names of files or manifests; 0 where none has a right name."""
-    numbered, _ = _by_number(found, source, spec.source(source), run_day, spec.data_day(source, run_day))
+    numbered, _ = delivery_names.by_number(
+        found, source, spec.source(source), run_day, spec.data_day(source, run_day)
+    )
     return max(numbered, default=0)
-
-
-def is_named_right(spec: Pipeline, source: str, name: str) -> bool:
-    """Whether a name in the landing zone is that of a delivery of a source, of any day, or of its manifest."""
-    return _match(spec, source, _any_day(source, spec.source(source)), name) is not None
-
-
-def has_data_day(spec: Pipeline, source: str, run_day: str) -> bool:
-    """Whether a text is a run day (YYYY-MM-DD) on which a source can be landed: not before the first day of the calendar."""
-    try:
-        return is_day(run_day) and bool(spec.data_day(source, run_day))
-    except OverflowError:
-        return False
-
-
-def _match(spec: Pipeline, source: str, pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
-    """The match of a name with `_any_day`, where the day of the data fits the run day."""
-    match = pattern.fullmatch(name.removesuffix(MANIFEST))
-    if match is None or not has_data_day(spec, source, match["run_day"]):
-        return None
-    return match if spec.data_day(source, match["run_day"]) == match["day"] else None
-
-
-def right_name(spec: Pipeline, source: str, run_day: str) -> str:
-    """The name of the first delivery of a source for a run day, without its folders."""
-    return _name(spec, source, run_day, 1).rsplit("/", 1)[1]
 
 
 def replaced(spec: Pipeline, source: str, run_day: str, landing: Landing) -> set[str]:
     """Names of files that are named as no delivery and that the newest delivery of a run day counts in place of."""
     declared, day = spec.source(source), spec.data_day(source, run_day)
     names = [name for name in landing.list(f"{source}/{run_day}") if name.endswith(MANIFEST)]
-    numbered, _ = _by_number(names, source, declared, run_day, day)
+    numbered, _ = delivery_names.by_number(names, source, declared, run_day, day)
     if not numbered:
         return set()
     try:
@@ -249,18 +222,10 @@ def write(
 
     Returns: the name of the file, relative to the landing zone.
     """
-    name = _name(spec, source, run_day, number)
+    name = delivery_names.of_delivery(spec, source, run_day, number)
     landing.write(name, data)
     return _announce(
         landing, spec, source, run_day, name, rows, sha256 or _sha256(data), contract_version, delivered_at
-    )
-
-
-def _name(spec: Pipeline, source: str, run_day: str, number: int) -> str:
-    """Name of a delivered file, relative to the landing zone."""
-    suffix = f"_{number}" if number > 1 else ""
-    return (
-        f"{source}/{run_day}/{source}_{spec.data_day(source, run_day)}{suffix}.{spec.source(source).format}"
     )
 
 
@@ -326,32 +291,17 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
     run_day = days_later(day_of(about), declared.lag_days)
     landing = Landing(spec.landing_url)
     landing.create()
-    numbered, misnamed = _by_number(
+    numbered, misnamed = delivery_names.by_number(
         landing.list(f"{source}/{run_day}"), source, declared, run_day, day_of(about)
     )
     number = max(numbered, default=0) + 1
     failpoints.hit("land.before_write")
-    while not landing.write_new(_name(spec, source, run_day, number), data):
+    while not landing.write_new(delivery_names.of_delivery(spec, source, run_day, number), data):
         number += 1
-    name = _name(spec, source, run_day, number)
+    name = delivery_names.of_delivery(spec, source, run_day, number)
     return _announce(
         landing, spec, source, run_day, name, rows, _sha256(data), claimed, clock.utc_now(), misnamed
     )
-
-
-def _by_number(
-    names: Iterable[str], source: str, declared: Source, run_day: str, day: str
-) -> tuple[dict[int, str], list[str]]:
-    """Delivered files and manifests by their number, and the manifests that are named as no delivery."""
-    pattern = _pattern(source, declared, run_day, day)
-    numbered, misnamed = {}, []
-    for name in names:
-        match = pattern.fullmatch(name.removesuffix(MANIFEST))
-        if match:
-            numbered[int(match[1] or 1)] = name
-        elif name.endswith(MANIFEST):
-            misnamed.append(name)
-    return numbered, misnamed
 
 
 def next_delivery(source: str, day: str) -> str:
@@ -359,33 +309,6 @@ def next_delivery(source: str, day: str) -> str:
     return (
         f"have the producer correct the file, then deliver it with the next number (`{source}_{day}_2...`); "
         "docs/operations.md says how to deliver by hand"
-    )
-
-
-def _pattern(source: str, declared: Source, run_day: str, day: str) -> re.Pattern[str]:
-    ending = re.escape(declared.format)
-    return re.compile(rf"{source}/{run_day}/{source}_{day}(?:_([2-9]|[1-9]\d+))?\.{ending}", re.ASCII)
-
-
-def _any_day(source: str, declared: Source) -> re.Pattern[str]:
-    """As `_pattern`, of every day; `_match` checks that the day of the data fits the run day."""
-    day = r"\d{4}-\d{2}-\d{2}"
-    ending = re.escape(declared.format)
-    return re.compile(
-        rf"{source}/(?P<run_day>{day})/{source}_(?P<day>{day})(?:_(?P<number>[2-9]|[1-9]\d+))?\.{ending}",
-        re.ASCII,
-    )
-
-
-def _misnamed(
-    manifest: str, source: str, declared: Source, run_day: str, day: str
-) -> DeliveryUnreadableError:
-    return DeliveryUnreadableError(
-        f"{printable(manifest.removesuffix(MANIFEST))} is not named as a delivery of {source!r} for {day}.",
-        where=f"{source}/{run_day}",
-        allowed=f"{source}_{day}.{declared.format}, or with a number from 2 for a correction: "
-        f"{source}_{day}_2.{declared.format}",
-        todo="rename the file and its manifest, remove both, or land the right file with `sluice land`",
     )
 
 

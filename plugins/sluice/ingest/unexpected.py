@@ -13,7 +13,7 @@ from itertools import islice
 
 from sluice.core.printable import printable
 from sluice.declare.spec import Pipeline, broken_pipelines, load_all
-from sluice.ingest import deliveries
+from sluice.ingest import deliveries, delivery_names
 from sluice.lake.landing import Landing
 
 # Entries that one look names: more than a person takes in at once; the rest shows once these are gone.
@@ -101,7 +101,7 @@ class _Zone:
         source, *rest = folder.split("/")
         if self._owner(source) is not self.spec or len(rest) > 1:
             return False
-        return not rest or deliveries.has_data_day(self.spec, source, rest[0])
+        return not rest or delivery_names.has_data_day(self.spec, source, rest[0])
 
     def _owner(self, source: str) -> Pipeline | None:
         """The pipeline that tells of a source's folder."""
@@ -121,9 +121,9 @@ class _Zone:
         if not inside:
             return f"it lies beside the folders of the run days of {source} (YYYY-MM-DD)."
         given = [each for each in self.sharing if source in each.sources]
-        if any(deliveries.is_named_right(each, source, name) for each in given):
+        if any(delivery_names.is_right(each, source, name) for each in given):
             return ""
-        return f"of the run day {run_day}, {deliveries.right_name(self.spec, source, run_day)} would be one."
+        return f"of the run day {run_day}, {delivery_names.first(self.spec, source, run_day)} would be one."
 
     def _why_outside(self, name: str, *, declared: bool) -> str:
         if self.sharing[0] is not self.spec:
