@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
@@ -18,8 +18,10 @@ from sluice.declare.spec import Column, Contract
 from sluice.ingest import parse
 from sluice.ingest.budget import Budget
 from sluice.ingest.layout import Layout
+from sluice_lab.feed import data as source_data
 from sluice_lab.feed.formats import encode
 from tests.ingest.reading import FORMATS, error, parquet, read
+from tests.ingest.staging import DAY, RUN, deliver
 
 SPELLINGS = [r"\N", "NULL", "null", "N/A", "NA", "NaN", "nan", "None", "<NA>", ""]
 
@@ -104,11 +106,6 @@ def test_read_empty_text_is_no_value_where_there_must_be_one(fmt):
 
 
 def test_stage_text_that_looks_like_a_null_warns_with_its_count(flights):
-    from datetime import date
-
-    from sluice_lab.feed import data as source_data
-    from tests.ingest.test_versions import DAY, RUN, deliver
-
     rows = source_data.rows("arrivals", date(2013, 4, 2))
     known = rows["tailnum"].to_pylist()
     at = rows.column_names.index("tailnum")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,19 +10,13 @@ import pytest
 
 from sluice import crossing, ledger
 from sluice.core.errors import ContractBrokenError
-from sluice.core.runs import Run
 from sluice.declare.spec import Contract
 from sluice.ingest import deliveries
 from sluice.ingest.stage import stage_source
 from sluice.lake import batches
-from sluice.lake.landing import Landing
-from sluice_lab import feed
 from sluice_lab.feed import data as source_data
 from sluice_lab.feed.formats import encode
-
-DAY = "2013-04-03"
-DAY_OF_DATA = "2013-04-02"
-RUN = Run(dag_id="flights_ingest", run_id="test")
+from tests.ingest.staging import DAY, DAY_OF_DATA, RUN, deliver
 
 
 def with_mappings(flights, **mappings):
@@ -32,21 +26,6 @@ def with_mappings(flights, **mappings):
     )
     changed = source.model_copy(update={"contract": contract})
     return flights.model_copy(update={"sources": {**flights.sources, "arrivals": changed}})
-
-
-def deliver(flights, rows, **options):
-    feed.deliver(flights, DAY, sources=["schedule"])  # moves the clock
-    deliveries.write(
-        Landing(flights.landing_url),
-        flights,
-        "arrivals",
-        DAY,
-        encode(rows, "csv.gz"),
-        rows=rows.num_rows,
-        number=1,
-        delivered_at=datetime(2013, 4, 3, 7, tzinfo=UTC),
-        **options,
-    )
 
 
 @pytest.fixture
