@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import date, datetime
 from email import message_from_bytes
@@ -68,6 +69,18 @@ class ByFolder(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config, log):
     return ByFolder(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_nobody():
+    """For tests without the fixture `home`: not the user's, and nothing may be recorded in it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUICE_HOME", folder)
+        settings.cache_clear()
+        yield
+        settings.cache_clear()
+        recorded = Path(folder, "ledger.db").exists()
+        assert not recorded, "a test without the fixture `home` wrote to the ledger"
 
 
 @pytest.fixture
