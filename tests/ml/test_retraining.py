@@ -165,9 +165,7 @@ def test_requests_that_are_all_refused_are_at_most_eight_in_nine_months_and_nine
 
 def test_alarms_that_each_come_when_the_last_wait_is_over_ask_as_often_as_can_be():
     drops = {0, 7, *range(49, 365, 56)}
-    asked, _, _ = live(
-        lambda number, _: {"performance"} if number in drops else {"age"}, lambda _: "refused"
-    )
+    asked, _, _ = live(lambda number, _: {"performance"} if number in drops else {"age"}, lambda _: "refused")
     assert asked == [0, 7, 21, 49, 105, 161, 217, 273, 329]
 
 

@@ -65,7 +65,7 @@ def test_range_as_a_partition_key_is_refused_and_the_backfill_named(runs, contex
 
 
 @pytest.fixture
-def live(runs, monkeypatch):
+def live(runs, home, monkeypatch):
     """The pipeline flights as a live one, on 2013-04-05, whose first day is 2013-04-02."""
     pipeline = spec.load("flights").model_copy(update={"clock": "wall", "starts": date(2013, 4, 2)})
     monkeypatch.setattr(spec, "load", lambda _: pipeline)
