@@ -148,6 +148,51 @@ def test_features_whose_manifest_does_not_say_what_was_read_go_by_their_ids(sour
         outdated.require_newest(sources, staged)
 
 
+def test_features_that_read_nothing_of_a_day_go_on_when_it_is_published(sources):
+    staged = _stage("features", DAY, 1, _read("schedule", LONG_BEFORE, BEFORE))
+    _show("schedule", DAY, 2)
+    outdated.require_newest(sources, staged)
+
+
+def test_what_has_changed_is_named_with_what_the_batch_was_made_from(sources):
+    before = _shown("schedule")
+    slow, without = (
+        _features(),
+        _stage("features", DAY, 1, _read("schedule").model_copy(update={"batches": {}})),
+    )
+    _show("schedule", DAY, 2)
+    for staged, made_from in ((slow, before), (without, "none")):
+        with pytest.raises(BatchSupersededError, match=f"this batch was made from {made_from}"):
+            outdated.require_newest(sources, staged)
+
+
+def _range(value: int, *made_from: inputs._Input):
+    data = pa.concat_tables([_rows(BEFORE, value), _rows(DAY, value)])
+    return batches.stage(
+        "flights", "features", data, partitions=[BEFORE, DAY], received=2, dropped={}, run=RUN, sort_by=["id"],
+        inputs=[each.record() for each in made_from],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("day", [BEFORE, DAY])
+def test_features_of_a_range_of_which_one_day_was_corrected_are_superseded(sources, day):
+    _show("schedule", BEFORE, 1)
+    slow = _range(1, _read("schedule"))
+    _show("schedule", day, 2)
+    with pytest.raises(BatchSupersededError, match=f"schedule {day} shows batch"):
+        outdated.require_newest(sources, slow)
+
+
+def test_features_are_published_though_later_ones_from_a_corrected_past_are_held(sources):
+    """Who staged first saw the past as it was, and is published first."""
+    first = _features()
+    _show("arrivals", LONG_BEFORE, 2)
+    later = _features(value=2)
+    outdated.require_newest(sources, first)
+    tables.publish(first, verdict_id="v")
+    outdated.require_newest(sources, later)
+
+
 def test_release_is_for_inputs_as_they_were(sources):
     held = _features()
     assert outdated.is_newest(sources, held)
@@ -199,12 +244,12 @@ def test_crossing_looks_again_at_what_its_commit_would_replace(sources, monkeypa
     assert _shown("features") == newer.batch_id
 
 
-def _predictions(value: int = 1, *, promoted: int | None = 0, made_on: str = DAY, recorded: bool = True):
+def _predictions(
+    value: int = 1, *, promoted: int | None = 0, made_on: str = DAY, made_late: bool | None = None
+):
     scored_by = inputs.Model(name="flights_late_arrival", version=promoted, promoted=promoted)
-    features = _read("features", DAY)
-    return _stage(
-        "predictions", DAY, value, features, scored_by, inputs.Clock(today=made_on), recorded=recorded
-    )
+    made = inputs.Clock(today=made_on, made_late=made_late)
+    return _stage("predictions", DAY, value, _read("features", DAY), scored_by, made)
 
 
 @pytest.fixture
@@ -235,11 +280,40 @@ def test_predictions_of_an_earlier_champion_do_not_replace_those_of_a_later_one(
 
 def test_predictions_are_published_although_another_champion_was_promoted_since_but_not_on_a_word(features):
     staged = _predictions()
-    ledger.append(
-        model_records.Promoted(version=1), pipeline="flights", subject="flights_late_arrival", partition=DAY
+    assert outdated.is_newest(features, staged)
+    for version in (1, 2):
+        promoted = ledger.append(
+            model_records.Promoted(version=version),
+            pipeline="flights",
+            subject="flights_late_arrival",
+            partition=DAY,
+        )
+        outdated.require_newest(features, staged)
+        assert not outdated.is_newest(features, staged)
+        assert outdated.is_newest(features, _predictions(promoted=promoted.seq))
+
+
+@pytest.mark.parametrize(("mine", "other"), [(True, True), (True, False), (False, True)])
+def test_late_predictions_are_of_the_champion_of_their_time_and_a_later_one_is_no_newer_input(
+    features, mine, other
+):
+    _predictions(2, promoted=7, made_late=other)
+    outdated.require_newest(features, _predictions(1, promoted=3, made_late=mine))
+
+
+@pytest.mark.parametrize(
+    ("made_late", "made_on", "is_in_time"),
+    [
+        (False, "2013-04-04", True),
+        (True, DAY, False),
+        (None, DAY, True),
+        (None, "2013-04-04", False),
+    ],
+)
+def test_predictions_are_in_time_as_they_recorded(features, made_late, made_on, is_in_time):
+    assert (
+        outdated._is_in_time(features, _predictions(made_late=made_late, made_on=made_on), DAY) == is_in_time
     )
-    outdated.require_newest(features, staged)
-    assert not outdated.is_newest(features, staged)
 
 
 def test_predictions_with_hindsight_do_not_replace_those_that_were_made_in_time(features):
@@ -270,12 +344,7 @@ def test_derived_range_leaves_nothing_to_do_only_where_readers_see_newer_rows_of
     slow_inputs = (_read("schedule"), _read("arrivals"))
     _show("arrivals", LONG_BEFORE, 2)
     newer = [_features(day, value=2) for day in (BEFORE, DAY)]
-    data = pa.concat_tables([_rows(BEFORE, 1), _rows(DAY, 1)])
-    made_from = [each.record() for each in slow_inputs]
-    slow = batches.stage(
-        "flights", "features", data, partitions=[BEFORE, DAY], received=2, dropped={}, inputs=made_from, run=RUN,
-        sort_by=["id"],
-    )  # fmt: skip
+    slow = _range(1, *slow_inputs)
     for number, manifest in enumerate(newer, 1):
         tables.publish(manifest, verdict_id="v")
         with pytest.raises(BatchSupersededError) as caught:

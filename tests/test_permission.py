@@ -311,7 +311,7 @@ def test_grant_records_the_word_for_exactly_what_was_judged(flights):
     batch = stage(DAY)
     rule = {"rule": "known", "passed": False, "severity": "hold"}
     judge(batch, "HOLD", rules=[rule, {**rule, "rule": "told", "severity": "warn"}])
-    given = {**WORD, "requested_by": "Bob", "account": ""}
+    given = {**WORD, "requested_by": "Bob", "account": "ada"}
     entry = holds.grant(flights, request(flights), **given)
     expected = {
         "batch_id": batch.batch_id,

@@ -1,10 +1,14 @@
-"""What a person is shown of a batch's inputs."""
+"""What is read of a batch's inputs: which are the same, those of one kind, and what a person is shown of each."""
 
 from __future__ import annotations
 
+from datetime import date
+
+import pyarrow as pa
 import pytest
 
-from sluice.lake import inputs
+from sluice.core.runs import Run
+from sluice.lake import batches, inputs
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,39 @@ from sluice.lake import inputs
 )
 def test_facts_leave_out_what_is_not_recorded_and_what_is_told_as_a_warning(recorded, shown):
     assert list(inputs.facts(recorded).items()) == list(shown.items())
+
+
+DELIVERY = inputs.Delivery(
+    day="2013-04-02", number=1, sha256="a", contract_version=1, read_as_version=1, contract="c"
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "agrees"),
+    [
+        ({"number": 2}, True),
+        ({"pseudonym_key": "k"}, True),
+        ({"day": "2013-04-03"}, False),
+        ({"sha256": "b"}, False),
+        ({"contract_version": 2}, False),
+        ({"read_as_version": 2}, False),
+        ({"contract": "d"}, False),
+        ({"contract": None, "read_as_version": None}, True),
+        ({"contract": None, "sha256": "b"}, False),
+    ],
+)
+def test_delivery_agrees_with_the_same_file_read_in_the_same_way_as_far_as_both_say(changed, agrees):
+    other = DELIVERY.model_copy(update=changed)
+    assert DELIVERY.agrees_with(other) == other.agrees_with(DELIVERY) == agrees
+
+
+def test_inputs_of_one_kind_are_found_among_all(home):
+    day, read = "2013-04-02", inputs.Snapshot(table="features", snapshot_id=1)
+    rows = pa.table({"id": [1], "ds": pa.array([date.fromisoformat(day)], pa.date32())})
+    manifest = batches.stage(
+        "flights", "predictions", rows, partitions=[day], received=1, dropped={}, sort_by=["id"],
+        inputs=[DELIVERY.record(), read.record(), {"kind": "told by an earlier version"}], run=Run(run_id="test"),
+    )  # fmt: skip
+    assert inputs.of(manifest, inputs.Snapshot) == [read]
+    assert inputs.of(manifest, inputs.Delivery) == [DELIVERY]
+    assert inputs.of(manifest, inputs.Model) == []

@@ -176,6 +176,7 @@ def test_run_ended_with_the_last_of_its_tables_each_for_the_day_that_the_run_mak
 
 def test_days_ended_when_the_last_of_them_was_complete(flights):
     mail = seen("failed_task", ends_with="completed", partition=RANGE)
+    say("day_completed", "2013-04-01", "raw", first_day="2013-03-31")
     say("day_completed", DAY, "raw", first_day=DAY)
     assert resolution.end_of(flights, mail) is None
     last = say("day_completed", NEXT, "raw", first_day=NEXT)

@@ -249,6 +249,19 @@ def test_trace_has_the_mails_of_its_own_table_and_day_only(flights):
     assert found == [f"stage_arrivals {DATA_DAY}", f"landing {DATA_DAY}", f"publish_arrivals {DAY}"]
 
 
+def test_trace_of_each_day_has_the_end_of_an_incident_of_several(flights, held, sink):
+    smtp, _, _ = sink
+    days = ["2013-04-02", "2013-04-03"]
+    for day in days:
+        tell(held.model_copy(update={"partition": day}), smtp)
+    for day in days:
+        publication(day)
+        (over,) = notify.resolved(flights, "arrivals", day, smtp)
+    assert (over.data["status"], over.partition) == ("resolved", None)
+    for day in days:
+        assert over.seq in [entry.seq for entry in holds.trace(flights, "arrivals", day).entries]
+
+
 def test_fault_of_a_range_stays_open_until_each_of_its_days_is_published(flights, held, sink):
     smtp, _, _ = sink
     tell(held.model_copy(update={"partition": "2013-04-02..2013-04-03"}), smtp)

@@ -68,6 +68,31 @@ def test_weekly_source_lacks_a_day_where_a_whole_week_has_none(flights, publishe
     assert expected.missing(flights, "planes", "2013-03-25", last) == gaps
 
 
+def test_weekly_source_lacks_the_days_that_are_asked_for_and_no_others(flights):
+    _show("planes", "2013-04-01")
+    assert expected.missing(flights, "planes", "2013-04-09", "2013-04-22") == ["2013-04-15", "2013-04-22"]
+    assert expected.missing(flights, "planes", "2013-04-15", "2013-04-15") == ["2013-04-15"]
+    assert expected.missing(flights, "planes", "2013-04-16", "2013-04-21") == []
+
+
+def test_weekly_source_of_a_live_pipeline_lacks_nothing_before_its_first_run(live_flights, at):
+    at("2013-04-20 07:00")
+    _show("planes", "2013-03-01")
+    assert expected.missing(live_flights, "planes", "2013-03-01", "2013-04-12") == [
+        "2013-04-05",
+        "2013-04-12",
+    ]
+
+
+def test_older_snapshot_lacks_what_came_later(flights):
+    _show("arrivals", "2013-04-02", "2013-04-04")
+    before = tables.snapshot_id("flights", "arrivals")
+    _show("arrivals", "2013-04-03")
+    span = ("2013-04-02", "2013-04-04")
+    assert expected.missing(flights, "arrivals", *span, snapshot_id=before) == ["2013-04-03"]
+    assert expected.missing(flights, "arrivals", *span) == []
+
+
 def test_a_register_is_not_missing_before_its_deadline(live_flights, at):
     at("2013-04-01 07:00")
     _show("airlines", "2013-04-01")

@@ -190,6 +190,64 @@ def test_rebuilds_go_back_as_far_as_is_declared_and_the_oldest_comes_first(fligh
     assert listed(rebuild_days=0) == []
 
 
+def test_inputs_are_looked_at_as_they_were_read_and_tables_only(flights):
+    for day in ("2013-04-01", "2013-04-03"):
+        _show("arrivals", day)
+    read = _read("arrivals", "2013-04-01", "2013-04-03")
+    _show("arrivals", GAP)
+    others = [{"kind": "clock", "today": "2013-04-04"}, {**read, "table": "arrivals__quarantine"}]
+    (found,) = missing_history.of_inputs(flights, "features", ["2013-04-04"], [*others, read])
+    assert (found.table, found.days) == ("arrivals", {"2013-04-04": (GAP,)})
+    now = _read("arrivals", "2013-04-01", "2013-04-03")
+    assert missing_history.of_inputs(flights, "features", ["2013-04-04"], [now]) == ()
+
+
+def test_what_a_batch_lacked_is_known_after_it_was_cleared_away(flights):
+    gone, lacks = (
+        "20130401T000000000000-aaaaaa",
+        missing_history.MissingHistory(table="arrivals", days={GAP: ("2013-04-01",)}),
+    )
+    recorded = [lacks.model_dump(mode="json")]
+    for batch_id, pipeline, table, missing in (
+        (gone, "flights", "features", recorded),
+        (gone, "flights", "outcomes", []),
+        (gone, "trains", "features", []),
+        ("20130402T000000000000-aaaaaa", "flights", "features", []),
+    ):
+        data = {"batch_id": batch_id, "missing_history": missing}
+        ledger.append(records.Published(**data), pipeline=pipeline, subject=table, partition=GAP)
+    assert missing_history.of_batch(flights, "features", gone) == (lacks,)
+    assert missing_history.of_batch(flights, "outcomes", gone) == ()
+    assert missing_history.of_batch(flights, "features", "20130403T000000000000-aaaaaa") == ()
+    assert missing_history.of_batch(flights, "features", "") == ()
+
+
+def test_what_a_person_gave_up_is_awaited_no_longer_and_the_rest_is(flights):
+    of_arrivals = {"2013-04-03": (GAP,), "2013-04-04": (GAP, "2013-04-03")}
+    arrivals = missing_history.MissingHistory(table="arrivals", days=of_arrivals)
+    weather = missing_history.MissingHistory(table="weather", days={"2013-04-03": (GAP,)})
+    assert missing_history.awaited(flights, [arrivals, weather]) == [arrivals, weather]
+    ledger.append(records.Skipped(by="Ada"), pipeline="flights", subject="arrivals", partition=GAP)
+    left = missing_history.MissingHistory(table="arrivals", days={"2013-04-04": ("2013-04-03",)})
+    assert missing_history.awaited(flights, [arrivals, weather]) == [left, weather]
+    ledger.append(records.Skipped(by="Ada"), pipeline="flights", subject="weather", partition=GAP)
+    assert missing_history.awaited(flights, [weather]) == []
+
+
+def test_rebuild_is_of_the_day_that_lacked_something_and_names_what_has_come(flights):
+    for day in ("2013-04-01", "2013-04-03"):
+        _show("arrivals", day)
+    lacked = missing_history.MissingHistory(table="arrivals", days={"2013-04-05": (GAP, "2013-04-03")})
+    data = {"batch_id": "b", "missing_history": [lacked.model_dump(mode="json")]}
+    ledger.append(
+        records.Published(**data), pipeline="flights", subject="features", partition="2013-04-04..2013-04-05"
+    )
+    pipeline_clock.advance(flights, date(2013, 4, 6))
+    (rebuild,) = missing_history.rebuilds(flights)
+    came = missing_history.MissingHistory(table="arrivals", days={"2013-04-05": ("2013-04-03",)})
+    assert (rebuild.day, rebuild.run_day, rebuild.arrived) == ("2013-04-05", "2013-04-05", (came,))
+
+
 def test_register_that_came_later_in_the_week_fills_it_only_for_the_days_after_it(flights):
     week = missing_history.MissingHistory(table="planes", days={"2013-04-09": ("2013-04-08",)})
     days = [f"2013-04-{day:02}" for day in range(8, 14)]
