@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from sluice.declare import spec
 from sluice.declare.calendars import Expected
 from sluice.declare.spec import PREDICTIONS
 from sluice.ingest import completion, deliveries
-from sluice.lake import batches, tables
+from sluice.lake import batches, connection, tables
+from sluice.status import reconcile
 from sluice_lab import feed
 
 RUN = Run(dag_id="flights_ingest", run_id="test")
@@ -90,6 +92,52 @@ def test_what_is_held_waits_for_a_person_until_a_newer_delivery_comes(live, at):
     assert _states(live, MONDAY)["arrivals"] == "held"
     feed.deliver(live, MONDAY, sources=["arrivals"], number=2)
     assert _states(live, MONDAY)["arrivals"] == "ready"
+
+
+@pytest.mark.parametrize("damage", ["seconds", "truncated"])
+def test_what_was_held_too_long_is_not_tried_again_until_something_else_comes(live, at, damage):
+    """Else the same file would be held anew, with a mail, each time that its hold expires."""
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt=damage)
+    _hold(live, damage)
+    at("2013-05-02 07:00")
+    (expired,) = holds.expire(live, RUN)
+    assert (expired.table, holds.open_batches(live)) == ("arrivals", [])
+    for batch in batches.staged("flights", "arrivals"):  # as the maintenance does in the end
+        shutil.rmtree(connection.location("flights", "arrivals", "data", batch).removeprefix("file://"))
+    (arrivals,) = [one for one in status.of(live, last=MONDAY).in_state("held") if one.stage == "ingest"]
+    assert "held for more than 30 days, and is not tried again by itself" in arrivals.reason
+    assert reconcile.plan(live, dict.fromkeys(reconcile.STARTS, 0)) == []
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt=damage, number=2)
+    assert _states(live, MONDAY)["arrivals"] == ("held" if damage == "seconds" else "ready")
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=3)
+    assert _states(live, MONDAY)["arrivals"] == "ready"
+
+
+def test_a_correction_that_was_held_too_long_leaves_what_readers_see(live, at):
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    _publish(live, "arrivals", MONDAY)
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="seconds", number=2)
+    _hold(live, "seconds")
+    at("2013-05-02 07:00")
+    holds.expire(live, RUN)
+    (arrivals,) = [one for one in status.of(live, last=MONDAY) if one.table == "arrivals"]
+    assert (arrivals.state, "not tried again by itself" in arrivals.reason) == ("published", True)
+    feed.deliver(live, MONDAY, sources=["arrivals"], number=3)
+    assert _states(live, MONDAY)["arrivals"] == "published", "readers see these rows"
+    feed.deliver(live, MONDAY, sources=["arrivals"], corrupt="shifted", number=4)
+    assert _states(live, MONDAY)["arrivals"] == "outdated"
+
+
+def _hold(live, damage):
+    """Let Monday's arrivals be held, or refused."""
+    if damage == "truncated":
+        with pytest.raises(DeliveryUnreadableError, match="cut short"):
+            crossing.stage(live, "arrivals", [MONDAY], RUN)
+        return
+    manifest = crossing.stage(live, "arrivals", [MONDAY], RUN)
+    assert crossing.audit(live, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
 
 
 def test_what_was_refused_waits_for_a_person_until_a_newer_delivery_comes(live, at):

@@ -7,10 +7,11 @@ gate judge it again. What is too old to be of use is given up instead: it counts
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import crossing, ledger
 from sluice.core.errors import (
+    BatchUnknownError,
     ContractBrokenError,
     DeliveryUnreadableError,
     NotPublishedError,
@@ -21,7 +22,7 @@ from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.holds.listing import Hold, find, open_holds
-from sluice.lake import quarantine
+from sluice.lake import batches, inputs, quarantine
 from sluice.ledger import records
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Plan:
     seq: int
     dag_id: str | None
     run_id: str | None
+    # Of a delivery that was refused: the files that were there.
+    files: tuple[str, ...] = ()
 
     @property
     def days(self) -> Partition:
@@ -88,6 +91,7 @@ def plan(spec: Pipeline, table: str, day: str) -> Plan:
         seq=ledger.entries(pipeline=spec.pipeline, limit=1)[0].seq,
         dag_id=hold.dag_id,
         run_id=hold.run_id,
+        files=hold.files,
     )
 
 
@@ -156,12 +160,28 @@ def give_up(spec: Pipeline, held: Plan | Hold, run: Run) -> None:
     if held.kind == "quarantined":
         quarantine.expire(spec.pipeline, held.table, held.days.first, held.days.last, run=run)
     ledger.append(
-        records.Expired(kind=held.kind, batch_id=held.batch_id, rows=held.rows, hold_days=spec.hold_days),
+        records.Expired(
+            kind=held.kind,
+            batch_id=held.batch_id,
+            rows=held.rows,
+            hold_days=spec.hold_days,
+            inputs=_made_from(spec, held),
+            files=held.files,
+        ),
         pipeline=spec.pipeline,
         subject=held.table,
         partition=held.partition,
         run=run.run_id,
     )
+
+
+def _made_from(spec: Pipeline, held: Plan | Hold) -> list[dict[str, Any]]:
+    try:
+        return (
+            inputs.identity(batches.load(spec.pipeline, held.table, held.batch_id)) if held.batch_id else []
+        )
+    except BatchUnknownError:  # somebody has removed it
+        return []
 
 
 def expire(spec: Pipeline, run: Run) -> list[Hold]:

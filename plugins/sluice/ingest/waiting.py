@@ -9,7 +9,7 @@ from sluice import schedule
 from sluice.core import clock
 from sluice.core.errors import LandingUnreachableError, SluiceError
 from sluice.core.partitions import date_of
-from sluice.declare import pipeline_clock
+from sluice.declare import pipeline_clock, stale_input
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries
 
@@ -37,7 +37,7 @@ def until(spec: Pipeline, source: str, run_day: str) -> datetime:
     Where a pipeline goes on without sources that lag (`stale_input: mark`), it does so after their deadline.
     """
     day = date_of(run_day)
-    if spec.stale_input == "mark" and spec.lag_days(source):
+    if stale_input.may_lag(spec, source):
         return schedule.deadline(spec, source, day)
     due = schedule.due_at(spec, day)
     return min(schedule.next_due(spec, due), due + LONGEST)

@@ -6,7 +6,7 @@ as plain JSON, with whatever else is worth showing to a person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -124,5 +124,16 @@ def facts(recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 def of(manifest: Manifest, kind: type[Kind]) -> list[Kind]:
     """Return the inputs of one kind."""
+    return read(manifest.inputs, kind)
+
+
+def read(recorded: Iterable[Mapping[str, Any]], kind: type[Kind]) -> list[Kind]:
+    """Return the inputs of one kind among those that a manifest, or the ledger, has recorded."""
     name = kind.model_fields["kind"].default
-    return [kind.model_validate(each) for each in manifest.inputs if each.get("kind") == name]
+    return [kind.model_validate(each) for each in recorded if each.get("kind") == name]
+
+
+def identity(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the deliveries and tables that a batch was made from, with what tells them from others and nothing else."""
+    found: list[Delivery | Snapshot] = [*of(manifest, Delivery), *of(manifest, Snapshot)]
+    return [one.model_dump(mode="json", include=set(type(one).model_fields)) for one in found]

@@ -180,6 +180,9 @@ class Expired(Record, kind="expired"):
     kind: str = ""
     rows: int | None = None
     hold_days: int = 0
+    # What it was made from, as in a manifest, or the files that were refused; none in earlier versions.
+    inputs: tuple[dict[str, Any], ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Scheduled(Record, kind="scheduled"):

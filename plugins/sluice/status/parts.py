@@ -56,11 +56,6 @@ class Item:
     def is_possible(self) -> bool:
         return self.state in _POSSIBLE
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether what is built from it can go on: readers see it, or a person gave it up."""
-        return self.batch_id is not None or self.state == "skipped"
-
     def sentence(self) -> str:
         text = f"{self.table} {self.day} is {self.state}"
         return f"{text}: {self.reason}" if self.reason else f"{text}."

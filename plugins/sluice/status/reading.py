@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from sluice import holds, ledger, schedule
+from sluice import ledger, schedule
 from sluice.core import clock
 from sluice.core.errors import (
     BatchUnknownError,
@@ -15,18 +16,19 @@ from sluice.core.errors import (
     DeliveryUnreadableError,
 )
 from sluice.core.partitions import date_of, day_of, is_day
-from sluice.declare import pipeline_clock
+from sluice.declare import pipeline_clock, stale_input
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest import deliveries
 from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, tables
-from sluice.lake.batches import Manifest, full_id
+from sluice.lake.batches import full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
 from sluice.ledger import model_records, skips
 from sluice.schedule import Schedule, missing_history
-from sluice.status import training
+from sluice.status import stopped, training
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
+from sluice.status.stopped import Stopped
 
 # A number from which a delivery corrects an earlier one.
 _CORRECTION = 2
@@ -74,7 +76,7 @@ class _Known:
     came: dict[str, list[str]] = field(default_factory=dict)
     # Weekly source -> run days after its last on which it is due.
     weeks: dict[str, set[str]] = field(default_factory=dict)
-    held: dict[tuple[str, str], holds.Hold] = field(default_factory=dict)
+    stopped: dict[tuple[str, str], Stopped] = field(default_factory=dict)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
     # Table and day of what was made without history that is published now -> what that is.
     rebuilds: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -93,9 +95,7 @@ class _Known:
             # Neither a folder that is no day nor one of a day to come is a delivery that came.
             landed = {day for day in known.delivered[source] if is_day(day) and day <= day_of(now.date())}
             known.came[source] = sorted(shown | landed)
-        # The newest of a day counts: a range may be held, and then one of its days again.
-        for hold in reversed(holds.open_batches(spec)):
-            known.held |= {(hold.table, day): hold for day in hold.days}
+        known.stopped = stopped.read(spec)
         given_up = skips.given_up(spec.pipeline)
         known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
         known.weeks = {
@@ -187,37 +187,25 @@ class _Known:
         """Why readers do not see the newest delivery of a day; "" if they do."""
         if delivered is None or delivered < _CORRECTION:
             return ""
-        read = self._read_of(name, day, self.shown[name][day].batch_id)
+        read = _delivery(self._inputs(name, self.shown[name][day].batch_id), day)
         if read is None or not self._is_another(name, day, delivered, read):
             return ""
         return f"delivery {delivered} has come since delivery {read.number} was published"
 
-    def _came_since_held(self, table: str, run_day: str) -> str:
-        """What has come since a batch of a day was held or refused: another delivery, or other inputs; "" if nothing has."""
-        day = self.spec.data_day(table, run_day)
-        hold = self.held.get((table, day))
-        if hold is None:
-            return ""
+    def _came_since(self, one: Stopped, table: str, run_day: str) -> str:
+        """What has come since something of a day was stopped: another delivery, or other inputs; "" if nothing has."""
+        day, read_from = self.spec.data_day(table, run_day), one.inputs or self._inputs(table, one.batch_id)
         if table not in self.spec.sources:
-            return self._changed(table, run_day, hold.batch_id) if hold.batch_id else ""
+            return self._changed(read_from, run_day)
         delivered = self.delivered[table].get(run_day)
         if delivered is None:
             return ""
-        if hold.batch_id is None:
-            came = delivered > deliveries.newest_number(self.spec, table, hold.run_day, hold.files)
+        if one.batch_id is None:
+            came = delivered > deliveries.newest_number(self.spec, table, run_day, one.files)
         else:
-            read = self._read_of(table, day, hold.batch_id)
+            read = _delivery(read_from, day)
             came = read is not None and self._is_another(table, day, delivered, read)
         return f"delivery {delivered} has come since another was held" if came else ""
-
-    def _read_of(self, name: str, day: str, batch_id: str) -> inputs.Delivery | None:
-        """The delivery that a batch has a day of a source from; None where that is not known."""
-        manifest = self._manifest(name, batch_id)
-        return (
-            next((one for one in inputs.of(manifest, inputs.Delivery) if one.day == day), None)
-            if manifest
-            else None
-        )
 
     def _is_another(self, name: str, day: str, delivered: int, read: inputs.Delivery) -> bool:
         """Whether the newest delivery of a day is another than was read; the same file under a new number is not."""
@@ -232,15 +220,15 @@ class _Known:
 
     def _incomplete(self, table: str, sources: list[Item]) -> str:
         """What a derived table still waits for before a run day of it is built; "" if it waits for nothing."""
-        lenient = self.spec.stale_input == "mark"
         for item in sources:
             if self.spec.sources[item.table].cadence == "weekly" and item.state in ("awaited", "missing"):
                 continue  # a day goes on with the register that is there
-            late = item.state in ("missing", "held") and self.spec.lag_days(item.table) > 0
-            # History may be a day older; the day that the table's own rows come from may not.
-            own = self.spec.rows_from(table) in (None, item.table)
-            own = own and self.spec.lag_days(item.table) <= self.spec.lag_days(table)
-            if not item.is_readable and not (lenient and late and not own):
+            if item.batch_id is not None:
+                continue
+            goes_on = item.state in ("missing", "held", "skipped") and stale_input.goes_on_without(
+                self.spec, table, item.table, given_up=item.state == "skipped", is_read=False
+            )
+            if not goes_on:
                 return f"{item.table} {item.day} is {item.state}"
         return "" if sources else "nothing was delivered"
 
@@ -253,7 +241,7 @@ class _Known:
             return self._published("transform", table, run_day, why)
         # What its rows come from may have come on a day on which nothing is expected: the transform builds that, too.
         came = day in self.shown.get(self.spec.rows_from(table) or "", {})
-        if not came and (table, day) not in self.held and not self.schedule.expects(table, on):
+        if not came and (table, day) not in self.stopped and not self.schedule.expects(table, on):
             return None
         if incomplete:
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
@@ -261,12 +249,13 @@ class _Known:
 
     def _newer_inputs(self, table: str, run_day: str) -> str:
         batch_id = self.shown[table][self.spec.data_day(table, run_day)].batch_id
-        return self._changed(table, run_day, batch_id) if self._may_be_outdated(run_day, batch_id) else ""
+        if not self._may_be_outdated(run_day, batch_id):
+            return ""
+        return self._changed(self._inputs(table, batch_id), run_day)
 
-    def _changed(self, table: str, run_day: str, batch_id: str) -> str:
-        """Which input of its own run's days was published anew since a batch was made; "" if none was."""
-        manifest = self._manifest(table, full_id(batch_id))
-        for read in inputs.of(manifest, inputs.Snapshot) if manifest else ():
+    def _changed(self, read_from: Sequence[Mapping[str, Any]], run_day: str) -> str:
+        """Which of some inputs was published anew, on its run's own day, since it was read; "" if none was."""
+        for read in inputs.read(read_from, inputs.Snapshot):
             own = self.spec.data_day(read.table, run_day)
             now = self.shown.get(read.table, {}).get(own)
             if now is None or read.batches is None or not read.first or not read.last:
@@ -315,11 +304,12 @@ class _Known:
         day = self.spec.data_day(table, run_day)
         batch_id, reason = self.shown[table][day].batch_id, ""
         state: State = "published"
-        hold = self.held.get((table, day))
-        # Predictions that readers see stay as they were made, once their time is over.
-        came = "" if table == PREDICTIONS and not newer else self._came_since_held(table, run_day)
-        if hold is not None and newer and not came:
-            state, reason = "held", hold.reason
+        one = self.stopped.get((table, day))
+        # Predictions that readers see stay as they were made, once their time is over; and what has expired is of no use.
+        stays = one is None or (not newer and (table == PREDICTIONS or one.has_expired))
+        came = "" if one is None or stays else self._came_since(one, table, run_day)
+        if one is not None and newer and not came:
+            state, reason = "published" if one.has_expired else "held", one.reason
         elif newer or came:
             state, reason = "outdated", newer or came
         return Item(stage, table, run_day, day, state, reason, deadline, batch_id)
@@ -335,11 +325,11 @@ class _Known:
     ) -> Item:
         """A partition that readers do not see."""
         day = self.spec.data_day(table, run_day)
-        hold = self.held.get((table, day))
+        one = self.stopped.get((table, day))
         if said := self.skipped.get((table, day)):
             state, reason = "skipped", said
-        elif hold is not None and state != "blocked" and not self._came_since_held(table, run_day):
-            state, reason = "held", hold.reason
+        elif one is not None and state != "blocked" and not self._came_since(one, table, run_day):
+            state, reason = "held", one.reason
         return Item(stage, table, run_day, day, state, reason, deadline)
 
     def _may_be_outdated(self, run_day: str, batch_id: str) -> bool:
@@ -352,8 +342,14 @@ class _Known:
         own = (self.shown[source].get(self.spec.data_day(source, run_day)) for source in self.spec.sources)
         return any(found is not None and full_id(found.batch_id) > full_id(batch_id) for found in own)
 
-    def _manifest(self, table: str, batch_id: str) -> Manifest | None:
+    def _inputs(self, table: str, batch_id: str | None) -> Sequence[Mapping[str, Any]]:
+        """What a batch was made from; nothing where that is not known."""
         try:
-            return batches.load(self.spec.pipeline, table, full_id(batch_id)) if batch_id else None
+            return batches.load(self.spec.pipeline, table, full_id(batch_id)).inputs if batch_id else ()
         except BatchUnknownError:  # cleared away, or another writer's
-            return None
+            return ()
+
+
+def _delivery(read_from: Sequence[Mapping[str, Any]], day: str) -> inputs.Delivery | None:
+    """The delivery that a day of a source was read from; None where that is not known."""
+    return next((one for one in inputs.read(read_from, inputs.Delivery) if one.day == day), None)

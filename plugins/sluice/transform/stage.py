@@ -13,6 +13,7 @@ from sluice.core.errors import DayNotExpectedError, InputAwaitedError, TableMiss
 from sluice.core.partitions import Partition, date_of, days_from, days_later
 from sluice.core.runs import Run
 from sluice.core.settings import settings
+from sluice.declare import stale_input
 from sluice.ledger import skips
 from sluice.transform import project
 from sluice.transform.runner import build
@@ -162,17 +163,13 @@ def _newest(spec: Pipeline, source: str, expected: str) -> str | None:
 def _refuse_unless_marked(
     spec: Pipeline, table: str, source: str, run_days: Sequence[str], newest: str | None
 ) -> None:
-    lag, own_lag = spec.lag_days(source), spec.lag_days(table)
     day = spec.data_day(source, run_days[-1])
-    marks = spec.stale_input == "mark" and lag > 0
-    # Without the rows that become its own there is no day of a table: it was given up with them.
-    is_origin = source == spec.derived[table].rows_from and lag == own_lag
-    given_up = not is_origin and (source, day) in skips.given_up(spec.pipeline)
-    # Where nobody gave it up, a table may be built from yesterday's history of a source, but not from a day of its own that
-    # is not there. And of several days, only the last would be marked.
-    if newest and (given_up or (marks and lag > own_lag)) and len(run_days) == 1:
+    given_up = (source, day) in skips.given_up(spec.pipeline)
+    goes_on = stale_input.goes_on_without(spec, table, source, given_up=given_up)
+    # Of several days, only the last would be marked.
+    if newest and goes_on and len(run_days) == 1:
         return
-    awaited = marks and lag <= own_lag
+    awaited = stale_input.may_lag(spec, source) and not goes_on
     raise (InputAwaitedError if awaited else TableMissingError)(
         f"{spec.pipeline}.{source} of {day} is not published.",
         where=f"{spec.pipeline}.{table} of {spec.data_day(table, run_days[-1])}, which is built from it",
