@@ -30,7 +30,6 @@ __all__ = [
     "due_at",
     "expected_days",
     "expects",
-    "is_expected",
     "is_overdue",
     "next_due",
     "read",
@@ -53,11 +52,6 @@ def expected_days(spec: Pipeline, table: str, first: date, last: date) -> list[d
 def expects(spec: Pipeline, table: str, run_day: date) -> bool:
     """As `Schedule.expects`."""
     return read(spec).expects(table, run_day)
-
-
-def is_expected(spec: Pipeline, table: str, day: date) -> bool:
-    """Whether a run is due to publish a day of a table."""
-    return bool(read(spec).expected_days(table, day, day))
 
 
 def due_at(spec: Pipeline, run_day: date) -> datetime:
