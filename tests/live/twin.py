@@ -52,5 +52,5 @@ def _train(pipeline: Pipeline, day: str) -> None:
     if trainset.skip_reason(pipeline, day, _RUN):
         return
     version = training.stage_candidate(pipeline, day, _RUN)
-    if training.audit_candidate(pipeline, version, day, _RUN)["promote"]:
+    if training.audit_candidate(pipeline, version, day, _RUN).promote:
         training.promote_candidate(pipeline, version, day, _RUN)

@@ -8,9 +8,11 @@ from sluice import crossing, holds, ledger, notify, status
 from sluice.core.runs import Run
 from sluice.lake import tables
 from sluice.ledger import records
+from sluice.ledger.kinds import KINDS
 from sluice.ledger.records import EndsWith
 from sluice.notify import by_status, faults, report
 from sluice.notify.failed_runs import of_failed_run
+from sluice.status import training
 from sluice_lab import feed
 from tests.notify.reading import TASK_URL, body, tell
 
@@ -78,6 +80,17 @@ def test_run_whose_day_was_given_up_is_over(live, sink, look, dag_id):
     tell(failed_run(live, dag_id), smtp)
     assert len(look()) == 1
     holds.skip(live, DAY, **WORD)
+    assert len(look()) == 2
+    assert are_over()
+
+
+def test_training_that_failed_is_over_when_a_person_gives_it_up(live, sink, look):
+    smtp, _, _ = sink
+    asked = KINDS["retrain_requested"]()
+    ledger.append(asked, pipeline="flights", subject=live.model.name, partition=DAY)
+    tell(failed_run(live, "flights_train"), smtp)
+    assert len(look()) == 1
+    training.skip(live, DAY, **WORD)
     assert len(look()) == 2
     assert are_over()
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from sluice import holds, ledger, status
+from sluice.cli import main
+from sluice.core.errors import SkipRefusedError
+from sluice.core.runs import Run
 from sluice.ledger.kinds import KINDS
-from sluice.status import reconcile
+from sluice.status import reconcile, training
 from sluice_lab import feed
 
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
+RUN = Run(run_id="test")
 IDLE = dict.fromkeys(reconcile.STARTS, 0)
 ONLY_TRAIN = {"train": 0}
 
@@ -87,6 +92,29 @@ def test_a_training_set_that_was_refused_waits_for_a_person(requested, at):
     at("2013-04-02 06:00")
     assert _training(requested) == {MONDAY: ("held", "Test rows are copies of training rows.")}
     assert _started(requested) == []
+
+
+def test_a_training_that_is_stuck_is_given_up_by_a_person_until_the_next_is_asked_for(requested, at):
+    _record(requested, "training_refused", MONDAY, what="Test rows are copies of training rows.")
+    at("2013-04-02 06:00")
+    word = ["--by", "Ada", "--why", "The outcomes of March were lost."]
+    with pytest.raises(SkipRefusedError, match="a name and a reason"):
+        training.skip(requested, MONDAY, by="Ada", why=" ", run=RUN)
+    refused = CliRunner().invoke(main, ["skip", "flights", TUESDAY, "--training", *word])
+    assert (refused.exit_code, f"a run day whose request is open: {MONDAY}" in refused.output) == (2, True)
+    both = CliRunner().invoke(main, ["skip", "flights", MONDAY, "--training", "--table", "arrivals", *word])
+    assert both.exit_code == 2
+    done = CliRunner().invoke(main, ["skip", "flights", MONDAY, "--training", *word])
+    assert done.exit_code == 0, done.output
+    assert _training(requested) == {MONDAY: ("skipped", "Ada gave it up: The outcomes of March were lost.")}
+    assert _started(requested) == []
+    assert [entry.record.by for entry in ledger.entries(kind="skipped", subject=requested.model.name)] == [
+        "Ada"
+    ]
+    with pytest.raises(SkipRefusedError, match="nothing to give up"):
+        training.skip(requested, MONDAY, by="Ada", why="Again.", run=RUN)
+    _record(requested, "retrain_requested", MONDAY)
+    assert _training(requested)[MONDAY][0] == "ready"
 
 
 def test_of_several_requests_the_newest_is_trained_and_answers_the_others(requested, at):

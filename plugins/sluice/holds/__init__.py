@@ -16,7 +16,7 @@ from sluice.holds.listing import (
 )
 from sluice.holds.releasing import grant, release, request
 from sluice.holds.replaying import Outcome, Plan, conclude, expire, plan, replay
-from sluice.holds.skipping import skip
+from sluice.holds.skipping import require_reason, skip
 from sluice.holds.tracing import Trace, trace
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "release",
     "replay",
     "request",
+    "require_reason",
     "run_days_of",
     "skip",
     "trace",

@@ -33,13 +33,7 @@ def skip(
         SourceUnknownError: the pipeline has no such table.
     """
     where = f"{spec.pipeline} {run_day}"
-    if not by.strip() or not why.strip():
-        raise SkipRefusedError(
-            "A day is given up only with a name and a reason.",
-            where=where,
-            allowed="who gives it up, and why, in a sentence",
-            todo="say both",
-        )
+    require_reason(where, by=by, why=why)
     first, today = spec.starts or date.min, pipeline_clock.today(spec)
     if not (first <= date_of(run_day) or _was_mailed(spec, run_day)) or run_day > day_of(today):
         since = f"{spec.starts} to " if spec.starts else "up to "
@@ -74,6 +68,21 @@ def skip(
         )
         for name, day in left.items()
     ]
+
+
+def require_reason(where: str, *, by: str, why: str) -> None:
+    """Make sure that who gives something up says who it is, and why.
+
+    Raises:
+        SkipRefusedError: one of the two is missing.
+    """
+    if not by.strip() or not why.strip():
+        raise SkipRefusedError(
+            "Something is given up only with a name and a reason.",
+            where=where,
+            allowed="who gives it up, and why, in a sentence",
+            todo="say both",
+        )
 
 
 def _was_mailed(spec: Pipeline, run_day: str) -> bool:

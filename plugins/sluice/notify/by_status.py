@@ -33,6 +33,8 @@ def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:
         return [item for item in found if item.run_day == seen.partition and item.table in end.names]
     if seen.record.event not in _FAILURES:
         return []
+    if seen.record.dag_id == f"{spec.pipeline}_train":
+        return [item for day in days for item in found.of("train").get(day, ())]
     if end.how == "completed":
         items = [item for day in days for item in found.of("ingest").get(day, ())]
         return items if {item.run_day for item in items} == {*days} else []

@@ -57,6 +57,11 @@ def _expired(spec: Pipeline, entry: Entry[records.Expired]) -> Stopped:
 def _was_published_since(entry: Entry, day: str) -> bool:
     pipeline, table = entry.pipeline, entry.subject
     later = ledger.entries(
-        records.Published, pipeline=pipeline, subject=table, after=entry.seq, days=Partition(day, day), limit=1
+        records.Published,
+        pipeline=pipeline,
+        subject=table,
+        after=entry.seq,
+        days=Partition(day, day),
+        limit=1,
     )
     return bool(later)
