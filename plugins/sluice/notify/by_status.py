@@ -33,7 +33,7 @@ def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:
         return [item for item in found if item.run_day == seen.partition and item.table in end.names]
     if seen.record.event not in _FAILURES:
         return []
-    if seen.record.dag_id == f"{spec.pipeline}_train":
+    if f"{spec.pipeline}_train" in (seen.record.dag_id, seen.subject):  # of a task's failure, of a run's
         return [item for day in days for item in found.of("train").get(day, ())]
     if end.how == "completed":
         items = [item for day in days for item in found.of("ingest").get(day, ())]
