@@ -95,6 +95,15 @@ def test_training_that_failed_is_over_when_a_person_gives_it_up(live, sink, look
     assert are_over()
 
 
+def test_training_that_was_answered_and_fails_when_it_is_started_again_is_not_over(live, sink, look):
+    smtp, _, _ = sink
+    for kind in ("retrain_requested", "promoted"):
+        about = {"pipeline": "flights", "subject": live.model.name, "partition": DAY}
+        ledger.append(KINDS[kind](**({"version": 1} if kind == "promoted" else {})), **about)
+    tell(failed_run(live, "flights_train"), smtp)
+    assert len(look()) == 1
+
+
 def test_task_of_a_day_that_was_published_before_is_over_unless_something_newer_has_come(live, sink, look):
     smtp, _, _ = sink
     publish(live, "arrivals")

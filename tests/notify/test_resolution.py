@@ -144,14 +144,11 @@ def test_day_that_a_person_gave_up_ended_the_fault_and_says_who_and_why(flights)
     assert ending.sentence() == "Given up by Ada: It is lost."
 
 
-def test_hold_that_expired_ended_the_fault_and_single_rows_that_did_do_not(flights):
+@pytest.mark.parametrize("kind", ["held", "quarantined"])
+def test_that_a_hold_has_expired_ends_no_fault(flights, kind):
     mail = seen(batch=stage("a"))
-    say("expired", kind="quarantined", batch_id="b", rows=1, hold_days=30)
+    say("expired", kind=kind, batch_id="b", rows=1, hold_days=30)
     assert resolution.end_of(flights, mail) is None
-    expired = say("expired", kind="held", batch_id="b", rows=1, hold_days=30)
-    ending = resolution.find(flights, mail)
-    assert (ending.kind, ending.entry) == ("stated", expired.seq)
-    assert ending.sentence() == "It was held for 30 days and has expired."
 
 
 def test_weekly_source_ended_with_a_day_of_the_range_and_a_daily_one_with_all(flights):
@@ -254,11 +251,12 @@ def test_headline_of_an_ending_without_a_word_says_that_it_is_over():
     assert resolution.stated("").headline() == "it is over"
 
 
-def test_weekly_source_ended_when_it_came_later_in_its_week_and_not_with_the_next(flights):
+@pytest.mark.parametrize("day", ["2013-04-08", "2013-04-16"], ids=["later in its week", "the next that came"])
+def test_weekly_source_ended_when_one_came_that_is_as_new(flights, day):
     mail, held = (seen(event, table="airlines") for event in ("missing_delivery", "held_batch"))
-    say("published", "2013-04-09", "airlines", batch_id=stage("a", "airlines"))
+    say("published", "2013-04-01", "airlines", batch_id=stage("a", "airlines"))
     say("skipped", NEXT, "airlines", by="Ada", why="The arrivals of the day are lost.")
     assert resolution.end_of(flights, mail) is None
-    published = say("published", "2013-04-08", "airlines", batch_id=stage("a", "airlines"))
+    published = say("published", day, "airlines", batch_id=stage("a", "airlines"))
     assert found(flights, mail) == ("delivered", published.seq)
     assert resolution.end_of(flights, held) is None, "who delivered another day has not corrected this one"

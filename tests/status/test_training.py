@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from click.testing import CliRunner
 
@@ -10,8 +12,11 @@ from sluice.cli import main
 from sluice.core.errors import SkipRefusedError
 from sluice.core.runs import Run
 from sluice.ledger.kinds import KINDS
+from sluice.models import training_history
 from sluice.status import reconcile, training
 from sluice_lab import feed
+from sluice_ml import retraining
+from sluice_ml.config import RetrainingConfig
 
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
 RUN = Run(run_id="test")
@@ -115,6 +120,14 @@ def test_a_training_that_is_stuck_is_given_up_by_a_person_until_the_next_is_aske
         training.skip(requested, MONDAY, by="Ada", why="Again.", run=RUN)
     _record(requested, "retrain_requested", MONDAY)
     assert _training(requested)[MONDAY][0] == "ready"
+
+
+def test_a_training_that_a_person_gave_up_is_awaited_no_longer(requested, at):
+    """Else nothing is asked for until the request counts as lost: `backoff_max_days`."""
+    training.skip(requested, MONDAY, by="Ada", why="The registry was lost.", run=RUN)
+    config = RetrainingConfig(**requested.monitoring.retraining.model_dump())
+    reply = retraining.answer(["performance"], date(2013, 4, 10), training_history.read(requested), config)
+    assert reply.ask, reply.why
 
 
 def test_of_several_requests_the_newest_is_trained_and_answers_the_others(requested, at):

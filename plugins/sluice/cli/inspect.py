@@ -48,10 +48,12 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
 
     What lies in the landing zone and is no delivery is named too.
     """
+    from dataclasses import asdict
+
     from sluice import holds
     from sluice import watch as watcher
     from sluice.core.errors import LandingUnreachableError
-    from sluice.holds import show
+    from sluice.holds import show, stopped
     from sluice.ingest.unexpected import Looked
     from sluice.notify import faults
     from sluice.schedule import missing_history
@@ -66,6 +68,7 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
             *missing_history.rebuilds(declared),
         ]
         held_back = holds.open_holds(declared)
+        expired = stopped.expired(declared)
         try:
             landing = watcher.unexpected_files(declared)
         except LandingUnreachableError as error:  # what is held is known all the same
@@ -73,13 +76,14 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
             landing = Looked((), complete=False)
         found[declared.pipeline] = {
             "held": held_back,
+            "expired": [{"table": table, "day": day, **asdict(one)} for (table, day), one in expired.items()],
             "released": list(released.values()),
             "to_rebuild": rebuilds,
             "unexpected_files": landing.entries,
         }
         if not as_json:
             echo(f"{declared.pipeline}:")
-            for line in [*show.held(held_back, released, rebuilds), *landing.lines()]:
+            for line in [*show.held(held_back, released, rebuilds, expired), *landing.lines()]:
                 echo(f"  {line}")
 
     complete = for_each(pipeline, list_held)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice import waivers
 from sluice.holds.listing import Hold
+from sluice.holds.stopped import Stopped
 from sluice.holds.tracing import Trace, Traced
 from sluice.lake import inputs
 from sluice.ledger import Entry, model_records, records
@@ -33,11 +34,13 @@ def held(
     holds: Iterable[Hold],
     released: Mapping[tuple[str, str], Entry],
     rebuilds: Iterable[Rebuild | missing_history.Rebuild] = (),
+    expired: Mapping[tuple[str, str], Stopped] | None = None,
 ) -> Iterator[str]:
-    """What is held, one block each, then what is seen on somebody's word, then what is to be rebuilt.
+    """What is held, one block each; what was held too long; what is seen on somebody's word; what is to be rebuilt.
 
     Args:
         released: active waivers, by table and day.
+        expired: what was held too long and nobody has given up, by table and day.
     """
     nothing = True
     for hold in holds:
@@ -53,6 +56,8 @@ def held(
         yield f"{'':16s}{_short(hold.reason)}"
     if nothing:
         yield "Nothing is held."
+    for (table, day), one in (expired or {}).items():
+        yield f"{'held too long':14s}  {table} {day}  {one.reason}"
     for (table, day), waiver in released.items():
         yield f"{'released':14s}  {table} {day}  {waivers.read(waiver).sentence()}"
     for rebuild in rebuilds:

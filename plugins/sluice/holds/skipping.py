@@ -11,6 +11,7 @@ from sluice.core.partitions import Partition, date_of, day_of
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
+from sluice.holds import stopped
 from sluice.lake import tables
 from sluice.ledger import Entry, records
 
@@ -18,7 +19,7 @@ from sluice.ledger import Entry, records
 def skip(
     spec: Pipeline, run_day: str, names: Sequence[str] = (), *, by: str, why: str, run: Run
 ) -> list[Entry]:
-    """Record that a person gives up what is not published of a run day (YYYY-MM-DD).
+    """Record that a person gives up what is not published of a run day (YYYY-MM-DD), corrections that are held included.
 
     What has come, or comes later, is not lost: it can be ingested by hand, and is published then.
 
@@ -44,10 +45,15 @@ def skip(
             todo="check the day; days on which nothing will come are declared under `expected` in the pipeline's YAML",
         )
     days = {spec.require_table(name): spec.data_day(name, run_day) for name in names or spec.tables}
-    left = {name: day for name, day in days.items() if not tables.published(spec.pipeline, name, day, day)}
+    held = stopped.read(spec)
+    left = {
+        name: day
+        for name, day in days.items()
+        if (name, day) in held or not tables.published(spec.pipeline, name, day, day)
+    }
     if not left:
         raise SkipRefusedError(
-            f"All of {', '.join(days)} is published for the run day {run_day}: there is nothing to give up.",
+            f"All of {', '.join(days)} is published for the run day {run_day}, and nothing of it is held: there is nothing to give up.",
             where=where,
             todo=f"look at `sluice status {spec.pipeline}`",
         )

@@ -21,6 +21,7 @@ _KINDS: dict[str, EventKind] = {
     "training_refused": "refused",
     "promoted": "promoted",
     "training_skipped": "skipped",
+    "skipped": "skipped",
     "rolled_back": "rolled_back",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
 from sluice.notify import resolution, stuck
-from sluice.status import Item, Status
+from sluice.status import Item, Status, training
 from sluice.status.parts import by_table
 
 _FAILURES = ("failed_task", "failed_run")
@@ -34,7 +34,9 @@ def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:
     if seen.record.event not in _FAILURES:
         return []
     if f"{spec.pipeline}_train" in (seen.record.dag_id, seen.subject):  # of a task's failure, of a run's
-        return [item for day in days for item in found.of("train").get(day, ())]
+        # Of a training that was answered before, and was started again, only its own end is known.
+        answered = [day for day in days if training.is_answered(spec, day, after=seen.seq)]
+        return [item for day in answered for item in found.of("train").get(day, ())]
     if end.how == "completed":
         items = [item for day in days for item in found.of("ingest").get(day, ())]
         return items if {item.run_day for item in items} == {*days} else []

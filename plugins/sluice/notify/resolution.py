@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from sluice import ledger, waivers
 from sluice.core.errors import BatchUnknownError
-from sluice.core.partitions import Partition, days_later
+from sluice.core.partitions import LATEST, Partition
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches
 from sluice.lake.batches import full_id
@@ -31,7 +31,7 @@ Kind = Literal[
     "given_up",  # a person skipped the day
     "staged",  # of an earlier version, in which a step that failed ended when it succeeded
     "published",
-    "stated",  # by whoever closed it, in its own words: a task that succeeded, a hold that has expired
+    "stated",  # by whoever closed it, in its own words: a task that succeeded
 ]
 
 
@@ -150,9 +150,6 @@ def find(spec: Pipeline, seen: Entry) -> Ending:
         return Ending(kind="stated", text=text, **about)
     if ended.kind == "skipped":
         return Ending(kind="given_up", by=ended.record.by, why=ended.record.why, **about)
-    if ended.kind == "expired":
-        text = f"It was held for {ended.record.hold_days} days and has expired."
-        return Ending(kind="stated", text=text, **about)
     table, batch_id, held = ended.subject, full_id(ended.record.batch_id), seen.record.batch_id
     about["files"] = _files(spec, table, batch_id)
     waiver = _waiver(spec, ended)
@@ -191,8 +188,8 @@ def _first_end(spec: Pipeline, table: str, days: Sequence[str], seen: Entry) -> 
 
 
 def week_of(spec: Pipeline, table: str, day: str) -> Partition:
-    """The days as which a delivery of a day may come: a weekly one may come later in its week."""
-    return Partition(day, days_later(day, 6 if _is_weekly(spec, table) else 0))
+    """The days as which a delivery of a day may come: a weekly one later in its week, or as the next one that comes."""
+    return Partition(day, LATEST if _is_weekly(spec, table) else day)
 
 
 def _is_weekly(spec: Pipeline, table: str) -> bool:
@@ -205,10 +202,8 @@ def _is_about(entry: Entry, week: Partition) -> bool:
 
 
 def _ends(entry: Entry) -> bool:
-    """Whether an entry ends what is wrong with a day; single rows that were given up end nothing."""
-    return entry.kind in ("published", "skipped") or (
-        entry.kind == "expired" and entry.record.kind != "quarantined"
-    )
+    """Whether an entry ends what is wrong with a day: readers see it, or a person gave it up. That a hold has expired ends nothing."""
+    return entry.kind in ("published", "skipped")
 
 
 def _completed(spec: Pipeline, days: Sequence[str], seq: int) -> Entry | None:

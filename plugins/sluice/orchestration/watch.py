@@ -97,10 +97,7 @@ def _check_history(pipeline_name: str) -> list[str]:
 @task
 @explain_failure
 def _check_expiries(pipeline_name: str) -> list[str]:
-    """Returns the holds that have expired, and the waivers that are over while their rows are still shown.
-
-    What ends with a hold is told by `send_notices`.
-    """
+    """Returns the holds that have expired, and the waivers that are over while their rows are still shown."""
     from sluice import holds, watch
     from sluice.notify import report
 
@@ -111,7 +108,10 @@ def _check_expiries(pipeline_name: str) -> list[str]:
         tell(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_here()))
     return _logged(
         [
-            *(f"{hold.table} {hold.partition} is held no longer: it has expired." for hold in expired),
+            *(
+                f"{hold.table} {hold.partition} was held for too long: it is tried no more by itself."
+                for hold in expired
+            ),
             *(watch.lapse(waiver) for waiver in lapsed),
             *(rebuild.sentence() for rebuild in watch.rebuilds(pipeline)),
         ]

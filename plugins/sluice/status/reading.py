@@ -18,6 +18,8 @@ from sluice.core.errors import (
 from sluice.core.partitions import date_of, day_of, is_day
 from sluice.declare import pipeline_clock, stale_input
 from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.holds import stopped
+from sluice.holds.stopped import Stopped
 from sluice.ingest import deliveries
 from sluice.ingest.stage import is_as_read
 from sluice.lake import batches, inputs, tables
@@ -26,9 +28,8 @@ from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
 from sluice.ledger import model_records, skips
 from sluice.schedule import Schedule, missing_history
-from sluice.status import stopped, training
+from sluice.status import training
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
-from sluice.status.stopped import Stopped
 
 # A number from which a delivery corrects an earlier one.
 _CORRECTION = 2
@@ -204,7 +205,8 @@ class _Known:
             came = delivered > deliveries.newest_number(self.spec, table, run_day, one.files)
         else:
             read = _delivery(read_from, day)
-            came = read is not None and self._is_another(table, day, delivered, read)
+            # Of what expired under an earlier version it is not known what it was made from.
+            came = one.has_expired if read is None else self._is_another(table, day, delivered, read)
         return f"delivery {delivered} has come since another was held" if came else ""
 
     def _is_another(self, name: str, day: str, delivered: int, read: inputs.Delivery) -> bool:
@@ -305,11 +307,12 @@ class _Known:
         batch_id, reason = self.shown[table][day].batch_id, ""
         state: State = "published"
         one = self.stopped.get((table, day))
-        # Predictions that readers see stay as they were made, once their time is over; and what has expired is of no use.
+        # Predictions that readers see stay as they were made, once their time is over; and an expired hold needs no answer where
+        # the newest is what readers see.
         stays = one is None or (not newer and (table == PREDICTIONS or one.has_expired))
         came = "" if one is None or stays else self._came_since(one, table, run_day)
         if one is not None and newer and not came:
-            state, reason = "published" if one.has_expired else "held", one.reason
+            state, reason = ("published", "") if (table, day) in self.skipped else ("held", one.reason)
         elif newer or came:
             state, reason = "outdated", newer or came
         return Item(stage, table, run_day, day, state, reason, deadline, batch_id)

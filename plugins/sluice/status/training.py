@@ -50,6 +50,15 @@ def requests(spec: Pipeline, monitored: Sequence[Entry]) -> dict[str, Item]:
     return {day: Item("train", TRAINING, day, day, *states[day]) for day in states}
 
 
+def is_answered(spec: Pipeline, run_day: str, *, after: int) -> bool:
+    """Whether a training as of a run day or a later one was decided, or given up by a person, after an entry of the ledger."""
+    return any(
+        (entry.partition or "") >= run_day and entry.seq > after
+        for kind in (*_DECIDED, _SKIPPED)
+        for entry in _entries(spec, kind)
+    )
+
+
 def skip(spec: Pipeline, run_day: str, *, by: str, why: str, run: Run) -> Entry:
     """Record that a person gives up the training that monitoring asked for on a run day (YYYY-MM-DD), and on earlier ones.
 
