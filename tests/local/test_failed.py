@@ -1,4 +1,4 @@
-"""The mail about a program that was given up, through a real SMTP server."""
+"""The mail about a program that does not stay up, through a real SMTP server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import sys
 from sluice.local import stack
 
 
-def test_given_up_program_is_mailed_with_its_log_and_the_next_step(home, sink, mails, monkeypatch):
+def test_program_that_does_not_stay_up_is_mailed_with_its_log_and_the_next_step(
+    home, sink, mails, monkeypatch
+):
     smtp, folder, _ = sink
     connection = {"conn_type": "smtp", "host": smtp.host, "port": smtp.port}
     connection["extra"] = {"disable_ssl": True, "disable_tls": True}

@@ -100,6 +100,24 @@ def test_day_that_is_built_over_a_hole_says_so_and_is_to_be_rebuilt_when_it_clos
 
 
 @pytest.mark.slow
+def test_day_that_was_held_over_a_hole_is_built_again_when_it_closes(flights):
+    first, second, third = DAYS
+    _land(flights, first)
+    _land(flights, second, leave_out=("arrivals",))
+    _land(flights, third)
+    manifest = crossing.stage(flights, "features", [third], RUN)
+    held = records.Held(batch_id=manifest.batch_id, outcome="HOLD", reasons=("The level is another.",))
+    ledger.append(held, pipeline="flights", subject="features", partition=third)
+    assert _state(flights, third)[0] == "held"
+
+    tables.publish(crossing.stage(flights, "arrivals", [second], RUN), verdict_id="unjudged")
+
+    assert _state(flights, third)[0] == "ready"
+    _cross(flights, "features", third)
+    assert _state(flights, third) == ("published", "")
+
+
+@pytest.mark.slow
 def test_pipeline_that_refuses_missing_history_builds_when_it_has_come(flights):
     first, second, third = DAYS
     _land(flights, first)

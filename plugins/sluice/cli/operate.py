@@ -123,7 +123,7 @@ def up(foreground: bool) -> None:
     """Start Airflow and the mail sink under a supervisor, and print where they are and how they do."""
     from sluice.local import stack
 
-    if failed := stack.given_up():
+    if failed := stack.failing():
         echo(f"FAILED, and tried again now: {', '.join(failed)}")
     if foreground:
         if not stack.run(echo, _say_where):

@@ -33,10 +33,10 @@ def want(
     """Declare that a program is to run. Programs of a lower `rank` are stopped first.
 
     Args:
-        on_failure: command that reports that the program was given up.
+        on_failure: command that reports that the program does not stay up.
     """
     (folder / "wanted").mkdir(parents=True, exist_ok=True)
-    # Each is another wish: what was given up is tried again.
+    # Each is another wish: what ended again and again is tried at once.
     wish = {"command": command, "rank": rank, "on_failure": list(on_failure), "wish": uuid.uuid4().hex}
     private.write(folder / "wanted" / f"{name}.json", json.dumps(wish))
 

@@ -118,7 +118,7 @@ def up(say: Callable[[str], None] = print) -> None:
     """Start what is not running, under a supervisor, and wait until the UI answers and every DAG is there.
 
     Raises:
-        StackError: a port is taken, a component was given up, or the stack is not ready in time; names the log to read.
+        StackError: a port is taken, a component does not stay up, or the stack is not ready in time; names the log to read.
     """
     _declare(say)
     _supervise()
@@ -128,7 +128,7 @@ def up(say: Callable[[str], None] = print) -> None:
 def run(say: Callable[[str], None], ready: Callable[[], None]) -> bool:
     """Be the supervisor until SIGTERM or SIGINT, and end everything then; `ready` is called once when the stack is.
 
-    Returns: whether it was stopped by a signal; False where the stack was not ready in time, or a component was given up.
+    Returns: whether it was stopped by a signal; False where the stack was not ready in time, or a component does not stay up.
     """
     _declare(say)
     stopped = threading.Event()
@@ -229,11 +229,10 @@ def running(name: str) -> psutil.Process | None:
     return sessions.leader(sessions.record_of(_run_folder(), name))
 
 
-def given_up() -> list[str]:
-    """The components that died again and again and are not started any more."""
-    return [
-        name for name in (*COMPONENTS, MAIL_SINK) if sessions.record_of(_run_folder(), name).get("failed")
-    ]
+def failing() -> list[str]:
+    """The components that died again and again, and are not running."""
+    stopped = [name for name in (*COMPONENTS, MAIL_SINK) if running(name) is None]
+    return [name for name in stopped if sessions.record_of(_run_folder(), name).get("failed")]
 
 
 def status() -> list[str]:
@@ -244,10 +243,10 @@ def status() -> list[str]:
 def _state(name: str) -> str:
     record = sessions.record_of(_run_folder(), name)
     restarts = f", restarted {record['restarts']} times" if record.get("restarts") else ""
-    if record.get("failed"):
-        log = settings().home / "logs" / f"{name}.log"
-        return f"FAILED, ended with {record['exit_code']} after each of {record['deaths']} starts; read the end of {log}"
     if sessions.leader(record) is None:
+        if record.get("failed"):
+            log = settings().home / "logs" / f"{name}.log"
+            return f"FAILED, ended with {record['exit_code']} after each of {record['deaths']} starts; read the end of {log}"
         return f"not running{restarts}"
     since = datetime.fromtimestamp(record["started"]).astimezone()
     return f"running since {since:%Y-%m-%d %H:%M}, {sessions.memory(record) // 2**20} MB{restarts}"
@@ -276,7 +275,7 @@ def _command(name: str) -> list[str]:
 def _want(name: str, **variables: str) -> None:
     if running(name) and running(sessions.SUPERVISOR):
         return
-    if name in given_up():
+    if name in failing():
         # What is wanted again has not failed yet.
         (_run_folder() / f"{name}.json").unlink()
     assigned = [f"{variable}={value}" for variable, value in variables.items()]
@@ -364,15 +363,15 @@ def _prepare() -> None:
 
 
 def _wait(missing: Callable[[], list[str]], *, seconds: float) -> None:
-    """Poll until nothing is missing, giving up early if the supervisor has ended or gave up a component."""
+    """Poll until nothing is missing, giving up early if the supervisor has ended, or a component does not stay up."""
     left: list[str] = []
 
     def ready() -> bool:
         left[:] = missing()
         if left:
-            ended = given_up() + ([] if running(sessions.SUPERVISOR) else [sessions.SUPERVISOR])
+            ended = failing() + ([] if running(sessions.SUPERVISOR) else [sessions.SUPERVISOR])
             if ended:
-                raise _failed(f"{', '.join(ended)} ended, and is not started again.", ended[0])
+                raise _failed(f"{', '.join(ended)} does not stay up.", ended[0])
         return not left
 
     retry.until(

@@ -48,14 +48,14 @@ class Backoff:
     """How long to wait before a program that died is started again, in seconds.
 
     Twice as long after each quick death up to `longest`, as Kubernetes restarts containers (doubled, at most five minutes).
-    `give_up` quick deaths in a row, the StartLimitBurst of systemd, say that it will not get up by itself. A death is quick
-    within `steady` seconds of the start: Airflow's components need up to half of that to come up on a busy machine.
+    After `tell_after` quick deaths in a row, the StartLimitBurst of systemd, a person is told, once; it goes on being started, since
+    a database or a disk may come back. A death is quick within `steady` seconds of the start: Airflow's components need up to half of that to come up on a busy machine.
     """
 
     first: float = 1.0
     longest: float = 300.0
     steady: float = 60.0
-    give_up: int = 5
+    tell_after: int = 5
 
     def wait(self, deaths: int) -> float:
         return min(self.longest, self.first * 2 ** (deaths - 1))
@@ -129,7 +129,7 @@ class Supervisor:
             if code is None:
                 return
             self._died(name, program, code)
-        if not program.failed and time.monotonic() >= program.next_start:
+        if time.monotonic() >= program.next_start:
             self._start(name, program)
 
     def _start(self, name: str, program: _Program) -> None:
@@ -157,22 +157,19 @@ class Supervisor:
         program.reader.start()
 
     def _died(self, name: str, program: _Program, code: int) -> None:
-        """Clear away what a dead program left behind, and decide when it is started again, or that it is given up."""
+        """Clear away what a dead program left behind, and decide when it is started again."""
         quick = time.monotonic() - program.started < self.backoff.steady
         self._clear(program)
         program.exit_code = code
         program.deaths = program.deaths + 1 if quick else 1
-        program.failed = program.deaths >= self.backoff.give_up
-        if program.failed:
-            log.error(
-                "FAILED %s ended with %s, %s times in a row; it is given up", name, code, program.deaths
-            )
+        program.failed = program.deaths >= self.backoff.tell_after
+        if program.deaths == self.backoff.tell_after:
+            log.error("FAILED %s ended with %s, %s times in a row", name, code, program.deaths)
             threading.Thread(target=_report, args=(program.wanted["on_failure"],), daemon=True).start()
-        else:
-            program.restarts += 1
-            wait = self.backoff.wait(program.deaths)
-            program.next_start = time.monotonic() + wait
-            log.warning("%s ended with %s; it is started again in %g s", name, code, wait)
+        program.restarts += 1
+        wait = self.backoff.wait(program.deaths)
+        program.next_start = time.monotonic() + wait
+        log.warning("%s ended with %s; it is started again in %g s", name, code, wait)
         try:
             self._write(name, program.counts)
         except OSError as error:  # a full disk: the program is started again all the same

@@ -197,7 +197,7 @@ class _Known:
         """What has come since something of a day was stopped: another delivery, or other inputs; "" if nothing has."""
         day, read_from = self.spec.data_day(table, run_day), one.inputs or self._inputs(table, one.batch_id)
         if table not in self.spec.sources:
-            return self._changed(read_from, run_day)
+            return self._changed(read_from, run_day) or self._filled(one, table, day)
         delivered = self.delivered[table].get(run_day)
         if delivered is None:
             return ""
@@ -334,6 +334,15 @@ class _Known:
         elif one is not None and state != "blocked" and not self._came_since(one, table, run_day):
             state, reason = "held", one.reason
         return Item(stage, table, run_day, day, state, reason, deadline)
+
+    def _filled(self, one: Stopped, table: str, day: str) -> str:
+        """Which history that a batch was made without is published now; "" if none is, or its batch is gone."""
+        return "; ".join(
+            f"{lacked.table} {gap} has come since it was held"
+            for lacked in missing_history.of_batch(self.spec, table, one.batch_id or "")
+            if day in lacked.days
+            for gap in missing_history.came_since(self.spec, table, day, lacked, self.shown.get(lacked.table))
+        )
 
     def _may_be_outdated(self, run_day: str, batch_id: str) -> bool:
         """Whether a source of a run day has a younger batch than one that was made from them; of the last days that is looked up.

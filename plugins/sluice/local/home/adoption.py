@@ -124,7 +124,7 @@ def _require_stopped(home: Path) -> None:
     # The supervisor first: it starts again what is ended before it, and ends all of it when it is ended.
     for file in sorted((home / "run").glob("*.json"), key=lambda file: file.stem != "supervisor"):
         recorded = json.loads(file.read_text(encoding="utf-8"))
-        if "pid" not in recorded:  # given up
+        if "pid" not in recorded:  # between two starts
             continue
         with suppress(psutil.NoSuchProcess):
             if hash(psutil.Process(recorded["pid"])) == recorded.get("identity"):
