@@ -16,11 +16,12 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
 from sluice import ledger, waivers
+from sluice.core.errors import LandingUnreachableError
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ledger import records
 from sluice.web import released
-from sluice.web.reports import create_app
+from sluice.web.reports import Card, create_app
 from sluice_ml import snapshots
 
 HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
@@ -295,6 +296,28 @@ def test_index_shows_mails_that_could_not_be_delivered(reports):
         _, _, page = get("/")
 
     assert "[sluice][HOLD] flights arrivals &lt;2013-04-03&gt;" in page
+
+
+def test_index_says_above_the_pages_how_a_pipeline_stands_and_why_where_that_cannot_be_read(reports):
+    card = Card(
+        outcome="HOLD",
+        sentence="The predictions of 2013-04-03 are not made.",
+        reasons=("arrivals 2013-04-02 is held: <b>180</b> of 900 rows.",),
+        facts=[("held", "1")],
+        strip=[("2013-04-03", "HOLD", "held or missing")],
+    )
+    with serving(create_app(reports, reader=reader, today={"flights": card}.get)) as get:
+        page = get("/")[2]
+    assert '<p class="said">The predictions of 2013-04-03 are not made.</p>' in page
+    assert "is held: &lt;b&gt;180&lt;/b&gt; of 900 rows." in page
+    assert '<li class="HOLD" title="2013-04-03: held or missing">' in page
+
+    def unknown(pipeline):
+        raise LandingUnreachableError(f"The landing zone of {pipeline} does not answer.", where="s3://x")
+
+    with serving(create_app(reports, reader=reader, today=unknown)) as get:
+        status, _, page = get("/")
+    assert (status, "The landing zone of flights does not answer." in page) == (200, True)
 
 
 @pytest.fixture

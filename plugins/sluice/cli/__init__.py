@@ -49,6 +49,7 @@ GROUPS: dict[str, list[click.Command]] = {
         operate.down,
     ],
     "Inspect": [
+        inspect.today,
         inspect.status,
         inspect.held,
         inspect.trace,

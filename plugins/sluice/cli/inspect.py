@@ -43,6 +43,28 @@ def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json
 @click.command()
 @arguments.any_pipeline
 @as_json
+def today(pipeline: spec.Pipeline | None, as_json: bool) -> None:
+    """Say whether the newest predictions are fit for use, and what stands around them; of one PIPELINE, or of all."""
+    from sluice.status import today as state
+
+    found = []
+
+    def say(declared: spec.Pipeline) -> None:
+        found.append(state.read(declared))
+        if not as_json:
+            for line in state.lines(found[-1]):
+                echo(line)
+
+    complete = for_each(pipeline, say)
+    if as_json:
+        print_json(found)
+    if not complete:
+        sys.exit(1)
+
+
+@click.command()
+@arguments.any_pipeline
+@as_json
 def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all.
 

@@ -9,12 +9,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from sluice.web import PREFIX, ROUTE
+
+if TYPE_CHECKING:
+    from sluice.web.reports import Card
+
+
+# What a run day has come to: the outcome that has its colour, and in words.
+_MARKS = {"done": ("PASS", "done"), "open": ("WARN", "not done yet"), "held": ("HOLD", "held or missing")}
 
 
 class SchedulerStart:
@@ -56,8 +63,26 @@ class SluicePlugin(AirflowPlugin):
         from sluice.orchestration.access import reader
         from sluice.web.reports import create_app
 
-        app = create_app(settings().reports, reader=reader, undelivered=_undelivered)
+        app = create_app(settings().reports, reader=reader, undelivered=_undelivered, today=_today)
         return [{"app": app, "url_prefix": PREFIX, "name": "Sluice evidence"}]
+
+
+def _today(pipeline: str) -> Card | None:
+    """How a pipeline stands now; None of one that is not declared. Imported when the index is asked for."""
+    from sluice.declare import spec
+    from sluice.status import today
+    from sluice.web.reports import Card
+
+    if pipeline not in spec.pipeline_names():
+        return None
+    found = today.read(spec.load(pipeline))
+    return Card(
+        outcome={"fit": "PASS", "reservations": "WARN", "not_made": "HOLD"}[found.fitness],
+        sentence=found.sentence,
+        reasons=found.reasons,
+        facts=today.facts(found),
+        strip=[(day, *_MARKS[mark]) for day, mark in found.strip],
+    )
 
 
 def _undelivered(may_read: Callable[[str], bool]) -> list[str]:

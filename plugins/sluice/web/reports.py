@@ -21,6 +21,8 @@ import lzma
 import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +41,21 @@ log = logging.getLogger(__name__)
 
 # Whether a reader may see the evidence of a pipeline, by its name.
 MayRead = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Card:
+    """How a pipeline stands now."""
+
+    # Outcome of a verdict that has its colour: PASS, WARN or HOLD.
+    outcome: str
+    sentence: str
+    reasons: Sequence[str]
+    # By name.
+    facts: Sequence[tuple[str, str]]
+    # Run days, oldest first, each with the outcome that has its colour, and in words.
+    strip: Sequence[tuple[str, str, str]]
+
 
 DAYS_ON_INDEX = 7
 DAYS_ON_PIPELINE = 31
@@ -73,6 +90,7 @@ def create_app(
     *,
     reader: Callable[..., MayRead],
     undelivered: Callable[[MayRead], Sequence[str]] = lambda _: (),
+    today: Callable[[str], Card | None] = lambda _: None,
 ) -> FastAPI:
     """The application that serves `reports`.
 
@@ -81,6 +99,7 @@ def create_app(
         reader: a FastAPI dependency that raises unless the request is of somebody who is logged in, and returns which
             pipelines he may read. Every route depends on it.
         undelivered: gives the mails that could not be delivered, as sentences; the index shows them.
+        today: gives how a pipeline stands now, by its name; the index shows it above the pipeline's pages.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     readable = Depends(reader)
@@ -90,13 +109,15 @@ def create_app(
         broken = {each.pipeline for each in spec.broken_pipelines()}
         names = [name for name in sorted({*index.pipelines(reports), *broken}) if may_read(name)]
         words = {name: _released(name) for name in names}
+        cards = {name: _read_or_explain(partial(_card, today, name)) for name in names}
         lines, problem = _read_or_explain(lambda: tuple(undelivered(may_read)))
         return _own(
             request,
             "index.html.j2",
             evidence=[index.read(reports, name, days=DAYS_ON_INDEX) or index.nothing(name) for name in names],
             released={name: found for name, (found, _) in words.items()},
-            problems={name: said for name, (_, said) in words.items()},
+            cards={name: found[0] for name, (found, _) in cards.items() if found},
+            problems={name: said or cards[name][1] for name, (_, said) in words.items()},
             untold=[*lines, *([problem] if problem else [])],
             pipeline=None,
         )
@@ -122,6 +143,7 @@ def create_app(
                 "index.html.j2",
                 evidence=[evidence],
                 released={pipeline: words},
+                cards={},
                 problems={pipeline: problem},
                 untold=(),
                 pipeline=pipeline,
@@ -178,6 +200,11 @@ def _rendered(snapshot: Path) -> str:
         # Damaged, or of a version of Evidently that the present one cannot read.
         log.warning("%s cannot be rendered: %s", snapshot, error)
         raise HTTPException(status_code=404) from error
+
+
+def _card(today: Callable[[str], Card | None], pipeline: str) -> tuple[Card, ...]:
+    found = today(pipeline)
+    return (found,) if found else ()
 
 
 def _released(pipeline: str) -> tuple[tuple[released.Released, ...], str]:

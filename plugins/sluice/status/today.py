@@ -1,0 +1,181 @@
+"""Whether what a pipeline has made for its newest day is fit for use, in one sentence, and what stands around it.
+
+The rule kept here: it is computed from what is recorded (the status, the verdict of what readers see, the marks of its rows, the
+decision of monitoring), so that it cannot say more than the evidence does.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sluice import holds, ledger, schedule
+from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.holds import stopped
+from sluice.lake import tables
+from sluice.lake.batches import full_id
+from sluice.ledger import champion, model_records, records
+from sluice.models import roles
+from sluice.status import reading
+from sluice.status.parts import STAGES, Item
+
+Fitness = Literal["fit", "reservations", "not_made"]
+# What a run day has come to, the worst of its items.
+Mark = Literal["done", "open", "held"]
+
+# Run days that are shown.
+DAYS = 14
+# Of a reason: thirteen rules that failed are one fault. `sluice trace` has all of it.
+_REASON_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Today:
+    """A pipeline as it stands now."""
+
+    pipeline: str
+    title: str
+    now: datetime | None
+    # The newest run day of which predictions are due; None where there is none yet.
+    run_day: str | None
+    fitness: Fitness
+    # A sentence, and what it rests on: reservations, or what stops the predictions.
+    sentence: str
+    reasons: tuple[str, ...]
+    # Who scores now.
+    scorer: str
+    # What was measured last, and of which day; "" where nothing was on the days that are shown.
+    monitoring: str
+    # Batches and deliveries that are held, refused or were held too long, and for how many days the oldest has been.
+    held: int
+    oldest_days: int
+    next_run: datetime | None
+    # The newest run days, oldest first.
+    strip: tuple[tuple[str, Mark], ...]
+
+
+def read(spec: Pipeline) -> Today:
+    """Read how a pipeline stands.
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    found = reading.of(spec)
+    days: dict[str, list[Item]] = {}
+    for item in found:
+        days.setdefault(item.run_day, []).append(item)
+    days = dict(sorted(days.items())[-DAYS:])
+    predicted = [item for items in days.values() for item in items if item.table == PREDICTIONS]
+    newest = max(predicted, key=lambda item: item.run_day, default=None)
+    fitness, sentence, reasons = _fitness(spec, newest, days)
+    open_now = holds.open_batches(spec)
+    return Today(
+        pipeline=spec.pipeline,
+        title=spec.title,
+        now=found.now,
+        run_day=newest.run_day if newest else None,
+        fitness=fitness,
+        sentence=sentence,
+        reasons=reasons,
+        scorer=_scorer(spec),
+        monitoring=_monitoring(spec),
+        held=len(open_now) + len(stopped.expired(spec)),
+        oldest_days=max((hold.age_days for hold in open_now), default=0),
+        next_run=schedule.next_due(spec, found.now) if found.now and spec.clock == "wall" else None,
+        strip=tuple((day, _mark(items)) for day, items in days.items()),
+    )
+
+
+def _fitness(
+    spec: Pipeline, newest: Item | None, days: dict[str, list[Item]]
+) -> tuple[Fitness, str, tuple[str, ...]]:
+    if newest is None:
+        return "not_made", "No predictions are due yet.", ()
+    if newest.batch_id is None:
+        return "not_made", *_not_made(spec, newest, days[newest.run_day])
+    reasons = tuple(dict.fromkeys(_reservations(spec, newest)))
+    if reasons:
+        return "reservations", f"The predictions of {newest.day} are fit for use with reservations.", reasons
+    return "fit", f"The predictions of {newest.day} are fit for use.", ()
+
+
+def _not_made(spec: Pipeline, newest: Item, items: list[Item]) -> tuple[str, tuple[str, ...]]:
+    """That there are no predictions of a run day, and the first thing on their way that is not done."""
+    ways = STAGES[: STAGES.index(newest.stage) + 1]
+    left = [item for item in items if not item.is_done and item.stage in ways]
+    earlier = max(tables.published(spec.pipeline, PREDICTIONS), default=None)
+    readers = f"readers see those of {earlier} as the newest" if earlier else "readers have never seen any"
+    return f"The predictions of {newest.day} are not made: {readers}.", tuple(
+        textwrap.shorten(item.sentence(), _REASON_CHARS, placeholder=" …")
+        for item in left
+        if item.stage == left[0].stage
+    )
+
+
+def _reservations(spec: Pipeline, newest: Item) -> Iterator[str]:
+    day = newest.day
+    if newest.state != "published":
+        yield newest.sentence()
+    verdicts = ledger.entries(records.Verdict, pipeline=spec.pipeline, subject=PREDICTIONS, partition=day)
+    judged = [entry for entry in verdicts if entry.record.batch_id == full_id(newest.batch_id or "")]
+    if judged and judged[0].record.outcome != "PASS":
+        yield from judged[0].record.reasons
+    marks = ("is_baseline", "input_age_days", "made_late", "has_waived_input")
+    rows = tables.scan(spec.pipeline, PREDICTIONS, day, day, columns=marks).to_pylist()
+    if any(row["is_baseline"] for row in rows):
+        yield "The baseline has scored, and no model."
+    if age := max((row["input_age_days"] or 0 for row in rows), default=0):
+        yield f"They are made from inputs that are {age} day(s) older than they should be."
+    if any(row["made_late"] for row in rows):
+        yield "They were made after their time."
+    if any(row["has_waived_input"] for row in rows):
+        yield "They rest on data that a person released although it did not pass its rules."
+    decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name, limit=1)
+    for entry in decided:
+        if entry.record.action != "nothing":
+            yield f"Monitoring of {entry.partition}: {' '.join(entry.record.reasons)}"
+
+
+def _mark(items: list[Item]) -> Mark:
+    if any(item.state in ("held", "missing") for item in items):
+        return "held"
+    return "done" if all(item.is_done for item in items) else "open"
+
+
+def _scorer(spec: Pipeline) -> str:
+    now = roles.current(spec)
+    if now.champion is None:
+        return "the baseline, and no model"
+    moves = champion.decisions(spec.pipeline, spec.model.name)
+    since = next((entry.partition or f"{entry.at:%Y-%m-%d}" for entry in moves if entry.seq == now.since), "")
+    return f"version {now.champion}, champion since {since}"
+
+
+def _monitoring(spec: Pipeline) -> str:
+    for entry in ledger.entries(model_records.Monitored, pipeline=spec.pipeline, limit=DAYS):
+        numbers = entry.record
+        if numbers.auc is not None:
+            return f"AUC {numbers.auc:.3f} on {numbers.ds}, from {numbers.labelled} outcomes"
+    return ""
+
+
+def lines(today: Today) -> Iterator[str]:
+    """As text, for a terminal."""
+    yield f"{today.pipeline}: {today.sentence}"
+    yield from (f"  - {reason}" for reason in today.reasons)
+    for name, value in facts(today):
+        yield f"  {name:<11} {value}"
+
+
+def facts(today: Today) -> list[tuple[str, str]]:
+    """What stands around the sentence, by name."""
+    oldest = f", the oldest for {today.oldest_days} day(s)" if today.oldest_days else ""
+    return [
+        ("scored by", today.scorer),
+        ("measured", today.monitoring or "nothing yet"),
+        ("held", f"{today.held}{oldest}" if today.held else "nothing"),
+        *([("next run", f"{today.next_run:%Y-%m-%d %H:%M %Z}")] if today.next_run else []),
+    ]
