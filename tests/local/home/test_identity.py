@@ -57,15 +57,21 @@ def _moved(home: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_home_is_its_owners_only_whatever_the_umask(tmp_path, use, umask):
+def test_home_is_its_owners_only_from_its_first_moment_on_whatever_the_umask(
+    tmp_path, use, umask, monkeypatch
+):
     home = use(tmp_path / "deep" / "home")
+    made, protect = [], identity.protect
+    monkeypatch.setattr(
+        identity, "protect", lambda home: made.append(home.stat().st_mode & 0o777) or protect(home)
+    )
     before = os.umask(umask)
     try:
         _publish()
         (settings().home / "landing").mkdir()
     finally:
         os.umask(before)
-    assert home.stat().st_mode & 0o777 == 0o700
+    assert made[0] == home.stat().st_mode & 0o777 == 0o700
     assert identity.read(home).path == str(home)
 
 
