@@ -36,6 +36,13 @@ def test_each_snapshot_keeps_its_days_without_rows(publish):
     assert shown() == seen[tables.snapshot_id("flights", "weather")]
 
 
+def test_table_is_read_of_which_nothing_but_days_without_rows_was_ever_published(publish, rows):
+    publish()
+    assert tables.scan("flights", "weather", DAY, NEXT).num_rows == 0
+    publish(NEXT)
+    assert tables.scan("flights", "weather", DAY, NEXT).num_rows == rows(NEXT).num_rows
+
+
 def test_older_batch_with_rows_does_not_undo_a_newer_one_without_that_comes_between(
     publish, stage, rows, monkeypatch
 ):

@@ -121,7 +121,8 @@ def create(lake: Catalog, manifest: Manifest) -> Table:
         schema,
         location=connection.location(manifest.pipeline, manifest.table),
         partition_spec=PartitionSpec(by_day),
-        properties=_PROPERTIES,
+        # By names; pyiceberg writes it with a table's first rows, and reads no file without it, also of a day without any.
+        properties={**_PROPERTIES, "schema.name-mapping.default": schema.name_mapping.model_dump_json()},
     )
     failpoints.hit("table.created")
     return table
