@@ -34,6 +34,14 @@ from sluice.lake import batches, inputs
             {"kind": "delivery", "day": "2013-04-02", "extra_columns": ["x"], "undeclared_nulls": []},
             {"kind": "delivery", "day": "2013-04-02"},
         ),
+        ({"kind": "delivery", "contract_version": 0}, {"kind": "delivery", "contract_version": 0}),
+        ({"kind": "delivery", "version": None}, {"kind": "delivery"}),
+        ({"kind": "model", "version": 1, "rows": None}, {"kind": "model", "version": 1}),
+        ({"kind": "snapshot", "table": "features", "batches": {}}, {"kind": "snapshot", "table": "features"}),
+        (
+            {"kind": "snapshot", "table": "features", "batches": None},
+            {"kind": "snapshot", "table": "features"},
+        ),
     ],
 )
 def test_facts_leave_out_what_is_not_recorded_and_what_is_told_as_a_warning(recorded, shown):

@@ -172,8 +172,11 @@ def test_run_ended_with_the_last_of_its_tables_each_for_the_day_that_the_run_mak
 
 
 def test_days_ended_when_the_last_of_them_was_complete(flights):
+    say("day_completed", NEXT, "raw", first_day=DAY)
     mail = seen("failed_task", ends_with="completed", partition=RANGE)
     say("day_completed", "2013-04-01", "raw", first_day="2013-03-31")
+    say("day_completed", NEXT, "another", first_day=DAY)
+    ledger.append(records.DayCompleted(first_day=DAY), pipeline="trains", subject="raw", partition=NEXT)
     say("day_completed", DAY, "raw", first_day=DAY)
     assert resolution.end_of(flights, mail) is None
     last = say("day_completed", NEXT, "raw", first_day=NEXT)
@@ -260,3 +263,6 @@ def test_weekly_source_ended_when_one_came_that_is_as_new(flights, day):
     published = say("published", day, "airlines", batch_id=stage("a", "airlines"))
     assert found(flights, mail) == ("delivered", published.seq)
     assert resolution.end_of(flights, held) is None, "who delivered another day has not corrected this one"
+    daily = seen("missing_delivery")
+    say("published", NEXT, batch_id=stage("a"))
+    assert resolution.end_of(flights, daily) is None, "each day of a daily source has to come"

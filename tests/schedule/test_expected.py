@@ -35,6 +35,8 @@ def test_days_before_the_first_that_was_published_are_not_due(flights):
     _show("arrivals", "2013-04-02", "2013-04-04")
     assert expected.missing(flights, "arrivals", "2013-03-01", "2013-04-05") == ["2013-04-03", "2013-04-05"]
     assert expected.missing(flights, "arrivals", "2013-04-04", "2013-04-04") == []
+    _show("features", "2013-04-02", "2013-04-04")
+    assert expected.missing(flights, "features", "2013-03-01", "2013-04-04") == ["2013-04-03"]
 
 
 def test_live_pipeline_begins_with_the_data_of_its_first_run_whatever_was_loaded_before(flights):
@@ -55,6 +57,8 @@ def test_day_that_was_published_without_rows_is_there(flights):
     [
         (["2013-04-01", "2013-04-08"], "2013-04-14", []),
         (["2013-04-01", "2013-04-08"], "2013-04-15", ["2013-04-15"]),
+        (["2013-04-01", "2013-04-08"], "2013-04-08", []),
+        (["2013-04-01", "2013-04-15"], "2013-04-15", ["2013-04-08"]),
         (["2013-04-01", "2013-04-12"], "2013-04-14", []),
         (["2013-04-01", "2013-04-12"], "2013-04-08", ["2013-04-08"]),
         (["2013-04-01", "2013-04-17"], "2013-04-18", ["2013-04-08"]),
@@ -91,6 +95,8 @@ def test_older_snapshot_lacks_what_came_later(flights):
     span = ("2013-04-02", "2013-04-04")
     assert expected.missing(flights, "arrivals", *span, snapshot_id=before) == ["2013-04-03"]
     assert expected.missing(flights, "arrivals", *span) == []
+    read_before = tables.published("flights", "arrivals", snapshot_id=before)
+    assert expected.missing(flights, "arrivals", *span, shown=read_before) == ["2013-04-03"]
 
 
 def test_a_register_is_not_missing_before_its_deadline(live_flights, at):
