@@ -44,12 +44,14 @@ def prepare(folder: str) -> int:
 
     from sluice.lake import tables
     from sluice.models import scorer
-    from sluice_ml.model import encode
+    from sluice_ml.model import BOOSTED, encode
 
     pipeline = spec.load("flights")
     champion = scorer.choose(pipeline).model
     if champion is None:
         raise RuntimeError("the history has no champion")
+    if champion.meta.algorithm != BOOSTED:
+        raise RuntimeError("the champion of the history is linear: there is no bare XGBoost to compare with")
     features = tables.scan("flights", pipeline.model.features_table, "2013-01-01", "2013-12-31")
     copies = -(-ROWS // features.num_rows)
     features = pa.concat_tables([features] * copies).slice(0, ROWS).combine_chunks()

@@ -1,9 +1,10 @@
 """### Train: a candidate earns the place of the champion, or does not get it
 
 Starts when monitoring asks for it, or when a person triggers it with a day as partition key. Pins the tables'
-snapshots, builds a training set as of that day, fits the baseline, a linear model and XGBoost, and registers the
-candidate. It becomes champion only if it beats each of them, and the present champion, on the same held-out days by
-more than the noise. Either way the decision and its numbers are recorded.
+snapshots, builds a training set as of that day, takes the simpler of a linear model and XGBoost where it is as good, and
+registers the candidate. It becomes champion only if it beats the baseline and, on held-out days that the present champion
+has not learned from, either beats that (a new recipe) or keeps up with it (newer days). Either way the decision and its
+numbers are recorded.
 """
 
 from airflow.sdk import PartitionedAssetTimetable

@@ -1,20 +1,20 @@
 """The files of a registered model, and which tag of its version holds the hash of each.
 
-Trees and description are the model; the scored held-out rows only show how it was judged. All three are plain formats that
-other tools read, and none can run code when it is read.
+Trees or weights, and description, are the model; the scored held-out rows only show how it was judged. All are plain formats
+that other tools read, and none can run code when it is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
 
-from sluice_ml.model import ModelMeta
+from sluice_ml.model import BOOSTED, LINEAR, ModelMeta
 from sluice_ml.training import Candidate
 
-UBJ, META, TEST = "model.ubj", "model.json", "test.parquet"
-TAGS = {UBJ: "sha256", META: "meta_sha256", TEST: "test_sha256"}
+META, TEST = "model.json", "test.parquet"
+CONTENT = {BOOSTED: "model.ubj", LINEAR: "linear.json"}
+TAGS = {META: "meta_sha256", TEST: "test_sha256", **dict.fromkeys(CONTENT.values(), "sha256")}
 
 
 def pack(candidate: Candidate) -> dict[str, bytes]:
@@ -23,16 +23,27 @@ def pack(candidate: Candidate) -> dict[str, bytes]:
 
     rows = io.BytesIO()
     pq.write_table(candidate.test, rows)
-    return {UBJ: candidate.ubj, META: candidate.meta.to_json().encode(), TEST: rows.getvalue()}
+    return {
+        CONTENT[candidate.meta.algorithm]: candidate.content,
+        META: candidate.meta.to_json().encode(),
+        TEST: rows.getvalue(),
+    }
 
 
-def unpack(files: Mapping[str, bytes]) -> Candidate:
+def describe(meta: bytes) -> ModelMeta:
+    """The description in a META file. Raises ValueError where it is of another format, or of a kind without a file."""
+    read = ModelMeta.from_json(meta.decode())
+    if read.algorithm not in CONTENT:
+        raise ValueError(f"a model of kind {read.algorithm!r}; this code knows {', '.join(CONTENT)}")
+    return read
+
+
+def unpack(meta: ModelMeta, content: bytes, test: bytes) -> Candidate:
     """What `pack` was given."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    test = pq.read_table(pa.BufferReader(files[TEST]))
-    return Candidate(files[UBJ], sha256(files[UBJ]), ModelMeta.from_json(files[META].decode()), test)
+    return Candidate(content, sha256(content), meta, pq.read_table(pa.BufferReader(test)))
 
 
 def sha256(content: bytes) -> str:

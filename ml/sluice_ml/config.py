@@ -16,8 +16,11 @@ class ModelConfig:
     """How one model is trained, and when it may be promoted.
 
     `key` and `label` are columns of the training rows; `baseline` is the column that serves as the score where there is
-    no champion, with `baseline_default` where it is null. The last `test_days` of the last `training_days` are held out,
-    the `valid_days` before them stop the boosting. `resamples` and `confidence` are those of every interval.
+    no champion, with `baseline_default` where it is null. The last `test_days` of the last `training_days` are held out;
+    the last `valid_blocks` blocks of `valid_days` before them, each predicted from the days before it, choose the rounds
+    (`rounds` at most) and the kind of model: a simpler one, where it is at most `simpler_margin` behind. `resamples` and
+    `confidence` are those of every interval. `refresh_margin`, `comparison_days` and `refit_agreement` decide on promotion
+    (`sluice_ml.promotion`).
 
     `segments` are the columns by which coverage is counted (`sluice_ml.coverage`), supported from `segment_min_rows` training
     rows on. At most `max_day_share` of the training rows are of one day, and at most `max_value_share` of a day's of one
@@ -35,13 +38,17 @@ class ModelConfig:
     baseline_default: float
     training_days: int
     valid_days: int
+    valid_blocks: int
     test_days: int
     seed: int
     rounds: int
-    early_stopping_rounds: int
     params: Mapping[str, float | int | str | bool]
     resamples: int
     confidence: float
+    simpler_margin: float
+    refresh_margin: float
+    comparison_days: int
+    refit_agreement: float
     segments: tuple[str, ...]
     segment_min_rows: int
     max_day_share: float

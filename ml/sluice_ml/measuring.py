@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from sluice_ml.config import ModelConfig
 
-_QUALITY = (
+# What of `DayNumbers` needs outcomes.
+QUALITY = (
     "label_rate",
     "expected_rate",
     "auc",
@@ -34,7 +35,7 @@ def quality(rows: pa.Table, model: ModelConfig) -> dict[str, Any]:
     """
     import numpy as np
 
-    found: dict[str, Any] = {**dict.fromkeys(_QUALITY), **estimate(rows["score"].to_numpy())}
+    found: dict[str, Any] = {**dict.fromkeys(QUALITY), **estimate(rows["score"].to_numpy())}
     label, score, baseline = known(rows, model)
     if not len(label):
         return found

@@ -2,8 +2,10 @@
 
 Uncertainty is a bootstrap that draws whole groups: the rows of one day share its weather and its jams, so drawing rows as
 if they were independent would make noise look like skill. All models are measured on the same draws, so their differences
-are paired. The intervals are percentile intervals; with few groups they are somewhat narrow (Cameron, Gelbach and Miller,
-2008, "Bootstrap-based improvements for inference with clustered errors"): give two weeks or more where they decide.
+are paired. The intervals are percentile intervals; with few groups they are too narrow (Cameron, Gelbach and Miller,
+2008, "Bootstrap-based improvements for inference with clustered errors"). They are shown, and decide nothing: what decides is
+the mean of daily AUCs, or of their paired differences, with Student's t interval over the days, which is right for few days
+(tests/ml/test_metrics.py shows the coverage of both).
 """
 
 from __future__ import annotations
@@ -96,22 +98,44 @@ def compare(
     return {name: (np.array(model.measure()), np.array(samples[name])) for name, model in ranked.items()}
 
 
-def daily_auc(
-    label: np.ndarray, score: np.ndarray, day: np.ndarray, *, resamples: int, seed: int, confidence: float
-) -> Estimate | None:
+def daily(label: np.ndarray, score: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """The AUC within each day, in the order of days; NaN for a day of one class."""
+    import numpy as np
+
+    return np.array([Ranked(label[day == one], score[day == one]).measure()[0] for one in np.unique(day)])
+
+
+def daily_auc(label: np.ndarray, score: np.ndarray, day: np.ndarray, *, confidence: float) -> Estimate | None:
     """Mean of the AUCs within each day: what one day's AUC can be compared with.
 
     The AUC over many days is higher, because it is also earned by telling bad days from good ones. Days of one class do not
-    count; None where no day counts.
+    count; None where fewer than two count.
+    """
+    return mean_of_days(daily(label, score, day), confidence)
+
+
+def mean_of_days(values: np.ndarray, confidence: float) -> Estimate | None:
+    """The mean of a number a day with Student's two-sided t interval; NaN does not count, None of fewer than two days."""
+    import numpy as np
+    from scipy.special import stdtrit
+
+    known = values[~np.isnan(values)]
+    if len(known) < 2:
+        return None
+    reach = stdtrit(len(known) - 1, (1 + confidence) / 2) * known.std(ddof=1) / np.sqrt(len(known))
+    mean = float(known.mean())
+    return Estimate(mean, mean - float(reach), mean + float(reach))
+
+
+def concordance(one: np.ndarray, other: np.ndarray) -> float:
+    """Lin's concordance correlation coefficient (Biometrics 45, 1989): 1 where two scores are the same row by row.
+
+    It falls with another order of the rows as with another level or spread. Of two constants it is 1 or 0.
     """
     import numpy as np
 
-    each = np.array([Ranked(label[day == one], score[day == one]).measure()[0] for one in np.unique(day)])
-    each = each[~np.isnan(each)]
-    if not len(each):
-        return None
-    drawn = np.random.default_rng(seed).choice(each, (resamples, len(each)))
-    return interval(each.mean(), drawn.mean(axis=1), confidence)
+    apart = one.var() + other.var() + (one.mean() - other.mean()) ** 2
+    return float(2 * np.mean((one - one.mean()) * (other - other.mean())) / apart) if apart else 1.0
 
 
 def interval(value: float, samples: np.ndarray, confidence: float) -> Estimate:

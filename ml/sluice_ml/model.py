@@ -2,7 +2,8 @@
 
 Training and scoring call the same `encode`, so that a row can never be read in two ways. The vocabulary of a categorical
 column is learned once, on the training days, and travels with the model: all values it does not hold become one,
-a null stays missing. Nothing here can fit. A model is two files, XGBoost's own UBJSON and a JSON description; no pickle.
+a null stays missing. Nothing here can fit. A model is two files, XGBoost's own UBJSON or the weights of a linear model, and a JSON description; no
+pickle.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _NAMED_DAYS = 5
 # Written into every description; a reader refuses what it does not know.
 FORMAT = 1
+# Kinds of models, the simplest first.
+LINEAR, BOOSTED = "linear", "boosted"
+ALGORITHMS = (LINEAR, BOOSTED)
 
 
 class Scorer(Protocol):
@@ -35,10 +39,15 @@ class ModelMeta:
     """Everything about a model that is not in its trees; JSON-safe.
 
     `vocabulary` maps each categorical column to its known values, in code order. `splits` gives days, rows and label rate
-    of train, valid and test. `metrics` maps model ("candidate", "baseline", "linear") to metric to {value, low, high} on the
-    test days. `rows_sha256` is the hash of exactly the numbers the model was fitted and stopped on. `rare` maps each
+    of: `train`, what the judged model learned; `valid`, the days among them that chose its rounds; `test`, the days that it
+    was judged on; `refit`, what the model that serves learned, by the same recipe. `metrics` maps model ("candidate",
+    "baseline", "linear", "boosted") to metric to {value, low, high} on the test days, `chosen_by` the kinds of model to their
+    mean daily AUC on the valid days, which chose `algorithm`. `agreement` is the concordance of the two models' scores on the
+    test days. `recipe_sha256` is `sluice_ml.recipe.digest`, `judged_sha256` the hash of the judged model's file.
+    `rows_sha256` is the hash of exactly the numbers the serving model was fitted on. `rare` maps each
     categorical column to the values that training met too seldom to learn; `coverage` is `sluice_ml.coverage.measure`, `capped`
-    what `sluice_ml.influence.cap` cut. Models of before these were recorded have none of them.
+    what `sluice_ml.influence.cap` cut. Models of before these were recorded have none of them: what was judged serves,
+    fitted on `train` and stopped on `valid` after `best_iteration`.
     """
 
     format: int
@@ -46,7 +55,6 @@ class ModelMeta:
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     vocabulary: Mapping[str, Sequence[str]]
-    best_iteration: int
     splits: Mapping[str, Mapping[str, Any]]
     unlabelled_rows: int
     rows_sha256: str
@@ -56,6 +64,24 @@ class ModelMeta:
     rare: Mapping[str, Sequence[str]] = field(default_factory=dict)
     coverage: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     capped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    algorithm: str = BOOSTED
+    rounds: int | None = None
+    best_iteration: int | None = None
+    chosen_by: Mapping[str, float | None] = field(default_factory=dict)
+    recipe_sha256: str = ""
+    judged_sha256: str = ""
+    agreement: float | None = None
+
+    @property
+    def learned_until(self) -> str:
+        """The last day (YYYY-MM-DD) that the serving model learned anything from."""
+        return str(self.splits["refit" if "refit" in self.splits else "valid"]["last"])
+
+    @property
+    def lead(self) -> float:
+        """How much the AUC of a day was above the baseline's, on the held-out days."""
+        mine, baseline = (self.metrics[name]["daily_auc"]["value"] for name in ("candidate", "baseline"))
+        return mine - baseline
 
     def to_json(self) -> str:
         """The same meta gives the same text, so that its hash means something."""
@@ -68,6 +94,23 @@ class ModelMeta:
         if raw.get("format") != FORMAT:
             raise ValueError(f"model description of format {raw.get('format')!r}; this code reads {FORMAT}")
         return cls(**{**raw, "numeric": tuple(raw["numeric"]), "categorical": tuple(raw["categorical"])})
+
+
+class Trained(Scorer, Protocol):
+    """A model that was trained, and what is known of it."""
+
+    meta: ModelMeta
+
+
+def load(content: bytes, meta: ModelMeta, *, threads: int) -> Trained:
+    """The model of a file, whatever its kind. Raises ValueError where this code does not know the kind."""
+    from sluice_ml.linear import LinearModel
+
+    if meta.algorithm == LINEAR:
+        return LinearModel(content, meta)
+    if meta.algorithm == BOOSTED:
+        return ScoringModel(content, meta, threads=threads)
+    raise ValueError(f"a model of kind {meta.algorithm!r}; this code knows {', '.join(ALGORITHMS)}")
 
 
 class ScoringModel:

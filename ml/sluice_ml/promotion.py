@@ -1,48 +1,95 @@
-"""A candidate becomes champion only if it earned it on days that neither model learned from.
+"""A candidate becomes champion only if it earned it, on days that neither model learned from.
 
-All models score the same held-out rows, the champion anew, and are compared by AUC on the same bootstrap draws of whole
-days (see `sluice_ml.metrics`: rows of one day are not independent, and the question is whether the candidate would win on other
-days, not on other rows of these days). The candidate must beat the baseline and the champion by more than the noise: the
-interval of the difference lies above zero. A linear model it must not lose to by more than the noise: on few features the
-two are often equal, but a boosted model that a straight line beats has learned something that is not there.
+One number decides throughout: the mean of the AUCs within each day, because the question is asked within a day. Models are
+compared by the paired differences of each day, with Student's t interval over the days; Brier scores and calibration stand
+beside it. What the candidate must do depends on what it is:
+
+- a change of recipe (features, parameters, code) must beat the champion by more than the noise;
+- a refresh (the same recipe, newer days) must not be worse by more than a declared margin;
+- either must beat the baseline by more than the noise.
+
+The days of the comparison are the candidate's held-out days that the champion did not learn from; they chose no rounds
+either. Where they are too few, nobody is promoted, and the decision says so instead of guessing. The model that
+serves was fitted anew up to the last day: it must agree with the one that was judged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
 
+from sluice_ml.config import ModelConfig
 from sluice_ml.errors import RowsUnusableError
-from sluice_ml.metrics import METRICS, Estimate, compare, interval
-from sluice_ml.model import Scorer
+from sluice_ml.metrics import Estimate, daily, mean_of_days
+from sluice_ml.model import Scorer, Trained
 from sluice_ml.training import Candidate
 
-_AUC = METRICS.index("auc")
-_TITLES = {"baseline": "baseline", "linear": "linear model", "champion": "champion"}
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+Outcome = Literal["promote", "refuse", "insufficient_data"]
+Must = Literal["beat", "keep_up"]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What the candidate is compared with: how it scores, the last day that it learned from, and its recipe."""
+
+    scorer: Scorer
+    learned_until: str
+    recipe_sha256: str
+
+    @classmethod
+    def of(cls, model: Trained) -> Champion:
+        return cls(model, model.meta.learned_until, model.meta.recipe_sha256)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate's AUC minus another's on the same rows and resamples; `must` is "beat" or "not_lose"."""
+    """The candidate's mean daily AUC minus another's, over the days that both may be judged on.
+
+    `auc` and `brier` are the other's; `brier_difference` is the candidate's minus that: below zero is better. `difference`
+    is None where fewer than two days have both outcomes. `margin` is how far behind the candidate may be.
+    """
 
     against: str
-    must: str
-    auc: float
-    difference: Estimate
-    passed: bool
+    must: Must
+    days: int
+    first: str
+    last: str
+    auc: float | None
+    difference: Estimate | None
+    brier: float | None
+    brier_difference: float | None
+    margin: float
+    outcome: Literal["passed", "failed", "insufficient_data"]
+    needed: int
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "passed"
 
     @property
     def sentence(self) -> str:
+        if self.difference is None or self.outcome == "insufficient_data":
+            return (
+                f"Insufficient data to compare with the {self.against}: {self.days} of the held-out days are days that it did not "
+                f"learn from and that have both outcomes; {self.needed} are needed. The champion stays; train again when "
+                f"{self.needed - self.days} more days have outcomes."
+            )
+        said = {
+            ("passed", "beat"): f"beats the {self.against} by more than the noise",
+            ("failed", "beat"): f"does not beat the {self.against} by more than the noise",
+            ("passed", "keep_up"): f"is not worse than the {self.against} by more than {self.margin}",
+            ("failed", "keep_up"): f"may be worse than the {self.against} by more than {self.margin}",
+        }[self.outcome, self.must]
         low, high = f"{self.difference.low:+.4f}", f"{self.difference.high:+.4f}"
-        outcome = {
-            (True, "beat"): "beats",
-            (False, "beat"): "does not beat",
-            (True, "not_lose"): "does not lose to",
-            (False, "not_lose"): "loses to",
-        }[self.passed, self.must]
         return (
-            f"The candidate {outcome} the {_TITLES[self.against]} by more than the noise: "
-            f"AUC {self.difference.value:+.4f}, interval {low} to {high}."
+            f"The candidate {said}: mean daily AUC {self.difference.value:+.4f}, interval {low} to {high}, Brier score "
+            f"{self.brier_difference:+.4f}, over {self.days} days."
         )
 
 
@@ -50,64 +97,125 @@ class Comparison:
 class Decision:
     """Whether to promote, why in plain sentences, and the numbers (JSON-safe) for the record."""
 
-    promote: bool
+    outcome: Outcome
     reasons: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     numbers: dict[str, Any]
 
+    @property
+    def promote(self) -> bool:
+        return self.outcome == "promote"
 
-def decide(candidate: Candidate, champion: Scorer | None, *, not_compared: str = "") -> Decision:
-    """Compare the candidate with the baseline, the linear model and the champion on its held-out rows. Pure.
 
-    The label, resamples, confidence and seed are those that the candidate was trained with. A champion that needs a column
-    which the held-out rows do not have cannot be compared: the decision says so, and rests on the other comparisons.
+def decide(
+    candidate: Candidate, champion: Champion | None, config: ModelConfig, *, not_compared: str = ""
+) -> Decision:
+    """Compare the candidate with the baseline and the champion on its held-out rows. Pure.
+
+    A champion that needs a column which the held-out rows do not have cannot be compared: the decision says so, and rests
+    on the other comparisons.
 
     Args:
+        config: what is declared today: confidence, margins and limits.
         not_compared: why there is no `champion` to compare with although one scores; "" where that is not so.
     """
-    import pyarrow.compute as pc
-
-    test, config = candidate.test, candidate.meta.config
-    scores = {name: test[f"score_{name}"].to_numpy() for name in ("candidate", "baseline", "linear")}
+    test, meta = candidate.test, candidate.meta
+    days = _Days(test, str(meta.config["label"]), config)
+    mine = test["score_candidate"].to_numpy()
+    comparisons = [days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat")]
+    change = champion is None or not meta.recipe_sha256 or champion.recipe_sha256 != meta.recipe_sha256
     if champion is not None:
         try:
-            scores["champion"] = champion.score(test)
+            theirs = champion.scorer.score(test)
         except RowsUnusableError as error:
             not_compared = error.what
-    measured = compare(
-        test[config["label"]].to_numpy(),
-        scores,
-        pc.cast(test["ds"], "int32").to_numpy(),
-        resamples=config["resamples"],
-        seed=config["seed"],
-    )
-    auc = {name: (values[_AUC], samples[:, _AUC]) for name, (values, samples) in measured.items()}
-    comparisons = []
-    for name in scores.keys() - {"candidate"}:
-        value, samples = (mine - theirs for mine, theirs in zip(auc["candidate"], auc[name], strict=True))
-        difference = interval(value, samples, config["confidence"])
-        must = "not_lose" if name == "linear" else "beat"
-        passed = difference.high >= 0 if must == "not_lose" else difference.low > 0
-        comparisons.append(Comparison(name, must, float(auc[name][0]), difference, bool(passed)))
-    comparisons.sort(key=lambda comparison: comparison.against)
-    days = candidate.meta.splits["test"]
-    numbers = {
-        "auc": float(auc["candidate"][0]),
-        "first": days["first"],
-        "last": days["last"],
-        "days": days["days"],
-        "rows": days["rows"],
-        "resamples": config["resamples"],
-        "confidence": config["confidence"],
-        "comparisons": [asdict(comparison) for comparison in comparisons],
-        "not_compared": not_compared,
-    }
+        else:
+            must: Must = "beat" if change else "keep_up"
+            comparisons.append(days.compare("champion", mine, theirs, must, after=champion.learned_until))
+    refitted = meta.agreement is None or meta.agreement >= config.refit_agreement
+    outcome: Outcome = "promote"
+    if any(comparison.outcome == "insufficient_data" for comparison in comparisons):
+        outcome = "insufficient_data"
+    if not refitted or any(comparison.outcome == "failed" for comparison in comparisons):
+        outcome = "refuse"
+    held = meta.splits["test"]
     return Decision(
-        promote=all(comparison.passed for comparison in comparisons),
+        outcome=outcome,
         reasons=(
             *(comparison.sentence for comparison in comparisons),
             *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
+            *([] if refitted else [_disagrees(meta.agreement, config.refit_agreement)]),
         ),
         comparisons=tuple(comparisons),
-        numbers=numbers,
+        numbers={
+            "outcome": outcome,
+            "is_recipe_change": change,
+            "algorithm": meta.algorithm,
+            "agreement": meta.agreement,
+            "daily_auc": days.mean(mine),
+            "calibration": days.calibration(mine),
+            "first": held["first"],
+            "last": held["last"],
+            "days": held["days"],
+            "rows": held["rows"],
+            "confidence": config.confidence,
+            "comparisons": [asdict(comparison) for comparison in comparisons],
+            "not_compared": not_compared,
+        },
+    )
+
+
+class _Days:
+    """The held-out rows, on which models are compared day by day."""
+
+    def __init__(self, test: pa.Table, label: str, config: ModelConfig) -> None:
+        self._label, self._day = test[label].to_numpy(), test["ds"].to_numpy()
+        self._config = config
+
+    def compare(
+        self, against: str, mine: np.ndarray, theirs: np.ndarray, must: Must, *, after: str = ""
+    ) -> Comparison:
+        """Args: after: the last day (YYYY-MM-DD) that counts not, because the other learned from it."""
+        import numpy as np
+
+        learned = date.fromisoformat(after) if after else date.min
+        place = self._day > np.datetime64(learned)
+        label, day = self._label[place], self._day[place]
+        mine, theirs = mine[place], theirs[place]
+        each, other = daily(label, mine, day), daily(label, theirs, day)
+        counted = int((~np.isnan(each)).sum())
+        difference = mean_of_days(each - other, self._config.confidence)
+        needed = max(2, self._config.comparison_days)
+        margin = self._config.refresh_margin if must == "keep_up" else 0.0
+        enough = counted >= needed and difference is not None
+        passed = difference is not None and difference.low > -margin
+        named = np.unique(day)
+        brier = float(np.mean((theirs - label) ** 2)) if counted else None
+        return Comparison(
+            against=against,
+            must=must,
+            days=counted,
+            first=str(named[0]) if len(named) else "",
+            last=str(named[-1]) if len(named) else "",
+            auc=float(np.nanmean(other)) if counted else None,
+            difference=difference,
+            brier=brier,
+            brier_difference=None if brier is None else float(np.mean((mine - label) ** 2)) - brier,
+            margin=margin,
+            outcome="insufficient_data" if not enough else "passed" if passed else "failed",
+            needed=needed,
+        )
+
+    def mean(self, scores: np.ndarray) -> dict[str, float] | None:
+        found = mean_of_days(daily(self._label, scores, self._day), self._config.confidence)
+        return asdict(found) if found else None
+
+    def calibration(self, scores: np.ndarray) -> Mapping[str, float]:
+        return {"mean_score": float(scores.mean()), "label_rate": float(self._label.mean())}
+
+
+def _disagrees(agreement: float | None, limit: float) -> str:
+    return (
+        f"The model that would serve, fitted again up to the last day, does not agree with the one that was judged: the "
+        f"concordance of their scores on the held-out days is {agreement:.2f}, {limit} at least is declared."
     )

@@ -19,10 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice_ml.artifacts import META, TAGS, UBJ, pack, sha256, unpack
+from sluice_ml.artifacts import CONTENT, META, TAGS, TEST, describe, pack, sha256, unpack
 from sluice_ml.connection import connect, create, experiment_id
 from sluice_ml.errors import ModelDamagedError, ModelUnknownError
-from sluice_ml.model import ModelMeta, ScoringModel
+from sluice_ml.model import ModelMeta, Trained, load
 from sluice_ml.training import Candidate
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LoadedModel:
     """A version ready to score, its hashes checked."""
 
     version: int
-    model: ScoringModel
+    model: Trained
     registered: Version
 
     @property
@@ -62,7 +62,7 @@ class LoadedModel:
 
     @property
     def metrics(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
-        """Model ("candidate", "baseline", "linear") to metric to {value, low, high}, on its held-out days."""
+        """Model ("candidate", "baseline", "linear", "boosted") to metric to {value, low, high}, on its held-out days."""
         return self.model.meta.metrics
 
 
@@ -127,7 +127,7 @@ class Registry:
         name = candidate.meta.name
         create(lambda: self._client.create_registered_model(name))
         for known in self.versions(name):
-            if all(known.tags.get(TAGS[file]) == hashes[TAGS[file]] for file in (UBJ, META)):
+            if all(known.tags.get(tag) == hashes[tag] for tag in hashes.keys() - {TAGS[TEST]}):
                 self._put_back(known, files)
                 return known.version
         own = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
@@ -135,7 +135,12 @@ class Registry:
             name,
             f"{run.info.artifact_uri}/{_FOLDER}",
             run_id,
-            tags={**own, **hashes},
+            tags={
+                **own,
+                **hashes,
+                "algorithm": candidate.meta.algorithm,
+                "recipe_sha256": candidate.meta.recipe_sha256,
+            },
             await_creation_for=0,
         )
         return int(made.version)
@@ -148,17 +153,10 @@ class Registry:
             ModelUnknownError: there is no such version.
         """
         known = self._version(name, version)
-        content = {file: self._read(known, file) for file in (META, UBJ)}
-        try:
-            meta = ModelMeta.from_json(content[META].decode())
-            return LoadedModel(version, ScoringModel(content[UBJ], meta, threads=threads), known)
-        except (ValueError, TypeError) as error:
-            # The files are as they were registered: this code, or its XGBoost, is another one than wrote them.
-            raise ModelDamagedError(
-                f"{name} version {version} cannot be used by this code: {error}",
-                where=f"run {known.run_id}",
-                todo="run the version of the code that registered it, or train again",
-            ) from error
+        meta = self._meta(known)
+        content = self._read(known, CONTENT[meta.algorithm])
+        with _of_this_code(known):
+            return LoadedModel(version, load(content, meta, threads=threads), known)
 
     def candidate(self, name: str, version: int) -> Candidate:
         """A registered version with its scored held-out rows, as it was logged.
@@ -168,7 +166,8 @@ class Registry:
             ModelUnknownError: there is no such version.
         """
         known = self._version(name, version)
-        return unpack({file: self._read(known, file) for file in TAGS})
+        meta = self._meta(known)
+        return unpack(meta, self._read(known, CONTENT[meta.algorithm]), self._read(known, TEST))
 
     def roles(self, name: str) -> dict[str, int]:
         """Alias to version, as MLflow shows them; none where the model is not there."""
@@ -219,6 +218,11 @@ class Registry:
                 f"There is no version {version}.", where=f"model {name}", todo="list the versions in MLflow"
             )
         return known
+
+    def _meta(self, version: Version) -> ModelMeta:
+        content = self._read(version, META)
+        with _of_this_code(version):
+            return describe(content)
 
     def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -275,3 +279,16 @@ class Registry:
             if error.error_code != _GONE:
                 raise
             return {}
+
+
+@contextmanager
+def _of_this_code(version: Version) -> Iterator[None]:
+    """The files are as they were registered: where they cannot be used, other code, or another XGBoost, wrote them."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelDamagedError(
+            f"{version.name} version {version.version} cannot be used by this code: {error}",
+            where=f"run {version.run_id}",
+            todo="run the version of the code that registered it, or train again",
+        ) from error

@@ -1,4 +1,4 @@
-"""Which rows train, stop and test a model, and in which order.
+"""Which rows a model learns from, which choose its rounds, and which test it, and in which order.
 
 The order is by day and key, whatever order the rows came in; the parts are whole days in time order, so that no model is
 measured on a day that it has seen a part of.
@@ -7,6 +7,7 @@ measured on a day that it has seen a part of.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sluice_ml.config import ModelConfig
@@ -49,29 +50,49 @@ def labelled(rows: pa.Table, config: ModelConfig) -> tuple[pa.Table, int]:
     return used, rows.num_rows - used.num_rows
 
 
-def split(rows: pa.Table, config: ModelConfig) -> dict[str, pa.Table]:
-    """Train, valid and test rows: whole days, in time order."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+@dataclass(frozen=True)
+class Parts:
+    """All days that are used; those before the test days; the test days; and the rolling blocks among the former.
 
+    Each block is the days of one block, behind all days before them.
+    """
+
+    used: pa.Table
+    learn: pa.Table
+    test: pa.Table
+    blocks: tuple[tuple[pa.Table, pa.Table], ...]
+
+
+def split(rows: pa.Table, config: ModelConfig) -> Parts:
+    """Whole days, in time order; of a short history there are fewer blocks than declared, and one at least."""
     days = days_of(rows)[-config.training_days :]
-    held = config.valid_days + config.test_days
-    if len(days) < _MIN_TRAIN_DAYS + held:
+    least = _MIN_TRAIN_DAYS + config.valid_days + config.test_days
+    if len(days) < least:
         raise RowsUnusableError(
-            f"{len(days)} days with labels; {_MIN_TRAIN_DAYS} to train on, {config.valid_days} to stop on and "
+            f"{len(days)} days with labels; {_MIN_TRAIN_DAYS} to train on, {config.valid_days} to choose the rounds on and "
             f"{config.test_days} to test on are needed.",
             where=f"{days[0]} to {days[-1]}" if days else "no day has a label",
             todo="wait for more outcomes, or load history",
         )
-    bounds = {
-        "train": days[: len(days) - held],
-        "valid": days[len(days) - held : len(days) - config.test_days],
-        "test": days[len(days) - config.test_days :],
-    }
-    return {
-        name: rows.filter(pc.is_in(rows["ds"], value_set=pa.array(part, pa.date32()))).combine_chunks()
-        for name, part in bounds.items()
-    }
+    learn, test = days[: -config.test_days], days[-config.test_days :]
+    count = min(config.valid_blocks, (len(learn) - _MIN_TRAIN_DAYS) // config.valid_days)
+    starts = [len(learn) - (count - place) * config.valid_days for place in range(count)]
+    return Parts(
+        used=_of_days(rows, days),
+        learn=_of_days(rows, learn),
+        test=_of_days(rows, test),
+        blocks=tuple(
+            (_of_days(rows, learn[:start]), _of_days(rows, learn[start : start + config.valid_days]))
+            for start in starts
+        ),
+    )
+
+
+def _of_days(rows: pa.Table, days: list) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.is_in(rows["ds"], value_set=pa.array(days, pa.date32()))).combine_chunks()
 
 
 def vocabulary_of(train: pa.Table, config: ModelConfig) -> dict[str, list[str]]:

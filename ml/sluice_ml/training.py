@@ -1,26 +1,32 @@
 """Rows in, a candidate out: the same rows give the same bytes, whatever their order.
 
-Days are never mixed: the model learns on the first days, stops on the next and is measured on the last, as it would have
-been used. What is measured is what is registered: nothing is fitted again on the held-out days afterwards. Beside the
-candidate stand the rule that it has to be worth replacing and a linear model that it has to be worth its trees.
+Days are never mixed. Rolling blocks of days, each predicted from the days before it, choose the rounds and the kind of model;
+that recipe is fitted on all days before the test days and judged on those, as it would have been used; then it is fitted
+once more with the same rounds on all days up to the last, and this one serves: a model that learned nothing of the last
+weeks is old when it is born. The two must agree on the test days. Beside the candidate stand the rule that it has to be worth
+replacing, and each kind of model.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from sluice_ml import boosting, linear
 from sluice_ml.config import ModelConfig
 from sluice_ml.coverage import measure
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.influence import cap
 from sluice_ml.leakage import require_apart
-from sluice_ml.metrics import METRICS, compare, daily_auc, interval
-from sluice_ml.model import FORMAT, BaselineModel, ModelMeta, ScoringModel, encode, feature_types
-from sluice_ml.parameters import FIXED
-from sluice_ml.splits import days_of, label_of, labelled, rare_of, split, vocabulary_of
+from sluice_ml.metrics import METRICS, compare, concordance, daily, daily_auc, interval, mean_of_days
+from sluice_ml.model import ALGORITHMS, BOOSTED, FORMAT, LINEAR, BaselineModel, ModelMeta, encode, load
+from sluice_ml.recipe import LIBRARIES, digest
+from sluice_ml.splits import Parts, days_of, label_of, labelled, rare_of, split, vocabulary_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,11 +37,12 @@ if TYPE_CHECKING:
 class Candidate:
     """A trained model and what is known of it.
 
-    `test` holds all columns of the held-out rows and `score_candidate`, `score_baseline`, `score_linear` (float64), so that
-    another model can be scored on the very same rows.
+    `content` is the file of the model that serves, `sha256` its hash. `test` holds all columns of the held-out rows and
+    `score_candidate`, `score_baseline`, `score_linear`, `score_boosted` (float64) of the judged models, so that another model
+    can be scored on the very same rows.
     """
 
-    ubj: bytes
+    content: bytes
     sha256: str
     meta: ModelMeta
     test: pa.Table
@@ -54,144 +61,168 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
     """
     import pyarrow as pa
 
-    used, unlabelled = labelled(rows, config)
-    parts = split(used, config)
-    learned = pa.concat_tables([parts["train"], parts["valid"]])
-    require_apart(learned, parts["test"], config)
-    capped: dict[str, dict[str, int]] = {}
-    for name in ("train", "valid"):
-        parts[name], cut = cap(parts[name], config)
-        capped |= cut
-    vocabulary = vocabulary_of(parts["train"], config)
-    matrices = {
-        name: encode(part, config.numeric, config.categorical, vocabulary) for name, part in parts.items()
-    }
-    labels = {name: label_of(part, config) for name, part in parts.items()}
-    for name, label in labels.items():
-        if label.all() or not label.any():
-            raise RowsUnusableError(
-                f"All {len(label)} {name} rows have the same label.",
-                where=f"{config.label}, days {days_of(parts[name])[0]} to {days_of(parts[name])[-1]}",
-                todo="train on more days, or look at how the label is built",
-            )
-    ubj, best_iteration = _boost(matrices, labels, config)
-    description: dict[str, Any] = {
-        "format": FORMAT,
-        "name": config.name,
-        "numeric": config.numeric,
-        "categorical": config.categorical,
-        "vocabulary": vocabulary,
-        "rare": rare_of(parts["train"], config),
-        "coverage": measure(parts["train"], labels["train"], config),
-        "capped": capped,
-        "best_iteration": best_iteration,
-        "splits": {name: _describe(part, labels[name]) for name, part in parts.items()},
-        "unlabelled_rows": unlabelled,
-        "rows_sha256": _fingerprint(matrices, labels),
-        "config": config.as_dict(),
-        "libraries": {name: version(name) for name in ("xgboost", "scikit-learn", "numpy", "pyarrow")},
-    }
-    model = ScoringModel(ubj, ModelMeta(**description, metrics={}), threads=config.threads)
-    test = parts["test"]
+    known, unlabelled = labelled(rows, config)
+    parts = split(known, config)
+    require_apart(parts.learn, parts.test, config)
+    valid = pa.concat_tables([block for _, block in parts.blocks])
+    named = {"train": parts.learn, "valid": valid, "test": parts.test, "refit": parts.used}
+    for name, part in named.items():
+        _require_both_classes(name, part, config)
+    rounds, chosen_by = _search(parts, valid, config)
+    algorithm = _simplest(chosen_by, config.simpler_margin)
+    learned, relearned = _Learned(parts.learn, config), _Learned(parts.used, config)
+    description = ModelMeta(
+        format=FORMAT,
+        name=config.name,
+        numeric=config.numeric,
+        categorical=config.categorical,
+        vocabulary=relearned.vocabulary,
+        rare=rare_of(relearned.rows, config),
+        coverage=measure(relearned.rows, relearned.label, config),
+        capped=relearned.capped,
+        algorithm=algorithm,
+        rounds=rounds if algorithm == BOOSTED else None,
+        chosen_by=chosen_by,
+        splits={name: _describe(part, config) for name, part in named.items()},
+        unlabelled_rows=unlabelled,
+        rows_sha256=relearned.fingerprint,
+        recipe_sha256=digest(config),
+        metrics={},
+        config=config.as_dict(),
+        libraries={name: version(name) for name in LIBRARIES},
+    )
+    files = {kind: _fit(kind, learned, config, rounds) for kind in ALGORITHMS}
     scores = {
-        "candidate": model.score(test),
-        "baseline": BaselineModel(config.baseline, config.baseline_default).score(test),
-        "linear": _linear(matrices, labels["train"], config),
+        kind: load(
+            content,
+            replace(description, vocabulary=learned.vocabulary, algorithm=kind),
+            threads=config.threads,
+        ).score(parts.test)
+        for kind, content in files.items()
     }
-    metrics = _measure(test, labels["test"], scores, config)
+    scores = {
+        "candidate": scores[algorithm],
+        "baseline": BaselineModel(config.baseline, config.baseline_default).score(parts.test),
+        **scores,
+    }
+    content = _fit(algorithm, relearned, config, rounds)
+    served = load(content, description, threads=config.threads).score(parts.test)
+    meta = replace(
+        description,
+        metrics=_measure(parts.test, label_of(parts.test, config), scores, config),
+        judged_sha256=_hash(files[algorithm]),
+        agreement=concordance(scores["candidate"], served),
+    )
+    test = parts.test
     for name, score in scores.items():
         test = test.append_column(f"score_{name}", [score])
-    return Candidate(ubj, hashlib.sha256(ubj).hexdigest(), ModelMeta(**description, metrics=metrics), test)
+    return Candidate(content, _hash(content), meta, test)
+
+
+class _Learned:
+    """The rows that a model learns from, capped, as numbers."""
+
+    def __init__(self, rows: pa.Table, config: ModelConfig) -> None:
+        self.rows, self.capped = cap(rows, config)
+        self.vocabulary = vocabulary_of(self.rows, config)
+        self.label = label_of(self.rows, config)
+        self.matrix = self.encode(self.rows, config)
+
+    def encode(self, rows: pa.Table, config: ModelConfig) -> np.ndarray:
+        return encode(rows, config.numeric, config.categorical, self.vocabulary)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the numbers that decided the model, in order."""
+        return _hash(self.matrix.tobytes() + self.label.tobytes())
+
+
+def _search(parts: Parts, valid: pa.Table, config: ModelConfig) -> tuple[int, dict[str, float | None]]:
+    """The rounds, and the mean daily AUC of each kind of model over the blocks; None where no two days have one."""
+    import numpy as np
+
+    learned = [_Learned(before, config) for before, _ in parts.blocks]
+    blocks = [
+        (each.encode(block, config), label_of(block, config))
+        for each, (_, block) in zip(learned, parts.blocks, strict=True)
+    ]
+    for each in learned:
+        _require_both_classes("train", each.rows, config)
+    folds = [((each.matrix, each.label), block) for each, block in zip(learned, blocks, strict=True)]
+    rounds, boosted = boosting.search(folds, config)
+    straight = [
+        linear.predict(json.loads(_fit(LINEAR, each, config, rounds)), matrix)
+        for each, (matrix, _) in zip(learned, blocks, strict=True)
+    ]
+    label, day = label_of(valid, config), _day(valid)
+    found = {
+        kind: mean_of_days(daily(label, np.concatenate(scores), day), config.confidence)
+        for kind, scores in ((LINEAR, straight), (BOOSTED, boosted))
+    }
+    return rounds, {kind: estimate.value if estimate else None for kind, estimate in found.items()}
+
+
+def _simplest(chosen_by: Mapping[str, float | None], margin: float) -> str:
+    """The first kind of ALGORITHMS that is at most `margin` behind each one after it, or that nothing is known of."""
+    for place, kind in enumerate(ALGORITHMS):
+        mine = chosen_by[kind]
+        others = [value for other in ALGORITHMS[place + 1 :] if (value := chosen_by[other]) is not None]
+        if mine is None or all(mine >= value - margin for value in others):
+            return kind
+    raise AssertionError("the last kind has none after it")
+
+
+def _fit(kind: str, learned: _Learned, config: ModelConfig, rounds: int) -> bytes:
+    if kind == LINEAR:
+        sizes = [len(learned.vocabulary[name]) for name in config.categorical]
+        return linear.fit(learned.matrix, learned.label, config, sizes)
+    return boosting.fit(learned.matrix, learned.label, config, rounds)
 
 
 def _measure(
     test: pa.Table, label: np.ndarray, scores: dict[str, np.ndarray], config: ModelConfig
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Model to metric to {value, low, high}: the METRICS over all test days, and `daily_auc`."""
-    import pyarrow.compute as pc
-
-    day = pc.cast(test["ds"], "int32").to_numpy()
-    drawn = {"resamples": config.resamples, "seed": config.seed}
+    day = _day(test)
     metrics = {}
-    for name, (values, samples) in compare(label, scores, day, **drawn).items():
+    compared = compare(label, scores, day, resamples=config.resamples, seed=config.seed)
+    for name, (values, samples) in compared.items():
         metrics[name] = {
             metric: asdict(interval(values[place], samples[:, place], config.confidence))
             for place, metric in enumerate(METRICS)
         }
-        daily = daily_auc(label, scores[name], day, confidence=config.confidence, **drawn)
-        if daily is not None:
-            metrics[name]["daily_auc"] = asdict(daily)
+        each = daily_auc(label, scores[name], day, confidence=config.confidence)
+        if each is not None:
+            metrics[name]["daily_auc"] = asdict(each)
     return metrics
 
 
-def _boost(
-    matrices: dict[str, np.ndarray], labels: dict[str, np.ndarray], config: ModelConfig
-) -> tuple[bytes, int]:
-    """The model's bytes, cut at its best round so that no reader needs to know about early stopping."""
-    import xgboost
-
-    types = feature_types(config.numeric, config.categorical)
-
-    def data(name: str, ref: xgboost.DMatrix | None = None) -> xgboost.QuantileDMatrix:
-        return xgboost.QuantileDMatrix(
-            matrices[name],
-            labels[name],
-            feature_types=types,
-            enable_categorical=True,
-            nthread=config.threads,
-            ref=ref,
+def _require_both_classes(name: str, rows: pa.Table, config: ModelConfig) -> None:
+    label = label_of(rows, config)
+    if label.all() or not label.any():
+        raise RowsUnusableError(
+            f"All {len(label)} {name} rows have the same label.",
+            where=f"{config.label}, days {days_of(rows)[0]} to {days_of(rows)[-1]}",
+            todo="train on more days, or look at how the label is built",
         )
 
-    train = data("train")
-    booster = xgboost.train(
-        {**config.params, **FIXED, "seed": config.seed, "nthread": config.threads},
-        train,
-        config.rounds,
-        evals=[(data("valid", train), "valid")],
-        early_stopping_rounds=config.early_stopping_rounds,
-        verbose_eval=False,
-    )
-    best = int(booster.best_iteration)
-    return bytes(booster[: best + 1].save_raw(raw_format="ubj")), best
 
-
-def _linear(matrices: dict[str, np.ndarray], label: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Scores of a logistic regression on the test rows: imputed and scaled numbers, one-hot categories."""
-    import numpy as np
-    from sklearn.compose import make_column_transformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    numbers = len(config.numeric)
-    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    model = make_pipeline(
-        make_column_transformer(
-            (make_pipeline(imputer, StandardScaler()), slice(0, numbers)),
-            (OneHotEncoder(handle_unknown="ignore"), slice(numbers, None)),
-        ),
-        LogisticRegression(max_iter=1000),
-    )
-    model.fit(matrices["train"], label)
-    return model.predict_proba(matrices["test"])[:, list(model.classes_).index(np.True_)].astype("float64")
-
-
-def _describe(rows: pa.Table, label: np.ndarray) -> dict[str, Any]:
+def _describe(rows: pa.Table, config: ModelConfig) -> dict[str, Any]:
     days = days_of(rows)
     return {
         "first": days[0].isoformat(),
         "last": days[-1].isoformat(),
         "days": len(days),
         "rows": rows.num_rows,
-        "label_rate": float(label.mean()),
+        "label_rate": float(label_of(rows, config).mean()),
     }
 
 
-def _fingerprint(matrices: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> str:
-    """Hash of the numbers that decided the model: train and valid, in order."""
-    digest = hashlib.sha256()
-    for name in ("train", "valid"):
-        digest.update(matrices[name].tobytes())
-        digest.update(labels[name].tobytes())
-    return digest.hexdigest()
+def _day(rows: pa.Table) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return pc.cast(rows["ds"], "int32").to_numpy()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -64,10 +64,10 @@ def config():
         baseline_default=0.2,
         training_days=30,
         valid_days=4,
+        valid_blocks=2,
         test_days=10,
         seed=20130101,
         rounds=80,
-        early_stopping_rounds=15,
         params={
             "max_depth": 4,
             "learning_rate": 0.1,
@@ -78,6 +78,11 @@ def config():
         },
         resamples=200,
         confidence=0.95,
+        # Whatever the simpler model reaches here: most tests are about trees.
+        simpler_margin=-1.0,
+        refresh_margin=0.02,
+        comparison_days=7,
+        refit_agreement=0.8,
         segments=("carrier", "origin"),
         segment_min_rows=100,
         max_day_share=0.2,

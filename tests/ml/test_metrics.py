@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from sluice_ml.metrics import Ranked, compare, daily_auc, draws, interval
+from sluice_ml.metrics import Ranked, compare, concordance, daily_auc, draws, interval, mean_of_days
 
 # Few distinct scores, so that there are ties.
 ROWS = st.lists(
@@ -72,12 +72,46 @@ def test_daily_auc_score_that_only_tells_days_apart_is_a_coin_toss():
     score = np.linspace(0.1, 0.6, 6)[day]
     label = generator.random(len(day)) < score
     assert Ranked(label, score).measure()[0] > 0.6
-    assert daily_auc(label, score, day, resamples=100, seed=1, confidence=0.95).value == 0.5
+    assert daily_auc(label, score, day, confidence=0.95).value == 0.5
 
 
 def test_daily_auc_no_day_of_both_classes_is_none():
     day = np.array([0, 0, 1, 1])
-    found = daily_auc(
-        np.array([True, True, False, False]), np.full(4, 0.5), day, resamples=9, seed=1, confidence=0.9
-    )
+    found = daily_auc(np.array([True, True, False, False]), np.full(4, 0.5), day, confidence=0.9)
     assert found is None
+
+
+def test_mean_of_days_interval_covers_the_truth_of_few_days_and_the_bootstrap_does_not():
+    """Of 2,000 draws of a number a day, the 95% interval should hold the true mean in 95%."""
+    generator = np.random.default_rng(3)
+    for days in (5, 7, 14):
+        held = {"t": 0, "percentile": 0}
+        for _ in range(2000):
+            values = 0.01 + 0.03 * generator.standard_normal(days)
+            drawn = values[generator.integers(0, days, (200, days))].mean(axis=1)
+            for name, found in (
+                ("t", mean_of_days(values, 0.95)),
+                ("percentile", interval(values.mean(), drawn, 0.95)),
+            ):
+                held[name] += found.low <= 0.01 <= found.high
+        # Three standard errors of a share of 2,000.
+        assert held["t"] / 2000 == pytest.approx(0.95, abs=0.015), days
+        assert held["percentile"] < held["t"]
+        if days < 14:
+            assert held["percentile"] / 2000 < 0.92, days
+
+
+def test_mean_of_days_without_two_days_is_unknown():
+    assert mean_of_days(np.array([0.6, np.nan]), 0.95) is None
+    same = mean_of_days(np.array([0.6, 0.6, np.nan]), 0.95)
+    assert (same.value, same.low, same.high) == (0.6, 0.6, 0.6)
+
+
+def test_concordance_falls_with_order_level_and_spread():
+    score = np.random.default_rng(1).random(2000)
+    assert concordance(score, score) == pytest.approx(1)
+    shuffled, lower, cubed = np.random.default_rng(2).permutation(score), score - 0.4, score**6
+    assert concordance(score, shuffled) < 0.1
+    assert concordance(score, lower) < 0.8
+    assert concordance(score, cubed) < 0.8
+    assert concordance(np.zeros(3), np.ones(3)) == 0

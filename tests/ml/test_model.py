@@ -15,7 +15,7 @@ from sluice_ml.numbers import LARGEST, keep_representable
 
 @pytest.fixture
 def model(candidate):
-    return ScoringModel(candidate.ubj, candidate.meta, threads=2)
+    return ScoringModel(candidate.content, candidate.meta, threads=2)
 
 
 def put(rows, column, values):
@@ -75,7 +75,7 @@ def test_encode_largest_number_of_float32_is_held_and_a_model_can_be_trained_on_
     values = rows[name].to_pylist()
     values[:2] = [LARGEST, -LARGEST]
     assert np.isfinite(encode(put(rows, name, values), (name,), (), {})[:2]).all()
-    assert training.fit(put(rows, name, values), config).ubj
+    assert training.fit(put(rows, name, values), config).content
 
 
 def test_keep_representable_leaves_out_what_no_model_can_hold_and_says_of_which_day():
@@ -106,7 +106,7 @@ def test_meta_written_and_read_is_the_same(candidate):
 
 
 def test_meta_read_from_its_file_scores_the_same(candidate, model, rows):
-    read = ScoringModel(candidate.ubj, ModelMeta.from_json(candidate.meta.to_json()), threads=2)
+    read = ScoringModel(candidate.content, ModelMeta.from_json(candidate.meta.to_json()), threads=2)
     assert np.array_equal(read.score(rows), model.score(rows))
 
 

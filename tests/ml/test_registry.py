@@ -170,15 +170,15 @@ def test_set_roles_shows_exactly_the_roles_that_it_is_given_and_repeating_change
     }
 
 
-def test_candidate_read_back_is_decided_on_as_the_one_that_was_logged(registry, candidate):
+def test_candidate_read_back_is_decided_on_as_the_one_that_was_logged(registry, candidate, config):
     read = registry.candidate(NAME, register(registry, candidate))
-    assert (read.ubj, read.sha256, read.meta.to_json()) == (
-        candidate.ubj,
+    assert (read.content, read.sha256, read.meta.to_json()) == (
+        candidate.content,
         candidate.sha256,
         candidate.meta.to_json(),
     )
     assert read.test.equals(candidate.test)
-    assert decide(read, None) == decide(candidate, None)
+    assert decide(read, None, config) == decide(candidate, None, config)
 
 
 def test_candidate_unknown_version_is_an_error(registry, candidate):

@@ -46,7 +46,7 @@ def features(rows):
 def scored(features, candidate):
     return score(
         features.to_batches(),
-        ScoringModel(candidate.ubj, candidate.meta, threads=1),
+        ScoringModel(candidate.content, candidate.meta, threads=1),
         key="flight_id",
         name="m",
         version=4,

@@ -31,7 +31,7 @@ def scored(rows, model, *, batch=1000, run_id="run-1", version=3, meta=None, nam
 
 @pytest.fixture
 def model(candidate):
-    return ScoringModel(candidate.ubj, candidate.meta, threads=2)
+    return ScoringModel(candidate.content, candidate.meta, threads=2)
 
 
 def test_score_batch_size_does_not_change_the_predictions(rows, model):
@@ -200,7 +200,6 @@ def test_score_by_a_trained_model_says_what_training_had_not_seen():
         numeric=("late_rate",),
         categorical=("carrier",),
         vocabulary={"carrier": ["UA"]},
-        best_iteration=0,
         splits={},
         unlabelled_rows=0,
         rows_sha256="",

@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from sluice_ml import boosting
 from sluice_ml.errors import RowsUnusableError
-from sluice_ml.model import ScoringModel
+from sluice_ml.metrics import concordance
+from sluice_ml.model import ScoringModel, encode, load
 from sluice_ml.training import fit
 
 
@@ -21,7 +23,7 @@ def shuffled(rows, seed):
 def test_fit_same_rows_in_another_order_gives_the_same_bytes(rows, config, candidate):
     again = fit(shuffled(rows, 1), config)
     assert again.sha256 == candidate.sha256
-    assert again.ubj == candidate.ubj
+    assert again.content == candidate.content
     assert again.meta.to_json() == candidate.meta.to_json()
 
 
@@ -34,17 +36,18 @@ def test_fit_one_row_less_gives_other_bytes(rows, config, candidate):
 
 def test_fit_other_thread_count_predicts_the_same(rows, config, candidate):
     alone = fit(rows, dataclasses.replace(config, threads=1))
-    scores = [ScoringModel(made.ubj, made.meta, threads=1).score(rows) for made in (alone, candidate)]
+    scores = [ScoringModel(made.content, made.meta, threads=1).score(rows) for made in (alone, candidate)]
     assert np.abs(scores[0] - scores[1]).max() < 1e-6
 
 
 def test_fit_parts_are_whole_days_in_time_order(rows, config, candidate):
-    train, valid, test = (candidate.meta.splits[name] for name in ("train", "valid", "test"))
+    train, valid, test, refit = (candidate.meta.splits[name] for name in ("train", "valid", "test", "refit"))
     assert (train["first"], test["last"]) == ("2013-02-13", "2013-03-14")
-    assert (train["days"], valid["days"], test["days"]) == (16, 4, 10)
-    assert train["last"] < valid["first"] <= valid["last"] < test["first"]
+    assert (train["days"], valid["days"], test["days"], refit["days"]) == (20, 8, 10, 30)
+    assert train["first"] < valid["first"] < valid["last"] == train["last"] < test["first"]
+    assert (refit["first"], refit["last"]) == (train["first"], test["last"])
     known = rows.num_rows - rows["is_late"].null_count
-    assert train["rows"] + valid["rows"] + test["rows"] == known
+    assert train["rows"] + test["rows"] == refit["rows"] == known
     assert candidate.meta.unlabelled_rows == rows["is_late"].null_count > 0
 
 
@@ -53,16 +56,20 @@ def test_fit_only_the_last_training_days_are_used(rows, config):
     assert made.meta.splits["train"]["first"] == "2013-02-18"
 
 
-def test_fit_labels_of_the_test_days_do_not_touch_the_model(rows, config, candidate):
+def test_fit_labels_of_the_test_days_do_not_touch_the_judged_model(rows, config, candidate):
     held = pc.greater_equal(rows["ds"], pa.scalar(candidate.test["ds"][0].as_py()))
     turned = pc.if_else(held, pc.invert(rows["is_late"]), rows["is_late"])
     made = fit(rows.set_column(rows.schema.get_field_index("is_late"), "is_late", turned), config)
-    assert made.sha256 == candidate.sha256
+    assert made.meta.judged_sha256 == candidate.meta.judged_sha256
+    assert made.meta.rounds == candidate.meta.rounds
     assert made.meta.metrics["candidate"]["auc"]["value"] < 0.5
+    # The one that serves learned them, and is not the one that was judged any more.
+    assert made.sha256 != candidate.sha256
+    assert made.meta.agreement < candidate.meta.agreement
 
 
 def test_fit_metrics_are_those_of_the_scores_it_returns(candidate):
-    for name in ("candidate", "baseline", "linear"):
+    for name in ("candidate", "baseline", "linear", "boosted"):
         found = candidate.meta.metrics[name]["auc"]
         score = candidate.test[f"score_{name}"].to_numpy()
         assert found["value"] == pytest.approx(roc_auc_score(candidate.test["is_late"].to_numpy(), score))
@@ -70,17 +77,29 @@ def test_fit_metrics_are_those_of_the_scores_it_returns(candidate):
         assert 0 <= score.min() <= score.max() <= 1
 
 
-def test_fit_registered_bytes_score_as_measured(candidate):
-    model = ScoringModel(candidate.ubj, candidate.meta, threads=2)
-    assert np.array_equal(model.score(candidate.test), candidate.test["score_candidate"].to_numpy())
+def test_fit_registered_bytes_agree_with_the_judged_model_as_recorded(candidate):
+    served = load(candidate.content, candidate.meta, threads=2).score(candidate.test)
+    judged = candidate.test["score_candidate"].to_numpy()
+    assert concordance(judged, served) == candidate.meta.agreement > 0.8
+    assert not np.array_equal(judged, served)
 
 
-def test_fit_vocabulary_knows_nothing_of_the_test_days(rows, config, candidate):
+def test_fit_the_judged_recipe_on_all_days_is_what_serves(rows, config, candidate):
+    known = rows.filter(pc.is_valid(rows["is_late"])).sort_by(
+        [("ds", "ascending"), ("flight_id", "ascending")]
+    )
+    matrix = encode(known, config.numeric, config.categorical, candidate.meta.vocabulary)
+    again = boosting.fit(matrix, known["is_late"].to_numpy(), config, candidate.meta.rounds)
+    assert again == candidate.content
+
+
+def test_fit_judged_vocabulary_knows_nothing_of_the_test_days(rows, config, candidate):
     first = candidate.test["ds"][0].as_py()
     renamed = pc.if_else(pc.greater_equal(rows["ds"], first), "ZZ", rows["carrier"])
     made = fit(rows.set_column(rows.schema.get_field_index("carrier"), "carrier", renamed), config)
-    assert "ZZ" not in made.meta.vocabulary["carrier"]
-    assert made.meta.vocabulary == candidate.meta.vocabulary
+    assert made.meta.judged_sha256 == candidate.meta.judged_sha256
+    assert "ZZ" in made.meta.vocabulary["carrier"]
+    assert "ZZ" not in candidate.meta.vocabulary["carrier"]
 
 
 def without(rows, column):
@@ -108,7 +127,7 @@ def few_days(rows):
         (lambda rows: pa.concat_tables([rows, rows.slice(0, 3)]), "repeat a key of their day"),
         (one_class, "same label"),
         (as_number, "int64, not bool"),
-        (few_days, "20 days with labels; 7 to train on, 4 to stop on and 10 to test on"),
+        (few_days, "20 days with labels; 7 to train on, 4 to choose the rounds on and 10 to test on"),
         (lambda rows: rows.slice(0, 0), "0 days with labels"),
     ],
 )

@@ -20,6 +20,7 @@ from sluice.notify.send import Smtp
 from sluice.notify.sink import Keeper
 from sluice_lab.rehearsal import healthy
 from sluice_lab.rehearsal.bench import free_ports
+from sluice_ml.artifacts import CONTENT
 
 # Both change the one healthy state that takes a minute to build, and put it back.
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -50,7 +51,7 @@ def flights(state, monkeypatch) -> spec.Pipeline:
 def test_score_with_one_byte_of_the_champion_flipped_is_made_by_the_baseline_with_one_mail(flights, state):
     port = free_ports(1)
     sink = Controller(Keeper(settings().mail), "127.0.0.1", port)
-    (model,) = (state / "models").rglob("model.ubj")
+    (model,) = (path for name in CONTENT.values() for path in (state / "models").rglob(name))
     whole = model.read_bytes()
     model.write_bytes(
         whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :]
@@ -70,7 +71,7 @@ def test_score_with_one_byte_of_the_champion_flipped_is_made_by_the_baseline_wit
         model.write_bytes(whole)
 
     (mail,) = settings().mail.glob("*.eml")
-    assert "model.ubj" in mail.read_text()
+    assert model.name in mail.read_text()
     again = stage_predictions(flights, [DAY], RUN).inputs[-1]
     assert again["version"] == 1, "the file that was registered is used again"
 

@@ -57,7 +57,14 @@ GROUPS: dict[str, list[click.Command]] = {
         inspect.catalogue,
         inspect.show_ledger,
     ],
-    "Develop": [develop.check, develop.suite, develop.docs, develop.airflow, develop.find_value],
+    "Develop": [
+        develop.check,
+        develop.backtest,
+        develop.suite,
+        develop.docs,
+        develop.airflow,
+        develop.find_value,
+    ],
     # Of other installed packages: each entry point is a click command.
     "Try out": [_loaded(each) for each in entry_points(group="sluice.commands")],
 }

@@ -9,6 +9,7 @@ import click
 
 from sluice.cli import arguments
 from sluice.cli.output import as_json, echo, print_json
+from sluice.core.progress import timed
 from sluice.declare import spec
 
 
@@ -23,6 +24,39 @@ def check() -> None:
         problems += error is not None
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
+
+
+@click.command()
+@arguments.pipeline
+@click.argument("first", type=arguments.DAY)
+@click.argument("last", type=arguments.DAY)
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another YAML of the pipeline, whose `model` and `monitoring` are tried; default: the declared ones.",
+)
+@click.option(
+    "--out",
+    type=arguments.OUTPUT_FOLDER,
+    help="Folder of `days.csv` and `index.html`; default: backtest/FIRST_LAST in the home folder.",
+)
+@as_json
+def backtest(
+    pipeline: spec.Pipeline, first: str, last: str, policy: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Replay training, promotion and monitoring from FIRST to LAST over published history, under the declared policy or another."""
+    from sluice.core.settings import settings
+    from sluice.models import backtest
+
+    tried = spec.parse(policy) if policy else pipeline
+    folder = out or settings().home / "backtest" / f"{first}_{last}"
+    summary = backtest.run(pipeline, tried, first, last, folder, timed(lambda line: echo(line, err=True)))
+    if as_json:
+        print_json(summary)
+    else:
+        for line in backtest.lines(summary):
+            echo(line)
+        echo(folder / backtest.PAGE)
 
 
 @click.group()

@@ -78,10 +78,18 @@ class Features(_Strict):
 
 
 class Promotion(_Strict):
-    """When a candidate may become champion: see `sluice_ml.promotion`."""
+    """When a candidate may become champion: see `sluice_ml.promotion`. AUCs are means of those within each day."""
 
     resamples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1)
+    # How far a simpler kind of model may be behind, on the days that choose the rounds, and is taken all the same.
+    simpler_margin: float = Field(0.005, ge=0, lt=0.5)
+    # A refresh (the same recipe on newer days) must be worse than the champion by less than this.
+    refresh_margin: float = Field(0.02, ge=0, lt=0.5)
+    # Held-out days with both outcomes that the champion did not learn from, without which nothing is decided.
+    comparison_days: int = Field(7, ge=2)
+    # Concordance, at least, of the scores of the model that was judged and the one that serves, on the held-out days.
+    refit_agreement: float = Field(0.8, ge=0, lt=1)
 
 
 class Coverage(_Strict):
@@ -119,11 +127,12 @@ class Model(_Strict):
     # What is made later is marked, and counts in no measure of performance.
     deadline: TimeOfDay | None = None
     training_days: int = Field(ge=7)
+    # The last blocks of days before the test days, each predicted from the days before it: they choose the rounds.
     valid_days: int = Field(ge=1)
+    valid_blocks: int = Field(4, ge=1)
     test_days: int = Field(ge=1)
     seed: int
     rounds: int = Field(ge=1)
-    early_stopping_rounds: int = Field(ge=1)
     params: dict[str, float | int | str | bool]
     promotion: Promotion
     # `paused`: no model is trained, whoever asks; scoring and monitoring go on.

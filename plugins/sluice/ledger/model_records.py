@@ -17,6 +17,8 @@ class Choice(Record):
     champion: int | None = None
     promote: bool = False
     numbers: dict[str, Any] = {}
+    # promote, refuse, or insufficient_data: too few days to compare on, so that nothing was decided about the model.
+    outcome: str = ""
 
 
 class Pinned(Record, kind="pinned"):
@@ -30,6 +32,9 @@ class Trained(Record, kind="trained"):
 
     version: int
     sha256: str = ""
+    # The kind of model, and the digest of its recipe: two versions with the same one differ in their days only.
+    algorithm: str = ""
+    recipe_sha256: str = ""
     snapshots: dict[str, int] = {}
     rows: int = 0
     splits: dict[str, Any] = {}

@@ -234,10 +234,7 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
 
 def _champion_lead(champion: LoadedModel | None) -> float | None:
     """How much the champion's AUC of a day was above the baseline's, on its held-out days."""
-    if champion is None:
-        return None
-    mine, baseline = (champion.metrics[name]["daily_auc"]["value"] for name in ("candidate", "baseline"))
-    return mine - baseline
+    return champion.meta.lead if champion else None
 
 
 def _champion_days(champion: LoadedModel | None) -> int:

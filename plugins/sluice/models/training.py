@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sluice.declare.spec import Pipeline
-    from sluice_ml.model import Scorer
+    from sluice_ml.promotion import Champion
 
 
 def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
@@ -54,7 +54,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
         "code": code_version(),
         "lock_sha256": lock_hash(),
         "dag_run": run.run_id,
-        "rows_content_sha256": _content_hash(rows),
+        "rows_content_sha256": content_hash(rows),
         "waivers": waived.named(on_waivers),
         "rows_left_out": ", ".join(f"{name}: {count:,}" for name, count in chosen.left_out.items()),
         **{f"snapshot.{table}": str(snapshot) for table, snapshot in snapshots.items()},
@@ -67,6 +67,8 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
         model_records.Trained(
             version=version,
             sha256=candidate.sha256,
+            algorithm=candidate.meta.algorithm,
+            recipe_sha256=candidate.meta.recipe_sha256,
             snapshots=snapshots,
             rows=rows.num_rows,
             splits=candidate.meta.splits,
@@ -106,16 +108,18 @@ def audit_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> mod
         return stands.record
     candidate = models.candidate(name, version)
     champion, problem = _champion(spec, now.champion)
-    decision = decide(candidate, champion, not_compared=problem)
+    decision = decide(candidate, champion, model_config(spec), not_compared=problem)
     record = (model_records.Audited if decision.promote else records.Refused)(
         version=version,
         champion=now.champion,
         promote=decision.promote,
         reasons=decision.reasons,
         numbers=decision.numbers,
+        outcome=decision.outcome,
     )
     ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run.run_id)
-    models.tag(name, version, {"decision": record.entry_kind, "decision_reasons": " ".join(decision.reasons)})
+    told = record.entry_kind if decision.outcome != "insufficient_data" else "insufficient data"
+    models.tag(name, version, {"decision": told, "decision_reasons": " ".join(decision.reasons)})
     return record
 
 
@@ -144,14 +148,16 @@ def _decision(spec: Pipeline, version: int, run_day: str | None = None) -> ledge
     return next((entry for entry in decided if entry.record.version == version), None)
 
 
-def _champion(spec: Pipeline, version: int | None) -> tuple[Scorer | None, str]:
+def _champion(spec: Pipeline, version: int | None) -> tuple[Champion | None, str]:
     """The champion's model, or why there is none to compare with although there is a champion."""
     from sluice_ml.errors import ModelDamagedError, ModelUnknownError
+    from sluice_ml.promotion import Champion
 
     if version is None:
         return None, ""
     try:
-        return registry().load(spec.model.name, version, threads=settings().threads).model, ""
+        model = registry().load(spec.model.name, version, threads=settings().threads).model
+        return Champion.of(model), ""
     except (ModelDamagedError, ModelUnknownError) as error:
         return None, error.what
 
@@ -174,7 +180,7 @@ def pin(spec: Pipeline, run_day: str, run_id: str) -> Pinned:
     return Pinned({name: tables.pin(spec.pipeline, name, tag) for name in names}, entry.seq)
 
 
-def _content_hash(rows: pa.Table) -> str:
+def content_hash(rows: pa.Table) -> str:
     """sha256 of the rows' content, whatever their order."""
     import numpy as np
     import pandas as pd

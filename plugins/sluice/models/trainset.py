@@ -43,12 +43,17 @@ def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet
     Raises:
         TableMissingError: no features have an outcome.
     """
+    last = spec.data_day(spec.model.outcomes_table, run_day)
+    first = days_later(last, 1 - spec.model.training_days)
+    return read_days(spec, first, last, snapshots)
+
+
+def read_days(spec: Pipeline, first: str, last: str, snapshots: dict[str, int]) -> TrainingSet:
+    """As `read`, of the days from `first` to `last`, whenever their outcomes were known."""
     from sluice.lake import tables
     from sluice_ml.numbers import keep_representable
 
     declared = spec.model
-    last = spec.data_day(declared.outcomes_table, run_day)
-    first = days_later(last, 1 - declared.training_days)
 
     def scan(table: str, columns: list[str]) -> pa.Table:
         return tables.scan(spec.pipeline, table, first, last, columns=columns, snapshot_id=snapshots[table])

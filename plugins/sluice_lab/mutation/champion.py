@@ -36,7 +36,7 @@ def train(flights: Pipeline, day: str) -> int:
         trainset.require_sound(flights, rows, day, run, config)
         candidate = fit(rows, config)
         version = models.log(mlflow_run, candidate)
-    decision = decide(candidate, None)
+    decision = decide(candidate, None, config)
     if not decision.promote:
         raise StackError(
             f"The model of the clean year was refused: {' '.join(decision.reasons)}",

@@ -1,0 +1,75 @@
+"""Boosted trees: how many rounds, chosen over several blocks of days, and the fit with that many.
+
+Early stopping on the days of one week stops wherever that week's noise says: one model that was shipped had a single tree.
+The loss of every round is therefore averaged over blocks of days, each predicted by a model of the days before it, and the
+number with the lowest mean is fixed from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sluice_ml.config import ModelConfig
+from sluice_ml.model import feature_types
+from sluice_ml.parameters import FIXED
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xgboost
+
+# Matrix and labels.
+Data = tuple["np.ndarray", "np.ndarray"]
+
+
+def search(folds: Sequence[tuple[Data, Data]], config: ModelConfig) -> tuple[int, list[np.ndarray]]:
+    """The number of rounds with the lowest mean loss over all blocks, and the scores of each block at it.
+
+    Args:
+        folds: days to learn from, and the block of days after them.
+    """
+    import numpy as np
+
+    curves, boosters = [], []
+    for before, block in folds:
+        seen: dict[str, dict[str, list[float]]] = {}
+        boosters.append(_train(before, config, config.rounds, block, seen))
+        curves.append(seen["block"][FIXED["eval_metric"]])
+    rounds = int(np.argmin(np.mean(curves, axis=0))) + 1
+    scores = [
+        booster[:rounds].inplace_predict(block[0]).astype("float64")
+        for booster, (_, block) in zip(boosters, folds, strict=True)
+    ]
+    return rounds, scores
+
+
+def fit(matrix: np.ndarray, label: np.ndarray, config: ModelConfig, rounds: int) -> bytes:
+    """The model's bytes, after exactly so many rounds."""
+    return bytes(_train((matrix, label), config, rounds).save_raw(raw_format="ubj"))
+
+
+def _train(
+    data: Data,
+    config: ModelConfig,
+    rounds: int,
+    block: Data | None = None,
+    seen: dict[str, dict[str, list[float]]] | None = None,
+) -> xgboost.Booster:
+    import xgboost
+
+    types = feature_types(config.numeric, config.categorical)
+
+    def quantised(part: Data, ref: xgboost.DMatrix | None = None) -> xgboost.QuantileDMatrix:
+        return xgboost.QuantileDMatrix(
+            *part, feature_types=types, enable_categorical=True, nthread=config.threads, ref=ref
+        )
+
+    train = quantised(data)
+    return xgboost.train(
+        {**config.params, **FIXED, "seed": config.seed, "nthread": config.threads},
+        train,
+        rounds,
+        evals=[(quantised(block, train), "block")] if block else [],
+        evals_result=seen,
+        verbose_eval=False,
+    )

@@ -1,0 +1,255 @@
+"""What a policy would have done over published history: one table, one page, and nothing of it in the ledger or registry.
+
+A candidate depends on its rows and its recipe alone. So each is kept under the hash of both: a run that was interrupted, or one
+with another policy of monitoring or promotion, trains only what no run has trained before.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.core.errors import SpecInvalidError, TableMissingError
+from sluice.core.files import replacing
+from sluice.core.markup import page_environment
+from sluice.core.partitions import date_of, days_later
+from sluice.core.settings import settings
+from sluice.models import trainset
+from sluice.models.config import model_config, monitoring_config
+from sluice.models.training import content_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.backtest import Day
+    from sluice_ml.config import ModelConfig
+    from sluice_ml.training import Candidate
+
+TABLE, PAGE = "days.csv", "index.html"
+# Of the chart: its size, and the days of which each point is the mean (one day's AUC moves by 0.05 by itself).
+_WIDTH, _HEIGHT, _SMOOTHED = 1000, 260, 14
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the days of a backtest come to; AUCs are means of those within each day."""
+
+    days: int
+    requests: int
+    promotions: int
+    refusals: int
+    refused_in_a_row: int
+    person: int
+    auc: float
+    auc_baseline: float
+    auc_never: float
+    # Month (YYYY-MM) to Brier score of champion and baseline.
+    brier: dict[str, tuple[float, float]]
+
+
+def run(
+    declared: Pipeline, policy: Pipeline, first: str, last: str, folder: Path, say: Callable[[str], None]
+) -> Summary:
+    """Replay `first` to `last` of a pipeline under a policy; writes TABLE and PAGE into `folder`.
+
+    Args:
+        policy: the pipeline with the model and the monitoring that are tried; all else is `declared`.
+
+    Raises:
+        SpecInvalidError: the range has no day, or the policy is of another pipeline.
+        TableMissingError: no features of the range have an outcome.
+    """
+    from sluice.lake import tables
+    from sluice_ml.backtest import replay
+
+    if policy.pipeline != declared.pipeline or last < first:
+        raise SpecInvalidError(
+            f"{first} to {last} of {declared.pipeline}, under a policy of {policy.pipeline}, cannot be replayed.",
+            where="sluice backtest",
+            allowed="a range that begins with its first day, and a policy of the same pipeline",
+            todo="correct the days or the file",
+        )
+    spec = declared.model_copy(update={"model": policy.model, "monitoring": policy.monitoring})
+    model = spec.model
+    lag = spec.lag_days(model.outcomes_table)
+    start = days_later(first, 1 - lag - model.training_days)
+    snapshots = {}
+    for table in (model.features_table, model.outcomes_table):
+        if (found := tables.snapshot_id(spec.pipeline, table)) is None:
+            raise TableMissingError(
+                f"{spec.pipeline}.{table} has nothing published.",
+                where=f"{first} to {last}",
+                todo=f"load history with {spec.pipeline}_backfill",
+            )
+        snapshots[table] = found
+    rows = trainset.read_days(spec, start, last, snapshots).rows
+    config = model_config(spec)
+    days = []
+    for day in replay(
+        rows,
+        date_of(first),
+        date_of(last),
+        model=config,
+        monitoring=monitoring_config(spec),
+        lag_days=lag,
+        train=_remembering,
+    ):
+        days.append(day)
+        if day.trained:
+            asked = "asked for" if day.requested else "first"
+            say(f"{day.ds}: {asked}, {day.trained.outcome}. {' '.join(day.trained.reasons)}")
+        elif day.ds.day == 1:
+            say(f"{day.ds}")
+    summary = summarise(days)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_table(days, folder / TABLE)
+    html = (
+        page_environment("sluice.models")
+        .get_template("backtest.html.j2")
+        .render(
+            days=days,
+            summary=summary,
+            spec=spec,
+            chart=_chart(days),
+            moves=[day for day in days if day.trained],
+        )
+    )
+    with replacing(folder / PAGE) as part:
+        part.write_text(html, encoding="utf-8")
+    return summary
+
+
+def summarise(days: Sequence[Day]) -> Summary:
+    import numpy as np
+
+    judged = [day for day in days if day.champion.auc is not None]
+    asked = [day.trained for day in days if day.trained and day.requested]
+    longest = row = 0
+    for trained in asked:
+        row = 0 if trained.outcome == "promote" else row + 1
+        longest = max(longest, row)
+    months: dict[str, list[Day]] = {}
+    for day in judged:
+        months.setdefault(f"{day.ds:%Y-%m}", []).append(day)
+
+    def mean(values: list[float | None]) -> float:
+        return float(np.mean([value for value in values if value is not None])) if values else float("nan")
+
+    return Summary(
+        days=len(days),
+        requests=len(asked),
+        promotions=sum(trained.outcome == "promote" for trained in asked),
+        refusals=sum(trained.outcome != "promote" for trained in asked),
+        refused_in_a_row=longest,
+        person=len({day.decision.person_since for day in days if day.decision.person}),
+        auc=mean([day.champion.auc for day in judged]),
+        auc_baseline=mean([day.baseline.auc for day in judged]),
+        auc_never=mean([day.never.auc for day in judged]),
+        brier={
+            month: (
+                mean([day.champion.brier for day in found]),
+                mean([day.baseline.brier for day in found]),
+            )
+            for month, found in months.items()
+        },
+    )
+
+
+def lines(found: Summary) -> Iterator[str]:
+    """The summary in lines for a terminal."""
+    yield (
+        f"{found.days} days: {found.requests} requests, {found.promotions} promoted, {found.refusals} not "
+        f"(at most {found.refused_in_a_row} in a row); a person was asked {found.person} times"
+    )
+    yield (
+        f"mean daily AUC {found.auc:.4f}; baseline {found.auc_baseline:.4f}; never retrained {found.auc_never:.4f}"
+    )
+    for month, (mine, theirs) in found.brier.items():
+        yield f"{month}: Brier score {mine:.4f}; baseline {theirs:.4f}"
+
+
+def _remembering(rows: pa.Table, config: ModelConfig) -> Candidate:
+    """As `sluice_ml.training.fit`; a candidate of the same rows and recipe is read, and not trained again."""
+    from sluice_ml.artifacts import CONTENT, META, TEST, describe, pack, unpack
+    from sluice_ml.recipe import digest
+    from sluice_ml.training import fit
+
+    key = f"{digest(config)} {content_hash(rows)} {config.name}"
+    folder = settings().home / "backtest" / "candidates" / hashlib.sha256(key.encode()).hexdigest()
+    if (folder / META).is_file():
+        meta = describe((folder / META).read_bytes())
+        return unpack(meta, (folder / CONTENT[meta.algorithm]).read_bytes(), (folder / TEST).read_bytes())
+    candidate = fit(rows, config)
+    # The description comes last: where it is, the others are whole.
+    for name, content in sorted(pack(candidate).items(), key=lambda item: item[0] == META):
+        with replacing(folder / name) as part:
+            part.write_bytes(content)
+    return candidate
+
+
+def _write_table(days: Sequence[Day], path: Path) -> None:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(_row(days[0])))
+        writer.writeheader()
+        writer.writerows(_row(day) for day in days)
+
+
+def _row(day: Day) -> dict[str, Any]:
+    trained = day.trained
+    return {
+        "ds": day.ds,
+        "rows": day.rows,
+        "label_rate": day.label_rate,
+        "score_mean": day.score_mean,
+        "model_version": day.version or "baseline",
+        **{
+            f"{measure}_{name}": getattr(measured, measure)
+            for name, measured in (
+                ("champion", day.champion),
+                ("baseline", day.baseline),
+                ("never_retrained", day.never),
+            )
+            for measure in ("auc", "brier")
+        },
+        "action": day.decision.action,
+        "wanted": " ".join(day.decision.wanted),
+        "requested": day.requested,
+        "outcome": trained.outcome if trained else "",
+        "algorithm": trained.algorithm if trained else "",
+        "rounds": trained.rounds if trained else None,
+        "reasons": " ".join(trained.reasons if trained else day.decision.reasons),
+    }
+
+
+def _chart(days: Sequence[Day]) -> dict[str, Any]:
+    """Lines of the AUC of each scorer, as the mean of the last _SMOOTHED days, in a box of _WIDTH by _HEIGHT."""
+    step = _WIDTH / max(1, len(days) - 1)
+    low, high = 0.5, 0.8
+
+    def height(value: float) -> float:
+        return round(_HEIGHT * (1 - (min(max(value, low), high) - low) / (high - low)), 1)
+
+    def line(name: str) -> str:
+        points = []
+        for place in range(len(days)):
+            last = days[max(0, place - _SMOOTHED + 1) : place + 1]
+            known = [value for day in last if (value := getattr(day, name).auc) is not None]
+            if known:
+                points.append(f"{place * step:.1f},{height(sum(known) / len(known))}")
+        return " ".join(points)
+
+    return {
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "smoothed": _SMOOTHED,
+        "ticks": [(value, height(value)) for value in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)],
+        "lines": {name: line(name) for name in ("champion", "baseline", "never")},
+        "moves": [
+            (round(place * step, 1), day.trained.outcome) for place, day in enumerate(days) if day.trained
+        ],
+    }

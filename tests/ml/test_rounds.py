@@ -1,0 +1,122 @@
+"""Rounds and kind of model are chosen over several blocks of days, on rows whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sluice_ml.linear import LinearModel
+from sluice_ml.model import BOOSTED, LINEAR, ScoringModel, load
+from sluice_ml.promotion import Champion, decide
+from sluice_ml.training import fit
+
+DAYS, PER_DAY = 60, 150
+
+
+def drawn(*, straight: bool, odd_week: bool = False, seed: int = 5) -> pa.Table:
+    """Rows of DAYS days. Whether one is late depends on `risk` along a straight line, or where no line finds it.
+
+    odd_week: in the week before the test days the rule is turned round.
+    """
+    draw = np.random.default_rng(seed)
+    count = DAYS * PER_DAY
+    day, risk = np.repeat(np.arange(DAYS), PER_DAY), draw.normal(size=count)
+    margin = risk if straight else np.where(np.abs(risk) < 0.7, -1.5, 1.0)
+    if odd_week:
+        margin = np.where((day >= DAYS - 17) & (day < DAYS - 10), -margin, margin)
+    return pa.table(
+        {
+            "flight_id": [f"{place}" for place in range(count)],
+            "ds": pa.array([date(2013, 1, 1) + timedelta(int(each)) for each in day], pa.date32()),
+            "is_late": draw.random(count) < 1 / (1 + np.exp(-margin)),
+            "risk": risk,
+            "noise": draw.normal(size=count),
+            "carrier": draw.choice(["AA", "UA"], count),
+        }
+    )
+
+
+@pytest.fixture
+def small(config):
+    return dataclasses.replace(
+        config,
+        numeric=("risk", "noise"),
+        categorical=("carrier",),
+        baseline="noise",
+        segments=("carrier",),
+        training_days=DAYS,
+        valid_days=7,
+        valid_blocks=4,
+        test_days=10,
+        rounds=60,
+        simpler_margin=0.005,
+        threads=1,
+    )
+
+
+def test_rounds_one_odd_week_does_not_stop_the_boosting(small):
+    """On the odd week alone no tree helps: that is what early stopping on seven days saw."""
+    rows = drawn(straight=False, odd_week=True)
+    alone = fit(rows, dataclasses.replace(small, valid_blocks=1))
+    assert alone.meta.rounds < 3
+    over_blocks = fit(rows, small)
+    assert over_blocks.meta.rounds > 3
+    few, more = (made.meta.metrics["boosted"]["log_loss"]["value"] for made in (alone, over_blocks))
+    assert more < few
+
+
+def test_simplest_a_straight_truth_is_left_to_the_linear_model(small):
+    made = fit(drawn(straight=True), small)
+    assert made.meta.algorithm == LINEAR
+    assert made.meta.rounds is None
+    assert decide(made, None, small).promote
+    assert fit(drawn(straight=False), small).meta.algorithm == BOOSTED
+
+
+def test_linear_model_scores_a_batch_as_its_rows_alone_and_keeps_nulls(small):
+    rows = drawn(straight=True)
+    holes = pa.array(
+        [None if place % 7 == 0 else value for place, value in enumerate(rows["risk"].to_pylist())]
+    )
+    rows = rows.set_column(rows.schema.get_field_index("risk"), "risk", holes)
+    made = fit(rows, small)
+    model = load(made.content, made.meta, threads=1)
+    assert isinstance(model, LinearModel)
+    some = rows.slice(0, 40)
+    alone = np.concatenate([model.score(some.slice(place, 1)) for place in range(40)])
+    assert np.array_equal(alone, model.score(some))
+    assert ((alone > 0) & (alone < 1)).all()
+    unknown = some.set_column(some.schema.get_field_index("carrier"), "carrier", pa.repeat("ZZ", 40))
+    assert np.isfinite(model.score(unknown)).all()
+
+
+def test_linear_champion_is_refreshed_by_a_boosted_one_of_the_same_recipe(small):
+    """Which kind was chosen is a result of the recipe, not a part of it."""
+    rows = drawn(straight=False)
+    boosted, straight = fit(rows, small), fit(drawn(straight=True), small)
+    assert boosted.meta.recipe_sha256 == straight.meta.recipe_sha256
+    champion = Champion.of(load(straight.content, straight.meta, threads=1))
+    before = dataclasses.replace(champion, learned_until="2013-02-10")
+    decision = decide(boosted, before, small)
+    assert decision.promote
+    assert decision.numbers["is_recipe_change"] is False
+
+
+def test_old_models_still_score_and_say_what_they_learned(small):
+    made = fit(drawn(straight=False), small)
+    old = dataclasses.replace(
+        made.meta,
+        rounds=None,
+        best_iteration=12,
+        recipe_sha256="",
+        agreement=None,
+        chosen_by={},
+        splits={name: made.meta.splits[name] for name in ("train", "valid", "test")},
+    )
+    model = ScoringModel(made.content, type(old).from_json(old.to_json()), threads=1)
+    assert model.meta.algorithm == BOOSTED
+    assert Champion.of(model).learned_until == old.splits["valid"]["last"]
