@@ -39,7 +39,7 @@ def policy(config):
 
 @pytest.fixture(scope="module")
 def watched(monitoring):
-    return dataclasses.replace(monitoring, max_model_age_days=8, min_rows=100, auc_drop_retrain=0.5)
+    return dataclasses.replace(monitoring, max_model_age_days=8, min_rows=100)
 
 
 @pytest.fixture(scope="module")

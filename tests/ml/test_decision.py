@@ -110,7 +110,7 @@ def test_champion_whose_recipe_was_not_recorded_has_another_one(candidate, confi
 def test_days_that_the_champion_learned_from_do_not_count(candidate, config, until, days):
     """Whatever the champion says of its own days: here it knows their outcomes."""
     label, day = candidate.test["is_late"].to_numpy(), candidate.test["ds"].to_numpy()
-    knows = np.where(day <= np.datetime64(until), label, candidate.test["as_good"].to_numpy())
+    knows = np.where(day <= np.datetime64(until), label, candidate.test["same"].to_numpy())
     learned = dataclasses.replace(candidate, test=candidate.test.append_column("knows", [knows]))
     decision = decide(learned, champion("knows", until=until), config)
     assert decision.promote, decision.reasons
