@@ -19,7 +19,7 @@ class ModelConfig:
     no champion, with `baseline_default` where it is null. The last `test_days` of the last `training_days` are held out;
     the last `valid_blocks` blocks of `valid_days` before them, each predicted from the days before it, choose the rounds
     (`rounds` at most) and the kind of model: a simpler one, where it is at most `simpler_margin` behind. `resamples` and
-    `confidence` are those of every interval. `refresh_margin`, `comparison_days` and `refit_agreement` decide on promotion
+    `confidence` are those of every interval. `refresh_margin` and `comparison_days` decide on promotion
     (`sluice_ml.promotion`).
 
     `segments` are the columns by which coverage is counted (`sluice_ml.coverage`), supported from `segment_min_rows` training
@@ -48,7 +48,6 @@ class ModelConfig:
     simpler_margin: float
     refresh_margin: float
     comparison_days: int
-    refit_agreement: float
     segments: tuple[str, ...]
     segment_min_rows: int
     max_day_share: float

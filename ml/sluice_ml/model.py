@@ -43,9 +43,10 @@ class ModelMeta:
     was judged on; `refit`, what the model that serves learned, by the same recipe. `metrics` maps model ("candidate",
     "baseline", "linear", "boosted") to metric to {value, low, high} on the test days, `chosen_by` the kinds of model to their
     mean daily AUC on the valid days, which chose `algorithm`. `agreement` is the concordance of the two models' scores on the
-    test days. `recipe_sha256` is `sluice_ml.recipe.digest`, `judged_sha256` the hash of the judged model's file.
-    `rows_sha256` is the hash of exactly the numbers the serving model was fitted on. `rare` maps each
-    categorical column to the values that training met too seldom to learn; `coverage` is `sluice_ml.coverage.measure`, `capped`
+    test days, `refit_loss_change` the log loss there of the one that serves minus that of the judged one.
+    `recipe_sha256` is `sluice_ml.recipe.digest`, `judged_sha256` the hash of the judged model's file.
+    `rows_sha256` is the hash of exactly the numbers the serving model was fitted on. `rare` maps each categorical column
+    to the values that training met too seldom to learn; `coverage` is `sluice_ml.coverage.measure`, `capped`
     what `sluice_ml.influence.cap` cut. Models of before these were recorded have none of them: what was judged serves,
     fitted on `train` and stopped on `valid` after `best_iteration`.
     """
@@ -71,6 +72,7 @@ class ModelMeta:
     recipe_sha256: str = ""
     judged_sha256: str = ""
     agreement: float | None = None
+    refit_loss_change: float | None = None
 
     @property
     def learned_until(self) -> str:

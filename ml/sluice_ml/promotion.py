@@ -10,7 +10,8 @@ beside it. What the candidate must do depends on what it is:
 
 The days of the comparison are the candidate's held-out days that the champion did not learn from; they chose no rounds
 either. Where they are too few, nobody is promoted, and the decision says so instead of guessing. The model that
-serves was fitted anew up to the last day: it must agree with the one that was judged.
+serves was fitted anew up to the last day: it has learned the held-out days, and must fit them at least as well as the one
+that was judged.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def decide(
         else:
             must: Must = "beat" if change else "keep_up"
             comparisons.append(days.compare("champion", mine, theirs, must, after=champion.learned_until))
-    refitted = meta.agreement is None or meta.agreement >= config.refit_agreement
+    refitted = meta.refit_loss_change is None or meta.refit_loss_change <= 0
     outcome: Outcome = "promote"
     if any(comparison.outcome == "insufficient_data" for comparison in comparisons):
         outcome = "insufficient_data"
@@ -144,7 +145,7 @@ def decide(
         reasons=(
             *(comparison.sentence for comparison in comparisons),
             *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
-            *([] if refitted else [_disagrees(meta.agreement, config.refit_agreement)]),
+            *([] if refitted else [_fits_worse(meta.refit_loss_change)]),
         ),
         comparisons=tuple(comparisons),
         numbers={
@@ -152,6 +153,7 @@ def decide(
             "is_recipe_change": change,
             "algorithm": meta.algorithm,
             "agreement": meta.agreement,
+            "refit_loss_change": meta.refit_loss_change,
             "daily_auc": days.mean(mine),
             "calibration": days.calibration(mine),
             "first": held["first"],
@@ -214,8 +216,8 @@ class _Days:
         return {"mean_score": float(scores.mean()), "label_rate": float(self._label.mean())}
 
 
-def _disagrees(agreement: float | None, limit: float) -> str:
+def _fits_worse(loss_change: float | None) -> str:
     return (
-        f"The model that would serve, fitted again up to the last day, does not agree with the one that was judged: the "
-        f"concordance of their scores on the held-out days is {agreement:.2f}, {limit} at least is declared."
+        f"The model that would serve, fitted again up to the last day, fits the held-out days worse than the one that was "
+        f"judged, although it has learned them: log loss {loss_change:+.4f}."
     )

@@ -24,7 +24,6 @@ _NOT_LEARNED = {
     "confidence",
     "refresh_margin",
     "comparison_days",
-    "refit_agreement",
     "segments",
     "segment_min_rows",
     "accepted_findings",

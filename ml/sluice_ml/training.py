@@ -3,7 +3,7 @@
 Days are never mixed. Rolling blocks of days, each predicted from the days before it, choose the rounds and the kind of model;
 that recipe is fitted on all days before the test days and judged on those, as it would have been used; then it is fitted
 once more with the same rounds on all days up to the last, and this one serves: a model that learned nothing of the last
-weeks is old when it is born. The two must agree on the test days. Beside the candidate stand the rule that it has to be worth
+weeks is old when it is born. Having learned the test days, it must fit them at least as well as the judged one. Beside the candidate stand the rule that it has to be worth
 replacing, and each kind of model.
 """
 
@@ -23,7 +23,7 @@ from sluice_ml.coverage import measure
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.influence import cap
 from sluice_ml.leakage import require_apart
-from sluice_ml.metrics import METRICS, compare, concordance, daily, daily_auc, interval, mean_of_days
+from sluice_ml.metrics import METRICS, Ranked, compare, concordance, daily, daily_auc, interval, mean_of_days
 from sluice_ml.model import ALGORITHMS, BOOSTED, FORMAT, LINEAR, BaselineModel, ModelMeta, encode, load
 from sluice_ml.recipe import LIBRARIES, digest
 from sluice_ml.splits import Parts, days_of, label_of, labelled, rare_of, split, vocabulary_of
@@ -107,11 +107,13 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
     }
     content = _fit(algorithm, relearned, config, rounds)
     served = load(content, description, threads=config.threads).score(parts.test)
+    label = label_of(parts.test, config)
     meta = replace(
         description,
-        metrics=_measure(parts.test, label_of(parts.test, config), scores, config),
+        metrics=_measure(parts.test, label, scores, config),
         judged_sha256=_hash(files[algorithm]),
         agreement=concordance(scores["candidate"], served),
+        refit_loss_change=_log_loss(label, served) - _log_loss(label, scores["candidate"]),
     )
     test = parts.test
     for name, score in scores.items():
@@ -195,6 +197,10 @@ def _measure(
         if each is not None:
             metrics[name]["daily_auc"] = asdict(each)
     return metrics
+
+
+def _log_loss(label: np.ndarray, score: np.ndarray) -> float:
+    return Ranked(label, score).measure()[METRICS.index("log_loss")]
 
 
 def _require_both_classes(name: str, rows: pa.Table, config: ModelConfig) -> None:

@@ -82,7 +82,6 @@ def config():
         simpler_margin=-1.0,
         refresh_margin=0.02,
         comparison_days=7,
-        refit_agreement=0.8,
         segments=("carrier", "origin"),
         segment_min_rows=100,
         max_day_share=0.2,

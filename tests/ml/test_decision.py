@@ -53,7 +53,8 @@ def candidate() -> Candidate:
         config={"label": "is_late"},
         libraries={},
         recipe_sha256="this",
-        agreement=0.95,
+        agreement=0.7,
+        refit_loss_change=-0.01,
     )
     return Candidate(b"", "", meta, test)
 
@@ -100,7 +101,7 @@ def test_recipe_change_that_beats_the_champion_is_promoted(candidate, config):
 
 def test_champion_whose_recipe_was_not_recorded_has_another_one(candidate, config):
     old = dataclasses.replace(
-        candidate, meta=dataclasses.replace(candidate.meta, recipe_sha256="", agreement=None)
+        candidate, meta=dataclasses.replace(candidate.meta, recipe_sha256="", refit_loss_change=None)
     )
     assert decide(old, champion("as_good", recipe=""), config).numbers["is_recipe_change"]
     assert decide(candidate, champion("as_good", recipe=""), config).numbers["is_recipe_change"]
@@ -150,11 +151,11 @@ def test_two_equal_recipes_beat_each_other_in_few_of_200_draws(candidate, config
     assert won <= 0.05 * 200
 
 
-def test_model_that_was_fitted_again_and_disagrees_is_refused(candidate, config):
-    apart = dataclasses.replace(candidate, meta=dataclasses.replace(candidate.meta, agreement=0.5))
+def test_model_that_was_fitted_again_and_fits_the_days_that_it_learned_worse_is_refused(candidate, config):
+    apart = dataclasses.replace(candidate, meta=dataclasses.replace(candidate.meta, refit_loss_change=0.02))
     decision = decide(apart, None, config)
     assert (decision.outcome, passed(decision)) == ("refuse", {"baseline": True})
-    assert "is 0.50, 0.8 at least is declared" in decision.reasons[-1]
+    assert "log loss +0.0200" in decision.reasons[-1]
 
 
 @pytest.mark.parametrize(

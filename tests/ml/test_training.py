@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from sluice_ml import boosting
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.metrics import concordance
 from sluice_ml.model import ScoringModel, encode, load
+from sluice_ml.promotion import decide
 from sluice_ml.training import fit
 
 
@@ -80,8 +81,31 @@ def test_fit_metrics_are_those_of_the_scores_it_returns(candidate):
 def test_fit_registered_bytes_agree_with_the_judged_model_as_recorded(candidate):
     served = load(candidate.content, candidate.meta, threads=2).score(candidate.test)
     judged = candidate.test["score_candidate"].to_numpy()
-    assert concordance(judged, served) == candidate.meta.agreement > 0.8
+    assert concordance(judged, served) == candidate.meta.agreement
+    label = candidate.test["is_late"].to_numpy()
+    change = log_loss(label, served) - log_loss(label, judged)
+    assert candidate.meta.refit_loss_change == pytest.approx(change)
+    assert change < 0
     assert not np.array_equal(judged, served)
+
+
+def test_fit_a_refit_on_other_labels_fits_the_test_days_worse_than_what_was_judged(rows, config, monkeypatch):
+    """As a fault of the second fit would make it: its labels are not those of its rows."""
+    real, fitted = boosting.fit, []
+
+    def faulty(matrix, label, *rest):
+        fitted.append(len(label))
+        # The last fit is that of the model that serves.
+        mixed = np.random.default_rng(1).permutation(label) if len(fitted) == 2 else label
+        return real(matrix, mixed, *rest)
+
+    monkeypatch.setattr(boosting, "fit", faulty)
+    made = fit(rows, config)
+    assert fitted[1] > fitted[0]
+    assert made.meta.refit_loss_change > 0
+    decision = decide(made, None, config)
+    assert decision.outcome == "refuse"
+    assert "fits the held-out days worse" in decision.reasons[-1]
 
 
 def test_fit_the_judged_recipe_on_all_days_is_what_serves(rows, config, candidate):

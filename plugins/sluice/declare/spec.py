@@ -88,8 +88,6 @@ class Promotion(_Strict):
     refresh_margin: float = Field(0.02, ge=0, lt=0.5)
     # Held-out days with both outcomes that the champion did not learn from, without which nothing is decided.
     comparison_days: int = Field(7, ge=2)
-    # Concordance, at least, of the scores of the model that was judged and the one that serves, on the held-out days.
-    refit_agreement: float = Field(0.8, ge=0, lt=1)
 
 
 class Coverage(_Strict):

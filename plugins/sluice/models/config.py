@@ -42,7 +42,6 @@ def model_config(spec: Pipeline) -> ModelConfig:
         simpler_margin=declared.promotion.simpler_margin,
         refresh_margin=declared.promotion.refresh_margin,
         comparison_days=declared.promotion.comparison_days,
-        refit_agreement=declared.promotion.refit_agreement,
         segments=declared.coverage.segments,
         segment_min_rows=declared.coverage.min_rows,
         max_day_share=declared.influence.day,
