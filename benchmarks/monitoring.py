@@ -63,9 +63,8 @@ def _measure(flights: spec.Pipeline, morning: str, end: str, drift_every: int) -
     from sluice.lake import tables
     from sluice.models import trainset
     from sluice.models.config import model_config, monitoring_config
-    from sluice_ml.drift import importance
     from sluice_ml.measuring import quality
-    from sluice_ml.model import ScoringModel
+    from sluice_ml.model import load
     from sluice_ml.monitored_day import assemble
     from sluice_ml.reports import measure
     from sluice_ml.scoring import score
@@ -79,11 +78,10 @@ def _measure(flights: spec.Pipeline, morning: str, end: str, drift_every: int) -
     names = (declared.features_table, declared.outcomes_table)
     snapshots = {table: tables.snapshot_id(flights.pipeline, table) or 0 for table in names}
     candidate = fit(trainset.read(flights, morning, snapshots).rows, config)
-    metrics = candidate.meta.metrics
-    ahead = metrics["candidate"]["daily_auc"]["value"] - metrics["baseline"]["daily_auc"]["value"]
-    model = ScoringModel(candidate.ubj, candidate.meta, threads=config.threads)
-    train = candidate.meta.splits["train"]
-    reference = scan(declared.features_table, train["first"], train["last"])
+    ahead = candidate.meta.lead
+    model = load(candidate.content, candidate.meta, threads=config.threads)
+    learned = candidate.meta.fitted_on
+    reference = scan(declared.features_table, learned["first"], learned["last"])
     last = (date.fromisoformat(end) - timedelta(days=1)).isoformat()
     features, outcomes = (scan(table, morning, last) for table in names)
     for number, day in enumerate(days_between(morning, last)):
@@ -110,7 +108,7 @@ def _measure(flights: spec.Pipeline, morning: str, end: str, drift_every: int) -
                     model=config,
                     config=monitoring,
                     folder=Path(folder),
-                    importance=importance(model),
+                    importance=model.gains(),
                 ).as_dict()
                 numbers["bytes"] = sum(path.stat().st_size for path in Path(folder).iterdir())
         else:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sluice_ml.config import ModelConfig
-from sluice_ml.model import ScoringModel
 from sluice_ml.splits import days_of
 
 if TYPE_CHECKING:
@@ -90,11 +89,6 @@ def _by_day(rows: pa.Table, model: ModelConfig) -> dict[str, pd.DataFrame]:
         name: missing[[name]].rename(columns={name: "missing"}).assign(values=values[name])
         for name in model.features
     }
-
-
-def importance(model: object) -> dict[str, float]:
-    """Feature to its importance in a model; empty for what has no trees, whose features all count alike."""
-    return model.gains() if isinstance(model, ScoringModel) else {}
 
 
 def weigh(drifted: Collection[str], compared: Collection[str], importance: Mapping[str, float]) -> float:

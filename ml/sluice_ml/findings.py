@@ -22,6 +22,7 @@ Name = Literal[
     "input shift with loss",  # and the model is worse than it was
     "concept change",  # the model is worse, and the features are as they were
     "label shift",  # more or fewer come true than the scores say, and the model ranks as it did
+    "no champion",  # all candidates were refused until now: the baseline scores
     "old model",
     "few outcomes",
     "no outcomes",

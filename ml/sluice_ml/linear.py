@@ -1,13 +1,15 @@
 """A logistic regression that serves like any other model: numbers in JSON, and sums that anybody can repeat by hand.
 
 A missing number counts as the training rows' median and has a weight of its own for being missing; numbers are scaled to
-a deviation of one; each category has its own weight. Columns are added one by one, so that a batch scored whole equals
+a deviation of one; each category has its own weight. `spread` is, by feature, the deviation of what it adds to the sums of the
+training rows. Columns are added one by one, so that a batch scored whole equals
 its rows scored alone to the last bit, which a matrix product does not promise.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig
@@ -30,6 +32,12 @@ class LinearModel:
         self.meta = meta
         self._weights: dict[str, Any] = json.loads(content)
 
+    def gains(self) -> dict[str, float]:
+        """Feature to the variance of what it adds to the sum; without those that add the same to all rows."""
+        names = (*self.meta.numeric, *self.meta.categorical)
+        spread = zip(names, self._weights["spread"], strict=True)
+        return {name: deviation**2 for name, deviation in spread if deviation}
+
     def score(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
         """As `sluice_ml.model.ScoringModel.score`."""
         matrix = encode(rows, self.meta.numeric, self.meta.categorical, self.meta.vocabulary)
@@ -41,16 +49,26 @@ def predict(weights: dict[str, Any], matrix: np.ndarray) -> np.ndarray:
     import numpy as np
 
     margin = np.full(len(matrix), weights["intercept"])
+    for part in _parts(weights, matrix):
+        margin += part
+    return 1 / (1 + np.exp(-margin))
+
+
+def _parts(weights: dict[str, Any], matrix: np.ndarray) -> Iterator[np.ndarray]:
+    """What each column of the matrix adds to the sum of each row, column by column."""
+    import numpy as np
+
     for place, number in enumerate(weights["numbers"]):
         column = matrix[:, place].astype("float64")
         absent = np.isnan(column)
         scaled = (np.where(absent, number["median"], column) - number["mean"]) / number["deviation"]
-        margin += number["weight"] * scaled + number["missing"] * absent
+        yield number["weight"] * scaled + number["missing"] * absent
     for place, category in enumerate(weights["categories"], start=len(weights["numbers"])):
         codes = matrix[:, place]
         known = ~np.isnan(codes)
-        margin[known] += np.array(category)[codes[known].astype(int)]
-    return 1 / (1 + np.exp(-margin))
+        part = np.zeros(len(matrix))
+        part[known] = np.array(category)[codes[known].astype(int)]
+        yield part
 
 
 def fit(matrix: np.ndarray, label: np.ndarray, config: ModelConfig, sizes: list[int]) -> bytes:
@@ -82,9 +100,10 @@ def fit(matrix: np.ndarray, label: np.ndarray, config: ModelConfig, sizes: list[
     design = scipy.sparse.hstack([scipy.sparse.csr_matrix(np.column_stack(columns).astype("float64")), *hot])
     model = LogisticRegression(C=_INVERSE_STRENGTH, max_iter=_STEPS).fit(design.tocsr(), label)
     weights = iter(model.coef_[0].tolist())
-    content = {
+    content: dict[str, Any] = {
         "intercept": float(model.intercept_[0]),
         "numbers": [{**number, "weight": next(weights), "missing": next(weights)} for number in numbers],
         "categories": [[next(weights) for _ in range(size + 1)] for size in sizes],
     }
+    content["spread"] = [float(part.std()) for part in _parts(content, matrix)]
     return json.dumps(content, indent=1).encode()

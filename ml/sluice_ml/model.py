@@ -80,6 +80,11 @@ class ModelMeta:
         return str(self.splits["refit" if "refit" in self.splits else "valid"]["last"])
 
     @property
+    def fitted_on(self) -> Mapping[str, Any]:
+        """The days whose rows the serving model was fitted on, as `splits` describes them."""
+        return self.splits["refit" if "refit" in self.splits else "train"]
+
+    @property
     def lead(self) -> float:
         """How much the AUC of a day was above the baseline's, on the held-out days."""
         mine, baseline = (self.metrics[name]["daily_auc"]["value"] for name in ("candidate", "baseline"))
@@ -102,6 +107,10 @@ class Trained(Scorer, Protocol):
     """A model that was trained, and what is known of it."""
 
     meta: ModelMeta
+
+    def gains(self) -> dict[str, float]:
+        """Feature to its importance, above zero; without those that the model does not use."""
+        ...
 
 
 def load(content: bytes, meta: ModelMeta, *, threads: int) -> Trained:

@@ -65,7 +65,7 @@ def decide(
     if not history:
         raise ValueError("no day to decide on")
     days = sorted({day.ds: day for day in history}.values(), key=lambda day: day.ds)
-    newest = days[-1]
+    newest, events = days[-1], tuple(past)
     same_version = [day for day in days if day.model_version == newest.model_version]
     mine = [day for day in same_version if says_something(day)]
     judged = [day for day in mine if day.labelled >= config.min_rows and day.auc is not None]
@@ -79,12 +79,12 @@ def decide(
         *shifts.of_pipes(newest),
         *shifted,
         *performance.found(judged, sums, usual, config, inputs_shifted=bool(shifted)),
-        *_of_age(model_age_days, config),
+        *_of_age(model_age_days, events, config),
         *of_outcomes(days, newest, config),
     ]
     causes = {finding.cause for finding in found}
     wanted = tuple(cause for cause in CAUSES if cause in causes)
-    reply = answer(wanted, date.fromisoformat(newest.ds), past, config.retraining)
+    reply = answer(wanted, date.fromisoformat(newest.ds), events, config.retraining)
     reasons = [finding.sentence for finding in found] or [_calm(newest, champion_lead, config)]
     if wanted:
         reasons.append(_PAUSED if paused and reply.ask else reply.why)
@@ -119,8 +119,12 @@ def decide(
     )
 
 
-def _of_age(model_age_days: int | None, config: MonitoringConfig) -> list[Finding]:
-    """An old model: nothing is wrong with it yet, and whether a newer one is better only a training can say."""
+def _of_age(model_age_days: int | None, past: Sequence[Event], config: MonitoringConfig) -> list[Finding]:
+    """No model, although somebody has trained one, or an old one: whether a newer one is better only a training can say."""
+    ends = [event for event in past if event.kind in ("refused", "promoted", "rolled_back")]
+    if model_age_days is None and ends and all(event.kind == "refused" for event in ends):
+        sentence = f"No candidate has become champion yet; the last was refused on {ends[-1].on}."
+        return [Finding("no champion", "nothing", sentence, "no_champion")]
     if model_age_days is None or model_age_days <= config.max_model_age_days:
         return []
     sentence = f"The model is {model_age_days} days old (limit {config.max_model_age_days})."

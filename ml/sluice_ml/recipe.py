@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from importlib import import_module
 from importlib.metadata import version
-from inspect import getsource
+from pathlib import Path
 
 from sluice_ml.config import ModelConfig
 
-LIBRARIES = ("xgboost", "scikit-learn", "numpy", "pyarrow")
+# Library to version, of those that decide what is learned.
+LIBRARIES = {name: version(name) for name in ("xgboost", "scikit-learn", "numpy", "pyarrow")}
 
 # Of these a model's content does not depend: they name it, judge it, or make it faster.
 _NOT_LEARNED = {
@@ -36,18 +36,20 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def digest(config: ModelConfig) -> str:
     """sha256 of the recipe that `config` and this code are."""
     declared = {name: value for name, value in config.as_dict().items() if name not in _NOT_LEARNED}
-    content = {
-        "declared": declared,
-        "code": {name: _code(name) for name in _MODULES},
-        "libraries": {name: version(name) for name in LIBRARIES},
-    }
+    content = {"declared": declared, "code": CODE, "libraries": LIBRARIES}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _code(module: str) -> str:
+def statements(source: str) -> str:
     """A module's statements, without what is only for its readers."""
-    tree = ast.parse(getsource(import_module(f"sluice_ml.{module}")))
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+# Module to its statements; read once, with the modules themselves: what a file becomes later is not what this process runs.
+CODE = {
+    name: statements(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES
+}

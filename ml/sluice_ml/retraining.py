@@ -5,6 +5,7 @@ every day. The rules kept here bring the loop to rest:
 
 - one request at a time, and at most `per_week` in seven days;
 - after refusals in a row the next request waits: `backoff_days`, doubled with each, at most `backoff_max_days`;
+- where no candidate has become champion yet, each refused one is followed by a request, after the same waits;
 - a refused refresh (the model was only old) attests the champion for `attest_days`, or for the wait where that is longer;
 - after `refusals_to_person` refusals in a row a person is asked, once;
 - a drop that `tries_per_drop` new models did not end is nothing that training can mend: a person is asked, once, and no model
@@ -23,9 +24,9 @@ from typing import Literal
 
 from sluice_ml.config import RetrainingConfig
 
-Cause = Literal["age", "performance", "calibration"]
-# What may ask for a model. The model is old, or it is worse than it was: the latter is a drop.
-CAUSES: tuple[Cause, ...] = ("age", "performance", "calibration")
+Cause = Literal["no_champion", "age", "performance", "calibration"]
+# What may ask for a model. All candidates were refused until now, the model is old, or it is worse than it was: the latter is a drop.
+CAUSES: tuple[Cause, ...] = ("no_champion", "age", "performance", "calibration")
 DROPS = frozenset({"performance", "calibration"})
 
 EventKind = Literal[
@@ -101,8 +102,10 @@ class _State:
     # The request that has no answer yet, and what it was about.
     pending: date | None = None
     about: frozenset[str] = frozenset()
-    # Refusals in a row, of models that were asked for.
+    # Refusals in a row, of models that were asked for, or before there was a champion.
     refused: list[date] = field(default_factory=list)
+    # Whether there has been a champion.
+    served: bool = False
     attested_until: date | None = None
     # The drop: its first and its last alarm, and how many answered requests were about it.
     drop_since: date | None = None
@@ -110,6 +113,7 @@ class _State:
     drop_tries: int = 0
 
     def apply(self, event: Event) -> None:
+        self.served |= event.kind in ("promoted", "rolled_back")
         if event.kind == "alarm":
             if DROPS & set(event.causes):
                 self.alarm(event.on)
@@ -121,9 +125,12 @@ class _State:
         elif event.kind == "skipped":
             self.pending = None
         elif self.pending is None or event.on < self.pending:
-            # A training that nobody asked for here, or a roll-back: a person's. A refused one changed nothing.
+            # A training that nobody asked for here, or a roll-back: a person's. A refused one changed nothing, but that the
+            # first champion is still awaited.
             if event.kind != "refused":
                 self._start_again()
+            elif not self.served:
+                self.refused.append(event.on)
         elif event.kind == "rolled_back":
             self._start_again()
         else:
@@ -143,7 +150,7 @@ class _State:
             self.refused, self.attested_until = [], None
             return
         self.refused.append(event.on)
-        if not self.about & DROPS:
+        if not self.about - {"age"}:
             days = max(self.config.attest_days, self._backoff())
             self.attested_until = event.on + timedelta(days=days)
 

@@ -14,7 +14,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from sluice_ml import boosting, linear
@@ -89,7 +88,7 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
         recipe_sha256=digest(config),
         metrics={},
         config=config.as_dict(),
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries=LIBRARIES,
     )
     files = {kind: _fit(kind, learned, config, rounds) for kind in ALGORITHMS}
     scores = {

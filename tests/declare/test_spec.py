@@ -51,6 +51,11 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         ),
         ("    cadence: weekly\n", "    cadence: monthly\n", "'daily' or 'weekly'"),
         (
+            "  test_days: 14",
+            "  test_days: 9",
+            "promotion.comparison_days is 10 and test_days 9: only held-out days are compared on",
+        ),
+        (
             "    airports: [planned_minutes]",
             "    airport: [planned_minutes]",
             "'airport', which is no source",

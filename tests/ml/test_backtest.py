@@ -93,6 +93,19 @@ def test_replay_outcomes_that_come_later_are_known_later(policy, watched):
     assert first.decision.numbers["days_with_outcomes"] == 0
 
 
+def test_replay_first_candidate_that_was_refused_is_followed_by_others_after_longer_and_longer_waits(
+    policy, watched
+):
+    """No candidate is good enough: there is no champion that could grow old, and a model is asked for all the same."""
+    strict = dataclasses.replace(policy, confidence=1 - 1e-12)
+    days = list(run(drawn(straight=False), strict, watched))
+    assert days[0].trained.outcome == "refuse"
+    asked = [day for day in days if day.requested]
+    assert [(day.ds - FIRST).days for day in asked] == [7, 21]
+    assert all(day.decision.wanted == ("no_champion",) for day in asked)
+    assert f"the last was refused on {FIRST}" in asked[0].decision.reasons[0]
+
+
 def test_replay_history_that_is_too_short_trains_nothing_and_goes_on(policy, watched):
     rows = drawn(straight=False)
     short = rows.filter(pa.array(rows["ds"].to_numpy() > np.datetime64(FIRST - timedelta(days=9))))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import textwrap
 
 import pytest
 
@@ -30,19 +28,21 @@ def test_digest_does_not_change_with_what_only_judges_it(config, change):
     assert recipe.digest(dataclasses.replace(config, **change)) == recipe.digest(config)
 
 
-def test_digest_sees_statements_and_no_comments(config, tmp_path, monkeypatch):
+def test_digest_sees_statements_and_no_comments(config, monkeypatch):
     def with_code(text: str) -> str:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        folder.mkdir()
-        (folder / "training.py").write_text(textwrap.dedent(text), encoding="utf-8")
-        spec = recipe.import_module("importlib.util").spec_from_file_location(
-            "sluice_ml.training", folder / "training.py"
-        )
-        module = recipe.import_module("importlib.util").module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setitem(sys.modules, "sluice_ml.training", module)
+        monkeypatch.setitem(recipe.CODE, "training", recipe.statements(text))
         return recipe.digest(config)
 
+    as_it_is = recipe.digest(config)
     first = with_code('"""One."""\nROUNDS = 1\n')
+    assert first != as_it_is
     assert with_code('"""Another."""\n# Why.\nROUNDS = 1\n') == first
     assert with_code('"""One."""\nROUNDS = 2\n') != first
+
+
+def test_digest_is_of_the_statements_that_this_process_runs(config, monkeypatch, tmp_path):
+    """A file that is changed under a process that runs changes nothing that it trains."""
+    before = recipe.digest(config)
+    monkeypatch.setattr(recipe, "__file__", str(tmp_path / "recipe.py"))
+    assert recipe.digest(config) == before
+    assert all("def " in code for code in recipe.CODE.values())

@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from sluice_ml import snapshots
-from sluice_ml.drift import find_broken, importance, weigh
+from sluice_ml.drift import find_broken, weigh
 from sluice_ml.errors import RowsUnusableError
-from sluice_ml.model import BaselineModel, ScoringModel
+from sluice_ml.model import ScoringModel, load
 from sluice_ml.monitored_day import assemble
 from sluice_ml.monitored_day_page import page
 from sluice_ml.monitoring import decide
@@ -258,7 +258,6 @@ def test_measure_unusable_rows_are_refused_with_the_reason(
 
 
 def test_importance_is_of_the_features_that_the_trees_split_by(candidate, config):
-    gains = importance(ScoringModel(candidate.ubj, candidate.meta, threads=1))
+    gains = load(candidate.content, candidate.meta, threads=1).gains()
     assert set(gains) <= set(config.features)
     assert min(gains.values()) > 0
-    assert importance(BaselineModel("carrier_late_rate", 0.2)) == {}

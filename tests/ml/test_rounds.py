@@ -94,6 +94,8 @@ def test_linear_model_scores_a_batch_as_its_rows_alone_and_keeps_nulls(small):
     alone = np.concatenate([model.score(some.slice(place, 1)) for place in range(40)])
     assert np.array_equal(alone, model.score(some))
     assert ((alone > 0) & (alone < 1)).all()
+    assert set(model.gains()) == {"risk", "noise", "carrier"}
+    assert max(model.gains(), key=model.gains().__getitem__) == "risk"
     unknown = some.set_column(some.schema.get_field_index("carrier"), "carrier", pa.repeat("ZZ", 40))
     assert np.isfinite(model.score(unknown)).all()
 
@@ -125,3 +127,5 @@ def test_old_models_still_score_and_say_what_they_learned(small):
     model = ScoringModel(made.content, type(old).from_json(old.to_json()), threads=1)
     assert model.meta.algorithm == BOOSTED
     assert Champion.of(model).learned_until == old.splits["valid"]["last"]
+    assert old.fitted_on == old.splits["train"]
+    assert made.meta.fitted_on == made.meta.splits["refit"]

@@ -155,6 +155,15 @@ class Model(_Strict):
             raise ValueError("known_at and happens_at say something only together: give both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _days_suffice(self) -> Model:
+        if self.promotion.comparison_days > self.test_days:
+            raise ValueError(
+                f"promotion.comparison_days is {self.promotion.comparison_days} and test_days {self.test_days}: only held-out days "
+                "are compared on, so that no candidate could ever be promoted; give at least as many test_days"
+            )
+        return self
+
 
 class Releases(_Strict):
     """Who may release what is held."""

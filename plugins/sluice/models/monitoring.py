@@ -42,7 +42,6 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
         TableMissingError: the day has no published predictions.
     """
     from sluice_ml import monitored_day_page
-    from sluice_ml.drift import importance
     from sluice_ml.reports import measure
 
     champion = scorer.choose(spec).model
@@ -73,7 +72,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             model=model,
             config=config,
             folder=folder,
-            importance=importance(champion.model) if champion else {},
+            importance=champion.model.gains() if champion else {},
             maturity_days=days_from(day.ds, run_day),
             compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
         )
@@ -200,8 +199,8 @@ def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Tab
     declared = spec.model
     columns = ["ds", *declared.features.numeric, *declared.features.categorical]
     if champion is not None:
-        train = champion.meta.splits["train"]
-        first, last = train["first"], train["last"]
+        learned = champion.meta.fitted_on
+        first, last = learned["first"], learned["last"]
         snapshot = int(champion.registered.tags[f"snapshot.{declared.features_table}"])
     else:
         first, last = days_later(day, -spec.history_days), days_later(day, -1)
