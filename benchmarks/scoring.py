@@ -44,22 +44,23 @@ def prepare(folder: str) -> int:
 
     from sluice.lake import tables
     from sluice.models import scorer
-    from sluice_ml.model import BOOSTED, encode
+    from sluice_ml.model import ScoringModel, encode
 
     pipeline = spec.load("flights")
     champion = scorer.choose(pipeline).model
     if champion is None:
         raise RuntimeError("the history has no champion")
-    if champion.meta.algorithm != BOOSTED:
+    model = champion.model
+    if not isinstance(model, ScoringModel):
         raise RuntimeError("the champion of the history is linear: there is no bare XGBoost to compare with")
     features = tables.scan("flights", pipeline.model.features_table, "2013-01-01", "2013-12-31")
     copies = -(-ROWS // features.num_rows)
     features = pa.concat_tables([features] * copies).slice(0, ROWS).combine_chunks()
     pq.write_table(features, Path(folder) / "features.parquet")
-    meta = champion.model.meta
+    meta = model.meta
     np.save(Path(folder) / "matrix.npy", encode(features, meta.numeric, meta.categorical, meta.vocabulary))
-    champion.model._booster.save_model(Path(folder) / "model.ubj")
-    return int(champion.model._booster.num_boosted_rounds())
+    model._booster.save_model(Path(folder) / "model.ubj")
+    return int(model._booster.num_boosted_rounds())
 
 
 def measured(folder: str) -> dict[str, Any]:

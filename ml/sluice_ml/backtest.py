@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig, MonitoringConfig
 from sluice_ml.errors import MlError
@@ -200,7 +200,7 @@ class _Loop:
         return Measured(auc, brier)
 
     def _decide(self, day: date, numbers: DayNumbers) -> MonitorDecision:
-        unknown = {"labelled": 0, "coverage": 0.0, "has_outcomes": False} | dict.fromkeys(QUALITY)
+        unknown: dict[str, Any] = {"labelled": 0, "coverage": 0.0, "has_outcomes": False} | dict.fromkeys(QUALITY)
         until = self._known_until(day)
         history = [
             each if on <= until else replace(each, **unknown)
