@@ -200,7 +200,9 @@ class _Loop:
         return Measured(auc, brier)
 
     def _decide(self, day: date, numbers: DayNumbers) -> MonitorDecision:
-        unknown: dict[str, Any] = {"labelled": 0, "coverage": 0.0, "has_outcomes": False} | dict.fromkeys(QUALITY)
+        unknown: dict[str, Any] = {"labelled": 0, "coverage": 0.0, "has_outcomes": False} | dict.fromkeys(
+            QUALITY
+        )
         until = self._known_until(day)
         history = [
             each if on <= until else replace(each, **unknown)
