@@ -37,7 +37,7 @@ Fit = Callable[["pa.Table", ModelConfig], Candidate]
 
 @dataclass(frozen=True)
 class Measured:
-    """How well one scorer did on one day; None where the day has outcomes of one class only, or none."""
+    """How well one scorer did on one day; None where the day has outcomes of one class only, or none, or no rows."""
 
     auc: float | None
     brier: float | None
@@ -73,7 +73,7 @@ class Day:
     ds: date
     rows: int
     label_rate: float | None
-    score_mean: float
+    score_mean: float | None
     version: int | None
     champion: Measured
     baseline: Measured
@@ -125,9 +125,12 @@ class _Loop:
         """Score, decide and perhaps train, in the order of the DAGs."""
         version, scorer = self._scorer()
         rows = self._between(day, day)
-        numbers, measured = self._measure(day, rows, version, scorer)
+        if rows.num_rows:
+            self._numbers[day] = self._measure(day, rows, version, scorer)
+        numbers = self._numbers.get(day)
+        measured = Measured(numbers.auc, numbers.brier) if numbers else Measured(None, None)
         never = self._never or scorer
-        decision = self._decide(day, numbers)
+        decision = self._decide(day)
         asks = decision.action == "retrain"
         self._past.append(Event(day, "alarm", decision.wanted))
         if asks:
@@ -136,8 +139,8 @@ class _Loop:
         return Day(
             ds=day,
             rows=rows.num_rows,
-            label_rate=numbers.label_rate,
-            score_mean=numbers.score_mean,
+            label_rate=numbers.label_rate if numbers else None,
+            score_mean=numbers.score_mean if numbers else None,
             version=version,
             champion=measured,
             baseline=self._measured(rows, self._baseline),
@@ -160,9 +163,7 @@ class _Loop:
     def _known_until(self, day: date) -> date:
         return day - self._lag * _DAY
 
-    def _measure(
-        self, day: date, rows: pa.Table, version: int | None, scorer: Scorer
-    ) -> tuple[DayNumbers, Measured]:
+    def _measure(self, day: date, rows: pa.Table, version: int | None, scorer: Scorer) -> DayNumbers:
         """The day's numbers as they will be when its outcomes are known."""
         scores = scorer.score(rows)
         scored = rows.append_column("score", [scores]).append_column(
@@ -170,13 +171,13 @@ class _Loop:
         )
         found = quality(scored, self._model)
         labelled = rows.num_rows - rows[self._model.label].null_count
-        numbers = DayNumbers(
+        return DayNumbers(
             ds=day.isoformat(),
             model_version=BASELINE if version is None else str(version),
             rows=rows.num_rows,
             labelled=labelled,
-            coverage=labelled / rows.num_rows if rows.num_rows else 0.0,
-            score_mean=float(scores.mean()) if len(scores) else 0.0,
+            coverage=labelled / rows.num_rows,
+            score_mean=float(scores.mean()),
             compared=0,
             drift_share=0.0,
             drifted=(),
@@ -186,8 +187,6 @@ class _Loop:
             has_outcomes=True,
             **found,
         )
-        self._numbers[day] = numbers
-        return numbers, Measured(numbers.auc, numbers.brier)
 
     def _measured(self, rows: pa.Table, scorer: Scorer) -> Measured:
         import pyarrow.compute as pc
@@ -199,7 +198,7 @@ class _Loop:
         auc, _, _, brier = Ranked(label, scorer.score(known)).measure()
         return Measured(auc, brier)
 
-    def _decide(self, day: date, numbers: DayNumbers) -> MonitorDecision:
+    def _decide(self, day: date) -> MonitorDecision:
         unknown: dict[str, Any] = {"labelled": 0, "coverage": 0.0, "has_outcomes": False} | dict.fromkeys(
             QUALITY
         )
@@ -209,6 +208,8 @@ class _Loop:
             for on, each in self._numbers.items()
             if on > day - HISTORY_DAYS * _DAY
         ]
+        if not history:
+            return MonitorDecision("nothing", ("There was nothing to predict yet.",), {})
         champion = self._champion
         return monitor(
             history,

@@ -106,6 +106,18 @@ def test_replay_first_candidate_that_was_refused_is_followed_by_others_after_lon
     assert f"the last was refused on {FIRST}" in asked[0].decision.reasons[0]
 
 
+@pytest.mark.parametrize("empty", [FIRST, FIRST + timedelta(days=3)])
+def test_replay_a_day_without_rows_is_passed_over(policy, watched, empty):
+    rows = drawn(straight=False)
+    others = rows.filter(pa.array(rows["ds"].to_numpy() != np.datetime64(empty)))
+    replayed = replay(
+        others, FIRST, FIRST + timedelta(days=4), model=policy, monitoring=watched, lag_days=1, train=fit
+    )
+    for day in replayed:
+        assert (day.rows == 0, day.score_mean is None, day.champion.auc is None) == ((day.ds == empty,) * 3)
+        assert day.version == (1 if day.ds > FIRST else None)
+
+
 def test_replay_history_that_is_too_short_trains_nothing_and_goes_on(policy, watched):
     rows = drawn(straight=False)
     short = rows.filter(pa.array(rows["ds"].to_numpy() > np.datetime64(FIRST - timedelta(days=9))))
