@@ -316,6 +316,12 @@ def test_predictions_are_in_time_as_they_recorded(features, made_late, made_on, 
     )
 
 
+def test_only_predictions_can_be_too_late(sources):
+    _show("features", DAY, 1, inputs.Clock(today=DAY))
+    mine = _stage("features", DAY, 2, inputs.Clock(today="2013-04-04"))
+    outdated.require_not_behind(sources, mine, tables.shown(mine))
+
+
 def test_predictions_with_hindsight_do_not_replace_those_that_were_made_in_time(features):
     tables.publish(_predictions(1), verdict_id="v")
     hindsight = _predictions(2, made_on="2013-04-04")
@@ -335,9 +341,17 @@ def test_predictions_with_hindsight_are_published_where_there_are_none_in_time(f
 def test_predictions_of_an_earlier_version_are_in_time_by_when_a_live_pipeline_wrote_them(features):
     old = _stage("predictions", DAY, 1)
     live = features.model_copy(update={"clock": "wall"})
-    assert not outdated._is_in_time(features, old, DAY), "a feed's clock is not known afterwards"
+    made = pipeline_clock.today(live).isoformat()
+    assert not outdated._is_in_time(features, old, made), "a feed's clock is not known afterwards"
     assert not outdated._is_in_time(live, old, DAY)
-    assert outdated._is_in_time(live, old, pipeline_clock.today(live).isoformat())
+    assert outdated._is_in_time(live, old, made)
+
+
+def test_batch_of_which_nothing_is_known_makes_no_other_older(features):
+    """Another writer put it there, or it was cleared away."""
+    mine = _predictions(1, made_on="2013-04-04")
+    for unknown in ("", "20130401T000000000000-aaaaaa"):
+        outdated.require_not_behind(features, mine, {DAY: unknown})
 
 
 def test_derived_range_leaves_nothing_to_do_only_where_readers_see_newer_rows_of_each_day(sources):
