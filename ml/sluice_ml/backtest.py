@@ -20,8 +20,8 @@ from sluice_ml.model import BaselineModel, Scorer, load
 from sluice_ml.monitored_day import BASELINE_SCORE, DayNumbers
 from sluice_ml.monitoring import MonitorDecision
 from sluice_ml.monitoring import decide as monitor
-from sluice_ml.promotion import Champion, Decision, decide
-from sluice_ml.retraining import Event
+from sluice_ml.promotion import Champion, Decision, Outcome, decide
+from sluice_ml.retraining import Event, EventKind
 from sluice_ml.scoring import BASELINE
 from sluice_ml.training import Candidate
 
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 # Days that a decision looks back on, as `sluice.models.monitoring` gives them.
 HISTORY_DAYS = 100
 _DAY = timedelta(days=1)
+# How the training of a request ends, by the decision about its candidate.
+_ENDS: dict[Outcome, EventKind] = {
+    "promote": "promoted",
+    "refuse": "refused",
+    "insufficient_data": "undecided",
+}
 
 Fit = Callable[["pa.Table", ModelConfig], Candidate]
 
@@ -237,7 +243,7 @@ class _Loop:
             else None
         )
         decision = decide(candidate, rival, self._model)
-        self._past.append(Event(day, "promoted" if decision.promote else "refused"))
+        self._past.append(Event(day, _ENDS[decision.outcome]))
         if decision.promote:
             scorer = load(candidate.content, candidate.meta, threads=self._model.threads)
             self._champion = (self._versions, candidate, scorer, day)

@@ -42,10 +42,13 @@ class Champion:
     scorer: Scorer
     learned_until: str
     recipe_sha256: str
+    # Columns that it scores by.
+    features: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: Trained) -> Champion:
-        return cls(model, model.meta.learned_until, model.meta.recipe_sha256)
+        meta = model.meta
+        return cls(model, meta.learned_until, meta.recipe_sha256, (*meta.numeric, *meta.categorical))
 
 
 @dataclass(frozen=True)

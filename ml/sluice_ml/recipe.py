@@ -1,7 +1,8 @@
 """What a model is made by, apart from the rows: one digest, so that a change of recipe is told from newer days.
 
-It holds the declared features, parameters and windows, the modules that training runs (without their comments and
-docstrings), and the libraries. Two models of one digest differ in their days only.
+It holds the declared features, parameters and windows, and `RECIPE`. The code of the modules that training runs and the versions
+of the libraries are not in it: else no upgrade of either could be followed by a refresh, and an old champion could never
+be replaced but by a candidate that beats it. They are in `exact`, by which what was computed may be used again.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from sluice_ml.config import ModelConfig
 
 # Library to version, of those that decide what is learned.
 LIBRARIES = {name: version(name) for name in ("xgboost", "scikit-learn", "numpy", "pyarrow")}
 
-# Of these a model's content does not depend: they name it, judge it, or make it faster.
+# To be raised with a change of this package after which the same rows give a model that ranks them differently by intent.
+RECIPE = 1
+
+# Of these a model's content does not depend: they name it, judge it, say when a row is known, or make it faster.
 _NOT_LEARNED = {
     "name",
     "resamples",
@@ -27,6 +32,10 @@ _NOT_LEARNED = {
     "segments",
     "segment_min_rows",
     "accepted_findings",
+    "baseline",
+    "baseline_default",
+    "known_at",
+    "happens_at",
     "threads",
 }
 _MODULES = ("boosting", "influence", "linear", "model", "parameters", "splits", "training")
@@ -34,9 +43,18 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def digest(config: ModelConfig) -> str:
-    """sha256 of the recipe that `config` and this code are."""
+    """sha256 of the recipe that `config` is: two models with the same one differ in their days only."""
     declared = {name: value for name, value in config.as_dict().items() if name not in _NOT_LEARNED}
-    content = {"declared": declared, "code": CODE, "libraries": LIBRARIES}
+    return _hash({"declared": declared, "recipe": RECIPE})
+
+
+def exact(config: ModelConfig) -> str:
+    """sha256 of all that a candidate depends on besides its rows: the whole of `config`, this code and the libraries."""
+    declared = {name: value for name, value in config.as_dict().items() if name != "threads"}
+    return _hash({"declared": declared, "code": CODE, "libraries": LIBRARIES})
+
+
+def _hash(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@ every day. The rules kept here bring the loop to rest:
 
 - one request at a time, and at most `per_week` in seven days;
 - after refusals in a row the next request waits: `backoff_days`, doubled with each, at most `backoff_max_days`;
+- a candidate that could not be compared counts in none of these: the next request waits for `backoff_days`;
 - where no candidate has become champion yet, each refused one is followed by a request, after the same waits;
 - a refused refresh (the model was only old) attests the champion for `attest_days`, or for the wait where that is longer;
 - after `refusals_to_person` refusals in a row a person is asked, once;
@@ -33,6 +34,7 @@ EventKind = Literal[
     "alarm",  # a day on which `causes` called for a model, whether one was asked for or not
     "asked",  # a model was asked for
     "refused",  # a candidate was refused
+    "undecided",  # a candidate could not be compared: too few days, which says nothing about it
     "promoted",  # a candidate became champion
     "skipped",  # nothing was trained: learning is paused
     "rolled_back",  # a person chose the champion
@@ -104,6 +106,8 @@ class _State:
     about: frozenset[str] = frozenset()
     # Refusals in a row, of models that were asked for, or before there was a champion.
     refused: list[date] = field(default_factory=list)
+    # The last candidate that could not be compared.
+    undecided: date | None = None
     # Whether there has been a champion.
     served: bool = False
     attested_until: date | None = None
@@ -124,12 +128,14 @@ class _State:
             self.pending, self.about = event.on, frozenset(event.causes)
         elif event.kind == "skipped":
             self.pending = None
+        elif event.kind == "undecided":
+            self.pending, self.undecided = None, event.on
         elif self.pending is None or event.on < self.pending:
             # A training that nobody asked for here, or a roll-back: a person's. A refused one changed nothing, but that the
             # first champion is still awaited.
             if event.kind != "refused":
                 self._start_again()
-            elif not self.served:
+            elif not self.served and event.on not in self.refused:  # a decision that is repeated is one
                 self.refused.append(event.on)
         elif event.kind == "rolled_back":
             self._start_again()
@@ -199,6 +205,9 @@ class _State:
                     f"{_times(self.refused)} refused, on {self.refused[-1]}: the next is asked for on {again} at the earliest.",
                 )
             )
+        if self.undecided is not None:
+            again = self.undecided + timedelta(days=self.config.backoff_days)
+            rests.append((again, f"The candidate of {self.undecided} had too few days to be compared on."))
         if not drop and self.attested_until is not None:
             rests.append(
                 (

@@ -23,17 +23,30 @@ def test_digest_changes_with_what_decides_a_model(config, change):
     assert recipe.digest(dataclasses.replace(config, **change)) != recipe.digest(config)
 
 
-@pytest.mark.parametrize("change", [{"threads": 1}, {"confidence": 0.9}, {"refresh_margin": 0.1}])
+@pytest.mark.parametrize(
+    "change", [{"threads": 1}, {"confidence": 0.9}, {"refresh_margin": 0.1}, {"baseline_default": 0.1}]
+)
 def test_digest_does_not_change_with_what_only_judges_it(config, change):
     assert recipe.digest(dataclasses.replace(config, **change)) == recipe.digest(config)
 
 
-def test_digest_sees_statements_and_no_comments(config, monkeypatch):
+def test_new_code_or_library_is_no_change_of_recipe_and_what_was_computed_before_is_not_used(
+    config, monkeypatch
+):
+    """Else an upgrade of a library would end all refreshes until a candidate beats the champion."""
+    before = recipe.digest(config), recipe.exact(config)
+    monkeypatch.setitem(recipe.LIBRARIES, "pyarrow", "99.0")
+    assert (recipe.digest(config), recipe.exact(config) == before[1]) == (before[0], False)
+    monkeypatch.setattr(recipe, "RECIPE", recipe.RECIPE + 1)
+    assert recipe.digest(config) != before[0]
+
+
+def test_exact_digest_sees_statements_and_no_comments(config, monkeypatch):
     def with_code(text: str) -> str:
         monkeypatch.setitem(recipe.CODE, "training", recipe.statements(text))
-        return recipe.digest(config)
+        return recipe.exact(config)
 
-    as_it_is = recipe.digest(config)
+    as_it_is = recipe.exact(config)
     first = with_code('"""One."""\nROUNDS = 1\n')
     assert first != as_it_is
     assert with_code('"""Another."""\n# Why.\nROUNDS = 1\n') == first
@@ -42,7 +55,7 @@ def test_digest_sees_statements_and_no_comments(config, monkeypatch):
 
 def test_digest_is_of_the_statements_that_this_process_runs(config, monkeypatch, tmp_path):
     """A file that is changed under a process that runs changes nothing that it trains."""
-    before = recipe.digest(config)
+    before = recipe.exact(config)
     monkeypatch.setattr(recipe, "__file__", str(tmp_path / "recipe.py"))
-    assert recipe.digest(config) == before
+    assert recipe.exact(config) == before
     assert all("def " in code for code in recipe.CODE.values())

@@ -142,6 +142,15 @@ def test_drop_does_not_end_because_an_earlier_day_is_decided_again():
     assert (reply.ask, reply.since) == (False, on(0))
 
 
+def test_candidate_with_too_few_days_to_compare_uses_up_no_try_of_a_drop_and_asks_no_person():
+    tried = [
+        Event(on(number), kind, ("performance",)) for number in (2, 9) for kind in ("asked", "undecided")
+    ]
+    assert not answer(["performance"], on(15), tried, CONFIG).ask
+    reply = answer(["performance"], on(16), tried, CONFIG)
+    assert (reply.ask, reply.person) == (True, "")
+
+
 def test_decision_that_is_made_again_for_an_earlier_day_does_not_ask_again():
     past = [Event(on(5), "asked", ("performance",)), Event(on(5), "refused")]
     assert not answer(["performance"], on(2), past, CONFIG).ask

@@ -86,6 +86,28 @@ def test_read_leaves_out_what_no_model_can_hold_and_says_of_which_day(flights, r
     assert trainset.require_sound(flights, read.rows, DAY, RUN, model_config(flights)) == []
 
 
+def test_read_takes_further_columns_where_the_table_has_them(flights, rows):
+    """A champion is compared by what it was trained on, also where that is declared no more."""
+    snapshots = {}
+    for table, columns in (
+        ("features", rows.drop_columns("is_late")),
+        ("outcomes", rows.select(["flight_id", "ds", "is_late"])),
+    ):
+        about = {"received": ROWS, "dropped": {}, "inputs": [], "run": RUN, "sort_by": ["flight_id"]}
+        staged = batches.stage("flights", table, columns, partitions=["2013-03-30"], **about)
+        snapshots[table] = tables.publish(staged, verdict_id="v").snapshot_id
+    features = flights.model.features
+    fewer = features.model_copy(
+        update={"numeric": tuple(name for name in features.numeric if name != "wind_gust_mph")}
+    )
+    declared = flights.model_copy(update={"model": flights.model.model_copy(update={"features": fewer})})
+
+    without = trainset.read(declared, DAY, snapshots).rows.column_names
+    read = trainset.read(declared, DAY, snapshots, also=("wind_gust_mph", "never_there", "distance_miles"))
+
+    assert {*read.rows.column_names} - {*without} == {"wind_gust_mph"}
+
+
 def test_sound_rows_are_trained_on(flights, rows):
     assert trainset.require_sound(flights, rows, DAY, RUN, model_config(flights)) == []
     assert ledger.entries(kind="training_refused") == []

@@ -223,6 +223,13 @@ def scan(
     return rows.cast(as_stored(rows.schema)).select(rows.column_names if columns is None else list(columns))
 
 
+def columns(pipeline: str, table: str) -> list[str]:
+    """The columns that a table has now, those of earlier versions included; none if there is no table."""
+    with connection.opened() as lake:
+        found = snapshots.find(lake, pipeline, table)
+        return list(found.schema().column_names) if found else []
+
+
 def snapshot_id(pipeline: str, table: str) -> int | None:
     """Id of the table's current snapshot; None if there is no table or nothing was ever published in it."""
     with connection.opened() as lake:

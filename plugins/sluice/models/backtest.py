@@ -174,12 +174,12 @@ def lines(found: Summary) -> Iterator[str]:
 
 
 def _remembering(rows: pa.Table, config: ModelConfig) -> Candidate:
-    """As `sluice_ml.training.fit`; a candidate of the same rows and recipe is read, and not trained again."""
+    """As `sluice_ml.training.fit`; a candidate of the same rows, settings and code is read, and not trained again."""
     from sluice_ml.artifacts import CONTENT, META, TEST, describe, pack, unpack
-    from sluice_ml.recipe import digest
+    from sluice_ml.recipe import exact
     from sluice_ml.training import fit
 
-    key = f"{digest(config)} {content_hash(rows)} {config.name}"
+    key = f"{exact(config)} {content_hash(rows)} {config.name}"
     folder = settings().home / "backtest" / "candidates" / hashlib.sha256(key.encode()).hexdigest()
     if (folder / META).is_file():
         meta = describe((folder / META).read_bytes())

@@ -46,7 +46,10 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
     days = declared.training_days + spec.history_days + spec.lag_days(declared.outcomes_table)
     rewrites.require_intact(spec, days, until=run_day, pinned=pinned)
     on_waivers = waived.require_valid(spec, days, until=run_day, snapshots=snapshots)
-    chosen, config = trainset.read(spec, run_day, snapshots), model_config(spec)
+    # The champion is compared on the candidate's held-out rows: they need what it was trained on, also where that is declared no more.
+    champion, _ = _champion(spec, roles.current(spec).champion)
+    chosen = trainset.read(spec, run_day, snapshots, also=champion.features if champion else ())
+    config = model_config(spec)
     rows = chosen.rows
     models = registry()
     tags = {
@@ -94,8 +97,8 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
 def audit_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> model_records.Choice:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
-    A champion that is damaged, or that needs a feature which is not declared any more, cannot be compared: the decision says
-    so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
+    A champion that is damaged, or that needs a column which was never published for the held-out days, cannot be compared: the
+    decision says so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
 
     Raises:
         ModelDamagedError: the candidate's file is not the one that was registered.

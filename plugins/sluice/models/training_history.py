@@ -42,8 +42,13 @@ def read(spec: Pipeline) -> list[Event]:
     for entry in sorted(found, key=lambda entry: entry.seq):
         on = _day(entry) or (events[-1].on if events else None)
         if on is not None:
-            events.append(Event(on, _KINDS[entry.kind], _causes(entry)))
+            events.append(Event(on, _kind(entry), _causes(entry)))
     return events
+
+
+def _kind(entry: Entry) -> EventKind:
+    undecided = entry.kind == "refused" and entry.record.outcome == "insufficient_data"
+    return "undecided" if undecided else _KINDS[entry.kind]
 
 
 def _day(entry: Entry) -> date | None:

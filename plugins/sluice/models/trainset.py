@@ -5,6 +5,7 @@ A training that is refused here has touched no model: the reason is in the ledge
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,11 @@ class TrainingSet:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet:
+def read(spec: Pipeline, run_day: str, snapshots: dict[str, int], *, also: Sequence[str] = ()) -> TrainingSet:
     """Features as they were published for each day, with the outcomes that were known on the morning of `run_day`.
+
+    Args:
+        also: further columns of the features, where the table has them.
 
     Returns: the rows of `training_days` days; the label is null where it will never be known.
     Raises:
@@ -45,10 +49,12 @@ def read(spec: Pipeline, run_day: str, snapshots: dict[str, int]) -> TrainingSet
     """
     last = spec.data_day(spec.model.outcomes_table, run_day)
     first = days_later(last, 1 - spec.model.training_days)
-    return read_days(spec, first, last, snapshots)
+    return read_days(spec, first, last, snapshots, also=also)
 
 
-def read_days(spec: Pipeline, first: str, last: str, snapshots: dict[str, int]) -> TrainingSet:
+def read_days(
+    spec: Pipeline, first: str, last: str, snapshots: dict[str, int], *, also: Sequence[str] = ()
+) -> TrainingSet:
     """As `read`, of the days from `first` to `last`, whenever their outcomes were known."""
     from sluice.lake import tables
     from sluice_ml.numbers import keep_representable
@@ -69,6 +75,8 @@ def read_days(spec: Pipeline, first: str, last: str, snapshots: dict[str, int]) 
             *instants,
         ]
     )
+    there = tables.columns(spec.pipeline, declared.features_table) if also else []
+    columns |= dict.fromkeys(name for name in also if name in there)
     features = scan(declared.features_table, list(columns))
     outcomes = scan(declared.outcomes_table, [declared.key, declared.label])
     rows = features.join(outcomes, keys=declared.key, join_type="inner")
