@@ -191,6 +191,17 @@ def test_what_is_made_of_a_derived_table_lacks_what_that_lacked(flights):
     assert missing_history.of_inputs(flights, spec.PREDICTIONS, [GAP], [read]) == (lacks,)
 
 
+def test_each_day_of_a_range_lacks_what_its_own_inputs_lacked(flights):
+    lacks = missing_history.MissingHistory(table="arrivals", days={GAP: ("2013-04-01",)})
+    made_from = {GAP: _show("features", GAP, (lacks,)), "2013-04-03": _show("features", "2013-04-03")}
+    read = _read("features", GAP, "2013-04-03", made_from)
+    assert missing_history.of_inputs(flights, spec.PREDICTIONS, list(made_from), [read]) == (lacks,)
+    of_an_earlier_version = {**read, "batches": None}
+    assert (
+        missing_history.of_inputs(flights, spec.PREDICTIONS, list(made_from), [of_an_earlier_version]) == ()
+    )
+
+
 def test_rebuilds_go_back_as_far_as_is_declared_and_the_oldest_comes_first(flights):
     for day in ("2013-03-01", GAP):
         _show("arrivals", day)
@@ -208,12 +219,17 @@ def test_rebuilds_go_back_as_far_as_is_declared_and_the_oldest_comes_first(fligh
     assert listed(rebuild_days=0) == []
 
 
-def test_inputs_are_looked_at_as_they_were_read_and_tables_only(flights):
+def test_inputs_are_looked_at_as_they_were_read_and_declared_tables_only(flights):
     for day in ("2013-04-01", "2013-04-03"):
         _show("arrivals", day)
     read = _read("arrivals", "2013-04-01", "2013-04-03")
     _show("arrivals", GAP)
-    others = [{"kind": "clock", "today": "2013-04-04"}, {**read, "table": "arrivals__quarantine"}]
+    for day in ("2013-04-01", "2013-04-03"):
+        _show("no_longer_declared", day)
+    others = [
+        {"kind": "clock", "today": "2013-04-04"},
+        _read("no_longer_declared", "2013-04-01", "2013-04-03"),
+    ]
     (found,) = missing_history.of_inputs(flights, "features", ["2013-04-04"], [*others, read])
     assert (found.table, found.days) == ("arrivals", {"2013-04-04": (GAP,)})
     now = _read("arrivals", "2013-04-01", "2013-04-03")
