@@ -9,12 +9,12 @@ retrain. A retrain decision starts the train DAG.
 
 from airflow.sdk import PartitionedAssetTimetable
 
-from sluice.declare.spec import PREDICTIONS, load_all
+from sluice.declare.spec import PREDICTIONS, load_with
 from sluice.orchestration import assets
 from sluice.orchestration.monitor import report_and_decide
 from sluice.orchestration.stages import stage_dag
 
-for spec in load_all():
+for spec in load_with("monitor"):
     predicted = PartitionedAssetTimetable(assets=assets.table(spec, PREDICTIONS))
     with stage_dag(spec, "monitor", schedule=predicted, doc=__doc__):
         report_and_decide(spec)

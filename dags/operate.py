@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param
 
-from sluice.declare.spec import load_all
+from sluice.declare.spec import load_all, load_with
 from sluice.orchestration import operate
 from sluice.orchestration.ingest import complete_day, find_deliveries
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
@@ -37,12 +37,13 @@ and the reason are recorded in the ledger, and MLflow's aliases follow. The next
 that were made are not changed. A version that never was champion has to earn it by the train DAG.
 """
 
-for spec in load_all():
+for spec in load_with("rollback"):
     with stage_dag(
         spec, "rollback", schedule=None, doc=ROLLBACK, params=rollback_form(spec), max_active_runs=1
     ):
         roll_back(spec)
 
+for spec in load_all():
     with stage_dag(spec, "replay", schedule=None, doc=REPLAY, params=operate.form(spec)):
         operate.replay(spec)
 

@@ -6,11 +6,11 @@ declared baseline rule does, and every row says so. Predictions are held until t
 
 from airflow.sdk import PartitionedAssetTimetable
 
-from sluice.declare.spec import PREDICTIONS, load_all
+from sluice.declare.spec import PREDICTIONS, load_with
 from sluice.orchestration import assets
 from sluice.orchestration.stages import crossing, stage_dag
 
-for spec in load_all():
+for spec in load_with("score"):
     features = assets.table(spec, spec.model.features_table)
     with stage_dag(spec, "score", schedule=PartitionedAssetTimetable(assets=features), doc=__doc__):
         crossing(spec, PREDICTIONS, outlets=[assets.table(spec, PREDICTIONS)])

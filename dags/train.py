@@ -9,12 +9,12 @@ numbers are recorded.
 
 from airflow.sdk import PartitionedAssetTimetable
 
-from sluice.declare.spec import load_all
+from sluice.declare.spec import load_with
 from sluice.orchestration import assets
 from sluice.orchestration.stages import stage_dag
 from sluice.orchestration.train import candidate_crossing
 
-for spec in load_all():
+for spec in load_with("train"):
     with stage_dag(
         spec,
         "train",

@@ -7,11 +7,11 @@ before. Both cross like a source does: stage, audit, publish.
 
 from airflow.sdk import PartitionedAssetTimetable
 
-from sluice.declare.spec import load_all
+from sluice.declare.spec import load_with
 from sluice.orchestration import assets
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
 
-for spec in load_all():
+for spec in load_with("transform"):
     with stage_dag(
         spec, "transform", schedule=PartitionedAssetTimetable(assets=assets.raw(spec)), doc=__doc__
     ):

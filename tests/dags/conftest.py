@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sluice.core.settings import ROOT
 
@@ -54,11 +55,15 @@ def live_bag(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="session")
 def mistyped_bag(tmp_path_factory) -> dict:
-    """The same, of flights and of a pipeline with a key that there is not."""
+    """The same, of flights, of a pipeline with a key that there is not, and of one without derived tables and model."""
     base = tmp_path_factory.mktemp("mistyped_pipeline")
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
     assert text.count("\nhistory_days:") == 1
     (base / "flights.yml").write_text(text)
+    ships = yaml.safe_load(text) | {"pipeline": "ships"}
+    for part in ("derived", "model", "monitoring"):
+        del ships[part]
+    (base / "ships.yml").write_text(yaml.safe_dump(ships))
     text = text.replace("pipeline: flights", "pipeline: trains").replace("\nhistory_days:", "\nhistroy_days:")
     (base / "trains.yml").write_text(text)
     return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))

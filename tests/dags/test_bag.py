@@ -36,7 +36,8 @@ def test_pipeline_with_a_mistyped_key_is_one_dag_that_names_it_and_the_others_ha
 ):
     assert mistyped_bag["import_errors"] == {}
     flights = {f"flights_{stage}" for stage in STAGES}
-    assert set(mistyped_bag["dags"]) == flights | {"trains_broken"} | set(PLATFORM_DAGS)
+    others = {dag_id for dag_id in mistyped_bag["dags"] if not dag_id.startswith("ships_")}
+    assert others == flights | {"trains_broken"} | set(PLATFORM_DAGS)
     broken = mistyped_bag["dags"]["trains_broken"]
     assert "trains.yml" in broken["doc"]
     assert "did you mean 'history_days'" in broken["doc"]
@@ -46,6 +47,15 @@ def test_pipeline_with_a_mistyped_key_is_one_dag_that_names_it_and_the_others_ha
     assert broken["tasks"]["check_declaration"]["callbacks"] == ["mail_failure"]
     assert "check_declaration" in mistyped_bag["dags"]["flights_watch"]["tasks"], "which sends its RESOLVED"
     assert mistyped_bag["heavy"] == []
+
+
+def test_pipeline_of_sources_only_has_no_dag_about_derived_tables_or_a_model(mistyped_bag):
+    ships = {dag_id.removeprefix("ships_") for dag_id in mistyped_bag["dags"] if dag_id.startswith("ships_")}
+    assert ships == {*STAGES} - {"transform", "score", "monitor", "train", "rollback"}
+    reconcile = mistyped_bag["dags"]["ships_reconcile"]["tasks"]
+    assert set(reconcile) == {"find_due", "start_ingest"}
+    crossings = {task_id for task_id in mistyped_bag["dags"]["ships_backfill"]["tasks"] if "." in task_id}
+    assert not [task_id for task_id in crossings if "features" in task_id]
 
 
 def test_parsing_imports_nothing_heavy(bag):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-# The DAGs of every pipeline.
+# The DAGs of a pipeline with derived tables and a model.
 STAGES = (
     "ingest",
     "transform",
@@ -19,6 +20,9 @@ STAGES = (
     "watch",
     "maintain",
 )
+# Those of them that only a pipeline with derived tables has, and only one with a model.
+OF_DERIVED = ("transform",)
+OF_MODEL = ("score", "monitor", "train", "rollback")
 # The task of a watcher that checks what the pipeline declares: its success is the end of what it found.
 DECLARATION_TASK = "check_declaration"
 # Those of no pipeline.
@@ -31,9 +35,9 @@ def parts(dag_id: str) -> tuple[str, str]:
     return pipeline, stage
 
 
-def of_pipeline(pipeline: str) -> list[str]:
-    """The ids of all DAGs of a pipeline."""
-    return [f"{pipeline}_{stage}" for stage in STAGES]
+def of_pipeline(pipeline: str, stages: Sequence[str] = STAGES) -> list[str]:
+    """The ids of the DAGs of a pipeline, in the order of its stages."""
+    return [f"{pipeline}_{stage}" for stage in stages]
 
 
 def of_broken(pipeline: str) -> str:

@@ -88,6 +88,10 @@ class BackupFailedError(SluiceError):
     """A backup of the home folder could not be taken."""
 
 
+class ModelNotDeclaredError(SluiceError):
+    """Something about a model was asked of a pipeline that declares none."""
+
+
 class SourceUnknownError(SluiceError):
     """A delivery or a command names a source that no pipeline declares."""
 

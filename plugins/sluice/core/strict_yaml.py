@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from sluice.core.errors import SpecInvalidError
 
@@ -54,14 +55,19 @@ def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Names of the fields of the schema at a location such as ("sources", "arrivals")."""
     parts = list(loc)
     while parts:
-        annotation = model.model_fields[str(parts.pop(0))].annotation
+        annotation = _fields(model)[str(parts.pop(0))].annotation
         inner = [annotation, *get_args(annotation)]
         model = next(
             (each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), model
         )
         if get_origin(annotation) is dict and parts:
             parts.pop(0)  # the name under a mapping
-    return list(model.model_fields)
+    return list(_fields(model))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields of a schema, by the names that they have in the file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -33,7 +33,7 @@ def today(spec: Pipeline) -> date:
             f"The clock of {spec.pipeline!r} is its feed's, and the feed has not delivered a day yet.",
             where=str(_file(spec)),
             allowed="at least one delivered day, or `clock: wall`",
-            todo="deliver a day with `sluice feed`",
+            todo="deliver a day with `sluice land`, or of the default pipeline with `sluice feed`",
         )
     return day
 

@@ -6,68 +6,34 @@ cheap, because every DAG file does it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from sluice.core import strict_yaml
-from sluice.core.errors import SourceUnknownError, SpecInvalidError
+from sluice.core import dag_ids, strict_yaml
+from sluice.core.errors import ModelNotDeclaredError, SourceUnknownError, SpecInvalidError
 from sluice.core.partitions import days_later
 from sluice.core.settings import settings
+from sluice.declare import consistency
 from sluice.declare.broken import BrokenPipeline as BrokenPipeline
 from sluice.declare.broken import describe_broken as describe_broken
 from sluice.declare.calendars import Expected
+from sluice.declare.consistency import PREDICTIONS as PREDICTIONS
+from sluice.declare.consistency import QUARANTINE as QUARANTINE
 from sluice.declare.contracts import Column as Column
 from sluice.declare.contracts import ColumnType as ColumnType
 from sluice.declare.contracts import Contract as Contract
-from sluice.declare.contracts import Mapping as Mapping
 from sluice.declare.contracts import Strict as _Strict
+from sluice.declare.derived import Derived as Derived
+from sluice.declare.derived import History as History
 from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeOfDay, TimeZone
 from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
 from sluice.declare.sources import Format as Format
 from sluice.declare.sources import Source as Source
-
-# The table that scoring writes.
-PREDICTIONS = "predictions"
-# How the name of a quarantine table ends; see `sluice.lake.quarantine`.
-QUARANTINE = "__quarantine"
-
-# Names of tasks and task groups that stand beside the tables' own in a DAG.
-_TAKEN = ("complete_day", "confirm_sources", "day", "find_deliveries")
-
-
-class History(_Strict):
-    """What becomes of a derived table where a day that it looks back on is due and not published."""
-
-    # `mark`: it is built from what there is, and its rows say how many days they lack; `refuse`: it waits for them.
-    missing: Literal["refuse", "mark"] = "mark"
-    # Days back from today whose partitions are rebuilt when what they lacked has come; older ones stay as they are.
-    rebuild_days: int = Field(28, ge=0)
-
-
-class Derived(_Strict):
-    """A table that dbt builds from published tables and that crosses like a source does."""
-
-    owner: NonEmptyStr
-    description: NonEmptyStr
-    grain: NonEmptyStr
-    key: tuple[str, ...] = Field(min_length=1)
-    # The dbt model whose rows become the table's.
-    model: str
-    # The table whose rows become this one's, each at most one: a day that it is published without rows of has none here
-    # either. What the model joins to them can be empty and is no reason.
-    rows_from: str | None = None
-    # Whether any other day for which the model gives no rows is published without a person's word.
-    may_be_empty: bool = False
-    lag_days: int = Field(0, ge=0)
-    # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.
-    history_days: int | None = Field(None, ge=0)
-    # Where such a day is missing; as the pipeline's `history`, if not given.
-    history: History | None = None
 
 
 class Features(_Strict):
@@ -173,7 +139,7 @@ class Releases(_Strict):
 
 
 class Pipeline(_Strict):
-    """One data product with its model."""
+    """One data product, with or without a model."""
 
     pipeline: Name
     title: NonEmptyStr
@@ -206,53 +172,82 @@ class Pipeline(_Strict):
     # When the maintenance of a live pipeline runs.
     maintain_schedule: Cron = "30 2 * * *"
     landing: NonEmptyStr
-    # Days of history that the features of one day look back on.
-    history_days: int = Field(ge=1)
+    # Days of history that the derived tables of one day look back on.
+    history_days: int = Field(1, ge=1)
     # What becomes of a day where some of them are missing.
     history: History = History()
     sources: dict[Name, Source] = Field(min_length=1)
-    derived: dict[Name, Derived] = Field(min_length=1)
-    model: Model
-    monitoring: Monitoring
+    # None where the published sources are all that is wanted.
+    derived: dict[Name, Derived] = {}
+    # Both or neither. What is about the model reads `model` and `monitoring`, which raise where there is none.
+    declared_model: Model | None = Field(None, alias="model")
+    declared_monitoring: Monitoring | None = Field(None, alias="monitoring")
 
     @model_validator(mode="after")
-    def _pipes_are_of_features(self) -> Pipeline:
-        known = {*self.model.features.numeric, *self.model.features.categorical}
-        for source, columns in self.monitoring.pipes.items():
-            if source not in self.sources:
-                raise ValueError(f"monitoring.pipes names {source!r}, which is no source")
-            if unknown := next((name for name in columns if name not in known), None):
-                raise ValueError(
-                    f"monitoring.pipes.{source} names {unknown!r}, which is no feature of the model"
-                )
+    def _parts_agree(self) -> Pipeline:
+        consistency.check(self)
         return self
 
-    @model_validator(mode="after")
-    def _names_fit(self) -> Pipeline:
-        if odd := next((name for name in (*self.sources, *self.derived) if QUARANTINE in name), None):
-            raise ValueError(
-                f"{odd!r} is named like a quarantine table: no table's name may have {QUARANTINE!r}"
-            )
-        taken = {*self.derived, PREDICTIONS} & set(self.sources)
-        if taken or PREDICTIONS in self.derived:
-            name = sorted(taken)[0] if taken else PREDICTIONS
-            raise ValueError(f"{name!r} names two tables; {PREDICTIONS!r} is the one that scoring writes")
-        if reserved := sorted({*self.sources, *self.derived} & set(_TAKEN)):
-            raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
-        for name, derived in self.derived.items():
-            if derived.rows_from not in {None, *self.sources, *self.derived} - {name}:
-                raise ValueError(
-                    f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table"
-                )
-        for name in (self.model.features_table, self.model.outcomes_table):
-            if name not in self.derived:
-                raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
-        return self
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Pipeline:
+        """As pydantic's, with fields by the names that they have in the file."""
+        names = {field.alias or name: name for name, field in type(self).model_fields.items()}
+        return super().model_copy(
+            update={names[key]: value for key, value in (update or {}).items()}, deep=deep
+        )
+
+    @property
+    def has_model(self) -> bool:
+        return self.declared_model is not None
+
+    @property
+    def model(self) -> Model:
+        """The declared model.
+
+        Raises:
+            ModelNotDeclaredError: there is none.
+        """
+        if self.declared_model is None:
+            raise self._without_model()
+        return self.declared_model
+
+    @property
+    def monitoring(self) -> Monitoring:
+        """How the model's predictions are monitored; raises as `model`."""
+        if self.declared_monitoring is None:
+            raise self._without_model()
+        return self.declared_monitoring
+
+    def _without_model(self) -> ModelNotDeclaredError:
+        return ModelNotDeclaredError(
+            f"Pipeline {self.pipeline!r} declares no model: nothing is scored, trained or monitored.",
+            where=f"dags/pipelines/{self.pipeline}.yml",
+            allowed="a pipeline with `model` and `monitoring`",
+            todo="choose another pipeline, or declare both, as dags/pipelines/flights.yml does",
+        )
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that there is a DAG of."""
+        lacks = {
+            *(() if self.derived else dag_ids.OF_DERIVED),
+            *(() if self.has_model else dag_ids.OF_MODEL),
+        }
+        return tuple(stage for stage in dag_ids.STAGES if stage not in lacks)
+
+    @property
+    def features_table(self) -> str | None:
+        """The table that the model reads; None where there is no model."""
+        return self.declared_model.features_table if self.declared_model else None
+
+    @property
+    def outcomes_table(self) -> str | None:
+        """The table with what became of what was predicted; None where there is no model."""
+        return self.declared_model.outcomes_table if self.declared_model else None
 
     @property
     def tables(self) -> list[str]:
         """All tables of the pipeline, each with a suite of its own."""
-        return [*self.sources, *self.derived, PREDICTIONS]
+        return [*self.sources, *self.derived, *((PREDICTIONS,) if self.has_model else ())]
 
     def lag_days(self, table: str) -> int:
         """Days between a run's partition key and the day of the partition of `table` that the run writes."""
@@ -355,6 +350,11 @@ def pipeline_names() -> list[str]:
 def load_all() -> list[Pipeline]:
     """All pipelines whose YAML can be used, in the order of their names; `broken_pipelines` has the others."""
     return [each for each in _each() if isinstance(each, Pipeline)]
+
+
+def load_with(stage: str) -> list[Pipeline]:
+    """As `load_all`, those that have a DAG of a stage."""
+    return [each for each in load_all() if stage in each.stages]
 
 
 def broken_pipelines() -> list[BrokenPipeline]:

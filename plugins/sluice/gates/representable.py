@@ -52,7 +52,7 @@ def _used(spec: Pipeline, table: str) -> list[str]:
     if table in spec.sources:
         columns = spec.sources[table].contract.columns
         return [name for name, column in columns.items() if column.type == "number"]
-    if table == spec.model.features_table:
+    if table == spec.features_table:
         return list(dict.fromkeys([*spec.model.features.numeric, spec.model.baseline]))
     return []
 

@@ -138,7 +138,7 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
     newest: dict[str, dict[Partition, Entry]] = {}
     for entry in _entries(spec, table, "held", "refused", after=ledger.settled(spec.pipeline, "holds")):
         # A candidate that was refused holds no rows.
-        if entry.subject != spec.model.name:
+        if getattr(entry.record, "version", None) is None:
             newest.setdefault(entry.subject, {}).setdefault(entry.days, entry)
     for name, found in newest.items():
         span = Partition(min(one.first for one in found), max(one.last for one in found))

@@ -27,6 +27,7 @@ from sluice.core.errors import (
     SpecInvalidError,
 )
 from sluice.core.partitions import date_of, day_of, days_later, read_day
+from sluice.declare import pipeline_clock
 from sluice.declare.limits import Limits
 from sluice.declare.spec import Pipeline, Source
 from sluice.ingest import delivery_names, manifests
@@ -265,7 +266,8 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
 
     The file is parsed first: what would fail at ingest is refused here, before anything is written. What was delivered
     before may be broken in any way: its manifest, its file or its name. Of several at the same
-    moment each gets a number of its own: the file takes it, and a number that is taken is not taken again.
+    moment each gets a number of its own: the file takes it, and a number that is taken is not taken again. The clock of a
+    replayed pipeline moves to the run day, if it is a later one.
 
     Args:
         version: of the contract that the file follows; the declared one where none is given.
@@ -299,9 +301,10 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
     while not landing.write_new(delivery_names.of_delivery(spec, source, run_day, number), data):
         number += 1
     name = delivery_names.of_delivery(spec, source, run_day, number)
-    return _announce(
-        landing, spec, source, run_day, name, rows, _sha256(data), claimed, clock.utc_now(), misnamed
-    )
+    _announce(landing, spec, source, run_day, name, rows, _sha256(data), claimed, clock.utc_now(), misnamed)
+    if spec.clock == "feed":
+        pipeline_clock.advance(spec, date_of(run_day))
+    return name
 
 
 def next_delivery(source: str, day: str) -> str:

@@ -59,7 +59,9 @@ class AirflowApi:
                 todo="correct it; `sluice check` says more",
             )
         known = {dag["dag_id"] for dag in self._all("/dags", "dags", order_by="dag_id")}
-        declared = [dag_id for each in load_all() for dag_id in dag_ids.of_pipeline(each.pipeline)]
+        declared = [
+            dag_id for each in load_all() for dag_id in dag_ids.of_pipeline(each.pipeline, each.stages)
+        ]
         broken = [dag_ids.of_broken(each.pipeline) for each in broken_pipelines()]
         return [dag_id for dag_id in (*declared, *broken, *dag_ids.PLATFORM_DAGS) if dag_id not in known]
 

@@ -38,7 +38,7 @@ def of_failed_run(
     unpublished = _unpublished(spec, dag_id, run_id, list(Partition.parse(partition))) if partition else []
     table = ""
     if unpublished == ["raw"]:
-        ends_with, table = EndsWith.of("completed"), spec.model.features_table
+        ends_with, table = EndsWith.of("completed"), spec.features_table or ""
     elif unpublished:
         ends_with, table = EndsWith.of("run", *unpublished), unpublished[0]
     else:
@@ -53,7 +53,7 @@ def of_failed_run(
         occurrence=run_id if partition is None else "",
         ends_with=ends_with,
         owner=spec.owner,
-        effect=reader_impact.waiting(spec, table, days) if days else "What readers see has not changed.",
+        effect=reader_impact.failing(spec, table or None, days, partition, day_waits=unpublished == ["raw"]),
         summary=_summary(reason, task, limit),
         facts={"Run id": run_id},
         not_published=steps.not_published(spec, table) if table else (),

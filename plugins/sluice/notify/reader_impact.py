@@ -31,12 +31,13 @@ def waiting(spec: Pipeline, table: str, partitions: Sequence[str]) -> str:
     if before and table == PREDICTIONS:
         return f"Readers still see the predictions of {day} as they were published before."
     if before:
-        return f"Readers still see the {table} of {day} as published before; no prediction is affected."
-    if table == spec.model.outcomes_table:
+        unaffected = "; no prediction is affected" if spec.has_model else ""
+        return f"Readers still see the {table} of {day} as published before{unaffected}."
+    if table == spec.outcomes_table:
         return (
             f"How the predictions of {day} turned out cannot be told yet: their outcomes are not published."
         )
-    if table in spec.derived and table != spec.model.features_table:
+    if not spec.has_model or (table in spec.derived and table != spec.features_table):
         return f"The {table} of {day} are missing for readers; {_last(spec, table, day)}."
     if shown(spec, PREDICTIONS, run_day):
         return f"The {table} of {day} are missing for readers; the predictions of {run_day} were made before and stand."
@@ -51,9 +52,18 @@ def failing(
     """What readers see while a task fails: one of a table, one that the day's sources wait for, or another."""
     if table:
         return waiting(spec, table, data_days) if data_days else ""
+    if day_waits and partition:
+        return _without_the_day(spec, partition)
     if day_waits:
-        return waiting(spec, spec.model.features_table, list(Partition.parse(partition))) if partition else ""
+        return ""
     return "What readers see has not changed."
+
+
+def _without_the_day(spec: Pipeline, partition: str) -> str:
+    """What readers see while the sources of a run day, or of a range, do not come."""
+    if spec.features_table:
+        return waiting(spec, spec.features_table, list(Partition.parse(partition)))
+    return f"What was delivered for {partition} is not published; readers see what they saw before."
 
 
 def undone(spec: Pipeline, item: Item) -> str:
@@ -72,7 +82,7 @@ def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: dat
     later = waits_for(spec, table)
     if later and len(partitions) == 1:
         run_day = spec.run_day(table, partitions[0])
-        if not shown(spec, PREDICTIONS, run_day):
+        if not shown(spec, later[-1], spec.data_day(later[-1], run_day)):
             sentence += f" What waited for it goes on: {', '.join(later)} of the run of {run_day}."
     return sentence
 
@@ -80,8 +90,8 @@ def visible(spec: Pipeline, table: str, partitions: Sequence[str], *, since: dat
 def waits_for(spec: Pipeline, table: str) -> tuple[str, ...]:
     """The tables that are built from a table."""
     if table in spec.sources:
-        return (*spec.derived, PREDICTIONS)
-    return (PREDICTIONS,) if table == spec.model.features_table else ()
+        return tuple(name for name in spec.tables if name not in spec.sources)
+    return (PREDICTIONS,) if table == spec.features_table else ()
 
 
 def shown(spec: Pipeline, table: str, day: str, last: str = "", *, after: int = 0) -> bool:

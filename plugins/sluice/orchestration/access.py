@@ -4,7 +4,7 @@ Airflow protects no route of a plugin's application. `AuthManagerDep` looks for 
 used in, which in a mounted one is the wrong one; so the manager is asked for by `get_auth_manager`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.batch_apis import IsAuthorizedDagRequest
@@ -14,6 +14,8 @@ from airflow.models.dag import DagModel
 from fastapi import HTTPException, status
 
 from sluice.core import dag_ids
+from sluice.core.errors import SpecInvalidError
+from sluice.declare import spec
 
 
 def reader(user: GetUserDep) -> Callable[[str], bool]:
@@ -29,7 +31,7 @@ def reader(user: GetUserDep) -> Callable[[str], bool]:
         raise HTTPException(status.HTTP_403_FORBIDDEN)
 
     def may_read(pipeline: str) -> bool:
-        ids = dag_ids.of_pipeline(pipeline)
+        ids = dag_ids.of_pipeline(pipeline, _stages(pipeline))
         teams = DagModel.get_dag_id_to_team_name_mapping(ids)
         requests: list[IsAuthorizedDagRequest] = [
             {"method": "GET", "details": DagDetails(id=dag_id, team_name=teams.get(dag_id))} for dag_id in ids
@@ -37,3 +39,11 @@ def reader(user: GetUserDep) -> Callable[[str], bool]:
         return manager.batch_is_authorized_dag(requests, user=user)
 
     return may_read
+
+
+def _stages(pipeline: str) -> Sequence[str]:
+    """The stages that a pipeline has a DAG of: all, where its YAML cannot tell, so that nobody may read more for that."""
+    try:
+        return spec.load(pipeline).stages
+    except SpecInvalidError:
+        return dag_ids.STAGES

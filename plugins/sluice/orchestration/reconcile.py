@@ -29,13 +29,16 @@ def reconcile_tasks(pipeline: spec.Pipeline) -> None:
 
 def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:
     """Stage -> the asset that starts it."""
-    return {
-        "ingest": assets.deliveries(pipeline),
-        "transform": assets.raw(pipeline),
-        "score": assets.table(pipeline, pipeline.model.features_table),
-        "monitor": assets.table(pipeline, spec.PREDICTIONS),
-        "train": assets.training_request(pipeline),
-    }
+    wakes = {"ingest": assets.deliveries(pipeline)}
+    if pipeline.derived:
+        wakes["transform"] = assets.raw(pipeline)
+    if pipeline.features_table:
+        wakes |= {
+            "score": assets.table(pipeline, pipeline.features_table),
+            "monitor": assets.table(pipeline, spec.PREDICTIONS),
+            "train": assets.training_request(pipeline),
+        }
+    return wakes
 
 
 @task.branch

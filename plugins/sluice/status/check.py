@@ -31,8 +31,11 @@ def check_pipeline(name: str) -> Iterator[tuple[str, SluiceError | None]]:
         yield f"schedule of {name}", _error_of(partial(_check_schedule, name))
         yield f"landing zone of {name}", _error_of(partial(_check_landing, name))
         yield f"suites of {name}", _error_of(partial(_check_suites, name))
-        yield f"dbt models of {name}", _error_of(partial(_check_models, name))
-        yield f"model of {name}", _error_of(partial(_check_model, name))
+        declared = spec.load(name)
+        if declared.derived:
+            yield f"dbt models of {name}", _error_of(partial(_check_models, name))
+        if declared.has_model:
+            yield f"model of {name}", _error_of(partial(_check_model, name))
 
 
 def require_sound(name: str) -> None:

@@ -105,9 +105,10 @@ class _Known:
         known.rebuilds = {
             (one.table, one.day): one.because for one in missing_history.rebuilds(spec, known.shown)
         }
-        decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name)
-        known.monitored = {entry.partition for entry in decided}
-        known.requests = training.requests(spec, decided)
+        if spec.has_model:
+            decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name)
+            known.monitored = {entry.partition for entry in decided}
+            known.requests = training.requests(spec, decided)
         return known
 
     def begin(self, first: str | None) -> date:
@@ -132,7 +133,7 @@ class _Known:
             if (item := self._derived(table, run_day, self._incomplete(table, sources)))
         ]
         yield from derived
-        predictions = self._predictions(key, by_table(derived))
+        predictions = self._predictions(key, by_table(derived)) if spec.has_model else None
         if predictions is not None:
             yield predictions
             yield self._monitoring(key, predictions)

@@ -90,6 +90,8 @@ def _features(spec: Pipeline) -> Iterator[str]:
     """Features that are listed twice, and columns of the feature table that nobody uses."""
     from sluice.gates.suites import columns_of
 
+    if not spec.has_model:
+        return
     table, model = spec.model.features_table, spec.model
     columns = list(columns_of(spec, table))
     features = [*model.features.categorical, *model.features.numeric]
@@ -116,7 +118,8 @@ def _models(spec: Pipeline, graph: dict[str, Model]) -> Iterator[str]:
         if not lineage.exposures(spec, [name]):
             yield f"nothing is made of the dbt model {name!r} (tables are made of {', '.join(declared)})"
     read = {table for name in used for table in graph[name].tables}
-    for name in spec.sources:
+    # Where nothing is derived, the published sources are what is wanted.
+    for name in spec.sources if spec.derived else ():
         if name not in read:
             yield f"no table is made of source {name!r}"
     for name in lineage.declared_sources(spec):

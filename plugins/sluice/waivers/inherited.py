@@ -156,7 +156,7 @@ def rebuilds(spec: Pipeline) -> list[Rebuild]:
         for table, day, waived in _shown_derivations(spec, spec.derived)
         if (now := standing(spec, waived)) in ("expired", "replaced")
     ]
-    decided = champion.decisions(spec.pipeline, spec.model.name)
+    decided = champion.decisions(spec.pipeline, spec.model.name) if spec.has_model else []
     version = decided[0].record.version if decided else None
     if version is not None:
         found += [

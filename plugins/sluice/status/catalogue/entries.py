@@ -74,7 +74,7 @@ def read(spec: Pipeline) -> Catalogue:
         spec=spec,
         today=now.date() if now else None,
         sources=tuple(_source(spec, name, graph, held, waived, now) for name in spec.sources),
-        tables=tuple(_table(spec, name) for name in (*spec.derived, PREDICTIONS)),
+        tables=tuple(_table(spec, name) for name in spec.tables if name not in spec.sources),
     )
 
 
@@ -84,8 +84,8 @@ def users(spec: Pipeline, graph: Mapping[str, Model], models: list[str]) -> User
     return Users(
         models=tuple(models),
         derived=derived,
-        features=spec.model.features_table in derived,
-        outcomes=spec.model.outcomes_table in derived,
+        features=spec.features_table in derived,
+        outcomes=spec.outcomes_table in derived,
         exposures=tuple(f"{name} ({owner})" for name, owner in lineage.exposures(spec, models).items()),
     )
 
@@ -123,11 +123,11 @@ def _source(
 
 def _table(spec: Pipeline, name: str) -> TableEntry:
     read_by = []
-    if name in (spec.model.features_table, spec.model.outcomes_table):
+    if name in (spec.features_table, spec.outcomes_table):
         read_by.append(f"model {spec.model.name}")
-    if name == spec.model.features_table:
+    if name == spec.features_table:
         read_by.append(PREDICTIONS)
-    if name in (PREDICTIONS, spec.model.outcomes_table):
+    if name in (PREDICTIONS, spec.outcomes_table):
         read_by.append("monitoring")
     return TableEntry(
         name=name,

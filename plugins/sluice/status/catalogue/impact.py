@@ -54,8 +54,9 @@ def impact(spec: Pipeline, name: str) -> Impact:
     reading = lineage.readers(graph, table)
     direct = [each for each in reading if graph[each].names(column)]
     found = users(spec, graph, lineage.built_from(graph, direct))
-    features = (*spec.model.features.categorical, *spec.model.features.numeric)
-    own = table == spec.model.features_table
+    declared_features = spec.model.features if spec.has_model else None
+    features = (*declared_features.categorical, *declared_features.numeric) if declared_features else ()
+    own = table == spec.features_table
     contract = spec.sources[table].contract if table in spec.sources else None
     if own:
         touched = tuple(each for each in features if each == column)
@@ -137,13 +138,11 @@ def impact_lines(found: Impact, spec: Pipeline) -> Iterator[str]:
     yield listed("models that do not", found.untouched)
     yield listed("built from them", tuple(each for each in found.users.models if each not in found.direct))
     yield listed("derived tables", found.users.derived)
-    yield listed("model features", found.features, f" ({len(found.features)})" if found.features else "")
-    label = found.users.outcomes or (found.table, found.column) == (
-        spec.model.outcomes_table,
-        spec.model.label,
-    )
-    yield listed("labels of the model", (spec.model.label,) if label else ())
-    yield listed("predictions", (spec.model.name,) if found.features or found.table == PREDICTIONS else ())
+    if model := spec.declared_model:
+        yield listed("model features", found.features, f" ({len(found.features)})" if found.features else "")
+        label = found.users.outcomes or (found.table, found.column) == (model.outcomes_table, model.label)
+        yield listed("labels of the model", (model.label,) if label else ())
+        yield listed("predictions", (model.name,) if found.features or found.table == PREDICTIONS else ())
     yield listed("declared consumers", found.users.exposures)
     if not found.exact:
         yield (

@@ -1,0 +1,66 @@
+"""What the parts of a pipeline's YAML must agree on: names of tables, and what the model and its monitoring rest on.
+
+Each check raises ValueError with a sentence, as a validator of pydantic does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+
+# The table that scoring writes.
+PREDICTIONS = "predictions"
+# How the name of a quarantine table ends; see `sluice.lake.quarantine`.
+QUARANTINE = "__quarantine"
+
+# Names of tasks and task groups that stand beside the tables' own in a DAG.
+_TASKS = ("complete_day", "confirm_sources", "day", "find_deliveries")
+
+
+def check(spec: Pipeline) -> None:
+    """Check all of it.
+
+    Raises:
+        ValueError: names the first thing that does not fit.
+    """
+    _check_names(spec)
+    _check_origins(spec)
+    _check_model(spec)
+
+
+def _check_names(spec: Pipeline) -> None:
+    if odd := next((name for name in (*spec.sources, *spec.derived) if QUARANTINE in name), None):
+        raise ValueError(f"{odd!r} is named like a quarantine table: no table's name may have {QUARANTINE!r}")
+    taken = {*spec.derived, PREDICTIONS} & set(spec.sources)
+    if taken or PREDICTIONS in spec.derived:
+        name = sorted(taken)[0] if taken else PREDICTIONS
+        raise ValueError(f"{name!r} names two tables; {PREDICTIONS!r} is the one that scoring writes")
+    if reserved := sorted({*spec.sources, *spec.derived} & set(_TASKS)):
+        raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
+
+
+def _check_origins(spec: Pipeline) -> None:
+    for name, derived in spec.derived.items():
+        if derived.rows_from not in {None, *spec.sources, *spec.derived} - {name}:
+            raise ValueError(f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table")
+
+
+def _check_model(spec: Pipeline) -> None:
+    if (spec.declared_model is None) != (spec.declared_monitoring is None):
+        there, lacks = ("model", "monitoring") if spec.has_model else ("monitoring", "model")
+        raise ValueError(
+            f"`{there}` is declared without `{lacks}`: give both, or neither for a pipeline without a model"
+        )
+    if not spec.has_model:
+        return
+    for name in (spec.model.features_table, spec.model.outcomes_table):
+        if name not in spec.derived:
+            raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
+    known = {*spec.model.features.numeric, *spec.model.features.categorical}
+    for source, columns in spec.monitoring.pipes.items():
+        if source not in spec.sources:
+            raise ValueError(f"monitoring.pipes names {source!r}, which is no source")
+        if unknown := next((name for name in columns if name not in known), None):
+            raise ValueError(f"monitoring.pipes.{source} names {unknown!r}, which is no feature of the model")
