@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from sluice.ingest import completion, deliveries
 from sluice.lake import tables
 from sluice.notify import failed_runs, reader_impact
 from sluice.notify.events import Event
-from sluice.status import catalogue, check
+from sluice.status import catalogue, check, today, unused
 from sluice.status.reconcile import plan
 
 FLIGHTS = ROOT / "dags" / "pipelines" / "flights.yml"
@@ -191,10 +192,27 @@ def test_by_the_wall_clock_a_late_delivery_is_found(declare, set_clock):
     assert [item.state for item in status.of(live)] == ["published"]
 
 
+def test_today_says_whether_all_tables_of_the_newest_day_are_published(declare):
+    tides = declare()
+    assert today.read(tides).sentence == "No table is due yet."
+    deliveries.land(tides, "levels", DAY, _rows())
+    waits = today.read(tides)
+    assert (waits.fitness, waits.run_day) == ("not_made", RUN_DAY)
+    assert waits.reasons == (f"levels {DAY} is ready: delivery 1 is there",)
+    _cross(tides)
+    published = today.read(tides)
+    assert published.sentence == f"All tables of the run of {RUN_DAY} are published."
+    assert [name for name, _ in today.facts(published)] == ["held"]
+
+
 @pytest.mark.slow
 def test_check_and_status_and_the_catalogue_know_that_there_is_no_model(declare):
     tides = declare()
-    assert {what: error for what, error in check.check_all() if error} == {}
+    # The project that this is in has flights as well.
+    shutil.copy(FLIGHTS, settings().pipelines)
+    shutil.copytree(ROOT / "expectations" / "flights", settings().expectations / "flights")
+    unused.check(tides)
+    assert [error for _, error in check.check_pipeline("tides") if error] == []
     named = [what for what, _ in check.check_pipeline("tides")]
     assert named == ["pipeline tides", "schedule of tides", "landing zone of tides", "suites of tides"]
     deliveries.land(tides, "levels", DAY, _rows())
@@ -232,6 +250,14 @@ def test_what_is_about_a_model_is_refused_in_words(declare):
 def test_model_and_monitoring_are_declared_together(removed, said):
     raw = {key: value for key, value in yaml.safe_load(FLIGHTS.read_text()).items() if key not in removed}
     with pytest.raises(SpecInvalidError, match=said):
+        spec.validate(raw, FLIGHTS)
+
+
+@pytest.mark.fast
+def test_derived_tables_need_the_days_that_they_look_back_on():
+    raw = yaml.safe_load(FLIGHTS.read_text())
+    del raw["history_days"]
+    with pytest.raises(SpecInvalidError, match="`derived` is declared without `history_days`"):
         spec.validate(raw, FLIGHTS)
 
 

@@ -241,10 +241,10 @@ def test_every_declared_field_is_read_somewhere():
 
 
 def test_parse_every_problem_is_listed_at_once(tmp_path):
-    broken = TEXT.replace("history_days: 28", "histroy_days: 28").replace("seed: 20130101", "seed: x")
+    broken = TEXT.replace("landing: landing", "lading: landing").replace("seed: 20130101", "seed: x")
     with pytest.raises(SpecInvalidError, match=r"3 problem") as caught:
         _parse(tmp_path, broken)
-    for said in ("histroy_days", "history_days: Field required", "model.seed"):
+    for said in ("lading", "landing: Field required", "model.seed"):
         assert said in str(caught.value)
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-from sluice.cli import develop, home, inspect, model, operate
+from sluice.cli import develop, home, inspect, model, new, operate
 from sluice.cli.output import echo
 from sluice.core import clock
 from sluice.core.errors import SluiceError
@@ -58,6 +58,7 @@ GROUPS: dict[str, list[click.Command]] = {
         inspect.show_ledger,
     ],
     "Develop": [
+        new.new,
         develop.check,
         develop.backtest,
         develop.suite,

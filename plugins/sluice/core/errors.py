@@ -92,6 +92,10 @@ class ModelNotDeclaredError(SluiceError):
     """Something about a model was asked of a pipeline that declares none."""
 
 
+class SampleRefusedError(SluiceError):
+    """A sample, or an answer about it, from which no pipeline can be written."""
+
+
 class SourceUnknownError(SluiceError):
     """A delivery or a command names a source that no pipeline declares."""
 

@@ -42,6 +42,8 @@ def _check_names(spec: Pipeline) -> None:
 
 
 def _check_origins(spec: Pipeline) -> None:
+    if spec.derived and "history_days" not in spec.model_fields_set:
+        raise ValueError("`derived` is declared without `history_days`: say how far back its tables look")
     for name, derived in spec.derived.items():
         if derived.rows_from not in {None, *spec.sources, *spec.derived} - {name}:
             raise ValueError(f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table")

@@ -172,7 +172,7 @@ class Pipeline(_Strict):
     # When the maintenance of a live pipeline runs.
     maintain_schedule: Cron = "30 2 * * *"
     landing: NonEmptyStr
-    # Days of history that the derived tables of one day look back on.
+    # Days of history that the derived tables of one day look back on; needed where there are any.
     history_days: int = Field(1, ge=1)
     # What becomes of a day where some of them are missing.
     history: History = History()

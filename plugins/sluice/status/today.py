@@ -39,13 +39,13 @@ class Today:
     pipeline: str
     title: str
     now: datetime | None
-    # The newest run day of which predictions are due; None where there is none yet.
+    # The newest run day of which predictions are due, or tables where there is no model; None where there is none yet.
     run_day: str | None
     fitness: Fitness
     # A sentence, and what it rests on: reservations, or what stops the predictions.
     sentence: str
     reasons: tuple[str, ...]
-    # Who scores now.
+    # Who scores now; "" where there is no model.
     scorer: str
     # What was measured last, and of which day; "" where nothing was on the days that are shown.
     monitoring: str
@@ -68,9 +68,14 @@ def read(spec: Pipeline) -> Today:
     for item in found:
         days.setdefault(item.run_day, []).append(item)
     days = dict(sorted(days.items())[-DAYS:])
-    predicted = [item for items in days.values() for item in items if item.table == PREDICTIONS]
-    newest = max(predicted, key=lambda item: item.run_day, default=None)
-    fitness, sentence, reasons = _fitness(spec, newest, days)
+    ends = [
+        item for items in days.values() for item in items if not spec.has_model or item.table == PREDICTIONS
+    ]
+    newest = max(ends, key=lambda item: item.run_day, default=None)
+    if spec.has_model:
+        fitness, sentence, reasons = _fitness(spec, newest, days)
+    else:
+        fitness, sentence, reasons = _fitness_of_tables(days[newest.run_day] if newest else [])
     open_now = holds.open_batches(spec)
     return Today(
         pipeline=spec.pipeline,
@@ -80,8 +85,8 @@ def read(spec: Pipeline) -> Today:
         fitness=fitness,
         sentence=sentence,
         reasons=reasons,
-        scorer=_scorer(spec),
-        monitoring=_monitoring(spec),
+        scorer=_scorer(spec) if spec.has_model else "",
+        monitoring=_monitoring(spec) if spec.has_model else "",
         held=len(open_now) + len(stopped.expired(spec)),
         oldest_days=max((hold.age_days for hold in open_now), default=0),
         next_run=schedule.next_due(spec, found.now) if found.now and spec.clock == "wall" else None,
@@ -100,6 +105,23 @@ def _fitness(
     if reasons:
         return "reservations", f"The predictions of {newest.day} are fit for use with reservations.", reasons
     return "fit", f"The predictions of {newest.day} are fit for use.", ()
+
+
+def _fitness_of_tables(items: list[Item]) -> tuple[Fitness, str, tuple[str, ...]]:
+    """As `_fitness`, of a pipeline without a model: whether readers see all of its newest run day."""
+    if not items:
+        return "not_made", "No table is due yet.", ()
+    day, left = items[0].run_day, [item for item in items if not item.is_done]
+    reasons = tuple(textwrap.shorten(item.sentence(), _REASON_CHARS, placeholder=" …") for item in left)
+    if any(item.batch_id is None for item in left):
+        return "not_made", f"Not all tables of the run of {day} are published.", reasons
+    if left:
+        return (
+            "reservations",
+            f"All tables of the run of {day} are published, not all from the newest inputs.",
+            reasons,
+        )
+    return "fit", f"All tables of the run of {day} are published.", ()
 
 
 def _not_made(spec: Pipeline, newest: Item, items: list[Item]) -> tuple[str, tuple[str, ...]]:
@@ -173,9 +195,9 @@ def lines(today: Today) -> Iterator[str]:
 def facts(today: Today) -> list[tuple[str, str]]:
     """What stands around the sentence, by name."""
     oldest = f", the oldest for {today.oldest_days} day(s)" if today.oldest_days else ""
+    scored = [("scored by", today.scorer), ("measured", today.monitoring or "nothing yet")]
     return [
-        ("scored by", today.scorer),
-        ("measured", today.monitoring or "nothing yet"),
+        *(scored if today.scorer else []),
         ("held", f"{today.held}{oldest}" if today.held else "nothing"),
         *([("next run", f"{today.next_run:%Y-%m-%d %H:%M %Z}")] if today.next_run else []),
     ]
