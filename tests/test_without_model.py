@@ -17,7 +17,7 @@ from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
 from sluice.lake import tables
-from sluice.notify import failed_runs, reader_impact
+from sluice.notify import failed_runs, reader_impact, report
 from sluice.notify.events import Event
 from sluice.status import catalogue, check, today, unused
 from sluice.status.reconcile import plan
@@ -176,6 +176,20 @@ def test_a_run_that_airflow_ended_says_what_readers_see(declare):
         == f"What was delivered for {RUN_DAY} is not published; readers see what they saw before."
     )
     assert event.not_published == ()
+
+
+def test_a_rewritten_day_is_told_without_a_word_of_models(declare):
+    said = {
+        "recorded": "a",
+        "found": "b",
+        "recorded_rows": 1,
+        "found_rows": 2,
+        "diff": {},
+        "sample": [],
+        "page": "",
+    }
+    event = report.of_rewritten(declare(), "levels", DAY, **said, task_url="http://task")
+    assert event.effect == f"Readers see levels of {DAY} with content that no gate has judged."
 
 
 def test_by_the_wall_clock_a_late_delivery_is_found(declare, set_clock):

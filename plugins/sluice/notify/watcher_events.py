@@ -172,8 +172,12 @@ def of_rewritten(
         ends_with=EndsWith.of("matches", table),
         owner=spec.owner_of(table),
         effect=(
-            f"Readers see {table} of {day} with content that no gate has judged. "
-            "No model is trained on it until it is cleared up; predictions made before are not changed."
+            f"Readers see {table} of {day} with content that no gate has judged."
+            + (
+                " No model is trained on it until it is cleared up; predictions made before are not changed."
+                if spec.has_model
+                else ""
+            )
         ),
         summary=f"The content of {spec.pipeline}.{table} {day} no longer matches what was published: {counted}.",
         rows=sum(diff.values()),
@@ -349,7 +353,8 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
         owner=spec.owner_of(table),
         effect=(
             f"Readers still see {table} of {label}, which did not pass its rules; the word that let it pass "
-            "has ended. It counts as held again, and training leaves it out."
+            "has ended. It counts as held again"
+            + (", and training leaves it out." if spec.has_model else ".")
         ),
         summary=f"{released.signed} released it until {released.until}: {released.why}",
         facts={"Released by": released.signed, "Until": released.until, "Rules": ", ".join(word.rules)},
