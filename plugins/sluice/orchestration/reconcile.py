@@ -50,7 +50,9 @@ def _find_due(pipeline_name: str) -> list[str]:
     context = get_current_context()
     ti, pipeline = context["ti"], spec.load(pipeline_name)
     active, waits = {}, False
-    for stage in reconcile.STARTS:
+    # Of a stage that the pipeline does not have, there is no DAG to ask.
+    stages = list(_wakes(pipeline))
+    for stage in stages:
         dag_id = f"{pipeline.pipeline}_{stage}"
         if not ti.get_dag(dag_id).is_paused:
             active[stage] = ti.get_dr_count(dag_id=dag_id, states=["queued", "running"])
@@ -65,7 +67,7 @@ def _find_due(pipeline_name: str) -> list[str]:
     for event in stuck.events(pipeline, starts, task_url=task_url(ti)):
         tell(pipeline, event)
     mail_done(pipeline, found)
-    by_stage = {stage: [one.run_day for one in starts if one.stage == stage] for stage in reconcile.STARTS}
+    by_stage = {stage: [one.run_day for one in starts if one.stage == stage] for stage in stages}
     ti.xcom_push(key="starts", value=by_stage)
     return [f"start_{stage}" for stage, days in by_stage.items() if days]
 
