@@ -29,18 +29,14 @@ from sluice.declare.contracts import Contract as Contract
 from sluice.declare.contracts import Strict as _Strict
 from sluice.declare.derived import Derived as Derived
 from sluice.declare.derived import History as History
+from sluice.declare.features import Coverage as Coverage
+from sluice.declare.features import Features as Features
+from sluice.declare.features import Influence as Influence
 from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeOfDay, TimeZone
 from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
 from sluice.declare.sources import Format as Format
 from sluice.declare.sources import Source as Source
-
-
-class Features(_Strict):
-    """Columns of the feature table that the model sees."""
-
-    numeric: tuple[str, ...] = Field(min_length=1)
-    categorical: tuple[str, ...] = ()
 
 
 class Promotion(_Strict):
@@ -54,22 +50,6 @@ class Promotion(_Strict):
     refresh_margin: float = Field(0.02, ge=0, lt=0.5)
     # Held-out days with both outcomes that the champion did not learn from, without which nothing is decided.
     comparison_days: int = Field(7, ge=2)
-
-
-class Coverage(_Strict):
-    """Of what a model must have seen enough to be trusted with it: see `sluice_ml.coverage`."""
-
-    # Columns whose values are segments; predictions of a segment with fewer training rows say that they are unsupported.
-    segments: tuple[str, ...] = ()
-    min_rows: int = Field(100, ge=1)
-
-
-class Influence(_Strict):
-    """How much of what a model learns may come from one day, and of a day from one value: see `sluice_ml.influence`."""
-
-    day: float = Field(1, gt=0, le=1)
-    column: str | None = None
-    value: float = Field(1, gt=0, le=1)
 
 
 class Model(_Strict):
