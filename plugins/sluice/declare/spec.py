@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sluice.core import dag_ids, strict_yaml
 from sluice.core.errors import ModelNotDeclaredError, SourceUnknownError, SpecInvalidError
@@ -120,6 +120,8 @@ class Releases(_Strict):
 
 class Pipeline(_Strict):
     """One data product, with or without a model."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     pipeline: Name
     title: NonEmptyStr
