@@ -28,6 +28,8 @@ RIGHT = {
     "version": "1",
     "file": __file__,
     "folder": os.path.dirname(__file__),
+    "name": "trains",
+    "samples": os.path.join(os.path.dirname(__file__), "stops.csv"),
 }
 _TEXTS = ["", "no such", "../flights", "a\x00b", "half a \udcff", "two\nlines", "\x1b[2J", "x" * 5000]
 _DAYS = ["2013-02-30", "2013-13-40", "yesterday", "20130401", "2013-W14-5", "0001-01-01", "9999-12-31"]
@@ -46,6 +48,7 @@ WRONG = {
     "file": ["no such", "/", ""],
     "directory": ["no such", __file__],
     "path": [],
+    "choice": _TEXTS,
 }
 # What takes any text: a name that it does not know is answered by the command itself.
 ANYTHING = {
@@ -63,6 +66,18 @@ LOOKED_UP = {
     "rehearse": {"scenarios": ["no such", "S99", "../x", "tests/cli/test_cli.py"]},
     "mutate": {"out": [f"{__file__}/reports"]},
     "robustness": {"out": [f"{__file__}/reports"]},
+    "backtest": {"out": [f"{__file__}/reports"]},
+    "new": {
+        "name": ["", "No Such", "../x", "flights"],
+        "samples": ["no such", "=", f"{RIGHT['samples']}/x"],
+        "zone": ["no such"],
+        "day_column": ["no such", "stop_id"],
+        "key": ["no such", "riders,no such"],
+        "cadence": ["hourly"],
+        "lag_days": ["x", "-1"],
+        "as_text": ["no such"],
+        "mails": ["no such"],
+    },
     "home backup": {"folder": [f"{__file__}/backup", "/"]},
 }
 LOOKED_UP["rehearse"]["json_file"] = [f"{__file__}/report.json", "/"]
@@ -90,6 +105,10 @@ def _words(name: str, parameter: click.Parameter, value: str) -> list[str]:
     said = name.split()
     if isinstance(parameter, click.Option):
         said += [f"{max(parameter.opts, key=len)}={value}"]
+    said += ["--data-only"] if name == "new" else []
+    for one in COMMANDS[name].params:
+        if isinstance(one, click.Option) and one.name in RIGHT and one.required and one is not parameter:
+            said += [f"{one.opts[0]}={RIGHT[one.name]}"]
     said += ["--"]
     for one in COMMANDS[name].params:
         if isinstance(one, click.Argument) and (one.required or one is parameter):
@@ -108,7 +127,14 @@ def test_every_command_refuses_wrong_arguments_and_says_what_is_allowed(home, na
     said = " ".join(done.output.split())
     assert any(
         word in said
-        for word in ("Allowed:", "is not in the range", "not a valid integer", "not exist", "is a")
+        for word in (
+            "Allowed:",
+            "is not in the range",
+            "not a valid integer",
+            "not exist",
+            "is a",
+            "is not one of",
+        )
     ), said
     assert "\x1b" not in said
     assert "Traceback" not in said

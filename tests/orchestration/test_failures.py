@@ -126,3 +126,10 @@ def test_policy_and_mail_judge_the_reason_of_a_failure(failures, error, action):
     assert failures.cause_of(failure) is error
     assert failures.cause_of(error) is error
     assert failures.RETRY_POLICY.evaluate(failure, try_number=1, max_tries=3).action.value == action
+
+
+def test_task_of_an_installation_whose_clock_is_set_says_so_in_its_log(failures, caplog, set_clock):
+    set_clock("2013-04-03T06:00:00+00:00")
+    assert failures.explain_failure(lambda: "done")() == "done"
+    (said,) = logged(caplog)
+    assert said.startswith("The clock is set to 2013-04-03T06:00:00+00:00 by ")

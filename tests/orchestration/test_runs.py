@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +122,37 @@ def test_ingest_of_a_day_without_a_run_is_refused_unless_something_was_delivered
     feed.deliver(mondays, "2013-04-03", sources=["arrivals"])
     assert runs.run_days(context_of("2013-04-03")) == ["2013-04-03"]
     assert completion.due_sources(mondays, ["2013-04-03"]) == ["arrivals"]
+    context = context_of("2013-04-04")
+    context["dag_run"].dag_id = "flights_transform"
+    assert runs.run_days(context) == ["2013-04-04"], "only what is delivered comes on days of the schedule"
+
+
+def test_live_pipeline_without_a_first_day_takes_any_day_that_has_begun(runs, live, context_of, monkeypatch):
+    without = spec.load("flights").model_copy(update={"starts": None})
+    monkeypatch.setattr(spec, "load", lambda _: without)
+    assert runs.run_days(context_of("2013-01-02")) == ["2013-01-02"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_a_person"),
+    [
+        ("manual", True),
+        ("backfill", True),
+        ("asset_materialization", True),
+        ("scheduled", False),
+        ("asset_triggered", False),
+    ],
+)
+def test_run_is_a_persons_where_a_form_or_a_backfill_has_made_it(runs, kind, by_a_person):
+    assert runs.asked_for_by_a_person(SimpleNamespace(run_type=kind)) is by_a_person
+
+
+@pytest.mark.parametrize("wrong", ["first_day", "last_day"])
+def test_day_of_a_range_that_is_none_is_refused_with_the_name_of_its_field(runs, context_of, wrong):
+    days = {"first_day": "2013-04-02", "last_day": "2013-04-03", wrong: "2013-02-30"}
+    with pytest.raises(RunKeyInvalidError) as caught:
+        runs.run_days(context_of(**days))
+    assert caught.value.where == wrong
 
 
 def test_replayed_pipeline_has_no_future_and_no_first_day(runs, context_of):
