@@ -125,7 +125,8 @@ def test_a_correction_that_was_held_too_long_is_held_until_a_person_gives_it_up(
     (arrivals,) = [one for one in status.of(live, last=MONDAY) if one.table == "arrivals"]
     assert (arrivals.state, "not tried again by itself" in arrivals.reason) == ("held", True)
     assert reconcile.plan(live, dict.fromkeys(reconcile.STARTS, 0)) == []
-    holds.skip(live, MONDAY, ["arrivals"], by="Ada", why="The first delivery was right.", run=RUN)
+    given_up = holds.skip(live, MONDAY, ["arrivals"], by="Ada", why="The first delivery was right.", run=RUN)
+    assert [entry.subject for entry in given_up] == ["arrivals"], "what is made of it is not given up"
     assert _states(live, MONDAY)["arrivals"] == "published"
     feed.deliver(live, MONDAY, sources=["arrivals"], number=3)
     assert _states(live, MONDAY)["arrivals"] == "published", "readers see these rows"

@@ -46,11 +46,8 @@ def skip(
         )
     days = {spec.require_table(name): spec.data_day(name, run_day) for name in names or spec.tables}
     held = stopped.read(spec)
-    left = {
-        name: day
-        for name, day in days.items()
-        if (name, day) in held or not tables.published(spec.pipeline, name, day, day)
-    }
+    lost = {name: day for name, day in days.items() if not tables.published(spec.pipeline, name, day, day)}
+    left = {name: day for name, day in days.items() if name in lost or (name, day) in held}
     if not left:
         raise SkipRefusedError(
             f"All of {', '.join(days)} is published for the run day {run_day}, and nothing of it is held: there is nothing to give up.",
@@ -59,7 +56,8 @@ def skip(
         )
     origins = {}
     for name, derived in spec.derived.items():
-        day = left.get(derived.rows_from or "")
+        # Where only a correction is given up, readers see its rows, and what was made of them.
+        day = lost.get(derived.rows_from or "")
         if day and day == spec.data_day(name, run_day) and name not in left:
             left[name], origins[name] = day, derived.rows_from
     return [
