@@ -71,10 +71,11 @@ class Registry:
 
     Args:
         uri: MLflow tracking and registry URI: sqlite:///…, postgresql://…, http(s)://….
-        artifacts: folder or URI under which new runs keep their files; empty for an MLflow server's own choice.
+        artifacts: folder or URI under which new runs keep their files; empty for an MLflow server's own choice, and for
+            whoever only reads.
     """
 
-    def __init__(self, uri: str, artifacts: str) -> None:
+    def __init__(self, uri: str, artifacts: str = "") -> None:
         self._uri, self._artifacts = uri, artifacts.rstrip("/")
 
     def init(self) -> None:
@@ -153,10 +154,23 @@ class Registry:
             ModelUnknownError: there is no such version.
         """
         known = self._version(name, version)
-        meta = self._meta(known)
-        content = self._read(known, CONTENT[meta.algorithm])
+        meta, content = self._files(known)
         with _of_this_code(known):
             return LoadedModel(version, load(content, meta, threads=threads), known)
+
+    def content(self, name: str, version: int) -> tuple[ModelMeta, bytes]:
+        """A version's description and its model file, their hashes checked.
+
+        Raises:
+            ConnectionError: the registry does not answer.
+            ModelDamagedError, ModelUnknownError: as `load`.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._files(self._version(name, version))
+        except MlflowException as error:
+            raise ConnectionError(f"The registry of models does not answer: {error}") from error
 
     def candidate(self, name: str, version: int) -> Candidate:
         """A registered version with its scored held-out rows, as it was logged.
@@ -223,6 +237,10 @@ class Registry:
         content = self._read(version, META)
         with _of_this_code(version):
             return describe(content)
+
+    def _files(self, version: Version) -> tuple[ModelMeta, bytes]:
+        meta = self._meta(version)
+        return meta, self._read(version, CONTENT[meta.algorithm])
 
     def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:

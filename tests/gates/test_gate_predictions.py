@@ -7,6 +7,7 @@ import pytest
 
 from sluice import gates
 from sluice.gates.verdict import Verdict
+from sluice.lake.inputs import Model, Snapshot
 
 DAY = "2013-04-05"
 _PREDICTIONS = """
@@ -22,11 +23,16 @@ _PREDICTIONS = """
 
 @pytest.fixture
 def audit_predictions(pipeline, year, stage):
-    """Function: the verdict on a day's predictions as `change`, a SQL select list, makes them."""
+    """Function: the verdict on a day's predictions, which the baseline made, as `change`, a SQL select list, makes them."""
 
-    def run(change: str) -> Verdict:
+    def run(change: str, given: str = "score") -> Verdict:
+        scored = f"select flight_id, ds, {given} as {pipeline.model.baseline} from ({_PREDICTIONS})"
+        features = stage("features", year.sql(scored).to_arrow_table(), DAY)
+        read = Snapshot(table="features", snapshot_id=7, batches={DAY: features.batch_id})
+        made_by = Model(name=pipeline.model.name, version=None)
         data: pa.Table = year.sql(f"select {change} from ({_PREDICTIONS})").to_arrow_table()
-        return gates.run(pipeline, stage("predictions", data, DAY))
+        inputs = [read.record(), made_by.record()]
+        return gates.run(pipeline, stage("predictions", data, DAY, inputs=inputs))
 
     return run
 
@@ -45,7 +51,7 @@ def test_run_predictions_pass(audit_predictions):
         ("* replace (score / 100 as score)", "mean_is_possible"),
         ("* replace (if(flight_id like 'UA%', '2', '3') as model_version)", "one_model_a_day"),
         ("* replace (cast(null as varchar) as run_id)", "complete"),
-        ("* replace ('UA1' as flight_id)", "one_prediction_a_flight"),
+        ("* replace ('UA1' as flight_id)", "one_row_for_each_of_features"),
     ],
 )
 def test_run_bad_predictions_hold_by_the_rule_meant_for_them(audit_predictions, change, rule):
@@ -56,4 +62,5 @@ def test_run_bad_predictions_hold_by_the_rule_meant_for_them(audit_predictions, 
 
 def test_run_constant_baseline_of_a_first_day_warns(audit_predictions):
     change = "* replace (0.2 as score, true as is_baseline, 'baseline' as model_version)"
-    assert audit_predictions(change).outcome == "WARN"
+    verdict = audit_predictions(change, given="null::double")
+    assert (verdict.outcome, [one.rule for one in verdict.failed]) == ("WARN", ["baseline_scores_differ"])

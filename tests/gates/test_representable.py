@@ -33,7 +33,10 @@ def test_run_feature_that_float32_cannot_hold_holds(pipeline, stage, suite, expe
     suite("features", expect("expect_column_values_to_not_be_null", column="flight_id"))
     columns = {"flight_id": ["a", "b", "c"], "ds": pa.array([date(2013, 4, 5)] * 3)}
     rows = pa.table({**columns, "wind_gust_mph": [value, None, LARGEST], "other": [value] * 3})
-    verdict = gates.run(pipeline, stage("features", rows, DAY))
+    # Made of nothing.
+    features = pipeline.derived["features"].model_copy(update={"key_from": None})
+    made_up = pipeline.model_copy(update={"derived": {**pipeline.derived, "features": features}})
+    verdict = gates.run(made_up, stage("features", rows, DAY))
     assert (verdict.outcome, [(rule.rule, rule.failing_rows) for rule in verdict.failed]) == (
         "HOLD",
         [(representable.RULE, 1)],

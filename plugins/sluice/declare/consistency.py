@@ -47,6 +47,21 @@ def _check_origins(spec: Pipeline) -> None:
     for name, derived in spec.derived.items():
         if derived.rows_from not in {None, *spec.sources, *spec.derived} - {name}:
             raise ValueError(f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table")
+        if derived.key_from is not None:
+            _check_key_from(spec, name)
+
+
+def _check_key_from(spec: Pipeline, name: str) -> None:
+    derived = spec.derived[name]
+    origin = derived.rows_from
+    if origin is None or (origin in spec.sources and spec.sources[origin].cadence != "daily"):
+        raise ValueError(
+            f"{name!r} declares `key_from` without a daily table in `rows_from` that has such rows"
+        )
+    if len(derived.key_from or ()) != len(derived.key):
+        raise ValueError(
+            f"{name!r} has a key of {len(derived.key)} columns, and `key_from` says {len(derived.key_from or ())} of them"
+        )
 
 
 def _check_model(spec: Pipeline) -> None:

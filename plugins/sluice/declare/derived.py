@@ -31,6 +31,9 @@ class Derived(Strict):
     # The table whose rows become this one's, each at most one: a day that it is published without rows of has none here
     # either. What the model joins to them can be empty and is no reason.
     rows_from: str | None = None
+    # SQL over a row of that table, an expression for each column of `key`: each of its rows has to become one here, under this
+    # key, but for those that the dbt model's `left_out` counts.
+    key_from: tuple[NonEmptyStr, ...] | None = None
     # Whether any other day for which the model gives no rows is published without a person's word.
     may_be_empty: bool = False
     lag_days: int = Field(0, ge=0)

@@ -15,6 +15,7 @@ from sluice.gates import (
     engine,
     gate_page,
     history,
+    origin,
     policy,
     profile,
     representable,
@@ -67,7 +68,10 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         with (
             history.files(spec, manifest, days) as earlier,
             history.beside(spec, manifest, others) as published,
-            engine.opened(manifest.files, earlier, published, others) as staged,
+            origin.of(spec, manifest) as made_of,
+            engine.opened(
+                manifest.files, earlier, {**published, **made_of.files}, {**others, **made_of.columns}
+            ) as staged,
         ):
             rows_by_partition = staged.count(manifest.partitions)
             if rows_by_partition != manifest.rows_by_partition:
@@ -76,7 +80,9 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 empty = emptiness.judge(spec, manifest)
             if manifest.rows and not problems:
                 suite = representable.add(spec, manifest.table, suite, staged.columns())
-                evaluated = staged.evaluate(suite.rules, show_rows=spec.may_quote(manifest.table))
+                evaluated = staged.evaluate(
+                    (*suite.rules, *made_of.rules), show_rows=spec.may_quote(manifest.table)
+                )
                 results, failing = [one.result for one in evaluated], sample.choose(evaluated)
                 seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):

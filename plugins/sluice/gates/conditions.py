@@ -73,8 +73,8 @@ class _OfRows(Grouped):
 
     def statement(self) -> str:
         if self.mostly == 1:
-            return _made(f"select * from {{batch}} where not ({self.passing})")
-        return _made(
+            return as_query(f"select * from {{batch}} where not ({self.passing})")
+        return as_query(
             f"select * exclude ({_SHARE}) from (select *, {self._share} over (partition by ds) as {_SHARE} from {{batch}})"
             f" where {_SHARE} < {self.mostly!r} and not ({self.passing})"
         )
@@ -145,7 +145,7 @@ class _OfGroups(Grouped):
         by, where = self.groups
         made = [*map(quoted, by), *(f"{sql} as {quoted(name)}" for name, sql in self.parts().items())]
         groups = f"select {', '.join(made)} from {{batch}}{where} group by {', '.join(map(quoted, by))}"
-        return _made(f"select * from {self._failing(f'({groups})')}")
+        return as_query(f"select * from {self._failing(f'({groups})')}")
 
     def counts(self, groups: str) -> str:
         return f"select count(*), null from {self._failing(groups)}"
@@ -220,7 +220,7 @@ class ExpectKeyToBeUnique(FromArguments):
     key: list[str] = pydantic.Field(min_items=1)
 
     def statement(self) -> str:
-        return _made(
+        return as_query(
             f"select * from {{batch}} qualify count(*) over (partition by {', '.join(self.key)}) > 1"
         )
 
@@ -244,6 +244,6 @@ def _all(condition: str | list[str]) -> str:
     return condition if isinstance(condition, str) else " and ".join(f"({one})" for one in condition)
 
 
-def _made(query: str) -> str:
+def as_query(query: str) -> str:
     """Return a query as Great Expectations wants it: a brace of the rule's own, as in a regular expression, is doubled."""
     return query.replace("{", "{{").replace("}", "}}").replace("{{batch}}", "{batch}")

@@ -82,6 +82,8 @@ def observed(
     show: bool,
 ) -> str:
     """What was found, in words; `first` is the first failing row, and `show` says whether values may be shown."""
+    from sluice.gates.origin_expectations import InWords
+
     if failing is not None:
         return f"{failing:,} of {total:,} rows fail{_example(', such as ', rule.columns, first)}"
     if not rule.query:
@@ -92,6 +94,8 @@ def observed(
     findings = numbers["observed_value"]
     if not findings:
         return numbers.get("details", {}).get("compared", "nothing found")
+    if isinstance(rule.expectation, InWords):
+        return rule.expectation.in_words(numbers["details"]["unexpected_rows"], show=show)
     if findings == 1:
         return f"1 finding{_example(': ', None, first)}"
     return f"{findings:,} findings{_example(', the first: ', None, first)}"

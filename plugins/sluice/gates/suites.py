@@ -171,6 +171,8 @@ def check(spec: Pipeline) -> None:
     """
     import duckdb
 
+    from sluice.gates import origin
+
     problems = []
     for table in spec.tables:
         try:
@@ -201,6 +203,7 @@ def check(spec: Pipeline) -> None:
                 if rule.meta.severity == "quarantine" and lost:
                     problem = f"its query does not return whole rows: {lost[0]!r} is missing"
                     problems.append(f"{where}: {quarantine_rules.refusal(problem)}")
+        problems += origin.problems(spec, table)
         con.close()
     if problems:
         raise _invalid(settings().expectations / spec.pipeline, problems)

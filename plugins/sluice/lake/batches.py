@@ -69,6 +69,8 @@ class Manifest(BaseModel):
     split_of: str | None = None
     # Rows that are there, without the partner that a join looked for: join -> rows.
     unmatched: dict[str, int] = {}
+    # Of a derived table that has not one row for each it is made of: rows of each dbt model between the two, in their order.
+    rows_by_model: dict[str, int] = {}
     # Partition -> URI, or path where the warehouse is local.
     files: dict[str, str]
     # Column -> Arrow type.
@@ -137,6 +139,7 @@ def stage(
     run: Run,
     sort_by: Sequence[str],
     unmatched: Mapping[str, int] | None = None,
+    rows_by_model: Mapping[str, int] | None = None,
     waived_inputs: Sequence[WaivedInput] = (),
     missing_history: Sequence[MissingHistory] = (),
     after: str = "",
@@ -152,6 +155,7 @@ def stage(
         run: ids of the run that stages.
         sort_by: the columns that order the rows; the other columns break ties.
         unmatched: rows without the partner that a join looked for, by join; they are rows like all others.
+        rows_by_model: rows of the dbt models that they went through.
         waived_inputs: waivers that the rows rest on through what they were made from.
         missing_history: what they look back on, and was missing.
         after: id of the batch that this one follows from; its own id sorts right after that one's.
@@ -178,6 +182,7 @@ def stage(
         received=received,
         dropped=dict(dropped),
         unmatched=dict(unmatched or {}),
+        rows_by_model=dict(rows_by_model or {}),
         files=files,
         columns={field.name: str(field.type) for field in data.schema},
         content_hash=content_hash(contents),

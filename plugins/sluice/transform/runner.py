@@ -18,7 +18,7 @@ from sluice.core.partitions import EARLIEST, days_later
 from sluice.declare.spec import Derived, Pipeline
 from sluice.lake import tables
 from sluice.lake.inputs import Snapshot
-from sluice.transform import database, project
+from sluice.transform import conservation, database, project
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +57,8 @@ class TransformResult:
     dropped: dict[str, int]
     # Rows that stayed, without the partner that a join looked for, by join.
     unmatched: dict[str, int]
+    # Where the table has not one row for each that it is made of: see `sluice.lake.batches.Manifest`.
+    rows_by_model: dict[str, int]
     # A table read each, as `sluice.lake.inputs.Snapshot` records it.
     inputs: list[dict[str, Any]]
     nodes: list[Node]
@@ -160,11 +162,16 @@ def build_from_files(
         dropped = dict(con.execute(counted).fetchall()) if left_out else {}
         lost = f'select join_name, sum(rows_count)::bigint from "{unmatched}" group by 1 order by 1'  # noqa: S608
         lonely = dict(con.execute(lost).fetchall()) if unmatched else {}
+        made = data.num_rows + sum(dropped.values())
+        counts = conservation.rows_by_model(
+            con, spec, table, start, end, made, [each.node for each in results]
+        )
     return TransformResult(
         data=data,
         received=data.num_rows + sum(dropped.values()),
         dropped=dropped,
         unmatched=lonely,
+        rows_by_model=counts,
         inputs=list(inputs),
         nodes=nodes,
         run_results=workdir / "target" / "run_results.json",

@@ -55,6 +55,7 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: Run)
         received=result.received,
         dropped=result.dropped,
         unmatched=result.unmatched,
+        rows_by_model=result.rows_by_model,
         inputs=[*result.inputs, *ages],
         waived_inputs=on_waivers,
         missing_history=lacking,

@@ -1,0 +1,197 @@
+"""Expectation types that compare a batch with the very rows it was made of: one for each, and scores computed again.
+
+The platform adds rules of these types itself (`sluice.gates.origin`), which also makes the views that they read. A finding
+is a day's, in numbers that say what is wrong: they are told as sentences, and keys are in them only where values may be quoted.
+
+Custom SQL expectations of Great Expectations, whose import takes seconds: import this module in a function.
+"""
+
+# ruff: noqa: S608 - names are quoted, expressions are declared
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from great_expectations.compatibility import pydantic
+
+from sluice.core.sql import literal, quoted
+from sluice.gates.conditions import FromArguments, as_query
+
+# The views of the rows that a batch was made of, and of scores that were computed again. No table is named like this.
+INPUT, SCORES = "_input", "_scores"
+SCORE_COLUMNS = {"ds": "DATE", "key": "VARCHAR", "expected": "DOUBLE"}
+# Keys that a finding names.
+_NAMED = 3
+# Days and kinds of findings that a sentence tells.
+_TOLD = 3
+# What a score may differ by: scores are sums in float32 (relative precision 1.2e-7) of some hundred trees, which another machine
+# may add in another order. On one machine 5,000 scores of boosted models of 30 and of 400 trees were the same to the last bit, and
+# those of a linear one to 4e-16.
+_RELATIVE, _ABSOLUTE = 1e-5, 1e-9
+
+
+class InWords(FromArguments):
+    """A rule whose findings are told as sentences."""
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
+
+    @abstractmethod
+    def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
+        """What one finding says; `show` says whether values of the data may be quoted."""
+
+    def in_words(self, findings: Sequence[Mapping[str, Any]], *, show: bool) -> str:
+        told = [self.sentence(one, show=show) for one in findings[:_TOLD]]
+        more = len(findings) - len(told)
+        return "; ".join([*told, *([f"and {more} more"] if more else [])])
+
+    def _validate(
+        self, metrics: dict, runtime_configuration: dict | None = None, execution_engine: Any = None
+    ) -> dict:
+        found = [dict(row) for row in metrics["unexpected_rows_query.table"]]
+        return {
+            "success": not found,
+            "result": {"observed_value": len(found), "details": {"unexpected_rows": found}},
+        }
+
+
+class ExpectOneRowForEachInput(InWords):
+    """For each row of the input there is one row with its key: none is missing, extra, or there twice.
+
+    `table` is the input's name, `key` are SQL expressions over the batch and `input_key` over the input; `segments` are columns of
+    the input by which missing rows are told, where all of a value are. `left_out` rows may be missing, for a reason; where it is
+    another number, `rows_by_model` are the rows of the dbt models on the way.
+    """
+
+    table: str
+    key: list[str] = pydantic.Field(min_items=1)
+    input_key: list[str] = pydantic.Field(min_items=1)
+    segments: list[str] = []
+    left_out: int = 0
+    rows_by_model: dict[str, int] = {}
+
+    def statement(self) -> str:
+        # Keys are told apart by their hash, a number however long they are, in one pass over both sides.
+        sides = " union all ".join(
+            f"select hash(ds, _key) as h, {number} as n from {side}"
+            for side, number in (("made", 1), ("input", -1))
+        )
+        lost = [
+            f"""
+            select input.ds, {literal(name)} as name, lost.value, count(*) as rows, lost.rows as lost
+            from input join (select ds, cast({quoted(name)} as varchar) as value, count(*) as rows from missing group by all) as lost
+                on lost.ds = input.ds and lost.value = cast(input.{quoted(name)} as varchar)
+            group by all"""
+            for name in self.segments
+        ] or ["select null::date as ds, '' as name, '' as value, 0 as rows, 1 as lost where false"]
+        return as_query(f"""
+            with made as (select ds, {_text(self.key)} as _key from {{batch}}),
+            input as (select {", ".join(["ds", f"{_text(self.input_key)} as _key", *map(quoted, self.segments)])} from {INPUT}),
+            different as (select h, sum(n) as n from ({sides}) group by h having sum(n) <> 0),
+            missing as (from input where hash(ds, _key) in (select h from different where n < 0)),
+            surplus as (
+                select *, hash(ds, _key) in (select hash(ds, _key) from input where hash(ds, _key) in (select h from different)) as is_known
+                from made where hash(ds, _key) in (select h from different where n > 0)
+            ),
+            segments as ({" union all ".join(lost)}),
+            whole as (
+                select ds, string_agg(name || ' ' || value, ', ' order by segments.rows desc, name) as all_of
+                from segments join (select ds, count(*) as rows from missing group by ds) as total using (ds)
+                where segments.rows = lost and lost >= total.rows / 10 group by ds
+            ),
+            totals as (
+                select ds, count(*) as input_rows from input where ds in (select ds from missing union all select ds from surplus) group by ds
+            )
+            select ds, problem, rows, coalesce(input_rows, 0) as input_rows,
+                if(problem = 'missing' and rows < input_rows, all_of, null) as all_of, such_as
+            from (
+                select ds, 'missing' as problem, count(*) as rows, {_first("_key")} as such_as from missing group by ds
+                union all
+                select ds, if(is_known, 'repeated', 'extra'), count(*), {_first("_key")} from surplus group by ds, is_known
+            ) left join totals using (ds) left join whole using (ds)
+            where problem <> 'missing' or (select count(*) from missing) <> {self.left_out}
+            order by ds, problem""")
+
+    def in_words(self, findings: Sequence[Mapping[str, Any]], *, show: bool) -> str:
+        counts = ", ".join(f"{rows:,} in {model}" for model, rows in self.rows_by_model.items())
+        return super().in_words(findings, show=show) + (f". Rows on the way: {counts}" if counts else "")
+
+    def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
+        rows, total = found["rows"], found["input_rows"]
+        said = {
+            "missing": f"{rows:,} of {total:,} rows of {self.table} have no row here",
+            "extra": f"{rows:,} rows are made of no row of {self.table}",
+            "repeated": f"{rows:,} rows are for the same rows of {self.table} as others",
+        }[found["problem"]]
+        if found["problem"] == "missing" and self.left_out:
+            said += f" ({self.left_out:,} of all days may be left out for a reason)"
+        among = f", among them all of {found['all_of']}" if show and found["all_of"] else ""
+        return f"{said} on {found['ds']}{among}{_such_as(found) if show else ''}"
+
+
+class ExpectScoresToBeReproduced(InWords):
+    """Scores are those that their model gives again for the rows that it scored.
+
+    `key` is the column that names what was predicted, `model` how a sentence calls what scored.
+    """
+
+    key: str
+    model: str
+
+    def statement(self) -> str:
+        return f"""
+            with compared as (
+                select ds, key, score, expected, (abs(score - expected) <= {_RELATIVE} * expected + {_ABSOLUTE}) is not true as wrong
+                from (select ds, cast({quoted(self.key)} as varchar) as key, score from {{batch}}) join {SCORES} using (ds, key)
+            ),
+            usable as (from compared where score between 0 and 1)
+            select ds, any_value(of_rows) as of_rows, count(*) as rows,
+                avg(score) as mean, avg(expected) as expected_mean,
+                count(distinct score) filter (score is not null) as values, min(score) as least,
+                count(*) filter (score is null or isnan(score)) as unknown,
+                max(abs(score + expected - 1)) < 1e-5 as is_inverted,
+                min(score / nullif(expected, 0)) as least_factor, max(score / nullif(expected, 0)) as factor,
+                abs(sum(score) - sum(expected)) < 1e-5 * sum(expected)
+                    and abs(sum(score * score) - sum(expected * expected)) < 1e-5 * sum(expected * expected) as is_shuffled,
+                any_value(correlation) as correlation, {_first("key || ' ' || round(score, 4) || ' (expected ' || round(expected, 4) || ')'")} as such_as
+            from compared join (select ds, count(*) as of_rows from compared group by ds) using (ds)
+                left join (select ds, corr(score, expected) as correlation from usable group by ds having count(*) > 1) using (ds)
+            where wrong group by ds order by ds"""
+
+    def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
+        said = f"{found['rows']:,} of {found['of_rows']:,} scores of {found['ds']} are not what {self.model} gives for the same rows"
+        return f"{said}: {self._how(found)}{_such_as(found)}" if show else said
+
+    def _how(self, found: Mapping[str, Any]) -> str:
+        """What is known of the scores that are wrong, most telling first."""
+        if found["unknown"] == found["rows"]:
+            return "they are no numbers"
+        if found["rows"] > 1 and found["values"] == 1:
+            return f"each of them is {found['least']:.4g}"
+        if found["is_inverted"]:
+            return "they are inverted, each 1 less what it should be"
+        if found["rows"] > 1 and found["is_shuffled"]:
+            return "they are the right scores, of other rows"
+        least, most = found["least_factor"], found["factor"]
+        if most and found["rows"] > 1 and most - least <= 1e-4 * most:
+            return f"each of them is {most:.4g} times what it should be"
+        beside = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
+        return f"their mean is {found['mean']:.4g} in place of {found['expected_mean']:.4g}{beside}"
+
+
+TYPES: Mapping[str, type] = {
+    one.expectation_type: one for one in (ExpectOneRowForEachInput, ExpectScoresToBeReproduced)
+}
+
+
+def _text(key: Sequence[str]) -> str:
+    return f"concat_ws('|', {', '.join(key)})"
+
+
+def _first(what: str) -> str:
+    """The first of some texts."""
+    return f"array_to_string(min({what}, {_NAMED}), ', ')"
+
+
+def _such_as(found: Mapping[str, Any]) -> str:
+    return f", such as {found['such_as']}" if found["such_as"] else ""

@@ -1,0 +1,118 @@
+"""A fault in SQL that loses rows, or makes some twice, is held at the gate of the table that it is in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from sluice import crossing
+from sluice.core.errors import SpecInvalidError
+from sluice.core.runs import Run
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice.gates import suites
+from sluice.gates.verdict import Verdict
+from sluice.lake import batches, tables
+from sluice_lab import feed
+
+RUN = Run(run_id="test")
+DAY, NEXT = "2013-04-02", "2013-04-03"
+SCHEDULE, ARRIVALS = "one_row_for_each_of_schedule", "one_row_for_each_of_arrivals"
+
+
+@pytest.fixture
+def landed(home, make_home) -> spec.Pipeline:
+    """Two days of all sources, published unjudged: their gates are not what is tested here."""
+    make_home(home)
+    flights = spec.load("flights")
+    for day in (DAY, NEXT):
+        names = feed.deliver(flights, day)
+        for source in dict.fromkeys(name.split("/")[0] for name in names):
+            tables.publish(crossing.stage(flights, source, [day], RUN), verdict_id="unjudged")
+    return flights
+
+
+@pytest.fixture
+def changed(tmp_path, monkeypatch) -> Callable[[str, str, str], None]:
+    """Function: from now on a model of the dbt project has another line."""
+
+    def change(model: str, line: str, by: str) -> None:
+        project = tmp_path / f"dbt-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(settings().dbt_project, project, ignore=shutil.ignore_patterns("target", "logs"))
+        (path,) = project.rglob(f"{model}.sql")
+        sql = path.read_text()
+        assert line in sql
+        path.write_text(sql.replace(line, by))
+        monkeypatch.setenv("SLUICE_DBT_PROJECT", str(project))
+        settings.cache_clear()
+
+    return change
+
+
+def crossed(flights: spec.Pipeline, table: str, run_day: str) -> tuple[batches.Manifest, Verdict]:
+    manifest = crossing.stage(flights, table, [run_day], RUN)
+    return manifest, crossing.audit(flights, table, manifest.batch_id, RUN)
+
+
+def said(verdict: Verdict, rule: str) -> str:
+    (found,) = (one for one in verdict.rules if one.rule == rule)
+    return "" if found.passed else found.observed
+
+
+@pytest.mark.slow
+def test_rows_that_sql_loses_are_held_with_their_segment_and_the_models_on_the_way(landed, changed):
+    changed("stg_flights__schedule", "from keyed", "from keyed where carrier <> 'B6'")
+    manifest, verdict = crossed(landed, "features", DAY)
+    (planned,) = tables.published("flights", "schedule", DAY, DAY).values()
+    assert verdict.outcome == "HOLD"
+    assert said(verdict, SCHEDULE).startswith(
+        f"{planned.rows - manifest.rows} of {planned.rows} rows of schedule have no row here on {DAY}, among them all of "
+        "carrier B6, such as 2013-04-02|B6|1002|JFK|BOS, 2013-04-02|B6|1004|JFK|BOS, "
+    )
+    assert (
+        f". Rows on the way: {planned.rows} in schedule, {manifest.rows} in stg_flights__schedule, "
+        in said(verdict, SCHEDULE)
+    )
+
+    changed("stg_flights__arrivals", "from keyed", "from keyed where flight % 6 <> 0")
+    manifest, verdict = crossed(landed, "outcomes", NEXT)
+    assert verdict.outcome == "HOLD"
+    assert "rows of arrivals have no row here on 2013-04-02, such as" in said(verdict, ARRIVALS)
+    assert manifest.rows_by_model["stg_flights__arrivals"] == manifest.rows
+
+
+@pytest.mark.slow
+def test_row_that_is_left_out_for_a_counted_reason_is_not_missed_and_one_that_is_made_up_is_told(
+    landed, changed
+):
+    line = "where scheduled_departure_at <= as_of_at"
+    changed("int_flights__departures_left_out", line, f"{line} or flight = 1004")
+    manifest, verdict = crossed(landed, "features", DAY)
+    assert sum(manifest.dropped.values()) >= 1
+    assert said(verdict, SCHEDULE) == ""
+    assert manifest.rows_by_model == {}
+
+    changed("stg_flights__arrivals", "concat_ws('|', ds,", "concat_ws('|', ds + 1,")
+    _, verdict = crossed(landed, "outcomes", NEXT)
+    assert "rows are made of no row of arrivals on 2013-04-02, such as 2013-04-03|" in said(verdict, ARRIVALS)
+
+
+def test_key_from_that_cannot_be_is_refused(home, tmp_path):
+    text = (settings().pipelines / "flights.yml").read_text()
+    file = tmp_path / "flights.yml"
+
+    def load(old: str, new: str) -> spec.Pipeline:
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+        return spec.parse(file)
+
+    with pytest.raises(SpecInvalidError, match="'features' declares `key_from` without a daily table"):
+        load("    rows_from: schedule\n", "")
+    with pytest.raises(SpecInvalidError, match="'features' declares `key_from` without a daily table"):
+        load("rows_from: schedule", "rows_from: airports")
+    with pytest.raises(SpecInvalidError, match="a key of 1 columns, and `key_from` says 2"):
+        load('key_from: ["', 'key_from: ["ds", "')
+    with pytest.raises(SpecInvalidError, match=r"derived.features.key_from in .*: Binder Error: .*carriers"):
+        suites.check(load("concat_ws('|', ds, carrier,", "concat_ws('|', ds, carriers,"))
