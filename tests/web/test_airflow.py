@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from sluice.core.links import evidence_url
 from sluice.core.settings import ROOT, settings
-from sluice.web import evidence_url
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

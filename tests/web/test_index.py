@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from sluice.core.links import evidence_url
 from sluice.core.settings import settings
-from sluice.web import evidence_url, index
+from sluice.web import index
 from tests.web.conftest import write_monitored_day
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import BatchUnknownError, DeliveryMissingError, MailUndeliveredError
+from sluice.core.links import evidence_url
 from sluice.core.partitions import day_of
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
@@ -25,7 +26,6 @@ from sluice.notify.events import Event, Item, Section
 from sluice.notify.send import Smtp
 from sluice.waivers import inherited
 from sluice.waivers.inherited import Rebuild
-from sluice.web import evidence_url
 
 # Lines of one section, and days that a line names.
 _LINES, _DAYS = 25, 3

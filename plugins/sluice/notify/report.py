@@ -19,6 +19,7 @@ from sluice.core.errors import (
     SluiceError,
     SpecInvalidError,
 )
+from sluice.core.links import evidence_url
 from sluice.core.partitions import Partition
 from sluice.declare.spec import Pipeline
 from sluice.gates import policy
@@ -36,7 +37,6 @@ from sluice.notify.watcher_events import (
     of_unexpected_files,
     of_waiver_expired,
 )
-from sluice.web import evidence_url
 
 __all__ = [
     "of_broken_declaration",

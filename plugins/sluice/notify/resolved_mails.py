@@ -14,6 +14,7 @@ from datetime import datetime
 from sluice import ledger
 from sluice.core import clock
 from sluice.core.errors import MailUndeliveredError
+from sluice.core.links import evidence_url
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
@@ -25,7 +26,6 @@ from sluice.notify.events import Event, Item, Section
 from sluice.notify.resolution import Ending
 from sluice.notify.send import Smtp
 from sluice.status import Status
-from sluice.web import evidence_url
 
 # Partitions, and ways in which they ended, that a mail names one by one.
 _NAMED = 20

@@ -11,6 +11,7 @@ from sluice import waivers
 from sluice.core import clock
 from sluice.core.dag_ids import DECLARATION_TASK
 from sluice.core.errors import LedgerTamperedError, SpecInvalidError
+from sluice.core.links import evidence_url
 from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.unexpected import NAMED, Looked, Unexpected
@@ -19,7 +20,6 @@ from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
 from sluice.notify.events import Event, FailingRow, Item, Section
 from sluice.waivers import inherited
-from sluice.web import evidence_url
 
 # Characters of a content hash that a mail shows, and of the digest of a name that the ledger keeps.
 _HASH = 12

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from sluice.core import clock
 from sluice.core.errors import NotPublishedError, SluiceError
-from sluice.web import evidence_url
+from sluice.core.links import evidence_url
 from sluice_ml.errors import MlError
 
 log = logging.getLogger(__name__)

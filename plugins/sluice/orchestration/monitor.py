@@ -6,12 +6,12 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 
+from sluice.core.links import evidence_url
 from sluice.declare import spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
-from sluice.web import evidence_url
 
 
 def report_and_decide(pipeline: spec.Pipeline) -> None:

@@ -197,7 +197,7 @@ def question(
     pipeline: spec.Pipeline, hold: Hold, *, asked_by: str, why: str, until: str, second: bool
 ) -> str:
     """What a person is asked, in Markdown; what others wrote or delivered is in it as code, which nothing acts on."""
-    from sluice.web import evidence_url
+    from sluice.core.links import evidence_url
 
     return "\n\n".join(
         [

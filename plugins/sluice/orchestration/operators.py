@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing
+from sluice.core.links import evidence_url
 from sluice.declare import spec
 from sluice.ingest import waiting
 from sluice.orchestration.callbacks import mail_published, mail_scored
@@ -21,7 +22,6 @@ from sluice.orchestration.runs import (
 )
 from sluice.orchestration.secrets import pseudonym_key
 from sluice.orchestration.triggers import DeliveryTrigger
-from sluice.web import evidence_url
 
 
 class EvidenceLink(BaseOperatorLink):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from sluice.web import PREFIX, ROUTE
+from sluice.core.links import PREFIX, ROUTE
 
 if TYPE_CHECKING:
     from sluice.web.reports import Card

@@ -135,8 +135,8 @@ def _send_notices(pipeline_name: str) -> int:
 @explain_failure
 def _write_catalogue(pipeline_name: str) -> str:
     """Returns the address of the page."""
+    from sluice.core.links import evidence_url
     from sluice.status import catalogue
-    from sluice.web import evidence_url
 
     page = catalogue.write(catalogue.read(spec.load(pipeline_name)))
     return evidence_url(page.relative_to(settings().reports).as_posix())

@@ -1,26 +1,4 @@
-"""The evidence pages inside the Airflow UI: where they are mounted and how to link to them.
+"""The pages inside the Airflow UI: evidence, what is held, and the forms that bring it back.
 
-`sluice.web.reports` serves them, `sluice.web.index` finds them; neither imports Airflow, whose login is handed in by
-the plugin. Importing this module is cheap.
+`sluice.web.app` serves them; nothing here imports Airflow, whose login, rights and runs are handed in by the plugin.
 """
-
-from __future__ import annotations
-
-from urllib.parse import quote, urlsplit
-
-from sluice.core.settings import settings
-
-# Where the plugin mounts the pages on Airflow's API server.
-PREFIX = "/evidence"
-# The UI page that shows them in a frame, inside Airflow's own navigation and behind its login form.
-ROUTE = "evidence"
-
-
-def evidence_url(report: str = "") -> str:
-    """URL, inside the Airflow UI, of a page under `settings().reports`; of the index, if `report` is empty.
-
-    Airflow's UI opens /plugin/<route>/<path> as its plugin page with <path> in the frame, and sends a reader who is
-    not logged in through its login form first.
-    """
-    base = settings().ui_url.rstrip("/")
-    return f"{base}/plugin/{ROUTE}{urlsplit(base).path}{PREFIX}/{quote(report)}"

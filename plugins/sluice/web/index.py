@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sluice.core.links import DAY, GATES
 from sluice_ml.snapshots import ENDING
 
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?")
-GATES = "gates"
 # The page that stands for its whole folder: of a monitored day, the one that says what the others mean.
 INDEX = "index.html"
 # How a decision about a monitored day is shown: its words and its colour, that of a verdict.

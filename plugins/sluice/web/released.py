@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sluice import ledger, waivers
+from sluice.core.links import DAY, GATES
 from sluice.core.partitions import Partition
 from sluice.declare import spec
 from sluice.ledger import records
 from sluice.waivers import inherited
-from sluice.web.index import DAY, GATES
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sluice import ledger
 from sluice.core import clock
+from sluice.core.links import DAY, GATES
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline, broken_pipelines, load_all
@@ -24,7 +25,6 @@ from sluice.lake.batches import full_id, id_in
 from sluice.ledger import records
 from sluice.watch.maintenance import record
 from sluice.watch.maintenance.record import Removal
-from sluice.web.index import DAY, GATES
 
 # Under `settings().work`: locks of mails, which are empty, and dbt's parsed projects, of which the newest is used.
 _LOCKS, _PARSED = "mail", "dbt"

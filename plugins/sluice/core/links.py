@@ -1,0 +1,34 @@
+"""Where pages are: the folders of evidence, and their addresses inside the Airflow UI, for mails, errors and tasks."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+from sluice.core.settings import settings
+
+# Where the plugin mounts the pages on Airflow's API server.
+PREFIX = "/evidence"
+# The UI page that shows them in a frame, inside Airflow's own navigation and behind its login form.
+ROUTE = "evidence"
+# The folder, in that of a pipeline, that holds the pages of its gates: gates/<table>/<first day>/<batch>.html.
+GATES = "gates"
+# A folder that holds the pages of a day or of a range of days.
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?")
+# Under it are the pages that are computed when they are asked for: no pipeline can have that name.
+COMPUTED = "_"
+
+
+def evidence_url(report: str = "") -> str:
+    """URL, inside the Airflow UI, of a page under `settings().reports`; of the index, if `report` is empty.
+
+    Airflow's UI opens /plugin/<route>/<path> as its plugin page with <path> in the frame, and sends a reader who is
+    not logged in through its login form first.
+    """
+    base = settings().ui_url.rstrip("/")
+    return f"{base}/plugin/{ROUTE}{urlsplit(base).path}{PREFIX}/{quote(report)}"
+
+
+def action_url(action: str, pipeline: str, table: str, day: str) -> str:
+    """URL, inside the Airflow UI, of the form that replays or releases (`action`) what is held of a day of a table."""
+    return evidence_url(f"{COMPUTED}/{action}/{pipeline}/{table}/{day}")
