@@ -15,12 +15,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from sluice.core.links import evidence_url
 from sluice.core.settings import ROOT, settings
+from sluice.declare import pipeline_clock, spec
+from tests.web.test_held import hold, unmarked
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -33,10 +37,19 @@ AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 class Server:
     url: str
 
-    def get(self, path: str, token: str = "") -> tuple[int, str]:
-        request = urllib.request.Request(
-            self.url + path, headers={"Cookie": f"_token={token}"} if token else {}
-        )
+    def get(
+        self,
+        path: str,
+        token: str = "",
+        *,
+        body: bytes | None = None,
+        method: str | None = None,
+        **headers: str,
+    ) -> tuple[int, str]:
+        """As a browser asks; with a `body` it sends that."""
+        if token:
+            headers["Cookie"] = f"_token={token}"
+        request = urllib.request.Request(self.url + path, body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 return response.status, response.read().decode()
@@ -86,7 +99,7 @@ def installation(tmp_path) -> dict[str, str]:
     airflow_home = tmp_path / "airflow"
     (airflow_home / "dags").mkdir(parents=True)
     passwords = airflow_home / "simple_auth_manager_passwords.json.generated"
-    passwords.write_text(json.dumps({"admin": PASSWORD, "flights": PASSWORD}))
+    passwords.write_text(json.dumps(dict.fromkeys(("admin", "flights", "trains"), PASSWORD)))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
         "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(airflow_home / "dags"),
@@ -203,6 +216,52 @@ def test_evidence_of_a_pipeline_needs_the_right_to_read_its_dags(home, reports, 
         assert "trains" in server.get("/evidence/", admin)[1]
         status, index = server.get("/evidence/", user)
         assert (status, "2013-04-03" in index, "trains" in index) == (200, True, False)
+
+
+def test_replay_from_a_page_is_a_run_of_airflow_by_the_user_who_is_logged_in(
+    home, reports, installation, tmp_path
+):
+    """With Airflow's own login, rights, forms and database; its DAGs are ours, and nothing runs them here."""
+    pipeline_clock.advance(spec.load("flights"), date(2013, 4, 3))
+    hold("flights", "2013-04-02", "180 of 983 rows are wrong.")
+    environment = installation | {
+        "SLUICE_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__AUTH_MANAGER": "limited_auth.LimitedAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,flights:viewer,trains:admin",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    subprocess.run([AIRFLOW, "dags", "reserialize"], env=environment, check=True, timeout=300)
+    form, runs = "/evidence/_/replay/flights/arrivals/2013-04-02", "/api/v2/dags/flights_replay/dagRuns"
+    own = {"Sec-Fetch-Site": "same-origin"}
+    with api_server(environment, home, tmp_path) as server:
+        admin, viewer, other = (server.token(user) for user in ("admin", "flights", "trains"))
+
+        assert server.get(form, body=b"", **own)[0] == 401
+        assert "180 of 983 rows are wrong." not in server.get("/evidence/_/held", other)[1]
+        assert server.get(form, other, body=b"", **own)[0] == 404
+        for path in ("/evidence/_/held", form):
+            status, page = server.get(path, viewer)
+            assert (status, "180 of 983 rows are wrong." in page) == (200, True)
+            assert "may not start runs of flights_replay" in page
+        assert server.get(form, viewer, body=b"", **own)[0] == 403
+        assert server.get(form, admin, body=b"", Origin="https://evil.example")[0] == 403
+
+        status, page = server.get(form, admin, body=b"", **own)
+        assert (status, "flights_replay is paused" in page) == (400, True)
+        unpause = {"body": b'{"is_paused": false}', "method": "PATCH", "Content-Type": "application/json"}
+        assert server.get("/api/v2/dags/flights_replay", admin, **unpause)[0] == 200
+        assert json.loads(server.get(runs, admin)[1])["dag_runs"] == []
+
+        status, page = server.get(form, admin, body=b"", **own)
+
+        assert status == 200, page
+        (run,) = json.loads(server.get(runs, admin)[1])["dag_runs"]
+        assert run["conf"] == {"table": "arrivals", "day": "2013-04-02"}
+        assert (run["triggering_user_name"], run["triggered_by"]) == ("admin", "ui")
+        assert f"/dags/flights_replay/runs/{quote(run['dag_run_id'], safe='')}" in page
+        status, page = server.get(form.replace("arrivals", "features"), admin, body=b"", **own)
+        assert (status, "Nothing of flights.features 2013-04-02 is held." in unmarked(page)) == (400, True)
 
 
 @pytest.mark.long

@@ -72,40 +72,29 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from sluice import holds
-    from sluice import watch as watcher
-    from sluice.core.errors import LandingUnreachableError
-    from sluice.holds import show, stopped
-    from sluice.ingest.unexpected import Looked
+    from sluice.holds import show
     from sluice.notify import faults
-    from sluice.schedule import missing_history
-    from sluice.waivers import inherited
+    from sluice.watch import held as state
 
     found: dict[str, dict[str, object]] = {}
 
     def list_held(declared: spec.Pipeline) -> None:
-        released = holds.active_waivers(declared)
-        rebuilds: list[inherited.Rebuild | missing_history.Rebuild] = [
-            *inherited.rebuilds(declared),
-            *missing_history.rebuilds(declared),
-        ]
-        held_back = holds.open_holds(declared)
-        expired = stopped.expired(declared)
-        try:
-            landing = watcher.unexpected_files(declared)
-        except LandingUnreachableError as error:  # what is held is known all the same
-            echo(f"{declared.pipeline}: {error}", err=True)
-            landing = Looked((), complete=False)
+        listed = state.read(declared)
+        if listed.problem:
+            echo(f"{declared.pipeline}: {listed.problem}", err=True)
         found[declared.pipeline] = {
-            "held": held_back,
-            "expired": [{"table": table, "day": day, **asdict(one)} for (table, day), one in expired.items()],
-            "released": list(released.values()),
-            "to_rebuild": rebuilds,
-            "unexpected_files": landing.entries,
+            "held": listed.holds,
+            "expired": [
+                {"table": table, "day": day, **asdict(one)} for (table, day), one in listed.expired.items()
+            ],
+            "released": list(listed.released.values()),
+            "to_rebuild": listed.to_rebuild,
+            "unexpected_files": listed.landing.entries,
         }
         if not as_json:
             echo(f"{declared.pipeline}:")
-            for line in [*show.held(held_back, released, rebuilds, expired), *landing.lines()]:
+            lines = show.held(listed.holds, listed.released, listed.to_rebuild, listed.expired)
+            for line in [*lines, *listed.landing.lines()]:
                 echo(f"  {line}")
 
     complete = for_each(pipeline, list_held)

@@ -36,10 +36,11 @@ def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: in
 @click.argument("day", type=DAY)
 def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
     """Send what is held of DAY (of the data, as `sluice held` shows it) through the same gate again."""
-    from sluice import holds
+    from sluice import holds, waivers
 
     key = _pseudonym_key(pipeline, table)
-    outcome = holds.replay(pipeline, table, day, Run(run_id="sluice replay"), pseudonym_key=key)
+    run = Run(run_id="sluice replay")
+    outcome = holds.replay(pipeline, table, day, run, by=waivers.account(), pseudonym_key=key)
     echo(outcome)
     if outcome.repaired:
         echo(holds.downstream_steps(pipeline, table, day))

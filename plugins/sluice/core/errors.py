@@ -76,6 +76,10 @@ class ResultMissingError(SluiceError):
     """A task takes the result of another one that has none, because a person marked that one as successful."""
 
 
+class RunRefusedError(SluiceError):
+    """Airflow does not start a run that somebody asked for on a page."""
+
+
 class HomeMovedError(SluiceError):
     """A home folder was copied or moved: its files name another place."""
 

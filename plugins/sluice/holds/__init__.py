@@ -14,8 +14,17 @@ from sluice.holds.listing import (
     open_holds,
     run_days_of,
 )
-from sluice.holds.releasing import grant, release, request
-from sluice.holds.replaying import Outcome, Plan, conclude, expire, plan, replay
+from sluice.holds.releasing import grant, release, request, require_releasable
+from sluice.holds.replaying import (
+    Outcome,
+    Plan,
+    conclude,
+    expire,
+    plan,
+    replay,
+    require_held,
+    require_run,
+)
 from sluice.holds.skipping import require_reason, skip
 from sluice.holds.tracing import Trace, trace
 
@@ -37,7 +46,10 @@ __all__ = [
     "release",
     "replay",
     "request",
+    "require_held",
     "require_reason",
+    "require_releasable",
+    "require_run",
     "run_days_of",
     "skip",
     "trace",

@@ -66,6 +66,11 @@ class Hold:
     def run_day(self) -> str:
         return self.run_days[-1]
 
+    @property
+    def is_releasable(self) -> bool:
+        """Whether its gate has judged it, so that there is something to put one's word against."""
+        return self.kind in ("held", "waiver_expired") and self.outcome == "HOLD"
+
 
 def open_holds(spec: Pipeline, table: str | None = None) -> list[Hold]:
     """Everything that is held, refused, quarantined, or seen under an expired waiver; the longest held first."""

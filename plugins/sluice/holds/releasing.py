@@ -29,15 +29,25 @@ def request(spec: Pipeline, table: str, day: str, *, why: str, until: str) -> Ho
             allowed=f"a day of the table's data that is held; held now: {held}",
             todo=f"look at `sluice held {spec.pipeline}`",
         )
-    if hold.kind not in ("held", "waiver_expired") or hold.outcome != "HOLD":
+    require_releasable(spec, hold)
+    waivers.check_word(spec, where, why=why, until=until)
+    return hold
+
+
+def require_releasable(spec: Pipeline, hold: Hold) -> None:
+    """Refuse what nobody can release.
+
+    Raises:
+        ReleaseRefusedError: says why.
+    """
+    where = f"{spec.pipeline}.{hold.table} {hold.partition}"
+    if not hold.is_releasable:
         raise ReleaseRefusedError(
             f"{where} cannot be released: {_why_not(hold)}",
             where=where,
             allowed="a batch that its gate judged and held",
-            todo=f"correct the cause, then `sluice replay {spec.pipeline} {table} {day}`",
+            todo=f"correct the cause, then `sluice replay {spec.pipeline} {hold.table} {hold.days.first}`",
         )
-    waivers.check_word(spec, where, why=why, until=until)
-    return hold
 
 
 def grant(

@@ -77,9 +77,7 @@ def plan(spec: Pipeline, table: str, day: str) -> Plan:
         SourceUnknownError, DayInvalidError: the pipeline has no such table, or there is no such day.
         ReplayRefusedError: nothing of it is held, or it was replayed already.
     """
-    hold = find(spec, table, day)
-    if hold is None:
-        raise _nothing_held(spec, table, day)
+    hold = require_held(spec, table, day)
     return Plan(
         table=table,
         partition=hold.partition,
@@ -95,10 +93,40 @@ def plan(spec: Pipeline, table: str, day: str) -> Plan:
     )
 
 
-def replay(spec: Pipeline, table: str, day: str, run: Run, *, pseudonym_key: bytes | None = None) -> Outcome:
+def require_held(spec: Pipeline, table: str, day: str) -> Hold:
+    """The open hold that a day (YYYY-MM-DD) of a table's data belongs to.
+
+    Raises: as `plan`.
+    """
+    hold = find(spec, table, day)
+    if hold is None:
+        raise _nothing_held(spec, table, day)
+    return hold
+
+
+def require_run(spec: Pipeline, held: Plan | Hold) -> None:
+    """Refuse what only a terminal can bring back, because there is no run of Airflow to run again.
+
+    Raises:
+        ReplayRefusedError: no run of Airflow found it.
+    """
+    where = f"{spec.pipeline}.{held.table} {held.partition}"
+    if not held.dag_id or not held.run_id:
+        raise ReplayRefusedError(
+            f"{held.table} {held.partition} was not held by a run of Airflow.",
+            where=where,
+            allowed="a hold that a run of Airflow found",
+            todo=f"use the `sluice` command, or trigger {spec.pipeline}_{spec.stage_of(held.table)} with the day's partition key",
+        )
+
+
+def replay(
+    spec: Pipeline, table: str, day: str, run: Run, *, by: str = "", pseudonym_key: bytes | None = None
+) -> Outcome:
     """Send what is held of a day through the same gate again, in this process, and publish it if it passes.
 
     Args:
+        by: who asked for it.
         pseudonym_key: replaces personal data; needed for a source that has some.
 
     Raises:
@@ -109,7 +137,7 @@ def replay(spec: Pipeline, table: str, day: str, run: Run, *, pseudonym_key: byt
     planned = plan(spec, table, day)
     if not planned.overdue:
         _cross(spec, planned, run, pseudonym_key)
-    return conclude(spec, planned, run)
+    return conclude(spec, planned, run, by=by)
 
 
 def _cross(spec: Pipeline, planned: Plan, run: Run, pseudonym_key: bytes | None) -> None:
@@ -131,8 +159,8 @@ def _publish(spec: Pipeline, table: str, verdict: Verdict, run: Run) -> None:
     crossing.publish(spec, table, verdict.publish_batch_id, run)
 
 
-def conclude(spec: Pipeline, planned: Plan, run: Run) -> Outcome:
-    """Compare what is held now with what was held when the replay was planned, and record it as `replayed`."""
+def conclude(spec: Pipeline, planned: Plan, run: Run, *, by: str = "") -> Outcome:
+    """Compare what is held now with what was held when the replay was planned, and record it as `replayed` (`by` whom)."""
     if planned.overdue:
         give_up(spec, planned, run)
     hold = find(spec, planned.table, planned.days.first)
@@ -146,7 +174,7 @@ def conclude(spec: Pipeline, planned: Plan, run: Run) -> Outcome:
     else:
         outcome = Outcome(0, still, 0, reason)
     ledger.append(
-        records.Replayed(**asdict(outcome), kind=planned.kind, batch_id=planned.batch_id),
+        records.Replayed(**asdict(outcome), kind=planned.kind, batch_id=planned.batch_id, by=by),
         pipeline=spec.pipeline,
         subject=planned.table,
         partition=planned.partition,

@@ -126,7 +126,8 @@ def _summary(entry: Entry) -> str:
         case records.Waiver():
             return waivers.read(entry).sentence()
         case records.Replayed() as done:
-            return f"repaired {done.repaired}, still held {done.still_held}, expired {done.expired}"
+            asked = f" (by {done.by})" if done.by else ""
+            return f"repaired {done.repaired}, still held {done.still_held}, expired {done.expired}{asked}"
         case records.Mail() as mail:
             return f"{mail.mail_subject} ({mail.status})".lstrip()
         case records.Judgement() as judged:

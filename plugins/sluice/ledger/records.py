@@ -171,6 +171,8 @@ class Replayed(Record, kind="replayed"):
     reason: str
     # Of the hold: held, refused, quarantined.
     kind: str
+    # Who asked for it: a user of Airflow or, of a command, of the operating system; "" where nobody is known.
+    by: str = ""
 
 
 class Expired(Record, kind="expired"):

@@ -109,7 +109,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         links={
             "Evidence": evidence_url(verdict.report),
             "Task": task_url,
-            **steps.operate_links(spec, release=held),
+            **steps.operate_links(spec, table, label, release=held),
         },
         occurred_at=verdict.evaluated_at,
     )

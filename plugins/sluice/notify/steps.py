@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from sluice.core.errors import SluiceError
+from sluice.core.links import action_url
 from sluice.core.partitions import Partition, day_of
-from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.notify import reader_impact
+
+# Where a person replays.
+_FORM = "The page Replay has table and day filled in."
 
 
 def not_published(spec: Pipeline, table: str) -> tuple[str, ...]:
@@ -37,10 +40,7 @@ def after_verdict(
         )
     first = _look(spec, table, shows_rows, lacks_rows)
     declaration = f"dags/pipelines/{spec.pipeline}.yml"
-    replay = (
-        "run `sluice check`, and replay. Nothing has to be delivered again. "
-        f"{_form('Replay', table, partitions)}"
-    )
+    replay = f"run `sluice check`, and replay. Nothing has to be delivered again. {_FORM}"
     correction = (
         f"If such days are usual: declare `may_be_empty: true` for {table} in {declaration}, {replay}"
         if lacks_rows
@@ -48,7 +48,7 @@ def after_verdict(
     )
     release = (
         f"If {'there is nothing for that day' if lacks_rows else 'readers must see it all the same'}: release it, with a "
-        "reason and a last day. The page Release has the same form; then answer under Browse, Required Actions."
+        "reason and a last day, on the page Release; then answer under Browse, Required Actions."
     )
     if table in spec.sources:
         return (
@@ -58,9 +58,7 @@ def after_verdict(
             correction,
             release,
         )
-    model = (
-        f"If the model or its input is wrong: correct it, then replay. {_form('Replay', table, partitions)}"
-    )
+    model = f"If the model or its input is wrong: correct it, then replay. {_FORM}"
     return first, model, correction, release
 
 
@@ -70,11 +68,6 @@ def _look(spec: Pipeline, table: str, shows_rows: bool, lacks_rows: bool) -> str
     if shows_rows:
         return "Look at the failing rows above, or at more of them in the evidence."
     return "Look at what the rules found, above and in the evidence."
-
-
-def _form(page: str, table: str, partitions: tuple[str, ...]) -> str:
-    """What to fill in on the page of an operator DAG, which does not open by itself."""
-    return f"On the page {page}, press Trigger: table {table}, day {partitions[0]}."
 
 
 def after_failure(exception: BaseException | None) -> tuple[str, ...]:
@@ -109,10 +102,8 @@ def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -
     return found
 
 
-def operate_links(spec: Pipeline, *, release: bool) -> dict[str, str]:
-    """The operator DAGs in the Airflow UI."""
-    base = f"{settings().ui_url.rstrip('/')}/dags/{spec.pipeline}"
-    links = {"Replay": f"{base}_replay"}
-    if release:
-        links["Release"] = f"{base}_release"
-    return links
+def operate_links(spec: Pipeline, table: str, label: str, *, release: bool) -> dict[str, str]:
+    """The forms that bring a held partition back, filled in."""
+    day = Partition.parse(label).first
+    actions = {"Replay": "replay", **({"Release": "release"} if release else {})}
+    return {name: action_url(action, spec.pipeline, table, day) for name, action in actions.items()}

@@ -366,6 +366,6 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
             "If it must stay visible: release it again, with a reason and a new last day.",
         ),
         commands=steps.commands(spec, table, label, release=True),
-        links={"Task": task_url, **steps.operate_links(spec, release=True)},
+        links={"Task": task_url, **steps.operate_links(spec, table, label, release=True)},
         occurred_at=clock.utc_now(),
     )

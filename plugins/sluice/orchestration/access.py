@@ -1,21 +1,28 @@
-"""Who may read evidence: whoever may read the DAGs of its pipeline, as Airflow's auth manager says.
+"""Who may read evidence, and what he may start from its pages: what Airflow's auth manager says of the DAGs of a pipeline.
 
 Airflow protects no route of a plugin's application. `AuthManagerDep` looks for the manager in the application that it is
 used in, which in a mounted one is the wrong one; so the manager is asked for by `get_auth_manager`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
+import httpx
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.batch_apis import IsAuthorizedDagRequest
-from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import HTTPException, status
 
 from sluice.core import dag_ids
-from sluice.core.errors import SpecInvalidError
+from sluice.core.errors import RunRefusedError, SpecInvalidError
+from sluice.core.links import PREFIX
 from sluice.declare import spec
+
+# Of the token of a request that is answered within this process.
+_TOKEN_SECONDS = 60
 
 
 def reader(user: GetUserDep) -> Callable[[str], bool]:
@@ -47,3 +54,59 @@ def _stages(pipeline: str) -> Sequence[str]:
         return spec.load(pipeline).stages
     except SpecInvalidError:
         return dag_ids.STAGES
+
+
+class UserRuns:
+    """Runs of Airflow, with the rights of the user of a request: a FastAPI dependency."""
+
+    def __init__(self, user: GetUserDep) -> None:
+        self._user = user
+
+    @cached_property
+    def user(self) -> str:
+        return self._user.get_name()
+
+    def may_start(self, dag_id: str) -> bool:
+        """As Airflow's API asks before it starts a run."""
+        return get_auth_manager().is_authorized_dag(
+            method="POST",
+            access_entity=DagAccessEntity.RUN,
+            details=DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id)),
+            user=self._user,
+        )
+
+    async def start(self, dag_id: str, conf: Mapping[str, str]) -> str:
+        """Start a run through Airflow's public API, inside this process; return its id.
+
+        The request goes through all that the API does: rights, the form's checks, Airflow's audit log, and the name of the
+        user with the run. It carries a token of its own, which never leaves the process.
+
+        Raises:
+            RunRefusedError: the API refuses it, or the DAG is paused, so that nothing would happen.
+        """
+        path = f"/api/v2/dags/{dag_id}"
+        if (await self._call("GET", path))["is_paused"]:
+            raise RunRefusedError(
+                f"{dag_id} is paused, so that nothing would happen.",
+                where=dag_id,
+                todo="unpause it in Airflow, and try again",
+            )
+        return (await self._call("POST", f"{path}/dagRuns", {"logical_date": None, "conf": dict(conf)}))[
+            "dag_run_id"
+        ]
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        # The application that this process serves: it has been imported, with this plugin in it.
+        from airflow.api_fastapi.main import app
+
+        token = get_auth_manager().generate_jwt(self._user, expiration_time_in_seconds=_TOKEN_SECONDS)
+        # A request with a referer counts in Airflow as one from its UI, which it is.
+        headers = {"Authorization": f"Bearer {token}", "Referer": PREFIX}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://airflow") as client:
+            answer = await client.request(method, path, json=body, headers=headers)
+        if answer.status_code != httpx.codes.OK:
+            raise RunRefusedError(
+                f"Airflow answers {answer.status_code}: {answer.json().get('detail', answer.reason_phrase)}",
+                where=path,
+            )
+        return answer.json()

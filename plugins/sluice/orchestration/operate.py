@@ -22,7 +22,7 @@ from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_info
 
 if TYPE_CHECKING:
-    from sluice.holds import Hold
+    from sluice.holds import Hold, Plan
 
 # How long a request to release waits for its answer; then it counts as rejected.
 ANSWER_WITHIN = timedelta(hours=20)
@@ -146,7 +146,7 @@ def _find_held(pipeline_name: str) -> dict[str, Any]:
     planned = holds.plan(pipeline, params["table"], params["day"])
     if planned.overdue:
         return {**asdict(planned), "dag_id": None, "run_id": None}
-    _require_ended(context, pipeline, planned.table, planned.partition, planned.dag_id, planned.run_id)
+    _require_ended(context, pipeline, planned)
     return asdict(planned)
 
 
@@ -159,7 +159,8 @@ def _report_replay(pipeline_name: str, planned: dict[str, Any]) -> str:
     from sluice import holds
 
     plan = holds.Plan(**result_of("find_held", planned))
-    outcome = holds.conclude(spec.load(pipeline_name), plan, run_info(get_current_context()))
+    context = get_current_context()
+    outcome = holds.conclude(spec.load(pipeline_name), plan, run_info(context), by=_requested_by(context))
     if outcome.reason:
         raise AirflowFailException(str(outcome))
     return str(outcome)
@@ -174,7 +175,7 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
     hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
-    _require_ended(context, pipeline, hold.table, hold.partition, hold.dag_id, hold.run_id)
+    _require_ended(context, pipeline, hold)
     requested_by = _requested_by(context)
     where = f"{pipeline.pipeline}.{hold.table} {hold.partition}"
     waivers.require_second_person(pipeline, where, by=None, requested_by=requested_by)
@@ -282,34 +283,21 @@ def _answer(context: Mapping[str, Any]) -> dict[str, Any]:
     return result_of("approve_release", context["ti"].xcom_pull("approve_release", key="answer"))
 
 
-def _require_ended(
-    context: Mapping[str, Any],
-    pipeline: spec.Pipeline,
-    table: str,
-    partition: str,
-    dag_id: str | None,
-    run_id: str | None,
-) -> None:
+def _require_ended(context: Mapping[str, Any], pipeline: spec.Pipeline, held: Plan | Hold) -> None:
     """Refuse where the run that found the hold cannot be run again.
 
     Raises:
         ReplayRefusedError: no run of Airflow found it, or that run has not ended.
     """
+    from sluice import holds
     from sluice.core.errors import ReplayRefusedError
 
-    stage = f"{pipeline.pipeline}_{pipeline.stage_of(table)}"
-    if not dag_id or not run_id:
-        raise ReplayRefusedError(
-            f"{table} {partition} was not held by a run of Airflow.",
-            where=f"{pipeline.pipeline}.{table} {partition}",
-            allowed="a hold that a run of Airflow found",
-            todo=f"use the `sluice` command, or trigger {stage} with the day's partition key",
-        )
-    state = context["ti"].get_dagrun_state(dag_id=dag_id, run_id=run_id)
+    holds.require_run(pipeline, held)
+    state = context["ti"].get_dagrun_state(dag_id=held.dag_id, run_id=held.run_id)
     if state not in ("success", "failed"):
         raise ReplayRefusedError(
-            f"The run that found the hold, {dag_id} {run_id}, has not ended: it is {state}.",
-            where=f"{pipeline.pipeline}.{table} {partition}",
+            f"The run that found the hold, {held.dag_id} {held.run_id}, has not ended: it is {state}.",
+            where=f"{pipeline.pipeline}.{held.table} {held.partition}",
             allowed="a run that has ended",
             todo="wait for its end, then trigger this DAG again",
         )

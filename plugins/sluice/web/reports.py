@@ -1,13 +1,15 @@
 """The evidence pages over HTTP: each reader sees those of the pipelines that the caller's `reader` dependency lets him read.
 
-Two kinds of answers, kept apart by their Content-Security-Policy:
+Three kinds of answers, kept apart by their Content-Security-Policy:
 
 - Reports (/-/...) are documents made from data by other people's libraries. They are sandboxed into an origin of
   their own: their scripts run, but cannot reach the network or act as the logged-in reader.
 - The index and the frame around a report are ours and keep Airflow's origin, which is what makes links work: a browser
   sends the login cookie only with requests that come from Airflow's own origin, so a link followed inside a sandboxed
   report would end at 401. Navigation therefore lives in the frame. A report can ask it, by the name of a file, to follow
-  one of the frame's own links; that script is all that these pages run, and the policy knows it by its hash.
+  one of the frame's own links. That script and the one that follows Airflow's theme are all that these pages run, and the
+  policy knows them by their hashes.
+- What is computed when it is asked for, under /_/, is in `sluice.web.held`: only its forms may send anything, and only here.
 
 Whose a file is, its place says after links and `..` are resolved. What a reader may not read is answered like what is not
 there. A pipeline whose declaration, clock or ledger cannot be read keeps its pages, and its row says so.
@@ -15,32 +17,23 @@ there. A pipeline whose declaration, clock or ledger cannot be read keeps its pa
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import lzma
 import os
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
-from markupsafe import Markup
 
-from sluice.core.errors import SluiceError
-from sluice.core.markup import page_environment
 from sluice.declare import spec
-from sluice.web import index, released
+from sluice.web import held, index, released
+from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain, script
 from sluice_ml import snapshots
 
 log = logging.getLogger(__name__)
-
-# Whether a reader may see the evidence of a pipeline, by its name.
-MayRead = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -62,33 +55,20 @@ DAYS_ON_PIPELINE = 31
 
 TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json"}
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-_COMMON = "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-FRAME_SCRIPT = Markup((_TEMPLATES / "frame.js").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
-_HASH = b64encode(hashlib.sha256(FRAME_SCRIPT.encode()).digest()).decode()
-OWN_POLICY = (
-    f"default-src 'none'; script-src 'sha256-{_HASH}'; style-src 'unsafe-inline'; frame-src 'self'; {_COMMON}"
-)
+FRAME_SCRIPT = script("frame")
 # 'unsafe-eval': the bundles of Evidently and dbt docs compile templates with `new Function`.
 REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
-    f"style-src 'unsafe-inline'; img-src data: blob:; font-src data:; connect-src 'none'; {_COMMON}"
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; connect-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
 )
-
-_templates = page_environment("sluice.web")
-_templates.filters["path"] = quote
 
 
 def create_app(
     reports: Path,
     *,
     reader: Callable[..., MayRead],
+    runs: Callable[..., held.Runs] = held.NobodysRuns,
     undelivered: Callable[[MayRead], Sequence[str]] = lambda _: (),
     today: Callable[[str], Card | None] = lambda _: None,
 ) -> FastAPI:
@@ -98,20 +78,22 @@ def create_app(
         reports: the folder of evidence; it need not exist yet.
         reader: a FastAPI dependency that raises unless the request is of somebody who is logged in, and returns which
             pipelines he may read. Every route depends on it.
+        runs: a FastAPI dependency that gives the runs of Airflow, with the rights of whoever is logged in.
         undelivered: gives the mails that could not be delivered, as sentences; the index shows them.
         today: gives how a pipeline stands now, by its name; the index shows it above the pipeline's pages.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     readable = Depends(reader)
+    held.add_routes(app, readable, Depends(runs))
 
     @app.get("/")
     def all_pipelines(request: Request, may_read: MayRead = readable) -> Response:
         broken = {each.pipeline for each in spec.broken_pipelines()}
         names = [name for name in sorted({*index.pipelines(reports), *broken}) if may_read(name)]
         words = {name: _released(name) for name in names}
-        cards = {name: _read_or_explain(partial(_card, today, name)) for name in names}
-        lines, problem = _read_or_explain(lambda: tuple(undelivered(may_read)))
-        return _own(
+        cards = {name: read_or_explain(partial(_card, today, name)) for name in names}
+        lines, problem = read_or_explain(lambda: tuple(undelivered(may_read)))
+        return own(
             request,
             "index.html.j2",
             evidence=[index.read(reports, name, days=DAYS_ON_INDEX) or index.nothing(name) for name in names],
@@ -125,7 +107,7 @@ def create_app(
     @app.get("/-/{path:path}")
     def report(path: str, may_read: MayRead = readable) -> Response:
         found = find(reports, path, may_read)
-        headers = {**_HEADERS, "Content-Security-Policy": REPORT_POLICY}
+        headers = {**HEADERS, "Content-Security-Policy": REPORT_POLICY}
         if found.name.endswith(snapshots.ENDING):
             return HTMLResponse(_rendered(found), headers=headers)
         return FileResponse(found, media_type=TYPES[found.suffix], headers=headers)
@@ -138,7 +120,7 @@ def create_app(
         evidence = index.read(reports, pipeline, days=DAYS_ON_PIPELINE, before=before)
         if evidence and may_read(pipeline):
             words, problem = _released(pipeline)
-            return _own(
+            return own(
                 request,
                 "index.html.j2",
                 evidence=[evidence],
@@ -151,22 +133,22 @@ def create_app(
         found = find(reports, path, may_read)
         siblings = index.siblings(found)
         data = found.with_name(index.data_of(found.name))
-        words, problem = _read_or_explain(lambda: released.of_page(path))
-        return _own(
+        words, problem = read_or_explain(lambda: released.of_page(path))
+        return own(
             request,
             "frame.html.j2",
             path=path,
             parts=path.split("/"),
             data=None if siblings or not data.is_file() else path.removesuffix(".html") + ".json",
             siblings=siblings,
-            script=FRAME_SCRIPT,
+            frame_script=FRAME_SCRIPT,
             released=words,
             problem=problem,
         )
 
     @app.exception_handler(404)
     def missing(request: Request, _error: Exception) -> Response:
-        return _own(request, "missing.html.j2", status=404)
+        return own(request, "missing.html.j2", status=404)
 
     return app
 
@@ -215,18 +197,4 @@ def _released(pipeline: str) -> tuple[tuple[released.Released, ...], str]:
             spec.load(pipeline)
         return released.read(pipeline)
 
-    return _read_or_explain(read)
-
-
-def _read_or_explain(read: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...], str]:
-    """What is read, or nothing and the problem in words: one pipeline's must not take the page from the others."""
-    try:
-        return read(), ""
-    except SluiceError as error:
-        return (), str(error)
-
-
-def _own(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
-    # Airflow's base path and the mount's prefix: links hold behind a proxy, whatever host it has.
-    html = _templates.get_template(template).render(base=request.scope.get("root_path", ""), **context)
-    return HTMLResponse(html, status, headers={**_HEADERS, "Content-Security-Policy": OWN_POLICY})
+    return read_or_explain(read)

@@ -1,0 +1,325 @@
+"""What is held of all pipelines that a reader may see, and the forms that bring it back.
+
+The rule kept here: nothing is decided here. The list is that of `sluice held`; a form is refused by what refuses the command
+and the DAG's first task; and it starts the very DAG that Airflow's own form starts, through Airflow's API, as the user who is
+logged in: his rights, the DAG's approval and its records hold as ever.
+
+A form counts only if one of these pages sent it: Airflow's login cookie is not sent along with another site's form
+(SameSite=Lax), and the browser's own word about where a form comes from is asked for besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from sluice import holds, status
+from sluice.core.errors import DeliveryMissingError, SluiceError
+from sluice.core.links import COMPUTED
+from sluice.declare import pipeline_clock, spec
+from sluice.holds import Hold
+from sluice.notify import reader_impact
+from sluice.status import Item
+from sluice.watch import held
+from sluice.web.rendering import MayRead, own, read_or_explain
+
+# What a hold can be brought back by, each with the DAG of its name.
+ACTIONS = ("replay", "release")
+
+# Of a form that is sent; a reason is a sentence.
+_MAX_BYTES = 20_000
+
+
+class Runs(Protocol):
+    """Runs of Airflow, with the rights of a user."""
+
+    @property
+    def user(self) -> str:
+        """His name, as Airflow records it with what he starts."""
+
+    def may_start(self, dag_id: str) -> bool: ...
+
+    async def start(self, dag_id: str, conf: Mapping[str, str]) -> str:
+        """Start a run; return its id.
+
+        Raises:
+            RunRefusedError: Airflow refuses it, in its own words.
+        """
+
+
+class NobodysRuns:
+    """Of an application without an Airflow: nobody may start anything."""
+
+    user = ""
+
+    def may_start(self, dag_id: str) -> bool:
+        return False
+
+    async def start(self, dag_id: str, conf: Mapping[str, str]) -> str:
+        raise HTTPException(403)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A hold with what it means for readers, what waits for it, and what the reader of the page may do about it."""
+
+    hold: Hold
+    # What readers see meanwhile; "" where they see the rest of it.
+    effect: str
+    waiting: Sequence[Item]
+    # Action -> why it cannot be asked for here; "" where it can.
+    actions: Mapping[str, str]
+
+
+def add_routes(app: FastAPI, readable: Any, startable: Any) -> None:
+    """Add the page of what is held and its forms; the two are dependencies that give a `MayRead` and the `Runs`."""
+
+    @app.get(f"/{COMPUTED}/held")
+    def all_held(request: Request, may_read: MayRead = readable, runs: Runs = startable) -> Response:
+        found: list[held.Held] = []
+        lines: list[Line] = []
+        problems: dict[str, str] = {}
+        for name in filter(may_read, spec.pipeline_names()):
+            read, problem = read_or_explain(lambda name=name: _read(name, runs))  # type: ignore[misc]
+            if read:
+                listed, its_lines, problem = read
+                found.append(listed)
+                lines += its_lines
+            if problem:
+                problems[name] = problem
+        return own(
+            request,
+            "held.html.j2",
+            lines=sorted(lines, key=lambda line: (line.hold.since, line.hold.table)),
+            found=found,
+            problems=problems,
+        )
+
+    path = f"/{COMPUTED}/{{action}}/{{pipeline}}/{{table}}/{{day}}"
+
+    @app.get(path)
+    def form(
+        request: Request,
+        action: str,
+        pipeline: str,
+        table: str,
+        day: str,
+        may_read: MayRead = readable,
+        runs: Runs = startable,
+    ) -> Response:
+        return _form(request, action, _declared(action, pipeline, may_read), table, day, runs)
+
+    @app.post(path)
+    async def start(
+        request: Request,
+        action: str,
+        pipeline: str,
+        table: str,
+        day: str,
+        may_read: MayRead = readable,
+        runs: Runs = startable,
+    ) -> Response:
+        _require_own_form(request)
+        declared = await run_in_threadpool(_declared, action, pipeline, may_read)
+        dag_id = _dag_id(pipeline, action)
+        if not await run_in_threadpool(runs.may_start, dag_id):
+            raise HTTPException(403, _no_right(dag_id))
+        given = await _fields(request)
+        try:
+            asked = await run_in_threadpool(_asked, declared, action, table, day, given)
+            run_id = await runs.start(dag_id, asked)
+        except SluiceError as error:
+            return await run_in_threadpool(
+                _form, request, action, declared, table, day, runs, given=given, refused=str(error)
+            )
+        return own(
+            request, "started.html.j2", action=action, asked=asked, dag_id=dag_id, run_id=run_id, by=runs.user
+        )
+
+
+def _declared(action: str, pipeline: str, may_read: MayRead) -> spec.Pipeline:
+    """The pipeline of a form.
+
+    Raises:
+        HTTPException: 404, where there is no such form, or none that the reader may see.
+    """
+    if action not in ACTIONS or pipeline not in spec.pipeline_names() or not may_read(pipeline):
+        raise HTTPException(404)
+    try:
+        return spec.load(pipeline)
+    except SluiceError as error:  # the page of what is held says what is wrong with it
+        raise HTTPException(404) from error
+
+
+def _read(name: str, runs: Runs) -> tuple[held.Held, list[Line], str]:
+    declared = spec.load(name)
+    listed = held.read(declared)
+    rights = {action: runs.may_start(_dag_id(name, action)) for action in ACTIONS}
+    waiting, problem = read_or_explain(lambda: tuple(_waiting(declared, listed.holds)))
+    lines = [
+        Line(
+            hold,
+            _effect(declared, hold),
+            found,
+            {
+                action: _cannot(declared, hold, action, has_right=right)
+                for action, right in rights.items()
+                if action == "replay" or hold.is_releasable
+            },
+        )
+        for hold, found in zip(listed.holds, waiting or [()] * len(listed.holds), strict=True)
+    ]
+    return listed, lines, " ".join(filter(None, [listed.problem, problem]))
+
+
+def _waiting(declared: spec.Pipeline, open_holds: Sequence[Hold]) -> Iterator[Sequence[Item]]:
+    """For each hold, what is blocked of its run days and is built from its table."""
+    if not any(hold.kind in ("held", "refused") for hold in open_holds):
+        yield from ((),) * len(open_holds)
+        return
+    days = [day for hold in open_holds for day in hold.run_days]
+    items = list(status.of(declared, first=min(days), last=max(days)))
+    for hold in open_holds:
+        own_run = [item for item in items if item.run_day in hold.run_days]
+        after = reader_impact.waits_for(declared, hold.table)
+        unseen = {item.run_day for item in own_run if item.table == hold.table and item.batch_id is None}
+        yield [
+            item
+            for item in own_run
+            if item.run_day in unseen and item.table in after and item.state == "blocked"
+        ]
+
+
+def _effect(declared: spec.Pipeline, hold: Hold) -> str:
+    if hold.kind not in ("held", "refused"):
+        return ""
+    return reader_impact.waiting(declared, hold.table, list(hold.days))
+
+
+def _cannot(declared: spec.Pipeline, hold: Hold, action: str, *, has_right: bool) -> str:
+    """Why an action cannot be asked for on a page; "" where it can."""
+    if not has_right:
+        return _no_right(_dag_id(hold.pipeline, action))
+    try:
+        if not (action == "replay" and hold.overdue):  # that only gives it up
+            holds.require_run(declared, hold)
+    except SluiceError as error:
+        return str(error)
+    return ""
+
+
+def _no_right(dag_id: str) -> str:
+    return (
+        f"Your user may read this, and may not start runs of {dag_id}: ask whoever gives rights in Airflow."
+    )
+
+
+def _dag_id(pipeline: str, action: str) -> str:
+    return f"{pipeline}_{action}"
+
+
+def _asked(
+    declared: spec.Pipeline, action: str, table: str, day: str, given: Mapping[str, str]
+) -> dict[str, str]:
+    """What the DAG is to be started with, after the checks that its first task makes again.
+
+    Raises:
+        SluiceError: as `holds.request` or `holds.plan`, and `holds.require_run`.
+    """
+    asked = {"table": table, "day": day}
+    if action == "release":
+        asked |= {name: given.get(name, "").strip() for name in ("why", "until")}
+        holds.require_run(
+            declared, holds.request(declared, table, day, why=asked["why"], until=asked["until"])
+        )
+    elif not (planned := holds.plan(declared, table, day)).overdue:
+        holds.require_run(declared, planned)
+    return asked
+
+
+def _form(
+    request: Request,
+    action: str,
+    declared: spec.Pipeline,
+    table: str,
+    day: str,
+    runs: Runs,
+    *,
+    given: Mapping[str, str] | None = None,
+    refused: str = "",
+) -> Response:
+    """The form with what it is about; only the reason, where nothing is there that it could be about."""
+    hold, today = None, None
+    try:
+        hold = holds.require_held(declared, table, day)
+        if action == "release":
+            holds.require_releasable(declared, hold)
+        today = _today(declared)
+    except SluiceError as error:
+        hold, refused = None, refused or str(error)
+    dag_id = _dag_id(declared.pipeline, action)
+    cannot = _cannot(declared, hold, action, has_right=runs.may_start(dag_id)) if hold else ""
+    return own(
+        request,
+        "form.html.j2",
+        status=400 if refused else 200,
+        may_send=True,
+        action=action,
+        pipeline=declared.pipeline,
+        table=table,
+        day=day,
+        hold=hold,
+        hold_days=declared.hold_days,
+        two_people=declared.releases.self_approval == "refuse",
+        cannot=cannot,
+        today=today,
+        given=given or {},
+        refused=refused,
+        dag_id=dag_id,
+        by=runs.user,
+    )
+
+
+def _today(declared: spec.Pipeline) -> date | None:
+    try:
+        return pipeline_clock.today(declared)
+    except DeliveryMissingError:  # its files came without a feed
+        return None
+
+
+def _require_own_form(request: Request) -> None:
+    """Refuse what was not sent by a page of this very site.
+
+    `Sec-Fetch-Site` is set by the browser alone, on https and on localhost; elsewhere `Origin` names the page's host.
+
+    Raises:
+        HTTPException: 403.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
+    same = urlsplit(origin).netloc == request.headers.get("host") if site is None else site == "same-origin"
+    if not same:
+        raise HTTPException(403, "This form was not sent by a page of Airflow's.")
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """What a form has sent.
+
+    Raises:
+        HTTPException: 413 for more than a person types, 400 for what is no text.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise HTTPException(413)
+    try:
+        return dict(parse_qsl(body.decode("ascii"), errors="strict"))
+    except UnicodeDecodeError as error:
+        raise HTTPException(400) from error

@@ -1,0 +1,218 @@
+"""The page of what is held and its forms, without an Airflow: `test_airflow.py` has its login, its rights and its runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from urllib.parse import urlencode
+
+import pytest
+from fastapi import FastAPI, Request
+
+from sluice import ledger
+from sluice.core.errors import RunRefusedError
+from sluice.core.settings import ROOT, settings
+from sluice.declare import pipeline_clock, spec
+from sluice.ledger import records
+from sluice.web.reports import create_app
+from tests.web.test_reports import reader, serving
+
+DAY, ATTACK = "2013-04-02", '"><img src=x onerror=alert(1)>'
+REPLAY, RELEASE = (f"/air/evidence/_/{action}/flights/arrivals/{DAY}" for action in ("replay", "release"))
+OWN = {"Sec-Fetch-Site": "same-origin"}
+WORD = {"why": "The airport confirmed it.", "until": "2013-04-09"}
+
+
+def unmarked(page: str) -> str:
+    """A page without the marks that keep a day on one line."""
+    return re.sub(r'<span style="white-space:nowrap;">(.*?)</span>', r"\1", page)
+
+
+class Started(list):
+    """What was started, as Airflow would be asked: a cookie may say that the user has no right, or that it refuses."""
+
+    def of(self, request: Request):
+        started = self
+
+        class Runs:
+            user = "ada"
+
+            def may_start(self, dag_id):
+                return "viewer" not in request.headers["cookie"]
+
+            async def start(self, dag_id, conf):
+                if "paused" in request.headers["cookie"]:
+                    raise RunRefusedError(f"{dag_id} is paused.")
+                started.append((dag_id, dict(conf)))
+                return "manual/1 & more"
+
+        return Runs()
+
+
+def hold(pipeline: str, day: str, reason: str, *, table: str = "arrivals", batch: str = "b") -> None:
+    """What a gate records when it holds a batch."""
+    about = {"pipeline": pipeline, "subject": table, "partition": day, "run": f"run of {day}"}
+    ledger.append(records.Staged(batch_id=batch, dag_id=f"{pipeline}_ingest", rows=983), **about)
+    judged = {"verdict_id": "v", "outcome": "HOLD", "rows": 983, "report": f"{pipeline}/gates/page.html"}
+    ledger.append(records.Held(batch_id=batch, reasons=(reason, "Another one."), **judged), **about)
+
+
+@pytest.fixture
+def started() -> Started:
+    return Started()
+
+
+@pytest.fixture
+def get(home, tmp_path, monkeypatch, started):
+    """The pages of two pipelines on a morning of which nothing has come; of each a batch is held, flights' first."""
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    (folder / "flights.yml").write_text(text)
+    (folder / "trains.yml").write_text(text.replace("pipeline: flights", "pipeline: trains"))
+    monkeypatch.setenv("SLUICE_PIPELINES", str(folder))
+    monkeypatch.setenv("SLUICE_LANDING", str(tmp_path / "landing"))
+    (tmp_path / "landing").mkdir()
+    settings.cache_clear()
+    for name in ("flights", "trains"):
+        pipeline_clock.advance(spec.load(name), date(2013, 4, 3))
+        hold(name, DAY, f"180 of 983 rows of {name} are wrong: {ATTACK}.")
+    outer = FastAPI(root_path="/air")
+    outer.mount("/evidence", create_app(home / "reports", reader=reader, runs=started.of))
+    with serving(outer) as get:
+        yield get
+
+
+def test_held_lists_every_hold_longest_first_with_what_waits_for_it_and_its_links(get):
+    status, _, page = get("/air/evidence/_/held")
+
+    assert status == 200
+    assert page.index("180 of 983 rows of flights") < page.index("180 of 983 rows of trains")
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    flights = page.split("<article")[1]
+    for said in (
+        "<summary>1 more reason</summary><ul><li>Another one.</li></ul>",
+        "<dt>owner</dt><dd>airport-operations</dd>",
+        "<dt>rows</dt><dd>983</dd>",
+        "<dt>held for</dt><dd>0 days</dd>",
+        "are not made; there are none from an earlier day.",
+        f'href="{REPLAY}">Replay …</a>',
+        f'href="{RELEASE}">Release …</a>',
+        'href="/air/evidence/flights/gates/page.html">Evidence</a>',
+        'href="/air/dags/flights_ingest/runs/run%20of%202013-04-02">Run</a>',
+    ):
+        assert said in flights, said
+    waits = flights.split("Waits for it: ")[1].split("</p>")[0]
+    assert "features" in waits
+    assert "predictions" in waits
+
+
+def test_held_of_a_reader_of_one_pipeline_shows_nothing_of_another_and_a_broken_one_hides_nothing(get):
+    _, _, page = get("/air/evidence/_/held", cookie="_token=only-trains")
+    assert "trains" in page
+    assert "flights" not in page
+
+    path = settings().pipelines / "trains.yml"
+    path.write_text(path.read_text().replace("history_days", "histroy_days"))
+    _, _, page = get("/air/evidence/_/held")
+    assert "did you mean &#39;history_days&#39;?" in page
+    assert "180 of 983 rows of flights" in page
+
+
+def test_held_names_what_stands_beside_the_holds_as_the_command_does(get):
+    (settings().home.parent / "landing" / "mystery.csv").write_text("x")
+    assert "mystery.csv" in get("/air/evidence/_/held")[2]
+
+
+def test_replay_from_the_page_starts_the_dag_with_table_and_day_filled_in(get, started):
+    status, headers, form = get(REPLAY)
+    assert status == 200
+    assert "form-action 'self'" in headers["Content-Security-Policy"]
+    assert headers["Referrer-Policy"] == "same-origin", "else a browser sends the form without its origin"
+    assert f'<form method="post" action="{REPLAY}">' in form
+    assert "Starts flights_replay as ada." in form
+    assert started == [], "to look at it starts nothing"
+
+    status, _, page = get(REPLAY, form="", headers=OWN)
+
+    assert (status, started) == (200, [("flights_replay", {"table": "arrivals", "day": DAY})])
+    assert 'href="/air/dags/flights_replay/runs/manual%2F1%20%26%20more"' in page
+
+
+def test_release_from_the_page_takes_what_the_form_of_the_dag_takes(get, started):
+    for wrong, said in (
+        ({**WORD, "why": " "}, "It is released without a reason."),
+        ({**WORD, "until": "2013-04-02"}, "2013-04-02 is over"),
+        ({"why": ATTACK}, "is not a day"),
+    ):
+        status, _, form = get(RELEASE, form=urlencode(wrong), headers=OWN)
+        assert (status, said in unmarked(form), ATTACK in form) == (400, True, False), wrong
+    assert "&gt;&lt;img src=x onerror=alert(1)&gt;</textarea>" in form, "what was typed is not lost"
+    assert started == []
+
+    assert get(RELEASE, form=urlencode(WORD), headers=OWN)[0] == 200
+    assert started == [("flights_release", {"table": "arrivals", "day": DAY, **WORD})]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://{address}"},
+    ],
+)
+def test_form_that_another_site_sends_starts_nothing(get, started, headers):
+    headers = {name: value.format(address=get.address) for name, value in headers.items()}
+    assert get(REPLAY, form="", headers=headers)[0] == 403
+    assert started == []
+
+
+def test_form_from_a_browser_that_names_only_its_origin_counts(get, started):
+    assert get(REPLAY, form="", headers={"Origin": f"http://{get.address}"})[0] == 200
+    assert len(started) == 1
+
+
+def test_user_without_the_right_sees_why_and_cannot_send_the_form_all_the_same(get, started):
+    for path in ("/air/evidence/_/held", REPLAY):
+        page = get(path, cookie="_token=valid; viewer")[2]
+        assert "may not start runs of flights_replay" in page, path
+        assert "<form" not in page
+        assert f'href="{REPLAY}"' not in page
+    assert get(REPLAY, form="", headers=OWN, cookie="_token=valid; viewer")[0] == 403
+    for cookie, status in (("_token=forged", 401), ("_token=only-trains", 404)):
+        for form in (None, ""):
+            assert get(REPLAY, form=form, headers=OWN, cookie=cookie)[0] == status
+    assert started == []
+
+
+def test_form_about_nothing_that_is_held_or_that_airflow_refuses_says_so(get, started):
+    for path, said in (
+        (REPLAY.replace(DAY, "2013-04-01"), "Nothing of flights.arrivals 2013-04-01 is held."),
+        (REPLAY.replace(DAY, "yesterday"), "YYYY-MM-DD"),
+        (REPLAY.replace("arrivals", "arivals"), "did you mean &#39;arrivals&#39;?"),
+    ):
+        for form in (None, ""):
+            status, _, page = get(path, form=form, headers=OWN)
+            assert (status, said in unmarked(page), "<form" in page) == (400, True, False), path
+    status, _, page = get(REPLAY, form="", headers=OWN, cookie="_token=valid; paused")
+    assert (status, "flights_replay is paused." in page) == (400, True)
+    assert get(REPLAY.replace("replay", "rollback"))[0] == 404
+    assert get(RELEASE, form="why=" + "x" * 30_000, headers=OWN)[0] == 413
+    assert started == []
+
+
+def test_hold_that_no_run_found_or_that_its_gate_did_not_judge_offers_what_is_possible(get, started):
+    about = {"pipeline": "flights", "subject": "weather", "partition": DAY}
+    ledger.append(records.Refused(what="It cannot be read.", error="DeliveryUnreadableError"), **about)
+    page = get("/air/evidence/_/held")[2]
+    weather = next(part for part in page.split("<article") if "flights.weather" in part)
+    assert "weather 2013-04-02 was not held by a run of Airflow." in unmarked(weather)
+    assert "Replay …" not in weather
+    status, _, page = get(RELEASE.replace("arrivals", "weather"))
+    assert (status, "cannot be released" in page, "<form" in page) == (400, True, False)
