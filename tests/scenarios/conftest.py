@@ -26,6 +26,9 @@ from sluice.local import stack as local_stack
 from sluice.local.api import AirflowApi
 from sluice_lab import feed
 from sluice_lab.rehearsal.bench import free_ports
+from tests.web.conftest import page
+
+__all__ = ["page"]
 
 BUCKET = "landing"
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from datetime import date, timedelta
+from urllib.parse import unquote
 
 import pytest
 
 from sluice import holds, ledger
 from sluice.lake import tables
+from sluice.ledger import records
+from sluice.local.keys import login
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -71,6 +75,27 @@ def four_eyes(live):
         path.write_text(text)
 
 
+def replay_from_the_mail(live, page, mail) -> dict:
+    """Two clicks from the mail, after the login; the page of the run opens in Airflow's UI. Returns the run at its end."""
+    (address,) = set(re.findall(r'href="([^"]*/_/replay/[^"]*)"', mail.get_body(("html",)).get_content()))
+    name, password = login()
+    page.goto(address)
+    page.locator("input[name=username]").fill(name)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").click()
+    inside = page.frame_locator("iframe[title=Evidence]")
+    inside.get_by_role("button", name="Replay").click()
+    inside.get_by_role("heading", name="flights_replay was started").wait_for()
+    inside.get_by_role("link", name="The run").click()
+    page.wait_for_url(re.compile("/dags/flights_replay/runs/"))
+    page.get_by_text("report_replay").first.wait_for()
+    newest = live.api.runs("flights_replay")[-1]
+    assert unquote(page.url).endswith(newest["dag_run_id"])
+    state = live.api.wait_for_run("flights_replay", newest["dag_run_id"], seconds=300)
+    assert state == "success", live.api.failures("flights_replay", newest["dag_run_id"])
+    return newest
+
+
 def staged(day: str) -> set[str]:
     found = ledger.entries(kind="staged", pipeline="flights", subject="schedule", partition=day)
     return {entry.data["batch_id"] for entry in found}
@@ -85,9 +110,11 @@ def said(live, run: dict, task_id: str) -> str:
 
 
 @pytest.mark.long
-def test_replay_after_the_rule_was_corrected_publishes_and_the_day_goes_on(live, flights, suite):
+def test_replay_after_the_rule_was_corrected_publishes_and_the_day_goes_on(live, flights, suite, page):
+    """Twice in vain and once with success: that one from the mail, through the page that it links to, in a browser."""
     day = "2013-08-05"
     held = hold_schedule(live, flights, suite, day)
+    (mail,) = (one for one in live.mails().values() if f"[HOLD] flights schedule {day}" in one["Subject"])
     before = staged(day)
     form = {"table": "schedule", "day": day}
 
@@ -96,11 +123,15 @@ def test_replay_after_the_rule_was_corrected_publishes_and_the_day_goes_on(live,
     assert "still held" in live.api.failures("flights_replay", still["dag_run_id"])
 
     suite.is_corrected()
-    run = live.succeed("flights_replay", conf=form)
+    run = replay_from_the_mail(live, page, mail)
 
     rows = tables.scan("flights", "schedule", day, day).num_rows
     assert said(live, run, "report_replay") == f"repaired {rows}, still held 0, expired 0"
     assert staged(day) == before, "nothing was delivered or staged again"
+    replies = [one["In-Reply-To"] for one in live.mails().values() if "[RESOLVED]" in one["Subject"]]
+    assert mail["Message-ID"] in replies
+    replayed = ledger.entries(records.Replayed, pipeline="flights", subject="schedule", partition=day)
+    assert [(one.record.by, one.record.repaired) for one in replayed] == [("admin", rows), ("admin", 0)]
     (owning,) = live.api.runs("flights_ingest", partition=day)
     assert (owning["dag_run_id"], owning["state"]) == (held["dag_run_id"], "success")
     followed = live.api.wait_for_partition("flights_transform", day, since=run["run_after"], seconds=300)
