@@ -303,7 +303,8 @@ def _require_own_form(request: Request) -> None:
         HTTPException: 403.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
-    same = urlsplit(origin).netloc == request.headers.get("host") if site is None else site == "same-origin"
+    named = bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
+    same = named if site is None else site == "same-origin"
     if not same:
         raise HTTPException(403, "This form was not sent by a page of Airflow's.")
 
