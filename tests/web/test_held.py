@@ -195,7 +195,7 @@ def test_form_about_nothing_that_is_held_or_that_airflow_refuses_says_so(get, st
     for path, said in (
         (REPLAY.replace(DAY, "2013-04-01"), "Nothing of flights.arrivals 2013-04-01 is held."),
         (REPLAY.replace(DAY, "yesterday"), "YYYY-MM-DD"),
-        (REPLAY.replace("arrivals", "arivals"), "did you mean &#39;arrivals&#39;?"),
+        (REPLAY.replace("arrivals", "arivals"), "has no table &#39;arivals&#39;."),
     ):
         for form in (None, ""):
             status, _, page = get(path, form=form, headers=OWN)
