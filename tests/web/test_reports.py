@@ -132,7 +132,8 @@ def test_every_link_of_every_page_leads_somewhere(get):
     seen, todo = set(), ["/air/evidence/"]
     while todo:
         url = todo.pop()
-        if url in seen:
+        # Of a partition the ledger has to know, which here has no entries: `test_partition.py` follows these.
+        if url in seen or "/_/partition/" in url:
             continue
         seen.add(url)
         status, headers, body = get(url)
@@ -375,7 +376,8 @@ def test_reader_of_one_pipeline_sees_nothing_of_another_by_any_way(reports, trai
     ]
     for way in ways:
         status, _, body = get(f"/air/evidence{way}", cookie="_token=only-flights")
-        assert (status, "rows of trains" in body, "HOLD" in body) == (404, False, False), way
+        shown = body.split("</style>")[-1]
+        assert (status, "rows of trains" in shown, "HOLD" in shown) == (404, False, False), way
         assert get(f"/air/evidence{way}", cookie="_token=only-trains")[0] == 200, way
 
     status, _, body = get("/air/evidence/", cookie="_token=only-flights")

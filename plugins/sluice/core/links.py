@@ -29,6 +29,6 @@ def evidence_url(report: str = "") -> str:
     return f"{base}/plugin/{ROUTE}{urlsplit(base).path}{PREFIX}/{quote(report)}"
 
 
-def action_url(action: str, pipeline: str, table: str, day: str) -> str:
-    """URL, inside the Airflow UI, of the form that replays or releases (`action`) what is held of a day of a table."""
-    return evidence_url(f"{COMPUTED}/{action}/{pipeline}/{table}/{day}")
+def page_url(page: str, pipeline: str, table: str, day: str) -> str:
+    """URL, inside the Airflow UI, of a page about a day of a table: `partition`, or the forms `replay` and `release`."""
+    return evidence_url(f"{COMPUTED}/{page}/{pipeline}/{table}/{day}")

@@ -82,7 +82,7 @@ def traced(trace: Trace) -> Iterator[str]:
         yield from _batch(batch, trace.shown)
     yield "  decisions"
     for entry in trace.entries:
-        yield f"    {entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} {_summary(entry)}".rstrip()
+        yield f"    {entry.seq:6d}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.kind:10s} {summary(entry)}".rstrip()
 
 
 def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
     state = "published, readers see it" if shown in ids else "published, replaced" if batch.published else ""
     yield f"  batch         {manifest.batch_id}  {state or 'not published'}"
     for made_from in manifest.inputs:
-        yield f"    from        {_input(made_from)}"
+        yield f"    from        {input_line(made_from)}"
     received, kept, dropped, quarantined = batch.conservation
     parts = [f"{kept} kept", *_counted(dropped, "dropped"), *_counted(quarantined, "quarantined")]
     sign = "=" if batch.conserved else "IS NOT"
@@ -106,7 +106,8 @@ def _batch(batch: Traced, shown: str | None) -> Iterator[str]:
         yield f"    evidence    {judged.record.report}"
 
 
-def _input(made_from: Mapping[str, Any]) -> str:
+def input_line(made_from: Mapping[str, Any]) -> str:
+    """What a batch was made from, in a line."""
     if made_from.get("kind") == "delivery":
         return f"{made_from['uri']}  sha256 {made_from['sha256'][:16]}  {made_from['rows']} rows"
     return "  ".join(f"{name} {value}" for name, value in inputs.facts(made_from).items())
@@ -121,7 +122,8 @@ def _judged(entry: Entry, reasons: str) -> str:
     return f"{entry.record.outcome}: {reasons}" if reasons else str(entry.record.outcome)
 
 
-def _summary(entry: Entry) -> str:
+def summary(entry: Entry) -> str:
+    """What an entry of the ledger says, in a line."""
     match entry.record:
         case records.Waiver():
             return waivers.read(entry).sentence()

@@ -19,7 +19,7 @@ from sluice.core.errors import (
     SluiceError,
     SpecInvalidError,
 )
-from sluice.core.links import evidence_url
+from sluice.core.links import evidence_url, page_url
 from sluice.core.partitions import Partition
 from sluice.declare.spec import Pipeline
 from sluice.gates import policy
@@ -108,6 +108,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         commands=steps.commands(spec, table, label, release=held),
         links={
             "Evidence": evidence_url(verdict.report),
+            "Partition": page_url("partition", spec.pipeline, table, verdict.partitions[0]),
             "Task": task_url,
             **steps.operate_links(spec, table, label, release=held),
         },

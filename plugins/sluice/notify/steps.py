@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.core.errors import SluiceError
-from sluice.core.links import action_url
+from sluice.core.links import page_url
 from sluice.core.partitions import Partition, day_of
 from sluice.declare.spec import Pipeline
 from sluice.notify import reader_impact
@@ -106,4 +106,4 @@ def operate_links(spec: Pipeline, table: str, label: str, *, release: bool) -> d
     """The forms that bring a held partition back, filled in."""
     day = Partition.parse(label).first
     actions = {"Replay": "replay", **({"Release": "release"} if release else {})}
-    return {name: action_url(action, spec.pipeline, table, day) for name, action in actions.items()}
+    return {name: page_url(action, spec.pipeline, table, day) for name, action in actions.items()}

@@ -166,7 +166,7 @@ def _read(name: str, runs: Runs) -> tuple[held.Held, list[Line], str]:
     lines = [
         Line(
             hold,
-            _effect(declared, hold),
+            effect(declared, hold),
             found,
             {
                 action: _cannot(declared, hold, action, has_right=right)
@@ -197,7 +197,8 @@ def _waiting(declared: spec.Pipeline, open_holds: Sequence[Hold]) -> Iterator[Se
         ]
 
 
-def _effect(declared: spec.Pipeline, hold: Hold) -> str:
+def effect(declared: spec.Pipeline, hold: Hold) -> str:
+    """What readers see while it is held; "" where they see the rest of it."""
     if hold.kind not in ("held", "refused"):
         return ""
     return reader_impact.waiting(declared, hold.table, list(hold.days))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sluice.core.links import DAY, GATES
+from sluice.core.partitions import Partition
 from sluice_ml.snapshots import ENDING
 
 # The page that stands for its whole folder: of a monitored day, the one that says what the others mean.
@@ -127,6 +128,14 @@ def siblings(page: Path) -> list[Sibling]:
             {_shown_as(name) for name in names if _is_page(name)}, key=lambda name: (name != INDEX, name)
         )
     ]
+
+
+def partition_of(path: str) -> tuple[str, str, str] | None:
+    """Of the path of a gate's page: pipeline, table and first day; None of another's."""
+    parts = path.split("/")
+    if len(parts) != 5 or parts[1] != GATES or not DAY.fullmatch(parts[3]):
+        return None
+    return parts[0], parts[2], Partition.parse(parts[3]).first
 
 
 def snapshot_of(page: str) -> str:

@@ -1,0 +1,156 @@
+"""The page of a partition: how its rows crossed, what its rules said before, what it was made from, and who decided what.
+
+The rule kept here: it is read from the ledger and the manifests, as `sluice trace` reads them, each time that it is asked
+for: it is never out of date, and a report that maintenance has cleared away takes nothing from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import Response
+
+from sluice import holds, ledger
+from sluice.core.errors import SluiceError
+from sluice.core.links import COMPUTED
+from sluice.core.partitions import Partition, days_later
+from sluice.declare import spec
+from sluice.gates.verdict import RuleResult
+from sluice.holds import show
+from sluice.lake import batches, inputs, tables
+from sluice.ledger import Entry, records
+from sluice.notify import reader_impact
+from sluice.web import held
+from sluice.web.rendering import MayRead, own
+
+# Days back that a rule's history is shown of: a month.
+HISTORY_DAYS = 31
+# Of a chart, and of one of its bars with the gap beside it, in pixels.
+HEIGHT, STEP = 26, 6
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a rule said of one partition: a bar of its chart."""
+
+    partition: str
+    result: RuleResult
+    height: float
+
+    @property
+    def outcome(self) -> str:
+        if self.result.passed:
+            return "PASS"
+        return "HOLD" if self.result.holds else "WARN"
+
+
+@dataclass(frozen=True)
+class RuleHistory:
+    """A rule of the newest verdict, with what it said of the partitions before, oldest first."""
+
+    result: RuleResult
+    marks: tuple[Mark, ...]
+    # Height of the share of a day's rows above which the batch is held; None of a rule that has no such limit.
+    limit: float | None
+
+
+def add_routes(app: FastAPI, readable: Any) -> None:
+    """Add the page; `readable` is a dependency that gives a `MayRead`."""
+
+    @app.get(f"/{COMPUTED}/partition/{{pipeline}}/{{table}}/{{day}}")
+    def partition(
+        request: Request, pipeline: str, table: str, day: str, may_read: MayRead = readable
+    ) -> Response:
+        if pipeline not in spec.pipeline_names() or not may_read(pipeline):
+            raise HTTPException(404)
+        try:
+            declared = spec.load(pipeline)
+            trace = holds.trace(declared, table, day)
+        except SluiceError as error:  # no such table or day, or nothing is recorded of it
+            raise HTTPException(404) from error
+        newest = trace.batches[-1] if trace.batches else None
+        hold = holds.find(declared, table, day)
+        rules = list(histories(declared, table, day))
+        return own(
+            request,
+            "partition.html.j2",
+            trace=trace,
+            owner=declared.owner_of(table),
+            newest=newest,
+            judged=newest.judgements[-1] if newest and newest.judgements else None,
+            hold=hold,
+            effect=held.effect(declared, hold) if hold else "",
+            failed=[one for one in rules if not one.result.passed],
+            passed=[one for one in rules if one.result.passed],
+            height=HEIGHT,
+            step=STEP,
+            made_from=list(_made_from(newest.manifest.inputs)) if newest else [],
+            made=list(_made(declared, table, day)),
+            summary=show.summary,
+        )
+
+
+def histories(declared: spec.Pipeline, table: str, day: str) -> Iterator[RuleHistory]:
+    """The rules of the newest verdict about a day, each with what it said of the partitions up to it."""
+    newest: dict[str, Entry] = {}
+    for kind in (records.Verdict, records.Held):
+        for entry in ledger.entries(
+            kind,
+            pipeline=declared.pipeline,
+            subject=table,
+            days=Partition(days_later(day, -HISTORY_DAYS), day),
+        ):
+            label = str(entry.days)
+            if label not in newest or entry.seq > newest[label].seq:
+                newest[label] = entry
+    judged = sorted(newest.items(), key=lambda one: (one[1].days.last, one[1].seq))
+    said = [
+        (label, {rule["rule"]: RuleResult.model_validate(rule) for rule in entry.record.rules})
+        for label, entry in judged
+    ]
+    of_day = [rules for (_, entry), (_, rules) in zip(judged, said, strict=True) if entry.covers(day)]
+    for name, result in (of_day[-1] if of_day else {}).items():
+        results = [(label, rules[name]) for label, rules in said if name in rules]
+        shares = [share for _, one in results if (share := _share(one)) is not None]
+        top = max([*shares, result.limit or 0.0]) or 1.0
+        # Of a rule about whole days each bar is as high as the others.
+        without = 0.0 if shares else top / 2
+        yield RuleHistory(
+            result,
+            tuple(
+                Mark(label, one, max(2.0, HEIGHT * (_share(one) or without) / top)) for label, one in results
+            ),
+            HEIGHT * result.limit / top if result.limit is not None else None,
+        )
+
+
+def _share(result: RuleResult) -> float | None:
+    """The share of rows that failed, on the worst day where that is what is limited; None of a rule about whole days."""
+    return result.failing_share if result.worst_share is None else result.worst_share
+
+
+def _made_from(recorded: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, str, str]]:
+    """Each input in a line, with the table and the last day that have a page, where it is one."""
+    for one in recorded:
+        snapshots = inputs.read([one], inputs.Snapshot)
+        table, day = (snapshots[0].table, snapshots[0].last or "") if snapshots else ("", "")
+        yield show.input_line(one), table, day
+
+
+def _made(declared: spec.Pipeline, table: str, day: str) -> Iterator[tuple[str, str, str]]:
+    """What the run of the same day has made from a partition and readers see: table, day and batch."""
+    run_day = declared.run_day(table, day)
+    for name in reader_impact.waits_for(declared, table):
+        own_day = declared.data_day(name, run_day)
+        shown = tables.published(declared.pipeline, name, own_day, own_day).get(own_day)
+        if shown is None:
+            continue
+        manifest = batches.load(declared.pipeline, name, batches.full_id(shown.batch_id))
+        if any(
+            one.table == table and (one.first or day) <= day <= (one.last or day)
+            for one in inputs.of(manifest, inputs.Snapshot)
+        ):
+            yield name, own_day, shown.batch_id

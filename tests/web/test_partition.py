@@ -1,0 +1,115 @@
+"""The page of a partition, of real rows that crossed: one day passes, of one rows are set aside, one is held."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from fastapi import FastAPI
+
+from sluice import holds
+from sluice.core.settings import settings
+from sluice.lake import tables
+from sluice.web import partition
+from sluice.web.reports import create_app
+from sluice_lab import feed
+from tests.holds.test_holds import Suite, cross, flights
+from tests.web.test_held import ATTACK, unmarked
+from tests.web.test_reports import Links, reader, serving
+
+__all__ = ["flights"]
+
+PASSED, ASIDE, HELD = "2013-04-01", "2013-04-02", "2013-04-03"
+
+
+@pytest.fixture
+def get(flights):
+    suite = Suite()
+    for run_day, severity in (
+        ("2013-04-02", {}),
+        ("2013-04-03", {"severity": "quarantine", "limit": 0.9}),
+        ("2013-04-04", {}),
+    ):
+        feed.deliver(flights, run_day, sources=["arrivals"])
+        if run_day == "2013-04-02":
+            suite.is_corrected()
+        else:
+            suite.is_mistaken(**severity, why=f"A test. {ATTACK}")
+        cross(flights, run_day=run_day)
+    outer = FastAPI()
+    outer.mount("/evidence", create_app(settings().reports, reader=reader))
+    with serving(outer) as get:
+        yield get
+
+
+def at(day: str) -> str:
+    return f"/evidence/_/partition/flights/arrivals/{day}"
+
+
+def words(page: str) -> str:
+    """What a reader of a page reads."""
+    return " ".join(
+        re.sub(r"<[^>]*>", " ", re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.S)).split()
+    )
+
+
+def test_partition_shows_how_its_rows_crossed_and_that_none_is_lost(flights, get):
+    received = {day: tables.published("flights", "arrivals", day, day) for day in (PASSED, ASIDE, HELD)}
+    assert received[HELD] == {}
+    for day in (PASSED, ASIDE, HELD):
+        status, _, page = get(at(day))
+        (batch,) = holds.trace(flights, "arrivals", day).batches
+        total, kept, _, aside = batch.conservation
+        assert status == 200
+        out = "published" if day != HELD else "held"
+        said = f"{total:,} received = {kept:,} {out} + {sum(aside.values()):,} set aside + 0 dropped."
+        assert said in words(page), day
+        assert ("Replay …" in page) == (day != PASSED)
+    assert "<strong>nothing</strong>held" in page
+    assert "Release …" in page
+    assert "Release …" not in get(at(ASIDE))[2], "single rows cannot be released"
+
+
+def test_partition_shows_what_each_rule_said_of_the_days_before(flights, get):
+    (rule,) = partition.histories(flights, "arrivals", HELD)
+    assert [(mark.partition, mark.outcome) for mark in rule.marks] == [
+        (PASSED, "PASS"),
+        (ASIDE, "WARN"),
+        (HELD, "HOLD"),
+    ]
+    passed, aside, _ = rule.marks
+    assert passed.height < aside.height
+
+    _, _, page = get(at(HELD))
+    assert len(re.findall("<rect ", page)) == 3
+    assert ATTACK not in page
+    assert "&lt;img src=x" in page
+    (rule,) = partition.histories(flights, "arrivals", ASIDE)
+    assert rule.limit is not None
+    assert "<line " in get(at(ASIDE))[2]
+
+
+def test_partition_names_its_files_decisions_and_evidence_and_every_link_leads_somewhere(get):
+    _, _, page = get(at(HELD))
+    assert "arrivals_2013-04-03" in words(page).split("Made from, and made from it")[1]
+    assert "entries of the ledger: verdicts, decisions, mails" in page
+    links = Links(page).found
+    assert any("/gates/arrivals/2013-04-03/" in link for link in links)
+    for link in links:
+        assert get(link)[0] == 200, link
+    frame = next(link for link in links if "/gates/" in link)
+    assert at(HELD) in Links(get(frame)[2]).found, "and back"
+    assert at(HELD) in Links(get("/evidence/_/held")[2]).found
+
+
+def test_partition_is_not_there_for_who_may_not_read_it_or_where_nothing_is_recorded(get):
+    assert get(at(HELD), cookie="_token=forged")[0] == 401
+    for path, cookie in (
+        (at(HELD), "_token=only-trains"),
+        (at("2013-01-01"), "_token=valid"),
+        (at("yesterday"), "_token=valid"),
+        (at(HELD).replace("arrivals", "arivals"), "_token=valid"),
+        (at(HELD).replace("flights", "boats"), "_token=valid"),
+    ):
+        status, _, page = get(path, cookie=cookie)
+        assert (status, "arrivals 2013-04-03" in unmarked(page)) == (404, False), path
