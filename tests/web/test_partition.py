@@ -7,13 +7,14 @@ import re
 import pytest
 from fastapi import FastAPI
 
-from sluice import holds
+from sluice import crossing, holds
+from sluice.core.errors import ContractBrokenError
 from sluice.core.settings import settings
 from sluice.lake import tables
 from sluice.web import partition
 from sluice.web.reports import create_app
 from sluice_lab import feed
-from tests.holds.test_holds import Suite, cross, flights
+from tests.holds.test_holds import RUN, Suite, cross, flights
 from tests.web.test_held import ATTACK, unmarked
 from tests.web.test_reports import Links, reader, serving
 
@@ -100,6 +101,40 @@ def test_partition_names_its_files_decisions_and_evidence_and_every_link_leads_s
     frame = next(link for link in links if "/gates/" in link)
     assert at(HELD) in Links(get(frame)[2]).found, "and back"
     assert at(HELD) in Links(get("/evidence/_/held")[2]).found
+
+
+def test_partition_of_several_batches_says_which_one_readers_see(flights, get):
+    feed.deliver(flights, "2013-04-02", sources=["arrivals"], number=2, corrupt="seconds")
+    Suite().is_corrected()
+    newer = cross(flights, run_day="2013-04-02").batch_id
+
+    said = words(get(at(PASSED))[2])
+
+    assert f"The crossing of batch {newer}" in said
+    assert "2 batches" in said
+    assert said.count("published, replaced since") == 1
+
+
+def test_partition_of_a_refused_delivery_says_why(flights, get):
+    feed.deliver(flights, "2013-04-05", sources=["arrivals"], corrupt="missing_column")
+    with pytest.raises(ContractBrokenError):
+        crossing.stage(flights, "arrivals", ["2013-04-05"], RUN)
+
+    status, _, page = get(at("2013-04-04"))
+
+    assert (status, "air_time" in page, "Readers see nothing of it" in page) == (200, True, False)
+
+
+@pytest.mark.slow
+def test_partition_leads_to_what_it_was_made_from_and_to_what_was_made_from_it(flights):
+    run_day = "2013-04-02"
+    feed.deliver(flights, run_day)
+    for table in (*flights.sources, "features"):
+        tables.publish(crossing.stage(flights, table, [run_day], RUN), verdict_id="unjudged")
+    with serving(create_app(settings().reports, reader=reader)) as get:
+        features = "/_/partition/flights/features/2013-04-02"
+        assert "/_/partition/flights/schedule/2013-04-02" in Links(get(features)[2]).found
+        assert features in Links(get("/_/partition/flights/schedule/2013-04-02")[2]).found
 
 
 def test_partition_is_not_there_for_who_may_not_read_it_or_where_nothing_is_recorded(get):

@@ -14,7 +14,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response
 
 from sluice import holds, ledger
-from sluice.core.errors import SluiceError
+from sluice.core.errors import BatchUnknownError, SluiceError
 from sluice.core.links import COMPUTED
 from sluice.core.partitions import Partition, days_later
 from sluice.declare import spec
@@ -148,9 +148,10 @@ def _made(declared: spec.Pipeline, table: str, day: str) -> Iterator[tuple[str, 
         shown = tables.published(declared.pipeline, name, own_day, own_day).get(own_day)
         if shown is None:
             continue
-        manifest = batches.load(declared.pipeline, name, batches.full_id(shown.batch_id))
-        if any(
-            one.table == table and (one.first or day) <= day <= (one.last or day)
-            for one in inputs.of(manifest, inputs.Snapshot)
-        ):
+        try:
+            manifest = batches.load(declared.pipeline, name, batches.full_id(shown.batch_id))
+        except BatchUnknownError:  # cleared away: what it was made from is not known
+            continue
+        read = inputs.of(manifest, inputs.Snapshot)
+        if any(one.table == table and (one.first or day) <= day <= (one.last or day) for one in read):
             yield name, own_day, shown.batch_id
