@@ -133,7 +133,12 @@ def test_partition_leads_to_what_it_was_made_from_and_to_what_was_made_from_it(f
         tables.publish(crossing.stage(flights, table, [run_day], RUN), verdict_id="unjudged")
     with serving(create_app(settings().reports, reader=reader)) as get:
         features = "/_/partition/flights/features/2013-04-02"
-        assert "/_/partition/flights/schedule/2013-04-02" in Links(get(features)[2]).found
+        links = Links(get(features)[2]).found
+        assert {
+            f"/_/partition/flights/{table}/2013-04-0{day}"
+            for table, day in (("schedule", 2), ("arrivals", 1))
+        } <= {*links}
+        assert [link for link in links if "/partition/" in link and get(link)[0] != 200] == []
         assert features in Links(get("/_/partition/flights/schedule/2013-04-02")[2]).found
 
 

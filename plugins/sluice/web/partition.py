@@ -133,10 +133,11 @@ def _share(result: RuleResult) -> float | None:
 
 
 def _made_from(recorded: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, str, str]]:
-    """Each input in a line, with the table and the last day that have a page, where it is one."""
+    """Each input in a line; of another table with its name and the newest day that was read of it, which has a page."""
     for one in recorded:
-        snapshots = inputs.read([one], inputs.Snapshot)
-        table, day = (snapshots[0].table, snapshots[0].last or "") if snapshots else ("", "")
+        table, day = "", ""
+        for read in inputs.read([one], inputs.Snapshot):
+            table, day = read.table, max(read.batches or (), default="")
         yield show.input_line(one), table, day
 
 
