@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice import crossing, holds, ledger, status
-from sluice.core.errors import DeliveryUnreadableError, SkipRefusedError
+from sluice.core.errors import DeliveryUnreadableError, SkipRefusedError, TableMissingError
 from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
@@ -170,13 +170,69 @@ def test_a_day_that_a_person_gives_up_is_awaited_no_longer(live, at):
         ("outcomes", "2013-03-31"),
     ]
     states = _states(live, MONDAY)
-    assert (states["arrivals"], states["outcomes"], states["features"]) == ("skipped", "skipped", "ready")
+    # Features look back on arrivals, and there is no earlier day of these.
+    assert (states["arrivals"], states["outcomes"], states["features"]) == ("skipped", "skipped", "blocked")
     item, _ = status.of(live).in_state("skipped")
     assert item.reason == "Ada gave it up: The airline lost it."
+    (features,) = [one for one in status.of(live).in_state("blocked") if one.table == "features"]
+    assert features.reason == "arrivals 2013-03-31 is skipped, and no earlier day of it is published"
+    with pytest.raises(TableMissingError, match="arrivals of 2013-03-31 is not published"):
+        crossing.stage(live, "features", [MONDAY], RUN)
     # What comes later is not lost.
     feed.deliver(live, MONDAY, sources=["arrivals"])
     _publish(live, "arrivals", MONDAY)
     assert _states(live, MONDAY)["arrivals"] == "published"
+
+
+def test_a_day_that_a_person_gives_up_is_no_reason_to_wait_where_an_earlier_one_is_published(live, at):
+    at("2013-04-02 07:00")
+    feed.deliver(live, MONDAY, sources=["schedule", "weather", "arrivals"])
+    feed.deliver(live, TUESDAY, sources=["schedule", "weather"])
+    for source, run_day in [("arrivals", MONDAY), ("schedule", TUESDAY), ("weather", TUESDAY)]:
+        _publish(live, source, run_day)
+    assert _states(live, TUESDAY)["features"] == "blocked"
+    holds.skip(live, TUESDAY, ["arrivals"], by="Ada", why="The airline lost it.", run=RUN)
+    assert _states(live, TUESDAY)["features"] == "ready"
+
+
+def test_a_table_that_refuses_to_be_built_over_a_hole_waits_until_the_hole_is_closed_or_given_up(live, at):
+    live = live.model_copy(update={"history": live.history.model_copy(update={"missing": "refuse"})})
+    at("2013-04-02 07:00")
+    feed.deliver(live, MONDAY, sources=["weather"])
+    feed.deliver(live, TUESDAY, sources=["schedule", "weather", "arrivals"])
+    for source, run_day in [("weather", MONDAY), *((source, TUESDAY) for source in DAILY)]:
+        _publish(live, source, run_day)
+    item = next(one for one in status.of(live) if (one.table, one.day) == ("features", TUESDAY))
+    assert (item.state, item.reason) == ("blocked", "it is not built without arrivals 2013-03-31")
+    with pytest.raises(TableMissingError, match="arrivals 2013-03-31"):
+        crossing.stage(live, "features", [TUESDAY], RUN)
+    holds.skip(live, MONDAY, ["arrivals"], by="Ada", why="The airline lost it.", run=RUN)
+    assert _states(live, TUESDAY)["features"] == "ready"
+
+
+def test_a_source_on_the_same_lag_that_a_table_joins_is_waited_for_with_stale_input_too(live, at):
+    """Outcomes join nothing else; of features every source but `schedule` lags. What lags as far as the table is its own day."""
+    late = {name: one.model_copy(update={"lag_days": 1}) for name, one in live.sources.items()}
+    live = live.model_copy(update={"stale_input": "mark", "sources": late})
+    features = live.derived["features"].model_copy(update={"lag_days": 1, "rows_from": "schedule"})
+    live = live.model_copy(update={"derived": {**live.derived, "features": features}})
+    at("2013-04-01 07:00")
+    feed.deliver(live, MONDAY, sources=["schedule"])
+    _publish(live, "schedule", MONDAY)
+    (item,) = [one for one in status.of(live) if one.table == "features"]
+    assert (item.state, item.reason) == ("blocked", "arrivals 2013-03-31 is missing")
+
+
+def test_a_delivery_for_a_day_on_which_the_schedule_does_not_fire_is_taken_and_nothing_else_expected(
+    live, at
+):
+    live = live.model_copy(update={"schedule": "0 4 * * 2-5"})
+    at("2013-04-01 12:00")
+    assert _states(live, MONDAY) == {}
+    feed.deliver(live, MONDAY, sources=["schedule"])
+    assert _states(live, MONDAY) == {"schedule": "ready"}
+    (start,) = reconcile.plan(live, {"ingest": 0})
+    assert (start.run_day, start.because) == (MONDAY, ("schedule 2013-04-01 is ready: delivery 1 is there",))
 
 
 def test_nothing_is_given_up_without_a_name_and_a_reason_or_where_all_is_published(live, at):
@@ -202,12 +258,16 @@ def test_no_day_is_given_up_on_which_nothing_is_expected_yet_or_ever_was(live, a
 
 def test_a_pipeline_that_marks_stale_input_goes_on_without_what_lags_after_its_deadline(live, at):
     live = live.model_copy(update={"stale_input": "mark"})
-    at("2013-04-01 05:00")
-    feed.deliver(live, MONDAY, sources=["schedule"])
-    _publish(live, "schedule", MONDAY)
-    assert _states(live, MONDAY)["features"] == "blocked"
-    at("2013-04-01 06:00")
-    states = _states(live, MONDAY)
+    at("2013-04-02 05:00")
+    feed.deliver(live, TUESDAY, sources=["schedule"])
+    _publish(live, "schedule", TUESDAY)
+    assert _states(live, TUESDAY)["features"] == "blocked"
+    at("2013-04-02 06:00")
+    assert _states(live, TUESDAY)["features"] == "blocked", "no earlier day could stand in"
+    feed.deliver(live, MONDAY, sources=["weather", "arrivals"])
+    for source in ("weather", "arrivals"):
+        _publish(live, source, MONDAY)
+    states = _states(live, TUESDAY)
     assert (states["features"], states["outcomes"]) == ("ready", "blocked"), (
         "outcomes are made of the arrivals themselves"
     )

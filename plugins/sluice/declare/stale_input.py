@@ -5,22 +5,19 @@ from __future__ import annotations
 from sluice.declare.spec import Pipeline
 
 
-def goes_on_without(spec: Pipeline, table: str, source: str, *, given_up: bool, is_read: bool = True) -> bool:
-    """Whether a run builds its day of a derived table from older days of a source, of which the newest is not published.
+def goes_on_without(spec: Pipeline, table: str, source: str, *, given_up: bool) -> bool:
+    """Whether a run builds its day of a derived table from older days of a source that it reads, of which the newest is not published.
 
     History may be older, where a person gave the day up or the pipeline marks stale input; what the table's own rows are made
     of may not.
 
     Args:
         given_up: a person gave the source's day up.
-        is_read: False where it is not known that the table is built from the source: then only that which its rows come from
-            stops it, where that is declared.
     """
-    lag, own_lag, origin = spec.lag_days(source), spec.lag_days(table), spec.rows_from(table)
+    lag, own_lag = spec.lag_days(source), spec.lag_days(table)
     if given_up:
-        return source != origin or lag != own_lag
-    is_own = lag <= own_lag and (is_read or origin in (None, source))
-    return may_lag(spec, source) and not is_own
+        return source != spec.rows_from(table) or lag != own_lag
+    return may_lag(spec, source) and lag > own_lag
 
 
 def may_lag(spec: Pipeline, source: str) -> bool:

@@ -8,13 +8,12 @@ the ledger. Only `starts` is about the past: it says since when anything is due.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 from sluice import ledger
 from sluice.core import clock
-from sluice.core.errors import DayInvalidError, SpecInvalidError
+from sluice.core.errors import SpecInvalidError
 from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
@@ -60,11 +59,8 @@ def due_at(spec: Pipeline, run_day: date) -> datetime:
 
 
 def scoring_time(spec: Pipeline, day: date) -> datetime:
-    """When the predictions of a day are made if nothing is late: when its run is due; from its beginning, if none is."""
-    try:
-        return due_at(spec, day)
-    except DayInvalidError:
-        return clock.instant(datetime.combine(day, time.min), ZoneInfo(spec.timezone))
+    """When the predictions of a day are made if nothing is late: as `Schedule.time_of`."""
+    return read(spec).time_of(day)
 
 
 def deadline(spec: Pipeline, source: str, run_day: date) -> datetime:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sluice.core import clock
@@ -33,18 +33,17 @@ class Schedule:
 
     _eras: Sequence[Era]
 
-    def run_days(self, first: date, last: date, came: Container[date] = ()) -> list[date]:
+    def run_days(self, first: date, last: date, came: Iterable[date] = ()) -> list[date]:
         """Days between two, both included, on which the pipeline is due to run, oldest first.
 
         A live pipeline is due on the local days on which its `schedule` fires, once however often it fires, from `starts`
-        on; a replayed one every day. Days on which no table is expected to get a partition (`expected`) are left out, but for
-        those on which something `came` all the same.
+        on; a replayed one every day. Days on which no table is expected to get a partition (`expected`) are left out. A day on
+        which something `came` is among them all the same, whether or not the schedule fires on it.
         """
-        return [
-            day
-            for day, spec in self._firing_days(first, last)
-            if day in came or _is_anything_expected(spec, day)
-        ]
+        firing_days = self._firing_days(first, last)
+        due = {day for day, spec in firing_days if _is_anything_expected(spec, day)}
+        begin = max(first, self._begins_on or first)
+        return sorted(due | {day for day in came if begin <= day <= last})
 
     def expected_days(self, table: str, first: date, last: date) -> list[date]:
         """Days of a table's data between two, both included, that a run is due to publish, oldest first.
@@ -59,9 +58,9 @@ class Schedule:
         return [day for day, spec in found if _is_expected(spec, table, day)]
 
     def expects(self, table: str, run_day: date) -> bool:
-        """Whether a run is to publish a day of a daily table: it was declared when the run was due, and its calendar has the day."""
-        lag = timedelta(days=self._eras[-1].spec.lag_days(table))
-        return _is_expected(self._era_of(run_day).spec, table, run_day - lag)
+        """Whether a run is to publish a day of a daily table: the schedule fires, it was declared then, and its calendar has the day."""
+        lag, then = timedelta(days=self._eras[-1].spec.lag_days(table)), self._era_of(run_day).spec
+        return firing.at(then, run_day) is not None and _is_expected(then, table, run_day - lag)
 
     def due_at(self, run_day: date) -> datetime:
         """The instant at which the run of a day is to start, in the pipeline's zone: the first time its `schedule` fires.
@@ -81,6 +80,14 @@ class Schedule:
                 todo="choose one of them, or correct the schedule",
             )
         return due
+
+    def time_of(self, run_day: date) -> datetime:
+        """When the run of a day is due; from its beginning, where the schedule does not fire on it."""
+        try:
+            return self.due_at(run_day)
+        except DayInvalidError:
+            zone = ZoneInfo(self._era_of(run_day).spec.timezone)
+            return clock.instant(datetime.combine(run_day, time.min), zone)
 
     def deadline(self, source: str, run_day: date) -> datetime:
         """The instant by which a source must be delivered on a run day, in the pipeline's zone."""
@@ -115,11 +122,16 @@ class Schedule:
             todo="correct `schedule` or `expected`",
         )
 
+    @property
+    def _begins_on(self) -> date | None:
+        """The first run day of a live pipeline that declares it."""
+        present = self._eras[-1].spec
+        return present.starts if present.clock == "wall" else None
+
     def _firing_days(self, first: date, last: date) -> Iterator[tuple[date, Pipeline]]:
         """Days on which a run is due but for `expected`, each with the pipeline as it was declared then."""
         present = self._eras[-1].spec
-        if present.clock == "wall" and present.starts:
-            first = max(first, present.starts)
+        first = max(first, self._begins_on or first)
         found: dict[date, Pipeline] = {}
         begin = first
         for era in self._eras:

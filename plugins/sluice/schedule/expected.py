@@ -8,6 +8,7 @@ the table. A day that was published without rows is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from sluice import schedule
 from sluice.core.partitions import Partition, date_of, day_of, days_from, days_later
@@ -72,7 +73,7 @@ def _begins(spec: Pipeline, table: str, shown: Iterable[str]) -> str | None:
 def _missed_weeks(shown: Iterable[str], last: str) -> Iterator[str]:
     """Days to `last`, each a week after another, in whose week nothing was published by `last`."""
     days = [day for day in sorted(shown) if day <= last]
-    for day, following in zip(days, [*days[1:], None], strict=True):
+    for day, following in zip_longest(days, days[1:]):
         due = days_later(day, _WEEK)
         while due <= last if following is None else days_later(due, _WEEK) <= following:
             yield due

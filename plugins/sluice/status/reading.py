@@ -16,7 +16,7 @@ from sluice.core.errors import (
     DeliveryUnreadableError,
 )
 from sluice.core.partitions import date_of, day_of, is_day
-from sluice.declare import pipeline_clock, stale_input
+from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.holds import stopped
 from sluice.holds.stopped import Stopped
@@ -29,6 +29,7 @@ from sluice.lake.snapshots import Published
 from sluice.ledger import model_records, skips
 from sluice.schedule import Schedule, missing_history
 from sluice.status import training
+from sluice.status.needs import Needs
 from sluice.status.parts import MONITORING, Item, State, Status, by_table
 
 # A number from which a delivery corrects an earlier one.
@@ -56,7 +57,7 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
     end = min(now.date(), date_of(last)) if last else now.date()
     items: list[Item] = []
     for run_day in known.schedule.run_days(begin, end, known.days_with_deliveries):
-        if clock.passed(now, known.schedule.due_at(run_day)):
+        if clock.passed(now, known.schedule.time_of(run_day)):
             items += known.items(run_day)
     return Status(spec.pipeline, now, tuple(items))
 
@@ -84,6 +85,9 @@ class _Known:
     monitored: set[str | None] = field(default_factory=set)
     # Run day -> the request for a new model that was made on it.
     requests: dict[str, Item] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.needs = Needs(self.spec, self.shown)
 
     @classmethod
     def read(cls, spec: Pipeline, now: datetime) -> _Known:
@@ -130,7 +134,7 @@ class _Known:
         derived = [
             item
             for table in spec.derived
-            if (item := self._derived(table, run_day, self._incomplete(table, sources)))
+            if (item := self._derived(table, run_day, self.needs.incomplete(table, sources)))
         ]
         yield from derived
         predictions = self._predictions(key, by_table(derived)) if spec.has_model else None
@@ -221,20 +225,6 @@ class _Known:
             return True  # its own run refuses it, and says why
         return found is not None and not is_as_read(self.spec, found, read)
 
-    def _incomplete(self, table: str, sources: list[Item]) -> str:
-        """What a derived table still waits for before a run day of it is built; "" if it waits for nothing."""
-        for item in sources:
-            if self.spec.sources[item.table].cadence == "weekly" and item.state in ("awaited", "missing"):
-                continue  # a day goes on with the register that is there
-            if item.batch_id is not None:
-                continue
-            goes_on = item.state in ("missing", "held", "skipped") and stale_input.goes_on_without(
-                self.spec, table, item.table, given_up=item.state == "skipped", is_read=False
-            )
-            if not goes_on:
-                return f"{item.table} {item.day} is {item.state}"
-        return "" if sources else "nothing was delivered"
-
     def _derived(self, table: str, on: date, incomplete: str) -> Item | None:
         """A derived table on a run day; None where its calendar has no such day, and nothing came of it."""
         run_day = day_of(on)
@@ -248,6 +238,8 @@ class _Known:
             return None
         if incomplete:
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
+        if lacks := self.needs.history(table, run_day):
+            return self._unpublished("transform", table, run_day, "blocked", lacks)
         return self._unpublished("transform", table, run_day, "ready", "the day is complete")
 
     def _newer_inputs(self, table: str, run_day: str) -> str:

@@ -21,6 +21,7 @@ from sluice.transform.runner import build
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
+    from sluice.lake.missing import MissingHistory
 
 
 def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: Run) -> Manifest:
@@ -40,7 +41,7 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: Run)
     partitions = [spec.data_day(table, day) for day in run_days]
     ages = _require_days(spec, table, run_days)
     if spec.missing_history_of(table).missing == "refuse":
-        _require_history(spec, table, partitions, ages)
+        _require_history(spec, table, partitions)
     settings().work.mkdir(parents=True, exist_ok=True)
     workdir = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-{table}-", dir=settings().work))
     result = build(spec, table, partitions[0], partitions[-1], workdir=workdir)
@@ -72,7 +73,7 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
 
     declared = schedule.read(spec)
     days = {run_day: spec.data_day(table, run_day) for run_day in run_days}
-    own = [name for name in _daily_sources(spec, table) if spec.lag_days(name) <= spec.lag_days(table)]
+    own = [name for name in daily_sources(spec, table) if spec.lag_days(name) <= spec.lag_days(table)]
     found = [
         run_day
         for run_day, day in days.items()
@@ -88,31 +89,35 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
     return found
 
 
-def _daily_sources(spec: Pipeline, table: str) -> list[str]:
+def daily_sources(spec: Pipeline, table: str) -> list[str]:
     """The daily sources that a derived table is built from."""
     read = project.sources(project.manifest(spec), spec, spec.derived[table].model)
     return [name for name in read if name in spec.sources and spec.sources[name].cadence == "daily"]
 
 
-def _require_history(
-    spec: Pipeline, table: str, partitions: Sequence[str], ages: Sequence[dict[str, Any]]
-) -> None:
-    """Refuse a build that lacks a day further back; whether the newest one may be missing is `_require_days`' affair."""
+def history_lacking(spec: Pipeline, table: str, partitions: Sequence[str]) -> list[MissingHistory]:
+    """What further back than the newest day of each input is due, and may still come; whether the newest may be missing is
+    `_require_days`' affair."""
     from sluice.schedule import missing_history
 
-    first = days_later(partitions[0], -spec.history_of(table))
-    newest = {each["table"]: each["newest"] for each in ages}
+    first, run_day = days_later(partitions[0], -spec.history_of(table)), spec.run_day(table, partitions[-1])
+    newest = {name: _newest(spec, name, spec.data_day(name, run_day)) for name in daily_sources(spec, table)}
     reads = [
         {
             "kind": "snapshot",
             "table": name,
             "snapshot_id": None,
             "first": first,
-            "last": newest.get(name, partitions[-1]),
+            "last": newest.get(name) or partitions[-1],
         }
         for name in project.sources(project.manifest(spec), spec, spec.derived[table].model)
     ]
-    lacking = missing_history.awaited(spec, missing_history.of_inputs(spec, table, partitions, reads))
+    return missing_history.awaited(spec, missing_history.of_inputs(spec, table, partitions, reads))
+
+
+def _require_history(spec: Pipeline, table: str, partitions: Sequence[str]) -> None:
+    """Refuse a build over a hole."""
+    lacking = history_lacking(spec, table, partitions)
     if lacking:
         run_days = [spec.run_day(each.table, day) for each in lacking for day in each.missing]
         raise TableMissingError(
@@ -134,7 +139,7 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
     Returns: for the manifest, one input a daily source: {"kind": "freshness", "table", "expected", "newest", "age_days"}.
     """
     ages = []
-    for name in _daily_sources(spec, table):
+    for name in daily_sources(spec, table):
         day = spec.data_day(name, run_days[-1])
         expected, newest = _newest_expected(spec, name, day), _newest(spec, name, day)
         if (newest or "") < expected:

@@ -1,0 +1,77 @@
+"""What a derived table still waits for before a run day of it is built: the same as its build refuses to do without.
+
+dbt has to say which sources a table is built from, and that is asked only where one of them is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sluice.core.errors import SpecInvalidError, TransformFailedError
+from sluice.core.partitions import days_later
+from sluice.declare import stale_input
+from sluice.declare.spec import Pipeline
+from sluice.lake.snapshots import Published
+from sluice.status.parts import Item
+
+# dbt cannot read its project: the table's own run fails of that, and says so.
+_UNREADABLE = (TransformFailedError, SpecInvalidError)
+
+
+@dataclass
+class Needs:
+    """Of one pipeline, as it is published now."""
+
+    spec: Pipeline
+    # Table -> day of data -> what readers see.
+    shown: Mapping[str, Mapping[str, Published]]
+    # Derived table -> the daily sources that it is built from, of those that were asked for.
+    _read: dict[str, list[str]] = field(default_factory=dict)
+
+    def incomplete(self, table: str, sources: list[Item]) -> str:
+        """Which source of a run day a derived table waits for; "" if for none."""
+        for item in sources:
+            if self.spec.sources[item.table].cadence == "weekly" and item.state in ("awaited", "missing"):
+                continue  # a day goes on with the register that is there
+            if item.batch_id is None and (why := self._waits_for(table, item)):
+                return why
+        return "" if sources else "nothing was delivered"
+
+    def history(self, table: str, run_day: str) -> str:
+        """Which history a table that refuses to be built over a hole waits for; "" if for none."""
+        from sluice.transform import stage
+
+        if self.spec.missing_history_of(table).missing != "refuse":
+            return ""
+        try:
+            lacking = stage.history_lacking(self.spec, table, [self.spec.data_day(table, run_day)])
+        except _UNREADABLE:
+            return ""
+        return f"it is not built without {'; '.join(each.named for each in lacking)}" if lacking else ""
+
+    def _waits_for(self, table: str, item: Item) -> str:
+        """Why a derived table is not built before a source's day is published; "" if it is built without."""
+        spec, given_up = self.spec, item.state == "skipped"
+        is_late = item.state in ("missing", "held") and stale_input.may_lag(spec, item.table)
+        why = f"{item.table} {item.day} is {item.state}"
+        if not (given_up or is_late):
+            return why
+        if item.table not in self._sources_of(table):
+            return ""
+        if not stale_input.goes_on_without(spec, table, item.table, given_up=given_up):
+            return why
+        oldest = days_later(item.day, -spec.history_days)
+        if any(oldest <= day <= item.day for day in self.shown[item.table]):
+            return ""
+        return f"{why}, and no earlier day of it is published"
+
+    def _sources_of(self, table: str) -> list[str]:
+        from sluice.transform import stage
+
+        if table not in self._read:
+            try:
+                self._read[table] = stage.daily_sources(self.spec, table)
+            except _UNREADABLE:
+                self._read[table] = []
+        return self._read[table]
