@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from sluice import holds, ledger, status
 from sluice.core.runs import Run
+from sluice.core.settings import settings
+from sluice.declare import spec
 from sluice.ingest import deliveries
 from sluice.lake import tables
 from sluice.lake.landing import Landing
+from sluice.local import running
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -147,3 +152,85 @@ def test_what_was_lost_is_made_up_for_and_a_day_is_given_up_only_by_a_person(wor
     assert {states[table] for table in ("schedule", "weather", "features", "predictions", "monitoring")} == {
         "published"
     }
+
+
+def test_days_are_run_in_order_by_a_command_until_one_is_held(world):
+    world.at(f"{WEDNESDAY} 04:30")
+    world.deliver(MONDAY)
+    world.deliver(TUESDAY, corrupt="seconds")
+    said: list[str] = []
+    done = running.run_days(world.pipeline, MONDAY, WEDNESDAY, world.api, said.append, train=False)
+    assert not done
+    _is_done(world, MONDAY)
+    assert said[0] == f"{MONDAY} (1 of 3)"
+    assert [line for line in said if "is started" in line] == ["  flights_ingest is started"] * 2, said
+    assert f"  features {MONDAY} is published" in said
+    assert said[-1] == f"Not run, because they look back on {TUESDAY}: {WEDNESDAY}."
+    assert any(line.startswith(f"  arrivals {MONDAY} is held: ") for line in said)
+    assert "  What was wrong, and how it goes on: sluice held flights" in said
+
+    # What is done is left as it is, and a training says why it failed.
+    said.clear()
+    runs = len(world.runs("ingest"))
+    assert not running.run_days(world.pipeline, MONDAY, MONDAY, world.api, said.append, train=True)
+    assert len(world.runs("ingest")) == runs
+    assert any("flights_train failed" in line and "days" in line for line in said), said
+
+
+@pytest.mark.long
+def test_a_zone_that_is_changed_moves_the_next_run_and_the_timetables_and_repeats_nothing(world):
+    """From New York to Halifax, an hour earlier: 04:00 there is 03:00 on the clock that the test sets."""
+    watched = ("reconcile", "watch", "maintain")
+    assert {_next_run(world, stage) for stage in watched} == {"2028-02-29T05:00:00Z"}
+    world.at(f"{MONDAY} 04:00")
+    world.deliver(MONDAY, *world.pipeline.sources)
+    world.reconcile()
+    world.run("watch")
+    _is_done(world, MONDAY)
+
+    declared = settings().pipelines / "flights.yml"
+    before = declared.read_text()
+    world.at(f"{MONDAY} 12:00")
+    try:
+        declared.write_text(before.replace("timezone: America/New_York\n", "timezone: America/Halifax\n"))
+        moved = replace(world, pipeline=spec.load("flights"))
+        assert moved.pipeline.timezone == "America/Halifax"
+        for stage in watched:
+            _parse(moved, stage)
+        moved.run("watch")
+        moved.at(f"{TUESDAY} 02:59")
+        moved.reconcile()
+        assert (_states(moved, TUESDAY), moved.left()) == ({}, [])
+        moved.at(f"{TUESDAY} 03:00")
+        moved.deliver(TUESDAY)
+        moved.reconcile()
+        moved.run("watch")
+        for run_day in (MONDAY, TUESDAY):
+            _is_done(moved, run_day)
+        for stage in ("ingest", "transform", "score", "monitor"):
+            assert Counter(run["partition_key"] for run in moved.runs(stage)) == {MONDAY: 1, TUESDAY: 1}
+        assert moved.subjects() == []
+        assert {_next_run(moved, stage) for stage in watched} == {"2028-02-29T04:00:00Z"}
+    finally:
+        declared.write_text(before)
+        for stage in watched:
+            _parse(world, stage)
+
+
+def _details(world, stage):
+    return world.api.request("GET", f"/dags/flights_{stage}/details").json()
+
+
+def _next_run(world, stage):
+    return _details(world, stage)["next_dagrun_run_after"]
+
+
+def _parse(world, stage):
+    """Let the file of a stage's DAG be parsed now, and wait until it was."""
+    parsed = _details(world, stage)
+    world.api.request("PUT", f"/parseDagFile/{parsed['file_token']}", accept=(201,))
+    world.api.until(
+        lambda: _details(world, stage)["last_parsed_time"] > parsed["last_parsed_time"] or None,
+        f"the parsing of {parsed['fileloc']}",
+        120,
+    )

@@ -32,6 +32,26 @@ def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: in
 
 @click.command()
 @arguments.pipeline
+@click.argument("first", type=DAY)
+@click.argument("last", type=DAY, required=False)
+@click.option("--train", is_flag=True, help="Train a model as of the last day, when all days are done.")
+def run(pipeline: spec.Pipeline, first: str, last: str | None, train: bool) -> None:
+    """Run the days FIRST to LAST (YYYY-MM-DD, run days) through the DAGs of the local Airflow, one after the other, and follow them.
+
+    What is published already is left as it is. Ends with 1 where a day is not complete; those after it are not run then.
+    """
+    from sluice.local import running, stack
+
+    if train and not pipeline.has_model:
+        raise click.UsageError(f"{pipeline.pipeline} declares no model: leave --train out.")
+    if last and last < first:
+        raise click.UsageError(f"LAST, {last}, is before FIRST, {first}.")
+    if not running.run_days(pipeline, first, last or first, stack.client(), echo, train=train):
+        sys.exit(1)
+
+
+@click.command()
+@arguments.pipeline
 @click.argument("table", type=TABLE)
 @click.argument("day", type=DAY)
 def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:

@@ -82,6 +82,9 @@ class AirflowApi:
         """A paused DAG is not woken by events, and events that it misses so do not wake it later."""
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
+    def is_paused(self, dag_id: str) -> bool:
+        return self._get(f"/dags/{dag_id}")["is_paused"]
+
     def active_runs(self) -> list[str]:
         """Runs of any DAG that have not ended, as `<dag_id> <run_id>`."""
         found = self._all("/dags/~/dagRuns", "dag_runs", state=["queued", "running"])
