@@ -198,9 +198,13 @@ def test_a_day_that_a_person_gives_up_is_no_reason_to_wait_where_an_earlier_one_
 def test_a_table_that_refuses_to_be_built_over_a_hole_waits_until_the_hole_is_closed_or_given_up(live, at):
     live = live.model_copy(update={"history": live.history.model_copy(update={"missing": "refuse"})})
     at("2013-04-02 07:00")
-    feed.deliver(live, MONDAY, sources=["weather"])
-    feed.deliver(live, TUESDAY, sources=["schedule", "weather", "arrivals"])
-    for source, run_day in [("weather", MONDAY), *((source, TUESDAY) for source in DAILY)]:
+    feed.deliver(live, MONDAY, sources=["schedule", "weather"])
+    feed.deliver(live, TUESDAY, sources=DAILY)
+    for source, run_day in [
+        ("schedule", MONDAY),
+        ("weather", MONDAY),
+        *((source, TUESDAY) for source in DAILY),
+    ]:
         _publish(live, source, run_day)
     item = next(one for one in status.of(live) if (one.table, one.day) == ("features", TUESDAY))
     assert (item.state, item.reason) == ("blocked", "it is not built without arrivals 2013-03-31")
