@@ -66,6 +66,7 @@ LOOKED_UP = {
     "rehearse": {"scenarios": ["no such", "S99", "../x", "tests/cli/test_cli.py"]},
     "mutate": {"out": [f"{__file__}/reports"]},
     "robustness": {"out": [f"{__file__}/reports"]},
+    "land-split": {"column": ["no such", ""]},
     "backtest": {"out": [f"{__file__}/reports"]},
     "new": {
         "name": ["", "No Such", "../x", "flights"],

@@ -215,6 +215,36 @@ def test_a_file_becomes_a_pipeline_whose_day_is_published(project, set_clock, ki
     assert [item.state for item in status.of(made)] == ["published"]
 
 
+def test_a_sample_of_several_days_is_split_and_each_day_is_published_as_it_was_written(project, set_clock):
+    set_clock("2024-06-01T09:00:00+00:00")
+    # Local days of Berlin: the last two instants of UTC days are of the next one there; a note has a line end and quotes.
+    begin = datetime(2024, 5, 1, 4, tzinfo=UTC)
+    rows = [
+        (at, (begin + timedelta(hours=6 * at)).strftime("%Y-%m-%dT%H:%M:%SZ"), '"two ""lines"",\r\nof text"')
+        for at in range(12)
+    ]
+    sample = project / "visits.csv"
+    sample.write_bytes(_csv("visit_id,seen_at,note", rows))
+    _new("fresh", "--from", str(sample), "--timezone", "Europe/Berlin")
+    made = spec.load("fresh")
+    readme = (project / "pipelines" / "fresh.md").read_text()
+    (command,) = [line.split() for line in readme.splitlines() if line.startswith("sluice land-split ")]
+    done = CliRunner().invoke(main, command[1:], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "sluice run fresh 2024-05-02 2024-05-05" in readme
+    assert (
+        "of 4 days, 2024-05-01 to 2024-05-04"
+        in (project / "expectations" / "fresh" / "visits.json").read_text()
+    )
+    found = []
+    for day in ("2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"):
+        _cross(made, "visits", made.run_day("visits", day))
+        published = tables.scan("fresh", "visits", day, day).to_pylist()
+        found.append(sorted(row["visit_id"] for row in published))
+        assert {row["note"] for row in published} == {'two "lines",\r\nof text'}
+    assert found == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9, 10], [11]]
+
+
 def test_two_sources_of_one_run_lag_as_their_days_say(project):
     (project / "plan.csv").write_bytes(_csv("day,number", [("2024-05-02", at) for at in range(9)]))
     (project / "done.csv").write_bytes(_csv("day,number", [(DAY, at) for at in range(9)]))

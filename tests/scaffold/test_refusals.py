@@ -58,7 +58,7 @@ FILES = {
     "several days": (
         "a.csv",
         b"day,n\n2024-05-01,1\n2024-05-02,2\n",
-        "holds 2 days by its column 'day', 2024-05-01 to 2024-05-02",
+        "Its 2 rows are of 2 days by its column 'day'",
     ),
     "no key": ("a.csv", b"day,n,x\n2024-05-01,1,2.5\n2024-05-01,1,3.5\n", "No set of up to four columns"),
     "decimal commas": (

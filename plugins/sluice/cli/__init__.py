@@ -39,6 +39,7 @@ def _loaded(entry: EntryPoint) -> click.Command:
 GROUPS: dict[str, list[click.Command]] = {
     "Operate": [
         operate.land,
+        operate.land_split,
         operate.run,
         operate.replay,
         operate.release,

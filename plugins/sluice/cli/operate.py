@@ -30,6 +30,20 @@ def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: in
     echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
 
 
+@click.command("land-split")
+@arguments.pipeline
+@click.argument("source", type=SOURCE)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--by", "column", type=TEXT, required=True, help="Column with the day or the instant of a row.")
+def land_split(pipeline: spec.Pipeline, source: str, file: Path, column: str) -> None:
+    """Split a FILE of SOURCE by the days that a column names, and land each day's rows as `sluice land` does, oldest first."""
+    from sluice.ingest import deliveries, splitting
+
+    parts = splitting.split(pipeline, source, file.read_bytes(), column)
+    for number, (day, data) in enumerate(parts.items(), 1):
+        echo(f"Landed {deliveries.land(pipeline, source, day, data)} ({number} of {len(parts)})")
+
+
 @click.command()
 @arguments.pipeline
 @click.argument("first", type=DAY)

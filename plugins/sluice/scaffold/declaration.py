@@ -34,8 +34,9 @@ class SourceAnswers:
     measured: Measured
     # The column that says of which day a row is; None where a file is as a whole of the day that it is landed for.
     day_column: str | None
-    # The day that the sample is about (YYYY-MM-DD).
+    # The first and the last day that the sample is about (YYYY-MM-DD).
     day: str
+    last_day: str
     key: tuple[str, ...]
     cadence: str
     lag_days: int
@@ -43,6 +44,10 @@ class SourceAnswers:
     @property
     def run_day(self) -> str:
         return days_later(self.day, self.lag_days)
+
+    @property
+    def last_run_day(self) -> str:
+        return days_later(self.last_day, self.lag_days)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,11 @@ def pipeline(answers: Answers) -> str:
 def readme(answers: Answers) -> str:
     """The README of the pipeline: the next commands, and what a person has to review."""
     gaps = pipeline(answers).count(f'"{_GAP}"') - 1  # but for the line that says what one is
-    run_day = max(one.run_day for one in answers.sources)
-    return _environment().get_template("README.md.j2").render(**_said(answers), gaps=gaps, run_day=run_day)
+    runs = {
+        "run_day": max(one.run_day for one in answers.sources),
+        "last_run_day": max(one.last_run_day for one in answers.sources),
+    }
+    return _environment().get_template("README.md.j2").render(**_said(answers), **runs, gaps=gaps)
 
 
 def _said(answers: Answers) -> dict[str, Any]:

@@ -28,6 +28,8 @@ _CADENCES = ("daily", "weekly")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Samples whose days are further apart are not of one run.
 _MOST_LAG = 7
+# A column is proposed as that of the day where as many rows on average share one; two rows are the fewest that can.
+_ROWS_PER_DAY = 2
 # A newer sample is taken for one of a feed that comes every day.
 _RECENT = timedelta(days=7)
 
@@ -80,7 +82,8 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
     _check_zone(given.zone)
     found = {source: _measured(source, path, given) for source, path in files.items()}
     columns = {source: _day_column(*each, given, ask) for source, each in found.items()}
-    days = {source: found[source][1].days[column][0] for source, column in columns.items() if column}
+    held = {source: found[source][1].days[column] for source, column in columns.items() if column}
+    days = {source: each[0] for source, each in held.items()}
     newest = max(days.values(), default="")
     today = clock.utc_now().astimezone(ZoneInfo(given.zone)).date()
     lags = {source: _lag(found[source][0], days.get(source), newest, given, ask) for source in files}
@@ -91,6 +94,7 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
             measured=measured,
             day_column=columns[source],
             day=days.get(source) or days_later(run_day, -lags[source]),
+            last_day=held[source][-1] if source in held else days_later(run_day, -lags[source]),
             key=_key(sample, measured, given, ask),
             cadence=_cadence(sample, columns, given, ask),
             lag_days=lags[source],
@@ -103,7 +107,7 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
             allowed="one daily source or more",
             todo="give one of them --cadence daily; a day without a delivery of it can be left out by `expected`",
         )
-    recent = date_of(run_day) >= today - _RECENT
+    recent = max(date_of(one.last_run_day) for one in settled) >= today - _RECENT
     return Answers(
         name=name,
         owner=given.owner or _required("Owner of the pipeline (a team or a person)", "--owner", ask),
@@ -134,16 +138,21 @@ def _measured(source: str, path: Path, given: Given) -> tuple[Sample, Measured]:
 
 def _day_column(sample: Sample, measured: Measured, given: Given, ask: Ask) -> str | None:
     """The column that says of which day a row is."""
-    single = [name for name, days in measured.days.items() if len(days) == 1]
-    # A day says it better than an instant.
-    single.sort(key=lambda name: sample.contract.columns[name].type != "date")
+    # A column of one day says it best; a day says it better than an instant; and of what names a day of its own for nearly each row,
+    # as a date of birth does, no day is complete.
+    names = [name for name, days in measured.days.items() if len(days) * _ROWS_PER_DAY <= measured.rows]
+    names.sort(key=lambda name: (len(measured.days[name]) > 1, sample.contract.columns[name].type != "date"))
     chosen = given.day_columns.get(sample.source)
-    if chosen is None and not single and measured.days:
-        _refuse_days(sample, next(iter(measured.days)), measured)
-    if chosen is None:
-        chosen = ask(
-            f"{sample.source}: column with the day of a row, or {NONE}", single[0] if single else NONE
+    if chosen is None and not names and measured.days:
+        name, days = next(iter(measured.days.items()))
+        raise refused(
+            sample.path,
+            f"Its {measured.rows} rows are of {len(days)} days by its column {name!r}: that may be the day of a row, or a fact about it.",
+            "a column that says of which day a row is, or that the file is as a whole of the day it is landed for",
+            f"give --day-column {name}, or --day-column {NONE}",
         )
+    if chosen is None:
+        chosen = ask(f"{sample.source}: column with the day of a row, or {NONE}", (*names, NONE)[0])
     if chosen == NONE:
         return None
     column = sample.contract.columns.get(chosen)
@@ -162,20 +171,7 @@ def _day_column(sample: Sample, measured: Measured, given: Given, ask: Ask) -> s
             ", ".join([*measured.days, NONE]),
             "choose a column of days or instants without gaps, or say that the file is as a whole of the day it is landed for",
         )
-    if len(measured.days[chosen]) > 1:
-        _refuse_days(sample, chosen, measured)
     return chosen
-
-
-def _refuse_days(sample: Sample, name: str, measured: Measured) -> None:
-    days = measured.days[name]
-    raise refused(
-        sample.path,
-        f"The sample holds {len(days)} days by its column {name!r}, {days[0]} to {days[-1]}; a delivery is of one day.",
-        "the rows of one day",
-        f"split it by {name}, and give one of the files; where the file is as a whole of the day that it is landed for, as a "
-        f"register is, give --day-column {NONE}",
-    )
 
 
 def _key(sample: Sample, measured: Measured, given: Given, ask: Ask) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def _rules(
             "expect_rows_to_satisfy_condition",
             "hold",
             {"condition": f"{day_of(sample, day, zone)} = ds"},
-            f"{on}: all are of {measured.days[day][0]} by {day}. A row of another day would be published under the wrong one.",
+            f"{on}: by {day} they are of {_said(measured.days[day])}. A row of another day would be published under the wrong one.",
         )
     columns = sample.contract.columns
     # A number that names a thing has no range.
@@ -93,7 +93,7 @@ def _rules(
         "expect_table_row_count_to_fit_history",
         "warn",
         {**_HISTORY, "width": 4, "slack": 0.25},
-        f"As many rows as on earlier days of the week; the sample has {measured.rows:,}. {_COMMON}",
+        f"As many rows as on earlier days of the week; the sample has {measured.rows:,}{f' of {_said(measured.days[day])}' if day else ''}. {_COMMON}",
     )
     yield (
         "gaps_fit",
@@ -118,6 +118,10 @@ def _rules(
             {"column_list": list(measured.values), **_HISTORY, "limit": 0.05},
             f"Values are spelled as on earlier days. {_COMMON}",
         )
+
+
+def _said(days: Sequence[str]) -> str:
+    return days[0] if len(days) == 1 else f"{len(days)} days, {days[0]} to {days[-1]}"
 
 
 def _named(column: str, what: str) -> str:
