@@ -12,6 +12,75 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConstantConfig:
+    """See `sluice_ml.checks.constant`."""
+
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationConfig:
+    """See `sluice_ml.checks.calibration`."""
+
+    level: float
+    slope_low: float
+    slope_high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedGapConfig:
+    """See `sluice_ml.checks.learned_gap`."""
+
+    auc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicesConfig:
+    """See `sluice_ml.checks.slices`."""
+
+    columns: tuple[str, ...]
+    level: float
+    auc: float
+    auc_champion: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipsConfig:
+    """See `sluice_ml.checks.flips`."""
+
+    threshold: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueConfig:
+    """See `sluice_ml.checks.value`: what an answer costs, by whether somebody acts and whether it comes true."""
+
+    threshold: float
+    true_positive: float
+    false_positive: float
+    false_negative: float
+    true_negative: float
+    margin: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """The checks of the model gate by name (`sluice_ml.checks`); None is not checked.
+
+    `min_outcomes`: rows of each outcome without which a check says nothing.
+    """
+
+    min_outcomes: int
+    constant: ConstantConfig | None
+    calibration: CalibrationConfig | None
+    learned_gap: LearnedGapConfig | None
+    slices: SlicesConfig | None
+    flips: FlipsConfig | None
+    value: ValueConfig | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """How one model is trained, and when it may be promoted.
 
@@ -26,7 +95,7 @@ class ModelConfig:
     rows on. At most `max_day_share` of the training rows are of one day, and at most `max_value_share` of a day's of one
     value of `capped_column` (`sluice_ml.influence`). `known_at` and `happens_at` are the columns that say when a row's features
     were known and when it happens (`sluice_ml.leakage`). `accepted_findings` maps a finding of `sluice_ml.linting` to the reason for
-    which it is accepted.
+    which it is accepted. `gate` is what must hold of a candidate besides (`sluice_ml.checks`).
     """
 
     name: str
@@ -57,6 +126,7 @@ class ModelConfig:
     happens_at: str | None
     accepted_findings: Mapping[str, str]
     threads: int
+    gate: GateConfig
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class ModelMeta:
     "baseline", "linear", "boosted") to metric to {value, low, high} on the test days, `chosen_by` the kinds of model to their
     mean daily AUC on the valid days, which chose `algorithm`. `agreement` is the concordance of the two models' scores on the
     test days, `refit_loss_change` the log loss there of the one that serves minus that of the judged one.
+    `learned_daily_auc` is the judged model's mean daily AUC on `train`, the days that it learned.
     `recipe_sha256` is `sluice_ml.recipe.digest`, `judged_sha256` the hash of the judged model's file.
     `rows_sha256` is the hash of exactly the numbers the serving model was fitted on. `rare` maps each categorical column
     to the values that training met too seldom to learn; `coverage` is `sluice_ml.coverage.measure`, `capped`
@@ -73,6 +74,7 @@ class ModelMeta:
     judged_sha256: str = ""
     agreement: float | None = None
     refit_loss_change: float | None = None
+    learned_daily_auc: float | None = None
 
     @property
     def learned_until(self) -> str:

@@ -6,7 +6,8 @@ beside it. What the candidate must do depends on what it is:
 
 - a change of recipe (features, parameters, code) must beat the champion by more than the noise;
 - a refresh (the same recipe, newer days) must not be worse by more than a declared margin;
-- either must beat the baseline by more than the noise.
+- either must beat the baseline by more than the noise;
+- and no check of the gate (`sluice_ml.checks`) may object: an order that is right is not all that is asked of a model.
 
 The days of the comparison are the candidate's held-out days that the champion did not learn from; they chose no rounds
 either. Where they are too few, nobody is promoted, and the decision says so instead of guessing. The model that
@@ -21,6 +22,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
+from sluice_ml import checks
 from sluice_ml.config import ModelConfig
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.metrics import Estimate, daily, mean_of_days
@@ -124,6 +126,7 @@ def decide(
         not_compared: why there is no `champion` to compare with although one scores; "" where that is not so.
     """
     test, meta = candidate.test, candidate.meta
+    theirs: np.ndarray | None = None
     days = _Days(test, str(meta.config["label"]), config)
     mine = test["score_candidate"].to_numpy()
     comparisons = [days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat")]
@@ -136,11 +139,13 @@ def decide(
         else:
             must: Must = "beat" if change else "keep_up"
             comparisons.append(days.compare("champion", mine, theirs, must, after=champion.learned_until))
+    findings = checks.run(days.judged(candidate, mine, theirs, champion), config.gate)
     refitted = meta.refit_loss_change is None or meta.refit_loss_change <= 0
+    states = {*(comparison.outcome for comparison in comparisons), *(finding.state for finding in findings)}
     outcome: Outcome = "promote"
-    if any(comparison.outcome == "insufficient_data" for comparison in comparisons):
+    if states & {"insufficient_data", "INSUFFICIENT"}:
         outcome = "insufficient_data"
-    if not refitted or any(comparison.outcome == "failed" for comparison in comparisons):
+    if not refitted or states & {"failed", "FAIL", "ERROR"}:
         outcome = "refuse"
     held = meta.splits["test"]
     return Decision(
@@ -149,6 +154,7 @@ def decide(
             *(comparison.sentence for comparison in comparisons),
             *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
             *([] if refitted else [_fits_worse(meta.refit_loss_change)]),
+            *checks.sentences(findings, config.gate),
         ),
         comparisons=tuple(comparisons),
         numbers={
@@ -166,6 +172,8 @@ def decide(
             "confidence": config.confidence,
             "comparisons": [asdict(comparison) for comparison in comparisons],
             "not_compared": not_compared,
+            "gate": [asdict(finding) for finding in findings],
+            "not_checked": checks.undeclared(config.gate),
         },
     )
 
@@ -183,8 +191,7 @@ class _Days:
         """Args: after: the last day (YYYY-MM-DD) that counts not, because the other learned from it."""
         import numpy as np
 
-        learned = date.fromisoformat(after) if after else date.min
-        place = self._day > np.datetime64(learned)
+        place = self._after(after)
         label, day = self._label[place], self._day[place]
         mine, theirs = mine[place], theirs[place]
         each, other = daily(label, mine, day), daily(label, theirs, day)
@@ -210,6 +217,35 @@ class _Days:
             outcome="insufficient_data" if not enough else "passed" if passed else "failed",
             needed=needed,
         )
+
+    def judged(
+        self, candidate: Candidate, mine: np.ndarray, theirs: np.ndarray | None, champion: Champion | None
+    ) -> checks.Judged:
+        """What the checks are given; `theirs` is None where there is no champion that can be compared with."""
+        config, rival = self._config, theirs is not None
+        learned = champion.learned_until if rival and champion else ""
+        return checks.Judged(
+            rows=candidate.test,
+            label=self._label,
+            day=self._day,
+            score=mine,
+            rival="champion" if rival else "baseline",
+            rival_score=theirs if theirs is not None else candidate.test["score_baseline"].to_numpy(),
+            may_compare=self._after(learned),
+            learned_daily_auc=candidate.meta.learned_daily_auc,
+            needed_days=max(2, config.comparison_days),
+            min_outcomes=config.gate.min_outcomes,
+            confidence=config.confidence,
+            resamples=config.resamples,
+            seed=config.seed,
+        )
+
+    def _after(self, learned_until: str) -> np.ndarray:
+        """Which rows are of days after a day (YYYY-MM-DD); all, where it is empty."""
+        import numpy as np
+
+        learned = date.fromisoformat(learned_until) if learned_until else date.min
+        return self._day > np.datetime64(learned)
 
     def mean(self, scores: np.ndarray) -> dict[str, float] | None:
         found = mean_of_days(daily(self._label, scores, self._day), self._config.confidence)

@@ -29,6 +29,7 @@ _NOT_LEARNED = {
     "confidence",
     "refresh_margin",
     "comparison_days",
+    "gate",
     "segments",
     "segment_min_rows",
     "accepted_findings",
@@ -49,8 +50,8 @@ def digest(config: ModelConfig) -> str:
 
 
 def exact(config: ModelConfig) -> str:
-    """sha256 of all that a candidate depends on besides its rows: the whole of `config`, this code and the libraries."""
-    declared = {name: value for name, value in config.as_dict().items() if name != "threads"}
+    """sha256 of all that a candidate depends on besides its rows: `config` but for the gate, this code and the libraries."""
+    declared = {name: value for name, value in config.as_dict().items() if name not in ("threads", "gate")}
     return _hash({"declared": declared, "code": CODE, "libraries": LIBRARIES})
 
 

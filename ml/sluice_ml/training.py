@@ -91,19 +91,24 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
         libraries=LIBRARIES,
     )
     files = {kind: _fit(kind, learned, config, rounds) for kind in ALGORITHMS}
-    scores = {
+    judged = {
         kind: load(
             content,
             replace(description, vocabulary=learned.vocabulary, algorithm=kind),
             threads=config.threads,
-        ).score(parts.test)
+        )
         for kind, content in files.items()
     }
+    scores = {kind: model.score(parts.test) for kind, model in judged.items()}
     scores = {
         "candidate": scores[algorithm],
         "baseline": BaselineModel(config.baseline, config.baseline_default).score(parts.test),
         **scores,
     }
+    on_learned = mean_of_days(
+        daily(label_of(parts.learn, config), judged[algorithm].score(parts.learn), _day(parts.learn)),
+        config.confidence,
+    )
     content = _fit(algorithm, relearned, config, rounds)
     served = load(content, description, threads=config.threads).score(parts.test)
     label = label_of(parts.test, config)
@@ -113,6 +118,7 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
         judged_sha256=_hash(files[algorithm]),
         agreement=concordance(scores["candidate"], served),
         refit_loss_change=_log_loss(label, served) - _log_loss(label, scores["candidate"]),
+        learned_daily_auc=on_learned.value if on_learned else None,
     )
     test = parts.test
     for name, score in scores.items():

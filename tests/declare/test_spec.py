@@ -55,6 +55,20 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "  test_days: 9",
             "promotion.comparison_days is 10 and test_days 9: only held-out days are compared on",
         ),
+        ("    flips: {share", "    flip: {share", "did you mean 'flips'"),
+        ("    flips: {share: 0.2}", "    flips: {shares: 0.2}", "did you mean 'share'"),
+        ("    operating_point: 0.25\n", "", "give the score from which somebody acts"),
+        (
+            "false_negative: 4,",
+            "false_negative: 1,",
+            "by these costs a wrong answer is no worse than a right one",
+        ),
+        (
+            "slices: {columns: [carrier, origin]}",
+            "slices: {columns: [distance_miles]}",
+            "gate.slices names 'distance_miles'",
+        ),
+        ("flips: {share: 0.2}", "calibration: {level: .inf}", "finite number"),
         (
             "    airports: [planned_minutes]",
             "    airport: [planned_minutes]",
@@ -286,3 +300,9 @@ def test_run_day_of_a_day_is_that_of_the_run_that_writes_it(table, run_day):
     flights = spec.load("flights")
     assert flights.run_day(table, "2013-04-02") == run_day
     assert flights.data_day(table, run_day) == "2013-04-02"
+
+
+def test_check_of_the_gate_is_switched_off_with_null_and_others_keep_their_defaults(tmp_path):
+    declared = _parse(tmp_path, TEXT.replace("    flips: {share: 0.2}", "    calibration: null")).model.gate
+    assert (declared.calibration, declared.flips) == (None, None)
+    assert (declared.constant.share, declared.slices.auc) == (0.25, 0.07)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sluice.declare.monitoring import Retraining
-from sluice_ml.config import CusumConfig, ModelConfig, MonitoringConfig, RetrainingConfig
+from sluice_ml.checks import CHECKS
+from sluice_ml.config import CusumConfig, GateConfig, ModelConfig, MonitoringConfig, RetrainingConfig
 from sluice_ml.training import fit
 
 FIRST, LAST = date(2013, 2, 13), date(2013, 3, 14)
@@ -91,7 +92,14 @@ def config():
         happens_at=None,
         accepted_findings={},
         threads=2,
+        gate=gate(),
     )
+
+
+def gate(**checks) -> GateConfig:
+    """A gate of these checks and no others."""
+    absent = dict.fromkeys(CHECKS)
+    return GateConfig(**{"min_outcomes": 50, **absent, **checks})
 
 
 @pytest.fixture(scope="session")

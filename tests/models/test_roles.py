@@ -180,6 +180,23 @@ def test_roll_back_is_recorded_with_name_and_reason_and_a_repetition_is_refused(
     assert ledger.verify()
 
 
+def test_history_tells_who_was_champion_since_when_who_moved_it_and_why(flights, two):
+    roles.promote(flights, two[1], RUN)
+    roles.roll_back(flights, "1", by="operator", why="The new one is late.", run=Run(run_id="by hand"))
+    lines = list(roles.history(flights))
+    moved = [line for line in lines if line.startswith("since ")]
+    assert ["version 1, in place of version 2, by a person" in line for line in moved] == [True, False, False]
+    assert "version 2, in place of version 1, by the gate" in moved[1]
+    assert "version 1, in place of the baseline, by the gate" in moved[2]
+    assert lines[1] == "    Version 2 gives way to version 1, says operator: The new one is late."
+
+
+def test_history_without_a_champion_says_what_scores(flights):
+    assert list(roles.history(flights)) == [
+        "flights_late_arrival: no version has ever been champion; the baseline scores"
+    ]
+
+
 @pytest.mark.parametrize(
     ("to", "by", "why", "says"),
     [

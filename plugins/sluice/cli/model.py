@@ -15,7 +15,7 @@ from sluice.declare import spec
 
 @click.group()
 def model() -> None:
-    """Show which versions of a pipeline's model have which role, or roll back."""
+    """Show which versions of a pipeline's model have or had which role, or roll back."""
 
 
 @model.command()
@@ -25,6 +25,16 @@ def show(pipeline: spec.Pipeline) -> None:
     from sluice.models import roles
 
     for line in roles.lines(pipeline):
+        echo(line)
+
+
+@model.command()
+@arguments.pipeline
+def history(pipeline: spec.Pipeline) -> None:
+    """Show since when which version has been champion, who or what moved it, and on what evidence."""
+    from sluice.models import roles
+
+    for line in roles.history(pipeline):
         echo(line)
 
 

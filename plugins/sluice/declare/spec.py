@@ -33,6 +33,7 @@ from sluice.declare.features import Coverage as Coverage
 from sluice.declare.features import Features as Features
 from sluice.declare.features import Influence as Influence
 from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeOfDay, TimeZone
+from sluice.declare.gate import Gate
 from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
 from sluice.declare.sources import Format as Format
@@ -79,6 +80,7 @@ class Model(_Strict):
     rounds: int = Field(ge=1)
     params: dict[str, float | int | str | bool]
     promotion: Promotion
+    gate: Gate = Gate()
     # `paused`: no model is trained, whoever asks; scoring and monitoring go on.
     learning: Literal["active", "paused"] = "active"
     coverage: Coverage = Coverage()
@@ -97,6 +99,11 @@ class Model(_Strict):
         unknown = [name for name in used if name not in known]
         if unknown:
             raise ValueError(f"coverage or influence names {unknown[0]!r}, which is no feature of the model")
+        slices = self.gate.slices.columns if self.gate.slices else ()
+        if unknown := [name for name in slices if name not in self.features.categorical]:
+            raise ValueError(
+                f"gate.slices names {unknown[0]!r}, which is no categorical feature of the model"
+            )
         if (self.known_at is None) != (self.happens_at is None):
             raise ValueError("known_at and happens_at say something only together: give both or neither")
         return self

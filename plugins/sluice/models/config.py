@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import schedule
 from sluice.core import clock
@@ -14,7 +14,9 @@ from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 
 if TYPE_CHECKING:
-    from sluice_ml.config import ModelConfig, MonitoringConfig
+    from sluice.declare.contracts import Strict
+    from sluice.declare.gate import Gate
+    from sluice_ml.config import GateConfig, ModelConfig, MonitoringConfig
     from sluice_ml.registry import Registry
 
 
@@ -51,6 +53,25 @@ def model_config(spec: Pipeline) -> ModelConfig:
         happens_at=declared.happens_at,
         accepted_findings=declared.accepted_findings,
         threads=settings().threads,
+        gate=_gate_config(declared.gate),
+    )
+
+
+def _gate_config(declared: Gate) -> GateConfig:
+    from sluice_ml import config
+
+    def of(kind: type, check: Strict | None, **more: object) -> Any:
+        return kind(**check.model_dump(), **more) if check else None
+
+    point = declared.operating_point
+    return config.GateConfig(
+        min_outcomes=declared.min_outcomes,
+        constant=of(config.ConstantConfig, declared.constant),
+        calibration=of(config.CalibrationConfig, declared.calibration),
+        learned_gap=of(config.LearnedGapConfig, declared.learned_gap),
+        slices=of(config.SlicesConfig, declared.slices),
+        flips=of(config.FlipsConfig, declared.flips, threshold=point),
+        value=of(config.ValueConfig, declared.value, threshold=point),
     )
 
 

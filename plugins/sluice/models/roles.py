@@ -207,6 +207,19 @@ def lines(spec: Pipeline) -> Iterator[str]:
             yield f"  MLflow's alias {alias} names {shown.get(alias, 'nothing')}; decided is {'nothing' if version is None else version}"
 
 
+def history(spec: Pipeline) -> Iterator[str]:
+    """Every decision on the champion in lines for a terminal, newest first: since when it scored, who or what moved it, on what evidence."""
+    moves = _moves(spec)
+    if not moves:
+        yield f"{spec.model.name}: no version has ever been champion; the baseline scores"
+    for entry in moves:
+        # Of an entry of an earlier version it is not known when it was by the pipeline's clock.
+        since = entry.record.decided_at or f"{entry.at.isoformat()} (recorded)"
+        moved = "a person" if entry.kind == "rolled_back" else "the gate"
+        yield f"since {since}: {_named(entry.record.version)}, in place of {_named(_previous(entry))}, by {moved} (entry {entry.seq}, run {entry.run})"
+        yield from (f"    {reason}" for reason in entry.record.reasons)
+
+
 def _as_aliases(now: Roles) -> dict[str, int | None]:
     return {"champion": now.champion, "previous": now.previous, "challenger": now.challenger}
 

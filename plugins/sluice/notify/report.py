@@ -202,6 +202,7 @@ def of_refusal(
         next_steps=(
             "Compare the candidate with the champion in the training run's record.",
             "Train again when there is more data, or when a feature or a parameter has been changed.",
+            "If a limit of the gate is wrong for this data, change it under `model.gate` in the pipeline's YAML, and train again.",
         ),
         links={"Task": task_url},
         occurred_at=clock.utc_now(),

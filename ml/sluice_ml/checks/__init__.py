@@ -1,0 +1,62 @@
+"""The checks of the model gate: each is one pure function from the held-out scores of a candidate to one finding.
+
+A check is declared by one entry under the YAML's `model.gate`. It says PASS or FAIL, INSUFFICIENT where days or rows are too few to
+say either, NOT_APPLICABLE where it compares with a champion and there is none that can score, and ERROR where it could
+not be computed. FAIL, INSUFFICIENT and ERROR do not promote. What is not declared is not checked, and the decision says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sluice_ml.checks import calibration, constant, flips, learned_gap, slices, value
+from sluice_ml.checks.judged import Finding, Judged, insufficient
+from sluice_ml.config import GateConfig
+
+__all__ = ["CHECKS", "Finding", "Judged", "run", "sentences", "undeclared"]
+
+# Entry of `model.gate` to what it declares; each is given what is judged, and its limits.
+CHECKS: Mapping[str, Callable[[Judged, Any], Finding]] = {
+    "constant": constant.check,
+    "calibration": calibration.check,
+    "learned_gap": learned_gap.check,
+    "slices": slices.check,
+    "flips": flips.check,
+    "value": value.check,
+}
+
+
+def run(judged: Judged, gate: GateConfig) -> list[Finding]:
+    """The findings of all declared checks, in the order of CHECKS."""
+    found = []
+    for name, check in CHECKS.items():
+        if (limits := getattr(gate, name)) is None:
+            continue
+        try:
+            finding = insufficient(judged, name) or check(judged, limits)
+            # What is not a number is no evidence.
+            json.dumps(finding.numbers, allow_nan=False)
+        except Exception as error:  # noqa: BLE001 whatever it was, the decision has to record it, and must not promote
+            finding = Finding(name, "ERROR", f"{name} could not be computed: {type(error).__name__}: {error}")
+        found.append(finding)
+    return found
+
+
+def undeclared(gate: GateConfig) -> tuple[str, ...]:
+    """Names of the checks that the pipeline does not declare, or has switched off."""
+    return tuple(name for name in CHECKS if getattr(gate, name) is None)
+
+
+def sentences(findings: Sequence[Finding], gate: GateConfig) -> Iterator[str]:
+    """What a decision says of its findings: each that says anything but PASS, then which passed, and what was not checked."""
+    yield from (
+        f"{finding.state} {finding.check}: {finding.sentence}"
+        for finding in findings
+        if finding.state != "PASS"
+    )
+    if passed := [finding.check for finding in findings if finding.state == "PASS"]:
+        yield f"Passed: {', '.join(passed)}."
+    if missing := undeclared(gate):
+        yield f"Not checked, because `model.gate` does not declare it: {', '.join(missing)}."

@@ -1,0 +1,100 @@
+"""What every check of the model gate is given, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from sluice_ml.metrics import Estimate, daily, draws, interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    Numbers = TypeVar("Numbers", float, np.ndarray)
+
+State = Literal["PASS", "FAIL", "INSUFFICIENT", "NOT_APPLICABLE", "ERROR"]
+# A score can be 0 or 1: its log-odds are kept finite.
+_MARGIN = 1e-9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says, in a sentence with its numbers; `numbers` are JSON-safe and hold the limits, too."""
+
+    check: str
+    state: State
+    sentence: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A candidate's held-out rows, whose outcomes are known, and the scores on them.
+
+    `label` is bool, `day` datetime64[D], `score` float64 in [0, 1], each (rows,). `rival` is who scores if the candidate does
+    not: "champion", or "baseline" where there is no champion that can be compared with; `may_compare` marks the rows of days that it did
+    not learn from. `learned_daily_auc` is the judged model's mean daily AUC on the days that it learned.
+    """
+
+    rows: pa.Table
+    label: np.ndarray
+    day: np.ndarray
+    score: np.ndarray
+    rival: Literal["champion", "baseline"]
+    rival_score: np.ndarray
+    may_compare: np.ndarray
+    learned_daily_auc: float | None
+    needed_days: int
+    min_outcomes: int
+    confidence: float
+    resamples: int
+    seed: int
+
+    def interval(self, measure: Callable[[np.ndarray], float]) -> Estimate:
+        """A number of weighted rows, measured on all of them and in draws of whole days."""
+        import numpy as np
+
+        drawn = [measure(weight) for weight in draws(self.day, resamples=self.resamples, seed=self.seed)]
+        return interval(measure(np.ones(len(self.day))), np.array(drawn), self.confidence)
+
+    def enough(self, place: np.ndarray) -> bool:
+        """Whether the rows at `place` are of enough days, and have enough of both outcomes, to say anything."""
+        import numpy as np
+
+        rarer = min(self.label[place].sum(), (~self.label[place]).sum())
+        return len(np.unique(self.day[place])) >= self.needed_days and rarer >= self.min_outcomes
+
+
+def insufficient(judged: Judged, check: str) -> Finding | None:
+    """That there are too few days with both outcomes, or rows with one of them, to say anything; None where there are enough."""
+    import numpy as np
+
+    days = int((~np.isnan(daily(judged.label, judged.score, judged.day))).sum())
+    rarer = int(min(judged.label.sum(), (~judged.label).sum()))
+    if days >= judged.needed_days and rarer >= judged.min_outcomes:
+        return None
+    return Finding(
+        check,
+        "INSUFFICIENT",
+        f"Insufficient data for {check}: {days} held-out days have both outcomes and {rarer} rows the rarer one; {judged.needed_days} days "
+        f"and {judged.min_outcomes} rows are needed. Declare more `test_days`, or lower `gate.min_outcomes`.",
+        {"days": days, "rarer_outcomes": rarer},
+    )
+
+
+def log_odds(probability: Numbers) -> Numbers:
+    """The log-odds of a probability."""
+    import numpy as np
+
+    kept = np.clip(probability, _MARGIN, 1 - _MARGIN)
+    return np.log(kept / (1 - kept))
+
+
+def level(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
+    """Log-odds of the mean score minus those of the realised rate of weighted rows; NaN of none."""
+    total = weight.sum()
+    if not total:
+        return float("nan")
+    return float(log_odds(weight @ score / total) - log_odds(weight @ label / total))
