@@ -155,6 +155,8 @@ def _alone(kept: list[Kept], config: ModelConfig) -> Iterator[str]:
 
 
 def _against_champions(kept: list[Kept], config: ModelConfig) -> Iterator[str]:
+    # What is asked of pairs and of shuffled carriers needs no draws.
+    config = replace(config, resamples=100)
     for at, one in enumerate(kept):
         for before in (at - back for back in EARLIER if back <= at):
             for other, champion in _score(kept[before].models, one.test, config).items():
@@ -168,7 +170,7 @@ def _against_champions(kept: list[Kept], config: ModelConfig) -> Iterator[str]:
 
 
 def _shuffled(kept: list[Kept], config: ModelConfig) -> Iterator[str]:
-    drawn = np.random.default_rng(config.seed)
+    drawn, config = np.random.default_rng(config.seed), replace(config, resamples=100)
     gate = replace(config.gate, constant=None, calibration=None, learned_gap=None, flips=None, value=None)
     seen: dict[int, list[bool]] = {}
     for one in kept:

@@ -59,4 +59,4 @@ def sentences(findings: Sequence[Finding], gate: GateConfig) -> Iterator[str]:
     if passed := [finding.check for finding in findings if finding.state == "PASS"]:
         yield f"Passed: {', '.join(passed)}."
     if missing := undeclared(gate):
-        yield f"Not checked, because `model.gate` does not declare it: {', '.join(missing)}."
+        yield f"Not checked (`model.gate` does not declare it): {', '.join(missing)}."

@@ -6,7 +6,7 @@ fault (negative flips; Yan et al., 2021, "Positive-Congruent Training").
 
 from __future__ import annotations
 
-from sluice_ml.checks.judged import Finding, Judged
+from sluice_ml.checks.judged import Finding, Judged, insufficient
 from sluice_ml.config import FlipsConfig
 
 
@@ -16,6 +16,8 @@ def check(judged: Judged, limits: FlipsConfig) -> Finding:
 
     if judged.rival != "champion":
         return Finding("flips", "NOT_APPLICABLE", "No champion to compare with: no answer can flip.")
+    if too_few := insufficient(judged, "flips", judged.may_compare):
+        return too_few
     mine, theirs = (
         (score >= limits.threshold) == judged.label for score in (judged.score, judged.rival_score)
     )

@@ -67,19 +67,25 @@ class Judged:
         return len(np.unique(self.day[place])) >= self.needed_days and rarer >= self.min_outcomes
 
 
-def insufficient(judged: Judged, check: str) -> Finding | None:
-    """That there are too few days with both outcomes, or rows with one of them, to say anything; None where there are enough."""
+def insufficient(judged: Judged, check: str, place: np.ndarray | None = None) -> Finding | None:
+    """That there are too few days with both outcomes, or rows with one of them, to say anything; None where there are enough.
+
+    Args:
+        place: the rows that count, (rows,) bool; all, if not given.
+    """
     import numpy as np
 
-    days = int((~np.isnan(daily(judged.label, judged.score, judged.day))).sum())
-    rarer = int(min(judged.label.sum(), (~judged.label).sum()))
+    place = np.ones(len(judged.label), dtype=bool) if place is None else place
+    label = judged.label[place]
+    days = int((~np.isnan(daily(label, judged.score[place], judged.day[place]))).sum())
+    rarer = int(min(label.sum(), (~label).sum()))
     if days >= judged.needed_days and rarer >= judged.min_outcomes:
         return None
     return Finding(
         check,
         "INSUFFICIENT",
-        f"Insufficient data for {check}: {days} held-out days have both outcomes and {rarer} rows the rarer one; {judged.needed_days} days "
-        f"and {judged.min_outcomes} rows are needed. Declare more `test_days`, or lower `gate.min_outcomes`.",
+        f"{days} of the days that count have both outcomes, and {rarer} rows the rarer one; {judged.needed_days} days and "
+        f"{judged.min_outcomes} rows are needed (`promotion.comparison_days`, `gate.min_outcomes`). Wait for more outcomes, or declare more `test_days`.",
         {"days": days, "rarer_outcomes": rarer},
     )
 

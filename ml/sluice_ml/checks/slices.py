@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def check(judged: Judged, limits: SlicesConfig) -> Finding:
     """FAIL where the level of a value, or its AUC, is surely beyond its limit."""
+    import numpy as np
+
     wrong, found, small = [], [], {}
     right = recalibrated(judged)
     for name, place in _slices(judged, limits.columns):
@@ -29,7 +31,7 @@ def check(judged: Judged, limits: SlicesConfig) -> Finding:
             small[name] = int(place.sum())
             continue
         apart = _level(judged, place, right)
-        of_all = _auc(judged, place, judged.label == judged.label, judged.score)
+        of_all = _auc(judged, place, np.ones_like(place), judged.score)
         of_rival = None
         if judged.rival == "champion":
             both = place & judged.may_compare

@@ -64,8 +64,8 @@ class Value(_Check):
     false_positive: float
     false_negative: float
     true_negative: float
-    # How much more a row may surely cost than by the champion.
-    margin: float = Field(0, ge=0)
+    # How much more a row may cost than by the champion: above what the days of a comparison differ by themselves.
+    margin: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _acting_can_pay(self) -> Value:
