@@ -127,7 +127,11 @@ def _judged(one: Kept, kind: str, config: ModelConfig, champion: np.ndarray | No
         score=one.scores[kind],
         rival="baseline" if champion is None else "champion",
         rival_score=one.baseline if champion is None else champion,
-        may_compare=label == label,
+        may_compare=np.ones(len(label), dtype=bool),
+        peer="the other kind" if champion is None else "the champion",
+        peer_score=next(score for other, score in one.scores.items() if other != kind)
+        if champion is None
+        else champion,
         learned_daily_auc=one.learned[kind],
         needed_days=config.comparison_days,
         min_outcomes=config.gate.min_outcomes,
@@ -179,7 +183,12 @@ def _shuffled(kept: list[Kept], config: ModelConfig) -> Iterator[str]:
             place = carriers == carrier
             score = one.scores["boosted"].copy()
             score[place] = drawn.permutation(score[place])
-            bad = _judged(replace(one, scores={"boosted": score}), "boosted", config, one.scores["boosted"])
+            bad = _judged(
+                replace(one, scores={**one.scores, "boosted": score}),
+                "boosted",
+                config,
+                one.scores["boosted"],
+            )
             found = checks.run(bad, gate)[0]
             size = next((limit for limit in SIZES if place.sum() <= limit), 10**6)
             seen.setdefault(size, []).append(f"carrier {carrier} is " in found.sentence)

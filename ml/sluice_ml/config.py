@@ -41,7 +41,6 @@ class SlicesConfig:
     columns: tuple[str, ...]
     level: float
     auc: float
-    auc_champion: float
 
 
 @dataclass(frozen=True, kw_only=True)

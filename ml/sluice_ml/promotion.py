@@ -26,7 +26,7 @@ from sluice_ml import checks
 from sluice_ml.config import ModelConfig
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.metrics import Estimate, daily, mean_of_days
-from sluice_ml.model import Scorer, Trained
+from sluice_ml.model import ALGORITHMS, Scorer, Trained
 from sluice_ml.training import Candidate
 
 if TYPE_CHECKING:
@@ -224,14 +224,19 @@ class _Days:
         """What the checks are given; `theirs` is None where there is no champion that can be compared with."""
         config, rival = self._config, theirs is not None
         learned = champion.learned_until if rival and champion else ""
+        test = candidate.test
+        kind = next(kind for kind in ALGORITHMS if kind != candidate.meta.algorithm)
+        other = test[f"score_{kind}"].to_numpy() if f"score_{kind}" in test.column_names else None
         return checks.Judged(
-            rows=candidate.test,
+            rows=test,
             label=self._label,
             day=self._day,
             score=mine,
             rival="champion" if rival else "baseline",
-            rival_score=theirs if theirs is not None else candidate.test["score_baseline"].to_numpy(),
+            rival_score=theirs if theirs is not None else test["score_baseline"].to_numpy(),
             may_compare=self._after(learned),
+            peer="the champion" if rival else f"the {kind} model",
+            peer_score=theirs if theirs is not None else other,
             learned_daily_auc=candidate.meta.learned_daily_auc,
             needed_days=max(2, config.comparison_days),
             min_outcomes=config.gate.min_outcomes,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sluice_ml.checks import calibration, constant, flips, learned_gap, slices, value
@@ -36,17 +37,17 @@ def run(judged: Judged, gate: GateConfig) -> list[Finding]:
             continue
         try:
             finding = insufficient(judged, name) or check(judged, limits)
-            # What is not a number is no evidence.
-            json.dumps(finding.numbers, allow_nan=False)
+            # As they are recorded; what is not a number is no evidence.
+            finding = replace(finding, numbers=json.loads(json.dumps(finding.numbers, allow_nan=False)))
         except Exception as error:  # noqa: BLE001 whatever it was, the decision has to record it, and must not promote
             finding = Finding(name, "ERROR", f"{name} could not be computed: {type(error).__name__}: {error}")
         found.append(finding)
     return found
 
 
-def undeclared(gate: GateConfig) -> tuple[str, ...]:
+def undeclared(gate: GateConfig) -> list[str]:
     """Names of the checks that the pipeline does not declare, or has switched off."""
-    return tuple(name for name in CHECKS if getattr(gate, name) is None)
+    return [name for name in CHECKS if getattr(gate, name) is None]
 
 
 def sentences(findings: Sequence[Finding], gate: GateConfig) -> Iterator[str]:

@@ -35,7 +35,8 @@ class Judged:
 
     `label` is bool, `day` datetime64[D], `score` float64 in [0, 1], each (rows,). `rival` is who scores if the candidate does
     not: "champion", or "baseline" where there is no champion that can be compared with; `may_compare` marks the rows of days that it did
-    not learn from. `learned_daily_auc` is the judged model's mean daily AUC on the days that it learned.
+    not learn from. `peer` is the champion or, where there is none to compare with, the other kind of model that was trained on the same
+    days; `peer_score` is None where that was not kept. `learned_daily_auc` is the judged model's mean daily AUC on the days that it learned.
     """
 
     rows: pa.Table
@@ -45,6 +46,8 @@ class Judged:
     rival: Literal["champion", "baseline"]
     rival_score: np.ndarray
     may_compare: np.ndarray
+    peer: str
+    peer_score: np.ndarray | None
     learned_daily_auc: float | None
     needed_days: int
     min_outcomes: int

@@ -1,9 +1,10 @@
 """A good mean hides nobody: what holds of all rows holds within each value of the declared columns.
 
-Three things are asked of a value, and whoever is surely beyond a limit is named: its level, how far the mean score is from the
+Two things are asked of a value, and whoever is surely beyond a limit is named: its level, how far the mean score is from the
 realised rate in log-odds, once the scores of all rows are set right (a bad season is the fault of no slice), with an interval from
-draws of whole days; and the AUC within each day, beside that of all rows and beside the champion's in the same slice, with Student's t interval
-over the days on which both have one. A value with fewer days, or fewer rows of either outcome, than a check needs is not judged, and named.
+draws of whole days; and the AUC within each day, beside that of a peer in the same slice (some carriers are hard to tell apart for any
+model), with Student's t interval over the days on which both have one. The peer is the champion, or without one the other kind of model that
+was trained. A value with fewer days, or fewer rows of either outcome, than a check needs is not judged, and named.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def check(judged: Judged, limits: SlicesConfig) -> Finding:
-    """FAIL where the level of a value, or its AUC, is surely beyond its limit."""
-    import numpy as np
-
+    """FAIL where the level of a value is surely beyond its limit, or its AUC surely below the peer's by more than the limit."""
     wrong, found, small = [], [], {}
     right = recalibrated(judged)
     for name, place in _slices(judged, limits.columns):
@@ -31,36 +30,22 @@ def check(judged: Judged, limits: SlicesConfig) -> Finding:
             small[name] = int(place.sum())
             continue
         apart = _level(judged, place, right)
-        of_all = _auc(judged, place, np.ones_like(place), judged.score)
-        of_rival = None
-        if judged.rival == "champion":
-            both = place & judged.may_compare
-            of_rival = _auc(judged, both, both, judged.rival_score)
+        auc = _auc_beside_peer(judged, place)
         if apart.low > limits.level or apart.high < -limits.level:
             wrong.append(f"{name} is at another level: {_said(apart)} in log-odds, limit {limits.level:g}")
-        if of_all and of_all.high < -limits.auc:
+        if auc and auc.high < -limits.auc:
             wrong.append(
-                f"{name} is told apart worse than all rows: AUC {_said(of_all)}, limit -{limits.auc:g}"
-            )
-        if of_rival and of_rival.high < -limits.auc_champion:
-            wrong.append(
-                f"{name} is told apart worse than by the champion: AUC {_said(of_rival)}, limit -{limits.auc_champion:g}"
+                f"{name} is told apart worse than by {judged.peer}: AUC {_said(auc)}, limit -{limits.auc:g}"
             )
         found.append(
-            {
-                "slice": name,
-                "rows": int(place.sum()),
-                "level": vars(apart),
-                "auc": of_all and vars(of_all),
-                "auc_champion": of_rival and vars(of_rival),
-            }
+            {"slice": name, "rows": int(place.sum()), "level": vars(apart), "auc": auc and vars(auc)}
         )
     unjudged = ", ".join(f"{name} ({rows} rows)" for name, rows in small.items())
     return Finding(
         "slices",
         "FAIL" if wrong else "PASS",
         f"{'; '.join(wrong) or f'None of {len(found)} slices is worse'}.{f' Too small to judge: {unjudged}.' if small else ''}",
-        {"slices": found, "too_small": small, "limits": vars(limits)},
+        {"peer": judged.peer, "slices": found, "too_small": small, "limits": vars(limits)},
     )
 
 
@@ -84,17 +69,16 @@ def _level(judged: Judged, place: np.ndarray, score: np.ndarray) -> Estimate:
     )
 
 
-def _auc(judged: Judged, place: np.ndarray, other: np.ndarray, scores: np.ndarray) -> Estimate | None:
-    """The candidate's daily AUC of the rows at `place` minus that of `scores` at `other`; None of too few days."""
+def _auc_beside_peer(judged: Judged, place: np.ndarray) -> Estimate | None:
+    """The daily AUC of the rows at `place` minus the peer's; None without a peer, or of too few days that both may be judged on."""
     import numpy as np
 
-    label, day = judged.label, judged.day
-    other = other & np.isin(day, day[place])
-    apart = daily(label[place], judged.score[place], day[place]) - daily(
-        label[other], scores[other], day[other]
-    )
-    enough = (~np.isnan(apart)).sum() >= judged.needed_days
-    return mean_of_days(apart, judged.confidence) if enough else None
+    if judged.peer_score is None:
+        return None
+    place = place & judged.may_compare
+    label, day = judged.label[place], judged.day[place]
+    apart = daily(label, judged.score[place], day) - daily(label, judged.peer_score[place], day)
+    return mean_of_days(apart, judged.confidence) if (~np.isnan(apart)).sum() >= judged.needed_days else None
 
 
 def _said(found: Estimate) -> str:
