@@ -84,7 +84,9 @@ def _fit(flights: spec.Pipeline, config: ModelConfig, morning: str) -> tuple[Any
     from sluice_ml.training import _Learned
 
     names = (flights.model.features_table, flights.model.outcomes_table)
-    snapshots = {name: tables.snapshot_id(flights.pipeline, name) for name in names}
+    snapshots = {
+        name: found for name in names if (found := tables.snapshot_id(flights.pipeline, name)) is not None
+    }
     rows = trainset.read(flights, morning, snapshots).rows
     parts = split(labelled(rows, config)[0], config)
     learned = _Learned(parts.learn, config)

@@ -305,4 +305,4 @@ def test_run_day_of_a_day_is_that_of_the_run_that_writes_it(table, run_day):
 def test_check_of_the_gate_is_switched_off_with_null_and_others_keep_their_defaults(tmp_path):
     declared = _parse(tmp_path, TEXT.replace("    flips: {share: 0.25}", "    calibration: null")).model.gate
     assert (declared.calibration, declared.flips) == (None, None)
-    assert (declared.constant.share, declared.slices.auc) == (0.25, 0.03)
+    assert (declared.constant.share, declared.slices.auc) == (0.25, 0.02)

@@ -111,12 +111,12 @@ def test_scores_that_are_too_sure_are_refused_for_their_slope(candidate, whole):
 
 def test_scores_shuffled_within_a_carrier_are_refused_by_its_name(candidate, whole):
     carrier, score = candidate.test["carrier"].to_numpy().astype(str), mine(candidate).copy()
-    place = carrier == "UA"
+    place = carrier == "AA"
     score[place] = np.random.default_rng(5).permutation(score[place])
     bad = scored(candidate, "score_candidate", score)
     assert refused_by(bad, None, whole) == ["slices"]
     reasons = " ".join(decide(bad, None, whole).reasons)
-    assert "FAIL slices: carrier UA is told apart worse than by the linear model: AUC -0." in reasons
+    assert "FAIL slices: carrier AA is told apart worse than by the linear model: AUC -0." in reasons
     assert "carrier DL" not in reasons
 
 
@@ -140,9 +140,9 @@ def test_slice_that_is_too_small_is_named_and_refuses_nothing(candidate, whole):
 
 
 def test_mostly_constant_scores_are_refused(candidate, whole):
-    """The lowest third of the scores is their mean: what is left of the order still beats the baseline."""
+    """The lowest quarter of the scores is their mean: what is left of the order still beats the baseline."""
     score = mine(candidate).copy()
-    low = score < np.quantile(score, 0.33)
+    low = score < np.quantile(score, 0.27)
     score[low] = score[low].mean()
     assert refused_by(scored(candidate, "score_candidate", score), None, whole) == ["constant"]
 

@@ -3,7 +3,7 @@
 Two things are asked of a value, and whoever is surely beyond a limit is named: its level, how far the mean score is from the
 realised rate in log-odds, once the scores of all rows are set right (a bad season is the fault of no slice), with an interval from
 draws of whole days; and the AUC within each day, beside that of a peer in the same slice (some carriers are hard to tell apart for any
-model), with Student's t interval over the days on which both have one. The peer is the champion, or without one the other kind of model that
+model), with Student's t interval over the days on which both have one, as wide as so many slices ask for. The peer is the champion, or without one the other kind of model that
 was trained. A value with fewer days, or fewer rows of either outcome, than a check needs is not judged, and named.
 """
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 def check(judged: Judged, limits: SlicesConfig) -> Finding:
     """FAIL where the level of a value is surely beyond its limit, or its AUC surely below the peer's by more than the limit."""
-    wrong, found, small = [], [], {}
-    right = recalibrated(judged)
-    for name, place in _slices(judged, limits.columns):
-        if not judged.enough(place):
-            small[name] = int(place.sum())
-            continue
+    every = dict(_slices(judged, limits.columns))
+    large = {name: place for name, place in every.items() if judged.enough(place)}
+    small = {name: int(place.sum()) for name, place in every.items() if name not in large}
+    # Of many slices one is often far off by chance: what is asked of one is asked of all of them together (Bonferroni).
+    confidence = 1 - (1 - judged.confidence) / max(1, len(large))
+    right, wrong, found = recalibrated(judged), [], []
+    for name, place in large.items():
         apart = _level(judged, place, right)
-        auc = _auc_beside_peer(judged, place)
+        auc = _auc_beside_peer(judged, place, confidence)
         if apart.low > limits.level or apart.high < -limits.level:
             wrong.append(f"{name} is at another level: {_said(apart)} in log-odds, limit {limits.level:g}")
         if auc and auc.high < -limits.auc:
@@ -69,7 +70,7 @@ def _level(judged: Judged, place: np.ndarray, score: np.ndarray) -> Estimate:
     )
 
 
-def _auc_beside_peer(judged: Judged, place: np.ndarray) -> Estimate | None:
+def _auc_beside_peer(judged: Judged, place: np.ndarray, confidence: float) -> Estimate | None:
     """The daily AUC of the rows at `place` minus the peer's; None without a peer, or of too few days that both may be judged on."""
     import numpy as np
 
@@ -78,7 +79,7 @@ def _auc_beside_peer(judged: Judged, place: np.ndarray) -> Estimate | None:
     place = place & judged.may_compare
     label, day = judged.label[place], judged.day[place]
     apart = daily(label, judged.score[place], day) - daily(label, judged.peer_score[place], day)
-    return mean_of_days(apart, judged.confidence) if (~np.isnan(apart)).sum() >= judged.needed_days else None
+    return mean_of_days(apart, confidence) if (~np.isnan(apart)).sum() >= judged.needed_days else None
 
 
 def _said(found: Estimate) -> str:

@@ -47,7 +47,7 @@ class Slices(_Check):
     # As `calibration.level`, beside that of all rows.
     level: float = Field(0.8, gt=0)
     # How far the daily AUC within a value may be below the champion's there (or the other kind of model's).
-    auc: float = Field(0.03, gt=0, lt=0.5)
+    auc: float = Field(0.02, gt=0, lt=0.5)
 
 
 class Flips(_Check):
