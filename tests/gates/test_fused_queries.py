@@ -171,6 +171,7 @@ def _suite(rng: random.Random, expect) -> list[dict]:
         expect("expect_column_distributions_to_fit_history", "mix", **values, edges=edges, limit=0.1),
         expect("expect_column_categories_to_be_known_from_history", "known", **values, limit=0.01),
         expect("expect_column_values_not_to_spike", "spikes", **values, limit=0.1),
+        expect("expect_column_mode_shares_to_fit_history", "modes", **values, limit=0.05),
         expect(
             "expect_column_values_not_to_spike", "spikes_of", column_list=["x"], by="name", **span, limit=0.1
         ),

@@ -312,6 +312,7 @@ _COMPARING = {
     "mix": ("expect_column_distributions_to_fit_history", {"column_list": ["name"], "limit": 0.1}),
     "known": ("expect_column_categories_to_be_known_from_history", {"column_list": ["name"], "limit": 0.1}),
     "spikes": ("expect_column_values_not_to_spike", {"column_list": ["name"], "limit": 0.1}),
+    "modes": ("expect_column_mode_shares_to_fit_history", {"column_list": ["name"], "limit": 0.1}),
     "differs": ("expect_rows_to_differ_from_earlier_days", {"column_list": ["x", "name"], "limit": 1}),
     "agrees": ("expect_rows_to_agree_with_history", {"column_list": ["name"], "limit": 0.1}),
 }

@@ -171,6 +171,18 @@ class ExpectColumnValuesNotToSpike(OfColumns):
         )
 
 
+class ExpectColumnModeSharesToFitHistory(OfColumns):
+    """The share of a day's rows that have its most frequent value rises by at most `limit` above that of any trailing day.
+
+    Whatever the value is: a column that became constant, or a default in a part of the rows, also where values are new each day.
+    """
+
+    limit: float = _SHARE
+
+    def statement(self, of: Rows = ROWS) -> str:
+        return history_sql.mode_shares(self.columns, **self.span, limit=self.limit, of=of)
+
+
 class ExpectRowsToDifferFromEarlierDays(OfColumns):
     """At most the share `limit` of a day's rows is, in these columns, the same as on one earlier day."""
 
@@ -253,6 +265,7 @@ _MADE = (
     ExpectColumnDistributionsToFitHistory,
     ExpectColumnCategoriesToBeKnownFromHistory,
     ExpectColumnValuesNotToSpike,
+    ExpectColumnModeSharesToFitHistory,
     ExpectRowsToDifferFromEarlierDays,
     ExpectGroupSharesToFitHistory,
     ExpectRowsToAgreeWithHistory,

@@ -191,6 +191,22 @@ def spikes(
         {ending()}"""
 
 
+def mode_shares(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
+    """Rise of the share of rows that have the day's most frequent value, above that share's largest on a trailing day."""
+    return f"""{of.start(columns, days)}, {of.mode_shares(columns)}, {_pairs(days)},
+        bands as (
+            select ds, name, any_value(value) as value, max(was) as share_before, count(was) as earlier_days
+            from pairs group by ds, name
+        ),
+        found as (
+            select ds, name as column_name, value as mode_share, share_before, earlier_days,
+                earlier_days >= {min_days} as compared,
+                coalesce(compared and value - share_before > {limit}, false) as fails
+            from bands
+        )
+        {ending()}"""
+
+
 def repeats(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
     """Share of a day's rows that one earlier day has too, counted as often as both have them."""
     return f"""{of.start(columns, days)}, {_lengths(days, of)}, {of.same_rows(columns)},

@@ -1,0 +1,60 @@
+"""Features against their own past: the suite's rules over drawn features of four weeks and a day, and what breaks them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import duckdb
+import pytest
+
+from sluice.gates import engine, suites
+
+DAY = date(2013, 4, 5)
+RULES = ("no_value_takes_a_share", "features_do_not_vanish", "features_have_their_magnitude")
+FAULTS = {
+    "a default in a fifth": (
+        "if(i % 5 = 0, -1, route_delay_minutes_28d)",
+        "route_delay_minutes_28d",
+        {RULES[0]},
+    ),
+    "constant": ("120", "distance_miles", {RULES[0]}),
+    "all null": ("null", "aircraft_age_years", {RULES[1]}),
+    "hours for minutes": ("route_delay_minutes_28d / 60", "route_delay_minutes_28d", {RULES[2]}),
+    "percent for a share": ("100 * carrier_late_rate_28d", "carrier_late_rate_28d", {RULES[2]}),
+}
+
+
+@pytest.fixture
+def failing(pipeline, tmp_path):
+    """Function: the rules that a day fails of which one column is another SQL expression."""
+    rules = [rule for rule in suites.load(pipeline, "features").rules if rule.meta.rule in RULES]
+    columns = dict.fromkeys(name for rule in rules for name in rule.columns)
+
+    def find(change: str) -> set[str]:
+        with duckdb.connect() as con:
+            drawn = ", ".join(f"50.0 + (hash(i, ds, '{name}') % 1000) / 10.0 as {name}" for name in columns)
+            days = f"select unnest(generate_series(date '{DAY - timedelta(days=28)}', date '{DAY}', interval 1 day))::date as ds"
+            con.execute(f"create table drawn as select ds, i, {drawn} from ({days}), range(200) as t(i)")
+            paths = [
+                str(tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}.parquet")
+                for name in ("batch", "history")
+            ]
+            con.execute(f"copy (select {change} from drawn where ds = date '{DAY}') to '{paths[0]}'")
+            con.execute(f"copy (from drawn where ds < date '{DAY}') to '{paths[1]}'")
+        with engine.opened({str(DAY): paths[0]}, [paths[1]]) as staged:
+            found = staged.evaluate(rules, show_rows=True)
+        assert not any(one.result.broken for one in found)
+        assert all("not compared" not in one.result.observed for one in found)
+        return {one.result.rule for one in found if not one.result.passed}
+
+    return find
+
+
+def test_day_like_those_before_passes(failing):
+    assert failing("*") == set()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_feature_that_is_unlike_its_past_is_held_by_the_rule_meant_for_it(failing, name):
+    change, column, rules = FAULTS[name]
+    assert failing(f"* replace (({change})::double as {column})") == rules
