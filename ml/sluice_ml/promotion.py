@@ -114,7 +114,12 @@ class Decision:
 
 
 def decide(
-    candidate: Candidate, champion: Champion | None, config: ModelConfig, *, not_compared: str = ""
+    candidate: Candidate,
+    champion: Champion | None,
+    config: ModelConfig,
+    *,
+    not_compared: str = "",
+    replayed: checks.Finding | None = None,
 ) -> Decision:
     """Compare the candidate with the baseline and the champion on its held-out rows. Pure.
 
@@ -124,6 +129,7 @@ def decide(
     Args:
         config: what is declared today: confidence, margins and limits.
         not_compared: why there is no `champion` to compare with although one scores; "" where that is not so.
+        replayed: what `sluice_ml.checks.replay` found in the tables that the candidate learned from; None where nobody looked.
     """
     test, meta = candidate.test, candidate.meta
     theirs: np.ndarray | None = None
@@ -140,6 +146,8 @@ def decide(
             must: Must = "beat" if change else "keep_up"
             comparisons.append(days.compare("champion", mine, theirs, must, after=champion.learned_until))
     findings = checks.run(days.judged(candidate, mine, theirs, champion), config.gate)
+    findings += [replayed] if replayed else []
+    not_checked = [*checks.undeclared(config.gate), *([] if replayed else ["replay"])]
     refitted = meta.refit_loss_change is None or meta.refit_loss_change <= 0
     states = {*(comparison.outcome for comparison in comparisons), *(finding.state for finding in findings)}
     outcome: Outcome = "promote"
@@ -154,7 +162,7 @@ def decide(
             *(comparison.sentence for comparison in comparisons),
             *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
             *([] if refitted else [_fits_worse(meta.refit_loss_change)]),
-            *checks.sentences(findings, config.gate),
+            *checks.sentences(findings, not_checked),
         ),
         comparisons=tuple(comparisons),
         numbers={
@@ -173,7 +181,7 @@ def decide(
             "comparisons": [asdict(comparison) for comparison in comparisons],
             "not_compared": not_compared,
             "gate": [asdict(finding) for finding in findings],
-            "not_checked": checks.undeclared(config.gate),
+            "not_checked": not_checked,
         },
     )
 

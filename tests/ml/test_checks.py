@@ -87,10 +87,8 @@ def test_real_candidate_passes_all_and_what_was_not_checked_is_said(candidate, w
     assert json.loads(json.dumps(decision.numbers["gate"], allow_nan=False)) == decision.numbers["gate"]
     bare = decide(candidate, None, config)
     assert bare.promote
-    assert (bare.numbers["gate"], bare.numbers["not_checked"]) == ([], list(checks.CHECKS))
-    assert bare.reasons[-1].startswith(
-        "Not checked (`model.gate` does not declare it): constant, calibration,"
-    )
+    assert (bare.numbers["gate"], bare.numbers["not_checked"]) == ([], [*checks.CHECKS, "replay"])
+    assert bare.reasons[-1].startswith("Not checked: constant, calibration,")
 
 
 def test_rank_preserving_corruption_is_refused_for_calibration_alone(candidate, whole):
@@ -262,3 +260,12 @@ def test_champion_that_learned_the_held_out_days_leaves_too_few_to_say_anything(
     )
     assert decision.outcome == "insufficient_data", decision.reasons
     assert {states(decision)[name] for name in ("flips", "value")} == {"INSUFFICIENT"}
+
+
+def test_leak_that_a_replay_found_refuses_the_candidate(candidate, config):
+    for state, outcome in (("PASS", "promote"), ("FAIL", "refuse"), ("ERROR", "refuse")):
+        decision = decide(
+            candidate, None, config, replayed=checks.Finding("replay", state, "What was found.")
+        )
+        assert (decision.outcome, states(decision)) == (outcome, {"replay": state})
+        assert "replay" not in decision.numbers["not_checked"]

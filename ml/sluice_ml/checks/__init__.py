@@ -50,7 +50,7 @@ def undeclared(gate: GateConfig) -> list[str]:
     return [name for name in CHECKS if getattr(gate, name) is None]
 
 
-def sentences(findings: Sequence[Finding], gate: GateConfig) -> Iterator[str]:
+def sentences(findings: Sequence[Finding], not_checked: Sequence[str]) -> Iterator[str]:
     """What a decision says of its findings: each that says anything but PASS, then which passed, and what was not checked."""
     yield from (
         f"{finding.state} {finding.check}: {finding.sentence}"
@@ -59,5 +59,5 @@ def sentences(findings: Sequence[Finding], gate: GateConfig) -> Iterator[str]:
     )
     if passed := [finding.check for finding in findings if finding.state == "PASS"]:
         yield f"Passed: {', '.join(passed)}."
-    if missing := undeclared(gate):
-        yield f"Not checked (`model.gate` does not declare it): {', '.join(missing)}."
+    if not_checked:
+        yield f"Not checked: {', '.join(not_checked)}."

@@ -83,6 +83,8 @@ class Gate(Strict):
     min_outcomes: int = Field(50, ge=1)
     # The score from which somebody acts.
     operating_point: float | None = Field(None, gt=0, lt=1)
+    # Whether features of past days are built again without what came later: see `sluice_ml.checks.replay`.
+    replay: bool = True
     constant: Constant | None = Constant()
     calibration: Calibration | None = Calibration()
     learned_gap: LearnedGap | None = LearnedGap()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sluice.declare.spec import Pipeline
+    from sluice_ml.checks import Finding
     from sluice_ml.promotion import Champion
 
 
@@ -94,11 +95,16 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
     return version
 
 
-def audit_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> model_records.Choice:
+def audit_candidate(
+    spec: Pipeline, version: int, run_day: str, run: Run, *, replayed: Finding | None = None
+) -> model_records.Choice:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
     A champion that is damaged, or that needs a column which was never published for the held-out days, cannot be compared: the
     decision says so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
+
+    Args:
+        replayed: what the replay of past days found (`sluice.transform.replay`); None where it is not declared.
 
     Raises:
         ModelDamagedError: the candidate's file is not the one that was registered.
@@ -111,7 +117,7 @@ def audit_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> mod
         return stands.record
     candidate = models.candidate(name, version)
     champion, problem = _champion(spec, now.champion)
-    decision = decide(candidate, champion, model_config(spec), not_compared=problem)
+    decision = decide(candidate, champion, model_config(spec), not_compared=problem, replayed=replayed)
     record = (model_records.Audited if decision.promote else records.Refused)(
         version=version,
         champion=now.champion,

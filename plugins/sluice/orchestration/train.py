@@ -81,10 +81,13 @@ def _stage_candidate(pipeline_name: str) -> int:
 def _audit_candidate(pipeline_name: str, version: int) -> bool:
     from sluice.models import training
     from sluice.orchestration.callbacks import mail_refusal
+    from sluice.transform import replay
 
     context = get_current_context()
     pipeline, version = spec.load(pipeline_name), result_of("stage_candidate", version)
-    decision = training.audit_candidate(pipeline, version, run_day(context), run_info(context))
+    day = run_day(context)
+    replayed = replay.check(pipeline, day) if pipeline.model.gate.replay else None
+    decision = training.audit_candidate(pipeline, version, day, run_info(context), replayed=replayed)
     if not decision.promote:
         mail_refusal(context, pipeline, version, decision.reasons)
     return decision.promote
