@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
+from playwright.sync_api import expect
 
 from sluice.core.links import evidence_url
 from sluice.core.settings import ROOT, settings
@@ -219,7 +220,7 @@ def test_evidence_of_a_pipeline_needs_the_right_to_read_its_dags(home, reports, 
 
 
 def test_replay_from_a_page_is_a_run_of_airflow_by_the_user_who_is_logged_in(
-    home, reports, installation, tmp_path
+    home, reports, installation, tmp_path, page
 ):
     """With Airflow's own login, rights, forms and database; its DAGs are ours, and nothing runs them here."""
     pipeline_clock.advance(spec.load("flights"), date(2013, 4, 3))
@@ -241,27 +242,46 @@ def test_replay_from_a_page_is_a_run_of_airflow_by_the_user_who_is_logged_in(
         assert "180 of 983 rows are wrong." not in server.get("/evidence/_/held", other)[1]
         assert server.get(form, other, body=b"", **own)[0] == 404
         for path in ("/evidence/_/held", form):
-            status, page = server.get(path, viewer)
-            assert (status, "180 of 983 rows are wrong." in page) == (200, True)
-            assert "may not start runs of flights_replay" in page
+            status, shown = server.get(path, viewer)
+            assert (status, "180 of 983 rows are wrong." in shown) == (200, True)
+            assert "may not start runs of flights_replay" in shown
         assert server.get(form, viewer, body=b"", **own)[0] == 403
         assert server.get(form, admin, body=b"", Origin="https://evil.example")[0] == 403
 
-        status, page = server.get(form, admin, body=b"", **own)
-        assert (status, "flights_replay is paused" in page) == (400, True)
+        status, paused = server.get(form, admin, body=b"", **own)
+        assert (status, "flights_replay is paused" in paused) == (400, True)
         unpause = {"body": b'{"is_paused": false}', "method": "PATCH", "Content-Type": "application/json"}
         assert server.get("/api/v2/dags/flights_replay", admin, **unpause)[0] == 200
         assert json.loads(server.get(runs, admin)[1])["dag_runs"] == []
 
-        status, page = server.get(form, admin, body=b"", **own)
+        status, started = server.get(form, admin, body=b"", **own)
 
-        assert status == 200, page
+        assert status == 200, started
         (run,) = json.loads(server.get(runs, admin)[1])["dag_runs"]
         assert run["conf"] == {"table": "arrivals", "day": "2013-04-02"}
         assert (run["triggering_user_name"], run["triggered_by"]) == ("admin", "ui")
-        assert f"/dags/flights_replay/runs/{quote(run['dag_run_id'], safe='')}" in page
-        status, page = server.get(form.replace("arrivals", "features"), admin, body=b"", **own)
-        assert (status, "Nothing of flights.features 2013-04-02 is held." in unmarked(page)) == (400, True)
+        assert f"/dags/flights_replay/runs/{quote(run['dag_run_id'], safe='')}" in started
+        status, refused = server.get(form.replace("arrivals", "features"), admin, body=b"", **own)
+        assert (status, "Nothing of flights.features 2013-04-02 is held." in unmarked(refused)) == (400, True)
+
+        # In Airflow's UI, whose sandbox a form has to leave and a link has to get out of; in its theme.
+        page.goto(f"{server.url}/plugin/evidence{form}")
+        page.locator("input[name=username]").fill("admin")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("button[type=submit]").click()
+        inside = page.frame_locator("iframe[title=Evidence]")
+        inside.get_by_role("button", name="Replay").click(timeout=120_000)
+        inside.get_by_role("heading", name="flights_replay was started").wait_for(timeout=120_000)
+        newest = max(json.loads(server.get(runs, admin)[1])["dag_runs"], key=lambda one: one["run_after"])
+        assert (newest["triggering_user_name"], newest["dag_run_id"] != run["dag_run_id"]) == ("admin", True)
+        for theme in ("dark", "light"):
+            page.evaluate("theme => { document.documentElement.className = theme }", theme)
+            shown = inside.locator("html")
+            expect(shown).to_have_css("color-scheme", theme)
+        inside.get_by_role("link", name="The run").click()
+        page.wait_for_url(re.compile("/dags/flights_replay/runs/"), timeout=120_000)
+        assert unquote(page.url).endswith(newest["dag_run_id"])
+        page.get_by_text("report_replay").first.wait_for(timeout=120_000)
 
 
 @pytest.mark.long
