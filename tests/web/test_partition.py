@@ -113,6 +113,7 @@ def test_partition_of_several_batches_says_which_one_readers_see(flights, get):
     assert f"The crossing of batch {newer}" in said
     assert "2 batches" in said
     assert said.count("published, replaced since") == 1
+    assert re.search(r"published \d+ rows changed, 0 added, 0 removed", said), "no values of rows"
 
 
 def test_partition_of_a_refused_delivery_says_why(flights, get):

@@ -145,7 +145,7 @@ def test_every_link_of_every_page_leads_somewhere(get):
     assert f"/air/evidence/-/{HELD}.html" in seen
     assert f"/air/evidence/-/{HELD}.json" in seen
     assert "/air/evidence/-/flights/dbt/index.html" in seen
-    assert len(seen) == 49
+    assert len(seen) == 50
 
 
 def test_pages_of_a_monitored_day_are_one_click_apart(get):

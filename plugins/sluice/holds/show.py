@@ -9,7 +9,7 @@ from sluice import waivers
 from sluice.holds.listing import Hold
 from sluice.holds.stopped import Stopped
 from sluice.holds.tracing import Trace, Traced
-from sluice.lake import inputs
+from sluice.lake import diff, inputs
 from sluice.ledger import Entry, model_records, records
 from sluice.schedule import missing_history
 from sluice.waivers.inherited import Rebuild
@@ -139,7 +139,7 @@ def summary(entry: Entry) -> str:
         case records.Refused() | model_records.TrainingRefused() as refused:
             return _short(refused.what)
         case records.Published() | records.Rewritten() as shown:
-            return _short(str(shown.diff or shown.batch_id or ""))
+            return _short(diff.sentence(shown.diff) if shown.diff else shown.batch_id or "")
         case other:
             return _short(other.batch_id or "")
 

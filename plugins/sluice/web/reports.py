@@ -9,7 +9,8 @@ Three kinds of answers, kept apart by their Content-Security-Policy:
   report would end at 401. Navigation therefore lives in the frame. A report can ask it, by the name of a file, to follow
   one of the frame's own links. That script and the one that follows Airflow's theme are all that these pages run, and the
   policy knows them by their hashes.
-- What is computed when it is asked for, under /_/, is in `sluice.web.held` and `sluice.web.partition`: only its forms may send anything, and only here.
+- What is computed when it is asked for, under /_/, is in `held`, `partition` and `ledger_page` beside this: only its forms
+  may send anything, and only here.
 
 Whose a file is, its place says after links and `..` are resolved. What a reader may not read is answered like what is not
 there. A pipeline whose declaration, clock or ledger cannot be read keeps its pages, and its row says so.
@@ -29,7 +30,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from sluice.declare import spec
-from sluice.web import held, index, partition, released
+from sluice.web import held, index, ledger_page, partition, released
 from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain, script
 from sluice_ml import snapshots
 
@@ -86,6 +87,7 @@ def create_app(
     readable = Depends(reader)
     # Before the forms, whose routes have as many parts.
     partition.add_routes(app, readable)
+    ledger_page.add_routes(app, readable)
     held.add_routes(app, readable, Depends(runs))
 
     @app.get("/")
