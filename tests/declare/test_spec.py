@@ -56,7 +56,7 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "promotion.comparison_days is 10 and test_days 9: only held-out days are compared on",
         ),
         ("    flips: {share", "    flip: {share", "did you mean 'flips'"),
-        ("    flips: {share: 0.25}", "    flips: {shares: 0.25}", "did you mean 'share'"),
+        ("    flips: {share: 0.4}", "    flips: {shares: 0.4}", "did you mean 'share'"),
         ("    operating_point: 0.25\n", "", "give the score from which somebody acts"),
         (
             "false_negative: 4,",
@@ -68,7 +68,7 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "slices: {columns: [distance_miles]}",
             "gate.slices names 'distance_miles'",
         ),
-        ("flips: {share: 0.25}", "calibration: {level: .inf}", "finite number"),
+        ("flips: {share: 0.4}", "calibration: {level: .inf}", "finite number"),
         (
             "    airports: [planned_minutes]",
             "    airport: [planned_minutes]",
@@ -303,6 +303,6 @@ def test_run_day_of_a_day_is_that_of_the_run_that_writes_it(table, run_day):
 
 
 def test_check_of_the_gate_is_switched_off_with_null_and_others_keep_their_defaults(tmp_path):
-    declared = _parse(tmp_path, TEXT.replace("    flips: {share: 0.25}", "    calibration: null")).model.gate
+    declared = _parse(tmp_path, TEXT.replace("    flips: {share: 0.4}", "    calibration: null")).model.gate
     assert (declared.calibration, declared.flips) == (None, None)
     assert (declared.constant.share, declared.slices.auc) == (0.25, 0.02)
