@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 from fastapi import FastAPI
@@ -47,6 +48,12 @@ def at(day: str) -> str:
     return f"/evidence/_/partition/flights/arrivals/{day}"
 
 
+def histories(flights, day: str) -> list[partition.RuleHistory]:
+    return list(
+        partition.histories(flights, holds.trace(flights, "arrivals", day).batches[-1].judgements[-1])
+    )
+
+
 def words(page: str) -> str:
     """What a reader of a page reads."""
     return " ".join(
@@ -72,7 +79,7 @@ def test_partition_shows_how_its_rows_crossed_and_that_none_is_lost(flights, get
 
 
 def test_partition_shows_what_each_rule_said_of_the_days_before(flights, get):
-    (rule,) = partition.histories(flights, "arrivals", HELD)
+    (rule,) = histories(flights, HELD)
     assert [(mark.partition, mark.outcome) for mark in rule.marks] == [
         (PASSED, "PASS"),
         (ASIDE, "WARN"),
@@ -85,7 +92,7 @@ def test_partition_shows_what_each_rule_said_of_the_days_before(flights, get):
     assert len(re.findall("<rect ", page)) == 3
     assert ATTACK not in page
     assert "&lt;img src=x" in page
-    (rule,) = partition.histories(flights, "arrivals", ASIDE)
+    (rule,) = histories(flights, ASIDE)
     assert rule.limit is not None
     assert "<line " in get(at(ASIDE))[2]
 
@@ -124,6 +131,59 @@ def test_partition_of_a_refused_delivery_says_why(flights, get):
     status, _, page = get(at("2013-04-04"))
 
     assert (status, "air_time" in page, "Readers see nothing of it" in page) == (200, True, False)
+
+
+def test_partition_shows_the_rules_of_the_judgement_that_it_shows(flights):
+    """A backfill is held; then one of its days alone is corrected, and passes."""
+    suite, days = Suite(), ["2013-04-02", "2013-04-03", "2013-04-04"]
+    for run_day in days:
+        feed.deliver(flights, run_day, sources=["arrivals"])
+    suite.is_corrected()
+    cross(flights, run_day=days[0])
+    suite.is_mistaken()
+    backfill = crossing.stage(flights, "arrivals", days, RUN)
+    assert crossing.audit(flights, "arrivals", backfill.batch_id, RUN).outcome == "HOLD"
+    suite.is_corrected()
+    feed.deliver(flights, days[1], sources=["arrivals"], number=2, corrupt="seconds")
+    assert cross(flights, run_day=days[1]).outcome == "PASS"
+
+    with serving(create_app(settings().reports, reader=reader)) as get:
+        page = get(f"/_/partition/flights/arrivals/{ASIDE}")[2]
+        said = words(page)
+        of_backfill = words(get(f"/_/partition/flights/arrivals/{HELD}")[2])
+
+    assert "PASS 0 of 1 rules failed" in said
+    assert "1 that pass" in said
+    assert "fails known_origin" not in said
+    (rule,) = histories(flights, ASIDE)
+    assert [(mark.partition, mark.outcome) for mark in rule.marks] == [(PASSED, "PASS"), (ASIDE, "PASS")]
+    assert "HOLD 1 of 1 rules failed" in of_backfill
+    assert "fails known_origin" in of_backfill
+    (rule,) = histories(flights, HELD)
+    assert [mark.partition for mark in rule.marks] == [f"{PASSED}..{HELD}"]
+
+
+def test_partition_that_cannot_be_read_says_why_and_not_that_there_is_none(get, caplog):
+    for path in settings().home.rglob("*quarantine*/**/*.parquet"):
+        path.unlink()
+    status, _, page = get(at(ASIDE))
+    assert (status, "cannot be read: FileNotFoundError" in page) == (503, True)
+    assert "Traceback" in caplog.text
+    assert str(settings().home) not in page
+
+    status, _, page = get("/evidence/_/held")
+    assert (status, "flights: It cannot be read: FileNotFoundError" in page) == (200, True)
+    assert "Nothing is held." not in page
+
+
+def test_partition_of_a_pipeline_whose_yaml_is_wrong_says_what_is_wrong(get, monkeypatch, tmp_path):
+    shutil.copytree(settings().pipelines, tmp_path / "pipelines")
+    monkeypatch.setenv("SLUICE_PIPELINES", str(tmp_path / "pipelines"))
+    settings.cache_clear()
+    path = settings().pipelines / "flights.yml"
+    path.write_text(path.read_text().replace("history_days", "histroy_days"))
+    status, _, page = get(at(ASIDE))
+    assert (status, "did you mean &#39;history_days&#39;?" in page) == (503, True)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response
 
 from sluice import holds, ledger
-from sluice.core.errors import BatchUnknownError, SluiceError
+from sluice.core.errors import BatchUnknownError, DayInvalidError, SourceUnknownError, TableMissingError
 from sluice.core.links import COMPUTED
 from sluice.core.partitions import Partition, days_later
 from sluice.declare import spec
@@ -24,7 +24,7 @@ from sluice.lake import batches, inputs, tables
 from sluice.ledger import Entry, records
 from sluice.notify import reader_impact
 from sluice.web import held
-from sluice.web.rendering import MayRead, own
+from sluice.web.rendering import MayRead, own, read_or_explain
 
 # Days back that a rule's history is shown of: a month.
 HISTORY_DAYS = 31
@@ -49,7 +49,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class RuleHistory:
-    """A rule of the newest verdict, with what it said of the partitions before, oldest first."""
+    """A rule of a judgement, with what it said of the partitions before, oldest first, and of its own last."""
 
     result: RuleResult
     marks: tuple[Mark, ...]
@@ -66,53 +66,70 @@ def add_routes(app: FastAPI, readable: Any) -> None:
     ) -> Response:
         if pipeline not in spec.pipeline_names() or not may_read(pipeline):
             raise HTTPException(404)
-        try:
-            declared = spec.load(pipeline)
-            trace = holds.trace(declared, table, day)
-        except SluiceError as error:  # no such table or day, or nothing is recorded of it
-            raise HTTPException(404) from error
-        newest = trace.batches[-1] if trace.batches else None
-        hold = holds.find(declared, table, day)
-        rules = list(histories(declared, table, day))
-        return own(
-            request,
-            "partition.html.j2",
-            trace=trace,
-            owner=declared.owner_of(table),
-            newest=newest,
-            judged=newest.judgements[-1] if newest and newest.judgements else None,
-            hold=hold,
-            effect=held.effect(declared, hold) if hold else "",
-            failed=[one for one in rules if not one.result.passed],
-            passed=[one for one in rules if one.result.passed],
-            height=HEIGHT,
-            step=STEP,
-            made_from=list(_made_from(newest.manifest.inputs)) if newest else [],
-            made=list(_made(declared, table, day)),
-            summary=show.summary,
-        )
+        found, problem = read_or_explain(lambda: _read(pipeline, table, day))
+        if problem:
+            return own(
+                request, "unreadable.html.j2", status=503, name=f"{pipeline}.{table} {day}", problem=problem
+            )
+        if not found:
+            raise HTTPException(404)
+        return own(request, "partition.html.j2", **found[0])
 
 
-def histories(declared: spec.Pipeline, table: str, day: str) -> Iterator[RuleHistory]:
-    """The rules of the newest verdict about a day, each with what it said of the partitions up to it."""
+def _read(pipeline: str, table: str, day: str) -> tuple[dict[str, Any], ...]:
+    """What the page shows; nothing, where there is no such table or day, or nothing is recorded of it."""
+    declared = spec.load(pipeline)
+    try:
+        trace = holds.trace(declared, table, day)
+    except (SourceUnknownError, DayInvalidError, TableMissingError):
+        return ()
+    newest = trace.batches[-1] if trace.batches else None
+    # Of batches that are cleared away the ledger knows what was said.
+    judgements = (
+        newest.judgements if newest else [one for one in trace.entries if one.kind in ("verdict", "held")]
+    )
+    judged = judgements[-1] if judgements else None
+    hold = holds.find(declared, table, day)
+    rules = list(histories(declared, judged)) if judged else []
+    shown = {
+        "trace": trace,
+        "owner": declared.owner_of(table),
+        "newest": newest,
+        "judged": judged,
+        "hold": hold,
+        "effect": held.effect(declared, hold) if hold else "",
+        "failed": [one for one in rules if not one.result.passed],
+        "passed": [one for one in rules if one.result.passed],
+        "height": HEIGHT,
+        "step": STEP,
+        "made_from": list(_made_from(newest.manifest.inputs)) if newest else [],
+        "made": list(_made(declared, table, day)),
+        "summary": show.summary,
+    }
+    return (shown,)
+
+
+def histories(declared: spec.Pipeline, judged: Entry) -> Iterator[RuleHistory]:
+    """The rules of a judgement, each with what it said of the partitions before those days, and of them last."""
+    first = judged.days.first
     newest: dict[str, Entry] = {}
     for kind in (records.Verdict, records.Held):
         for entry in ledger.entries(
             kind,
             pipeline=declared.pipeline,
-            subject=table,
-            days=Partition(days_later(day, -HISTORY_DAYS), day),
+            subject=judged.subject,
+            days=Partition(days_later(first, -HISTORY_DAYS), days_later(first, -1)),
         ):
             label = str(entry.days)
-            if label not in newest or entry.seq > newest[label].seq:
+            # One that reaches into these days is about other rows of them.
+            if entry.days.last < first and (label not in newest or entry.seq > newest[label].seq):
                 newest[label] = entry
-    judged = sorted(newest.items(), key=lambda one: (one[1].days.last, one[1].seq))
+    before = sorted(newest.values(), key=lambda entry: (entry.days.last, entry.seq))
     said = [
-        (label, {rule["rule"]: RuleResult.model_validate(rule) for rule in entry.record.rules})
-        for label, entry in judged
+        (str(entry.days), {rule["rule"]: RuleResult.model_validate(rule) for rule in entry.record.rules})
+        for entry in (*before, judged)
     ]
-    of_day = [rules for (_, entry), (_, rules) in zip(judged, said, strict=True) if entry.covers(day)]
-    for name, result in (of_day[-1] if of_day else {}).items():
+    for name, result in said[-1][1].items():
         results = [(label, rules[name]) for label, rules in said if name in rules]
         shares = [share for _, one in results if (share := _share(one)) is not None]
         top = max([*shares, result.limit or 0.0]) or 1.0

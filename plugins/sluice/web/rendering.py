@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from sluice import waivers
 from sluice.core.errors import SluiceError
 from sluice.core.links import COMPUTED, PREFIX
 from sluice.core.markup import page_environment
+
+log = logging.getLogger(__name__)
 
 # Whether a reader may see the evidence of a pipeline, by its name.
 MayRead = Callable[[str], bool]
@@ -78,3 +81,7 @@ def read_or_explain(read: Callable[[], tuple[Any, ...]]) -> tuple[tuple[Any, ...
         return read(), ""
     except SluiceError as error:
         return (), str(error)
+    except Exception as error:
+        # A file that is gone or damaged: the log has all of it, the page no path or row of whoever's it is.
+        log.exception("What a page shows cannot be read")
+        return (), f"It cannot be read: {type(error).__name__}. Airflow's log of the API server says more."
