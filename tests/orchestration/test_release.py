@@ -42,24 +42,34 @@ def check_request(held_home, context_of, tmp_path, monkeypatch):
     """Function: do what the task does, for whoever triggered the run; `refuse` is what the pipeline declares."""
     from airflow.sdk.execution_time.context import set_current_context
 
-    from sluice.orchestration.operate import _check_request
+    from sluice.orchestration import operate
 
     shutil.copytree(settings().pipelines, tmp_path / "pipelines")
     monkeypatch.setenv("SLUICE_HOME", str(held_home))
     monkeypatch.setenv("SLUICE_PIPELINES", str(tmp_path / "pipelines"))
     settings.cache_clear()
 
-    def check(asked_by: str | None, *, self_approval: str = "allow", state: str = "failed", **form) -> dict:
+    def check(
+        asked_by: str | None,
+        *,
+        self_approval: str = "allow",
+        state: str = "failed",
+        conf=None,
+        task="_check_request",
+        **form,
+    ) -> dict:
         path = tmp_path / "pipelines" / "flights.yml"
         declared = yaml.safe_load(path.read_text()) | {"releases": {"self_approval": self_approval}}
         path.write_text(yaml.safe_dump(declared))
         context = context_of(**{**FORM, **form})
-        context["dag_run"] = context["dag_run"].model_copy(update={"triggering_user_name": asked_by})
+        context["dag_run"] = context["dag_run"].model_copy(
+            update={"triggering_user_name": asked_by, "conf": conf}
+        )
         context["ti"] = SimpleNamespace(get_dagrun_state=lambda **_: state)
         before = ledger.entries()
         try:
             with set_current_context(context):
-                return _check_request.function("flights")
+                return getattr(operate, task).function("flights")
         finally:
             assert ledger.entries() == before, "a request decides nothing"
 
@@ -109,3 +119,18 @@ def test_request_of_a_user_whom_airflow_does_not_know_can_be_granted_by_anybody_
     check_request,
 ):
     assert "`someone` asks to publish" in check_request(None)["body"]
+
+
+@pytest.mark.parametrize("task", ["_check_request", "_find_held"])
+def test_run_is_refused_where_the_page_that_started_it_has_shown_something_else(check_request, task):
+    batch_id = check_request("ann")["batch_id"]
+    for conf in (None, {"batch": batch_id}, {"batch": batch_id, "overdue": "0"}):
+        assert check_request("ann", task=task, conf=conf)["batch_id"] == batch_id
+    for conf, said in (
+        ({"batch": "an earlier one"}, f"batch {batch_id}, is what is held first now"),
+        ({"batch": batch_id, "overdue": "1"}, "is not too old any more: this would now replay it"),
+    ):
+        with pytest.raises(TaskFailure) as failed:
+            check_request("ann", task=task, conf=conf)
+        assert isinstance(failed.value.error, ReplayRefusedError)
+        assert said in failed.value.error.what

@@ -22,10 +22,12 @@ from urllib.parse import quote, unquote
 import pytest
 from playwright.sync_api import expect
 
+from sluice import ledger
 from sluice.core.links import evidence_url
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
-from tests.web.test_held import hold, unmarked
+from sluice.ledger import records
+from tests.web.test_held import hold, sent, unmarked
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -248,22 +250,33 @@ def test_replay_from_a_page_is_a_run_of_airflow_by_the_user_who_is_logged_in(
         assert server.get(form, viewer, body=b"", **own)[0] == 403
         assert server.get(form, admin, body=b"", Origin="https://evil.example")[0] == 403
 
-        status, paused = server.get(form, admin, body=b"", **own)
-        assert (status, "flights_replay is paused" in paused) == (400, True)
+        fields = sent(server.get(form, admin)[1]).encode()
         unpause = {"body": b'{"is_paused": false}', "method": "PATCH", "Content-Type": "application/json"}
-        assert server.get("/api/v2/dags/flights_replay", admin, **unpause)[0] == 200
+        for dag_id in ("flights_replay", "flights_ingest"):
+            status, paused = server.get(form, admin, body=fields, **own)
+            assert (status, f"{dag_id} is paused" in paused) == (400, True)
+            assert server.get(f"/api/v2/dags/{dag_id}", admin, **unpause)[0] == 200
         assert json.loads(server.get(runs, admin)[1])["dag_runs"] == []
 
-        status, started = server.get(form, admin, body=b"", **own)
+        status, started = server.get(form, admin, body=fields, **own)
 
         assert status == 200, started
         (run,) = json.loads(server.get(runs, admin)[1])["dag_runs"]
-        assert run["conf"] == {"table": "arrivals", "day": "2013-04-02"}
+        assert run["conf"] == {"table": "arrivals", "day": "2013-04-02", "batch": "b", "overdue": "0"}
         assert (run["triggering_user_name"], run["triggered_by"]) == ("admin", "ui")
         assert f"/dags/flights_replay/runs/{quote(run['dag_run_id'], safe='')}" in started
-        status, refused = server.get(form.replace("arrivals", "features"), admin, body=b"", **own)
+        status, again = server.get(form, admin, body=fields, **own)
+        assert (status, "flights_replay was asked for already" in again) == (409, True)
+        assert f"/dags/flights_replay/runs/{quote(run['dag_run_id'], safe='')}" in again
+        assert len(json.loads(server.get(runs, admin)[1])["dag_runs"]) == 1
+        status, refused = server.get(form.replace("arrivals", "features"), admin, body=fields, **own)
         assert (status, "Nothing of flights.features 2013-04-02 is held." in unmarked(refused)) == (400, True)
 
+        # After another decision about it, it can be asked for again.
+        done = {"repaired": 0, "still_held": 983, "expired": 0, "reason": "", "kind": "held", "batch_id": "b"}
+        ledger.append(
+            records.Replayed(**done), pipeline="flights", subject="arrivals", partition="2013-04-02"
+        )
         # In Airflow's UI, whose sandbox a form has to leave and a link has to get out of; in its theme.
         page.goto(f"{server.url}/plugin/evidence{form}")
         page.locator("input[name=username]").fill("admin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -15,7 +15,7 @@ from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ledger import records
 from sluice.web.reports import create_app
-from tests.web.test_reports import reader, serving
+from tests.web.test_reports import Links, reader, serving
 
 DAY, ATTACK = "2013-04-02", '"><img src=x onerror=alert(1)>'
 REPLAY, RELEASE = (f"/air/evidence/_/{action}/flights/arrivals/{DAY}" for action in ("replay", "release"))
@@ -28,8 +28,18 @@ def unmarked(page: str) -> str:
     return re.sub(r'<span style="white-space:nowrap;">(.*?)</span>', r"\1", page)
 
 
+def sent(page: str, **typed: str) -> str:
+    """What a browser sends of a page's form: what the page has put into it, and what was typed."""
+    return urlencode({**dict(re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', page)), **typed})
+
+
 class Started(list):
     """What was started, as Airflow would be asked: a cookie may say that the user has no right, or that it refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.again: list[str | None] = []
 
     def of(self, request: Request):
         started = self
@@ -40,11 +50,14 @@ class Started(list):
             def may_start(self, dag_id):
                 return "viewer" not in request.headers["cookie"]
 
-            async def start(self, dag_id, conf):
+            async def start(self, dag_id, conf, *, run_id, again):
                 if "paused" in request.headers["cookie"]:
                     raise RunRefusedError(f"{dag_id} is paused.")
-                started.append((dag_id, dict(conf)))
-                return "manual/1 & more"
+                if is_new := run_id not in started.ids:
+                    started.append((dag_id, dict(conf)))
+                    started.again.append(again)
+                    started.ids.append(run_id)
+                return "manual/1 & more", is_new
 
         return Runs()
 
@@ -97,8 +110,8 @@ def test_held_lists_every_hold_longest_first_with_what_waits_for_it_and_its_link
         "<dt>rows</dt><dd>983</dd>",
         "<dt>held for</dt><dd>0 days</dd>",
         "are not made; there are none from an earlier day.",
-        f'href="{REPLAY}">Replay …</a>',
-        f'href="{RELEASE}">Release …</a>',
+        f'href="{REPLAY}?batch=b">Replay …</a>',
+        f'href="{RELEASE}?batch=b">Release …</a>',
         'href="/air/evidence/flights/gates/page.html">Evidence</a>',
         'href="/air/dags/flights_ingest/runs/run%20of%202013-04-02">Run</a>',
     ):
@@ -134,25 +147,28 @@ def test_replay_from_the_page_starts_the_dag_with_table_and_day_filled_in(get, s
     assert "Starts flights_replay as ada." in form
     assert started == [], "to look at it starts nothing"
 
-    status, _, page = get(REPLAY, form="", headers=OWN)
+    status, _, page = get(REPLAY, form=sent(form), headers=OWN)
 
-    assert (status, started) == (200, [("flights_replay", {"table": "arrivals", "day": DAY})])
+    asked = {"table": "arrivals", "day": DAY, "batch": "b", "overdue": "0"}
+    assert (status, started) == (200, [("flights_replay", asked)])
+    assert started.again == ["flights_ingest"]
     assert 'href="/air/dags/flights_replay/runs/manual%2F1%20%26%20more"' in page
 
 
 def test_release_from_the_page_takes_what_the_form_of_the_dag_takes(get, started):
+    page = get(RELEASE)[2]
     for wrong, said in (
         ({**WORD, "why": " "}, "It is released without a reason."),
         ({**WORD, "until": "2013-04-02"}, "2013-04-02 is over"),
         ({"why": ATTACK}, "is not a day"),
     ):
-        status, _, form = get(RELEASE, form=urlencode(wrong), headers=OWN)
+        status, _, form = get(RELEASE, form=sent(page, **wrong), headers=OWN)
         assert (status, said in unmarked(form), ATTACK in form) == (400, True, False), wrong
     assert "&gt;&lt;img src=x onerror=alert(1)&gt;</textarea>" in form, "what was typed is not lost"
     assert started == []
 
-    assert get(RELEASE, form=urlencode(WORD), headers=OWN)[0] == 200
-    assert started == [("flights_release", {"table": "arrivals", "day": DAY, **WORD})]
+    assert get(RELEASE, form=sent(page, **WORD), headers=OWN)[0] == 200
+    assert started == [("flights_release", {"table": "arrivals", "day": DAY, "batch": "b", **WORD})]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +190,7 @@ def test_form_that_another_site_sends_starts_nothing(get, started, headers):
 
 
 def test_form_from_a_browser_that_names_only_its_origin_counts(get, started):
-    assert get(REPLAY, form="", headers={"Origin": f"http://{get.address}"})[0] == 200
+    assert get(REPLAY, form=sent(get(REPLAY)[2]), headers={"Origin": f"http://{get.address}"})[0] == 200
     assert len(started) == 1
 
 
@@ -183,7 +199,7 @@ def test_user_without_the_right_sees_why_and_cannot_send_the_form_all_the_same(g
         page = get(path, cookie="_token=valid; viewer")[2]
         assert "may not start runs of flights_replay" in page, path
         assert "<form" not in page
-        assert f'href="{REPLAY}"' not in page
+        assert f'href="{REPLAY}' not in page
     assert get(REPLAY, form="", headers=OWN, cookie="_token=valid; viewer")[0] == 403
     for cookie, status in (("_token=forged", 401), ("_token=only-trains", 404)):
         for form in (None, ""):
@@ -192,17 +208,19 @@ def test_user_without_the_right_sees_why_and_cannot_send_the_form_all_the_same(g
 
 
 def test_form_about_nothing_that_is_held_or_that_airflow_refuses_says_so(get, started):
+    fields = sent(get(REPLAY)[2])
     for path, said in (
         (REPLAY.replace(DAY, "2013-04-01"), "Nothing of flights.arrivals 2013-04-01 is held."),
         (REPLAY.replace(DAY, "yesterday"), "YYYY-MM-DD"),
         (REPLAY.replace("arrivals", "arivals"), "has no table &#39;arivals&#39;."),
     ):
-        for form in (None, ""):
+        for form in (None, fields):
             status, _, page = get(path, form=form, headers=OWN)
             assert (status, said in unmarked(page), "<form" in page) == (400, True, False), path
-    status, _, page = get(REPLAY, form="", headers=OWN, cookie="_token=valid; paused")
+    status, _, page = get(REPLAY, form=fields, headers=OWN, cookie="_token=valid; paused")
     assert (status, "flights_replay is paused." in page) == (400, True)
     assert get(REPLAY.replace("replay", "rollback"))[0] == 404
+    assert get(REPLAY, form="", headers=OWN)[0] == 400, "not sent by the form"
     assert get(RELEASE, form="why=" + "x" * 30_000, headers=OWN)[0] == 413
     assert started == []
 
@@ -216,3 +234,77 @@ def test_hold_that_no_run_found_or_that_its_gate_did_not_judge_offers_what_is_po
     assert "Replay …" not in weather
     status, _, page = get(RELEASE.replace("arrivals", "weather"))
     assert (status, "cannot be released" in page, "<form" in page) == (400, True, False)
+
+
+def test_replay_that_would_give_up_by_now_what_its_form_offered_to_replay_is_refused(get, started):
+    flights = spec.load("flights")
+    last_day = date.fromisoformat("2013-04-03") + timedelta(days=flights.hold_days)
+    pipeline_clock.advance(flights, last_day)
+    page = get(REPLAY)[2]
+    assert ">Replay</button>" in page
+
+    pipeline_clock.advance(flights, last_day + timedelta(days=1))
+    status, _, again = get(REPLAY, form=sent(page), headers=OWN)
+
+    assert (status, started) == (400, [])
+    assert "this would now give it up" in again
+    assert ">Give it up</button>" in again
+    assert get(REPLAY, form=sent(again), headers=OWN)[0] == 200
+    assert [conf["overdue"] for _, conf in started] == ["1"]
+    assert started.again == [None], "which runs nothing again"
+
+
+def test_release_of_another_batch_than_the_reason_was_written_for_is_refused(get, started):
+    page = get(RELEASE)[2]
+    hold("flights", DAY, "Half of the correction is missing.", batch="c")
+
+    status, _, again = get(RELEASE, form=sent(page, **WORD), headers=OWN)
+
+    assert (status, started) == (400, [])
+    assert "flights.arrivals 2013-04-02, batch c, is what is held first now" in unmarked(again)
+    assert "Half of the correction is missing." in again
+    assert get(RELEASE, form=sent(again, **WORD), headers=OWN)[0] == 200
+    assert [conf["batch"] for _, conf in started] == ["c"]
+
+
+def test_form_that_is_sent_twice_starts_one_run_and_leads_to_it(get, started):
+    page = get(REPLAY)[2]
+    assert get(REPLAY, form=sent(page), headers=OWN)[0] == 200
+
+    for form in (page, get(REPLAY)[2]):
+        status, _, twice = get(REPLAY, form=sent(form), headers=OWN)
+        assert (status, len(started)) == (409, 1)
+        assert "flights_replay was asked for already" in twice
+        assert "ada has asked" not in twice
+        assert 'href="/air/dags/flights_replay/runs/manual%2F1%20%26%20more"' in twice
+
+    # Once it was replayed, and is held still, it can be asked for again.
+    done = {"repaired": 0, "still_held": 983, "expired": 0, "reason": "", "kind": "held", "batch_id": "b"}
+    ledger.append(records.Replayed(**done), pipeline="flights", subject="arrivals", partition=DAY)
+    assert get(REPLAY, form=sent(get(REPLAY)[2]), headers=OWN)[0] == 200
+    assert len(started) == 2
+
+
+def test_link_of_a_hold_that_a_newer_one_covers_says_so_and_opens_no_form_of_the_newer_one(get):
+    hold("flights", f"{DAY}..2013-04-03", "The backfill is wrong.", batch="old")
+    hold("flights", DAY, "The correction is wrong.", batch="new")
+    cards = get("/air/evidence/_/held")[2].split("<article")[1:]
+    (older,) = [card for card in cards if "The backfill is wrong." in card]
+    (link,) = [found for found in Links(older).found if found.startswith(REPLAY)]
+
+    status, _, page = get(link)
+
+    assert (status, "<form" in page) == (400, False)
+    assert "batch new, is what is held first now" in unmarked(page)
+    (newer,) = [card for card in cards if "The correction is wrong." in card]
+    (link,) = [found for found in Links(newer).found if found.startswith(REPLAY)]
+    assert get(link)[0] == 200
+
+
+def test_held_says_that_nothing_is_held_only_where_everything_could_be_read(get):
+    assert "Nothing is held." in get("/air/evidence/_/held", cookie="_token=only-boats")[2]
+    path = settings().pipelines / "trains.yml"
+    path.write_text(path.read_text().replace("history_days", "histroy_days"))
+    page = get("/air/evidence/_/held", cookie="_token=only-trains")[2]
+    assert "histroy_days" in page
+    assert "Nothing is held." not in page

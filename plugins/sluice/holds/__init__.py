@@ -22,6 +22,7 @@ from sluice.holds.replaying import (
     expire,
     plan,
     replay,
+    require_as_seen,
     require_held,
     require_run,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "release",
     "replay",
     "request",
+    "require_as_seen",
     "require_held",
     "require_reason",
     "require_releasable",

@@ -6,6 +6,7 @@ gate judge it again. What is too old to be of use is given up instead: it counts
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,35 @@ def require_run(spec: Pipeline, held: Plan | Hold) -> None:
             allowed="a hold that a run of Airflow found",
             todo=f"use the `sluice` command, or trigger {spec.pipeline}_{spec.stage_of(held.table)} with the day's partition key",
         )
+
+
+def require_as_seen(spec: Pipeline, held: Plan | Hold, seen: Mapping[str, str]) -> None:
+    """Refuse what was asked for about something else than what is held now: a person decides about what he looked at.
+
+    Args:
+        seen: what the page with the form has shown: the `batch` ("" where there is none) and whether it was `overdue` ("1" or
+            "0"). What is not in it is not compared: Airflow's own form shows neither.
+
+    Raises:
+        ReplayRefusedError: another batch is held now, or it has grown too old meanwhile.
+    """
+    now = {"batch": held.batch_id or "", "overdue": str(int(held.overdue))}
+    differs = [name for name, value in now.items() if seen.get(name, value) != value]
+    if not differs:
+        return
+    where = f"{spec.pipeline}.{held.table} {held.partition}"
+    if "batch" in differs:
+        what = f"Another batch is in the way: {where}, batch {held.batch_id or 'that could not be staged'}, is what is held first now."
+        allowed = f"batch {seen['batch']}, which was looked at" if seen["batch"] else "what was looked at"
+    elif held.overdue:
+        what = f"{where} has grown older than {spec.hold_days} days: this would now give it up."
+        allowed = "a hold that is young enough to be replayed"
+    else:
+        what = f"{where} is not too old any more: this would now replay it."
+        allowed = "a hold that is too old to be replayed"
+    raise ReplayRefusedError(
+        what, where=where, allowed=allowed, todo="look again at what is held, and ask for it then"
+    )
 
 
 def replay(

@@ -6,6 +6,7 @@ used in, which in a mounted one is the wrong one; so the manager is asked for by
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import httpx
@@ -75,38 +76,65 @@ class UserRuns:
             user=self._user,
         )
 
-    async def start(self, dag_id: str, conf: Mapping[str, str]) -> str:
-        """Start a run through Airflow's public API, inside this process; return its id.
+    async def start(
+        self, dag_id: str, conf: Mapping[str, str], *, run_id: str, again: str | None
+    ) -> tuple[str, bool]:
+        """Start a run through Airflow's public API, inside this process.
 
         The request goes through all that the API does: rights, the form's checks, Airflow's audit log, and the name of the
         user with the run. It carries a token of its own, which never leaves the process.
 
-        Raises:
-            RunRefusedError: the API refuses it, or the DAG is paused, so that nothing would happen.
-        """
-        path = f"/api/v2/dags/{dag_id}"
-        if (await self._call("GET", path))["is_paused"]:
-            raise RunRefusedError(
-                f"{dag_id} is paused, so that nothing would happen.",
-                where=dag_id,
-                todo="unpause it in Airflow, and try again",
-            )
-        return (await self._call("POST", f"{path}/dagRuns", {"logical_date": None, "conf": dict(conf)}))[
-            "dag_run_id"
-        ]
+        Args and returns: as `sluice.web.held.Runs.start`.
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        Raises:
+            RunRefusedError: the API refuses it, or one of the DAGs is paused, so that nothing would happen.
+        """
+        for needed in filter(None, (dag_id, again)):
+            if _ok(await self._call("GET", f"/api/v2/dags/{needed}"))["is_paused"]:
+                raise RunRefusedError(
+                    f"{needed} is paused, so that nothing would happen.",
+                    where=needed,
+                    todo="unpause it in Airflow, and try again",
+                )
+        path = f"/api/v2/dags/{dag_id}/dagRuns"
+        for number in count(1):
+            one = f"{run_id}__{number}"
+            body = {"dag_run_id": one, "logical_date": None, "conf": dict(conf)}
+            answer = await self._call("POST", path, body)
+            if answer.status_code != httpx.codes.CONFLICT:
+                _ok(answer)
+                return one, True
+            if _ok(await self._call("GET", f"{path}/{one}"))["state"] != "failed":
+                return one, False
+        raise AssertionError("count has no end")
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         # The application that this process serves: it has been imported, with this plugin in it.
         from airflow.api_fastapi.main import app
 
         token = get_auth_manager().generate_jwt(self._user, expiration_time_in_seconds=_TOKEN_SECONDS)
         # A request with a referer counts in Airflow as one from its UI, which it is.
         headers = {"Authorization": f"Bearer {token}", "Referer": PREFIX}
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://airflow") as client:
-            answer = await client.request(method, path, json=body, headers=headers)
-        if answer.status_code != httpx.codes.OK:
-            raise RunRefusedError(
-                f"Airflow answers {answer.status_code}: {answer.json().get('detail', answer.reason_phrase)}",
-                where=path,
-            )
-        return answer.json()
+        # What the API breaks with is an answer too (500), as it is to a browser.
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://airflow") as client:
+            return await client.request(method, path, json=body, headers=headers)
+
+
+def _ok(answer: httpx.Response) -> dict[str, Any]:
+    """What the API has answered.
+
+    Raises:
+        RunRefusedError: it refuses, with its own words where it has some.
+    """
+    try:
+        said = answer.json()
+    except ValueError:  # the text of a server that broke
+        said = None
+    if answer.status_code == httpx.codes.OK and isinstance(said, dict):
+        return said
+    detail = said.get("detail") if isinstance(said, dict) else None
+    raise RunRefusedError(
+        f"Airflow answers {answer.status_code}: {detail or answer.reason_phrase}",
+        where=answer.request.url.path,
+    )

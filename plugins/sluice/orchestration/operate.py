@@ -144,6 +144,7 @@ def _find_held(pipeline_name: str) -> dict[str, Any]:
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
     planned = holds.plan(pipeline, params["table"], params["day"])
+    holds.require_as_seen(pipeline, planned, context["dag_run"].conf or {})
     if planned.overdue:
         return {**asdict(planned), "dag_id": None, "run_id": None}
     _require_ended(context, pipeline, planned)
@@ -175,6 +176,7 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
     context = get_current_context()
     params, pipeline = context["params"], spec.load(pipeline_name)
     hold = holds.request(pipeline, params["table"], params["day"], why=params["why"], until=params["until"])
+    holds.require_as_seen(pipeline, hold, context["dag_run"].conf or {})
     _require_ended(context, pipeline, hold)
     requested_by = _requested_by(context)
     where = f"{pipeline.pipeline}.{hold.table} {hold.partition}"

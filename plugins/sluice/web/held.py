@@ -10,6 +10,7 @@ A form counts only if one of these pages sent it: Airflow's login cookie is not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +21,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
-from sluice import holds, status
+from sluice import holds, ledger, status
 from sluice.core.errors import DeliveryMissingError, SluiceError
 from sluice.core.links import COMPUTED
 from sluice.declare import pipeline_clock, spec
@@ -46,8 +47,17 @@ class Runs(Protocol):
 
     def may_start(self, dag_id: str) -> bool: ...
 
-    async def start(self, dag_id: str, conf: Mapping[str, str]) -> str:
-        """Start a run; return its id.
+    async def start(
+        self, dag_id: str, conf: Mapping[str, str], *, run_id: str, again: str | None
+    ) -> tuple[str, bool]:
+        """Start a run, once for one `run_id`; it is tried again only where it failed.
+
+        Args:
+            run_id: what its id begins with.
+            again: the DAG whose run it is to run again; None where it runs none.
+
+        Returns:
+            Its id, and whether it was started now, not by an earlier click.
 
         Raises:
             RunRefusedError: Airflow refuses it, in its own words.
@@ -62,7 +72,9 @@ class NobodysRuns:
     def may_start(self, dag_id: str) -> bool:
         return False
 
-    async def start(self, dag_id: str, conf: Mapping[str, str]) -> str:
+    async def start(
+        self, dag_id: str, conf: Mapping[str, str], *, run_id: str, again: str | None
+    ) -> tuple[str, bool]:
         raise HTTPException(403)
 
 
@@ -111,10 +123,12 @@ def add_routes(app: FastAPI, readable: Any, startable: Any) -> None:
         pipeline: str,
         table: str,
         day: str,
+        batch: str | None = None,
         may_read: MayRead = readable,
         runs: Runs = startable,
     ) -> Response:
-        return _form(request, action, _declared(action, pipeline, may_read), table, day, runs)
+        seen = {} if batch is None else {"batch": batch}
+        return _form(request, action, _declared(action, pipeline, may_read), table, day, runs, seen=seen)
 
     @app.post(path)
     async def start(
@@ -133,14 +147,27 @@ def add_routes(app: FastAPI, readable: Any, startable: Any) -> None:
             raise HTTPException(403, _no_right(dag_id))
         given = await _fields(request)
         try:
-            asked = await run_in_threadpool(_asked, declared, action, table, day, given)
-            run_id = await runs.start(dag_id, asked)
+            asked, hold = await run_in_threadpool(_asked, declared, action, table, day, given)
+            run_id, is_new = await runs.start(
+                dag_id,
+                asked,
+                run_id=f"page__{table}__{hold.partition}__{given['number']}",
+                again=None if _gives_up(action, hold) else hold.dag_id,
+            )
         except SluiceError as error:
             return await run_in_threadpool(
                 _form, request, action, declared, table, day, runs, given=given, refused=str(error)
             )
         return own(
-            request, "started.html.j2", action=action, asked=asked, dag_id=dag_id, run_id=run_id, by=runs.user
+            request,
+            "started.html.j2",
+            status=200 if is_new else 409,
+            action=action,
+            asked=asked,
+            dag_id=dag_id,
+            run_id=run_id,
+            is_new=is_new,
+            by=runs.user,
         )
 
 
@@ -209,11 +236,16 @@ def _cannot(declared: spec.Pipeline, hold: Hold, action: str, *, has_right: bool
     if not has_right:
         return _no_right(_dag_id(hold.pipeline, action))
     try:
-        if not (action == "replay" and hold.overdue):  # that only gives it up
+        if not _gives_up(action, hold):
             holds.require_run(declared, hold)
     except SluiceError as error:
         return str(error)
     return ""
+
+
+def _gives_up(action: str, hold: Hold) -> bool:
+    """Whether there is no run to run again, because a replay of it only gives it up."""
+    return action == "replay" and hold.overdue
 
 
 def _no_right(dag_id: str) -> str:
@@ -228,21 +260,26 @@ def _dag_id(pipeline: str, action: str) -> str:
 
 def _asked(
     declared: spec.Pipeline, action: str, table: str, day: str, given: Mapping[str, str]
-) -> dict[str, str]:
-    """What the DAG is to be started with, after the checks that its first task makes again.
+) -> tuple[dict[str, str], Hold]:
+    """What the DAG is to be started with, and what it is about, after the checks that its first task makes again.
 
     Raises:
-        SluiceError: as `holds.request` or `holds.plan`, and `holds.require_run`.
+        SluiceError: as `holds.require_held`, `holds.require_as_seen`, `holds.request` and `holds.require_run`.
+        HTTPException: 400, where it was not sent by one of these forms.
     """
-    asked = {"table": table, "day": day}
+    if not re.fullmatch("[0-9]{1,20}", given.get("number", "")):
+        raise HTTPException(400)
+    # Whether it is too old changes what a replay does, and nothing about a release.
+    seen = {name: given.get(name, "") for name in ("batch", *(["overdue"] if action == "replay" else []))}
+    hold = holds.require_held(declared, table, day)
+    holds.require_as_seen(declared, hold, seen)
+    asked = {"table": table, "day": day, **seen}
     if action == "release":
         asked |= {name: given.get(name, "").strip() for name in ("why", "until")}
-        holds.require_run(
-            declared, holds.request(declared, table, day, why=asked["why"], until=asked["until"])
-        )
-    elif not (planned := holds.plan(declared, table, day)).overdue:
-        holds.require_run(declared, planned)
-    return asked
+        hold = holds.request(declared, table, day, why=asked["why"], until=asked["until"])
+    if not _gives_up(action, hold):
+        holds.require_run(declared, hold)
+    return asked, hold
 
 
 def _form(
@@ -253,13 +290,15 @@ def _form(
     day: str,
     runs: Runs,
     *,
+    seen: Mapping[str, str] = {},
     given: Mapping[str, str] | None = None,
     refused: str = "",
 ) -> Response:
-    """The form with what it is about; only the reason, where nothing is there that it could be about."""
+    """The form with what it is about; only the reason, where nothing is there that it could be about, or not what was `seen`."""
     hold, today = None, None
     try:
         hold = holds.require_held(declared, table, day)
+        holds.require_as_seen(declared, hold, seen)
         if action == "release":
             holds.require_releasable(declared, hold)
         today = _today(declared)
@@ -277,6 +316,7 @@ def _form(
         table=table,
         day=day,
         hold=hold,
+        number=_number(declared, hold) if hold else 0,
         hold_days=declared.hold_days,
         two_people=declared.releases.self_approval == "refuse",
         cannot=cannot,
@@ -286,6 +326,12 @@ def _form(
         dag_id=dag_id,
         by=runs.user,
     )
+
+
+def _number(declared: spec.Pipeline, hold: Hold) -> int:
+    """The ledger's newest number about the days of a hold, without mails: a decision about it has a new one."""
+    entries = ledger.entries(pipeline=declared.pipeline, subject=hold.table, days=hold.days)
+    return next((entry.seq for entry in entries if entry.kind != "mail"), 0)
 
 
 def _today(declared: spec.Pipeline) -> date | None:
