@@ -57,6 +57,36 @@ def test_records_of_csv_keep_their_characters(declared, fmt, encoding):
     }
 
 
+def test_a_mark_and_blank_lines_before_the_header_and_a_long_value_are_read(declared):
+    value = b"x" * 200_000
+    data = b'\xef\xbb\xbf# made by hand\n\n"id;no";day\n1;2024-05-01\n' + value + b";2024-05-02\n"
+    found = split(declared("csv", delimiter=";", comment="#"), "airlines", data, "day")
+    assert {day: part.splitlines()[-1] for day, part in found.items()} == {
+        "2024-05-01": b"1;2024-05-01",
+        "2024-05-02": value + b";2024-05-02",
+    }
+    assert {part.count(b'\xef\xbb\xbf# made by hand\n\n"id;no";day\n') for part in found.values()} == {1}
+    assert list(split(declared("jsonl"), "airlines", b'\xef\xbb\xbf{"day": "2024-05-01"}\n', "day")) == [
+        "2024-05-01"
+    ]
+
+
+def test_a_day_that_is_written_as_its_midnight_is_that_day(declared):
+    """The register has a column of days: no zone moves it."""
+    flights = declared("jsonl", naive_timestamps="UTC")
+    airlines = flights.sources["airlines"]
+    text = next(iter(airlines.contract.columns.values()))
+    contract = airlines.contract.model_copy(
+        update={"columns": {**airlines.contract.columns, "on": text.model_copy(update={"type": "date"})}}
+    )
+    dated = flights.model_copy(
+        update={
+            "sources": {**flights.sources, "airlines": airlines.model_copy(update={"contract": contract})}
+        }
+    )
+    assert list(split(dated, "airlines", b'{"on": "2024-05-02T00:00:00"}\n', "on")) == ["2024-05-02"]
+
+
 def test_a_backslash_escapes_a_quote_where_that_is_declared(declared):
     data = b'id,day,note\n1,2024-05-01,"a \\"b\\", c"\n2,2024-05-02,"d"\n'
     found = split(declared("csv", escape="backslash"), "airlines", data, "day")
@@ -110,6 +140,9 @@ def test_parquet_keeps_its_schema(declared):
         ("csv", b'id,day\n"1,2024-05-01\n', "day", "cannot be read as csv"),
         ("csv", b"id,day\n\xff,2024-05-01\n", "day", "cannot be read as csv"),
         ("csv", b"", "day", "There is no column 'day'"),
+        ("csv", b"id,day\n", "day", "The file has no rows"),
+        ("csv", b"id,day\n1,2042-01-01\n2,2024-05-01\n", "day", "can be delivered: 2042-01-01"),
+        ("csv.gz", gzip.compress(b"id,day\n1,2024-05-01\n" * 99)[:-12], "day", "cannot be read as csv.gz"),
         ("csv.gz", b"id,day\n", "day", "cannot be read as csv.gz"),
         ("jsonl", b"[1]\n", "day", "There is no column 'day'"),
         ("jsonl", b'{"day": "2024-05-01"}\n{\n', "day", "cannot be read as jsonl"),

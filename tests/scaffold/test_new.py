@@ -232,6 +232,10 @@ def test_a_sample_of_several_days_is_split_and_each_day_is_published_as_it_was_w
     done = CliRunner().invoke(main, command[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "sluice run fresh 2024-05-02 2024-05-05" in readme
+    # None of the days that were landed is lost because a later one is today.
+    assert [(item.run_day, item.state) for item in status.of(made)] == [
+        (f"2024-05-0{number}", "ready") for number in range(2, 6)
+    ]
     assert (
         "of 4 days, 2024-05-01 to 2024-05-04"
         in (project / "expectations" / "fresh" / "visits.json").read_text()
@@ -243,6 +247,24 @@ def test_a_sample_of_several_days_is_split_and_each_day_is_published_as_it_was_w
         found.append(sorted(row["visit_id"] for row in published))
         assert {row["note"] for row in published} == {'two "lines",\r\nof text'}
     assert found == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9, 10], [11]]
+
+
+def test_days_that_a_sample_lacks_and_sources_that_end_apart_are_said(project, set_clock):
+    set_clock("2024-06-01T09:00:00+00:00")
+    plan = [(f"2024-05-{day:02}", at) for day in range(1, 11) if day not in (4, 5) for at in range(3)]
+    done = [(f"2024-05-{day:02}", at) for day in range(3, 10) for at in range(3)]
+    (project / "plan.csv").write_bytes(_csv("day,number", plan))
+    (project / "done.csv").write_bytes(_csv("day,number", done))
+    _new("shifts", "--from", "plan.csv", "--from", "done.csv")
+    made = spec.load("shifts")
+    assert {name: source.lag_days for name, source in made.sources.items()} == {"plan": 1, "done": 2}
+    readme = (project / "pipelines" / "shifts.md").read_text()
+    assert "The sample has no rows of 2024-05-04, 2024-05-05." in readme
+    assert "sluice run shifts 2024-05-05 2024-05-11" in readme
+    assert (
+        "# The sample has no rows of 2024-05-04, 2024-05-05:"
+        in (project / "pipelines" / "shifts.yml").read_text()
+    )
 
 
 def test_two_sources_of_one_run_lag_as_their_days_say(project):

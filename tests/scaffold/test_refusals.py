@@ -58,8 +58,20 @@ FILES = {
     "several days": (
         "a.csv",
         b"day,n\n2024-05-01,1\n2024-05-02,2\n",
-        "Its 2 rows are of 2 days by its column 'day'",
+        "is not clear: 'day' (2 days, 2024-05-01 to 2024-05-02); the sample has 2 rows",
     ),
+    "a date of birth": (
+        "a.csv",
+        b"id,born_on\n" + b"".join(b"%d,19%02d-01-01\n" % (at, at % 40 + 50) for at in range(200)),
+        "Which column says the day of a row is not clear: 'born_on' (40 days",
+    ),
+    "two such columns": (
+        "a.csv",
+        b"id,made_on,due_on\n"
+        + b"".join(b"%d,2024-05-%02d,2024-06-%02d\n" % (at, at % 9 + 1, at % 9 + 1) for at in range(90)),
+        "is not clear: 'made_on' (9 days, 2024-05-01 to 2024-05-09), 'due_on' (9 days",
+    ),
+    "days to come": ("a.csv", b"day,n\n9999-12-31,1\n9999-12-31,2\n", "names 9999-12-31, a day to come"),
     "no key": ("a.csv", b"day,n,x\n2024-05-01,1,2.5\n2024-05-01,1,3.5\n", "No set of up to four columns"),
     "decimal commas": (
         "a.csv",

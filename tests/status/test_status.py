@@ -239,6 +239,51 @@ def test_a_delivery_for_a_day_on_which_the_schedule_does_not_fire_is_taken_and_n
     assert (start.run_day, start.because) == (MONDAY, ("schedule 2013-04-01 is ready: delivery 1 is there",))
 
 
+def test_an_earlier_day_of_a_source_that_is_not_expected_today_is_waited_for_until_it_is_given_up(live, at):
+    """No weather is expected of 2 April, and that of the day before, the newest that there should be, is missing."""
+    wednesday = "2013-04-03"
+    weather = live.sources["weather"].model_copy(update={"expected": Expected(holidays=(date(2013, 4, 2),))})
+    live = live.model_copy(update={"sources": {**live.sources, "weather": weather}})
+    at("2013-04-03 07:00")
+    registers = [name for name, source in live.sources.items() if source.cadence == "weekly"]
+    feed.deliver(live, MONDAY, sources=["weather", *registers])
+    feed.deliver(live, wednesday, sources=["schedule", "arrivals"])
+    came = [(source, MONDAY) for source in ("weather", *registers)]
+    for source, run_day in [*came, ("schedule", wednesday), ("arrivals", wednesday)]:
+        _publish(live, source, run_day)
+    assert "weather" not in _states(live, wednesday)
+    item = next(one for one in status.of(live) if (one.table, one.day) == ("features", wednesday))
+    assert (item.state, item.reason) == ("blocked", "weather 2013-04-01 is not published")
+    with pytest.raises(TableMissingError, match="weather of 2013-04-01 is not published"):
+        crossing.stage(live, "features", [wednesday], RUN)
+    holds.skip(live, TUESDAY, ["weather"], by="Ada", why="The station lost it.", run=RUN)
+    assert _states(live, wednesday)["features"] == "ready"
+    crossing.stage(live, "features", [wednesday], RUN)
+
+
+def test_a_delivery_for_a_day_without_a_run_starts_no_second_run_of_the_day_that_waits(live, at):
+    friday, saturday = "2013-04-05", "2013-04-06"
+    live = live.model_copy(update={"schedule": "0 4 * * 1-5", "starts": date(2013, 4, 5)})
+    at("2013-04-05 05:00")
+    (start,) = reconcile.plan(live, {"ingest": 0})
+    reconcile.record(live, start, RUN)
+    at("2013-04-06 09:00")
+    feed.deliver(live, friday, sources=["schedule"])
+    feed.deliver(live, saturday, sources=["schedule"])
+    assert _states(live, friday)["schedule"] == "ready"
+    assert [one.run_day for one in reconcile.plan(live, {"ingest": 0}, waits=True)] == [saturday]
+
+
+def test_no_register_is_due_on_a_day_on_which_only_something_else_was_delivered(live, at):
+    live = live.model_copy(update={"schedule": "0 4 * * 1-5"})
+    registers = [name for name, source in live.sources.items() if source.cadence == "weekly"]
+    at("2013-04-13 12:00")
+    feed.deliver(live, "2013-04-06", sources=registers)
+    feed.deliver(live, "2013-04-13", sources=["schedule"])
+    assert set(_states(live, "2013-04-06")) == set(registers)
+    assert _states(live, "2013-04-13") == {"schedule": "ready"}
+
+
 def test_nothing_is_given_up_without_a_name_and_a_reason_or_where_all_is_published(live, at):
     at("2013-04-01 07:00")
     for said in ({"by": "", "why": "x"}, {"by": "Ada", "why": " "}):
@@ -408,6 +453,8 @@ def test_what_is_built_of_a_day_that_came_although_nothing_was_expected_is_made_
     holidays = (date.fromisoformat(MONDAY), date.fromisoformat(TUESDAY), date.fromisoformat("2013-04-03"))
     live = live.model_copy(update={"expected": Expected(holidays=holidays)})
     at("2013-04-02 12:00")
+    feed.deliver(live, MONDAY, sources=["weather"])
+    _publish(live, "weather", MONDAY)
     feed.deliver(live, TUESDAY, sources=["schedule", "arrivals"])
     _publish(live, "schedule", TUESDAY)
     assert _states(live, TUESDAY)["features"] == "blocked"

@@ -40,6 +40,9 @@ def land_split(pipeline: spec.Pipeline, source: str, file: Path, column: str) ->
     from sluice.ingest import deliveries, splitting
 
     parts = splitting.split(pipeline, source, file.read_bytes(), column)
+    echo(f"{len(parts)} days, {min(parts)} to {max(parts)}. All are read before the first is landed.")
+    for day, data in parts.items():
+        deliveries.count_rows(pipeline, source, day, data)
     for number, (day, data) in enumerate(parts.items(), 1):
         echo(f"Landed {deliveries.land(pipeline, source, day, data)} ({number} of {len(parts)})")
 

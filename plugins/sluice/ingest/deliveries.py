@@ -276,20 +276,9 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
     Raises: as `sluice.ingest.reader.Reader.read`; SourceUnknownError, DayInvalidError: there is no such source or day;
         LandingUnreachableError: the landing zone does not answer.
     """
-    from sluice.ingest.reader import File, Reader
-
-    declared = spec.source(source)
-    where = f"{source} of {day}"
+    declared, about = spec.source(source), read_day(day, where=f"{source} of {day}")
+    rows = count_rows(spec, source, day, data, version=version)
     claimed = declared.contract.version if version is None else version
-    about = read_day(day, where=where)
-    read_as = _version(declared, source, claimed, about, where)
-    # Nothing of what is read here is kept, so any key will do.
-    key = secrets.token_bytes(64)
-    with Reader() as reader:
-        file = reader.scratch / "delivered"
-        file.write_bytes(data)
-        # Counted without what reads the rows, which the manifest is to check.
-        rows = reader.read(File(file, where, declared, read_as), key).counted
     run_day = days_later(day_of(about), declared.lag_days)
     landing = Landing(spec.landing_url)
     landing.create()
@@ -305,6 +294,25 @@ def land(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | N
     if spec.clock == "feed":
         pipeline_clock.advance(spec, date_of(run_day))
     return name
+
+
+def count_rows(spec: Pipeline, source: str, day: str, data: bytes, *, version: int | None = None) -> int:
+    """Parse a file as its delivery would be; returns its rows, without what reads them, which the manifest is to check.
+
+    Raises: as `land`.
+    """
+    from sluice.ingest.reader import File, Reader
+
+    declared = spec.source(source)
+    where = f"{source} of {day}"
+    claimed = declared.contract.version if version is None else version
+    read_as = _version(declared, source, claimed, read_day(day, where=where), where)
+    # Nothing of what is read here is kept, so any key will do.
+    key = secrets.token_bytes(64)
+    with Reader() as reader:
+        file = reader.scratch / "delivered"
+        file.write_bytes(data)
+        return reader.read(File(file, where, declared, read_as), key).counted
 
 
 def next_delivery(source: str, day: str) -> str:

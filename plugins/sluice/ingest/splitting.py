@@ -9,16 +9,23 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sluice.core import clock
 from sluice.core.errors import DeliveryUnreadableError
+from sluice.core.partitions import EARLIEST, days_later
+from sluice.core.partitions import day_of as day_of_date
 from sluice.declare.reading import Reading
+from sluice.declare.sources import Source
 from sluice.declare.spec import Pipeline
 
+# Characters of a value, which the limits of its source bound: the largest that Python's reader takes on every machine.
+_LONGEST_VALUE = 2**31 - 1
 # A record, and what its column says of its day.
 _Record = tuple[str, Any]
 
@@ -33,31 +40,67 @@ def split(spec: Pipeline, source: str, data: bytes, column: str) -> dict[str, by
 
     Raises:
         SourceUnknownError: the pipeline has no such source.
-        DeliveryUnreadableError: the file has no such column, cannot be read in its format, or a row says no day.
+        DeliveryUnreadableError: the file has no such column or no rows, cannot be read in its format, or a row says no day, or one
+            that is to come or is before the pipeline's first.
     """
+    import pyarrow as pa
+
     declared = spec.source(source)
-    reading = declared.contract.reading
-    day_of = _Days(f"{source}, column {column!r}", ZoneInfo(spec.timezone), reading)
-    if declared.format == "parquet":
-        return _of_parquet(data, column, day_of)
-    packed = declared.format == "csv.gz"
+    is_date = (found := declared.contract.columns.get(column)) is not None and found.type == "date"
+    day_of = _Days(
+        f"{source}, column {column!r}", ZoneInfo(spec.timezone), declared.contract.reading, is_date
+    )
     try:
-        text = (gzip.decompress(data) if packed else data).decode(reading.encoding)
-        before, records = (_jsonl if declared.format == "jsonl" else _csv)(text, column, reading)
-        parts: dict[str, list[str]] = {}
-        for number, (raw, value) in enumerate(records, 1):
-            parts.setdefault(day_of(value, number), []).append(raw if raw.endswith("\n") else raw + "\n")
-    except (csv.Error, OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        parts = (
+            _of_parquet(data, column, day_of)
+            if declared.format == "parquet"
+            else _of_text(declared, data, column, day_of)
+        )
+    except (
+        csv.Error,
+        zlib.error,
+        OSError,
+        EOFError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+        pa.ArrowException,
+        RecursionError,
+    ) as error:
         raise _unreadable(f"The file cannot be read as {declared.format}: {error}", source) from error
-    found = {day: (before + "".join(raws)).encode(reading.encoding) for day, raws in sorted(parts.items())}
+    if not parts:
+        raise _unreadable("The file has no rows.", source)
+    earliest = days_later(day_of_date(spec.starts), -declared.lag_days) if spec.starts else EARLIEST
+    today = day_of_date(clock.utc_now().astimezone(ZoneInfo(spec.timezone)).date())
+    if odd := [day for day in parts if not earliest <= day <= today]:
+        raise _unreadable(
+            f"It has rows of days of which no file can be delivered: {', '.join(odd[:5])}.",
+            source,
+            f"days {earliest} to {today}",
+        )
+    return parts
+
+
+def _of_text(declared: Source, data: bytes, column: str, day_of: _Days) -> dict[str, bytes]:
+    reading, packed = declared.contract.reading, declared.format == "csv.gz"
+    text = (gzip.decompress(data) if packed else data).decode(reading.encoding)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    before, records = (_jsonl if declared.format == "jsonl" else _csv)(
+        text.removeprefix(mark), column, reading
+    )
+    parts: dict[str, list[str]] = {}
+    for number, (raw, value) in enumerate(records, 1):
+        parts.setdefault(day_of(value, number), []).append(raw if raw.endswith("\n") else raw + "\n")
+    found = {
+        day: (mark + before + "".join(raws)).encode(reading.encoding) for day, raws in sorted(parts.items())
+    }
     return {day: gzip.compress(part, mtime=0) if packed else part for day, part in found.items()}
 
 
 class _Days:
     """Reads the day of a row."""
 
-    def __init__(self, where: str, zone: ZoneInfo, reading: Reading) -> None:
-        self._where, self._zone = where, zone
+    def __init__(self, where: str, zone: ZoneInfo, reading: Reading, is_date: bool) -> None:
+        self._where, self._zone, self._is_date = where, zone, is_date
         self._naive = ZoneInfo(reading.naive_timestamps) if reading.naive_timestamps else zone
 
     def __call__(self, value: Any, number: int) -> str:
@@ -68,6 +111,8 @@ class _Days:
                     if len(value) == len("2024-12-31")
                     else datetime.fromisoformat(value)
                 )
+            if isinstance(value, datetime) and self._is_date:
+                value = value.date()  # a day that is written as its midnight
             if isinstance(value, datetime):
                 at = value if value.tzinfo else value.replace(tzinfo=self._naive)
                 value = at.astimezone(self._zone).date()
@@ -83,6 +128,7 @@ def _csv(text: str, column: str, reading: Reading) -> tuple[str, Iterator[_Recor
         before += next(lines)
     lines.taken = ""
     backslash = reading.escape == "backslash"
+    csv.field_size_limit(_LONGEST_VALUE)
     found = csv.reader(
         lines,
         delimiter=reading.delimiter,
@@ -92,7 +138,7 @@ def _csv(text: str, column: str, reading: Reading) -> tuple[str, Iterator[_Recor
         escapechar="\\" if backslash else None,
         strict=True,
     )
-    header = [name.removeprefix("\ufeff") for name in next(found, [])]
+    header = next((fields for fields in found if fields), [])
     at = _place(column, header)
     before += lines.take()
 
@@ -144,13 +190,9 @@ def _jsonl(text: str, column: str, _: Reading) -> tuple[str, Iterator[_Record]]:
 
 
 def _of_parquet(data: bytes, column: str, day_of: Callable[[Any, int], str]) -> dict[str, bytes]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        rows = pq.read_table(io.BytesIO(data))
-    except pa.ArrowInvalid as error:
-        raise _unreadable(f"The file cannot be read as parquet: {error}", column) from error
+    rows = pq.read_table(io.BytesIO(data))
     _place(column, rows.column_names)
     places: dict[str, list[int]] = {}
     for number, value in enumerate(rows[column].to_pylist()):

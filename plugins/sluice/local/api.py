@@ -78,6 +78,13 @@ class AirflowApi:
             body["partition_key"] = partition
         return self.request("POST", f"/dags/{dag_id}/dagRuns", json=body, accept=(200,)).json()
 
+    def wake(self, asset: str, partition: str) -> None:
+        """Let an event of an asset happen, as the stage before does: it starts the runs that the asset wakes."""
+        (known,) = (
+            each for each in self._all("/assets", "assets", name_pattern=asset) if each["name"] == asset
+        )
+        self.request("POST", "/assets/events", json={"asset_id": known["id"], "partition_key": partition})
+
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
         """A paused DAG is not woken by events, and events that it misses so do not wake it later."""
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
@@ -194,7 +201,9 @@ class AirflowApi:
         ]
         return f" It is at: {', '.join(at) or 'no task'}."
 
-    def until(self, answer, what: str, seconds: float, *, at: Callable[[], str] = lambda: ""):
+    def until(
+        self, answer, what: str, seconds: float, *, at: Callable[[], str] = lambda: "", pause: float = 0.3
+    ):
         """Ask until there is an answer, for so many seconds; `at` says what is waited for where there is none."""
         return retry.until(
             answer,
@@ -204,6 +213,7 @@ class AirflowApi:
                 where=self.url,
                 todo="look at it in the UI",
             ),
+            pause=pause,
         )
 
     def _all(self, path: str, name: str, **params: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Run days of a pipeline through its DAGs in Airflow, in order, and follow them: what `sluice run` does.
 
-The rule kept here: the status of a day says what is left to do and when it is over, as it does for the reconciler; this only
-starts what no event has started. A day that does not come to its end stops those after it, which look back on it.
+The rule kept here: the status of a day says what is left to do and when it is over, and a stage is woken by its asset, both as the
+reconciler does it. A day that does not come to its end stops those after it, which look back on it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sluice import ledger, schedule, status
+from sluice import ledger, status
 from sluice.core.errors import StackError
-from sluice.core.partitions import date_of, day_of
+from sluice.core.partitions import days_between
+from sluice.declare import wakes
 from sluice.declare.spec import Pipeline
 from sluice.local.api import FINAL, AirflowApi
 from sluice.status import STAGES, Item
 
 # After so many seconds without a run at work, no event is about to start one: it takes a few loops of the scheduler.
 _EVENT_SECONDS = 15.0
+# Within these a run that was woken is there, also on a busy machine.
+_WOKEN_SECONDS = 300.0
+# Seconds from one look to the next.
+_LOOK = 2.0
 # As long as Airflow lets a run last (`dagrun_timeout` of the stages).
 _LONGEST = timedelta(hours=2).total_seconds()
 _TRAIN = "train"
@@ -31,20 +36,22 @@ _STAGES = tuple(stage for stage in STAGES if stage != _TRAIN)
 def run_days(
     pipeline: Pipeline, first: str, last: str, api: AirflowApi, say: Callable[[str], None], *, train: bool
 ) -> bool:
-    """Run each day from `first` to `last` on which the pipeline is due, then train as of the last; whether all came to its end.
+    """Run each day from `first` to `last` of which something is due, then train as of the last; whether all came to its end.
 
-    What is published already is left as it is.
+    What is published already, or was given up, is left as it is.
 
     Raises:
         StackError: Airflow does not answer, a DAG that is needed is paused, or a run does not end.
     """
-    days = [day_of(day) for day in schedule.run_days(pipeline, date_of(first), date_of(last))]
+    days = sorted({item.run_day for item in status.of(pipeline, first=first, last=last)})
+    left_out = [day for day in days_between(first, last) if day not in days]
+    if left_out:
+        say(f"Nothing is due, and nothing was delivered, on {', '.join(left_out)}.")
     if not days:
-        say(f"{pipeline.pipeline} is not due on any day from {first} to {last}.")
         return False
-    needed = [stage for stage in _STAGES if stage in pipeline.stages] + [_TRAIN] * train
-    for stage in needed:
-        _require_unpaused(f"{pipeline.pipeline}_{stage}", api)
+    for stage in wakes.by_stage(pipeline):
+        if stage != _TRAIN or train:
+            _require_unpaused(f"{pipeline.pipeline}_{stage}", api)
     for number, day in enumerate(days, 1):
         say(f"{day} ({number} of {len(days)})")
         if not _Day(pipeline, day, api, say).run():
@@ -66,46 +73,71 @@ class _Day:
     _said: set[str] = field(default_factory=set)
 
     def run(self) -> bool:
-        """Start what is to be started until nothing is left that a run could do; whether the day is complete."""
-        if not self._items():
-            self.say("  Nothing is due on it yet.")
-            return False
+        """Wake what is to be woken until nothing is left that a run could do; whether the day is complete."""
         earlier = {run["dag_run_id"] for run in self._runs()}
-        started: list[str] = []
-        while stage := self._next_stage(patience=_EVENT_SECONDS if started else 0):
-            if stage in started:
+        woken: list[str] = []
+        while stage := self._next_stage(patience=_EVENT_SECONDS if earlier or woken else 0):
+            if stage in woken:
                 self.say(f"  {self.pipeline.pipeline}_{stage} has ended, and is not done.")
                 break
-            started.append(stage)
-            self.api.trigger(f"{self.pipeline.pipeline}_{stage}", partition=self.day)
-            self.say(f"  {self.pipeline.pipeline}_{stage} is started")
-        for run in self._runs():
-            if run["state"] == "failed" and run["dag_run_id"] not in earlier:
-                self.say(f"  {run['dag_id']} failed.\n{self.api.failures(run['dag_id'], run['dag_run_id'])}")
+            woken.append(stage)
+            self._wake(stage)
+        failed = [
+            run for run in self._runs() if run["state"] == "failed" and run["dag_run_id"] not in earlier
+        ]
+        for run in failed:
+            self.say(f"  {run['dag_id']} failed.\n{self.api.failures(run['dag_id'], run['dag_run_id'])}")
         left = [item for item in self._items() if not item.is_done]
         for item in left:
             self.say(f"  {item.sentence()}")
         if any(item.state == "held" for item in left):
             self.say(f"  What was wrong, and how it goes on: sluice held {self.pipeline.pipeline}")
-        return not left
+        return not left and not failed
+
+    def _wake(self, stage: str) -> None:
+        """Wake a stage, and wait until its run is there."""
+        before = {run["dag_run_id"] for run in self._runs()}
+        self.api.wake(wakes.by_stage(self.pipeline)[stage], self.day)
+        self.say(f"  {self.pipeline.pipeline}_{stage} is started")
+        self.api.until(
+            lambda: any(run["dag_run_id"] not in before for run in self._runs()),
+            f"The start of {self.pipeline.pipeline}_{stage} {self.day}",
+            _WOKEN_SECONDS,
+        )
 
     def _next_stage(self, *, patience: float) -> str:
-        """The stage that could go on and that no event starts, when no run of the day is at work; "" where nothing is left."""
+        """The stage that could go on and that no event starts, when no run of the day is at work; "" where nothing is left.
+
+        A run that waits for a delivery is at work as little as one that has ended: it goes on by itself.
+        """
         idle_since: float | None = None
 
         def asked() -> str | None:
             nonlocal idle_since
-            if any(run["state"] not in FINAL for run in self._runs()):
-                idle_since = None
-                self._items()
-                return None
             possible = [item.stage for item in self._items() if item.is_possible]
+            active = [run for run in self._runs() if run["state"] not in FINAL]
+            if any(not self._waits(run) for run in active):
+                idle_since = None
+                return None
+            if active:
+                self.say("  A run waits for a delivery, and goes on by itself when it comes.")
+                return ""
             idle_since = time.monotonic() if idle_since is None else idle_since
             if possible and time.monotonic() - idle_since < patience:
                 return None
             return possible[0] if possible else ""
 
-        return self.api.until(asked, f"{self.pipeline.pipeline} {self.day}", _LONGEST)
+        return self.api.until(asked, f"{self.pipeline.pipeline} {self.day}", _LONGEST, pause=_LOOK)
+
+    def _waits(self, run: dict[str, Any]) -> bool:
+        states = {task["state"] for task in self.api.tasks(run["dag_id"], run["dag_run_id"])}
+        return "deferred" in states and not states & {
+            "queued",
+            "running",
+            "scheduled",
+            "up_for_retry",
+            "restarting",
+        }
 
     def _items(self) -> list[Item]:
         """What a day is made of, but for trainings and for registers that a day goes on without; says what has become of it."""
@@ -125,10 +157,10 @@ class _Day:
         return source is not None and source.cadence == "weekly" and item.state in ("awaited", "missing")
 
     def _runs(self) -> list[dict[str, Any]]:
-        stages = [stage for stage in _STAGES if stage in self.pipeline.stages]
         return [
             run
-            for stage in stages
+            for stage in wakes.by_stage(self.pipeline)
+            if stage != _TRAIN
             for run in self.api.runs(f"{self.pipeline.pipeline}_{stage}", partition=self.day)
         ]
 

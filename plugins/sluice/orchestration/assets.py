@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from airflow.sdk import Asset
 
+from sluice.declare import wakes
 from sluice.declare.spec import Pipeline
 
 
 def deliveries(spec: Pipeline) -> Asset:
     """A day is due, or was delivered: `<pipeline>_reconcile` says so, a person, or the source system."""
-    return _asset(spec, "deliveries")
+    return _asset(spec, wakes.DELIVERIES)
 
 
 def raw(spec: Pipeline) -> Asset:
     """Every source that was due for a day is published."""
-    return _asset(spec, "raw")
+    return _asset(spec, wakes.RAW)
 
 
 def table(spec: Pipeline, name: str) -> Asset:
@@ -27,7 +28,7 @@ def table(spec: Pipeline, name: str) -> Asset:
 
 def training_request(spec: Pipeline) -> Asset:
     """Monitoring, or a person, asked for a new model as of a day."""
-    return _asset(spec, "training_request")
+    return _asset(spec, wakes.TRAINING_REQUEST)
 
 
 def champion(spec: Pipeline) -> Asset:
@@ -35,5 +36,15 @@ def champion(spec: Pipeline) -> Asset:
     return _asset(spec, "champion")
 
 
+def by_stage(spec: Pipeline) -> dict[str, Asset]:
+    """Stage -> the asset that starts it."""
+    return {
+        stage: _asset(spec, name.removeprefix(wakes.asset_name(spec, "")))
+        for stage, name in wakes.by_stage(spec).items()
+    }
+
+
 def _asset(spec: Pipeline, name: str) -> Asset:
-    return Asset(name=f"{spec.pipeline}.{name}", uri=f"sluice://{spec.pipeline}/{name}", group=spec.pipeline)
+    return Asset(
+        name=wakes.asset_name(spec, name), uri=f"sluice://{spec.pipeline}/{name}", group=spec.pipeline
+    )

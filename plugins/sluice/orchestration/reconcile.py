@@ -6,7 +6,7 @@ and a stage that is paused is not woken.
 
 from __future__ import annotations
 
-from airflow.sdk import Asset, get_current_context, task
+from airflow.sdk import get_current_context, task
 
 from sluice import status
 from sluice.declare import spec
@@ -23,22 +23,8 @@ def reconcile_tasks(pipeline: spec.Pipeline) -> None:
     found = _find_due.override(task_id="find_due")(name)
     found >> [
         _start_runs.override(task_id=f"start_{stage}", outlets=[asset])(name, stage)
-        for stage, asset in _wakes(pipeline).items()
+        for stage, asset in assets.by_stage(pipeline).items()
     ]
-
-
-def _wakes(pipeline: spec.Pipeline) -> dict[str, Asset]:
-    """Stage -> the asset that starts it."""
-    wakes = {"ingest": assets.deliveries(pipeline)}
-    if pipeline.derived:
-        wakes["transform"] = assets.raw(pipeline)
-    if pipeline.features_table:
-        wakes |= {
-            "score": assets.table(pipeline, pipeline.features_table),
-            "monitor": assets.table(pipeline, spec.PREDICTIONS),
-            "train": assets.training_request(pipeline),
-        }
-    return wakes
 
 
 @task.branch
@@ -51,7 +37,7 @@ def _find_due(pipeline_name: str) -> list[str]:
     ti, pipeline = context["ti"], spec.load(pipeline_name)
     active, waits = {}, False
     # Of a stage that the pipeline does not have, there is no DAG to ask.
-    stages = list(_wakes(pipeline))
+    stages = list(assets.by_stage(pipeline))
     for stage in stages:
         dag_id = f"{pipeline.pipeline}_{stage}"
         if not ti.get_dag(dag_id).is_paused:
@@ -79,6 +65,6 @@ def _start_runs(pipeline_name: str, stage: str) -> list[str]:
     context = get_current_context()
     starts = result_of("find_due", context["ti"].xcom_pull(task_ids="find_due", key="starts"))
     days: list[str] = starts[stage]
-    asset = _wakes(spec.load(pipeline_name))[stage]
+    asset = assets.by_stage(spec.load(pipeline_name))[stage]
     context["outlet_events"][asset].add_partitions(days)
     return days

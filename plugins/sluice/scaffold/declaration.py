@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sluice.core.markup import template_environment
-from sluice.core.partitions import days_later
+from sluice.core.partitions import days_between, days_later
 from sluice.declare.contracts import NUMERIC, Column
 from sluice.scaffold import suite
 from sluice.scaffold.measure import Measured
@@ -81,20 +81,39 @@ def pipeline(answers: Answers) -> str:
 def readme(answers: Answers) -> str:
     """The README of the pipeline: the next commands, and what a person has to review."""
     gaps = pipeline(answers).count(f'"{_GAP}"') - 1  # but for the line that says what one is
-    runs = {
-        "run_day": max(one.run_day for one in answers.sources),
-        "last_run_day": max(one.last_run_day for one in answers.sources),
-    }
+    run_day = max(one.run_day for one in answers.sources)
+    # The last day that each source with days has rows of.
+    last = min((one.last_run_day for one in answers.sources if one.day_column), default=run_day)
+    runs = {"run_day": run_day, "last_run_day": max(last, run_day)}
     return _environment().get_template("README.md.j2").render(**_said(answers), **runs, gaps=gaps)
 
 
 def _said(answers: Answers) -> dict[str, Any]:
     return {
         **vars(answers),
+        "absent": _absent(answers),
         "title": answers.name.replace("_", " ").capitalize(),
         "files": [one.sample.path.name for one in answers.sources],
         "sources": [_source(one) for one in answers.sources],
     }
+
+
+def _absent(answers: Answers) -> str:
+    """Days between the first and the last of a sample of which it has no rows: the first of them, and how many there are; "" if none."""
+    found = sorted(
+        {
+            day
+            for one in answers.sources
+            if one.day_column
+            for day in days_between(one.day, one.last_day)
+            if day not in one.measured.days[one.day_column]
+        }
+    )
+    return (
+        f"{', '.join(found[:3])}{f' and {len(found) - 3} more days' if len(found) > 3 else ''}"
+        if found
+        else ""
+    )
 
 
 def _source(one: SourceAnswers) -> dict[str, Any]:

@@ -84,9 +84,12 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
     columns = {source: _day_column(*each, given, ask) for source, each in found.items()}
     held = {source: found[source][1].days[column] for source, column in columns.items() if column}
     days = {source: each[0] for source, each in held.items()}
-    newest = max(days.values(), default="")
+    newest = max((each[-1] for each in held.values()), default="")
     today = clock.utc_now().astimezone(ZoneInfo(given.zone)).date()
-    lags = {source: _lag(found[source][0], days.get(source), newest, given, ask) for source in files}
+    lags = {
+        source: _lag(found[source][0], held[source][-1] if source in held else None, newest, given, ask)
+        for source in files
+    }
     run_day = max((days_later(day, lags[source]) for source, day in days.items()), default=day_of(today))
     settled = tuple(
         SourceAnswers(
@@ -138,21 +141,28 @@ def _measured(source: str, path: Path, given: Given) -> tuple[Sample, Measured]:
 
 def _day_column(sample: Sample, measured: Measured, given: Given, ask: Ask) -> str | None:
     """The column that says of which day a row is."""
-    # A column of one day says it best; a day says it better than an instant; and of what names a day of its own for nearly each row,
-    # as a date of birth does, no day is complete.
-    names = [name for name, days in measured.days.items() if len(days) * _ROWS_PER_DAY <= measured.rows]
-    names.sort(key=lambda name: (len(measured.days[name]) > 1, sample.contract.columns[name].type != "date"))
+    # A column of one day says it best, and a day says it better than an instant.
+    single = [name for name, days in measured.days.items() if len(days) == 1]
+    single.sort(key=lambda name: sample.contract.columns[name].type != "date")
+    # Of several days only one column is proposed, and one that names most days of its time: a date of birth does not.
+    several = [
+        name for name, days in measured.days.items() if len(days) > 1 and _is_dense(days, measured.rows)
+    ]
     chosen = given.day_columns.get(sample.source)
-    if chosen is None and not names and measured.days:
-        name, days = next(iter(measured.days.items()))
+    if chosen is None and not single and measured.days and len(several) != 1:
+        said = ", ".join(
+            f"{name!r} ({len(days)} days, {days[0]} to {days[-1]})" for name, days in measured.days.items()
+        )
         raise refused(
             sample.path,
-            f"Its {measured.rows} rows are of {len(days)} days by its column {name!r}: that may be the day of a row, or a fact about it.",
+            f"Which column says the day of a row is not clear: {said}; the sample has {measured.rows} rows.",
             "a column that says of which day a row is, or that the file is as a whole of the day it is landed for",
-            f"give --day-column {name}, or --day-column {NONE}",
+            f"give --day-column {next(iter(measured.days))}, say, or --day-column {NONE}",
         )
     if chosen is None:
-        chosen = ask(f"{sample.source}: column with the day of a row, or {NONE}", (*names, NONE)[0])
+        chosen = ask(
+            f"{sample.source}: column with the day of a row, or {NONE}", (*single, *several, NONE)[0]
+        )
     if chosen == NONE:
         return None
     column = sample.contract.columns.get(chosen)
@@ -171,7 +181,21 @@ def _day_column(sample: Sample, measured: Measured, given: Given, ask: Ask) -> s
             ", ".join([*measured.days, NONE]),
             "choose a column of days or instants without gaps, or say that the file is as a whole of the day it is landed for",
         )
+    last, today = measured.days[chosen][-1], day_of(clock.utc_now().date())
+    if last > days_later(today, 1):
+        raise refused(
+            sample.path,
+            f"Column {chosen!r} names {last}, a day to come: no file of that day can have been delivered.",
+            f"days up to {today}",
+            f"correct the sample, or choose another column: {', '.join([*measured.days, NONE])}",
+        )
     return chosen
+
+
+def _is_dense(days: Sequence[str], rows: int) -> bool:
+    """Whether rows are of most days of a time, and several of each: those of working days are five of seven."""
+    span = (date_of(days[-1]) - date_of(days[0])).days + 1
+    return len(days) * 2 > span and len(days) * _ROWS_PER_DAY <= rows
 
 
 def _key(sample: Sample, measured: Measured, given: Given, ask: Ask) -> tuple[str, ...]:

@@ -60,7 +60,11 @@ class Schedule:
     def expects(self, table: str, run_day: date) -> bool:
         """Whether a run is to publish a day of a daily table: the schedule fires, it was declared then, and its calendar has the day."""
         lag, then = timedelta(days=self._eras[-1].spec.lag_days(table)), self._era_of(run_day).spec
-        return firing.at(then, run_day) is not None and _is_expected(then, table, run_day - lag)
+        return self.fires_on(run_day) and _is_expected(then, table, run_day - lag)
+
+    def fires_on(self, run_day: date) -> bool:
+        """Whether the schedule that counted on a day fires on it."""
+        return firing.at(self._era_of(run_day).spec, run_day) is not None
 
     def due_at(self, run_day: date) -> datetime:
         """The instant at which the run of a day is to start, in the pipeline's zone: the first time its `schedule` fires.

@@ -5,7 +5,7 @@ dbt has to say which sources a table is built from, and that is asked only where
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from sluice.core.errors import SpecInvalidError, TransformFailedError
@@ -26,17 +26,25 @@ class Needs:
     spec: Pipeline
     # Table -> day of data -> what readers see.
     shown: Mapping[str, Mapping[str, Published]]
+    # Table and day of what a person gave up.
+    skipped: Container[tuple[str, str]] = ()
     # Derived table -> the daily sources that it is built from, of those that were asked for.
     _read: dict[str, list[str]] = field(default_factory=dict)
 
-    def incomplete(self, table: str, sources: list[Item]) -> str:
-        """Which source of a run day a derived table waits for; "" if for none."""
+    def incomplete(self, table: str, run_day: str, sources: list[Item]) -> str:
+        """Which source a run day of a derived table waits for; "" if for none."""
         for item in sources:
             if self.spec.sources[item.table].cadence == "weekly" and item.state in ("awaited", "missing"):
                 continue  # a day goes on with the register that is there
             if item.batch_id is None and (why := self._waits_for(table, item)):
                 return why
-        return "" if sources else "nothing was delivered"
+        if not sources:
+            return "nothing was delivered"
+        there = {item.table for item in sources}
+        daily = [name for name, one in self.spec.sources.items() if one.cadence == "daily"]
+        # A source that is not expected on the day may have its newest day missing all the same.
+        others = (self._waits_for_earlier(table, name, run_day) for name in daily if name not in there)
+        return next((why for why in others if why), "")
 
     def history(self, table: str, run_day: str) -> str:
         """Which history a table that refuses to be built over a hole waits for; "" if for none."""
@@ -49,6 +57,17 @@ class Needs:
         except _UNREADABLE:
             return ""
         return f"it is not built without {'; '.join(each.named for each in lacking)}" if lacking else ""
+
+    def _waits_for_earlier(self, table: str, source: str, run_day: str) -> str:
+        """Why a day of a derived table waits for an earlier day of a source that has none on it; "" if it does not."""
+        from sluice.transform import stage
+
+        if source not in self._sources_of(table):
+            return ""
+        expected, newest = stage.newest_expected(self.spec, source, run_day)
+        given_up = (source, expected) in self.skipped
+        goes_on = newest and stale_input.goes_on_without(self.spec, table, source, given_up=given_up)
+        return "" if (newest or "") >= expected or goes_on else f"{source} {expected} is not published"
 
     def _waits_for(self, table: str, item: Item) -> str:
         """Why a derived table is not built before a source's day is published; "" if it is built without."""

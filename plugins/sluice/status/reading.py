@@ -80,14 +80,12 @@ class _Known:
     weeks: dict[str, set[str]] = field(default_factory=dict)
     stopped: dict[tuple[str, str], Stopped] = field(default_factory=dict)
     skipped: dict[tuple[str, str], str] = field(default_factory=dict)
+    needs: Needs = field(init=False)
     # Table and day of what was made without history that is published now -> what that is.
     rebuilds: dict[tuple[str, str], str] = field(default_factory=dict)
     monitored: set[str | None] = field(default_factory=set)
     # Run day -> the request for a new model that was made on it.
     requests: dict[str, Item] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.needs = Needs(self.spec, self.shown)
 
     @classmethod
     def read(cls, spec: Pipeline, now: datetime) -> _Known:
@@ -103,6 +101,7 @@ class _Known:
         known.stopped = stopped.read(spec)
         given_up = skips.given_up(spec.pipeline)
         known.skipped = {part: skips.sentence(entry) for part, entry in given_up.items()}
+        known.needs = Needs(spec, known.shown, known.skipped)
         known.weeks = {
             name: set(known._weeks(name)) for name, one in spec.sources.items() if one.cadence == "weekly"
         }
@@ -134,7 +133,7 @@ class _Known:
         derived = [
             item
             for table in spec.derived
-            if (item := self._derived(table, run_day, self.needs.incomplete(table, sources)))
+            if (item := self._derived(table, run_day, self.needs.incomplete(table, key, sources)))
         ]
         yield from derived
         predictions = self._predictions(key, by_table(derived)) if spec.has_model else None
@@ -180,10 +179,10 @@ class _Known:
     def _weeks(self, name: str) -> Iterator[str]:
         """Run days on which a weekly source is due after its last: each week that was given up, and the first that was not."""
         came, today = self.came[name], self.now.date()
+        # A register is due on a day of the schedule, whatever else came on another one.
+        taken = {day for day in self.days_with_deliveries if self.schedule.fires_on(day)}
         due = date_of(came[-1]) + timedelta(days=7) if came else date.max
-        while (
-            run_days := self.schedule.run_days(due, today, self.days_with_deliveries) if due <= today else []
-        ):
+        while run_days := self.schedule.run_days(due, today, taken) if due <= today else []:
             yield day_of(run_days[0])
             if (name, self.spec.data_day(name, day_of(run_days[0]))) not in self.skipped:
                 return
@@ -233,14 +232,21 @@ class _Known:
             why = self._newer_inputs(table, run_day) or self.rebuilds.get((table, day), "")
             return self._published("transform", table, run_day, why)
         # What its rows come from may have come on a day on which nothing is expected: the transform builds that, too.
-        came = day in self.shown.get(self.spec.rows_from(table) or "", {})
+        origin = self.spec.rows_from(table)
+        origins = (
+            [origin]
+            if origin
+            else [name for name in self.spec.sources if self.spec.lag_days(name) <= self.spec.lag_days(table)]
+        )
+        came = any(day in self.shown[name] for name in origins)
         if not came and (table, day) not in self.stopped and not self.schedule.expects(table, on):
             return None
         if incomplete:
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
-        if lacks := self.needs.history(table, run_day):
+        item = self._unpublished("transform", table, run_day, "ready", "the day is complete")
+        if item.is_possible and (lacks := self.needs.history(table, run_day)):
             return self._unpublished("transform", table, run_day, "blocked", lacks)
-        return self._unpublished("transform", table, run_day, "ready", "the day is complete")
+        return item
 
     def _newer_inputs(self, table: str, run_day: str) -> str:
         batch_id = self.shown[table][self.spec.data_day(table, run_day)].batch_id

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sluice import holds, ledger, status
+from sluice import holds, ledger, schedule, status
 from sluice.core import clock
-from sluice.core.partitions import days_between
+from sluice.core.partitions import date_of, days_between
 from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
@@ -70,8 +70,9 @@ def plan(
     # The ledger's times are the wall clock's, also those of a replayed pipeline.
     now = clock.utc_now()
     fresh = _fresh(spec, now)
-    # A run waits until the next is due: it is that of the newest day, and goes on by itself with whatever comes.
-    newest = max((item.run_day for item in found), default="")
+    # A run waits until the next is due: it is that of the newest day of the schedule, and goes on by itself with whatever comes.
+    declared = schedule.read(spec)
+    newest = max({item.run_day for item in found if declared.fires_on(date_of(item.run_day))}, default="")
     at_work = {newest} if waits and ("ingest", newest) in earlier else set()
     starts = []
     for stage in STAGES:

@@ -140,10 +140,9 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
     """
     ages = []
     for name in daily_sources(spec, table):
-        day = spec.data_day(name, run_days[-1])
-        expected, newest = _newest_expected(spec, name, day), _newest(spec, name, day)
+        expected, newest = newest_expected(spec, name, run_days[-1])
         if (newest or "") < expected:
-            _refuse_unless_marked(spec, table, name, run_days, newest)
+            _refuse_unless_marked(spec, table, name, run_days, expected, newest)
         age = max(0, days_from(newest or expected, expected))
         ages.append(
             {"kind": "freshness", "table": name, "expected": expected, "newest": newest, "age_days": age}
@@ -151,33 +150,37 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
     return ages
 
 
-def _newest_expected(spec: Pipeline, source: str, day: str) -> str:
-    """The newest day, up to one, that the calendar of a source has; the day itself, where it has none in the history."""
-    declared = schedule.read(spec)
+def newest_expected(spec: Pipeline, source: str, run_day: str) -> tuple[str, str | None]:
+    """The newest day of a source that its calendar has for a run day, and the newest that is published; the day of the run itself,
+    where the calendar has none in the history."""
+    declared, day = schedule.read(spec), spec.data_day(source, run_day)
     back = (days_later(day, -offset) for offset in range(spec.history_days + 1))
-    return next((one for one in back if declared.expects(source, date_of(spec.run_day(source, one)))), day)
+    expected = next(
+        (one for one in back if declared.expects(source, date_of(spec.run_day(source, one)))), day
+    )
+    return expected, _newest(spec, source, day)
 
 
-def _newest(spec: Pipeline, source: str, expected: str) -> str | None:
-    """The newest published day of a source that a build looks back on, to the day that is expected."""
+def _newest(spec: Pipeline, source: str, day: str) -> str | None:
+    """The newest published day of a source that a build looks back on, up to one."""
     from sluice.lake import tables
 
-    first = days_later(expected, -spec.history_days)
-    return max(tables.published(spec.pipeline, source, first, expected), default=None)
+    return max(
+        tables.published(spec.pipeline, source, days_later(day, -spec.history_days), day), default=None
+    )
 
 
 def _refuse_unless_marked(
-    spec: Pipeline, table: str, source: str, run_days: Sequence[str], newest: str | None
+    spec: Pipeline, table: str, source: str, run_days: Sequence[str], expected: str, newest: str | None
 ) -> None:
-    day = spec.data_day(source, run_days[-1])
-    given_up = (source, day) in skips.given_up(spec.pipeline)
+    given_up = (source, expected) in skips.given_up(spec.pipeline)
     goes_on = stale_input.goes_on_without(spec, table, source, given_up=given_up)
     # Of several days, only the last would be marked.
     if newest and goes_on and len(run_days) == 1:
         return
     awaited = stale_input.may_lag(spec, source) and not goes_on
     raise (InputAwaitedError if awaited else TableMissingError)(
-        f"{spec.pipeline}.{source} of {day} is not published.",
+        f"{spec.pipeline}.{source} of {expected} is not published.",
         where=f"{spec.pipeline}.{table} of {spec.data_day(table, run_days[-1])}, which is built from it",
-        todo=f"look at the run of {spec.pipeline}_ingest for {run_days[-1]}: it is held, or has not run yet",
+        todo=f"look at the run of {spec.pipeline}_ingest for {spec.run_day(source, expected)}: it is held, or has not run yet",
     )
