@@ -238,7 +238,7 @@ class _Known:
             if origin
             else [name for name in self.spec.sources if self.spec.lag_days(name) <= self.spec.lag_days(table)]
         )
-        came = any(day in self.shown[name] for name in origins)
+        came = any(day in self.shown.get(name, {}) for name in origins)
         if not came and (table, day) not in self.stopped and not self.schedule.expects(table, on):
             return None
         if incomplete:
