@@ -131,15 +131,20 @@ def test_all_of_a_segment_is_named(champion, audit):
     assert "have no row here on 2013-03-30, among them all of origin b, such as flight" in said
 
 
+def of_people(flights: spec.Pipeline) -> spec.Pipeline:
+    sources = {name: one.model_copy(update={"pii": "direct"}) for name, one in flights.sources.items()}
+    return flights.model_copy(update={"sources": sources})
+
+
 def test_values_of_people_are_not_in_the_reason(champion, staged):
-    sources = {name: one.model_copy(update={"pii": "direct"}) for name, one in champion.sources.items()}
-    quiet = champion.model_copy(update={"sources": sources})
     verdict = gates.run(
-        quiet, altered(staged, "* replace (score / 2 as score)", "where flight_id <> 'flight 1570'")
+        of_people(champion),
+        altered(staged, "* replace (score / 2 as score)", "where flight_id <> 'flight 1570'"),
     )
     assert failed(verdict) == {
         KEYS: "1 of 40 rows of features have no row here on 2013-03-30",
-        SCORES: "39 of 39 scores of 2013-03-30 are not what version 1 gives for the same rows",
+        SCORES: "39 of 40 scores of 2013-03-30 are not what version 1 gives for the same rows; "
+        "1 of 40 rows of 2013-03-30 that were scored again have no score here under their key",
     }
 
 
@@ -180,6 +185,8 @@ def test_model_that_was_damaged_since_is_an_error_and_one_out_of_reach_judges_no
     verdict = gates.run(champion, staged)
     assert verdict.outcome == "ERROR"
     assert "is not the file that was registered" in verdict.reasons[0]
+    assert "Next: train again as of the same day, which puts the file back" in verdict.reasons[0]
+    assert gates.run(of_people(champion), staged).reasons == verdict.reasons
     path.write_bytes(whole)
 
     monkeypatch.setenv("SLUICE_MLFLOW_URI", "http://127.0.0.1:9")

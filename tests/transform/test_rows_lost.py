@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from types import SimpleNamespace
 
+import duckdb
 import pytest
 
 from sluice import crossing
@@ -15,6 +17,7 @@ from sluice.declare import spec
 from sluice.gates import suites
 from sluice.gates.verdict import Verdict
 from sluice.lake import batches, tables
+from sluice.transform import conservation
 from sluice_lab import feed
 
 RUN = Run(run_id="test")
@@ -113,6 +116,26 @@ def test_key_from_that_cannot_be_is_refused(home, tmp_path):
     with pytest.raises(SpecInvalidError, match="'features' declares `key_from` without a daily table"):
         load("rows_from: schedule", "rows_from: airports")
     with pytest.raises(SpecInvalidError, match="a key of 1 columns, and `key_from` says 2"):
-        load('key_from: ["', 'key_from: ["ds", "')
+        load("key_from: &flight_id\n", "key_from: &flight_id\n      - ds\n")
     with pytest.raises(SpecInvalidError, match=r"derived.features.key_from in .*: Binder Error: .*carriers"):
-        suites.check(load("concat_ws('|', ds, carrier,", "concat_ws('|', ds, carriers,"))
+        suites.check(load("regexp_replace(carrier,", "regexp_replace(carriers,"))
+
+
+def test_view_that_cannot_be_read_in_full_is_not_counted_on_the_way(home):
+    def node(name: str, on: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            name=name, unique_id=name, resource_type="model", relation_name=name, depends_on_nodes=[on]
+        )
+
+    ran = [node("broken", "source.sluice.flights.schedule"), node("whole", "broken")]
+    schedule = f"select date '{DAY}' as ds, unnest(['1', 'x']) as flight_id"
+    with duckdb.connect() as con:
+        con.execute(f"create schema raw; create table raw.schedule as {schedule}")
+        con.execute(
+            "create view broken as select ds, flight_id from raw.schedule where cast(flight_id as int) > 0"
+        )
+        con.execute("create view whole as from raw.schedule where flight_id = '1'")
+        with pytest.raises(duckdb.ConversionException):
+            con.execute("select count(*) from broken").fetchall()
+        found = conservation.rows_by_model(con, spec.load("flights"), "features", DAY, DAY, 1, ran)
+    assert found == {"schedule": 2, "whole": 1}

@@ -20,6 +20,7 @@ from sluice.core.sql import quoted
 from sluice.declare.spec import PREDICTIONS
 from sluice.gates import engine, history
 from sluice.lake import batches, inputs, tables
+from sluice_ml.errors import ModelDamagedError, ModelUnknownError
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sluice.gates.suites import Rule
     from sluice.lake.batches import Manifest
 
+_ONE_FOR_EACH, _SCORES = "one_row_for_each_of_", "scores_are_reproduced"
 # Scores that are computed again, at most: of a fault in 0.2% of the rows one is among them in 99.99% of cases (1 - 0.998 ** 5000).
 SAMPLE_ROWS = 5_000
 # What draws them; the same batch is always judged by the same rows.
@@ -48,8 +50,7 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
     """What a batch of a derived table or of predictions was made of; nothing where that is not declared, or there are no rows.
 
     Raises:
-        GateBrokenError: the manifest does not say what the batch was made of.
-        ModelDamagedError, ModelUnknownError: the model that scored is not what was registered.
+        GateBrokenError: the manifest does not say what the batch was made of, or the model that scored is not what was registered.
         ConnectionError: the registry, or the warehouse, does not answer.
     """
     keys = _keys(spec, manifest.table)
@@ -65,12 +66,13 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
         one_for_each = _rule(
             spec,
             manifest,
-            f"one_row_for_each_of_{table}",
+            f"{_ONE_FOR_EACH}{table}",
             made.ExpectOneRowForEachInput,
             f"Each row of {table} is awaited as one row: what is missing or there twice is not noticed later, and is acted on.",
             table=table,
             key=[quoted(key) for key in spec.key_of(manifest.table)],
             input_key=keys,
+            types=(types := _types(spec, manifest.table)),
             segments=_segments(spec, manifest.table, table),
             left_out=sum(manifest.dropped.values()),
             rows_by_model=manifest.rows_by_model,
@@ -83,15 +85,22 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
                 _rule(
                     spec,
                     manifest,
-                    "scores_are_reproduced",
+                    _SCORES,
                     made.ExpectScoresToBeReproduced,
                     f"A score that its model does not give again was altered on the way; up to {SAMPLE_ROWS:,} are computed again.",
                     key=spec.model.key,
+                    type=types[0],
                     model=model,
                 )
             )
-        columns = {made.INPUT: suites.columns_of(spec, table), made.SCORES: made.SCORE_COLUMNS}
+        scores_columns = {"ds": "DATE", "key": types[0], "expected": "DOUBLE"}
+        columns = {made.INPUT: suites.columns_of(spec, table), made.SCORES: scores_columns}
         yield Origin(rules=tuple(rules), files=shown, columns=columns)
+
+
+def is_reserved(rule: str) -> bool:
+    """Whether a rule has a name that only a rule made here may have: two results of one name could not be told apart."""
+    return rule == _SCORES or rule.startswith(_ONE_FOR_EACH)
 
 
 def problems(spec: Pipeline, table: str) -> list[str]:
@@ -120,6 +129,14 @@ def _keys(spec: Pipeline, table: str) -> list[str] | None:
         return [quoted(spec.model.key)]
     declared = spec.derived.get(table)
     return list(declared.key_from) if declared and declared.key_from and declared.rows_from else None
+
+
+def _types(spec: Pipeline, table: str) -> list[str]:
+    """DuckDB types that keys are compared as: the table's; of predictions, which hold every key as text, the features'."""
+    from sluice.gates import suites
+
+    columns = suites.columns_of(spec, spec.model.features_table if table == PREDICTIONS else table)
+    return [columns.get(key, "VARCHAR") for key in spec.key_of(table)]
 
 
 def _segments(spec: Pipeline, table: str, origin: str) -> list[str]:
@@ -186,7 +203,10 @@ def _scores(spec: Pipeline, manifest: Manifest, files: Sequence[str], scratch: P
     if made_by.version is None:
         names, known = [declared.baseline], None
     else:
-        known = Registry(settings().mlflow_url).content(made_by.name, made_by.version)
+        try:
+            known = Registry(settings().mlflow_url).content(made_by.name, made_by.version)
+        except (ModelDamagedError, ModelUnknownError) as error:
+            raise GateBrokenError(error.what, where=error.where, todo=error.todo) from error
         names = [*known[0].numeric, *known[0].categorical]
     listed = ", ".join(quoted(name) for name in dict.fromkeys(["ds", declared.key, *names]))
     query = (
@@ -206,6 +226,6 @@ def _scores(spec: Pipeline, manifest: Manifest, files: Sequence[str], scratch: P
         else recompute_baseline(rows, declared.baseline, declared.baseline_default)
     )
     path = scratch / "scores.parquet"
-    keys = rows[declared.key].cast(pa.string())
-    pq.write_table(pa.table({"ds": rows["ds"], "key": keys, "expected": pa.array(found, pa.float64())}), path)
+    expected = pa.array(found, pa.float64())
+    pq.write_table(pa.table({"ds": rows["ds"], "key": rows[declared.key], "expected": expected}), path)
     return str(path), f"version {made_by.version}" if known else f"the baseline, {declared.baseline},"

@@ -20,7 +20,6 @@ from sluice.gates.conditions import FromArguments, as_query
 
 # The views of the rows that a batch was made of, and of scores that were computed again. No table is named like this.
 INPUT, SCORES = "_input", "_scores"
-SCORE_COLUMNS = {"ds": "DATE", "key": "VARCHAR", "expected": "DOUBLE"}
 # Keys that a finding names.
 _NAMED = 3
 # Days and kinds of findings that a sentence tells.
@@ -58,24 +57,21 @@ class InWords(FromArguments):
 class ExpectOneRowForEachInput(InWords):
     """For each row of the input there is one row with its key: none is missing, extra, or there twice.
 
-    `table` is the input's name, `key` are SQL expressions over the batch and `input_key` over the input; `segments` are columns of
-    the input by which missing rows are told, where all of a value are. `left_out` rows may be missing, for a reason; where it is
-    another number, `rows_by_model` are the rows of the dbt models on the way.
+    `table` is the input's name, `key` are SQL expressions over the batch and `input_key` over the input, compared as DuckDB's `types`;
+    `segments` are columns of the input by which missing rows are told, where all of a value are. `left_out` rows may be missing, for
+    a reason; where it is another number, `rows_by_model` are the rows of the dbt models on the way.
     """
 
     table: str
     key: list[str] = pydantic.Field(min_items=1)
     input_key: list[str] = pydantic.Field(min_items=1)
+    types: list[str] = pydantic.Field(min_items=1)
     segments: list[str] = []
     left_out: int = 0
     rows_by_model: dict[str, int] = {}
 
     def statement(self) -> str:
         # Keys are told apart by their hash, a number however long they are, in one pass over both sides.
-        sides = " union all ".join(
-            f"select hash(ds, _key) as h, {number} as n from {side}"
-            for side, number in (("made", 1), ("input", -1))
-        )
         lost = [
             f"""
             select input.ds, {literal(name)} as name, lost.value, count(*) as rows, lost.rows as lost
@@ -85,13 +81,18 @@ class ExpectOneRowForEachInput(InWords):
             for name in self.segments
         ] or ["select null::date as ds, '' as name, '' as value, 0 as rows, 1 as lost where false"]
         return as_query(f"""
-            with made as (select ds, {_text(self.key)} as _key from {{batch}}),
-            input as (select {", ".join(["ds", f"{_text(self.input_key)} as _key", *map(quoted, self.segments)])} from {INPUT}),
-            different as (select h, sum(n) as n from ({sides}) group by h having sum(n) <> 0),
-            missing as (from input where hash(ds, _key) in (select h from different where n < 0)),
+            with made as (select ds, {self._identity(self.key)} from {{batch}}),
+            input as (select {", ".join(["ds", self._identity(self.input_key), *map(quoted, self.segments)])} from {INPUT}),
+            different as (
+                select _hash, sum(n) as n from (select _hash, 1 as n from made union all select _hash, -1 from input)
+                group by _hash having sum(n) <> 0
+            ),
+            missing as (
+                from input join different using (_hash) where n < 0 qualify row_number() over (partition by _hash) <= -n
+            ),
             surplus as (
-                select *, hash(ds, _key) in (select hash(ds, _key) from input where hash(ds, _key) in (select h from different)) as is_known
-                from made where hash(ds, _key) in (select h from different where n > 0)
+                select *, _hash in (select _hash from input where _hash in (select _hash from different)) as is_known
+                from made where _hash in (select _hash from different where n > 0)
             ),
             segments as ({" union all ".join(lost)}),
             whole as (
@@ -112,6 +113,14 @@ class ExpectOneRowForEachInput(InWords):
             where problem <> 'missing' or (select count(*) from missing) <> {self.left_out}
             order by ds, problem""")
 
+    def _identity(self, key: Sequence[str]) -> str:
+        """What tells rows apart, and how a key is shown. A null is equal to nulls alone: not to what has not the type."""
+        values = [
+            f"try_cast({one} as {kind}), ({one}) is null" for one, kind in zip(key, self.types, strict=True)
+        ]
+        shown = ", ".join(f"coalesce(cast({one} as varchar), 'null')" for one in key)
+        return f"hash(ds, {', '.join(values)}) as _hash, concat_ws('|', {shown}) as _key"
+
     def in_words(self, findings: Sequence[Mapping[str, Any]], *, show: bool) -> str:
         counts = ", ".join(f"{rows:,} in {model}" for model, rows in self.rows_by_model.items())
         return super().in_words(findings, show=show) + (f". Rows on the way: {counts}" if counts else "")
@@ -130,22 +139,26 @@ class ExpectOneRowForEachInput(InWords):
 
 
 class ExpectScoresToBeReproduced(InWords):
-    """Scores are those that their model gives again for the rows that it scored.
+    """Scores are those that their model gives again for the rows that it scored, and each of these rows has one.
 
-    `key` is the column that names what was predicted, `model` how a sentence calls what scored.
+    `key` is the column that names what was predicted, compared as DuckDB's `type`; `model` is how a sentence calls what scored.
     """
 
     key: str
+    type: str
     model: str
 
     def statement(self) -> str:
         return f"""
             with compared as (
-                select ds, key, score, expected, (abs(score - expected) <= {_RELATIVE} * expected + {_ABSOLUTE}) is not true as wrong
-                from (select ds, cast({quoted(self.key)} as varchar) as key, score from {{batch}}) join {SCORES} using (ds, key)
+                select ds, key, score, expected, predicted is not null as is_there,
+                    (abs(score - expected) <= {_RELATIVE} * expected + {_ABSOLUTE}) is not true as wrong
+                from {SCORES} left join (
+                    select ds, try_cast({quoted(self.key)} as {self.type}) as key, score, true as predicted from {{batch}}
+                ) using (ds, key)
             ),
             usable as (from compared where score between 0 and 1)
-            select ds, any_value(of_rows) as of_rows, count(*) as rows,
+            select ds, is_there, any_value(of_rows) as of_rows, count(*) as rows,
                 avg(score) as mean, avg(expected) as expected_mean,
                 count(distinct score) filter (score is not null) as values, min(score) as least,
                 count(*) filter (score is null or isnan(score)) as unknown,
@@ -156,10 +169,13 @@ class ExpectScoresToBeReproduced(InWords):
                 any_value(correlation) as correlation, {_first("key || ' ' || round(score, 4) || ' (expected ' || round(expected, 4) || ')'")} as such_as
             from compared join (select ds, count(*) as of_rows from compared group by ds) using (ds)
                 left join (select ds, corr(score, expected) as correlation from usable group by ds having count(*) > 1) using (ds)
-            where wrong group by ds order by ds"""
+            where wrong group by ds, is_there order by ds, is_there desc"""
 
     def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
-        said = f"{found['rows']:,} of {found['of_rows']:,} scores of {found['ds']} are not what {self.model} gives for the same rows"
+        of = f"{found['rows']:,} of {found['of_rows']:,}"
+        if not found["is_there"]:
+            return f"{of} rows of {found['ds']} that were scored again have no score here under their key"
+        said = f"{of} scores of {found['ds']} are not what {self.model} gives for the same rows"
         return f"{said}: {self._how(found)}{_such_as(found)}" if show else said
 
     def _how(self, found: Mapping[str, Any]) -> str:
@@ -182,10 +198,6 @@ class ExpectScoresToBeReproduced(InWords):
 TYPES: Mapping[str, type] = {
     one.expectation_type: one for one in (ExpectOneRowForEachInput, ExpectScoresToBeReproduced)
 }
-
-
-def _text(key: Sequence[str]) -> str:
-    return f"concat_ws('|', {', '.join(key)})"
 
 
 def _first(what: str) -> str:

@@ -193,6 +193,8 @@ def check(spec: Pipeline) -> None:
                 problems.append(
                     f"{where}: {table} has no column {missing[0]!r} (it has {', '.join(columns)})"
                 )
+            if origin.is_reserved(rule.meta.rule):
+                problems.append(f"{where}: a built-in rule has this name; give it another one")
             if rule.query:
                 try:
                     returned = con.sql(rule.sql).columns

@@ -1,0 +1,125 @@
+"""Rows and keys against those that they were made of, over rows of the test's own."""
+
+from __future__ import annotations
+
+import duckdb
+import jinja2
+import pytest
+
+from sluice.core.errors import SpecInvalidError
+from sluice.core.settings import settings
+from sluice.gates import suites
+
+
+@pytest.mark.parametrize("source", ["schedule", "arrivals"])
+def test_key_from_is_the_key_that_staging_writes(pipeline, source):
+    project = settings().dbt_project
+    (model,) = project.rglob(f"stg_flights__{source}.sql")
+    macros = [(project / "macros" / f"{name}.sql").read_text() for name in ("join_key", "local_timestamp")]
+    names = {"source": lambda _, name: name, "var": lambda _: 15}
+    staging = (
+        jinja2.Environment(autoescape=False).from_string("".join([*macros, model.read_text()])).render(names)
+    )
+    (table,) = (name for name, one in pipeline.derived.items() if one.rows_from == source)
+    key_from = ", ".join(pipeline.derived[table].key_from)
+    columns = pipeline.sources[source].contract.sql_types
+    blanks = "'LGA', 'L A', ' l\u00a0 a\t', '\u00a0\u00a0\u00a0', '\u2003lga', 'lga', '', null"
+    with duckdb.connect() as con:
+        con.execute(
+            "create table params as select date '2013-04-02' as start_on, date '2013-04-02' as end_on"
+        )
+        con.execute(
+            f"create table {source} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})"
+        )
+        con.execute(
+            f"insert into {source} by name select date '2013-04-02' as ds, carrier, 7 as flight, origin, dest"
+            f" from (select unnest([{blanks}]) as carrier), (select unnest([{blanks}]) as origin), (select unnest([{blanks}]) as dest)"
+        )
+        written = con.sql(f"select flight_id from ({staging}) order by 1").fetchall()
+        assert con.sql(f"select {key_from} from {source} order by 1").fetchall() == written
+    assert {"2013-04-02|LGA|7|L A|L A", "2013-04-02|7"} <= {key for (key,) in written}
+
+
+@pytest.fixture
+def found():
+    """Function: what the rule finds of the rows of a batch and of their input, each (key columns, segment)."""
+    from sluice.gates.origin_expectations import INPUT, ExpectOneRowForEachInput
+
+    def find(batch: str, given: str, types: list[str], left_out: int = 0) -> list[tuple]:
+        key = [f"k{number}" for number in range(len(types))]
+        rule = ExpectOneRowForEachInput(table="given", key=key, input_key=key, types=types, left_out=left_out)
+        listed = ", ".join(key)
+        with duckdb.connect() as con:
+            for view, values in (("batch", batch), (INPUT, given)):
+                con.execute(
+                    f"create table {view} as select date '2013-04-02' as ds, {listed} from (values {values}) as t({listed})"
+                )
+            query = rule.unexpected_rows_query.format(batch="batch")
+            return con.sql(f"select problem, rows, such_as from ({query})").fetchall()
+
+    return find
+
+
+def test_row_of_a_repeated_key_is_missed_once_and_may_be_left_out_once(found):
+    given = "('K'), ('K'), ('L')"
+    assert found("('K'), ('L')", given, ["VARCHAR"], left_out=1) == []
+    assert found("('K'), ('L')", given, ["VARCHAR"]) == [("missing", 1, "K")]
+    assert found("('K'), ('L')", given, ["VARCHAR"], left_out=2) == [("missing", 1, "K")]
+    assert found("('K')", given, ["VARCHAR"], left_out=1) == [("missing", 2, "K, L")]
+
+
+@pytest.mark.parametrize(
+    ("batch", "given", "shown"),
+    [
+        ("('A', null, '1')", "('A', '1', null)", ("A|null|1", "A|1|null")),
+        ("('a|b', 'c', '')", "('a', 'b|c', '')", ("a|b|c|", "a|b|c|")),
+        ("('A', '', '1')", "('A', null, '1')", ("A||1", "A|null|1")),
+    ],
+)
+def test_keys_that_read_alike_are_told_apart(found, batch, given, shown):
+    assert found(batch, given, ["VARCHAR"] * 3) == [("extra", 1, shown[0]), ("missing", 1, shown[1])]
+    assert found(batch, batch, ["VARCHAR"] * 3) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        # Texts as Arrow writes them.
+        ("DOUBLE", "1", "1.0"),
+        ("DOUBLE", "1e+20", "1e20"),
+        ("TIMESTAMP", "2013-04-02 05:00:00.000000", "2013-04-02 05:00"),
+        ("TIMESTAMP WITH TIME ZONE", "2013-04-02 05:00:00.000000Z", "2013-04-02 07:00+02"),
+        ("INTEGER", "7", "7"),
+    ],
+)
+def test_key_is_compared_as_its_type_however_it_is_written(found, kind, text, value):
+    given = f"(cast('{value}' as {kind}))"
+    assert found(f"('{text}')", given, [kind]) == []
+    assert [row[:2] for row in found("('none')", given, [kind])] == [("extra", 1), ("missing", 1)]
+    assert found("('none')", f"(cast(null as {kind}))", [kind]) != []
+
+
+def test_score_whose_key_is_missing_is_told_because_it_cannot_be_compared():
+    from sluice.gates.origin_expectations import SCORES, ExpectScoresToBeReproduced
+
+    rule = ExpectScoresToBeReproduced(key="id", type="DOUBLE", model="version 1")
+    with duckdb.connect() as con:
+        con.execute(
+            f"create table {SCORES} as select date '2013-04-02' as ds, unnest([1.0, 2.5, null]) as key, key / 5 as expected"
+        )
+        con.execute(
+            "create table batch as select date '2013-04-02' as ds, unnest(['1', '2.5', null]) as id, unnest([0.2, 0.4, 0.9]) as score"
+        )
+        found = con.sql(rule.unexpected_rows_query.format(batch="batch")).to_arrow_table().to_pylist()
+    assert [rule.sentence(one, show=True) for one in found] == [
+        "1 of 3 scores of 2013-04-02 are not what version 1 gives for the same rows: their mean is 0.4 in place of 0.5,"
+        " correlation 1.00, such as 2.5 0.4 (expected 0.5)",
+        "1 of 3 rows of 2013-04-02 that were scored again have no score here under their key",
+    ]
+
+
+@pytest.mark.parametrize("name", ["scores_are_reproduced", "one_row_for_each_of_schedule"])
+def test_rule_with_the_name_of_a_built_in_one_is_refused(pipeline, suite, expect, name):
+    suite("arrivals", expect("expect_column_values_to_not_be_null", name, column="carrier"))
+    with pytest.raises(SpecInvalidError, match=rf"arrivals.json, rule {name}: a built-in rule has this name"):
+        suites.check(pipeline)
