@@ -203,6 +203,8 @@ class World:
         for path in settings().home.iterdir():
             if path.name not in (*healthy.KEPT, "landing"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # The mail server writes into its folder; where there is none it takes no mail.
+        self.mail.mkdir()
         for path in Path(self.pipeline.landing_url).iterdir():
             shutil.rmtree(path)
         self.since.append(_system_now())

@@ -154,26 +154,36 @@ def test_what_was_lost_is_made_up_for_and_a_day_is_given_up_only_by_a_person(wor
     }
 
 
-def test_days_are_run_in_order_by_a_command_until_one_is_held(world):
+def test_days_are_run_in_order_by_a_command_until_one_is_not_complete(world):
     world.at(f"{WEDNESDAY} 04:30")
+    world.deliver(MONDAY)
+    world.deliver(TUESDAY, "schedule", "weather")
+    world.deliver(WEDNESDAY)
+    said: list[str] = []
+    assert not running.run_days(world.pipeline, MONDAY, THURSDAY, world.api, said.append, train=False)
+    _is_done(world, MONDAY)
+    assert said[:2] == [f"Nothing is due, and nothing was delivered, on {THURSDAY}.", f"{MONDAY} (1 of 3)"]
+    assert [line for line in said if "is started" in line] == ["  flights_ingest is started"] * 2, said
+    assert f"  features {MONDAY} is published" in said
+    assert any(line.startswith(f"  arrivals {MONDAY} is missing: ") for line in said), said
+    assert said[-1] == f"Not run, because they look back on {TUESDAY}: {WEDNESDAY}."
+
+    # What is done is left as it is.
+    runs = len(world.runs("ingest"))
+    assert running.run_days(world.pipeline, MONDAY, MONDAY, world.api, said.append, train=False)
+    assert len(world.runs("ingest")) == runs
+
+
+@pytest.mark.long
+def test_a_command_says_what_is_held_and_why_a_training_failed(world):
+    world.at(f"{TUESDAY} 04:30")
     world.deliver(MONDAY)
     world.deliver(TUESDAY, corrupt="seconds")
     said: list[str] = []
-    done = running.run_days(world.pipeline, MONDAY, WEDNESDAY, world.api, said.append, train=False)
-    assert not done
-    _is_done(world, MONDAY)
-    assert said[0] == f"{MONDAY} (1 of 3)"
-    assert [line for line in said if "is started" in line] == ["  flights_ingest is started"] * 2, said
-    assert f"  features {MONDAY} is published" in said
-    assert said[-1] == f"Not run, because they look back on {TUESDAY}: {WEDNESDAY}."
-    assert any(line.startswith(f"  arrivals {MONDAY} is held: ") for line in said)
+    assert not running.run_days(world.pipeline, MONDAY, TUESDAY, world.api, said.append, train=False)
+    assert any(line.startswith(f"  arrivals {MONDAY} is held: ") for line in said), said
     assert "  What was wrong, and how it goes on: sluice held flights" in said
-
-    # What is done is left as it is, and a training says why it failed.
-    said.clear()
-    runs = len(world.runs("ingest"))
     assert not running.run_days(world.pipeline, MONDAY, MONDAY, world.api, said.append, train=True)
-    assert len(world.runs("ingest")) == runs
     assert any("flights_train failed" in line and "days" in line for line in said), said
 
 
