@@ -71,6 +71,7 @@ def small(home, tmp_path, monkeypatch) -> spec.Pipeline:
     raw["monitoring"].pop("pipes")
     for derived in raw["derived"].values():
         derived.pop("rows_from", None)
+        derived.pop("key_from", None)
     suite = [
         {
             "type": kind,
