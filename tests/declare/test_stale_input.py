@@ -6,28 +6,23 @@ import pytest
 
 from sluice.declare import spec, stale_input
 
-READ, MAY_BE_READ = {"is_read": True}, {"is_read": False}
-
 
 @pytest.mark.parametrize(
-    ("table", "source", "known", "marks", "given_up"),
+    ("table", "source", "marks", "given_up"),
     [
         # History may be a day older, and more where a person gave the day up.
-        ("features", "arrivals", READ, True, True),
-        ("features", "arrivals", MAY_BE_READ, True, True),
+        ("features", "arrivals", True, True),
         # There is no day without the rows that become its own.
-        ("outcomes", "arrivals", READ, False, False),
-        ("outcomes", "arrivals", MAY_BE_READ, False, False),
-        ("features", "schedule", READ, False, False),
-        # What is joined for a day of the table's own, too; where nothing says that it is joined, it stops nothing.
-        ("outcomes", "weather", READ, False, True),
-        ("outcomes", "weather", MAY_BE_READ, True, True),
+        ("outcomes", "arrivals", False, False),
+        ("features", "schedule", False, False),
+        # What is joined for a day of the table's own, too.
+        ("outcomes", "weather", False, True),
     ],
 )
-def test_day_is_built_of_older_history_but_not_without_its_own_rows(table, source, known, marks, given_up):
+def test_day_is_built_of_older_history_but_not_without_its_own_rows(table, source, marks, given_up):
     flights = spec.load("flights")
     lenient = flights.model_copy(update={"stale_input": "mark"})
-    assert stale_input.goes_on_without(lenient, table, source, given_up=False, **known) is marks
-    assert not stale_input.goes_on_without(flights, table, source, given_up=False, **known)
+    assert stale_input.goes_on_without(lenient, table, source, given_up=False) is marks
+    assert not stale_input.goes_on_without(flights, table, source, given_up=False)
     for declared in (flights, lenient):
-        assert stale_input.goes_on_without(declared, table, source, given_up=True, **known) is given_up
+        assert stale_input.goes_on_without(declared, table, source, given_up=True) is given_up
