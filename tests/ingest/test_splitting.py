@@ -142,7 +142,12 @@ def test_parquet_keeps_its_schema(declared):
         ("csv", b"", "day", "There is no column 'day'"),
         ("csv", b"id,day\n", "day", "The file has no rows"),
         ("csv", b"id,day\n1,2042-01-01\n2,2024-05-01\n", "day", "can be delivered: 2042-01-01"),
-        ("csv.gz", gzip.compress(b"id,day\n1,2024-05-01\n" * 99, mtime=0)[:-12], "day", "cannot be read as csv.gz"),
+        (
+            "csv.gz",
+            gzip.compress(b"id,day\n1,2024-05-01\n" * 99, mtime=0)[:-12],
+            "day",
+            "cannot be read as csv.gz",
+        ),
         ("csv.gz", b"id,day\n", "day", "cannot be read as csv.gz"),
         ("jsonl", b"[1]\n", "day", "There is no column 'day'"),
         ("jsonl", b'{"day": "2024-05-01"}\n{\n', "day", "cannot be read as jsonl"),

@@ -28,7 +28,7 @@ class Needs:
     shown: Mapping[str, Mapping[str, Published]]
     # Table and day of what a person gave up.
     skipped: Container[tuple[str, str]] = ()
-    # Derived table -> the daily sources that it is built from, of those that were asked for.
+    # Derived table -> the sources that it is built from, of those that were asked for.
     _read: dict[str, list[str]] = field(default_factory=dict)
 
     def incomplete(self, table: str, run_day: str, sources: list[Item]) -> str:
@@ -44,7 +44,7 @@ class Needs:
         daily = [name for name, one in self.spec.sources.items() if one.cadence == "daily"]
         # A source that is not expected on the day may have its newest day missing all the same.
         others = (self._waits_for_earlier(table, name, run_day) for name in daily if name not in there)
-        return next((why for why in others if why), "")
+        return next((why for why in others if why), "") or self._lacks_all_of_one(table, run_day)
 
     def history(self, table: str, run_day: str) -> str:
         """Which history a table that refuses to be built over a hole waits for; "" if for none."""
@@ -85,12 +85,27 @@ class Needs:
             return ""
         return f"{why}, and no earlier day of it is published"
 
+    def _lacks_all_of_one(self, table: str, run_day: str) -> str:
+        """Of which source nothing is published that a table looks back on; "" if there is none."""
+        from sluice.transform import runner
+
+        day, back = self.spec.data_day(table, run_day), self.spec.history_of(table)
+        for name in self.spec.sources:
+            # What costs most comes last.
+            if (
+                not any(days_later(day, -offset) in self.shown[name] for offset in range(back + 1))
+                and name in self._sources_of(table)
+                and not runner.may_be_empty(self.spec, table, name, day)
+            ):
+                return f"nothing of {name} is published from {days_later(day, -back)} to {day}"
+        return ""
+
     def _sources_of(self, table: str) -> list[str]:
         from sluice.transform import stage
 
         if table not in self._read:
             try:
-                self._read[table] = stage.daily_sources(self.spec, table)
+                self._read[table] = stage.sources(self.spec, table)
             except _UNREADABLE:
                 self._read[table] = []
         return self._read[table]

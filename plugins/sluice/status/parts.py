@@ -14,7 +14,7 @@ State = Literal[
     "held",  # a person, or a corrected delivery, has to come
     "awaited",  # its delivery is not there, and its deadline has not come
     "missing",  # its delivery is not there, and its deadline has passed
-    "blocked",  # an input is not published
+    "blocked",  # an input is not published; readers may see what was built before
     "skipped",  # a person gave it up
 ]
 

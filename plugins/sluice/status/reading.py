@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -130,11 +130,7 @@ class _Known:
         key, spec = day_of(run_day), self.spec
         sources = [item for name in spec.sources if (item := self._source(name, run_day))]
         yield from sources
-        derived = [
-            item
-            for table in spec.derived
-            if (item := self._derived(table, run_day, self.needs.incomplete(table, key, sources)))
-        ]
+        derived = [item for table in spec.derived if (item := self._derived(table, run_day, sources))]
         yield from derived
         predictions = self._predictions(key, by_table(derived)) if spec.has_model else None
         if predictions is not None:
@@ -224,13 +220,18 @@ class _Known:
             return True  # its own run refuses it, and says why
         return found is not None and not is_as_read(self.spec, found, read)
 
-    def _derived(self, table: str, on: date, incomplete: str) -> Item | None:
+    def _derived(self, table: str, on: date, sources: list[Item]) -> Item | None:
         """A derived table on a run day; None where its calendar has no such day, and nothing came of it."""
         run_day = day_of(on)
         day = self.spec.data_day(table, run_day)
         if day in self.shown[table]:
             why = self._newer_inputs(table, run_day) or self.rebuilds.get((table, day), "")
-            return self._published("transform", table, run_day, why)
+            item = self._published("transform", table, run_day, why)
+            if item.is_possible and (
+                lacks := self.needs.incomplete(table, run_day, sources) or self.needs.history(table, run_day)
+            ):
+                return replace(item, state="blocked", reason=f"{item.reason}; {lacks}")
+            return item
         # What its rows come from may have come on a day on which nothing is expected: the transform builds that, too.
         origin = self.spec.rows_from(table)
         origins = (
@@ -241,7 +242,7 @@ class _Known:
         came = any(day in self.shown.get(name, {}) for name in origins)
         if not came and (table, day) not in self.stopped and not self.schedule.expects(table, on):
             return None
-        if incomplete:
+        if incomplete := self.needs.incomplete(table, run_day, sources):
             return self._unpublished("transform", table, run_day, "blocked", incomplete)
         item = self._unpublished("transform", table, run_day, "ready", "the day is complete")
         if item.is_possible and (lacks := self.needs.history(table, run_day)):

@@ -81,7 +81,7 @@ def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) ->
     back = spec.history_of(table)
     files, inputs = published_files(spec, read, start, end, into=workdir / "files", history_days=back)
     for source, first, last in ((item["table"], item["first"], item["last"]) for item in inputs):
-        if not files[source] and not _may_be_empty(spec, table, source, last):
+        if not files[source] and not may_be_empty(spec, table, source, last):
             raise TableMissingError(
                 f"Table {source!r} has nothing published from {first} to {last}.",
                 where=f"{spec.pipeline}.{source}, which the dbt model {model} reads",
@@ -189,8 +189,9 @@ def _derived(spec: Pipeline, table: str) -> Derived:
     return spec.derived[table]
 
 
-def _may_be_empty(spec: Pipeline, table: str, source: str, end: str) -> bool:
-    """On a pipeline's first day, what is learnt only after the day cannot be there yet."""
+def may_be_empty(spec: Pipeline, table: str, source: str, end: str) -> bool:
+    """Whether a build goes on with nothing of a table up to a day: on a pipeline's first day, what is learnt only after the day
+    cannot be there yet."""
     lags = source in spec.sources and spec.lag_days(source) > spec.lag_days(table)
     return lags and not tables.published(spec.pipeline, source, EARLIEST, end)
 
