@@ -148,7 +148,7 @@ def decide(
     findings = checks.run(days.judged(candidate, mine, theirs, champion), config.gate)
     findings += [replayed] if replayed else []
     not_checked = [*checks.undeclared(config.gate), *([] if replayed else ["replay"])]
-    refitted = meta.refit_loss_change is None or meta.refit_loss_change <= 0
+    refitted = refit_holds(meta.refit_loss_change)
     states = {*(comparison.outcome for comparison in comparisons), *(finding.state for finding in findings)}
     outcome: Outcome = "promote"
     if states & {"insufficient_data", "INSUFFICIENT"}:
@@ -266,6 +266,11 @@ class _Days:
 
     def calibration(self, scores: np.ndarray) -> Mapping[str, float]:
         return {"mean_score": float(scores.mean()), "label_rate": float(self._label.mean())}
+
+
+def refit_holds(loss_change: float | None) -> bool:
+    """Whether the model that serves fits the days that it has learned at least as well as the judged one; None: it is that one."""
+    return loss_change is None or loss_change <= 0
 
 
 def _fits_worse(loss_change: float | None) -> str:

@@ -13,7 +13,7 @@ from sluice.core.errors import PromotionRefusedError
 from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.ledger import model_records
-from sluice.models import roles, training
+from sluice.models import history, roles, training
 from sluice.models.config import registry
 from sluice_ml.errors import ModelDamagedError
 from tests.models.conftest import DAY, RUN, aliases
@@ -183,7 +183,7 @@ def test_roll_back_is_recorded_with_name_and_reason_and_a_repetition_is_refused(
 def test_history_tells_who_was_champion_since_when_who_moved_it_and_why(flights, two):
     roles.promote(flights, two[1], RUN)
     roles.roll_back(flights, "1", by="operator", why="The new one is late.", run=Run(run_id="by hand"))
-    lines = list(roles.history(flights))
+    lines = list(history.lines(history.read(flights)))
     moved = [line for line in lines if line.startswith("since ")]
     assert ["version 1, in place of version 2, by a person" in line for line in moved] == [True, False, False]
     assert "version 2, in place of version 1, by the gate" in moved[1]
@@ -192,7 +192,7 @@ def test_history_tells_who_was_champion_since_when_who_moved_it_and_why(flights,
 
 
 def test_history_without_a_champion_says_what_scores(flights):
-    assert list(roles.history(flights)) == [
+    assert list(history.lines(history.read(flights))) == [
         "flights_late_arrival: no version has ever been champion; the baseline scores"
     ]
 

@@ -71,6 +71,7 @@ def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_wh
     assert "the champion cannot score" in first["Subject"]
     assert "Predictions are made by version 1 instead of version 2." in body(first)
     assert "sluice model rollback flights 1 --by NAME --why REASON" in body(first)
+    assert "/plugin/evidence/evidence/_/model/flights" in body(first)
 
     for _ in range(2):
         notify.scored(flights, 2, smtp)

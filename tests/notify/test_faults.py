@@ -264,6 +264,7 @@ def test_what_is_told_once_and_never_over_keeps_nothing_from_being_settled(fligh
         flights, 3, ["It is no better."], partition="2013-04-01", task_url="http://x/"
     )
     deliver(refused, smtp)
+    assert refused.links["Model"].endswith("/plugin/evidence/evidence/_/model/flights")
     assert faults.open_from("flights") is None
     first = deliver(held, smtp)
     assert faults.open_from("flights") == first.seq

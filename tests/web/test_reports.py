@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import date
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
@@ -21,6 +22,7 @@ from sluice.core.errors import LandingUnreachableError
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ledger import records
+from sluice.status import today
 from sluice.web import released
 from sluice.web.reports import Card, create_app
 from sluice_ml import snapshots
@@ -323,7 +325,9 @@ def test_index_says_above_the_pages_how_a_pipeline_stands_and_why_where_that_can
         outcome="HOLD",
         sentence="The predictions of 2013-04-03 are not made.",
         reasons=("arrivals 2013-04-02 is held: <b>180</b> of 900 rows.",),
-        facts=[("held", "1")],
+        facts=today.facts(
+            SimpleNamespace(scorer="version 1", monitoring="", held=1, oldest_days=0, next_run=None)
+        ),
         strip=[("2013-04-03", "HOLD", "held or missing")],
     )
     with serving(create_app(reports, reader=reader, today={"flights": card}.get)) as get:
@@ -331,6 +335,7 @@ def test_index_says_above_the_pages_how_a_pipeline_stands_and_why_where_that_can
     assert '<p class="said">The predictions of 2013-04-03 are not made.</p>' in page
     assert "is held: &lt;b&gt;180&lt;/b&gt; of 900 rows." in page
     assert '<li class="HOLD" title="2013-04-03: held or missing">' in page
+    assert '<dt>scored by</dt><dd><a href="/_/model/flights">version 1</a></dd>' in page
 
     def unknown(pipeline):
         raise LandingUnreachableError(f"The landing zone of {pipeline} does not answer.", where="s3://x")

@@ -8,7 +8,7 @@ import click
 
 from sluice.cli import arguments
 from sluice.cli.arguments import TEXT
-from sluice.cli.output import echo
+from sluice.cli.output import as_json, echo, print_json
 from sluice.core.runs import Run
 from sluice.declare import spec
 
@@ -30,11 +30,16 @@ def show(pipeline: spec.Pipeline) -> None:
 
 @model.command()
 @arguments.pipeline
-def history(pipeline: spec.Pipeline) -> None:
-    """Show since when which version has been champion, who or what moved it, and on what evidence."""
-    from sluice.models import roles
+@as_json
+def history(pipeline: spec.Pipeline, as_json: bool) -> None:
+    """Show since when which version has been champion, who or what moved it and on what evidence, and what was refused."""
+    from sluice.models import history
 
-    for line in roles.history(pipeline):
+    found = history.read(pipeline)
+    if as_json:
+        print_json(found)
+        return
+    for line in history.lines(found):
         echo(line)
 
 

@@ -29,6 +29,7 @@ def evidence_url(report: str = "") -> str:
     return f"{base}/plugin/{ROUTE}{urlsplit(base).path}{PREFIX}/{quote(report)}"
 
 
-def page_url(page: str, pipeline: str, table: str, day: str) -> str:
-    """URL, inside the Airflow UI, of a page about a day of a table: `partition`, or the forms `replay` and `release`."""
-    return evidence_url(f"{COMPUTED}/{page}/{pipeline}/{table}/{day}")
+def page_url(page: str, *about: str) -> str:
+    """URL, inside the Airflow UI, of a computed page: `model` of a pipeline; of a pipeline, a table and a day `partition`, and
+    the forms `replay` and `release`."""
+    return evidence_url("/".join((COMPUTED, page, *about)))

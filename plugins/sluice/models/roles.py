@@ -51,7 +51,7 @@ def current(spec: Pipeline, then: datetime | None = None) -> Roles:
     candidates = ledger.entries(model_records.Trained, pipeline=spec.pipeline, subject=spec.model.name)
     trained = {entry.record.version for entry in candidates}
     newest = max(trained, default=None)
-    version, previous = (moves[0].record.version, _previous(moves[0])) if moves else (None, None)
+    version, previous = (moves[0].record.version, previous_of(moves[0])) if moves else (None, None)
     return Roles(
         champion=version,
         previous=previous,
@@ -83,7 +83,7 @@ def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
             now,
         )
     if decision.record.champion != now.champion:
-        compared = _named(decision.record.champion)
+        compared = named(decision.record.champion)
         raise _refused(spec, f"Version {version} was compared with {compared}", now)
     entry = ledger.append(
         model_records.Promoted(
@@ -97,7 +97,7 @@ def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
     )
     set_aliases(spec)
     if entry.record.decision != decision.seq:
-        raise _refused(spec, f"Version {version} was compared with {_named(now.champion)}", current(spec))
+        raise _refused(spec, f"Version {version} was compared with {named(now.champion)}", current(spec))
     return entry
 
 
@@ -143,7 +143,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
         if acted is not None:
             return acted
         raise PromotionRefusedError(
-            f"{_named(version).capitalize()} scores already.",
+            f"{named(version).capitalize()} scores already.",
             where=where,
             allowed=allowed,
             todo="nothing, or choose another",
@@ -152,7 +152,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
         registry().load(spec.model.name, version, threads=settings().threads)
     by, why = by.strip(), why.strip()
     who = f"{by} (typed by {account})" if account else by
-    said = f"{_named(now.champion).capitalize()} gives way to {_named(version)}, says {who}: {why}"
+    said = f"{named(now.champion).capitalize()} gives way to {named(version)}, says {who}: {why}"
     entry = ledger.append(
         model_records.RolledBack(
             version=version,
@@ -167,7 +167,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
     )
     set_aliases(spec)
     if entry.run != run.run_id or entry.kind != "rolled_back":
-        raise _refused(spec, f"The roll-back was about {_named(now.champion)}", current(spec))
+        raise _refused(spec, f"The roll-back was about {named(now.champion)}", current(spec))
     return entry
 
 
@@ -186,7 +186,7 @@ def lines(spec: Pipeline) -> Iterator[str]:
     """Every version in a line for a terminal, newest first, then what is shown elsewhere although it was not decided."""
     now, models, name = current(spec), registry(), spec.model.name
     held = {version: role for role, version in _as_aliases(now).items() if version is not None}
-    yield f"{name}: {_named(now.champion)} scores" + (
+    yield f"{name}: {named(now.champion)} scores" + (
         f", by entry {now.since} of the ledger" if now.since else ""
     )
     for known in models.versions(name):
@@ -205,19 +205,6 @@ def lines(spec: Pipeline) -> Iterator[str]:
     for alias, version in _as_aliases(now).items():
         if shown.get(alias) != version:
             yield f"  MLflow's alias {alias} names {shown.get(alias, 'nothing')}; decided is {'nothing' if version is None else version}"
-
-
-def history(spec: Pipeline) -> Iterator[str]:
-    """Every decision on the champion in lines for a terminal, newest first: since when it scored, who or what moved it, on what evidence."""
-    moves = _moves(spec)
-    if not moves:
-        yield f"{spec.model.name}: no version has ever been champion; the baseline scores"
-    for entry in moves:
-        # Of an entry of an earlier version it is not known when it was by the pipeline's clock.
-        since = entry.record.decided_at or f"{entry.at.isoformat()} (recorded)"
-        moved = "a person" if entry.kind == "rolled_back" else "the gate"
-        yield f"since {since}: {_named(entry.record.version)}, in place of {_named(_previous(entry))}, by {moved} (entry {entry.seq}, run {entry.run})"
-        yield from (f"    {reason}" for reason in entry.record.reasons)
 
 
 def _as_aliases(now: Roles) -> dict[str, int | None]:
@@ -239,7 +226,7 @@ def _moves(spec: Pipeline) -> list[Entry]:
     return champion.decisions(spec.pipeline, spec.model.name)
 
 
-def _previous(move: Entry) -> int | None:
+def previous_of(move: Entry) -> int | None:
     """Entries of earlier versions name only what the champion was compared with."""
     return move.record.previous if "previous" in move.record.model_fields_set else move.record.champion
 
@@ -255,14 +242,14 @@ def _follows_from(move: Entry, decision: Entry) -> bool:
     )
 
 
-def _named(version: int | None) -> str:
+def named(version: int | None) -> str:
     return "the baseline" if version is None else f"version {version}"
 
 
 def _refused(spec: Pipeline, what: str, now: Roles) -> PromotionRefusedError:
     since = f", since entry {now.since} of the ledger" if now.since else ""
     return PromotionRefusedError(
-        f"{what}; now {_named(now.champion)} is champion{since}.",
+        f"{what}; now {named(now.champion)} is champion{since}.",
         where=f"model {spec.model.name} of {spec.pipeline}",
         allowed="a decision about the champion that there is, once",
         todo="nothing, if that is right; else run audit_candidate of this run again, or "

@@ -200,11 +200,11 @@ def of_refusal(
         summary=f"Candidate version {version} was refused. " + " ".join(reasons),
         facts={"Version": str(version)},
         next_steps=(
-            "Compare the candidate with the champion in the training run's record.",
+            "Read on the page of the model, or with `sluice model history`, what each check found and which limit it was held to.",
             "Train again when there is more data, or when a feature or a parameter has been changed.",
             "If a limit of the gate is wrong for this data, change it under `model.gate` in the pipeline's YAML, and train again.",
         ),
-        links={"Task": task_url},
+        links={"Model": page_url("model", spec.pipeline), "Task": task_url},
         occurred_at=clock.utc_now(),
     )
 
@@ -237,7 +237,7 @@ def of_stuck_model(spec: Pipeline, why: str, *, since: str, task_url: str) -> Ev
             f"sluice model show {name}": "every version with its role",
             f"sluice model rollback {name} VERSION --by NAME --why REASON": "let an earlier champion score again",
         },
-        links={"Task": task_url},
+        links={"Model": page_url("model", spec.pipeline), "Task": task_url},
         occurred_at=clock.utc_now(),
     )
 

@@ -11,7 +11,7 @@ from sluice import waivers
 from sluice.core import clock
 from sluice.core.dag_ids import DECLARATION_TASK
 from sluice.core.errors import LedgerTamperedError, SpecInvalidError
-from sluice.core.links import evidence_url
+from sluice.core.links import evidence_url, page_url
 from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.unexpected import NAMED, Looked, Unexpected
@@ -310,7 +310,7 @@ def of_damaged_model(
             f"sluice model show {name}": "every version with its role, and whether its files are whole",
             f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON": f"make {stands_in} the champion",
         },
-        links={"Task": task_url},
+        links={"Model": page_url("model", spec.pipeline), "Task": task_url},
         occurred_at=clock.utc_now(),
     )
 

@@ -45,6 +45,7 @@ def add_routes(app: FastAPI, readable: Any) -> None:
                 kind or None, pipeline=pipeline, subject=table or None, days=days, limit=SHOWN
             )
         verified, chain = _verified() if verify else (False, "")
+        tables, model = _declared(pipeline)
         return own(
             request,
             "ledger.html.j2",
@@ -53,7 +54,8 @@ def add_routes(app: FastAPI, readable: Any) -> None:
             pipeline=pipeline,
             asked={"kind": kind, "table": table, "day": day},
             kinds=sorted(KINDS),
-            tables=_tables(pipeline),
+            tables=tables,
+            model=model,
             lines=[(entry, *_line(entry)) for entry in found],
             shown=SHOWN,
             problem=problem,
@@ -80,9 +82,10 @@ def _verified() -> tuple[bool, str]:
         return False, error.what
 
 
-def _tables(pipeline: str) -> tuple[str, ...]:
-    """The tables that can be asked for; of a pipeline that cannot be read its entries are there all the same."""
+def _declared(pipeline: str) -> tuple[tuple[str, ...], str]:
+    """The tables that can be asked for, and the model, "" where there is none; of a pipeline that cannot be read its entries are there all the same."""
     try:
-        return tuple(spec.load(pipeline).tables)
+        declared = spec.load(pipeline)
     except SluiceError:
-        return ()
+        return (), ""
+    return tuple(declared.tables), declared.model.name if declared.has_model else ""

@@ -9,7 +9,7 @@ Three kinds of answers, kept apart by their Content-Security-Policy:
   report would end at 401. Navigation therefore lives in the frame. A report can ask it, by the name of a file, to follow
   one of the frame's own links. That script and the one that follows Airflow's theme are all that these pages run, and the
   policy knows them by their hashes.
-- What is computed when it is asked for, under /_/, is in `held`, `partition` and `ledger_page` beside this: only its forms
+- What is computed when it is asked for, under /_/, is in `held`, `partition`, `ledger_page` and `model_page` beside this: only its forms
   may send anything, and only here.
 
 Whose a file is, its place says after links and `..` are resolved. What a reader may not read is answered like what is not
@@ -30,7 +30,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from sluice.declare import spec
-from sluice.web import held, index, ledger_page, partition, released
+from sluice.web import held, index, ledger_page, model_page, partition, released
 from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain, script
 from sluice_ml import snapshots
 
@@ -88,6 +88,7 @@ def create_app(
     # Before the forms, whose routes have as many parts.
     partition.add_routes(app, readable)
     ledger_page.add_routes(app, readable)
+    model_page.add_routes(app, readable)
     held.add_routes(app, readable, Depends(runs))
 
     @app.get("/")
@@ -105,6 +106,7 @@ def create_app(
             cards={name: found[0] for name, (found, _) in cards.items() if found},
             problems={name: said or cards[name][1] for name, (_, said) in words.items()},
             untold=[*lines, *([problem] if problem else [])],
+            with_model=[name for name in names if model_page.is_there(name)],
             pipeline=None,
         )
 
@@ -132,6 +134,7 @@ def create_app(
                 cards={},
                 problems={pipeline: problem},
                 untold=(),
+                with_model=[pipeline] if model_page.is_there(pipeline) else [],
                 pipeline=pipeline,
             )
         found = find(reports, path, may_read)

@@ -1,0 +1,129 @@
+"""The page of a model and its JSON: of a version that was promoted, one that was refused, and a roll-back, with hostile words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fastapi import FastAPI
+
+from sluice.core.runs import Run
+from sluice.core.settings import ROOT, settings
+from sluice.models import history, roles, training
+from sluice.web.reports import create_app
+from sluice_ml.checks import Finding
+from tests.models.conftest import DAY, RUN, candidate, flights, trained
+from tests.web.test_held import ATTACK, unmarked
+from tests.web.test_partition import words
+from tests.web.test_reports import reader, serving
+
+__all__ = ["candidate", "flights", "trained"]
+
+pytestmark = pytest.mark.slow
+
+PAGE = "/air/evidence/_/model/flights"
+
+
+@pytest.fixture
+def decided(flights, trained):
+    training.audit_candidate(flights, trained(), DAY, RUN)
+    training.promote_candidate(flights, 1, DAY, RUN)
+    leak = Finding("replay", "FAIL", f"What came later changes {ATTACK}.")
+    again = Run(dag_id="flights_train", run_id="manual 1/2")
+    training.audit_candidate(flights, trained(), DAY, again, replayed=leak)
+
+
+@pytest.fixture
+def get(flights):
+    outer = FastAPI(root_path="/air")
+    outer.mount("/evidence", create_app(settings().reports, reader=reader))
+    with serving(outer) as get:
+        yield get
+
+
+def test_page_shows_the_champion_the_refused_candidate_and_the_evidence_of_each_check(flights, decided, get):
+    status, _, page = get(PAGE)
+    read = words(unmarked(page))
+
+    assert status == 200
+    assert "Version 1 scores since" in read
+    assert "Moved by the gate, in place of the baseline." in read
+    assert "refused Version 2 was refused; version 1 was champion." in read
+    refused, promoted = history.read(flights).decisions
+    for check in (*refused.checks, *promoted.checks):
+        assert check.name.replace("_", " ") in read
+    assert "passes learned gap" in read
+    assert "insufficient data against the champion" in read
+    assert "not applicable flips" in read
+    assert "not checked replay" in read
+    assert "Limits then: auc 0.2. Declared under model.gate.learned_gap ." in read
+    assert f'id="entry-{promoted.entry}"' in page
+    assert page.count(f'href="#entry-{promoted.entry}"') == 2, "of the champion, and in the history"
+    assert 'href="/air/dags/flights_train/runs/manual%201%2F2"' in page
+    assert ATTACK not in page
+    assert "&lt;img src=x" in page
+
+
+def test_page_after_a_roll_back_says_who_and_why_and_until_when_each_was_champion(flights, decided, get):
+    roles.roll_back(flights, "baseline", by=f"ada {ATTACK}", why="It is late.", run=Run(run_id="by hand"))
+    page = get(PAGE)[2]
+    read = words(unmarked(page))
+    assert "The baseline scores since" in read
+    assert "It is late." in read
+    assert "champion Version 1 from" in read
+    assert ATTACK not in page
+    roles.roll_back(flights, "1", by="ada", why="It is back.", run=Run(run_id="again"))
+    promoted = history.read(flights).decisions[-1]
+    assert f'<a href="#entry-{promoted.entry}">Evidence of its promotion</a>' in get(PAGE)[2]
+    assert 'href="/air/dags/flights_rollback/runs/by%20hand"' in page
+
+
+def test_json_is_what_the_command_prints_and_is_read_by_whom_the_page_is(flights, decided, get):
+    status, headers, text = get(f"{PAGE}.json")
+    assert (status, headers["Cache-Control"]) == (200, "no-store")
+    told = json.loads(text)
+    assert [one["version"] for one in told["changes"]] == [1]
+    assert told["decisions"][0]["checks"][-1]["sentence"] == f"What came later changes {ATTACK}."
+
+
+@pytest.mark.parametrize("address", [PAGE, f"{PAGE}.json"])
+def test_model_of_another_pipeline_is_not_there(flights, get, address):
+    assert get(address)[0] == 200
+    assert get(address, cookie="_token=forged")[0] == 401
+    status, _, page = get(address, cookie="_token=only-trains")
+    assert (status, "late_arrival" in page) == (404, False)
+    assert get(address.replace("flights", "trains"))[0] == 404
+
+
+def test_model_that_was_never_trained_says_so(flights, get):
+    read = words(get(PAGE)[2])
+    assert "The baseline scores: no version has ever been champion." in read
+    assert "Nothing was ever trained." in read
+
+
+def test_pipeline_without_a_model_says_so_and_one_that_cannot_be_read_says_why(
+    flights, tmp_path, monkeypatch, get
+):
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    (folder / "flights.yml").write_text(text.split("\nmodel:\n")[0] + "\n")
+    (folder / "trains.yml").write_text(
+        text.replace("pipeline: flights", "pipeline: trains").replace("  seed:", "  sead:")
+    )
+    monkeypatch.setenv("SLUICE_PIPELINES", str(folder))
+    settings.cache_clear()
+
+    status, _, page = get(PAGE)
+    assert (status, "This pipeline declares no model." in page) == (200, True)
+    assert get(f"{PAGE}.json")[0] == 404
+    status, _, page = get(PAGE.replace("flights", "trains"))
+    assert (status, "did you mean" in page) == (503, True)
+    assert get(f"{PAGE.replace('flights', 'trains')}.json")[0] == 503
+
+
+def test_index_and_decisions_lead_to_the_page(flights, decided, get):
+    settings().reports.joinpath("flights").mkdir(parents=True)
+    for address in ("/air/evidence/", "/air/evidence/flights", "/air/evidence/_/ledger/flights"):
+        assert f'href="{PAGE}"' in get(address)[2], address
+    assert f'href="{PAGE}">{flights.model.name}</a>' in get("/air/evidence/_/ledger/flights")[2]
