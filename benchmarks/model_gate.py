@@ -1,4 +1,4 @@
-"""`python -m benchmarks.model_gate OUT`: judge the models of a clean year, from which the limits of the model gate were chosen.
+"""`python -m benchmarks.model_gate`: judge the models of a clean year, from which the limits of the model gate were chosen.
 
 On the 1st and the 16th of each month from April on (and on 28 December) a linear and a boosted model are fitted as a training fits what
 it judges, and judged on the held-out days: by themselves, against each model of the two months before, and with the scores of each
@@ -7,10 +7,8 @@ carrier shuffled. `SLUICE_HOME` must be an empty folder, or one in which this or
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -53,20 +51,16 @@ class Kept:
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path))
-def main(out: Path) -> None:
-    """Fit the models into the folder OUT unless they are there, and print what the checks make of them."""
+def main() -> None:
+    """Fit the models, and print what the checks make of them."""
     say = timed(click.echo)
     flights = spec.load(year.PIPELINE)
     config = model_config(flights)
-    out.mkdir(parents=True, exist_ok=True)
+    year.ensure(say)
     kept = []
     for morning in MORNINGS:
-        if not (out / morning).is_file():
-            year.ensure(say)
-            say(f"models of {morning}")
-            (out / morning).write_bytes(pickle.dumps(_fit(flights, config, morning)))
-        kept.append(Kept(*pickle.loads((out / morning).read_bytes())))
+        say(f"models of {morning}")
+        kept.append(_fit(flights, config, morning))
     for line in _alone(kept, config):
         click.echo(line)
     for line in _against_champions(kept, config):
@@ -75,7 +69,7 @@ def main(out: Path) -> None:
         click.echo(line)
 
 
-def _fit(flights: spec.Pipeline, config: ModelConfig, morning: str) -> tuple[Any, ...]:
+def _fit(flights: spec.Pipeline, config: ModelConfig, morning: str) -> Kept:
     import json
 
     from sluice.lake import tables
@@ -102,7 +96,7 @@ def _fit(flights: spec.Pipeline, config: ModelConfig, morning: str) -> tuple[Any
         for kind, score in _score(models, parts.learn, config).items()
     }
     baseline = BaselineModel(config.baseline, config.baseline_default).score(parts.test)
-    return parts.test, _score(models, parts.test, config), baseline, on_learned, models
+    return Kept(parts.test, _score(models, parts.test, config), baseline, on_learned, models)
 
 
 def _score(
