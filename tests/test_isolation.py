@@ -18,7 +18,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, unexpected
-from sluice.ingest.unexpected import Looked
+from sluice.ingest.unexpected import LandingScan
 from sluice.lake.landing import Landing
 from sluice.ledger import records
 from sluice.status import check
@@ -170,10 +170,10 @@ def test_delivery_of_no_source_is_not_named_while_it_may_be_the_broken_pipelines
     landing = Landing(flights.landing_url)
     landing.create()
     landing.write("mystery/2013-02-01/mystery_2013-02-01.csv", b"x")
-    assert unexpected.look(flights) == Looked((), complete=False)
+    assert unexpected.scan(flights) == LandingScan((), complete=False)
     assert completion.due_sources(flights, ["2013-02-01"])
     (settings().pipelines / "trains.yml").unlink()
-    assert [entry.name for entry in unexpected.look(flights).entries] == ["mystery/"]
+    assert [entry.name for entry in unexpected.scan(flights).entries] == ["mystery/"]
 
 
 def test_maintenance_keeps_what_a_broken_pipeline_may_want_kept(broken):

@@ -47,7 +47,7 @@ class DayNumbers:
     reference_rows: int
     # Days that the oldest input of the predictions was behind when they were made.
     input_age_days: int = 0
-    # What of it was published on a person's word although it had not passed its rules: one line each.
+    # What of it was published under a waiver although it had not passed its rules: one line each.
     released: tuple[str, ...] = ()
     # Its outcomes are published, even if none of them is known (a day on which everything was cancelled).
     has_outcomes: bool = False

@@ -199,7 +199,7 @@ def audit(spec: Pipeline, table: str, batch_id: str, run: Run) -> Verdict:
 
 
 def require_publishable(verdict: Verdict) -> None:
-    """Raise unless the verdict publishes, or a person's word did at the time of the verdict.
+    """Raise unless the verdict publishes, or a waiver did at the time of the verdict.
 
     Raises:
         BatchHeldError: the verdict is HOLD.
@@ -208,7 +208,7 @@ def require_publishable(verdict: Verdict) -> None:
     if verdict.publishes or (verdict.outcome == "HOLD" and verdict.waiver is not None):
         return
     error = (BatchHeldError if verdict.outcome == "HOLD" else GateBrokenError)(
-        verdict.said,
+        verdict.sentence,
         where=f"{verdict.pipeline}.{verdict.table} {verdict.days}, batch {verdict.batch_id}",
         todo=f"read the evidence ({verdict.report}), deliver a corrected file or correct the rule, "
         "then start the run of this partition again",
@@ -351,7 +351,7 @@ def _permission(spec: Pipeline, table: str, partition: Partition, manifest: Mani
 
 
 def _recorded(spec: Pipeline, table: str, partition: Partition, batch_id: str, waiver: int | None) -> bool:
-    """Whether the ledger's last word on a partition is that this batch was published, on the same permission."""
+    """Whether the ledger's last entry about a partition is that this batch was published, on the same permission."""
     for entry in ledger.entries(pipeline=spec.pipeline, subject=table, partition=partition):
         if entry.kind in ("held", "refused"):
             return False

@@ -299,7 +299,7 @@ def test_no_day_of_the_clean_year_fails_a_rule_about_it_alone(year, rows):
         con.execute("create or replace temp view batch as from days_seen")
         for rule in suites.load(flights, table).rules:
             if rule.query and not rule.history_days and rule.meta.severity != "warn":
-                found = con.sql(rule.sql).filter("fails" if rule.beside else "true").fetchall()
+                found = con.sql(rule.sql).filter("fails" if rule.reference_table else "true").fetchall()
                 assert not found, (table, rule.meta.rule, found[:3])
 
 

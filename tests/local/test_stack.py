@@ -53,7 +53,7 @@ def test_component_that_cannot_run_is_said_to_fail_and_runs_once_the_cause_is_go
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", settings().smtp_port))
         taken.listen()
-        sessions.want(stack._run_folder(), stack.MAIL_SINK, stack._command(stack.MAIL_SINK))
+        sessions.request_start(stack._run_folder(), stack.MAIL_SINK, stack._command(stack.MAIL_SINK))
         stack._supervise()
         until(stack.failing, "it is not said to fail")
         assert any(

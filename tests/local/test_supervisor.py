@@ -49,7 +49,9 @@ class Stack:
         until(lambda: sessions.leader(sessions.record_of(self.run, sessions.SUPERVISOR)))
 
     def want_parent(self, name, **options):
-        sessions.want(self.run, name, [sys.executable, "-c", PARENT, str(self.base / name)], **options)
+        sessions.request_start(
+            self.run, name, [sys.executable, "-c", PARENT, str(self.base / name)], **options
+        )
 
     def family(self, name, *, other_than=()):
         """The program and its child, once both run, and are other processes than before."""
@@ -144,7 +146,7 @@ def test_program_that_dies_at_once_is_reported_once_and_comes_up_by_itself_when_
         "-c",
         f"import os, sys, time\nif os.path.exists({str(cause)!r}): sys.exit(3)\ntime.sleep(600)",
     ]
-    sessions.want(stack.run, "scheduler", dying, on_failure=[sys.executable, "-c", report])
+    sessions.request_start(stack.run, "scheduler", dying, on_failure=[sys.executable, "-c", report])
     stack.want_parent("triggerer")
     stack.up()
     until(lambda: stack.record("scheduler").get("failed"))
@@ -160,7 +162,7 @@ def test_program_that_dies_at_once_is_reported_once_and_comes_up_by_itself_when_
 
 
 def test_command_that_does_not_exist_is_said_to_have_failed(stack):
-    sessions.want(stack.run, "scheduler", [str(stack.base / "no such program")])
+    sessions.request_start(stack.run, "scheduler", [str(stack.base / "no such program")])
     stack.up()
     until(lambda: stack.record("scheduler").get("failed"))
     assert "no such program" in (stack.logs / "supervisor.log").read_text()
@@ -174,7 +176,7 @@ def test_sigterm_ends_programs_in_the_order_of_their_ranks(stack):
     )
     said = stack.base / "said"
     for rank, name in enumerate(("first", "second", "third")):
-        sessions.want(stack.run, name, [sys.executable, "-c", saying, str(said), name], rank=rank)
+        sessions.request_start(stack.run, name, [sys.executable, "-c", saying, str(said), name], rank=rank)
     stack.up()
     until(lambda: len(list(stack.base.glob("said.*"))) == 3)
     stack.process.terminate()
@@ -201,7 +203,7 @@ def test_log_of_a_program_is_rotated_and_its_owners_only(stack):
     line = "x" * 1_023
     printing = f"import sys\nfor _ in range({size // 1_024}): print({line!r})\nprint('the end', flush=True)"
     ending = f"{printing}\nimport signal; signal.pause()"
-    sessions.want(stack.run, "scheduler", [sys.executable, "-c", ending])
+    sessions.request_start(stack.run, "scheduler", [sys.executable, "-c", ending])
     stack.up()
     log = stack.logs / "scheduler.log"
     until(lambda: log.exists() and b"the end" in log.read_bytes()[-100:])

@@ -1,4 +1,4 @@
-"""What is learned on somebody's word is said with the model; what rests on a word that is over is not learned."""
+"""What is learned under a waiver is said with the model; what rests on one that has expired is not learned."""
 
 from __future__ import annotations
 

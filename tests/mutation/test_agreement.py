@@ -109,4 +109,4 @@ def test_tolerances_need_a_value():
 
 def test_arrivals_are_compared_with_the_plan(home):
     rules = suites.load(spec.load("flights"), "arrivals").rules
-    assert {rule.beside for rule in rules} == {"", "schedule"}
+    assert {rule.reference_table for rule in rules} == {"", "schedule"}

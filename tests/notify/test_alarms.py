@@ -41,10 +41,10 @@ def test_alarm_is_one_mail_that_says_what_readers_see(flights, sink, mails, kind
     (mail,) = mails(folder)
     assert said in body(mail)
     publication(DATA_DAY)
-    ended = notify.resolved(flights, "arrivals", DATA_DAY, smtp)
+    ended = notify.close_published(flights, "arrivals", DATA_DAY, smtp)
     if kind == "rewritten":
         assert ended == [], "a publish alone does not end it"
-        notify.matched(flights, "arrivals", DATA_DAY, smtp)
+        notify.close_matching(flights, "arrivals", DATA_DAY, smtp)
         assert "Its content matches its recorded hash again." in body(mails(folder)[-1])
     assert len(mails(folder)) == 2
     assert "RESOLVED" in mails(folder)[-1]["Subject"]
@@ -74,7 +74,7 @@ def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_wh
     assert "/plugin/evidence/evidence/_/model/flights" in body(first)
 
     for _ in range(2):
-        notify.scored(flights, 2, smtp)
+        notify.close_scored(flights, 2, smtp)
 
     _, last = mails(folder)
     assert last["In-Reply-To"] == first["Message-ID"]

@@ -128,4 +128,4 @@ def test_fault_of_rows_that_readers_see_or_of_what_no_status_tells_of_stays(
     publish(live, "schedule")
     mail = records.Mail(event=event, ends_with=EndsWith.model_validate(ends_with))
     seen = ledger.append(mail, pipeline="flights", subject=subject, partition=partition)
-    assert not by_status.is_over(live, status.of(live), seen)
+    assert not by_status.has_ended(live, status.of(live), seen)

@@ -75,7 +75,7 @@ def test_burst_from_several_processes_is_one_mail_and_one_resolved(flights, sink
 
     for day in days:
         published(day)
-        notify.resolved(flights, "arrivals", day, smtp)
+        notify.close_published(flights, "arrivals", day, smtp)
 
     first, last = mails(folder)
     assert last["Subject"] == "[sluice][RESOLVED] flights arrivals: all 100 partitions are over"
@@ -91,8 +91,8 @@ def test_same_occurrence_is_counted_and_told_again_only_after_it_was_over(flight
         deliver(held, smtp)
     assert statuses() == {"sent": 1, "counted": 2}
     published("2013-02-08")
-    notify.resolved(flights, "arrivals", "2013-02-08", smtp)
-    notify.resolved(flights, "arrivals", "2013-02-08", smtp)
+    notify.close_published(flights, "arrivals", "2013-02-08", smtp)
+    notify.close_published(flights, "arrivals", "2013-02-08", smtp)
 
     assert deliver(held, smtp).data["status"] == "sent"
 
@@ -114,7 +114,7 @@ def test_another_day_or_another_cause_is_told_as_the_window_says(flights, sink, 
     assert deliver(held, smtp).data["status"] == "counted", "a repetition stays one, however late"
 
     published("2013-02-10")
-    notify.resolved(flights, "arrivals", "2013-02-10", smtp)
+    notify.close_published(flights, "arrivals", "2013-02-10", smtp)
     last = mails(folder)[-1]
     assert "[RESOLVED] flights arrivals 2013-02-10" in last["Subject"], "an older fault does not hide its end"
 
@@ -164,13 +164,13 @@ def test_landing_zone_bucket_database_or_ledger_that_cannot_be_read_is_one_fault
     assert statuses() == {"sent": 1, "counted": 2}
 
     published("2013-04-03")
-    notify.resolved(flights, "arrivals", "2013-04-03", smtp)
-    notify.completed(flights, ["2013-04-04"], smtp)
+    notify.close_published(flights, "arrivals", "2013-04-03", smtp)
+    notify.close_completed(flights, ["2013-04-04"], smtp)
     assert len(mails(folder)) == 1, "the weather is not there yet"
     ledger.append(
         records.Published(batch_id="later"), pipeline="flights", subject="weather", partition="2013-04-03"
     )
-    notify.resolved(flights, "weather", "2013-04-03", smtp)
+    notify.close_published(flights, "weather", "2013-04-03", smtp)
     assert "RESOLVED" in mails(folder)[-1]["Subject"]
 
 
@@ -195,8 +195,8 @@ def test_undelivered_mails_are_kept_and_sent_in_order_once(flights, sink, held, 
     assert deliver(changed(held, partition="2013-02-09"), dead).data["status"] == "counted"
     published("2013-02-08")
     published("2013-02-09")
-    notify.resolved(flights, "arrivals", "2013-02-08", dead)
-    notify.resolved(flights, "arrivals", "2013-02-09", dead)
+    notify.close_published(flights, "arrivals", "2013-02-08", dead)
+    notify.close_published(flights, "arrivals", "2013-02-09", dead)
     assert [entry.data["event"] for entry in notify.undelivered("flights")] == ["held_batch", "resolved"]
     assert len(faults.undelivered_lines("flights")) == 2
     assert faults.undelivered_lines("another") == []
@@ -244,7 +244,7 @@ def test_every_status_is_readable_in_the_ledger(flights, sink, held, closed_port
     deliver(changed(held, partition="2013-02-09"), smtp)
     for day in ("2013-02-08", "2013-02-09"):
         published(day)
-        notify.resolved(flights, "arrivals", day, smtp)
+        notify.close_published(flights, "arrivals", day, smtp)
 
     shown = CliRunner().invoke(main, ["ledger", "--kind", "mail"]).output
 

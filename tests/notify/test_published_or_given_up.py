@@ -40,7 +40,7 @@ def staged(flights, **delivery):
 def published(flights, smtp, manifest):
     verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
     crossing.publish(flights, "arrivals", verdict.publish_batch_id, RUN)
-    notify.resolved(flights, "arrivals", DATA_DAY, smtp)
+    notify.close_published(flights, "arrivals", DATA_DAY, smtp)
     return ledger.entries(kind="published", subject="arrivals", limit=1)[0]
 
 
@@ -101,7 +101,7 @@ def test_delivery_that_came_and_was_held_ends_both_faults_when_it_is_released(
     assert not [mail for mail in mails(folder) if "RESOLVED" in mail["Subject"]], "nothing is published"
 
     holds.release(flights, "arrivals", DATA_DAY, **WORD, run=RUN)
-    notify.resolved(flights, "arrivals", DATA_DAY, smtp)
+    notify.close_published(flights, "arrivals", DATA_DAY, smtp)
 
     first, held, *ends = mails(folder)
     told = {mail["In-Reply-To"]: body(mail) for mail in ends}
@@ -151,7 +151,7 @@ def test_range_of_a_weekly_source_is_over_with_the_days_that_were_delivered(flig
     about = {"pipeline": "flights", "subject": "airlines", "partition": "2013-04-01"}
     ledger.append(records.Published(batch_id="20300101T000000000000-aaaaaa"), **about)
 
-    notify.resolved(flights, "airlines", "2013-04-01", smtp)
+    notify.close_published(flights, "airlines", "2013-04-01", smtp)
 
     assert open_faults() == []
 

@@ -37,7 +37,7 @@ def cross(flights, smtp):
     verdict = crossing.audit(flights, "arrivals", manifest.batch_id, RUN)
     crossing.require_publishable(verdict)
     crossing.publish(flights, "arrivals", verdict.publish_batch_id, RUN)
-    return notify.resolved(flights, "arrivals", DATA_DAY, smtp)
+    return notify.close_published(flights, "arrivals", DATA_DAY, smtp)
 
 
 def test_corrected_delivery_ends_the_fault_and_is_named(flights, sink, mails):
@@ -256,7 +256,7 @@ def test_trace_of_each_day_has_the_end_of_an_incident_of_several(flights, held, 
         tell(held.model_copy(update={"partition": day}), smtp)
     for day in days:
         publication(day)
-        (over,) = notify.resolved(flights, "arrivals", day, smtp)
+        (over,) = notify.close_published(flights, "arrivals", day, smtp)
     assert (over.data["status"], over.partition) == ("resolved", None)
     for day in days:
         assert over.seq in [entry.seq for entry in holds.trace(flights, "arrivals", day).entries]
@@ -266,9 +266,9 @@ def test_fault_of_a_range_stays_open_until_each_of_its_days_is_published(flights
     smtp, _, _ = sink
     tell(held.model_copy(update={"partition": "2013-04-02..2013-04-03"}), smtp)
     publication("2013-04-03")
-    assert notify.resolved(flights, "arrivals", "2013-04-03", smtp) == []
+    assert notify.close_published(flights, "arrivals", "2013-04-03", smtp) == []
     publication("2013-04-02")
-    (entry,) = notify.resolved(flights, "arrivals", "2013-04-02", smtp)
+    (entry,) = notify.close_published(flights, "arrivals", "2013-04-02", smtp)
     assert entry.data["status"] == "resolved"
 
 
@@ -278,8 +278,8 @@ def test_fault_of_several_days_is_over_when_all_of_them_are_complete(flights, he
     tell(held.model_copy(update={"partition": "..".join(days), "ends_with": EndsWith.of("completed")}), smtp)
     about = {"pipeline": "flights", "subject": "raw"}
     ledger.append(records.DayCompleted(first_day=days[1]), **about, partition=days[1])
-    assert notify.completed(flights, days[1:], smtp) == []
+    assert notify.close_completed(flights, days[1:], smtp) == []
     ledger.append(records.DayCompleted(first_day=days[0]), **about, partition=days[1])
-    (entry,) = notify.completed(flights, days, smtp)
+    (entry,) = notify.close_completed(flights, days, smtp)
     (ending,) = entry.data["ended"].values()
     assert (ending["kind"], "2013-04-03 is complete" in ending["text"]) == ("stated", True)

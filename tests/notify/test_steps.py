@@ -22,4 +22,4 @@ from sluice.notify import steps
 def test_day_before_the_first_of_a_live_pipeline_is_landed_by_the_backfill(clock, days, dag):
     """Its ingest refuses such a day."""
     live = spec.load("flights").model_copy(update={"clock": clock, "starts": date(2013, 4, 2)})
-    assert steps.again(live, "schedule", days).startswith(dag)
+    assert steps.rerun(live, "schedule", days).startswith(dag)

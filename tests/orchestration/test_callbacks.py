@@ -157,7 +157,9 @@ def test_wrong_key_is_no_mail_to_whoever_typed_it_and_one_where_nobody_did(
     if subjects:
         from sluice import notify
 
-        (entry,) = notify.succeeded(spec.load("flights"), "find_deliveries", "2013-04-02", callbacks.smtp())
+        (entry,) = notify.close_succeeded(
+            spec.load("flights"), "find_deliveries", "2013-04-02", callbacks.smtp()
+        )
         assert entry.data["status"] == "resolved", "a later run that is not refused is its end"
 
 
@@ -194,7 +196,7 @@ def test_run_that_timed_out_is_one_mail_that_names_it_and_is_over_when_its_table
         assert len(mailed()) == 1, "until all of its tables are published"
         about = {"pipeline": "flights", "subject": table, "partition": day}
         ledger.append(records.Published(batch_id="20300101T000000000000-aaaaaa"), **about)
-        notify.resolved(flights, table, day, callbacks.smtp())
+        notify.close_published(flights, table, day, callbacks.smtp())
     assert "RESOLVED" in mailed()[-1]
     assert len(mailed()) == 2
 
@@ -222,7 +224,7 @@ def test_failed_ingest_run_is_over_when_its_day_is_complete(callbacks, mailed, c
     )
     about = {"pipeline": "flights", "subject": "raw", "partition": "2013-04-02"}
     ledger.append(records.DayCompleted(first_day="2013-04-02"), **about)
-    notify.completed(spec.load("flights"), ["2013-04-02"], callbacks.smtp())
+    notify.close_completed(spec.load("flights"), ["2013-04-02"], callbacks.smtp())
 
     failed, over = mailed()
     assert failed.startswith("[sluice][FAILED] flights_ingest 2013-04-02: No task of the run could go on")
@@ -238,8 +240,8 @@ def test_failed_run_of_a_stage_without_tables_is_over_when_a_later_one_gets_past
     callbacks.mail_failed_run(_failed_run(context_of, "flights_monitor", "timed_out", task_id="report_days"))
     assert len(mailed()) == 1
     flights = spec.load("flights")
-    assert notify.succeeded(flights, "report_days", "2013-04-01", callbacks.smtp()) == []
-    (entry,) = notify.succeeded(flights, "report_days", "2013-04-03", callbacks.smtp())
+    assert notify.close_succeeded(flights, "report_days", "2013-04-01", callbacks.smtp()) == []
+    (entry,) = notify.close_succeeded(flights, "report_days", "2013-04-03", callbacks.smtp())
     assert entry.data["status"] == "resolved"
 
 

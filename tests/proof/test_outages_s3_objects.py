@@ -116,7 +116,7 @@ def test_maintenance_of_a_bucket_that_is_gone_says_so(faulty):
     connection.write(f"{root}/flights/schedule/data/x", b"something")
     proxy.go()
     for ask in (
-        lambda: cleanup.look("flights", "schedule", keep=1, before=datetime.now(UTC)),
+        lambda: cleanup.inventory("flights", "schedule", keep=1, before=datetime.now(UTC)),
         lambda: connection.remove(f"{root}/flights/schedule/data/x"),
         lambda: connection.remove_empty_folder(f"{root}/flights/schedule/data"),
     ):

@@ -1,4 +1,4 @@
-"""A waiver is a person's word about one content, with a reason and an end."""
+"""A waiver is a person's decision about one content, with a reason and an end."""
 
 from __future__ import annotations
 

@@ -134,11 +134,11 @@ def test_links_pipes_and_names_that_are_no_text_are_named_and_not_followed(fligh
 def look(flights, smtp):
     """What `check_landing` of the watcher does."""
     found = watch.unexpected_files(flights)
-    standing = faults.standing_removals(flights.pipeline)
-    event = report.of_unexpected_files(flights, found, standing=standing, task_url="http://127.0.0.1/")
+    reported = faults.reported_names(flights.pipeline)
+    event = report.of_unexpected_files(flights, found, reported=reported, task_url="http://127.0.0.1/")
     if event:
         notify.deliver(event, smtp, sender="sluice@localhost", to=flights.mail_to)
-    notify.removed(flights, found, smtp)
+    notify.close_removed(flights, found, smtp)
 
 
 def test_one_mail_names_what_is_new_and_resolved_follows_when_it_is_gone(flights, sink, mails):

@@ -188,7 +188,9 @@ def test_rewritten_day_that_is_too_old_to_be_looked_at_is_restored_when_it_is_wh
     crossing.audit(flights, "schedule", manifest.batch_id, RUN)
     crossing.publish(flights, "schedule", manifest.batch_id, RUN)
     pipeline_clock.advance(flights, date(2013, 8, 1))
-    mail = records.Mail(episode="e", seen_as="s", ends_with=records.EndsWith.of("matches", "schedule"))
+    mail = records.Mail(
+        incident="e", occurrence_key="s", ends_with=records.EndsWith.of("matches", "schedule")
+    )
     ledger.append(mail, pipeline="flights", subject="schedule", partition=DAY)
     file = Path(manifest.files[DAY])
     aside = file.rename(file.with_suffix(".aside"))

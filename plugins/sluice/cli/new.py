@@ -90,7 +90,7 @@ def new(
         lags=one_each("--lag-days", lag_days),
         as_text=scaffold.by_source("--as-text", as_text, files),
     )
-    answers = scaffold.settle(name, files, given, _ask)
+    answers = scaffold.collect_answers(name, files, given, _ask)
     written = scaffold.write(answers)
     for path in written:
         echo(f"wrote {path}")

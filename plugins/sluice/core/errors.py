@@ -202,7 +202,7 @@ class SkipRefusedError(SluiceError):
 
 
 class WaiverExpiredError(SluiceError):
-    """Published rows rest on a person's word that is over, and must not be learned from."""
+    """Published rows rest on a waiver that has expired, and must not be learned from."""
 
 
 class ReplayRefusedError(SluiceError):

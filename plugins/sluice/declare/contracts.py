@@ -67,7 +67,7 @@ class Column(Strict):
     unit: str = ""
     # All spellings that the producer uses; empty where that is open.
     values: tuple[str, ...] = ()
-    # Texts that mean null; None: those of the source's `reading`. An empty list settles that none does.
+    # Texts that mean null; None: those of the source's `reading`. An empty list says that none does.
     nulls: tuple[str, ...] | None = None
 
     @model_validator(mode="after")

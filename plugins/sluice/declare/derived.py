@@ -34,7 +34,7 @@ class Derived(Strict):
     # SQL over a row of that table, an expression for each column of `key`: each of its rows has to become one here, under this
     # key, but for those that the dbt model's `left_out` counts.
     key_from: tuple[NonEmptyStr, ...] | None = None
-    # Whether any other day for which the model gives no rows is published without a person's word.
+    # Whether any other day for which the model gives no rows is published without a waiver.
     may_be_empty: bool = False
     lag_days: int = Field(0, ge=0)
     # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.

@@ -26,7 +26,7 @@ class Source(Strict):
     cadence: Literal["daily", "weekly"]
     # Days between the day that the data is about and the run that must land it.
     lag_days: int = Field(0, ge=0)
-    # Whether a delivery whose manifest announces no rows is published without a person's word.
+    # Whether a delivery whose manifest announces no rows is published without a waiver.
     may_be_empty: bool = False
     # Days of data that a daily source delivers; the pipeline's `expected`, if not given.
     expected: Expected | None = None

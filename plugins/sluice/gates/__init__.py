@@ -40,7 +40,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     `<pipeline>/gates/<table>/<first partition>/<batch_id>.html` and `.json`.
 
     Args:
-        waiver: the ledger's number of a person's word that this batch may be published though a rule holds it.
+        waiver: the ledger's number of the waiver by which this batch may be published though a rule holds it.
 
     Returns:
         The verdict. Whatever goes wrong in the gate itself is in the verdict, as ERROR: nothing is raised for it, so
@@ -64,10 +64,14 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         suite = suites.load(spec, manifest.table)
         suite_hash = suite.hash
         days = max(rule.history_days for rule in suite.rules)
-        others = {rule.beside: suites.columns_of(spec, rule.beside) for rule in suite.rules if rule.beside}
+        others = {
+            rule.reference_table: suites.columns_of(spec, rule.reference_table)
+            for rule in suite.rules
+            if rule.reference_table
+        }
         with (
             history.files(spec, manifest, days) as earlier,
-            history.beside(spec, manifest, others) as published,
+            history.reference_files(spec, manifest, others) as published,
             origin.of(spec, manifest) as made_of,
             engine.opened(
                 manifest.files, earlier, {**published, **made_of.files}, {**others, **made_of.columns}

@@ -1,4 +1,4 @@
-"""Days of a batch without rows: which may be published so, which need a person's word, and which are a mistake.
+"""Days of a batch without rows: which may be published so, which need a waiver, and which are a mistake.
 
 The rule kept here: absence by accident is never let pass. A day of a source is empty on purpose only where its delivery's
 own manifest announces no rows; a file that holds fewer rows than announced is refused before. A derived day is, where it

@@ -216,7 +216,7 @@ class StagedRows:
 def opened(
     files: Mapping[str, str],
     earlier: Sequence[str] = (),
-    beside: Mapping[str, Sequence[str]] | None = None,
+    reference_files: Mapping[str, Sequence[str]] | None = None,
     columns: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[StagedRows]:
     """Open the staged files of a batch.
@@ -224,7 +224,7 @@ def opened(
     Args:
         files: a path or URI for each partition; remote files are copied to a scratch folder first.
         earlier: local files of the days that the batch is compared with.
-        beside: local files of other tables that it is compared with, by table.
+        reference_files: local files of other tables that it is compared with, by table.
         columns: DuckDB types of the columns of these tables, by table.
 
     Raises:
@@ -255,8 +255,8 @@ def opened(
             staged = "select * from read_parquet($paths, hive_partitioning = false, can_have_nan = true)"
             con.sql(staged, params={"paths": paths}).create_view("batch")
             history.show(con, earlier)
-            for table, others in (beside or {}).items():
-                history.show_beside(con, table, (columns or {})[table], others)
+            for table, others in (reference_files or {}).items():
+                history.show_table(con, table, (columns or {})[table], others)
             context = gx.get_context(mode="ephemeral")
             context.variables.progress_bars = ProgressBarsConfig(globally=False)
             cursors = {"creator": lambda: ConnectionWrapper(con.cursor())}

@@ -43,10 +43,12 @@ def files(spec: Pipeline, manifest: Manifest, days: int) -> Iterator[list[str]]:
 
 
 @contextmanager
-def beside(spec: Pipeline, manifest: Manifest, names: Collection[str]) -> Iterator[dict[str, list[str]]]:
+def reference_files(
+    spec: Pipeline, manifest: Manifest, names: Collection[str]
+) -> Iterator[dict[str, list[str]]]:
     """As `files`, of other tables: their published files of the batch's own days, by table."""
     days = sorted(manifest.partitions)
-    with TemporaryDirectory(prefix="sluice-beside-") as scratch:
+    with TemporaryDirectory(prefix="sluice-reference-") as scratch:
         yield {name: _unwaived(spec, name, days, Path(scratch) / name) for name in names}
 
 
@@ -75,7 +77,7 @@ def show(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
         rows.create("history")
 
 
-def show_beside(
+def show_table(
     con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], paths: Sequence[str]
 ) -> None:
     """Make a view of another table's files under its own name, with at least these columns (DuckDB types by name)."""

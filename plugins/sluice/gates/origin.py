@@ -113,7 +113,7 @@ def problems(spec: Pipeline, table: str) -> list[str]:
     if keys is None or origin is None:
         return []
     with duckdb.connect() as con:
-        history.show_beside(con, origin, suites.columns_of(spec, origin), [])
+        history.show_table(con, origin, suites.columns_of(spec, origin), [])
         try:
             con.sql(f"select {', '.join(keys)} from {quoted(origin)}")  # noqa: S608 - declared
         except duckdb.Error as error:

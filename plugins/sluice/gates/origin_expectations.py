@@ -191,8 +191,8 @@ class ExpectScoresToBeReproduced(InWords):
         least, most = found["least_factor"], found["factor"]
         if most and found["rows"] > 1 and most - least <= 1e-4 * most:
             return f"each of them is {most:.4g} times what it should be"
-        beside = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
-        return f"their mean is {found['mean']:.4g} in place of {found['expected_mean']:.4g}{beside}"
+        correlation = "" if found["correlation"] is None else f", correlation {found['correlation']:.2f}"
+        return f"their mean is {found['mean']:.4g} in place of {found['expected_mean']:.4g}{correlation}"
 
 
 TYPES: Mapping[str, type] = {

@@ -32,7 +32,7 @@ def decide(
         problems: what went wrong with the gate itself, in sentences.
         emptied: days of which nothing would be left if all rows were set aside that may be.
         noted: what a person should know of the inputs, in sentences; it warns.
-        empty: the days without rows that may be published so, or on a person's word.
+        empty: the days without rows that may be published so, or under a waiver.
 
     Returns:
         The outcome, and the reasons for it in plain sentences; a PASS has none.

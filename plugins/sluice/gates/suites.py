@@ -95,7 +95,7 @@ class Rule:
     arguments: Mapping[str, Any]
     history_days: int = 0
     # The other table that it compares with, "" if none.
-    beside: str = ""
+    reference_table: str = ""
 
     @property
     def sql(self) -> str:
@@ -183,9 +183,9 @@ def check(spec: Pipeline) -> None:
         con = duckdb.connect()
         con.execute(f"create table batch ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         history.show(con, [])
-        others = {rule.beside for rule in suite.rules if rule.beside}
+        others = {rule.reference_table for rule in suite.rules if rule.reference_table}
         for other in sorted(others & set(spec.sources)):
-            history.show_beside(con, other, columns_of(spec, other), [])
+            history.show_table(con, other, columns_of(spec, other), [])
         for rule in suite.rules:
             where = f"{path_of(spec, table).name}, rule {rule.meta.rule}"
             missing = [name for name in rule.columns if name not in columns]
@@ -256,7 +256,7 @@ def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
         expectation=expectation,
         arguments=kwargs,
         history_days=kwargs.get("days", 0) if compares else 0,
-        beside=kwargs["table"] if compares and "table" in kwargs else "",
+        reference_table=kwargs["table"] if compares and "table" in kwargs else "",
     )
 
 

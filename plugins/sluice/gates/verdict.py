@@ -87,7 +87,7 @@ class Verdict(BaseModel):
     `sample` has at most 20 failing rows, each of them once. `report` is the page's path relative to `settings().reports`. `suite_hash` is the sha256 of the suite file that was applied, "" if it
     could not be read. `batch_id` is the full batch's, which was judged; `publish_batch_id` is the batch that may be
     published for it: another one where rows were set aside (`quarantined`: rule -> rows, each row once, under the first
-    rule that it fails). `waiver` is the ledger's number of a person's word that a HOLD may be published all the same.
+    rule that it fails). `waiver` is the ledger's number of the waiver by which a HOLD may be published all the same.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,7 +123,7 @@ class Verdict(BaseModel):
         return self.outcome in ("PASS", "WARN")
 
     @property
-    def said(self) -> str:
+    def sentence(self) -> str:
         """The outcome with its reasons, which are sentences."""
         return f"{self.outcome}: {' '.join(self.reasons)}" if self.reasons else f"{self.outcome}."
 

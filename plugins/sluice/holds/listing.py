@@ -26,7 +26,7 @@ Kind = Literal["held", "refused", "quarantined", "waiver_expired"]
 
 @dataclass(frozen=True)
 class Hold:
-    """Something that readers do not see, or see on a person's word that has run out."""
+    """Something that readers do not see, or see although its waiver has expired."""
 
     pipeline: str
     table: str
@@ -68,7 +68,7 @@ class Hold:
 
     @property
     def is_releasable(self) -> bool:
-        """Whether its gate has judged it, so that there is something to put one's word against."""
+        """Whether its gate has judged it, so that it is known what a waiver would allow."""
         return self.kind in ("held", "waiver_expired") and self.outcome == "HOLD"
 
 
@@ -125,23 +125,23 @@ def run_days_of(spec: Pipeline, table: str, partition: Partition) -> tuple[str, 
 
 def _batches(spec: Pipeline, table: str | None) -> Iterator[Hold]:
     """Batches that a gate held, and deliveries that could not be staged."""
-    for entry, closing in _unanswered(spec, table):
-        if not _seen_rightly(spec, entry, closing):
+    for entry, closing in _still_open(spec, table):
+        if not _is_validly_published(spec, entry, closing):
             yield _hold_of(spec, entry)
 
 
 def open_from(spec: Pipeline) -> int | None:
     """Number of the first entry about a batch or delivery that still waits for its answer; None if none does.
 
-    Of what was answered nothing is open again: a new verdict about it is a new entry.
+    Of what was closed nothing is open again: a new verdict about it is a new entry.
     """
-    return min((entry.seq for entry, _ in _unanswered(spec, None)), default=None)
+    return min((entry.seq for entry, _ in _still_open(spec, None)), default=None)
 
 
-def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list[Entry]]]:
+def _still_open(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list[Entry]]]:
     """The newest entry of each partition that is not closed, with what has been published or given up of its days."""
     newest: dict[str, dict[Partition, Entry]] = {}
-    for entry in _entries(spec, table, "held", "refused", after=ledger.settled(spec.pipeline, "holds")):
+    for entry in _entries(spec, table, "held", "refused", after=ledger.closed_up_to(spec.pipeline, "holds")):
         # A candidate that was refused holds no rows.
         if getattr(entry.record, "version", None) is None:
             newest.setdefault(entry.subject, {}).setdefault(entry.days, entry)
@@ -158,18 +158,18 @@ def _unanswered(spec: Pipeline, table: str | None) -> Iterator[tuple[Entry, list
 
 def _closed(spec: Pipeline, entry: Entry, closings: Sequence[Entry], staged: Sequence[Entry]) -> bool:
     """Whether all its days were published, or given up, by something that came after it."""
-    later = [one for one in closings if _answers(one, entry, staged)]
+    later = [one for one in closings if _closes(one, entry, staged)]
     closed = (any(one.covers(day) for one in later) for day in entry.days)
     # Of a weekly source only some of the days of a range were ever delivered.
     weekly = entry.subject in spec.sources and spec.sources[entry.subject].cadence == "weekly"
     return any(closed) if weekly else all(closed)
 
 
-def _answers(closing: Entry, held: Entry, staged: Sequence[Entry]) -> bool:
-    """Whether a publication, or giving it up, settles what was held or refused: not every later one does.
+def _closes(closing: Entry, held: Entry, staged: Sequence[Entry]) -> bool:
+    """Whether a publication, or giving it up, closes what was held or refused: not every later one does.
 
     A batch that was on its way before, and was published only after a newer one had been held, says nothing about the
-    newer one. And what was held late, when readers saw a newer batch already, needs no answer.
+    newer one. And what was held late, when readers saw a newer batch already, needs no closing.
     """
     if closing.kind == "expired":
         return closing.seq > held.seq
@@ -185,7 +185,7 @@ def _answers(closing: Entry, held: Entry, staged: Sequence[Entry]) -> bool:
     )
 
 
-def _seen_rightly(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bool:
+def _is_validly_published(spec: Pipeline, entry: Entry, closings: Sequence[Entry]) -> bool:
     """Whether it is the batch that readers see, and it has passed its gate since, or a waiver is active for it.
 
     Publishing it again changed nothing, and so left no entry that is newer than the hold.

@@ -1,4 +1,4 @@
-"""Release: a held batch is published as it is, on a person's word."""
+"""Release: a held batch is published as it is, under a waiver that a person signs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def request(spec: Pipeline, table: str, day: str, *, why: str, until: str) -> Ho
             todo=f"look at `sluice held {spec.pipeline}`",
         )
     require_releasable(spec, hold)
-    waivers.check_word(spec, where, why=why, until=until)
+    waivers.check_terms(spec, where, why=why, until=until)
     return hold
 
 
@@ -60,12 +60,12 @@ def grant(
     requested_by: str = "",
     account: str = "",
 ) -> Entry:
-    """Record a person's word for a held batch: from now on its crossing publishes it.
+    """Record a waiver for a held batch: from now on its crossing publishes it.
 
     Args: as of `waivers.grant`.
 
     Raises:
-        ReleaseRefusedError: as `request`, or it is nobody's word.
+        ReleaseRefusedError: as `request`, or nobody signs it.
     """
     assert hold.batch_id is not None, "only a judged batch can be requested"
     judged = waivers.judgement(spec, hold.table, hold.days, hold.batch_id)

@@ -36,7 +36,7 @@ def held(
     rebuilds: Iterable[Rebuild | missing_history.Rebuild] = (),
     expired: Mapping[tuple[str, str], Stopped] | None = None,
 ) -> Iterator[str]:
-    """What is held, one block each; what was held too long; what is seen on somebody's word; what is to be rebuilt.
+    """What is held, one block each; what was held too long; what is seen under a waiver; what is to be rebuilt.
 
     Args:
         released: active waivers, by table and day.

@@ -139,13 +139,13 @@ def _mails(spec: Pipeline, table: str, day: str, run_day: str) -> list[Entry]:
         if table_of(spec, entry) == table
         and (entry.covers(day) or (entry.subject != table and entry.partition == run_day))
     ]
-    incidents = {entry.record.episode for entry in about if entry.record.episode}
+    incidents = {entry.record.incident for entry in about if entry.record.incident}
     if not incidents:
         return about
     # What closed an incident of several days is about none of them alone.
     after = min(entry.seq for entry in about) - 1
     same = ledger.entries(records.Mail, pipeline=spec.pipeline, after=after)
-    return [*about, *(entry for entry in same if entry.record.episode in incidents)]
+    return [*about, *(entry for entry in same if entry.record.incident in incidents)]
 
 
 def _batches(spec: Pipeline, table: str, entries: list[Entry]) -> list[Traced]:

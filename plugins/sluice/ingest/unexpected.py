@@ -16,7 +16,7 @@ from sluice.declare.spec import Pipeline, broken_pipelines, load_all
 from sluice.ingest import deliveries, delivery_names
 from sluice.lake.landing import Landing
 
-# Entries that one look names: more than a person takes in at once; the rest shows once these are gone.
+# Entries that one scan names: more than a person takes in at once; the rest shows once these are gone.
 NAMED = 100
 
 
@@ -34,8 +34,8 @@ class Unexpected:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What a look at a landing zone has found, sorted; `complete` unless there may be more."""
+class LandingScan:
+    """What was found in a landing zone, sorted; `complete` unless there may be more."""
 
     entries: tuple[Unexpected, ...]
     complete: bool
@@ -48,7 +48,7 @@ class Looked:
             yield f"{'unexpected':14s}  Only the first {NAMED} entries that were found are named."
 
 
-def look(spec: Pipeline) -> Looked:
+def scan(spec: Pipeline) -> LandingScan:
     """Return what lies in the landing zone of a pipeline and is no delivery of any pipeline that shares the zone.
 
     What lies outside of the folders of all sources is named by the first of these pipelines only, and not while the YAML of
@@ -60,7 +60,7 @@ def look(spec: Pipeline) -> Looked:
     zone = _Zone.of(spec)
     found = list(islice(zone.entries(), NAMED + 1))
     entries = sorted(found[:NAMED], key=lambda entry: entry.name)
-    return Looked(tuple(entries), complete=len(found) <= NAMED and not zone.has_unknown)
+    return LandingScan(tuple(entries), complete=len(found) <= NAMED and not zone.has_unknown)
 
 
 @dataclass(frozen=True)

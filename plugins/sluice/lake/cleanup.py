@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sluice.core import failpoints
 from sluice.lake import batches, connection, empty_days, snapshots
-from sluice.lake.conflicts import look_again
+from sluice.lake.conflicts import retry_on_conflict
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
@@ -70,7 +70,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Inventory:
     """What lies under a table."""
 
     folders: tuple[Folder, ...]
@@ -88,8 +88,8 @@ class Stored:
     several: dict[str, int]
 
 
-def look(pipeline: str, table: str, *, keep: int, before: datetime) -> Stored:
-    """Look at a table as it would be without the snapshots that are expirable; nothing is touched.
+def inventory(pipeline: str, table: str, *, keep: int, before: datetime) -> Inventory:
+    """List what is stored of a table, as it would be without the snapshots that are expirable; nothing is touched.
 
     Args:
         keep: this many of the newest snapshots are not expirable.
@@ -104,14 +104,14 @@ def look(pipeline: str, table: str, *, keep: int, before: datetime) -> Stored:
     with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         if found is None:
-            return Stored(folders, (), frozenset(), (), 0, {}, {})
+            return Inventory(folders, (), frozenset(), (), 0, {}, {})
         expirable = snapshots.expirable(found, keep=keep, before=before)
         kept = [one for one in found.snapshots() if one.snapshot_id not in expirable]
         files, used = _referred(found, kept)
         empty = empty_days.batch_ids(found)
         shown = snapshots.all_tasks(found, snapshots.always()) if found.current_snapshot() else {}
     there = {file.path for folder in folders for file in folder.files}
-    return Stored(
+    return Inventory(
         folders=folders,
         unreferred=tuple(
             file for file in metadata if file.path not in used and file.name.endswith(_METADATA_ENDINGS)
@@ -147,7 +147,7 @@ def expire(pipeline: str, table: str, *, keep: int, before: datetime) -> list[in
         return expirable
 
     with connection.opened() as lake:
-        return look_again(
+        return retry_on_conflict(
             change,
             CommitFailedException,
             ValueError,  # somebody else has expired one of them meanwhile

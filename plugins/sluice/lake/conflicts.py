@@ -1,4 +1,4 @@
-"""Writers of one table at the same time: Iceberg lets one commit win, and the others look at the table again."""
+"""Several writers of one table at a time: Iceberg lets one commit win, and the others read the table again and retry."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ T = TypeVar("T")
 _ATTEMPTS = 5
 
 
-def look_again(change: Callable[[], T], *lost: type[Exception], what: str, where: str) -> T:
-    """Change a table; where another writer was faster, look at it again and decide anew what is to be changed.
+def retry_on_conflict(change: Callable[[], T], *conflicts: type[Exception], what: str, where: str) -> T:
+    """Change a table; where another writer was faster, read it again and decide anew what is to be changed.
 
     Args:
-        change: looks at the table, and changes it.
-        lost: what it raises where another writer was faster.
+        change: reads the table, and changes it.
+        conflicts: what it raises where another writer was faster.
 
     Raises:
         PublishConflictError: others kept winning.
     """
     try:
-        return retry.attempts(_ATTEMPTS, *lost)(change)
-    except lost as error:
+        return retry.attempts(_ATTEMPTS, *conflicts)(change)
+    except conflicts as error:
         raise PublishConflictError(
             f"{what} lost {_ATTEMPTS} times against other writers of the table.",
             where=where,

@@ -19,7 +19,7 @@ from sluice.core.runs import Run
 from sluice.declare.spec import QUARANTINE
 from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import Manifest
-from sluice.lake.conflicts import look_again
+from sluice.lake.conflicts import retry_on_conflict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +112,7 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
                 raise
             raise _RecordedMeanwhileError from error
 
-    look_again(
+    retry_on_conflict(
         change,
         _RecordedMeanwhileError,
         what=f"What batch {manifest.batch_id} sets aside",
@@ -163,7 +163,7 @@ def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = Non
             _write(manifest, changed, manifest.run, verdict_id)
 
     # A newer batch may have been here: then another look tells what is left to do.
-    look_again(
+    retry_on_conflict(
         change,
         BatchSupersededError,
         what=f"Closing rows that batch {manifest.batch_id} has",

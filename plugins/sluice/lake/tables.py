@@ -22,7 +22,7 @@ from sluice.core.partitions import EARLIEST, LATEST
 from sluice.lake import batches, connection, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
-from sluice.lake.conflicts import look_again
+from sluice.lake.conflicts import retry_on_conflict
 from sluice.lake.snapshots import Published
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def publish(
     """Make a batch visible in one commit that replaces its partitions; metadata only, the files stay where they are.
 
     Args:
-        waiver: number in the ledger of the word of a person that a held batch is published on.
+        waiver: number in the ledger of the waiver that a held batch is published under.
         check: is given what the commit would replace (day -> batch), and raises where it must not.
         empty: days of which the verdict says that they have no rows, and may be published so.
 
@@ -111,7 +111,7 @@ def publish(
         return Publication(committed, manifest.batch_id, False, old)
 
     with connection.opened() as lake:
-        return look_again(
+        return retry_on_conflict(
             change,
             CommitFailedException,
             # The catalog does not say whether it committed: what the table shows next tells.
@@ -258,7 +258,9 @@ def pin(pipeline: str, table: str, tag: str) -> int:
         return current
 
     with connection.opened() as lake:
-        return look_again(change, CommitFailedException, what=f"Tag {tag!r}", where=f"{pipeline}.{table}")
+        return retry_on_conflict(
+            change, CommitFailedException, what=f"Tag {tag!r}", where=f"{pipeline}.{table}"
+        )
 
 
 def history(pipeline: str, table: str) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 """The append-only, hash-chained record of every decision. `sluice.ledger.store` keeps it."""
 
-from sluice.ledger.store import Entry, append, entries, settle, settled, verify
+from sluice.ledger.store import Entry, append, closed_up_to, entries, mark_closed, verify
 
-__all__ = ["Entry", "append", "entries", "settle", "settled", "verify"]
+__all__ = ["Entry", "append", "closed_up_to", "entries", "mark_closed", "verify"]

@@ -28,7 +28,8 @@ from sluice.core.settings import settings
 class Record(BaseModel):
     """An entry of a kind that this version does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A field that has got another name since is stored under its first one, its alias.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     entry_kind: ClassVar[str] = ""
 

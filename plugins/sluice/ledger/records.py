@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from sluice.declare.calendars import Expected
 from sluice.ledger.model_records import Choice
@@ -259,9 +259,10 @@ class Mail(Record, kind="mail"):
     table: str = ""
     dag_id: str = ""
     clear_number: int | None = None
-    episode: str = ""
+    # Key of the incident that it belongs to.
+    incident: str = Field("", alias="episode")
     # Of what was seen: its identity, what ends it, and the batch.
-    seen_as: str = ""
+    occurrence_key: str = Field("", alias="seen_as")
     ends_with: EndsWith = EndsWith()
     batch_id: str = ""
     occurred_at: str = ""
@@ -307,7 +308,7 @@ class Maintained(Removals, kind="maintained"):
     several_files: tuple[str, ...] = ()
 
 
-class Settled(Record, kind="settled"):
-    """Up to where nothing is open any more."""
+class ClosedUpTo(Record, kind="settled"):
+    """Up to where in the ledger nothing is open any more."""
 
     upto: dict[str, int]

@@ -23,7 +23,7 @@ from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.ledger.kinds import KINDS
 from sluice.ledger.record import Record, unreadable
-from sluice.ledger.records import Settled
+from sluice.ledger.records import ClosedUpTo
 from sluice.ledger.schema import HEAD, LEDGER, reading, writing
 
 R = TypeVar("R", bound=Record)
@@ -169,7 +169,7 @@ def entries(kind: type[Record] | str | None = None, **filters: Unpack[Filters]) 
         return [_entry(row) for row in connection.execute(query)] if connection else []
 
 
-def settle(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -> Entry[Settled]:
+def mark_closed(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -> Entry[ClosedUpTo]:
     """Record up to where all is over, so that whoever looks for what is open need not read what was before.
 
     Args:
@@ -177,12 +177,12 @@ def settle(pipeline: str, looked_at: int, open_from: Mapping[str, int | None]) -
         open_from: name of what can be open -> number of the first entry about something that is; None if nothing is.
     """
     upto = {name: looked_at if seq is None else min(seq - 1, looked_at) for name, seq in open_from.items()}
-    return append(Settled(upto=upto), pipeline=pipeline, subject="ledger")
+    return append(ClosedUpTo(upto=upto), pipeline=pipeline, subject="ledger")
 
 
-def settled(pipeline: str, what: str) -> int:
-    """The number of the last entry up to which nothing of a kind (see `settle`) is open any more; 0 if none is known."""
-    found = entries(Settled, pipeline=pipeline, subject="ledger", limit=1)
+def closed_up_to(pipeline: str, what: str) -> int:
+    """The number of the last entry up to which nothing of a kind (see `mark_closed`) is open any more; 0 if none is known."""
+    found = entries(ClosedUpTo, pipeline=pipeline, subject="ledger", limit=1)
     return found[0].record.upto.get(what, 0) if found else 0
 
 

@@ -27,10 +27,10 @@ SUPERVISOR = "supervisor"
 PATIENCE = 30.0
 
 
-def want(
+def request_start(
     folder: Path, name: str, command: list[str], *, rank: int = 0, on_failure: Sequence[str] = ()
 ) -> None:
-    """Declare that a program is to run. Programs of a lower `rank` are stopped first.
+    """Write down that a program is to run. Programs of a lower `rank` are stopped first.
 
     Args:
         on_failure: command that reports that the program does not stay up.
@@ -41,8 +41,8 @@ def want(
     private.write(folder / "wanted" / f"{name}.json", json.dumps(wish))
 
 
-def unwant(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Declare that programs, or all of them, are not to run."""
+def request_stop(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Write down that programs, or all of them, are not to run."""
     for path in (folder / "wanted").glob("*.json"):
         if names is None or path.stem in names:
             path.unlink(missing_ok=True)

@@ -153,7 +153,7 @@ def run(say: Callable[[str], None], ready: Callable[[], None]) -> bool:
     try:
         supervisor.Supervisor(_run_folder(), settings().home.resolve() / "logs").run(stopped)
     finally:
-        sessions.unwant(_run_folder())
+        sessions.request_stop(_run_folder())
     return not problems
 
 
@@ -169,7 +169,7 @@ def _declare(say: Callable[[str], None]) -> None:
     _prepare()
     say("Starting the mail sink and Airflow")
     for name in (MAIL_SINK, *COMPONENTS):
-        _want(name)
+        _request_start(name)
 
 
 def _be_ready(say: Callable[[str], None]) -> None:
@@ -189,7 +189,7 @@ def start_mail_sink() -> None:
 def down(say: Callable[[str], None] = print) -> None:
     """Stop every process of the stack, and nothing else."""
     found = [name for name in (*COMPONENTS, MAIL_SINK) if running(name)]
-    sessions.unwant(_run_folder())
+    sessions.request_stop(_run_folder())
     record = sessions.record_of(_run_folder(), sessions.SUPERVISOR)
     if process := sessions.leader(record):
         process.terminate()
@@ -204,7 +204,7 @@ def start(component: str, **variables: str) -> None:
 
     It returns before it is healthy.
     """
-    _want(component, **variables)
+    _request_start(component, **variables)
     _supervise()
     _until(lambda: running(component), seconds=60, of=component)
 
@@ -212,7 +212,7 @@ def start(component: str, **variables: str) -> None:
 def stop(*names: str) -> list[str]:
     """Stop some processes of the stack; returns the names of those that were running."""
     found = [name for name in names if running(name)]
-    sessions.unwant(_run_folder(), names)
+    sessions.request_stop(_run_folder(), names)
     if running(sessions.SUPERVISOR):
         _until(
             lambda: not any(sessions.record_of(_run_folder(), name) for name in names),
@@ -272,14 +272,14 @@ def _command(name: str) -> list[str]:
     return [str(Path(sys.executable).parent / "airflow"), name, *quiet]
 
 
-def _want(name: str, **variables: str) -> None:
+def _request_start(name: str, **variables: str) -> None:
     if running(name) and running(sessions.SUPERVISOR):
         return
     if name in failing():
         # What is wanted again has not failed yet.
         (_run_folder() / f"{name}.json").unlink()
     assigned = [f"{variable}={value}" for variable, value in variables.items()]
-    sessions.want(
+    sessions.request_start(
         _run_folder(),
         name,
         ["env", *assigned, *_command(name)],

@@ -97,7 +97,7 @@ def run(
         model=config,
         monitoring=monitoring_config(spec),
         lag_days=lag,
-        train=_remembering,
+        train=_fit_cached,
     ):
         days.append(day)
         if day.trained:
@@ -173,7 +173,7 @@ def lines(found: Summary) -> Iterator[str]:
         yield f"{month}: Brier score {mine:.4f}; baseline {theirs:.4f}"
 
 
-def _remembering(rows: pa.Table, config: ModelConfig) -> Candidate:
+def _fit_cached(rows: pa.Table, config: ModelConfig) -> Candidate:
     """As `sluice_ml.training.fit`; a candidate of the same rows, settings and code is read, and not trained again."""
     from sluice_ml.artifacts import CONTENT, META, TEST, describe, pack, unpack
     from sluice_ml.recipe import exact

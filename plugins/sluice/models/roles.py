@@ -102,7 +102,7 @@ def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
 
 
 def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: str = "") -> Entry:
-    """Let a version that was champion before score again, or no model at all, on a person's word; returns the entry.
+    """Let a version that was champion before score again, or no model at all, as a person decides; returns the entry.
 
     Repeating it by the same run while its version is champion changes nothing.
 

@@ -1,4 +1,4 @@
-"""Training, monitoring and waivers: what rests on a person's word is said with the model and with the day's numbers.
+"""Training, monitoring and waivers: what rests on a waiver is said with the model and with the day's numbers.
 
 A model may learn from released rows while their waiver is valid: the waivers are named in its record and in the registry.
 No waiver outlives its end: once one is over, nothing is learned from its rows, nor from what was made of them before.

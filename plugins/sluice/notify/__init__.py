@@ -1,8 +1,8 @@
 """Mails: an event in, one mail out through real SMTP, once for each fault, and one when it is over.
 
 Silence is safe: a clean day has no events. This package knows nothing of Airflow; the connection it sends through is
-handed to it. `report` makes events, `faults` tells which belong together, `delivery` sends or counts them, `endings`
-closes them, `resolution` finds what ended them, `daily` collects what needs no mail of its own, `courier` makes up for what could not be told.
+handed to it. `report` makes events, `faults` tells which belong together, `delivery` sends or counts them, `resolved_mails`
+closes them, `resolution` finds what ended them, `digest_mail` collects what needs no mail of its own, `resend` sends what could not be sent.
 """
 
 from __future__ import annotations
@@ -15,39 +15,36 @@ if TYPE_CHECKING:
     from sluice.notify.digest_mail import digest
     from sluice.notify.faults import undelivered
     from sluice.notify.resend import retry_failed
-    from sluice.notify.resolved_mails import completed, done, matched, removed, resolved, scored, succeeded
+    from sluice.notify.resolved_mails import (
+        close_completed,
+        close_matching,
+        close_published,
+        close_removed,
+        close_scored,
+        close_succeeded,
+        done,
+    )
 
 __all__ = [
-    "completed",
+    "close_completed",
+    "close_matching",
+    "close_published",
+    "close_removed",
+    "close_scored",
+    "close_succeeded",
     "deliver",
     "digest",
     "done",
-    "matched",
-    "removed",
-    "resolved",
     "retry_failed",
-    "scored",
-    "succeeded",
     "undelivered",
 ]
 
-# Imported when asked for: the mail sink is in this package too, and needs none of it.
-_HOMES = {
-    "completed": "resolved_mails",
-    "deliver": "delivery",
-    "digest": "digest_mail",
-    "done": "resolved_mails",
-    "matched": "resolved_mails",
-    "removed": "resolved_mails",
-    "resolved": "resolved_mails",
-    "retry_failed": "resend",
-    "scored": "resolved_mails",
-    "succeeded": "resolved_mails",
-    "undelivered": "faults",
-}
+# Module of each that is not in `resolved_mails`.
+_MODULES = {"deliver": "delivery", "digest": "digest_mail", "retry_failed": "resend", "undelivered": "faults"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    """Import a name when it is asked for: the mail sink is in this package too, and needs none of them."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'resolved_mails')}"), name)

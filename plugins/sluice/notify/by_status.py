@@ -15,13 +15,13 @@ from sluice.status.parts import by_table
 _FAILURES = ("failed_task", "failed_run")
 
 
-def is_over(spec: Pipeline, found: Status, seen: Entry) -> bool:
+def has_ended(spec: Pipeline, found: Status, seen: Entry) -> bool:
     """Whether all that an entry of kind `mail` told of is done, or was given up."""
     items = _items(spec, found, seen)
     return all(item.is_done for item in items) if items else seen.record.event == stuck.KIND
 
 
-def said(spec: Pipeline, found: Status, seen: Entry) -> str:
+def sentences(spec: Pipeline, found: Status, seen: Entry) -> str:
     """What has become of it, a sentence each."""
     return " ".join(item.sentence().rstrip(".") + "." for item in _items(spec, found, seen))
 

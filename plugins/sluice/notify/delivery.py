@@ -121,7 +121,7 @@ def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> 
     refused = send(message, smtp)
     return faults.record(
         event,
-        entry.record.episode,
+        entry.record.incident,
         entry.record.when_sent,
         f"{message['Subject']} (could not be delivered before)",
         {
@@ -139,7 +139,7 @@ def _record_again(entry: Entry, error: MailUndeliveredError) -> None:
     event = Event.model_validate_json(entry.record.content)
     faults.record(
         event,
-        entry.record.episode,
+        entry.record.incident,
         "failed",
         f"again: {entry.record.mail_subject}: {error}",
         {"fault": entry.record.fault, "message": entry.record.message, "error": str(error)},

@@ -267,7 +267,7 @@ def _seen_again(spec: Pipeline, after: int) -> list[Item]:
             or len(seen) < 2
         ):
             continue
-        labels = sorted({entry.partition for entry in incident.standing.values() if entry.partition})
+        labels = sorted({entry.partition for entry in incident.open_occurrences.values() if entry.partition})
         items.append(
             Item(
                 lead=f"{incident.opened.subject}, {incident.opened.record.event.replace('_', ' ')}",

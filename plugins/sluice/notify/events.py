@@ -176,7 +176,7 @@ class Event(_Frozen):
         return _digest(self.kind, self.pipeline, self.subject, self.cause)
 
     @property
-    def seen_as(self) -> str:
+    def occurrence_key(self) -> str:
         """Identity of this occurrence of the fault: a repetition has the same (32 hex digits)."""
         return _digest(self.fault, self.partition, self.ends_with.text(), self.occurrence)
 
@@ -187,7 +187,7 @@ class Event(_Frozen):
 
     def incident_key(self, number: int) -> str:
         """Identity of the mail that opens the fault for the `number`-th time, counted from 0 (32 hex digits)."""
-        return _digest(self.seen_as, number)
+        return _digest(self.occurrence_key, number)
 
 
 def _digest(*identity: object) -> str:

@@ -37,15 +37,15 @@ class Incident:
     @property
     def sightings(self) -> tuple[Entry, ...]:
         """One entry each time that the fault was seen."""
-        return tuple(entry for entry in self.entries if entry.record.seen_as)
+        return tuple(entry for entry in self.entries if entry.record.occurrence_key)
 
     @property
-    def standing(self) -> dict[str, Entry]:
+    def open_occurrences(self) -> dict[str, Entry]:
         """What is not over yet: occurrence to the entry that saw it last."""
         found: dict[str, Entry] = {}
         for entry in self.entries:
-            if entry.record.seen_as:
-                found[entry.record.seen_as] = entry
+            if entry.record.occurrence_key:
+                found[entry.record.occurrence_key] = entry
             for ended in entry.record.ended:
                 found.pop(ended, None)
         return found
@@ -59,7 +59,7 @@ class Incident:
 
     @property
     def is_resolved(self) -> bool:
-        return not self.standing
+        return not self.open_occurrences
 
     @property
     def was_mailed(self) -> bool:
@@ -74,19 +74,19 @@ def incidents(pipeline: str, fault: str | None = None) -> list[Incident]:
     to the first day.
     """
     found: dict[str, list[Entry]] = {}
-    after = ledger.settled(pipeline, "mails") if fault is None else None
+    after = ledger.closed_up_to(pipeline, "mails") if fault is None else None
     for entry in reversed(ledger.entries(records.Mail, pipeline=pipeline, after=after)):
-        if entry.record.episode and fault in (None, entry.record.fault):
-            found.setdefault(entry.record.episode, []).append(entry)
+        if entry.record.incident and fault in (None, entry.record.fault):
+            found.setdefault(entry.record.incident, []).append(entry)
     return [Incident(key, tuple(entries)) for key, entries in found.items()]
 
 
-def standing_removals(pipeline: str) -> set[str]:
+def reported_names(pipeline: str) -> set[str]:
     """What a mail has told of a landing zone and is not over: what ends it, by `EndsWith.names` of `removed`."""
     return {
         name
         for incident in incidents(pipeline)
-        for seen in incident.standing.values()
+        for seen in incident.open_occurrences.values()
         if seen.record.ends_with.how == "removed"
         for name in seen.record.ends_with.names
     }
@@ -94,19 +94,19 @@ def standing_removals(pipeline: str) -> set[str]:
 
 def open_from(pipeline: str) -> int | None:
     """Number of the first entry about a fault that will be over, or about a mail that is not delivered; None if none is."""
-    standing = [
+    still_open = [
         incident.opened.seq
         for incident in incidents(pipeline)
-        if any(seen.record.ends_with.how for seen in incident.standing.values())
+        if any(seen.record.ends_with.how for seen in incident.open_occurrences.values())
     ]
-    return min([*standing, *(entry.seq for entry in undelivered(pipeline))], default=None)
+    return min([*still_open, *(entry.seq for entry in undelivered(pipeline))], default=None)
 
 
 def belongs_to(event: Event, past: list[Incident], *, window_minutes: float) -> Incident | None:
     """The open incident that an event is counted in; None if it must be told."""
     since = clock.utc_now() - timedelta(minutes=window_minutes)
     running = [incident for incident in reversed(past) if not incident.is_resolved]
-    repeated = (incident for incident in running if event.seen_as in incident.standing)
+    repeated = (incident for incident in running if event.occurrence_key in incident.open_occurrences)
     recent = (incident for incident in running if incident.opened.at > since)
     return next(repeated, None) or next(recent, None)
 
@@ -114,7 +114,7 @@ def belongs_to(event: Event, past: list[Incident], *, window_minutes: float) -> 
 def undelivered(pipeline: str | None = None) -> list[Entry]:
     """Mails that no server has taken, each as the record of its first attempt, oldest first."""
     found: dict[str, Entry] = {}
-    after = ledger.settled(pipeline, "mails") if pipeline else None
+    after = ledger.closed_up_to(pipeline, "mails") if pipeline else None
     for entry in reversed(ledger.entries(records.Mail, pipeline=pipeline, after=after)):
         message = entry.record.message
         if entry.record.status == "failed":
@@ -136,7 +136,7 @@ def undelivered_lines(pipeline: str | None = None) -> list[str]:
 def sighting(event: Event) -> dict[str, Any]:
     """What the ledger keeps of an event that is part of a fault."""
     return {
-        "seen_as": event.seen_as,
+        "occurrence_key": event.occurrence_key,
         "ends_with": event.ends_with,
         "batch_id": event.batch_id,
         "occurred_at": event.occurred_at.isoformat(),
@@ -197,4 +197,4 @@ def note(incident: Incident, status: str, sentence: str, data: Mapping[str, Any]
 
 def _data(incident: str, status: str, sentence: str, data: Mapping[str, Any]) -> dict[str, Any]:
     # `reasons` is what `sluice ledger` shows.
-    return {"status": status, "episode": incident, "reasons": [f"{status}: {sentence}"], **data}
+    return {"status": status, "incident": incident, "reasons": [f"{status}: {sentence}"], **data}

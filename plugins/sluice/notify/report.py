@@ -81,7 +81,7 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         subject=table,
         partition=label,
         run_day=_other_day(spec, table, verdict.partitions),
-        cause=",".join(holding) or _same("; ".join(verdict.reasons)),
+        cause=",".join(holding) or _normalised("; ".join(verdict.reasons)),
         occurrence=manifest.content_hash,
         ends_with=EndsWith.of("published", table),
         batch_id=verdict.batch_id,
@@ -267,10 +267,10 @@ def _cause(exception: BaseException | None) -> str:
     if exception is None:
         return "killed"
     what = exception.what if isinstance(exception, SluiceError) else str(exception)
-    return f"{type(exception).__name__} {_same(what)}"
+    return f"{type(exception).__name__} {_normalised(what)}"
 
 
-def _same(text: str) -> str:
+def _normalised(text: str) -> str:
     """A message without what differs from day to day, so that the same cause reads the same."""
     return _VARIABLE.sub("#", text.strip().partition("\n")[0])[:300]
 

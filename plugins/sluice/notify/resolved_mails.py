@@ -2,7 +2,7 @@
 
 Whoever publishes a table, completes a day or ends a task says so here, and the watcher makes up for it. What ended the
 fault is read from the ledger and the manifests, so that the mail tells a corrected delivery from a corrected rule, from a
-person's word, and from a day that was given up.
+release, and from a day that was given up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sluice.core.links import evidence_url
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
-from sluice.ingest.unexpected import Looked
+from sluice.ingest.unexpected import LandingScan
 from sluice.ledger import Entry, mails, records
 from sluice.ledger.records import EndsWith
 from sluice.notify import by_status, delivery, faults, reader_impact, resolution, watcher_events
@@ -31,7 +31,7 @@ from sluice.status import Status
 _NAMED = 20
 
 
-def resolved(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Entry]:
+def close_published(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Entry]:
     """Close the faults of a table's partition, after it was published.
 
     A fault that other partitions still have stays open; its RESOLVED comes with the last of them. A mail that cannot
@@ -44,7 +44,7 @@ def resolved(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Ent
     """
     inside = set(Partition.parse(partition))
 
-    def over(entry: Entry) -> bool:
+    def has_ended(entry: Entry) -> bool:
         tables = resolution.tables_of(spec, entry)
         if not inside.intersection(tables.get(table, ())):
             return False
@@ -52,69 +52,69 @@ def resolved(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> list[Ent
         all_of_it = set(tables) == {table} and inside.issuperset(tables[table])
         return all_of_it or resolution.end_of(spec, entry) is not None
 
-    return _close(spec, smtp, over)
+    return _close(spec, smtp, has_ended)
 
 
-def matched(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
-    """Close the faults of a day whose content was not what was published, after it is again; as `resolved` does."""
+def close_matching(spec: Pipeline, table: str, day: str, smtp: Smtp) -> list[Entry]:
+    """Close the faults of a day whose content was not what was published, after it is again; as `close_published` does."""
 
-    def over(entry: Entry) -> bool:
+    def has_ended(entry: Entry) -> bool:
         return entry.record.ends_with == EndsWith.of("matches", table) and entry.partition == day
 
-    return _close(spec, smtp, over, ended=lambda _: "Its content matches its recorded hash again.")
+    return _close(spec, smtp, has_ended, reason=lambda _: "Its content matches its recorded hash again.")
 
 
-def removed(spec: Pipeline, found: Looked, smtp: Smtp) -> list[Entry]:
+def close_removed(spec: Pipeline, found: LandingScan, smtp: Smtp) -> list[Entry]:
     """Close the faults of what lay in the landing zone and was no delivery, after all that a mail told is gone.
 
     None while a look does not see everything that may be there.
     """
     still = {watcher_events.name_digest(entry) for entry in found.entries}
 
-    def over(entry: Entry) -> bool:
+    def has_ended(entry: Entry) -> bool:
         end = entry.record.ends_with
         return end.how == "removed" and found.complete and still.isdisjoint(end.names)
 
     return _close(
         spec,
         smtp,
-        over,
-        ended=lambda _: "It is no longer in the landing zone, or is a delivery of a source now.",
+        has_ended,
+        reason=lambda _: "It is no longer in the landing zone, or is a delivery of a source now.",
     )
 
 
-def completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:
+def close_completed(spec: Pipeline, run_days: Sequence[str], smtp: Smtp) -> list[Entry]:
     """Close the faults of what the sources of some days wait for, after all that were due are published."""
     inside = set(run_days)
 
-    def over(entry: Entry) -> bool:
+    def has_ended(entry: Entry) -> bool:
         if entry.record.ends_with.how != "completed" or entry.partition is None:
             return False
         return (
             inside.issuperset(resolution.occurrence_days(entry)) or resolution.end_of(spec, entry) is not None
         )
 
-    return _close(spec, smtp, over)
+    return _close(spec, smtp, has_ended)
 
 
-def succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> list[Entry]:
+def close_succeeded(spec: Pipeline, task: str, partition: str | None, smtp: Smtp) -> list[Entry]:
     """Close the faults of a task that belongs to no table, after it succeeded for the same day or a later one."""
 
-    def over(entry: Entry) -> bool:
+    def has_ended(entry: Entry) -> bool:
         same = entry.record.ends_with == EndsWith.of("succeeded", task)
         return same and (not entry.partition or not partition or entry.partition <= partition)
 
-    return _close(spec, smtp, over, ended=lambda _: f"The task {task} succeeded.")
+    return _close(spec, smtp, has_ended, reason=lambda _: f"The task {task} succeeded.")
 
 
-def scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
+def close_scored(spec: Pipeline, version: int | None, smtp: Smtp) -> list[Entry]:
     """Close the faults of a champion that could not score, after one did, or after there is none by decision."""
     by = "The baseline" if version is None else f"Version {version}"
 
-    def over(entry: Entry) -> bool:
+    def has_ended(entry: Entry) -> bool:
         return entry.record.ends_with == EndsWith.of("champion", spec.model.name)
 
-    return _close(spec, smtp, over, ended=lambda _: f"{by} is what is meant to score, and does.")
+    return _close(spec, smtp, has_ended, reason=lambda _: f"{by} is what is meant to score, and does.")
 
 
 def done(spec: Pipeline, found: Status, smtp: Smtp) -> list[Entry]:
@@ -122,8 +122,8 @@ def done(spec: Pipeline, found: Status, smtp: Smtp) -> list[Entry]:
     return _close(
         spec,
         smtp,
-        lambda entry: by_status.is_over(spec, found, entry),
-        ended=lambda entry: by_status.said(spec, found, entry),
+        lambda entry: by_status.has_ended(spec, found, entry),
+        reason=lambda entry: by_status.sentences(spec, found, entry),
     )
 
 
@@ -135,28 +135,28 @@ def close_ended(spec: Pipeline, smtp: Smtp) -> list[Entry]:
 def _close(
     spec: Pipeline,
     smtp: Smtp,
-    over: Callable[[Entry], bool],
+    has_ended: Callable[[Entry], bool],
     *,
-    ended: Callable[[Entry], str] | None = None,
+    reason: Callable[[Entry], str] | None = None,
 ) -> list[Entry]:
-    """Close what is over of the open faults; `ended` says why where the ledger has no record of it."""
+    """Close what is over of the open faults; `reason` says why where the ledger has no record of it."""
 
-    def ending(incident: faults.Incident) -> dict[str, Entry]:
-        return {seen: entry for seen, entry in incident.standing.items() if over(entry)}
+    def ended(incident: faults.Incident) -> dict[str, Entry]:
+        return {seen: entry for seen, entry in incident.open_occurrences.items() if has_ended(entry)}
 
     made = []
     for found in faults.incidents(spec.pipeline):
-        if not ending(found):
+        if not ended(found):
             continue
         with delivery.alone(found.opened.record.fault):
             # Read again: another process may have closed it, or seen more of it.
             past = faults.incidents(spec.pipeline, found.opened.record.fault)
             incident = next(each for each in past if each.key == found.key)
-            closing = ending(incident)
+            closing = ended(incident)
             if closing:
                 now = clock.utc_now()
                 how = {
-                    seen: resolution.stated(ended(entry), now) if ended else resolution.find(spec, entry)
+                    seen: resolution.stated(reason(entry), now) if reason else resolution.find(spec, entry)
                     for seen, entry in closing.items()
                 }
                 made.append(_record(spec, smtp, incident, closing, how))
@@ -168,7 +168,7 @@ def _record(
 ) -> Entry:
     """One entry: the RESOLVED mail, or, while other partitions of the fault stand, a note that these are over."""
     recorded = {seen: ending.model_dump(mode="json") for seen, ending in how.items()}
-    left = len(incident.standing) - len(closing)
+    left = len(incident.open_occurrences) - len(closing)
     if left:
         labels = ", ".join(sorted({entry.partition or "" for entry in closing.values()}))
         return faults.note(
@@ -194,7 +194,7 @@ def _record(
 
 def _event(spec: Pipeline, incident: faults.Incident, how: dict[str, Ending]) -> Event:
     opened, now = incident.opened, clock.utc_now()
-    seen = {entry.record.seen_as: entry for entry in incident.sightings}
+    seen = {entry.record.occurrence_key: entry for entry in incident.sightings}
     labels = sorted({entry.partition for entry in seen.values() if entry.partition})
     published = resolution.tables_of(spec, opened)
     table = next(iter(published), mails.table_of(spec, opened))

@@ -54,7 +54,7 @@ def after_verdict(
         return (
             first,
             f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, land it, and trigger "
-            f"{again(spec, table, partitions)}.",
+            f"{rerun(spec, table, partitions)}.",
             correction,
             release,
         )
@@ -77,7 +77,7 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
     return (first, "Then clear the task, or trigger the DAG again with the same partition key.")
 
 
-def again(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
+def rerun(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """Which run lands these partitions of a source, in words."""
     first, last = (spec.run_day(table, day) for day in (partitions[0], partitions[-1]))
     before_its_first_day = spec.clock == "wall" and spec.starts is not None and first < day_of(spec.starts)

@@ -29,7 +29,7 @@ def _is_reported(spec: Pipeline, start: Start) -> bool:
     """Whether a mail about something else of this stage and day is open."""
     parts = {(item.table, item.day) for item in start.items}
     for incident in faults.incidents(spec.pipeline):
-        for seen in incident.standing.values():
+        for seen in incident.open_occurrences.values():
             if seen.record.event == KIND:
                 continue
             tables = resolution.tables_of(spec, seen)

@@ -14,7 +14,7 @@ from sluice.core.errors import LedgerTamperedError, SpecInvalidError
 from sluice.core.links import evidence_url, page_url
 from sluice.core.partitions import Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
-from sluice.ingest.unexpected import NAMED, Looked, Unexpected
+from sluice.ingest.unexpected import NAMED, LandingScan, Unexpected
 from sluice.ledger import Entry
 from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
@@ -70,7 +70,7 @@ def of_missed_deadline(
             f"Ask {owner} for the delivery of {day}.",
             "When it comes, nothing else is needed: the day goes on by itself."
             if spec.clock == "wall"
-            else f"When it is there, trigger {steps.again(spec, source, tuple(days))}.",
+            else f"When it is there, trigger {steps.rerun(spec, source, tuple(days))}.",
             "If you have the file yourself, land it by hand.",
         ),
         commands={
@@ -83,16 +83,16 @@ def of_missed_deadline(
 
 
 def of_unexpected_files(
-    spec: Pipeline, found: Looked, *, standing: Collection[str], task_url: str
+    spec: Pipeline, found: LandingScan, *, reported: Collection[str], task_url: str
 ) -> Event | None:
     """What lies in the landing zone and is no delivery, as one fault, which ends when all of it is gone.
 
     Args:
-        standing: digests of the entries (`name_digest`) that a mail has told and that have not gone since; they are left out.
+        reported: digests of the entries (`name_digest`) that a mail has told and that have not gone since; they are left out.
 
     Returns: None where nothing is new.
     """
-    new = [entry for entry in found.entries if name_digest(entry) not in standing]
+    new = [entry for entry in found.entries if name_digest(entry) not in reported]
     if not new:
         return None
     digests = sorted(name_digest(entry) for entry in new)
@@ -360,7 +360,7 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
         facts={"Released by": released.signed, "Until": released.until, "Rules": ", ".join(word.rules)},
         sections=_made_from(spec, waiver),
         next_steps=(
-            f"If a corrected delivery has come: trigger {steps.again(spec, table, tuple(days))}."
+            f"If a corrected delivery has come: trigger {steps.rerun(spec, table, tuple(days))}."
             if table in spec.sources
             else "If its input was corrected: replay it.",
             "If it must stay visible: release it again, with a reason and a new last day.",

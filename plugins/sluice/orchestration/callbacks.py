@@ -136,7 +136,7 @@ def mail_success(context: Mapping[str, Any]) -> None:
 
     ti = context["ti"]
     name, task = dag_ids.parts(ti.dag_id)[0], ti.task_id.rsplit(".", 1)[-1]
-    _tell_end(name, lambda: notify.succeeded(spec.load(name), task, _partition(context), smtp()))
+    _mail_end(name, lambda: notify.close_succeeded(spec.load(name), task, _partition(context), smtp()))
 
 
 def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
@@ -145,7 +145,7 @@ def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
     from sluice.lake import batches
 
     label = str(batches.load(pipeline.pipeline, table, batch_id).days)
-    _tell_end(pipeline.pipeline, lambda: notify.resolved(pipeline, table, label, smtp()))
+    _mail_end(pipeline.pipeline, lambda: notify.close_published(pipeline, table, label, smtp()))
 
 
 def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: Manifest) -> None:
@@ -157,7 +157,7 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
     if made_by is None:
         return
     if not made_by.get("problems"):
-        _tell_end(pipeline.pipeline, lambda: notify.scored(pipeline, made_by["version"], smtp()))
+        _mail_end(pipeline.pipeline, lambda: notify.close_scored(pipeline, made_by["version"], smtp()))
         return
     event = report.of_damaged_model(
         pipeline,
@@ -166,10 +166,10 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
         problems=made_by["problems"],
         task_url=task_url(context["ti"]),
     )
-    tell(pipeline, event)
+    mail_event(pipeline, event)
 
 
-def tell(pipeline: spec.Pipeline, event: Event) -> None:
+def mail_event(pipeline: spec.Pipeline, event: Event) -> None:
     """Send a mail; one that is not taken is recorded, and sent by `send_notices` of the watcher."""
     try:
         _deliver(pipeline, event)
@@ -181,22 +181,22 @@ def mail_done(pipeline: spec.Pipeline, found: Status) -> None:
     """Send the RESOLVED mails of what was started in vain, and is done or given up by now."""
     from sluice import notify
 
-    _tell_end(pipeline.pipeline, lambda: notify.done(pipeline, found, smtp()))
+    _mail_end(pipeline.pipeline, lambda: notify.done(pipeline, found, smtp()))
 
 
 def mail_completed(pipeline: spec.Pipeline, run_days: Sequence[str]) -> None:
     """Send the RESOLVED mails of what ends because all sources of these run days are published."""
     from sluice import notify
 
-    _tell_end(pipeline.pipeline, lambda: notify.completed(pipeline, run_days, smtp()))
+    _mail_end(pipeline.pipeline, lambda: notify.close_completed(pipeline, run_days, smtp()))
 
 
-def _tell_end(pipeline: str, tell: Callable[[], list[Entry]]) -> None:
+def _mail_end(pipeline: str, close: Callable[[], list[Entry]]) -> None:
     from sluice.notify import faults
 
     try:
         if any(not incident.is_resolved for incident in faults.incidents(pipeline)):
-            tell()
+            close()
     except (
         Exception
     ):  # the work is done and recorded: a mail must not undo it, and the watcher tells what is untold
@@ -235,7 +235,7 @@ def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: s
 
     event = report.of_stuck_model(pipeline, why, since=since, task_url=task_url(context["ti"]))
     if not faults.incidents(pipeline.pipeline, event.fault):
-        tell(pipeline, event)
+        mail_event(pipeline, event)
 
 
 def task_url(ti: Any) -> str:

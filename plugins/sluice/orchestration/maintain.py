@@ -12,7 +12,7 @@ from sluice.declare import spec
 from sluice.orchestration.callbacks import task_url
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
-from sluice.orchestration.watch import tell_rewritten
+from sluice.orchestration.watch import mail_rewritten
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _LONG = timedelta(hours=1)
 
 
 def maintain_tasks(pipeline: spec.Pipeline) -> None:
-    """The chain first: what must stay is read from the ledger, so nothing goes on the word of a broken one."""
+    """The chain first: what must stay is read from the ledger, so nothing is removed by what a broken one says."""
     name = pipeline.pipeline
     chain: Any = _check_ledger.override(task_id="check_ledger")(name)
     tables = _clear_tables.override(task_id="clear_tables", execution_timeout=_LONG)(name)
@@ -70,7 +70,7 @@ def _check_published(pipeline_name: str) -> int:
     found = maintenance.check_published(pipeline, run_info(context))
     for rewrite in found.rewritten:
         log.warning("%s", rewrite.sentence())
-        tell_rewritten(pipeline, rewrite, task_url(context["ti"]))
+        mail_rewritten(pipeline, rewrite, task_url(context["ti"]))
     for name in found.several:
         log.warning("%s has files of another writer; the watcher tells of it, and none is touched.", name)
     return found.partitions

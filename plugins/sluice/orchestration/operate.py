@@ -77,7 +77,7 @@ def replay(pipeline: spec.Pipeline) -> None:
 
 
 def release(pipeline: spec.Pipeline) -> None:
-    """Find what is held, ask a person, record the word, run its run again, and report."""
+    """Find what is held, ask a person, record the waiver, run its run again, and report."""
     requested: Any = _check_request.override(task_id="check_request", **ANSWERS)(pipeline.pipeline)
     approved = _Ask(
         task_id="approve_release",
@@ -219,7 +219,7 @@ def question(
 @task
 @explain_failure
 def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
-    """Record the word of whoever approved; returns the ledger's number of the waiver."""
+    """Record the waiver of whoever approved; returns the ledger's number of the waiver."""
     from sluice import holds
     from sluice.core.errors import ReleaseRefusedError
 

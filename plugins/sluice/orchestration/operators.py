@@ -123,7 +123,7 @@ class AuditOperator(_CrossingOperator):
         verdict = crossing.audit(pipeline, self.table, batch_id, run_info(context))
         self.evidence_url = evidence_url(verdict.report)
         crossing.require_publishable(verdict)
-        self.log.info("%s Evidence: %s", verdict.said, self.evidence_url)
+        self.log.info("%s Evidence: %s", verdict.sentence, self.evidence_url)
         return verdict.publish_batch_id
 
 

@@ -11,7 +11,7 @@ from airflow.sdk import get_current_context, task
 from sluice import status
 from sluice.declare import spec
 from sluice.orchestration import assets
-from sluice.orchestration.callbacks import mail_done, task_url, tell
+from sluice.orchestration.callbacks import mail_done, mail_event, task_url
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_info
 from sluice.status import reconcile
@@ -51,7 +51,7 @@ def _find_due(pipeline_name: str) -> list[str]:
     for start in starts:
         reconcile.record(pipeline, start, run_info(context))
     for event in stuck.events(pipeline, starts, task_url=task_url(ti)):
-        tell(pipeline, event)
+        mail_event(pipeline, event)
     mail_done(pipeline, found)
     by_stage = {stage: [one.run_day for one in starts if one.stage == stage] for stage in stages}
     ti.xcom_push(key="starts", value=by_stage)

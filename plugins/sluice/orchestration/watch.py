@@ -12,7 +12,7 @@ from airflow.sdk import get_current_context, task
 
 from sluice.core.settings import settings
 from sluice.declare import spec
-from sluice.orchestration.callbacks import smtp, task_url, tell
+from sluice.orchestration.callbacks import mail_event, smtp, task_url
 from sluice.orchestration.declaration import check_declaration
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
@@ -56,9 +56,9 @@ def _check_deadlines(pipeline_name: str) -> list[str]:
             missed.day,
             deadline=missed.deadline,
             run_day=missed.run_day,
-            task_url=_here(),
+            task_url=_own_url(),
         )
-        tell(pipeline, event)
+        mail_event(pipeline, event)
     return _logged([missed.sentence() for missed in found])
 
 
@@ -71,10 +71,10 @@ def _check_landing(pipeline_name: str) -> list[str]:
 
     pipeline = spec.load(pipeline_name)
     found = watch.unexpected_files(pipeline)
-    standing = faults.standing_removals(pipeline_name)
-    if event := report.of_unexpected_files(pipeline, found, standing=standing, task_url=_here()):
-        tell(pipeline, event)
-    notify.removed(pipeline, found, smtp())
+    reported = faults.reported_names(pipeline_name)
+    if event := report.of_unexpected_files(pipeline, found, reported=reported, task_url=_own_url()):
+        mail_event(pipeline, event)
+    notify.close_removed(pipeline, found, smtp())
     return _logged([entry.sentence() for entry in found.entries])
 
 
@@ -87,10 +87,10 @@ def _check_history(pipeline_name: str) -> list[str]:
     pipeline = spec.load(pipeline_name)
     found = watch.rewritten_history(pipeline)
     for rewrite in found:
-        tell_rewritten(pipeline, rewrite, _here())
+        mail_rewritten(pipeline, rewrite, _own_url())
     still = {(rewrite.table, rewrite.day) for rewrite in found}
     for table, day in watch.restored(pipeline, still):
-        notify.matched(pipeline, table, day, smtp())
+        notify.close_matching(pipeline, table, day, smtp())
     return _logged([rewrite.sentence() for rewrite in found])
 
 
@@ -105,7 +105,7 @@ def _check_expiries(pipeline_name: str) -> list[str]:
     expired = holds.expire(pipeline, run_info(get_current_context()))
     lapsed = watch.lapsed_waivers(pipeline)
     for waiver in lapsed:
-        tell(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_here()))
+        mail_event(pipeline, report.of_waiver_expired(pipeline, waiver, task_url=_own_url()))
     return _logged(
         [
             *(
@@ -142,7 +142,7 @@ def _write_catalogue(pipeline_name: str) -> str:
     return evidence_url(page.relative_to(settings().reports).as_posix())
 
 
-def tell_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None:
+def mail_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None:
     """Send the mail about a published partition that is not what was published."""
     from sluice.notify import report
 
@@ -160,10 +160,10 @@ def tell_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None
         page=rewrite.report,
         task_url=link,
     )
-    tell(pipeline, event)
+    mail_event(pipeline, event)
 
 
-def _here() -> str:
+def _own_url() -> str:
     return task_url(get_current_context()["ti"])
 
 

@@ -1,4 +1,4 @@
-"""The files of a new pipeline as text: its YAML, its suites and its README, from answers that are settled."""
+"""The files of a new pipeline as text: its YAML, its suites and its README, from complete answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class SourceAnswers:
-    """What is settled about a source."""
+    """What was answered about a source."""
 
     sample: Sample
     measured: Measured
@@ -52,7 +52,7 @@ class SourceAnswers:
 
 @dataclass(frozen=True)
 class Answers:
-    """What is settled about a pipeline."""
+    """What was answered about a pipeline."""
 
     name: str
     owner: str
@@ -75,7 +75,7 @@ def suites(answers: Answers) -> dict[str, str]:
 
 def pipeline(answers: Answers) -> str:
     """The YAML of the pipeline."""
-    return _environment().get_template("pipeline.yml.j2").render(**_said(answers))
+    return _environment().get_template("pipeline.yml.j2").render(**_values(answers))
 
 
 def readme(answers: Answers) -> str:
@@ -85,10 +85,10 @@ def readme(answers: Answers) -> str:
     # The last day that each source with days has rows of.
     last = min((one.last_run_day for one in answers.sources if one.day_column), default=run_day)
     runs = {"run_day": run_day, "last_run_day": max(last, run_day)}
-    return _environment().get_template("README.md.j2").render(**_said(answers), **runs, gaps=gaps)
+    return _environment().get_template("README.md.j2").render(**_values(answers), **runs, gaps=gaps)
 
 
-def _said(answers: Answers) -> dict[str, Any]:
+def _values(answers: Answers) -> dict[str, Any]:
     return {
         **vars(answers),
         "absent": _absent(answers),

@@ -69,8 +69,8 @@ def source_name(path: Path) -> str:
     return name
 
 
-def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answers:
-    """Read and measure the samples, and settle what is not given.
+def collect_answers(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answers:
+    """Read and measure the samples, and ask for what is not given.
 
     Args:
         name: of the pipeline.
@@ -91,7 +91,7 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
         for source in files
     }
     run_day = max((days_later(day, lags[source]) for source, day in days.items()), default=day_of(today))
-    settled = tuple(
+    sources = tuple(
         SourceAnswers(
             sample=sample,
             measured=measured,
@@ -104,13 +104,13 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
         )
         for source, (sample, measured) in found.items()
     )
-    if all(one.cadence == "weekly" for one in settled):
+    if all(one.cadence == "weekly" for one in sources):
         raise SampleRefusedError(
             "All sources are weekly: the days of a pipeline are those of its daily sources, and it would never run.",
             allowed="one daily source or more",
             todo="give one of them --cadence daily; a day without a delivery of it can be left out by `expected`",
         )
-    recent = max(date_of(one.last_run_day) for one in settled) >= today - _RECENT
+    recent = max(date_of(one.last_run_day) for one in sources) >= today - _RECENT
     return Answers(
         name=name,
         owner=given.owner or _required("Owner of the pipeline (a team or a person)", "--owner", ask),
@@ -118,7 +118,7 @@ def settle(name: str, files: Mapping[str, Path], given: Given, ask: Ask) -> Answ
         zone=given.zone,
         clock=given.clock or ("wall" if recent else "feed"),
         starts=date_of(run_day),
-        sources=settled,
+        sources=sources,
     )
 
 

@@ -66,7 +66,7 @@ def _rules(
             "expect_rows_to_satisfy_condition",
             "hold",
             {"condition": f"{day_of(sample, day, zone)} = ds"},
-            f"{on}: by {day} they are of {_said(measured.days[day])}. A row of another day would be published under the wrong one.",
+            f"{on}: by {day} they are of {_days_named(measured.days[day])}. A row of another day would be published under the wrong one.",
         )
     columns = sample.contract.columns
     # A number that names a thing has no range.
@@ -93,7 +93,7 @@ def _rules(
         "expect_table_row_count_to_fit_history",
         "warn",
         {**_HISTORY, "width": 4, "slack": 0.25},
-        f"As many rows as on earlier days of the week; the sample has {measured.rows:,}{f' of {_said(measured.days[day])}' if day else ''}. {_COMMON}",
+        f"As many rows as on earlier days of the week; the sample has {measured.rows:,}{f' of {_days_named(measured.days[day])}' if day else ''}. {_COMMON}",
     )
     yield (
         "gaps_fit",
@@ -120,7 +120,7 @@ def _rules(
         )
 
 
-def _said(days: Sequence[str]) -> str:
+def _days_named(days: Sequence[str]) -> str:
     return days[0] if len(days) == 1 else f"{len(days)} days, {days[0]} to {days[-1]}"
 
 

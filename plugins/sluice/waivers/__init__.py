@@ -3,7 +3,7 @@
 The rule kept here: a waiver is for one content. It names the sha256 of the batch that was judged, so that a later
 delivery of the same day, good or bad, is judged by the gate again. It ends: after its last day it publishes nothing any
 more, what it published counts as held again, and training refuses it. A gate that broke (ERROR) judged nothing, so
-there is nothing to put one's word against: it cannot be waived.
+there is nothing that a waiver could be about: it cannot be waived.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
     "account",
     "active",
     "awaited",
-    "check_word",
+    "check_terms",
     "expired",
     "grant",
     "judgement",
@@ -71,7 +71,7 @@ def grant(
     where = f"{spec.pipeline}.{table} {partition}"
     if not by.strip():
         raise _refused("It is released by nobody.", where, "the name of a person", "say who answers for it")
-    last = check_word(spec, where, why=why, until=until)
+    last = check_terms(spec, where, why=why, until=until)
     require_second_person(spec, where, by=by.strip(), requested_by=requested_by, account=account)
     judged = judgement(spec, table, partition, batch_id)
     if judged is None or judged.kind != "held" or judged.record.verdict_id != verdict_id:
@@ -107,7 +107,7 @@ def grant(
     )
 
 
-def check_word(spec: Pipeline, where: str, *, why: str, until: str) -> date:
+def check_terms(spec: Pipeline, where: str, *, why: str, until: str) -> date:
     """Refuse a waiver that lacks a reason or an end that is still ahead; return its last day.
 
     Raises:

@@ -51,16 +51,16 @@ class Waiver:
 
 def read(entry: Entry) -> Waiver:
     """A waiver from its entry of the ledger."""
-    word = entry.record
+    waiver = entry.record
     return Waiver(
         seq=entry.seq,
         table=entry.subject,
         partition=entry.partition or "",
-        by=word.by,
-        why=word.why,
-        until=word.until,
-        account=word.account,
-        requested_by=word.requested_by,
+        by=waiver.by,
+        why=waiver.why,
+        until=waiver.until,
+        account=waiver.account,
+        requested_by=waiver.requested_by,
     )
 
 

@@ -16,7 +16,7 @@ from sluice.core.partitions import day_of, days_later
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.ingest import deliveries, unexpected
-from sluice.ingest.unexpected import Looked
+from sluice.ingest.unexpected import LandingScan
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Rewrite
 from sluice.ledger import records
@@ -81,7 +81,7 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     return found
 
 
-def unexpected_files(spec: Pipeline) -> Looked:
+def unexpected_files(spec: Pipeline) -> LandingScan:
     """What lies in the landing zone and is no delivery: see `sluice.ingest.unexpected`.
 
     A delivery that its own run refused for its name is left out: the refusal names it, and is open.
@@ -90,16 +90,16 @@ def unexpected_files(spec: Pipeline) -> Looked:
         LandingUnreachableError: the landing zone does not answer; of a feed that has not begun there may be none yet.
     """
     try:
-        found = unexpected.look(spec)
+        found = unexpected.scan(spec)
     except LandingUnreachableError:
         if _has_begun(spec):
             raise
-        return Looked((), complete=True)
+        return LandingScan((), complete=True)
     refused = {name for hold in holds.open_batches(spec) if hold.kind == "refused" for name in hold.files}
     announced = {name for entry in found.entries if (name := entry.name).endswith(deliveries.MANIFEST)}
     known = {name for name in refused if f"{name}{deliveries.MANIFEST}" in announced}
     left = (each for each in found.entries if each.name.removesuffix(deliveries.MANIFEST) not in known)
-    return Looked(tuple(left), found.complete)
+    return LandingScan(tuple(left), found.complete)
 
 
 def rewritten_history(spec: Pipeline, days: int | None = None) -> list[Rewrite]:
@@ -142,7 +142,7 @@ def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str
     older = {
         (table, seen.partition)
         for incident in faults.incidents(spec.pipeline)
-        for seen in incident.standing.values()
+        for seen in incident.open_occurrences.values()
         for table in seen.record.ends_with.names
         if seen.record.ends_with.how == "matches" and table in spec.tables
         if seen.partition and seen.partition <= since

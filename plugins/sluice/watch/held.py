@@ -10,7 +10,7 @@ from sluice.core.errors import LandingUnreachableError
 from sluice.declare.spec import Pipeline
 from sluice.holds import Hold, stopped
 from sluice.holds.stopped import Stopped
-from sluice.ingest.unexpected import Looked
+from sluice.ingest.unexpected import LandingScan
 from sluice.ledger import Entry
 from sluice.schedule import missing_history
 from sluice.waivers import inherited
@@ -26,7 +26,7 @@ class Held:
     expired: Mapping[tuple[str, str], Stopped]
     released: Mapping[tuple[str, str], Entry]
     to_rebuild: tuple[inherited.Rebuild | missing_history.Rebuild, ...]
-    landing: Looked
+    landing: LandingScan
     # Why the landing zone could not be looked at; "" where it was.
     problem: str = ""
 
@@ -37,7 +37,7 @@ def read(spec: Pipeline) -> Held:
     try:
         landing = watch.unexpected_files(spec)
     except LandingUnreachableError as error:
-        landing, problem = Looked((), complete=False), str(error)
+        landing, problem = LandingScan((), complete=False), str(error)
     return Held(
         pipeline=spec.pipeline,
         holds=tuple(holds.open_holds(spec)),

@@ -105,7 +105,7 @@ def read(reports: Path, pipeline: str, *, days: int, before: str | None = None) 
     )
 
 
-def nothing(pipeline: str) -> Evidence:
+def empty(pipeline: str) -> Evidence:
     """A pipeline that has no evidence."""
     return Evidence(pipeline, (), (), (), None)
 

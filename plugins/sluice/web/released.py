@@ -1,4 +1,4 @@
-"""What of a pipeline is seen on a person's word, and what was made from it: shown on the index, and above every page
+"""What of a pipeline is seen under a waiver, and what was made from it: shown on the index, and above every page
 about such a day."""
 
 from __future__ import annotations

@@ -95,16 +95,16 @@ def create_app(
     def all_pipelines(request: Request, may_read: MayRead = readable) -> Response:
         broken = {each.pipeline for each in spec.broken_pipelines()}
         names = [name for name in sorted({*index.pipelines(reports), *broken}) if may_read(name)]
-        words = {name: _released(name) for name in names}
+        releases = {name: _released(name) for name in names}
         cards = {name: read_or_explain(partial(_card, today, name)) for name in names}
         lines, problem = read_or_explain(lambda: tuple(undelivered(may_read)))
         return own(
             request,
             "index.html.j2",
-            evidence=[index.read(reports, name, days=DAYS_ON_INDEX) or index.nothing(name) for name in names],
-            released={name: found for name, (found, _) in words.items()},
+            evidence=[index.read(reports, name, days=DAYS_ON_INDEX) or index.empty(name) for name in names],
+            released={name: found for name, (found, _) in releases.items()},
             cards={name: found[0] for name, (found, _) in cards.items() if found},
-            problems={name: said or cards[name][1] for name, (_, said) in words.items()},
+            problems={name: said or cards[name][1] for name, (_, said) in releases.items()},
             untold=[*lines, *([problem] if problem else [])],
             with_model=[name for name in names if model_page.is_there(name)],
             pipeline=None,
@@ -125,12 +125,12 @@ def create_app(
         pipeline = path.strip("/")
         evidence = index.read(reports, pipeline, days=DAYS_ON_PIPELINE, before=before)
         if evidence and may_read(pipeline):
-            words, problem = _released(pipeline)
+            releases, problem = _released(pipeline)
             return own(
                 request,
                 "index.html.j2",
                 evidence=[evidence],
-                released={pipeline: words},
+                released={pipeline: releases},
                 cards={},
                 problems={pipeline: problem},
                 untold=(),
@@ -140,7 +140,7 @@ def create_app(
         found = find(reports, path, may_read)
         siblings = index.siblings(found)
         data = found.with_name(index.data_of(found.name))
-        words, problem = read_or_explain(lambda: released.of_page(path))
+        releases, problem = read_or_explain(lambda: released.of_page(path))
         return own(
             request,
             "frame.html.j2",
@@ -150,7 +150,7 @@ def create_app(
             siblings=siblings,
             partition=index.partition_of(path),
             frame_script=FRAME_SCRIPT,
-            released=words,
+            released=releases,
             problem=problem,
         )
 

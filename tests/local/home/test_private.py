@@ -46,7 +46,7 @@ def test_passwords_and_keys_are_never_readable_by_others(home, open_umask, monke
 def test_processes_of_the_stack_write_for_their_owner_only(home, open_umask, monkeypatch):
     file = home / "written"
     code = f"import pathlib, signal; pathlib.Path({str(file)!r}).write_text('x'); signal.pause()"
-    sessions.want(settings().home / "run", stack.MAIL_SINK, [sys.executable, "-c", code])
+    sessions.request_start(settings().home / "run", stack.MAIL_SINK, [sys.executable, "-c", code])
     try:
         stack._supervise()
         deadline = time.monotonic() + 60

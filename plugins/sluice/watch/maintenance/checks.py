@@ -41,7 +41,7 @@ def check_chain(spec: Pipeline, run: Run) -> tuple[int, str]:
     head = ledger.entries(after=entries - 1)[-1].hash if entries else ""
     schema.complete()
     still_open = {"holds": holds.open_from(spec), "mails": faults.open_from(spec.pipeline)}
-    ledger.settle(spec.pipeline, entries, still_open)
+    ledger.mark_closed(spec.pipeline, entries, still_open)
     said = {"entries": entries, "head": head, "reasons": [f"{entries} entries, chain intact"]}
     ledger.append(records.Maintained(**said), pipeline=spec.pipeline, subject="ledger", run=run.run_id)
     return entries, head
@@ -57,7 +57,7 @@ def check_published(spec: Pipeline, run: Run) -> Published:
     several: list[str] = []
     partitions = 0
     for table in spec.tables:
-        stored = lake.look(spec.pipeline, table, keep=1, before=datetime.min.replace(tzinfo=UTC))
+        stored = lake.inventory(spec.pipeline, table, keep=1, before=datetime.min.replace(tzinfo=UTC))
         partitions += stored.partitions
         several += [f"{table} {day}" for day in stored.several]
         for day in stored.missing:

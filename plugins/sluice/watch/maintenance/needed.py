@@ -15,9 +15,9 @@ from sluice.ledger import Entry, records
 
 
 def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[str, set[str]]:
-    """Table -> full ids of the batches that are held, released, were spoken of since an instant, or made a prediction.
+    """Table -> full ids of the batches that are held, released, named in the ledger since an instant, or read by a prediction.
 
-    A batch that is spoken of may be in the hands of a task; its days begin anew.
+    A batch that was named may be in the hands of a task; its days begin anew.
 
     Args:
         inputs_since: from when on the predictions were staged whose inputs must stay.
@@ -33,7 +33,7 @@ def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[
     for hold in holds.open_holds(spec):
         keep(hold.table, hold.batch_id)
     for waiver in ledger.entries(records.Waiver, pipeline=spec.pipeline):
-        if not _over(spec, waiver):
+        if not _has_expired(spec, waiver):
             keep(waiver.subject, waiver.record.batch_id)
     for entry in ledger.entries(pipeline=spec.pipeline, since=since):
         keep(entry.subject, entry.record.batch_id)
@@ -54,13 +54,13 @@ def _read_by_predictions(spec: Pipeline, since: datetime) -> Iterator[tuple[str,
                 yield read["table"], used
 
 
-def spoken_of(spec: Pipeline, table: str, *, after: int) -> set[str]:
+def named_batches(spec: Pipeline, table: str, *, after: int) -> set[str]:
     """Full ids of the batches of a table that entries of the ledger name which follow the number `after`."""
     entries = ledger.entries(pipeline=spec.pipeline, subject=table, after=after)
     return {full_id(entry.record.batch_id) for entry in entries if entry.record.batch_id}
 
 
-def _over(spec: Pipeline, waiver: Entry) -> bool:
+def _has_expired(spec: Pipeline, waiver: Entry) -> bool:
     try:
         return waivers.expired(spec, waiver)
     except DeliveryMissingError:  # without a today no waiver ends

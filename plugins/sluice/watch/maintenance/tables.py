@@ -1,7 +1,8 @@
 """The tables of a pipeline: old snapshots, Iceberg's own left-over files, and batches that nobody needs.
 
 The rule kept here: a batch and its splits are one family, and it stays as a whole while any snapshot that is kept refers to
-one of them, while it is held, released or set aside, while predictions were made from it within `inputs_days`, or while the ledger spoke of it within `batches_days`. Then it is
+one of them, while it is held, released or set aside, while predictions were made from it within `inputs_days`, or
+while an entry of the ledger of the last `batches_days` names it. Then it is
 condemned: it does not exist any more, so that nobody can begin to publish it, but its files stay for `grace_days`, so that
 whoever had begun can end. Whoever did is found at the next look, and the batch is restored.
 """
@@ -18,7 +19,7 @@ from sluice.declare.spec import Pipeline
 from sluice.lake import cleanup as lake
 from sluice.lake import connection, quarantine
 from sluice.lake.batches import full_id
-from sluice.lake.cleanup import Folder, Stored
+from sluice.lake.cleanup import Folder, Inventory
 from sluice.watch.maintenance import needed, record
 from sluice.watch.maintenance.record import Removal
 
@@ -47,50 +48,50 @@ class _Clearing:
         self._keep, self._before = kept.snapshots_count, now - timedelta(days=kept.snapshots_days)
         self._old = now - timedelta(days=kept.batches_days)
         # Since when what the ledger and the manifests say counts.
-        self._spoken = decided - timedelta(days=kept.batches_days)
+        self._named_since = decided - timedelta(days=kept.batches_days)
         self._inputs = decided - timedelta(days=kept.inputs_days)
-        self._settled = now - timedelta(days=kept.grace_days)
+        self._grace_ended = now - timedelta(days=kept.grace_days)
         # Name to the table that the ledger knows it by.
         self._tables = {name: table for table in spec.tables for name in (table, quarantine.table_of(table))}
 
     def plan(self) -> list[Removal]:
-        must_stay = needed.batches(self._spec, self._spoken, inputs_since=self._inputs)
+        must_stay = needed.batches(self._spec, self._named_since, inputs_since=self._inputs)
         return [
             removal
             for table in self._tables
-            for removal in self._found(table, self._look(table), must_stay.get(table, set()))
+            for removal in self._found(table, self._inventory(table), must_stay.get(table, set()))
         ]
 
     def do(self) -> Iterator[Removal]:
         newest = ledger.entries(limit=1)
         asked_at = newest[0].seq if newest else 0
-        must_stay = needed.batches(self._spec, self._spoken, inputs_since=self._inputs)
+        must_stay = needed.batches(self._spec, self._named_since, inputs_since=self._inputs)
         for table, known_as in self._tables.items():
             expired = lake.expire(self._spec.pipeline, table, keep=self._keep, before=self._before)
             yield from (Removal("snapshots", str(one), 0, table) for one in expired)
-            stored = self._look(table)
-            folders = {folder.batch_id: folder for folder in stored.folders}
-            stays = must_stay.get(table, set()) | needed.spoken_of(self._spec, known_as, after=asked_at)
-            for removal in self._found(table, stored, stays):
+            inventory = self._inventory(table)
+            folders = {folder.batch_id: folder for folder in inventory.folders}
+            stays = must_stay.get(table, set()) | needed.named_batches(self._spec, known_as, after=asked_at)
+            for removal in self._found(table, inventory, stays):
                 if removal.kind == "snapshots":
                     continue  # made since, and due at the next run
                 self._clear(table, removal, folders)
                 yield removal
 
-    def _look(self, table: str) -> Stored:
-        return lake.look(self._spec.pipeline, table, keep=self._keep, before=self._before)
+    def _inventory(self, table: str) -> Inventory:
+        return lake.inventory(self._spec.pipeline, table, keep=self._keep, before=self._before)
 
-    def _found(self, table: str, stored: Stored, must_stay: set[str]) -> Iterator[Removal]:
-        for snapshot in stored.expirable:
+    def _found(self, table: str, inventory: Inventory, must_stay: set[str]) -> Iterator[Removal]:
+        for snapshot in inventory.expirable:
             yield Removal("snapshots", str(snapshot), 0, table)
-        for file in stored.unreferred:
-            if file.modified < self._settled:
+        for file in inventory.unreferred:
+            if file.modified < self._grace_ended:
                 yield Removal("metadata_files", file.path, file.size)
         families: dict[str, list[Folder]] = {}
-        for folder in stored.folders:
+        for folder in inventory.folders:
             families.setdefault(full_id(folder.batch_id), []).append(folder)
         for family, folders in families.items():
-            stays = family in must_stay or any(one.batch_id in stored.referred for one in folders)
+            stays = family in must_stay or any(one.batch_id in inventory.referred for one in folders)
             for folder in folders:
                 yield from self._of_folder(table, folder, stays)
 
@@ -99,17 +100,17 @@ class _Clearing:
         if stays and lake.is_restorable(folder):
             yield Removal("restored_batches", batch_id, 0, table)
         elif folder.state == "half_written":
-            if not stays and folder.modified < self._settled:
+            if not stays and folder.modified < self._grace_ended:
                 yield Removal("half_written_batches", batch_id, folder.size, table)
             return
         elif folder.state == "condemned":
-            if folder.modified < self._settled:
+            if folder.modified < self._grace_ended:
                 yield Removal("batches", batch_id, folder.size, table)
             return
         elif not stays and folder.modified < self._old:
             yield Removal("condemned_batches", batch_id, 0, table)
         for part in folder.parts:
-            if part.modified < self._settled:
+            if part.modified < self._grace_ended:
                 yield Removal("part_files", part.path, part.size)
 
     def _clear(self, table: str, removal: Removal, folders: Mapping[str, Folder]) -> None:
