@@ -7,8 +7,10 @@ import json
 import pytest
 from fastapi import FastAPI
 
+from sluice import ledger
 from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
+from sluice.ledger import model_records
 from sluice.models import history, roles, training
 from sluice.web.reports import create_app
 from sluice_ml.checks import Finding
@@ -76,6 +78,36 @@ def test_page_after_a_roll_back_says_who_and_why_and_until_when_each_was_champio
     promoted = history.read(flights).decisions[-1]
     assert f'<a href="#entry-{promoted.entry}">Evidence of its promotion</a>' in get(PAGE)[2]
     assert 'href="/air/dags/flights_rollback/runs/by%20hand"' in page
+
+
+def test_page_draws_realised_performance_where_enough_days_count_and_says_so_where_not(
+    flights, measured_day, get
+):
+    about = {"pipeline": "flights", "subject": flights.model.name}
+    assert "Nothing was monitored yet." in words(get(PAGE)[2])
+    for number in range(1, 11):
+        numbers = measured_day(
+            f"2013-04-{number:02}", labelled=890, auc=0.7 + number / 500, baseline_auc=0.6, model_version="3"
+        )
+        ledger.append(model_records.Monitored(**numbers.as_dict()), **about, partition=numbers.ds)
+        if number == 9:
+            page = get(PAGE)[2]
+            assert "insufficient data 9 of the last 90 days count; 10 are needed" in words(page)
+            assert "<svg" not in page
+    asked = model_records.RetrainRequested(causes=(ATTACK,))
+    ledger.append(asked, **about, partition="2013-04-05")
+
+    page = get(PAGE)[2]
+
+    assert "is 0.711 on average (0.707 to 0.715), +0.111 (+0.107 to +0.115) beside the baseline's" in words(
+        page
+    ).replace("&#39;", "'")
+    assert page.count('<rect class="PASS"') == 10
+    assert page.count("<line ") == 1
+    assert "2013-04-05: AUC 0.710 of version 3, 0.600 of the baseline" in words(unmarked(page))
+    assert ATTACK not in page
+    told = json.loads(get(f"{PAGE}.json")[2])["realised"]
+    assert (told["counted"], len(told["days"])) == (10, 90)
 
 
 def test_json_is_what_the_command_prints_and_is_read_by_whom_the_page_is(flights, decided, get):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core import dag_ids
+from sluice.core.partitions import day_of
 from sluice.ledger import Entry, champion, model_records, records
 from sluice.ledger.store import Filters
-from sluice.models import evidence, roles
+from sluice.models import evidence, realised, roles
 from sluice.models.evidence import Check
+from sluice.models.realised import Mark, Realised
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -78,9 +80,11 @@ class Decision(Event):
 class Change(Event):
     """From when to when a version was champion, and who or what moved it."""
 
-    # By the pipeline's clock; where an entry of an earlier version does not say it, when it was recorded. `until` is None of the present champion.
-    since: str
-    until: str | None
+    # `until` is None of the present champion.
+    since: datetime
+    until: datetime | None
+    # Whether `since` is by the pipeline's clock; of an entry of an earlier version it is when it was recorded.
+    by_its_clock: bool
     # None: the baseline.
     version: int | None
     previous: int | None
@@ -118,6 +122,7 @@ class History:
     decisions: Sequence[Decision]
     changes: Sequence[Change]
     incidents: Sequence[Incident]
+    realised: Realised
 
     @property
     def events(self) -> list[Decision | Change | Incident]:
@@ -145,6 +150,7 @@ def read(spec: Pipeline) -> History:
     decisions = [_decision(entry) for entry in decided]
     moves = champion.decisions(spec.pipeline, spec.model.name)
     untils = [None, *(_since(move) for move in moves)]
+    changes = [_change(move, until, decisions) for move, until in zip(moves, untils, strict=False)]
     scores = trained.get(moves[0].record.version) if moves else None
     return History(
         pipeline=spec.pipeline,
@@ -153,7 +159,7 @@ def read(spec: Pipeline) -> History:
         champion=_trained(scores) if scores else None,
         candidate=_trained(trained[max(trained)]) if trained else None,
         decisions=decisions,
-        changes=[_change(move, until, decisions) for move, until in zip(moves, untils, strict=False)],
+        changes=changes,
         incidents=[
             Incident(
                 **_event(entry, stage), kind=entry.kind, reasons=entry.record.reasons or (entry.record.what,)
@@ -161,6 +167,7 @@ def read(spec: Pipeline) -> History:
             for kind, stage in (("training_refused", "train"), ("stood_in", "score"))
             for entry in ledger.entries(kind, **about)
         ],
+        realised=realised.read(spec, _marks(changes, decisions)),
     )
 
 
@@ -171,8 +178,8 @@ def lines(history: History) -> Iterator[str]:
     for event in history.events:
         recorded = f"(entry {event.entry}, run {event.run})"
         if isinstance(event, Change):
-            until = f" until {event.until}" if event.until else ""
-            yield f"since {event.since}{until}: {roles.named(event.version)}, in place of {roles.named(event.previous)}, by {event.moved_by} {recorded}"
+            until = f" until {event.until.isoformat()}" if event.until else ""
+            yield f"since {event.since.isoformat()}{'' if event.by_its_clock else ' (recorded)'}{until}: {roles.named(event.version)}, in place of {roles.named(event.previous)}, by {event.moved_by} {recorded}"
         elif isinstance(event, Decision):
             yield f"{event.day}: {event.sentence} {recorded}"
         else:
@@ -214,7 +221,7 @@ def _decision(entry: Entry[Any]) -> Decision:
     )
 
 
-def _change(entry: Entry[Any], until: str | None, decisions: Sequence[Decision]) -> Change:
+def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decision]) -> Change:
     record = entry.record
     person = isinstance(record, model_records.RolledBack)
     # Promotions of an earlier version do not name their decision.
@@ -225,6 +232,7 @@ def _change(entry: Entry[Any], until: str | None, decisions: Sequence[Decision])
         **_event(entry, stage),
         since=_since(entry),
         until=until,
+        by_its_clock=bool(record.decided_at),
         version=record.version,
         previous=roles.previous_of(entry),
         kind=entry.kind,
@@ -235,5 +243,14 @@ def _change(entry: Entry[Any], until: str | None, decisions: Sequence[Decision])
     )
 
 
-def _since(move: Entry[Any]) -> str:
-    return move.record.decided_at or f"{move.at.isoformat()} (recorded)"
+def _since(move: Entry[Any]) -> datetime:
+    return datetime.fromisoformat(move.record.decided_at) if move.record.decided_at else move.at
+
+
+def _marks(changes: Sequence[Change], decisions: Sequence[Decision]) -> Iterator[tuple[str, Mark]]:
+    """What happened to the model, by the day on which it did."""
+    for change in changes:
+        yield day_of(change.since.date()), Mark(change.kind, roles.named(change.version))
+    for decision in decisions:
+        if decision.outcome != "promote" and decision.day:
+            yield decision.day, Mark(decision.outcome, f"version {decision.version}")

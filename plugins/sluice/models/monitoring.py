@@ -87,7 +87,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
         folders[day.ds] = folder
     pages = {}
     for ds, folder in folders.items():
-        history = _history(spec, ds)
+        history = recorded_days(spec, ds)
         written = monitored_day_page.page(
             history[-1],
             _decision(spec, ds, champion),
@@ -103,7 +103,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
 
 def decide(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:
     """Decide from the recorded numbers, and record the decision: nothing, warn or retrain."""
-    if not _history(spec, run_day):
+    if not recorded_days(spec, run_day):
         # The first days of a pipeline were empty: nothing was predicted yet.
         return _record_decision(
             spec,
@@ -221,7 +221,7 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
 
     trained = champion.registered.tags["as_of"] if champion else None
     return decide(
-        _history(spec, day),
+        recorded_days(spec, day),
         monitoring_config(spec),
         champion_lead=_champion_lead(champion),
         champion_days=_champion_days(champion),
@@ -241,7 +241,7 @@ def _champion_days(champion: LoadedModel | None) -> int:
     return champion.meta.splits["test"]["days"] if champion else 0
 
 
-def _history(spec: Pipeline, day: str) -> list[DayNumbers]:
+def recorded_days(spec: Pipeline, day: str) -> list[DayNumbers]:
     """The newest record of each monitored day to `day`, in the order of days."""
     from sluice_ml.monitored_day import DayNumbers
 
@@ -260,7 +260,7 @@ def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumb
 
     if not {snapshots.DRIFT, snapshots.SUMMARY} <= set(snapshots.kept(folder)):
         return None
-    found = [numbers for numbers in _history(spec, day) if numbers.ds == day]
+    found = [numbers for numbers in recorded_days(spec, day) if numbers.ds == day]
     version = rows["model_version"][0].as_py()
     age = rows["input_age_days"][0].as_py()
     now = (version, rows.num_rows, age)

@@ -15,6 +15,8 @@ from sluice.core.errors import SluiceError
 from sluice.core.links import COMPUTED
 from sluice.declare import spec
 from sluice.models import history, roles
+from sluice.web import performance_chart
+from sluice.web.partition import STEP
 from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain
 
 # Champions and refusals that are shown: of at most one request to train a week a year. The JSON has all.
@@ -65,6 +67,11 @@ def add_routes(app: FastAPI, readable: Any) -> None:
             states=STATES,
             outcomes=OUTCOMES,
             named=roles.named,
+            chart=performance_chart.draw(found[0].realised) if found else None,
+            height=performance_chart.HEIGHT,
+            step=STEP,
+            sentence=performance_chart.sentence,
+            words=performance_chart.words,
         )
 
 

@@ -1,0 +1,122 @@
+"""How good the predictions of the last days turned out to be, from what monitoring has recorded of each day, and what happened then."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sluice import ledger
+from sluice.core.partitions import Partition, days_later
+from sluice.ledger import model_records, records
+from sluice.models import monitoring
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.metrics import Estimate
+    from sluice_ml.monitored_day import DayNumbers
+
+# Days that are looked back on: about as many as a model learns from, and one season.
+DAYS = 90
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """What happened on a day: held, retrain_requested, promoted, rolled_back, refuse or insufficient_data; and what it was about."""
+
+    kind: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Day:
+    """A calendar day of the predictions; what is None was not measured, or cannot be known yet."""
+
+    ds: str
+    # Who scored, "baseline" where no model did; "" of a day that was not monitored.
+    version: str
+    labelled: int
+    rows: int
+    auc: float | None
+    baseline_auc: float | None
+    # Whether the day may be held against, or for, the model that scored it.
+    counts: bool
+    marks: Sequence[Mark]
+
+
+@dataclass(frozen=True)
+class Realised:
+    """The last DAYS days to the newest that was monitored, oldest first; none where nothing was monitored."""
+
+    days: Sequence[Day]
+    # Of the days that count: the mean AUC of a day, and the mean of how far it was above the baseline's on the same rows, each with
+    # Student's interval over the days; None where they are too few.
+    auc: Estimate | None
+    lead: Estimate | None
+    counted: int
+    # Days that count without which nothing is said: as many as a comparison of two models needs (`promotion.comparison_days`).
+    needed: int
+
+
+def read(spec: Pipeline, happened: Iterable[tuple[str, Mark]]) -> Realised:
+    """Read what became of the predictions; `happened` is what is known already of what happened to the model, by day."""
+    name, model = spec.pipeline, spec.model.name
+    newest = max(
+        (
+            entry.record.ds
+            for entry in ledger.entries(model_records.Monitored, pipeline=name, subject=model, limit=DAYS)
+        ),
+        default="",
+    )
+    needed = spec.model.promotion.comparison_days
+    if not newest:
+        return Realised((), None, None, 0, needed)
+    span = Partition(days_later(newest, 1 - DAYS), newest)
+    measured = {numbers.ds: numbers for numbers in monitoring.recorded_days(spec, newest)}
+    marks: dict[str, set[Mark]] = defaultdict(set)
+    for day, mark in happened:
+        marks[day].add(mark)
+    for asked in ledger.entries(model_records.RetrainRequested, pipeline=name, subject=model, days=span):
+        marks[asked.days.first].add(Mark(asked.kind, ", ".join(asked.record.causes)))
+    for held in ledger.entries(records.Held, pipeline=name, days=span):
+        for day in held.days:
+            marks[day].add(Mark(held.kind, held.subject))
+    days = [_day(spec, ds, measured.get(ds), sorted(marks[ds])) for ds in span]
+    auc, lead = _means([day for day in days if day.counts], spec)
+    return Realised(days, auc, lead, sum(day.counts for day in days), needed)
+
+
+def _day(spec: Pipeline, ds: str, numbers: DayNumbers | None, marks: Sequence[Mark]) -> Day:
+    from sluice_ml.findings import says_something
+    from sluice_ml.scoring import BASELINE
+
+    if numbers is None:
+        return Day(ds, "", 0, 0, None, None, False, marks)
+    known = numbers.auc is not None and numbers.baseline_auc is not None
+    by_a_model = numbers.model_version != BASELINE
+    enough = numbers.labelled >= spec.monitoring.min_rows
+    return Day(
+        ds=ds,
+        version=numbers.model_version,
+        labelled=numbers.labelled,
+        rows=numbers.rows,
+        auc=numbers.auc,
+        baseline_auc=numbers.baseline_auc,
+        counts=known and by_a_model and enough and says_something(numbers),
+        marks=marks,
+    )
+
+
+def _means(days: Sequence[Day], spec: Pipeline) -> tuple[Estimate | None, Estimate | None]:
+    import numpy as np
+
+    from sluice_ml.metrics import mean_of_days
+
+    if len(days) < spec.model.promotion.comparison_days:
+        return None, None
+    auc, baseline = (
+        np.array([getattr(day, name) for day in days], dtype="float64") for name in ("auc", "baseline_auc")
+    )
+    confidence = spec.model.promotion.confidence
+    return mean_of_days(auc, confidence), mean_of_days(auc - baseline, confidence)
