@@ -7,9 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
+from sluice.core.settings import ROOT, settings
+from sluice.web.reports import create_app
 from sluice_ml.monitored_day import DayNumbers
+from tests.web.serving import reader, serving
 
+# A page of `reports`, without its ending.
+HELD = "flights/gates/arrivals/2013-04-03/20130404T080000000000-cccccc"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # What a report made from hostile data could hold: it says in its title whether it is sandboxed.
@@ -77,6 +83,27 @@ def reports(tmp_path, home, measured_day) -> Path:
     dbt.mkdir()
     (dbt / "index.html").write_text(REPORT.replace("LABEL", "dbt"), encoding="utf-8")
     return root
+
+
+@pytest.fixture
+def get(reports):
+    """Requests to the application where Airflow mounts it."""
+    outer = FastAPI(root_path="/air")
+    outer.mount("/evidence", create_app(reports, reader=reader))
+    with serving(outer) as get:
+        yield get
+
+
+@pytest.fixture
+def two_pipelines(tmp_path, monkeypatch):
+    """The declarations of `flights` and, as a copy under another name, of `trains`."""
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    for name in ("flights", "trains"):
+        (folder / f"{name}.yml").write_text(text.replace("pipeline: flights", f"pipeline: {name}"))
+    monkeypatch.setenv("SLUICE_PIPELINES", str(folder))
+    settings.cache_clear()
 
 
 @pytest.fixture

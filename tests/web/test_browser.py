@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from sluice.web.reports import create_app
 from tests.web.conftest import write_gate, write_monitored_day
-from tests.web.test_reports import serving
+from tests.web.serving import serving
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,11 @@ from fastapi import FastAPI, Request
 
 from sluice import ledger
 from sluice.core.errors import RunRefusedError
-from sluice.core.settings import ROOT, settings
+from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ledger import records
 from sluice.web.reports import create_app
-from tests.web.test_reports import Links, reader, serving
+from tests.web.serving import Links, reader, serving
 
 DAY, ATTACK = "2013-04-02", '"><img src=x onerror=alert(1)>'
 REPLAY, RELEASE = (f"/air/evidence/_/{action}/flights/arrivals/{DAY}" for action in ("replay", "release"))
@@ -76,14 +76,8 @@ def started() -> Started:
 
 
 @pytest.fixture
-def get(home, tmp_path, monkeypatch, started):
+def get(home, two_pipelines, tmp_path, monkeypatch, started):
     """The pages of two pipelines on a morning of which nothing has come; of each a batch is held, flights' first."""
-    folder = tmp_path / "pipelines"
-    folder.mkdir()
-    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
-    (folder / "flights.yml").write_text(text)
-    (folder / "trains.yml").write_text(text.replace("pipeline: flights", "pipeline: trains"))
-    monkeypatch.setenv("SLUICE_PIPELINES", str(folder))
     monkeypatch.setenv("SLUICE_LANDING", str(tmp_path / "landing"))
     (tmp_path / "landing").mkdir()
     settings.cache_clear()

@@ -15,9 +15,9 @@ from sluice.models import history, roles, training
 from sluice.web.reports import create_app
 from sluice_ml.checks import Finding
 from tests.models.conftest import DAY, RUN, candidate, flights, trained
+from tests.web.serving import reader, serving
 from tests.web.test_held import ATTACK, unmarked
 from tests.web.test_partition import words
-from tests.web.test_reports import reader, serving
 
 __all__ = ["candidate", "flights", "trained"]
 

@@ -16,8 +16,8 @@ from sluice.web import partition
 from sluice.web.reports import create_app
 from sluice_lab import feed
 from tests.holds.test_holds import RUN, Suite, cross, flights
+from tests.web.serving import Links, reader, serving
 from tests.web.test_held import ATTACK, unmarked
-from tests.web.test_reports import Links, reader, serving
 
 __all__ = ["flights"]
 
