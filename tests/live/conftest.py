@@ -133,7 +133,7 @@ class World:
 
         def left() -> list[str] | None:
             nonlocal idle_since
-            if any(not self._waits(run) for run in self.api.active_runs()):
+            if any(not self.api.is_deferred(*run.split(" ", 1)) for run in self.api.active_runs()):
                 idle_since = 0.0
                 return None
             found = [
@@ -208,17 +208,6 @@ class World:
         for path in Path(self.pipeline.landing_url).iterdir():
             shutil.rmtree(path)
         self.since.append(_system_now())
-
-    def _waits(self, run: str) -> bool:
-        dag_id, _, run_id = run.partition(" ")
-        states = {task["state"] for task in self.api.tasks(dag_id, run_id)}
-        return "deferred" in states and not states & {
-            "queued",
-            "running",
-            "scheduled",
-            "up_for_retry",
-            "restarting",
-        }
 
 
 @pytest.fixture(scope="package")

@@ -11,7 +11,7 @@ import pytest
 
 from sluice_ml.backtest import Day, replay
 from sluice_ml.training import fit
-from tests.ml.test_rounds import drawn
+from tests.ml.test_rounds import COLUMNS, drawn
 
 FIRST, LAST = date(2013, 2, 5), date(2013, 2, 28)
 
@@ -21,10 +21,7 @@ def policy(config):
     """Rounds are few, and a model of more than eight days is old."""
     return dataclasses.replace(
         config,
-        numeric=("risk", "noise"),
-        categorical=("carrier",),
-        baseline="noise",
-        segments=("carrier",),
+        **COLUMNS,
         valid_days=5,
         valid_blocks=1,
         test_days=8,

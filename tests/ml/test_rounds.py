@@ -15,6 +15,13 @@ from sluice_ml.promotion import Champion, decide
 from sluice_ml.training import fit
 
 DAYS, PER_DAY = 60, 150
+# What a model of rows that were `drawn` reads.
+COLUMNS = {
+    "numeric": ("risk", "noise"),
+    "categorical": ("carrier",),
+    "baseline": "noise",
+    "segments": ("carrier",),
+}
 
 
 def drawn(*, straight: bool, odd_week: bool = False, seed: int = 5) -> pa.Table:
@@ -44,10 +51,7 @@ def drawn(*, straight: bool, odd_week: bool = False, seed: int = 5) -> pa.Table:
 def small(config):
     return dataclasses.replace(
         config,
-        numeric=("risk", "noise"),
-        categorical=("carrier",),
-        baseline="noise",
-        segments=("carrier",),
+        **COLUMNS,
         training_days=DAYS,
         valid_days=7,
         valid_blocks=4,

@@ -12,6 +12,7 @@ import pytest
 from sluice import holds, ledger
 from sluice.core.partitions import Partition
 from sluice.declare import spec
+from sluice.declare.features import Features
 from sluice.holds import show
 from sluice.lake import batches, rewrites, snapshots, tables
 from sluice.lake.batches import Manifest
@@ -83,7 +84,7 @@ class World:
 @pytest.fixture
 def world(flights) -> World:
     """A model of five features instead of 26: Evidently draws each, and which days are measured does not depend on them."""
-    few = spec.Features(
+    few = Features(
         numeric=("carrier_late_rate_28d", "route_late_rate_28d", "temperature_f"),
         categorical=("carrier", "origin"),
     )

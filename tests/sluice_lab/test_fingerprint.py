@@ -7,23 +7,25 @@ import pytest
 from sluice.core.settings import settings
 from sluice_lab import fingerprint
 
+FILES = (
+    "plugins/a.py",
+    "plugins/page.j2",
+    "ml/b.py",
+    "dbt/models/c.sql",
+    "pipelines/d.yml",
+    "suites/e.json",
+    "requirements.txt",
+)
+
 
 @pytest.fixture
 def project(home, tmp_path, monkeypatch):
     """A project whose own place has a name that dbt gives to what it writes."""
     root = tmp_path / "logs" / "target"
-    for name in (
-        "plugins/a.py",
-        "plugins/page.j2",
-        "ml/b.py",
-        "dbt/models/c.sql",
-        "pipelines/d.yml",
-        "suites/e.json",
-    ):
+    for name in FILES:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("before")
-    (root / "requirements.txt").write_text("before")
     monkeypatch.setattr(fingerprint, "ROOT", root)
     for name, folder in (("DBT_PROJECT", "dbt"), ("PIPELINES", "pipelines"), ("EXPECTATIONS", "suites")):
         monkeypatch.setenv(f"SLUICE_{name}", str(root / folder))
@@ -31,18 +33,7 @@ def project(home, tmp_path, monkeypatch):
     return root
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "plugins/a.py",
-        "plugins/page.j2",
-        "ml/b.py",
-        "dbt/models/c.sql",
-        "pipelines/d.yml",
-        "suites/e.json",
-        "requirements.txt",
-    ],
-)
+@pytest.mark.parametrize("name", FILES)
 def test_of_project_changes_with_each_file(project, name):
     before = fingerprint.of_project()
     (project / name).write_text("after")

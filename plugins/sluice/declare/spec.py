@@ -6,7 +6,7 @@ cheap, because every DAG file does it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -29,93 +29,12 @@ from sluice.declare.contracts import Contract as Contract
 from sluice.declare.contracts import Strict as _Strict
 from sluice.declare.derived import Derived as Derived
 from sluice.declare.derived import History as History
-from sluice.declare.features import Coverage as Coverage
-from sluice.declare.features import Features as Features
-from sluice.declare.features import Influence as Influence
-from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeOfDay, TimeZone
-from sluice.declare.gate import Gate
+from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeZone
+from sluice.declare.model import Model as Model
 from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
 from sluice.declare.sources import Format as Format
 from sluice.declare.sources import Source as Source
-
-
-class Promotion(_Strict):
-    """When a candidate may become champion: see `sluice_ml.promotion`. AUCs are means of those within each day."""
-
-    resamples: int = Field(ge=100)
-    confidence: float = Field(gt=0.5, lt=1)
-    # How far a simpler kind of model may be behind, on the days that choose the rounds, and is taken all the same.
-    simpler_margin: float = Field(0.005, ge=0, lt=0.5)
-    # A refresh (the same recipe on newer days) must be worse than the champion by less than this.
-    refresh_margin: float = Field(0.02, ge=0, lt=0.5)
-    # Held-out days with both outcomes that the champion did not learn from, without which nothing is decided.
-    comparison_days: int = Field(7, ge=2)
-
-
-class Model(_Strict):
-    name: str
-    question: str
-    # Derived tables: one row a thing to predict, and what became of it. They join on `key`.
-    features_table: str = "features"
-    outcomes_table: str = "outcomes"
-    key: str
-    label: str
-    features: Features
-    # Column of the feature table that serves as the score where there is no champion.
-    baseline: str
-    baseline_default: float = Field(ge=0, le=1)
-    # What scores, in this order, where the champion's files are damaged or it needs a column that is gone; with nothing
-    # here the day is not predicted then.
-    fallback: tuple[Literal["previous", "baseline"], ...] = ("previous", "baseline")
-    # Local time of the day by which its predictions must be made (of a live pipeline; the end of the day, where there is none).
-    # What is made later is marked, and counts in no measure of performance.
-    deadline: TimeOfDay | None = None
-    training_days: int = Field(ge=7)
-    # The last blocks of days before the test days, each predicted from the days before it: they choose the rounds.
-    valid_days: int = Field(ge=1)
-    valid_blocks: int = Field(4, ge=1)
-    test_days: int = Field(ge=1)
-    seed: int
-    rounds: int = Field(ge=1)
-    params: dict[str, float | int | str | bool]
-    promotion: Promotion
-    gate: Gate = Gate()
-    # `paused`: no model is trained, whoever asks; scoring and monitoring go on.
-    learning: Literal["active", "paused"] = "active"
-    coverage: Coverage = Coverage()
-    influence: Influence = Influence()
-    # Columns of the feature table: when a row's features were known, and when what is predicted happens.
-    known_at: str | None = None
-    happens_at: str | None = None
-    # Findings of `sluice_ml.linting` that are right on purpose, by name (`<check> <column>`), each with its reason.
-    accepted_findings: dict[str, NonEmptyStr] = {}
-    score_batch_rows: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _columns_are_features(self) -> Model:
-        known = {*self.features.numeric, *self.features.categorical}
-        used = [*self.coverage.segments, *([self.influence.column] if self.influence.column else [])]
-        unknown = [name for name in used if name not in known]
-        if unknown:
-            raise ValueError(f"coverage or influence names {unknown[0]!r}, which is no feature of the model")
-        slices = self.gate.slices.columns if self.gate.slices else ()
-        if unknown := [name for name in slices if name not in self.features.categorical]:
-            raise ValueError(
-                f"gate.slices names {unknown[0]!r}, which is no categorical feature of the model"
-            )
-        if (self.known_at is None) != (self.happens_at is None):
-            raise ValueError("known_at and happens_at say something only together: give both or neither")
-        return self
-
-    @model_validator(mode="after")
-    def _days_suffice(self) -> Model:
-        if self.promotion.comparison_days > self.test_days:
-            raise ValueError(
-                f"promotion.comparison_days is {self.promotion.comparison_days} and test_days {self.test_days}: only held-out days "
-                "are compared on, so that no candidate could ever be promoted; give at least as many test_days"
-            )
-        return self
 
 
 class Releases(_Strict):
@@ -288,12 +207,8 @@ class Pipeline(_Strict):
             SourceUnknownError: `name` is not declared.
         """
         if name not in self.sources:
-            raise SourceUnknownError(
-                f"Pipeline {self.pipeline!r} declares no source {name!r}.",
-                where=f"dags/pipelines/{self.pipeline}.yml",
-                allowed=", ".join(self.sources),
-                todo="declare the source there, or correct the name of the delivery",
-            )
+            todo = "declare the source there, or correct the name of the delivery"
+            raise self._unknown(f"declares no source {name!r}", self.sources, todo)
         return self.sources[name]
 
     def require_table(self, name: str) -> str:
@@ -303,13 +218,16 @@ class Pipeline(_Strict):
             SourceUnknownError: the pipeline has no table of this name.
         """
         if name not in self.tables:
-            raise SourceUnknownError(
-                f"Pipeline {self.pipeline!r} has no table {name!r}.",
-                where=f"dags/pipelines/{self.pipeline}.yml",
-                allowed=", ".join(self.tables),
-                todo="correct the name of the table",
-            )
+            raise self._unknown(f"has no table {name!r}", self.tables, "correct the name of the table")
         return name
+
+    def _unknown(self, what: str, known: Iterable[str], todo: str) -> SourceUnknownError:
+        return SourceUnknownError(
+            f"Pipeline {self.pipeline!r} {what}.",
+            where=f"dags/pipelines/{self.pipeline}.yml",
+            allowed=", ".join(known),
+            todo=todo,
+        )
 
     def may_quote(self, table: str | None) -> bool:
         """Whether nobody is meant by values of a table, or of any where it is derived or None, so that they can be shown."""

@@ -14,6 +14,8 @@ from sluice.core.errors import StackError
 from sluice.declare.spec import broken_pipelines, load_all
 
 FINAL = ("success", "failed")
+# States of a task that a worker has or is about to get.
+_AT_WORK = {"queued", "running", "scheduled", "up_for_retry", "restarting"}
 # A worker's end reaches the scheduler within its next loops, of a fraction of a second each.
 _CLEARLY_AFTER = timedelta(seconds=3)
 
@@ -113,6 +115,11 @@ class AirflowApi:
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Task instances of a run."""
         return self._all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
+
+    def is_deferred(self, dag_id: str, run_id: str) -> bool:
+        """Whether a run waits in the triggerer, as for a delivery, and no task of it is at work or about to be."""
+        states = {task["state"] for task in self.tasks(dag_id, run_id)}
+        return "deferred" in states and not states & _AT_WORK
 
     def failures(self, dag_id: str, run_id: str, *, lines: int = 15) -> str:
         """What the failed tasks of a run logged last, for a person to read; empty if none failed."""

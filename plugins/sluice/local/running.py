@@ -116,7 +116,7 @@ class _Day:
             nonlocal idle_since
             possible = [item.stage for item in self._items() if item.is_possible]
             active = [run for run in self._runs() if run["state"] not in FINAL]
-            if any(not self._waits(run) for run in active):
+            if any(not self.api.is_deferred(run["dag_id"], run["dag_run_id"]) for run in active):
                 idle_since = None
                 return None
             if active:
@@ -128,16 +128,6 @@ class _Day:
             return possible[0] if possible else ""
 
         return self.api.until(asked, f"{self.pipeline.pipeline} {self.day}", _LONGEST, pause=_LOOK)
-
-    def _waits(self, run: dict[str, Any]) -> bool:
-        states = {task["state"] for task in self.api.tasks(run["dag_id"], run["dag_run_id"])}
-        return "deferred" in states and not states & {
-            "queued",
-            "running",
-            "scheduled",
-            "up_for_retry",
-            "restarting",
-        }
 
     def _items(self) -> list[Item]:
         """What a day is made of, but for trainings and for registers that a day goes on without; says what has become of it."""

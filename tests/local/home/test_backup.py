@@ -14,7 +14,7 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import BackupFailedError
-from sluice.core.settings import ROOT, settings
+from sluice.core.settings import ROOT
 from sluice.lake import connection, snapshots, tables
 from sluice.ledger import records
 from sluice.local import home as homes
@@ -29,18 +29,6 @@ copying = importlib.import_module("sluice.local.home.backup")
 
 DAYS = ("2013-04-01", "2013-04-02")
 BACKUPS = 3
-
-
-@pytest.fixture
-def use(monkeypatch):
-    """Function: let this process work in another home."""
-
-    def change(folder) -> None:
-        monkeypatch.setenv("SLUICE_HOME", str(folder))
-        settings.cache_clear()
-
-    yield change
-    settings.cache_clear()
 
 
 @pytest.fixture

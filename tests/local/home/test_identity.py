@@ -28,19 +28,6 @@ from sluice.local import sessions
 from sluice.local.home.relocation import Relocation
 
 
-@pytest.fixture
-def use(monkeypatch):
-    """Function: let this process use a home; returns it."""
-
-    def change(folder: Path | str) -> Path:
-        monkeypatch.setenv("SLUICE_HOME", str(folder))
-        settings.cache_clear()
-        return Path(folder)
-
-    yield change
-    settings.cache_clear()
-
-
 def _publish(day: str = "2013-01-01") -> batches.Manifest:
     rows = pa.table({"ds": pa.array([date.fromisoformat(day)] * 2, pa.date32()), "flight": [1, 2]})
     manifest = batches.stage(

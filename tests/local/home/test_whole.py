@@ -23,16 +23,6 @@ pytestmark = pytest.mark.long
 FIRST, LAST = healthy.HISTORY
 
 
-@pytest.fixture
-def use(monkeypatch):
-    def change(folder) -> None:
-        monkeypatch.setenv("SLUICE_HOME", str(folder))
-        settings.cache_clear()
-
-    yield change
-    settings.cache_clear()
-
-
 def _read() -> dict[str, object]:
     """Everything that is kept, as it is read."""
     flights = spec.load("flights")
