@@ -115,15 +115,16 @@ def _released(spec: Pipeline, table: str, run_days: Sequence[str]) -> Manifest |
 @contextmanager
 def _recording_refusal(spec: Pipeline, source: str, run_days: Sequence[str], run: Run) -> Iterator[None]:
     """Record a delivery that cannot be used, as `refused`; one that is only late or out of reach may still come."""
+    from sluice.ingest import deliveries
+
+    # Before it is read: what is announced meanwhile has not been refused.
+    files = deliveries.names(spec, source, run_days)
     try:
         yield
     except RetryableError:
         raise
     except SluiceError as error:
-        from sluice.ingest import deliveries
-
         days = [spec.data_day(source, day) for day in run_days]
-        files = deliveries.names(spec, source, run_days)
         unwritten = _write_refusal(spec, source, days, error, files, run)
         ledger.append(
             records.Refused(

@@ -333,6 +333,3 @@ def test_numbers_of_all_days_agree_with_those_of_one(home, name, number):
     landing.write(f"arrivals/2013-04-03/{name}{deliveries.MANIFEST}", b"{}")
     landing.write("arrivals/2013-04-04/not_announced.csv.gz", b"")
     assert deliveries.numbers(flights, "arrivals") == {"2013-04-03": number}
-    assert (
-        deliveries.newest_number(flights, "arrivals", "2013-04-03", [f"arrivals/2013-04-03/{name}"]) == number
-    )

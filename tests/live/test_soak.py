@@ -15,7 +15,7 @@ from functools import partial
 
 import pytest
 
-from sluice import status
+from sluice import ledger, status
 from sluice.declare import spec
 from tests.live import faults, outcome, twin
 from tests.live.conftest import STARTS, World, installation, set_clock
@@ -28,6 +28,9 @@ DAYS = int(os.environ.get("SLUICE_SOAK_DAYS", "60"))
 SEED = int(os.environ.get("SLUICE_SOAK_SEED", "9"))
 # Of all days; the others are undisturbed.
 SHARE = 0.75
+# Of one stage and run day, at most: the pauses between them double from ten minutes, which a day and a night have six times, and a file
+# that comes later starts it once more.
+STARTS_OF_A_DAY = 8
 RUN_DAYS = [(date.fromisoformat(STARTS) + timedelta(days=number)).isoformat() for number in range(DAYS)]
 
 
@@ -55,8 +58,8 @@ def test_days_without_a_fault_send_no_mail_and_take_one_run_each(expected, world
 
 def test_days_with_faults_come_to_the_same_end(expected, world, proofs):
     soak = Soak(world, random.Random(SEED))
-    played = Counter[str]()
-    for day, play in zip(RUN_DAYS, _plan(soak.draw), strict=True):
+    played, plan = Counter[str](), dict(zip(RUN_DAYS, _plan(soak.draw), strict=True))
+    for day, play in plan.items():
         print(f"seed {SEED}, {day}: {play.__name__}", flush=True)
         play(soak, day)
         played[play.__name__] += 1
@@ -69,6 +72,12 @@ def test_days_with_faults_come_to_the_same_end(expected, world, proofs):
     assert found.rows == {part: rows for part, rows in expected.rows.items() if part not in marked}
     assert found.quarantined == expected.quarantined
     assert found.decisions == expected.decisions
+    for day, marks in found.marked.items():
+        # The day itself, and those before it whose files may still be missing.
+        back = [plan[before] for before in RUN_DAYS[: RUN_DAYS.index(day) + 1][-4:]]
+        assert {faults.missing, faults.paused} & {*back}, (day, marks, back)
+    started = Counter((one.subject, one.partition) for one in ledger.entries(kind="started"))
+    assert max(started.values()) <= STARTS_OF_A_DAY, started.most_common(3)
     subjects = world.subjects()
     for source, day in soak.told:
         # A fault of a delivery, or of the task `stage_<source>` that reads it.

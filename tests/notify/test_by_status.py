@@ -114,6 +114,30 @@ def test_task_of_a_day_that_was_published_before_is_over_unless_something_newer_
     assert len(look()) == 2
 
 
+def test_delivery_that_was_published_before_its_mail_went_out_is_missing_no_more(live, sink, mails, look):
+    smtp, folder, _ = sink
+    late = report.of_missed_deadline(live, "arrivals", "2013-03-31", run_day=DAY, task_url=TASK_URL)
+    publish(live, "arrivals")
+    tell(late, smtp)
+    assert len(look()) == 2
+    assert "arrivals 2013-03-31 is published." in body(mails(folder)[-1])
+    assert are_over()
+
+
+def test_fault_of_a_table_is_over_when_the_table_is_declared_no_more(live, sink, mails):
+    smtp, folder, _ = sink
+    tell(report.of_missed_deadline(live, "weather", "2013-03-31", run_day=DAY, task_url=TASK_URL), smtp)
+    tell(failed_task(live, "weather.stage_weather"), smtp)
+    notify.done(live, status.of(live), smtp)
+    assert len(mails(folder)) == 2
+    left = {name: source for name, source in live.sources.items() if name != "weather"}
+    retired = live.model_copy(update={"sources": left})
+    notify.done(retired, status.of(retired), smtp)
+    assert len(mails(folder)) == 4
+    assert "weather is not declared any more." in body(mails(folder)[-1])
+    assert are_over()
+
+
 @pytest.mark.parametrize(
     ("event", "subject", "partition", "ends_with"),
     [

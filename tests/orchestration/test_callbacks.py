@@ -133,6 +133,24 @@ def test_delivery_that_is_not_overdue_is_no_mail_and_after_the_deadline_one_with
 
 
 @pytest.mark.airflow
+def test_range_of_which_some_deliveries_are_missing_is_told_of_those_alone_and_of_none_that_is_not_overdue(
+    callbacks, mailed, context_of, monkeypatch
+):
+    live = spec.load("flights").model_copy(update={"clock": "wall"})
+    monkeypatch.setattr(spec, "load", lambda _: live)
+    zone = ZoneInfo(live.timezone)
+    monkeypatch.setattr(pipeline_clock, "now", lambda _: datetime(2013, 4, 9, 4, 30, tzinfo=zone))
+    missing = DeliveryMissingError("No delivery of 'arrivals'.", where="landing", todo="ask for it")
+    context = context_of(first_day="2013-04-01", last_day="2013-04-09")
+    missing.run_days = ("2013-04-09",)
+    callbacks.mail_failure(_failed("arrivals.stage_arrivals", missing, context, "flights_backfill"))
+    assert mailed() == []
+    missing.run_days = ("2013-04-03",)
+    callbacks.mail_failure(_failed("arrivals.stage_arrivals", missing, context, "flights_backfill"))
+    assert mailed() == ["[sluice][MISSING] flights arrivals 2013-04-02: not delivered"]
+
+
+@pytest.mark.airflow
 @pytest.mark.parametrize(
     ("run_type", "subjects"),
     [

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from sluice import holds, ledger
-from sluice.core.errors import BatchHeldError
+from sluice.core.errors import BatchHeldError, DeliveryMissingError
 from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, tables
@@ -70,6 +70,21 @@ def test_stage_waits_for_a_delivery_that_is_not_there_and_goes_on_when_it_has_co
     staged = execute(stage("arrivals"), method="execute_complete", event={"delivered": True})
     assert batches.load("flights", "arrivals", staged).partitions == ("2013-03-31",)
     assert execute(stage("arrivals")) == staged, "what is there is not waited for"
+
+
+def test_backfill_waits_for_no_delivery_and_says_what_is_not_there(live, stage, context_of):
+    from airflow.sdk.execution_time.context import set_current_context
+
+    from sluice.orchestration.failures import TaskFailure, cause_of
+
+    ti = SimpleNamespace(dag_id="flights_backfill", task_id="stage_arrivals", run_id="run-1", try_number=1)
+    context = {**context_of(first_day=MONDAY, last_day=MONDAY), "ti": ti}
+    context["dag_run"].dag_id = ti.dag_id
+    with set_current_context(context), pytest.raises(TaskFailure) as caught:
+        stage("arrivals").execute({**context, "task": None})
+    missing = cause_of(caught.value)
+    assert isinstance(missing, DeliveryMissingError)
+    assert missing.run_days == (MONDAY,)
 
 
 def test_stage_builds_nothing_that_a_person_gave_up_unless_a_person_asks_for_it(live, stage, execute):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from sluice.core.errors import (
@@ -14,8 +15,10 @@ from sluice.core.errors import (
     RunKeyInvalidError,
     SpecInvalidError,
 )
+from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion
+from sluice.lake import batches, tables
 from sluice_lab import feed
 
 
@@ -103,6 +106,27 @@ def test_ingest_before_the_first_day_is_refused_and_the_backfill_named(runs, con
         runs.run_days(context_of("2013-04-01"))
     assert "flights_backfill" in caught.value.todo
     assert runs.run_days(context_of("2013-04-02")) == ["2013-04-02"]
+
+
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("stage", ["transform", "score", "monitor"])
+def test_day_before_the_first_is_refused_in_a_later_stage_unless_it_was_loaded(
+    runs, context_of, stage, monkeypatch
+):
+    context = context_of("2013-04-01")
+    context["dag_run"].dag_id = f"flights_{stage}"
+    with pytest.raises(
+        RunKeyInvalidError, match=r"2013-04-01 is before .* and nothing is published of it"
+    ) as caught:
+        runs.run_days(context)
+    assert "flights_backfill" in caught.value.allowed
+    rows = pa.table({"id": [1], "ds": pa.array([date(2013, 3, 31)], pa.date32())})
+    about = {"partitions": ["2013-03-31"], "received": 1, "dropped": {}, "inputs": [], "sort_by": ["id"]}
+    tables.publish(
+        batches.stage("flights", "arrivals", rows, run=Run(dag_id="flights_backfill", run_id="b"), **about),
+        verdict_id="v",
+    )
+    assert runs.run_days(context) == ["2013-04-01"]
 
 
 @pytest.mark.usefixtures("live")

@@ -150,10 +150,15 @@ def test_pipeline_that_refuses_missing_history_builds_when_it_has_come(flights):
 # What was read is given by hand from here on.
 
 
-def _show(table: str, day: str, missing: tuple[missing_history.MissingHistory, ...] = ()) -> str:
+def _show(
+    table: str,
+    day: str,
+    missing: tuple[missing_history.MissingHistory, ...] = (),
+    made_from: tuple[dict, ...] = (),
+) -> str:
     rows = pa.table({"id": [1], "ds": pa.array([date.fromisoformat(day)], pa.date32())})
     manifest = batches.stage(
-        "flights", table, rows, partitions=[day], received=1, dropped={}, inputs=[], run=RUN, sort_by=["id"],
+        "flights", table, rows, partitions=[day], received=1, dropped={}, inputs=made_from, run=RUN, sort_by=["id"],
         missing_history=missing,
     )  # fmt: skip
     tables.publish(manifest, verdict_id="v")
@@ -302,6 +307,45 @@ def test_register_that_came_later_in_the_week_fills_it_only_for_the_days_after_i
     _show("planes", "2013-04-08")
     assert lacking() == []
     assert [one.day for one in missing_history.rebuilds(flights)] == ["2013-04-09"]
+
+
+def test_register_that_came_on_the_day_of_a_lagging_table_s_run_is_none_that_its_build_reads(flights):
+    """Outcomes of 9 April are built on the 10th, from what is of the 9th or before."""
+    _show("planes", "2013-04-01")
+    week = missing_history.MissingHistory(table="planes", days={"2013-04-09": ("2013-04-08",)})
+    _show("outcomes", "2013-04-09", (week,))
+    _show("planes", "2013-04-10")
+    pipeline_clock.advance(flights, date(2013, 4, 13))
+    assert missing_history.rebuilds(flights) == []
+    _show("planes", "2013-04-09")
+    assert [one.day for one in missing_history.rebuilds(flights)] == ["2013-04-09"]
+
+
+def test_history_of_a_source_that_is_declared_no_more_is_waited_for_by_nobody(flights):
+    lacks = missing_history.MissingHistory(table="weather", days={"2013-04-03": (GAP,)})
+    _show("weather", "2013-04-01")
+    _show("features", "2013-04-03", (lacks,))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
+    left = {name: source for name, source in flights.sources.items() if name != "weather"}
+    retired = flights.model_copy(update={"sources": left})
+    shown = {table: tables.published("flights", table) for table in retired.tables}
+    assert missing_history.rebuilds(retired, shown) == []
+    assert missing_history.awaited(retired, [lacks]) == []
+    assert missing_history.awaited(flights, [lacks]) == [lacks]
+
+
+def test_what_a_derived_table_lacks_for_good_is_no_reason_to_build_again_what_is_made_of_it(flights):
+    """Features were built without arrivals that came later, and are past their bound; a table that is built from them is not."""
+    _show("arrivals", "2013-04-01")
+    lacks = missing_history.MissingHistory(table="arrivals", days={GAP: ("2013-04-01",)})
+    batch_id = _show("features", GAP, (lacks,))
+    _show("outcomes", GAP, (lacks,), (_read("features", "2013-04-01", GAP, {GAP: batch_id}),))
+    pipeline_clock.advance(flights, date(2013, 4, 6))
+    stays = flights.derived["features"].model_copy(update={"history": spec.History(rebuild_days=0)})
+    bounded = flights.model_copy(update={"derived": {**flights.derived, "features": stays}})
+    assert missing_history.rebuilds(bounded) == []
+    _show("features", GAP)
+    assert [(one.table, one.day) for one in missing_history.rebuilds(bounded)] == [("outcomes", GAP)]
 
 
 def test_table_of_an_earlier_version_gets_the_column_and_its_rows_say_nothing(flights):

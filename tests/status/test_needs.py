@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from sluice import crossing, holds, status
-from sluice.core.errors import TableMissingError
+from sluice.core.errors import DayNotExpectedError, TableMissingError
 from sluice.core.partitions import days_later
 from sluice.declare.calendars import Expected
 from sluice.ingest import completion
@@ -166,3 +166,23 @@ def test_a_register_of_which_nothing_is_left_to_join_stops_what_joins_it(live, a
         TableMissingError, match=f"'airlines' has nothing published from {first} to 2013-04-08"
     ):
         crossing.stage(live, "features", ["2013-04-08"], RUN)
+
+
+def test_a_register_that_comes_on_a_day_without_flights_makes_no_day_of_a_table(live, at):
+    """Its build leaves such a day out, also where it does not declare what its rows come from."""
+    saturday = "2013-04-06"
+    features = live.derived["features"].model_copy(update={"rows_from": None})
+    live = live.model_copy(
+        update={
+            "expected": Expected(holidays=(date(2013, 4, 6),)),
+            "derived": {**live.derived, "features": features},
+        }
+    )
+    at("2013-04-06 07:00")
+    publish_registers(live, saturday)
+    assert "features" not in states(live, saturday)
+    with pytest.raises(DayNotExpectedError):
+        crossing.stage(live, "features", [saturday], RUN)
+    feed.deliver(live, saturday, sources=["schedule"])
+    publish(live, "schedule", saturday)
+    assert states(live, saturday)["features"] == "blocked"

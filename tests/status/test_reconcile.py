@@ -7,6 +7,7 @@ from datetime import date
 
 from sluice import crossing, holds, ledger
 from sluice.core.runs import Run
+from sluice.declare.calendars import Expected
 from sluice.lake import tables
 from sluice.ledger import records
 from sluice.status import reconcile
@@ -101,6 +102,36 @@ def test_a_day_that_is_waited_for_is_not_started_again_whatever_comes_and_others
     at("2013-04-03 04:00")
     days = {start.run_day for start in reconcile.plan(live, IDLE, waits=True) if start.stage == "ingest"}
     assert days == {TUESDAY}
+
+
+def test_a_run_that_waits_is_that_of_the_newest_day_of_the_calendar_whatever_came_since(live, at):
+    """Friday waits until Monday: something is delivered for Saturday meanwhile, and then what Friday waits for."""
+    friday, saturday = "2013-04-05", "2013-04-06"
+    weekdays = Expected(holidays=(date(2013, 4, 6), date(2013, 4, 7)))
+    same_day = {
+        room: {name: one.model_copy(update={"lag_days": 0}) for name, one in tables.items()}
+        for room, tables in {"sources": live.sources, "derived": live.derived}.items()
+    }
+    live = live.model_copy(update={"expected": weekdays, "starts": date(2013, 4, 5), **same_day})
+    at("2013-04-05 05:00")
+    assert _started(live) == [("ingest", friday)]
+    at("2013-04-06 09:00")
+    feed.deliver(live, saturday, sources=["schedule"])
+    (start,) = reconcile.plan(live, IDLE, waits=True)
+    assert start.run_day == saturday
+    reconcile.record(live, start, RUN)
+    feed.deliver(live, friday, sources=["schedule"])
+    at("2013-04-06 09:30")
+    assert [one.run_day for one in reconcile.plan(live, IDLE, waits=True)] == [saturday], (
+        "a correction of it, say"
+    )
+
+
+def test_no_second_run_of_the_day_is_started_where_a_person_started_the_one_that_waits(live, at):
+    at("2013-04-01 04:05")
+    feed.deliver(live, MONDAY, sources=["schedule"])
+    assert reconcile.plan(live, IDLE, waits=True) == []
+    assert [start.run_day for start in reconcile.plan(live, IDLE)] == [MONDAY]
 
 
 def test_a_day_that_fails_for_months_is_started_once_a_day(live, at):

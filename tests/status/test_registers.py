@@ -58,6 +58,18 @@ def test_a_register_that_a_person_gave_up_is_missed_again_a_week_later(live, at)
     assert states("2013-05-20 07:00") == {"2013-04-08": "skipped", "2013-04-15": "missing"}
 
 
+def test_a_register_that_never_came_is_missing_a_week_after_the_pipeline_s_first_day(live, at):
+    at("2013-04-07 12:00")
+    assert _states(live) == {}
+    at("2013-04-08 05:00")
+    assert _states(live) == {"2013-04-08": "awaited"}
+    at("2013-04-10 07:00")
+    assert _states(live) == {"2013-04-08": "missing"}
+    at("2013-04-10 07:00")
+    without = live.model_copy(update={"starts": None})
+    assert _states(without) == {}, "nothing says since when it should come"
+
+
 @pytest.mark.parametrize("stray", ["archive", "2013-05-01", "2103-04-01"])
 def test_what_is_in_a_folder_of_no_day_or_of_one_to_come_is_no_register_that_came(live, at, stray):
     states = _register(live, at)

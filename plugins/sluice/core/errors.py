@@ -119,6 +119,9 @@ class DatabaseUnavailableError(RetryableError):
 class DeliveryMissingError(RetryableError):
     """Nothing was delivered for a partition that is due."""
 
+    # The run days for which nothing was, where they are known.
+    run_days: tuple[str, ...] = ()
+
 
 class DeliveryUnreadableError(SluiceError):
     """A delivered file is truncated, damaged, empty, or not what its manifest says."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -88,14 +88,16 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
     return Delivery(source, run_day, day, number, name, landing.uri(name), manifest, version)
 
 
-def names(spec: Pipeline, source: str, run_days: Sequence[str]) -> list[str]:
-    """Names of all files that were delivered of a source for some run days, usable or not; none of an unreachable zone."""
+def names(
+    spec: Pipeline, source: str, run_days: Sequence[str], *, landing: Landing | None = None
+) -> list[str]:
+    """Names of all files that were announced of a source for some run days, usable or not; none of an unreachable zone."""
     try:
-        landing = Landing(spec.landing_url)
+        landing = landing or Landing(spec.landing_url)
         found = [name for day in run_days for name in landing.list(f"{source}/{day}")]
     except (LandingUnreachableError, SpecInvalidError):
         return []
-    return [name for name in found if not name.endswith(MANIFEST)] or found
+    return [name.removesuffix(MANIFEST) for name in found if name.endswith(MANIFEST)]
 
 
 def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:
@@ -142,14 +144,6 @@ def numbers(spec: Pipeline, source: str, *, landing: Landing | None = None) -> d
         number = int(found["number"] or 1) if found else 0
         newest[run_day] = max(number, newest.get(run_day, 0))
     return newest
-
-
-def newest_number(spec: Pipeline, source: str, run_day: str, found: Iterable[str]) -> int:
-    """The number of the newest delivery among some names of files or manifests; 0 where none has a right name."""
-    numbered, _ = delivery_names.by_number(
-        found, source, spec.source(source), run_day, spec.data_day(source, run_day)
-    )
-    return max(numbered, default=0)
 
 
 def replaced(spec: Pipeline, source: str, run_day: str, landing: Landing) -> set[str]:

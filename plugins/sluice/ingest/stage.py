@@ -125,12 +125,14 @@ def _find_all(spec: Pipeline, source: str, run_days: Sequence[str], landing: Lan
         folder = f"{source}/{missing[0]}"
         there = ", ".join(printable(name.rsplit("/", 1)[1]) for name in landing.list(folder)) or "nothing"
         name = f"{source}_{spec.data_day(source, missing[0])}.{spec.source(source).format}"
-        raise DeliveryMissingError(
+        error = DeliveryMissingError(
             f"No complete delivery of {source!r} for the run of {', '.join(missing)}. In {folder} there is: {there}.",
             where=landing.uri(folder),
             allowed=f"{name} and, written after it, {name}{deliveries.MANIFEST}",
             todo=f"ask {spec.owner_of(source)} for it, or deliver it by hand with `sluice land`",
         )
+        error.run_days = tuple(missing)
+        raise error
     return found
 
 

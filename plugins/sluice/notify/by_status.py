@@ -1,7 +1,8 @@
 """Which faults are over because what they were about is done: asked of the pipeline's status, whoever did it and when.
 
-The rule kept here: it is asked for failures alone, of which the ledger need have no later entry: all was published before, or was
-given up, or the run that would have said so is lost. What is wrong with rows that readers see ends otherwise.
+The rule kept here: it is asked for failures and missing deliveries alone, of which the ledger need have no later entry: all was
+published before, or was given up, or the run that would have said so is lost. What is wrong with rows that readers see ends
+otherwise; and whatever was wrong with a table ends when the table is declared no more.
 """
 
 from __future__ import annotations
@@ -12,18 +13,29 @@ from sluice.notify import resolution, stuck
 from sluice.status import Item, Status, training
 from sluice.status.parts import by_table
 
-_FAILURES = ("failed_task", "failed_run")
+_FAILURES = ("failed_task", "failed_run", "missing_delivery")
+# Ways to end that name tables.
+_OF_TABLES = ("published", "staged", "run", "matches")
 
 
 def has_ended(spec: Pipeline, found: Status, seen: Entry) -> bool:
-    """Whether all that an entry of kind `mail` told of is done, or was given up."""
+    """Whether all that an entry of kind `mail` told of is done, was given up, or is declared no more."""
+    if _is_undeclared(spec, seen):
+        return True
     items = _items(spec, found, seen)
     return all(item.is_done for item in items) if items else seen.record.event == stuck.KIND
 
 
 def sentences(spec: Pipeline, found: Status, seen: Entry) -> str:
     """What has become of it, a sentence each."""
+    if _is_undeclared(spec, seen):
+        return f"{', '.join(seen.record.ends_with.names)} is not declared any more."
     return " ".join(item.sentence().rstrip(".") + "." for item in _items(spec, found, seen))
+
+
+def _is_undeclared(spec: Pipeline, seen: Entry) -> bool:
+    end = seen.record.ends_with
+    return bool(end.names) and end.how in _OF_TABLES and not {*end.names} & {*spec.tables}
 
 
 def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:

@@ -144,10 +144,11 @@ def of_exception(
     table = next((name for name in spec.tables if task.split("_", 1)[-1] == name), None)
     data_days = _data_days(spec, table, partition) if table else ()
     if isinstance(exception, DeliveryMissingError) and table in spec.sources and data_days:
+        absent = [spec.data_day(table, day) for day in exception.run_days]
         return of_missed_deadline(
             spec,
             table,
-            str(Partition.of(data_days)),
+            str(Partition.of(absent or data_days)),
             run_day=partition or "",
             why=str(exception),
             task_url=task_url,

@@ -66,9 +66,9 @@ def _why_not_mailed(
     if isinstance(error, RunKeyInvalidError) and asked_for_by_a_person(context["dag_run"]):
         return "whoever started the run with this key sees it refused, and nothing is missing because of it"
     if event.kind == "missing_delivery" and not schedule.is_overdue(
-        pipeline, event.subject, Partition.parse(event.partition or "").first
+        pipeline, event.subject, Partition.parse(event.partition or "").last
     ):
-        return "the delivery is not overdue; after its deadline the watcher tells of it"
+        return "not all of it is overdue; after its deadline the watcher tells of each delivery"
     return ""
 
 

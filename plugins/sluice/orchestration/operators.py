@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from sluice import crossing
+from sluice.core import dag_ids
 from sluice.core.links import evidence_url
 from sluice.declare import spec
 from sluice.ingest import waiting
@@ -54,7 +55,9 @@ class StageOperator(_CrossingOperator):
         pipeline, days = spec.load(self.pipeline), run_days(context)
         if self.table in pipeline.derived and context["dag_run"].run_type != "manual":
             _skip_what_was_given_up(pipeline, self.table, days)
-        if waiting.awaits(pipeline, self.table, days):
+        # A backfill waits for nothing: whoever asked for it is told what is not there.
+        waits = dag_ids.parts(context["dag_run"].dag_id)[1] == "ingest"
+        if waits and waiting.awaits(pipeline, self.table, days):
             self.defer(
                 trigger=DeliveryTrigger(pipeline.pipeline, self.table, days), method_name="execute_complete"
             )

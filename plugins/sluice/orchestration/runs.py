@@ -20,6 +20,8 @@ from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 
 _Result = TypeVar("_Result")
+# Stages that work on what was ingested.
+_BUILT = ("transform", "score", "monitor")
 
 
 def run_days(context: Mapping[str, Any]) -> list[str]:
@@ -63,7 +65,8 @@ def run_days(context: Mapping[str, Any]) -> list[str]:
 
 
 def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: date, *, where: str) -> None:
-    """Refuse days of a live pipeline that have not begun; for ingest those before its first day, or on which it does not run."""
+    """Refuse days of a live pipeline that have not begun; those before its first day, unless they were loaded; for ingest those on
+    which it does not run."""
     if pipeline.clock != "wall":
         return
     today = pipeline_clock.today(pipeline)
@@ -81,6 +84,18 @@ def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: dat
             allowed=f"a day from {pipeline.starts} on",
             todo=f"trigger {pipeline.pipeline}_backfill to load earlier days",
         )
+    if (
+        stage in _BUILT
+        and pipeline.starts
+        and first < pipeline.starts
+        and not _is_loaded(pipeline, day_of(first))
+    ):
+        raise RunKeyInvalidError(
+            f"The day {first} is before the first day of {pipeline.pipeline}, {pipeline.starts}, and nothing is published of it.",
+            where=where,
+            allowed=f"a day from {pipeline.starts} on, or one that {pipeline.pipeline}_backfill has loaded",
+            todo="trigger the DAG again with the day that was meant",
+        )
     if stage == "ingest" and not _is_taken(pipeline, day_of(first)):
         raise RunKeyInvalidError(
             f"{pipeline.pipeline} does not run on {first}, and nothing was delivered for that day.",
@@ -88,6 +103,17 @@ def _require_in_time(pipeline: spec.Pipeline, stage: str, first: date, last: dat
             allowed=f"a day on which its schedule {pipeline.schedule!r} fires, or for which something was delivered",
             todo="choose one of them, or correct the schedule",
         )
+
+
+def _is_loaded(pipeline: spec.Pipeline, run_day: str) -> bool:
+    """Whether readers see a day of a source that the run of a day lands."""
+    from sluice.lake import tables
+
+    return any(
+        tables.published(pipeline.pipeline, source, day, day)
+        for source in pipeline.sources
+        for day in [pipeline.data_day(source, run_day)]
+    )
 
 
 def _is_taken(pipeline: spec.Pipeline, run_day: str) -> bool:

@@ -16,7 +16,8 @@ from sluice.core.errors import BatchUnknownError, DeliveryMissingError
 from sluice.core.partitions import Partition, day_of, days_later
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
-from sluice.lake import batches, tables
+from sluice.lake import batches, inputs, tables
+from sluice.lake.batches import full_id
 from sluice.lake.missing import MissingHistory
 from sluice.ledger import Entry, publications, records, skips
 from sluice.schedule import expected
@@ -49,17 +50,17 @@ class Rebuild:
 
 
 def of_inputs(
-    spec: Pipeline, table: str, partitions: Sequence[str], inputs: Iterable[Mapping[str, Any]]
+    spec: Pipeline, table: str, partitions: Sequence[str], read: Iterable[Mapping[str, Any]]
 ) -> tuple[MissingHistory, ...]:
     """The history that a batch of `table` looks back on and does not find, as its manifest lists it.
 
     Args:
         partitions: days of the batch, sorted.
-        inputs: each `snapshot` of a table with the days that are read of it (`first`, `last`), as of its `snapshot_id`, or
+        read: each `snapshot` of a table with the days that are read of it (`first`, `last`), as of its `snapshot_id`, or
             now where that is None; other kinds are passed over.
     """
     found: dict[str, dict[str, set[str]]] = {}
-    for each in inputs:
+    for each in read:
         if each["kind"] != "snapshot" or each["table"] not in {*spec.sources, *spec.derived}:
             continue
         source, first = each["table"], each["first"]
@@ -71,7 +72,7 @@ def of_inputs(
             window = Partition(window.first, min(window.last, each["last"]))
             gaps = expected.missing(spec, source, window.first, window.last, shown=shown)
             lacking = [(source, gap) for gap in gaps]
-            lacking += [one for read, listed in inherited.items() if read in window for one in listed]
+            lacking += [one for at, listed in inherited.items() if at in window for one in listed]
             for name, gap in lacking:
                 found.setdefault(name, {}).setdefault(day, set()).add(gap)
     return tuple(
@@ -85,6 +86,8 @@ def awaited(spec: Pipeline, lacking: Iterable[MissingHistory]) -> list[MissingHi
     given_up = skips.given_up(spec.pipeline)
     found = []
     for each in lacking:
+        if each.table not in spec.tables:  # an input was built without it, and it is declared no more
+            continue
         days = {
             day: tuple(gap for gap in gaps if (each.table, gap) not in given_up)
             for day, gaps in each.days.items()
@@ -127,12 +130,15 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
     found = []
     for table in spec.derived:
         since = days_later(day_of(today), -spec.missing_history_of(table).rebuild_days)
-        for day, missing in _shown(spec, table, since):
+        for day, batch_id, missing in _shown(spec, table, since):
             arrived = [
                 MissingHistory(table=one.table, days={day: here})
                 for one in missing
-                if (here := came_since(spec, table, day, one, shown[one.table] if shown else None))
+                if (here := came_since(spec, table, day, one, shown.get(one.table) if shown else None))
             ]
+            if arrived:
+                inherited = _inherited(spec, table, day, batch_id)
+                arrived = [one for one in arrived if not inherited.issuperset(_parts(one, day))]
             if arrived:
                 run_day = spec.run_day(table, day)
                 found.append(Rebuild(table, day, run_day, tuple(arrived), spec.pipeline))
@@ -142,23 +148,49 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
 def came_since(
     spec: Pipeline, table: str, day: str, lacked: MissingHistory, shown: Iterable[str] | None = None
 ) -> tuple[str, ...]:
-    """The days of missing history that a day of a table would find now, if it were built again by its own run.
+    """The days of missing history that a day of a table would find now, if it were built again by its own run; none of a table that
+    is declared no more.
 
     Args:
         lacked: what it was made without.
         shown: the days of that history that readers see, for whoever has read them.
     """
+    if lacked.table not in spec.tables:
+        return ()
     gaps = lacked.days[day]
-    last = spec.data_day(lacked.table, spec.run_day(table, day))
+    # A build reads no further than its own day, and a run than what was there by its day.
+    last = min(day, spec.data_day(lacked.table, spec.run_day(table, day)))
     still = expected.missing(spec, lacked.table, gaps[0], last, shown=shown)
     return tuple(gap for gap in gaps if gap not in still)
 
 
-def _shown(spec: Pipeline, table: str, since: str) -> Iterator[tuple[str, list[MissingHistory]]]:
-    """Each day from `since` on whose newest publication recorded missing history, with what it did."""
+def _shown(spec: Pipeline, table: str, since: str) -> Iterator[tuple[str, str, list[MissingHistory]]]:
+    """Each day from `since` on whose newest publication recorded missing history, with its batch and what it did."""
     for day, entry in publications.newest(spec.pipeline, table, since):
         if here := [one for one in recorded_in(entry) if day in one.days]:
-            yield day, here
+            yield day, entry.record.batch_id, here
+
+
+def _parts(missing: MissingHistory, day: str) -> set[tuple[str, str]]:
+    """The table and day of each thing that a day was built without."""
+    return {(missing.table, gap) for gap in missing.days.get(day, ())}
+
+
+def _inherited(spec: Pipeline, table: str, day: str, batch_id: str) -> set[tuple[str, str]]:
+    """What a day would be built without again, because the derived tables that it is built from were, and stay so."""
+    try:
+        manifest = batches.load(spec.pipeline, table, full_id(batch_id))
+    except BatchUnknownError:  # cleared away
+        return set()
+    found: set[tuple[str, str]] = set()
+    for one in inputs.of(manifest, inputs.Snapshot):
+        if one.table not in spec.derived or not one.first:
+            continue
+        window = expected.window(spec, table, one.table, manifest.partitions, one.first, day)
+        shown = tables.published(spec.pipeline, one.table, window.first, window.last)
+        recorded = _recorded(spec, one.table, {at: full_id(here.batch_id) for at, here in shown.items()})
+        found.update(part for parts in recorded.values() for part in parts)
+    return found
 
 
 def _recorded(spec: Pipeline, table: str, read: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:

@@ -46,6 +46,18 @@ class Needs:
         others = (self._waits_for_earlier(table, name, run_day) for name in daily if name not in there)
         return next((why for why in others if why), "") or self._lacks_all_of_one(table, run_day)
 
+    def came(self, table: str, day: str) -> bool:
+        """Whether something is published of a day that a derived table is built of, whether or not it was expected."""
+        from sluice.transform import stage
+
+        # Only where something came at all, dbt is asked what the table is built of.
+        if not any(day in shown for shown in self.shown.values()):
+            return False
+        try:
+            return any(day in self.shown.get(name, {}) for name in stage.origins(self.spec, table))
+        except _UNREADABLE:
+            return False
+
     def history(self, table: str, run_day: str) -> str:
         """Which history a table that refuses to be built over a hole waits for; "" if for none."""
         from sluice.transform import stage

@@ -173,11 +173,13 @@ class _Known:
         return key in self.weeks[name]
 
     def _weeks(self, name: str) -> Iterator[str]:
-        """Run days on which a weekly source is due after its last: each week that was given up, and the first that was not."""
+        """Run days on which a weekly source is due after its last, or after the pipeline's first day: each week that was given up,
+        and the first that was not."""
         came, today = self.came[name], self.now.date()
         # A register is due on a day of the schedule, whatever else came on another one.
         taken = {day for day in self.days_with_deliveries if self.schedule.fires_on(day)}
-        due = date_of(came[-1]) + timedelta(days=7) if came else date.max
+        last = date_of(came[-1]) if came else self.spec.starts
+        due = last + timedelta(days=7) if last else date.max
         while run_days := self.schedule.run_days(due, today, taken) if due <= today else []:
             yield day_of(run_days[0])
             if (name, self.spec.data_day(name, day_of(run_days[0]))) not in self.skipped:
@@ -202,11 +204,11 @@ class _Known:
         if delivered is None:
             return ""
         if one.batch_id is None:
-            came = delivered > deliveries.newest_number(self.spec, table, run_day, one.files)
-        else:
-            read = _delivery(read_from, day)
-            # Of what expired under an earlier version it is not known what it was made from.
-            came = one.has_expired if read is None else self._is_another(table, day, delivered, read)
+            now = deliveries.names(self.spec, table, [run_day], landing=self.landing)
+            return "" if {*now} == {*one.files} else "what was delivered is not what was refused"
+        read = _delivery(read_from, day)
+        # Of what expired under an earlier version it is not known what it was made from.
+        came = one.has_expired if read is None else self._is_another(table, day, delivered, read)
         return f"delivery {delivered} has come since another was held" if came else ""
 
     def _is_another(self, name: str, day: str, delivered: int, read: inputs.Delivery) -> bool:
@@ -232,15 +234,8 @@ class _Known:
             ):
                 return replace(item, state="blocked", reason=f"{item.reason}; {lacks}")
             return item
-        # What its rows come from may have come on a day on which nothing is expected: the transform builds that, too.
-        origin = self.spec.rows_from(table)
-        origins = (
-            [origin]
-            if origin
-            else [name for name in self.spec.sources if self.spec.lag_days(name) <= self.spec.lag_days(table)]
-        )
-        came = any(day in self.shown.get(name, {}) for name in origins)
-        if not came and (table, day) not in self.stopped and not self.schedule.expects(table, on):
+        asked_for = self.schedule.expects(table, on) or (table, day) in self.stopped
+        if not asked_for and not self.needs.came(table, day):
             return None
         if incomplete := self.needs.incomplete(table, run_day, sources):
             return self._unpublished("transform", table, run_day, "blocked", incomplete)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sluice import holds, ledger, schedule, status
 from sluice.core import clock
-from sluice.core.partitions import date_of, days_between
+from sluice.core.partitions import date_of, day_of, days_between
 from sluice.core.runs import Run
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
@@ -71,9 +71,7 @@ def plan(
     now = clock.utc_now()
     fresh = _fresh(spec, now)
     # A run waits until the next is due: it is that of the newest day of the schedule, and goes on by itself with whatever comes.
-    declared = schedule.read(spec)
-    newest = max({item.run_day for item in found if declared.fires_on(date_of(item.run_day))}, default="")
-    at_work = {newest} if waits and ("ingest", newest) in earlier else set()
+    at_work = {_newest_scheduled(spec, found)} if waits else set()
     starts = []
     for stage in STAGES:
         if stage not in active:
@@ -88,6 +86,15 @@ def plan(
         )
         starts += [start for start, _ in zip(wanted, range(room), strict=False)]
     return starts
+
+
+def _newest_scheduled(spec: Pipeline, found: Status) -> str:
+    """The newest run day that the schedule and the calendars have, whatever else was delivered since; "" if there is none."""
+    days = sorted({item.run_day for item in found})
+    if not days:
+        return ""
+    scheduled = schedule.run_days(spec, date_of(days[0]), date_of(days[-1]))
+    return max(map(day_of, scheduled), default="")
 
 
 def record(spec: Pipeline, start: Start, run: Run) -> Entry:

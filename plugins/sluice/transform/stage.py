@@ -73,12 +73,11 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
 
     declared = schedule.read(spec)
     days = {run_day: spec.data_day(table, run_day) for run_day in run_days}
-    own = [name for name in daily_sources(spec, table) if spec.lag_days(name) <= spec.lag_days(table)]
     found = [
         run_day
         for run_day, day in days.items()
         if declared.expects(table, date_of(run_day))
-        or any(tables.published(spec.pipeline, name, day, day) for name in own)
+        or any(tables.published(spec.pipeline, name, day, day) for name in origins(spec, table))
     ]
     if not found:
         raise DayNotExpectedError(
@@ -87,6 +86,13 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
             todo="nothing; or correct `expected`, if there should be data",
         )
     return found
+
+
+def origins(spec: Pipeline, table: str) -> list[str]:
+    """The tables of which one day makes a day of a derived table, also where none is expected."""
+    if declared := spec.rows_from(table):
+        return [declared]
+    return [name for name in daily_sources(spec, table) if spec.lag_days(name) <= spec.lag_days(table)]
 
 
 def daily_sources(spec: Pipeline, table: str) -> list[str]:
