@@ -190,6 +190,7 @@ def test_model_that_was_damaged_since_is_an_error_and_one_out_of_reach_judges_no
     path.write_bytes(whole)
 
     monkeypatch.setenv("SLUICE_MLFLOW_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of seven, which take four minutes
     settings.cache_clear()
     with pytest.raises(ConnectionError, match="does not answer"):
         gates.run(champion, staged)
