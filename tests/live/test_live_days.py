@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -79,6 +81,29 @@ def test_a_file_that_is_late_is_waited_for_without_a_worker_and_told_of_once(wor
     assert told == missing
     assert over.startswith("[sluice][RESOLVED] flights arrivals 2013-03-31")
     assert [entry.partition for entry in ledger.entries(kind="started", pipeline="flights")] == [MONDAY]
+
+
+@pytest.mark.long
+def test_a_run_that_airflow_ends_because_it_took_too_long_is_told_and_its_day_is_made_up_for(world):
+    """As that of a run which waited while the scheduler was off: Airflow fails it, and skips what it had not begun."""
+    world.at(f"{MONDAY} 04:00")
+    world.deliver(MONDAY, *[source for source in world.pipeline.sources if source != "arrivals"])
+    world.reconcile()
+    (run,) = world.runs("ingest")
+    with closing(sqlite3.connect(settings().home / "airflow" / "airflow.db")) as database, database:
+        database.execute(
+            "UPDATE dag_run SET start_date = datetime(start_date, '-9 days') WHERE run_id = ?",
+            (run["dag_run_id"],),
+        )
+    assert world.api.wait_for_run("flights_ingest", run["dag_run_id"]) == "failed"
+    (told,) = world.api.until(world.subjects, "the mail of the run", 60)
+    assert told.startswith("[sluice][FAILED] flights flights_ingest"), told
+
+    world.deliver(MONDAY, "arrivals")
+    world.at(f"{MONDAY} 04:30")
+    world.reconcile()
+    _is_done(world, MONDAY)
+    assert ["[RESOLVED]" in subject for subject in world.subjects()] == [False, True], world.subjects()
 
 
 @pytest.mark.long
