@@ -10,7 +10,7 @@ from __future__ import annotations
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
 from sluice.notify import resolution, stuck
-from sluice.status import Item, Status, training
+from sluice.status import MONITORING, TRAINING, Item, Status, training
 from sluice.status.parts import by_table
 
 _FAILURES = ("failed_task", "failed_run", "missing_delivery")
@@ -35,7 +35,8 @@ def sentences(spec: Pipeline, found: Status, seen: Entry) -> str:
 
 def _is_undeclared(spec: Pipeline, seen: Entry) -> bool:
     end = seen.record.ends_with
-    return bool(end.names) and end.how in _OF_TABLES and not {*end.names} & {*spec.tables}
+    declared = {*spec.tables, MONITORING, TRAINING}
+    return bool(end.names) and end.how in _OF_TABLES and declared.isdisjoint(end.names)
 
 
 def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:
