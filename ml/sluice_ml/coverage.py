@@ -84,16 +84,16 @@ def unseen(rows: pa.Table | pa.RecordBatch, meta: ModelMeta) -> pa.Array:
         shown = pc.utf8_slice_codeunits(values.take(places), 0, _SHOWN_LETTERS)
         for place, value in zip(places.to_pylist(), shown.to_pylist(), strict=True):
             found.setdefault(place, {})[name] = value
-    told = {place: json.dumps(categories, ensure_ascii=False) for place, categories in found.items()}
-    return pa.array([told.get(place) for place in range(rows.num_rows)], pa.string())
+    texts = {place: json.dumps(categories, ensure_ascii=False) for place, categories in found.items()}
+    return pa.array([texts.get(place) for place in range(rows.num_rows)], pa.string())
 
 
 def summarise(predictions: pa.Table) -> dict[str, Any]:
     """Counts of what scoring met, for the record of its batch: unsupported rows, and rows by unseen category."""
     import pyarrow.compute as pc
 
-    told = predictions["unseen_categories"].drop_null()
-    counts = pc.value_counts(told).to_pylist()
+    texts = predictions["unseen_categories"].drop_null()
+    counts = pc.value_counts(texts).to_pylist()
     by_category: dict[str, int] = {}
     for item in counts:
         for column, value in json.loads(item["values"]).items():
@@ -102,8 +102,8 @@ def summarise(predictions: pa.Table) -> dict[str, Any]:
     rows = predictions.num_rows
     return {
         "unsupported_rows": rows - (pc.sum(predictions["is_supported"]).as_py() or 0),
-        "unseen_rows": len(told),
-        "unseen_share": len(told) / rows if rows else 0.0,
+        "unseen_rows": len(texts),
+        "unseen_share": len(texts) / rows if rows else 0.0,
         "unseen": dict(sorted(by_category.items(), key=lambda item: (-item[1], item[0]))[:20]),
     }
 

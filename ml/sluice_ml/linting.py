@@ -130,8 +130,8 @@ def _about_kind(
         numbers = pc.match_substring_regex(values, r"^\s*[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*$")
         share = pc.mean(pc.cast(numbers, pa.float64())).as_py() or 0.0
         if declared or share > 0.9:
-            told = f"{name} keeps numbers as text ({share:.0%} of its {len(values)} values read as numbers)"
-            yield Finding("number_as_text", name, declared or share < 1, told)
+            text = f"{name} keeps numbers as text ({share:.0%} of its {len(values)} values read as numbers)"
+            yield Finding("number_as_text", name, declared or share < 1, text)
         return
     values = column.drop_null().unique().to_numpy()
     if distinct < 20 or not np.issubdtype(values.dtype, np.number) or not (values == np.floor(values)).all():
@@ -139,8 +139,8 @@ def _about_kind(
     if ((values >= 19_000_101) & (values <= 21_001_231)).all() and _are_days(values.astype("int64")):
         yield Finding("date_as_number", name, True, f"{name} holds dates written as whole numbers (YYYYMMDD)")
     elif len({len(str(int(value))) for value in values}) == 1 and values.min() >= 10_000:
-        told = f"{name} holds codes written as numbers: their order and distance mean nothing"
-        yield Finding("code_as_number", name, True, told)
+        text = f"{name} holds codes written as numbers: their order and distance mean nothing"
+        yield Finding("code_as_number", name, True, text)
 
 
 def _are_days(values: np.ndarray) -> bool:
@@ -153,8 +153,8 @@ def _about_values(name: str, codes: np.ndarray, distinct: int, rows: int) -> Ite
 
     known = codes[~np.isnan(codes)]
     if distinct <= 1 and (not len(known) or len(known) == rows):
-        told = "has no value in any row" if not len(known) else "has one and the same value in all rows"
-        yield Finding("constant", name, True, f"{name} {told}")
+        text = "has no value in any row" if not len(known) else "has one and the same value in all rows"
+        yield Finding("constant", name, True, f"{name} {text}")
         return
     most = np.unique(known, return_counts=True)[1].max() if len(known) else 0
     if max(most, rows - len(known)) > _NEAR_CONSTANT * rows:

@@ -286,9 +286,9 @@ def _commit(spec: Pipeline, allowed: _Permission) -> Publication:
     manifest, verdict_id, waiver = allowed.manifest, allowed.verdict_id, allowed.waiver
     try:
         outdated.require_newest(spec, manifest, strictly=waiver is not None)
-        aside = splits.set_aside(manifest)
-        splits.check_conserved(manifest, aside)
-        quarantine.record(manifest, aside, verdict_id=verdict_id, waiver=waiver)
+        quarantined = splits.set_aside(manifest)
+        splits.check_conserved(manifest, quarantined)
+        quarantine.record(manifest, quarantined, verdict_id=verdict_id, waiver=waiver)
         publication = tables.publish(
             manifest,
             verdict_id=verdict_id,

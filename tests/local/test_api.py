@@ -29,6 +29,10 @@ class _Server(BaseHTTPRequestHandler):
             for name, found in parse_qs(urlsplit(self.path).query).items()
             if name in ("limit", "offset")
         }
+        if self.path.startswith("/api/v2/dags/d/dagRuns/"):
+            states = [{"state": state} for state in urlsplit(self.path).path.split("/")[-2].split(",")]
+            self._answer(200, {"task_instances": states, "total_entries": len(states)})
+            return
         first = asked.get("offset", 0)
         page = RUNS[first : first + min(asked.get("limit", 50), PAGE)]
         self._answer(200, {"dag_runs": page, "total_entries": len(RUNS)})
@@ -65,3 +69,16 @@ def test_server_that_does_not_answer_is_asked_again_while_it_starts_and_an_error
     assert silent.unhealthy() == silent.missing_dags() == ["api-server"]
     with pytest.raises(StackError, match="did not answer to GET /pools/sluice_heavy: ConnectError"):
         silent.ensure_pool("sluice_heavy", 2)
+
+
+@pytest.mark.parametrize(
+    ("states", "deferred"),
+    [
+        ("deferred,success", True),
+        ("deferred,running", False),
+        ("deferred,up_for_retry", False),
+        ("success", False),
+    ],
+)
+def test_run_is_deferred_while_a_task_waits_and_none_is_at_work(api, states, deferred):
+    assert api.is_deferred("d", states) is deferred

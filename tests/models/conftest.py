@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -119,20 +119,20 @@ def published(home):
     return two_days
 
 
-def publish(flights: spec.Pipeline, table: str, rows: pa.Table) -> batches.Manifest:
-    """Publish rows as they are, and record it as a crossing does."""
+def publish(flights: spec.Pipeline, table: str, rows: pa.Table, days: Sequence[str] = ()) -> batches.Manifest:
+    """Publish rows as they are, for their days or those that are given, and record it as a crossing does."""
     manifest = batches.stage(
         "flights",
         table,
         rows,
-        partitions=sorted({day.isoformat() for day in rows["ds"].to_pylist()}),
+        partitions=days or sorted({day.isoformat() for day in rows["ds"].to_pylist()}),
         received=rows.num_rows,
         dropped={},
         inputs=[],
         run=RUN,
         sort_by=["flight_id"],
     )
-    tables.publish(manifest, verdict_id="v")
+    tables.publish(manifest, verdict_id="v", empty=manifest.empty)
     ledger.append(
         records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
         pipeline="flights",

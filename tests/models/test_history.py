@@ -11,12 +11,10 @@ import pytest
 
 from sluice import ledger
 from sluice.core.errors import HistoryRewrittenError
-from sluice.core.partitions import Partition
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.lake import batches, rewrites, tables
-from sluice.ledger import records
 from sluice.models import training
 from sluice.watch import maintenance
 from tests.models.conftest import DAY, OLD, flights_rows, publish
@@ -58,31 +56,20 @@ def test_training_retried_after_a_day_that_was_pinned_without_rows_has_some_alar
     flights = spec.load("flights")
     empty, full = "2013-03-29", "2013-03-30"
 
-    def publish(table: str, *days: str) -> batches.Manifest:
+    def published(table: str, *days: str) -> batches.Manifest:
         made = {"flight_id": list(days), "ds": pa.array(map(date.fromisoformat, days), pa.date32())}
-        manifest = batches.stage(
-            "flights", table, pa.table(made), partitions=[empty, full], received=len(days), dropped={}, inputs=[],
-            run=RUN, sort_by=["flight_id"],
-        )  # fmt: skip
-        tables.publish(manifest, verdict_id="v", empty=manifest.empty)
-        ledger.append(
-            records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
-            pipeline="flights",
-            subject=table,
-            partition=str(Partition.of(manifest.partitions)),
-        )
-        return manifest
+        return publish(flights, table, pa.table(made), [empty, full])
 
     def pinned_again() -> dict[str, tables.Published]:
         pinned = training.pin(flights, "2013-03-31", RUN.run_id)
         rewrites.require_intact(flights, 35, until="2013-03-31", pinned=pinned)
         return tables.published("flights", "features", empty, full, snapshot_id=pinned.snapshots["features"])
 
-    publish("outcomes", empty, full)
-    publish("features", full)
+    published("outcomes", empty, full)
+    published("features", full)
     before = pinned_again()
     for days in ([empty, full], [full], [empty, full]):
-        publish("features", *days)
+        published("features", *days)
         assert pinned_again() == before
     later = datetime.now(UTC).replace(year=2100)
     for now in (later, later.replace(year=2101)):

@@ -23,7 +23,7 @@ INPUT, SCORES = "_input", "_scores"
 # Keys that a finding names.
 _NAMED = 3
 # Days and kinds of findings that a sentence tells.
-_TOLD = 3
+_SHOWN = 3
 # What a score may differ by: scores are sums in float32 (relative precision 1.2e-7) of some hundred trees, which another machine
 # may add in another order. On one machine 5,000 scores of boosted models of 30 and of 400 trees were the same to the last bit, and
 # those of a linear one to 4e-16.
@@ -40,9 +40,9 @@ class InWords(FromArguments):
         """What one finding says; `show` says whether values of the data may be quoted."""
 
     def in_words(self, findings: Sequence[Mapping[str, Any]], *, show: bool) -> str:
-        told = [self.sentence(one, show=show) for one in findings[:_TOLD]]
-        more = len(findings) - len(told)
-        return "; ".join([*told, *([f"and {more} more"] if more else [])])
+        shown = [self.sentence(one, show=show) for one in findings[:_SHOWN]]
+        more = len(findings) - len(shown)
+        return "; ".join([*shown, *([f"and {more} more"] if more else [])])
 
     def _validate(
         self, metrics: dict, runtime_configuration: dict | None = None, execution_engine: Any = None

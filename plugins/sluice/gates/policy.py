@@ -46,10 +46,10 @@ def decide(
     held += [
         f"No row would be left of {day}: each of them fails a rule that sets rows aside." for day in emptied
     ]
-    aside = [sentence(r) for r in failed if r.severity == "quarantine" and not r.holds]
+    quarantined = [sentence(r) for r in failed if r.severity == "quarantine" and not r.holds]
     warned = [*(sentence(r) for r in failed if r.severity == "warn"), *noted]
-    outcome: Outcome = "ERROR" if errors else "HOLD" if held else "WARN" if aside or warned else "PASS"
-    return outcome, tuple(errors + held + aside + warned)
+    outcome: Outcome = "ERROR" if errors else "HOLD" if held else "WARN" if quarantined or warned else "PASS"
+    return outcome, tuple(errors + held + quarantined + warned)
 
 
 def _absences(

@@ -73,15 +73,15 @@ def changes(columns: dict[str, dict[str, Any]], earlier: dict[str, Any] | None) 
     if earlier is None:
         return []
     old: dict[str, dict[str, Any]] = earlier["columns"]
-    told = [f"{name} is new" for name in columns if name not in old]
-    told += [f"{name} is gone" for name in old if name not in columns]
+    found = [f"{name} is new" for name in columns if name not in old]
+    found += [f"{name} is gone" for name in old if name not in columns]
     for name in columns.keys() & old.keys():
         now, was = columns[name], old[name]
         if now["type"] != was["type"]:
-            told.append(f"{name} was {was['type']} and is {now['type']}")
+            found.append(f"{name} was {was['type']} and is {now['type']}")
         if float(was["null_percentage"] or 0) == 0 < float(now["null_percentage"] or 0):
-            told.append(f"{name} had no nulls and has {now['null_percentage']}%")
-    return sorted(told)
+            found.append(f"{name} had no nulls and has {now['null_percentage']}%")
+    return sorted(found)
 
 
 @lru_cache(maxsize=1)

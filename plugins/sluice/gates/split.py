@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def publishable(
-    spec: Pipeline, manifest: Manifest, aside: QuarantinedRows, results: Sequence[RuleResult]
+    spec: Pipeline, manifest: Manifest, quarantined: QuarantinedRows, results: Sequence[RuleResult]
 ) -> tuple[Manifest, list[str]]:
     """The batch to publish, and the days of which nothing would be left; where there are any, no row is set aside."""
     failed = [
@@ -29,7 +29,7 @@ def publishable(
     shown = _shown_splits(manifest)
     if not failed and not shown:
         return manifest, []
-    good, found = aside.parted(failed)
+    good, found = quarantined.parted(failed)
     left = set(good[batches.DAY].unique().to_pylist())
     emptied = [
         day

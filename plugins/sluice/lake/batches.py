@@ -116,11 +116,11 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _rows_are_conserved(self) -> Manifest:
         kept, dropped = sum(self.rows_by_partition.values()), sum(self.dropped.values())
-        aside = sum(self.quarantined.values())
-        if self.rows != kept or self.received != kept + dropped + aside:
+        quarantined = sum(self.quarantined.values())
+        if self.rows != kept or self.received != kept + dropped + quarantined:
             raise ValueError(
                 f"rows are not conserved: received {self.received}, staged {self.rows} "
-                f"({kept} over the partitions), dropped {dropped}, quarantined {aside}"
+                f"({kept} over the partitions), dropped {dropped}, quarantined {quarantined}"
             )
         if set(self.files) != set(self.partitions) or set(self.rows_by_partition) != set(self.partitions):
             raise ValueError("files and rows_by_partition must name exactly the partitions")

@@ -159,20 +159,20 @@ def expire(pipeline: str, table: str, *, keep: int, before: datetime) -> list[in
 def condemn(pipeline: str, table: str, folder: Folder) -> None:
     """Let a batch exist no longer, with all its files in place; can be taken back until `remove`."""
     manifest = connection.location(pipeline, table, "data", folder.batch_id, batches.MANIFEST)
-    aside = connection.location(pipeline, table, "data", folder.batch_id, _CONDEMNED)
+    condemned = connection.location(pipeline, table, "data", folder.batch_id, _CONDEMNED)
     # Written anew, not renamed: from its time on the grace period counts.
-    connection.write(aside, connection.read(manifest))
+    connection.write(condemned, connection.read(manifest))
     failpoints.hit("maintenance.condemning")
     connection.remove(manifest)
 
 
 def restore(pipeline: str, table: str, folder: Folder) -> None:
     """Take `condemn` back: it is needed after all."""
-    aside = connection.location(pipeline, table, "data", folder.batch_id, _CONDEMNED)
+    condemned = connection.location(pipeline, table, "data", folder.batch_id, _CONDEMNED)
     manifest = connection.location(pipeline, table, "data", folder.batch_id, batches.MANIFEST)
     if folder.state == "condemned":
-        connection.write(manifest, connection.read(aside))
-    connection.remove(aside)
+        connection.write(manifest, connection.read(condemned))
+    connection.remove(condemned)
 
 
 def is_restorable(folder: Folder) -> bool:

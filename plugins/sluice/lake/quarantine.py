@@ -77,7 +77,9 @@ def table(found: Sequence[_Row]) -> pa.Table:
     return pa.Table.from_pylist(ordered, schema=shape(whole=False))
 
 
-def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waiver: int | None = None) -> None:
+def record(
+    manifest: Manifest, quarantined: pa.Table | None, *, verdict_id: str, waiver: int | None = None
+) -> None:
     """Bring the quarantine table up to the batch that is about to be published; a repetition changes nothing.
 
     Rows of its days that were open, and that this batch does not set aside, are closed: `released` where a person's
@@ -91,7 +93,7 @@ def record(manifest: Manifest, aside: pa.Table | None, *, verdict_id: str, waive
         PublishConflictError: other writers kept winning; try again.
     """
     closing: Status = "repaired" if waiver is None else "released"
-    new = _by_day(aside.to_pylist() if aside else [])
+    new = _by_day(quarantined.to_pylist() if quarantined else [])
 
     def change() -> None:
         before = _there(manifest)

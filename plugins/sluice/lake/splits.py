@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 
 def make(
-    full: Manifest, good: pa.Table, aside: pa.Table, *, sort_by: Sequence[str], shown: Manifest | None = None
+    full: Manifest,
+    good: pa.Table,
+    quarantined: pa.Table,
+    *,
+    sort_by: Sequence[str],
+    shown: Manifest | None = None,
 ) -> Manifest:
     """Write a split of a batch; nothing becomes visible.
 
     Args:
-        good, aside: together all rows of `full`; `aside` as `lake.quarantine.shape` says of set-aside rows.
+        good, quarantined: together all rows of `full`; `quarantined` as `lake.quarantine.shape` says of set-aside rows.
         sort_by: as for `batches.stage`.
         shown: the split that readers see. If this one would be the same, it is returned, and nothing is written.
 
@@ -36,7 +41,7 @@ def make(
     name = f"{full.pipeline}.{full.table}"
     slices = batches.by_day(columns.stored(good, name), full.partitions, sort_by, name)
     contents = {day: batches.parquet(rows) for day, rows in slices.items()}
-    set_aside = batches.parquet(aside) if aside.num_rows else b""
+    set_aside = batches.parquet(quarantined) if quarantined.num_rows else b""
     hashes = batches.content_hash(contents), hashlib.sha256(set_aside).hexdigest() if set_aside else ""
     if shown and (shown.content_hash, shown.aside_hash) == hashes:
         return shown
@@ -48,7 +53,7 @@ def make(
             "batch_id": batch_id,
             "rows": good.num_rows,
             "rows_by_partition": {day: rows.num_rows for day, rows in slices.items()},
-            "quarantined": dict(Counter(aside["rule"].to_pylist())),
+            "quarantined": dict(Counter(quarantined["rule"].to_pylist())),
             "aside_hash": hashes[1],
             "split_of": full.batch_id,
             "files": {
@@ -60,7 +65,7 @@ def make(
         }
     )
     if set_aside:
-        connection.write(_aside(manifest), set_aside)
+        connection.write(_quarantined_file(manifest), set_aside)
         failpoints.hit("split.aside_written")
     batches.write(manifest, contents)
     return manifest
@@ -78,35 +83,35 @@ def set_aside(manifest: Manifest) -> pa.Table | None:
     if not manifest.aside_hash:
         return None
     try:
-        content = connection.read(_aside(manifest))
+        content = connection.read(_quarantined_file(manifest))
     except FileNotFoundError:
         content = b""
     if hashlib.sha256(content).hexdigest() != manifest.aside_hash:
         raise BatchDamagedError(
             f"The set-aside rows of batch {manifest.batch_id} are {'not what was written' if content else 'missing'}.",
-            where=_aside(manifest),
+            where=_quarantined_file(manifest),
             todo=f"audit batch {batches.full_id(manifest.batch_id)} again: they are set aside anew",
         )
     return pq.read_table(pa.BufferReader(content))
 
 
-def check_conserved(manifest: Manifest, aside: pa.Table | None) -> None:
+def check_conserved(manifest: Manifest, quarantined: pa.Table | None) -> None:
     """Count what is about to be published: every row that was received is in it, set aside, or dropped for a reason.
 
     Args:
         manifest: of the batch to publish, a split or a full one.
-        aside: the rows that go to the quarantine table with it.
+        quarantined: the rows that go to the quarantine table with it.
 
     Raises:
         RowsLostError: names the numbers that do not add up.
     """
     full = batches.load(manifest.pipeline, manifest.table, batches.full_id(manifest.batch_id))
     counted = _rows_in_files(manifest)
-    by_rule = dict(Counter(aside["rule"].to_pylist())) if aside else {}
+    by_rule = dict(Counter(quarantined["rule"].to_pylist())) if quarantined else {}
     dropped = sum(full.dropped.values())
     added = counted + sum(by_rule.values()) + dropped
-    told = (manifest.received, manifest.dropped, manifest.rows, manifest.quarantined)
-    if (full.received, full.dropped, counted, by_rule) == told and added == full.received:
+    recorded = (manifest.received, manifest.dropped, manifest.rows, manifest.quarantined)
+    if (full.received, full.dropped, counted, by_rule) == recorded and added == full.received:
         return
     rules = ", ".join(f"{rows:,} for {rule}" for rule, rows in by_rule.items()) or "none"
     raise RowsLostError(
@@ -130,7 +135,7 @@ def _rows_in_files(manifest: Manifest) -> int:
     return rows
 
 
-def _aside(manifest: Manifest) -> str:
+def _quarantined_file(manifest: Manifest) -> str:
     return connection.location(
         manifest.pipeline, manifest.table, "data", manifest.batch_id, "quarantine.parquet"
     )

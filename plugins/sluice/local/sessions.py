@@ -103,14 +103,14 @@ def memory(record: Mapping[str, Any]) -> int:
 def end(records: Iterable[Mapping[str, Any]], patience: float = PATIENCE) -> None:
     """End whole sessions: SIGTERM to each leader, and to all that one left behind; SIGKILL to what is there after `patience`."""
     sessions = [record for record in records if "pid" in record]
-    deadline, told = time.monotonic() + patience, set()
+    deadline, signalled = time.monotonic() + patience, set()
     while families := [(record, family) for record in sessions if (family := members(record))]:
         late = time.monotonic() > deadline
         for record, family in families:
             heads = [process for process in family if process.pid == record["pid"]]
             for process in family if late or not heads else heads:
-                if late or process not in told:
-                    told.add(process)
+                if late or process not in signalled:
+                    signalled.add(process)
                     with suppress(psutil.NoSuchProcess):
                         process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
         time.sleep(0.1)  # how often to ask; what is waited for is their end

@@ -127,8 +127,8 @@ def audit_candidate(
         outcome=decision.outcome,
     )
     ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run.run_id)
-    told = record.entry_kind if decision.outcome != "insufficient_data" else "insufficient data"
-    models.tag(name, version, {"decision": told, "decision_reasons": " ".join(decision.reasons)})
+    tagged = record.entry_kind if decision.outcome != "insufficient_data" else "insufficient data"
+    models.tag(name, version, {"decision": tagged, "decision_reasons": " ".join(decision.reasons)})
     return record
 
 

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from sluice import ledger
 from sluice.core import locks
 from sluice.core.errors import DatabaseUnavailableError, LedgerEntryInvalidError, MailUndeliveredError
 from sluice.core.settings import settings
-from sluice.ledger import Entry
+from sluice.declare.spec import Pipeline
+from sluice.ledger import Entry, records
 from sluice.notify import faults
 from sluice.notify.compose import compose
 from sluice.notify.events import Event
@@ -93,6 +95,15 @@ def post(
         )
         raise
     return faults.record(event, incident, status, message["Subject"], {**about, "refused": refused})
+
+
+def post_or_record(spec: Pipeline, event: Event, smtp: Smtp, *, incident: str, **how: Any) -> Entry:
+    """As `post`, of a pipeline's mail; returns the entry, also of one that no server took."""
+    try:
+        return post(event, smtp, sender=settings().mail_from, to=spec.mail_to, incident=incident, **how)
+    except MailUndeliveredError:
+        # Recorded as undelivered, which is the newest entry about this fault.
+        return ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
 
 
 def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str]) -> list[Entry]:

@@ -11,10 +11,9 @@ from typing import Any
 
 from sluice import ledger
 from sluice.core import clock
-from sluice.core.errors import BatchUnknownError, DeliveryMissingError, MailUndeliveredError
+from sluice.core.errors import BatchUnknownError, DeliveryMissingError
 from sluice.core.links import evidence_url
 from sluice.core.partitions import day_of
-from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
 from sluice.lake import batches, notes
@@ -57,18 +56,8 @@ def digest(spec: Pipeline, smtp: Smtp) -> Entry | None:
         if not sections or not newest:
             return None
         event = _event(spec, today, sections)
-        try:
-            return delivery.post(
-                event,
-                smtp,
-                sender=settings().mail_from,
-                to=spec.mail_to,
-                incident=event.key,
-                status="digest",
-                upto=newest[0].seq,
-            )
-        except MailUndeliveredError:
-            return ledger.entries(records.Mail, pipeline=spec.pipeline, subject="digest", limit=1)[0]
+        upto = newest[0].seq
+        return delivery.post_or_record(spec, event, smtp, incident=event.key, status="digest", upto=upto)
 
 
 def _event(spec: Pipeline, today: str, sections: tuple[Section, ...]) -> Event:

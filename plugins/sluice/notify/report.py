@@ -257,8 +257,8 @@ def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:
 
 def _reasons(verdict: Verdict, *, hidden: bool) -> str:
     """The reasons that are not about a rule which the mail lists anyway; none that may quote personal data."""
-    told = {policy.sentence(rule) for rule in verdict.failed}
-    others = [reason for reason in verdict.reasons if reason not in told]
+    of_rules = {policy.sentence(rule) for rule in verdict.failed}
+    others = [reason for reason in verdict.reasons if reason not in of_rules]
     if hidden and others and verdict.outcome == "HOLD":
         return ""
     return " ".join(others)

@@ -13,13 +13,11 @@ from datetime import datetime
 
 from sluice import ledger
 from sluice.core import clock
-from sluice.core.errors import MailUndeliveredError
 from sluice.core.links import evidence_url
 from sluice.core.partitions import Partition
-from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ingest.unexpected import LandingScan
-from sluice.ledger import Entry, mails, records
+from sluice.ledger import Entry, mails
 from sluice.ledger.records import EndsWith
 from sluice.notify import by_status, delivery, faults, reader_impact, resolution, watcher_events
 from sluice.notify.events import Event, Item, Section
@@ -175,21 +173,10 @@ def _record(
             incident, "cleared", f"{labels} is over, {left} more of the same fault to go", {"ended": recorded}
         )
     event = _event(spec, incident, {**incident.endings, **how})
-    try:
-        return delivery.post(
-            event,
-            smtp,
-            sender=settings().mail_from,
-            to=spec.mail_to,
-            incident=incident.key,
-            answers=incident.key,
-            status="resolved",
-            fault=incident.opened.record.fault,
-            ended=recorded,
-        )
-    except MailUndeliveredError:
-        # Recorded as undelivered, which is the newest entry about this fault.
-        return ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
+    about = {"fault": incident.opened.record.fault, "ended": recorded}
+    return delivery.post_or_record(
+        spec, event, smtp, incident=incident.key, answers=incident.key, status="resolved", **about
+    )
 
 
 def _event(spec: Pipeline, incident: faults.Incident, how: dict[str, Ending]) -> Event:

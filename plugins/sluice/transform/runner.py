@@ -223,9 +223,9 @@ def _raise_if_failed(nodes: Sequence[Node], table: str, start: str, end: str, wo
     failed = [node for node in nodes if node.status not in _GOOD and node.status != "skipped"]
     if not failed and nodes:
         return
-    told = [_describe(node) for node in failed] or ["dbt ran nothing."]
+    causes = [_describe(node) for node in failed] or ["dbt ran nothing."]
     raise TransformFailedError(
-        f"{len(failed)} of {len(nodes)} dbt nodes failed. {' '.join(told)}",
+        f"{len(failed)} of {len(nodes)} dbt nodes failed. {' '.join(causes)}",
         where=f"{table} {start} to {end}",
         todo=f"read {workdir / project.LOG}, or query {workdir / database.FILE}, with the SQL in {workdir / 'target' / 'compiled'}",
     )
@@ -241,8 +241,10 @@ def _unquoted(message: str) -> str:
     kinds = _KIND.findall(message)
     # dbt's own first line names the model and its file.
     where = _IN_MODEL.match(message)
-    told = list(dict.fromkeys([*([where[0]] if where else []), *kinds]))
-    return f"{'; '.join(told) or 'failed'} (the message may quote values of people, and is only in dbt's log)"
+    causes = list(dict.fromkeys([*([where[0]] if where else []), *kinds]))
+    return (
+        f"{'; '.join(causes) or 'failed'} (the message may quote values of people, and is only in dbt's log)"
+    )
 
 
 def _cause(message: str) -> str:

@@ -57,7 +57,7 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
         return []
     schedule.record(spec)
     since = days_later(day_of(pipeline_clock.today(spec)), 1 - WATCHED_DAYS)
-    told = {
+    reported = {
         (entry.subject, day)
         for entry in ledger.entries(records.Mail, pipeline=spec.pipeline)
         if entry.record.event == "missing_delivery"
@@ -66,7 +66,7 @@ def missed_deliveries(spec: Pipeline) -> list[Missed]:
     found = [
         Missed(item.table, item.run_day, item.day, item.deadline)
         for item in status.of(spec).in_state("missing")
-        if item.deadline and (item.run_day >= since or (item.table, item.day) not in told)
+        if item.deadline and (item.run_day >= since or (item.table, item.day) not in reported)
     ]
     for missed in found:
         ledger.append(
@@ -136,8 +136,8 @@ def restored(spec: Pipeline, still: set[tuple[str, str]]) -> list[tuple[str, str
         return []
     since = days_later(day_of(pipeline_clock.today(spec)), -spec.integrity_days)
     recorded = ledger.entries(records.Rewritten, pipeline=spec.pipeline)
-    told = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
-    looked_at = {(table, day) for table, day in told if day and day > since}
+    reported = {(entry.subject, entry.partition) for entry in recorded if entry.partition}
+    looked_at = {(table, day) for table, day in reported if day and day > since}
     # Older ones left the window: only those are looked at again of which a mail stands.
     older = {
         (table, seen.partition)

@@ -105,7 +105,7 @@ def create_app(
             released={name: found for name, (found, _) in releases.items()},
             cards={name: found[0] for name, (found, _) in cards.items() if found},
             problems={name: said or cards[name][1] for name, (_, said) in releases.items()},
-            untold=[*lines, *([problem] if problem else [])],
+            unsent=[*lines, *([problem] if problem else [])],
             with_model=[name for name in names if model_page.is_there(name)],
             pipeline=None,
         )
@@ -133,7 +133,7 @@ def create_app(
                 released={pipeline: releases},
                 cards={},
                 problems={pipeline: problem},
-                untold=(),
+                unsent=(),
                 with_model=[pipeline] if model_page.is_there(pipeline) else [],
                 pipeline=pipeline,
             )
