@@ -52,6 +52,7 @@ def test_page_shows_the_champion_the_refused_candidate_and_the_evidence_of_each_
     assert "Moved by the gate, in place of the baseline." in read
     assert "refused Version 2 was refused; version 1 was champion." in read
     refused, promoted = history.read(flights).decisions
+    assert "Version 1 may become champion; there was no champion." in read
     for check in (*refused.checks, *promoted.checks):
         assert check.name.replace("_", " ") in read
     assert "passes learned gap" in read
@@ -159,3 +160,18 @@ def test_index_and_decisions_lead_to_the_page(flights, decided, get):
     for address in ("/air/evidence/", "/air/evidence/flights", "/air/evidence/_/ledger/flights"):
         assert f'href="{PAGE}"' in get(address)[2], address
     assert f'href="{PAGE}">{flights.model.name}</a>' in get("/air/evidence/_/ledger/flights")[2]
+
+
+def test_page_fits_a_telephone_and_its_link_opens_the_evidence_that_is_folded(flights, decided, get, page):
+    roles.roll_back(flights, "baseline", by="a" * 100, why="b" * 100, run=Run(run_id="c" * 100))
+    roles.roll_back(flights, "1", by="a" * 100, why="b" * 100, run=Run(run_id="d" * 100))
+    page.context.add_cookies([{"name": "_token", "value": "valid", "url": f"http://{get.address}"}])
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(f"http://{get.address}{PAGE}")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+    promoted = history.read(flights).decisions[-1]
+    folded = page.locator(f"#entry-{promoted.entry}")
+    assert (folded.count(), folded.is_visible()) == (1, False)
+    page.get_by_text("Evidence of its promotion").click()
+    folded.wait_for(state="visible")

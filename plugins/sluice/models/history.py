@@ -73,7 +73,10 @@ class Decision(Event):
     @property
     def sentence(self) -> str:
         said = _OUTCOMES.get(self.outcome, self.outcome)
-        return f"Version {self.version} {said}; {roles.named(self.champion)} was champion."
+        there_was = (
+            "there was no champion" if self.champion is None else f"version {self.champion} was champion"
+        )
+        return f"Version {self.version} {said}; {there_was}."
 
 
 @dataclass(frozen=True, kw_only=True)
