@@ -97,7 +97,9 @@ def test_a_run_that_airflow_ends_because_it_took_too_long_is_told_and_its_day_is
         )
     assert world.api.wait_for_run("flights_ingest", run["dag_run_id"]) == "failed"
     (told,) = world.api.until(lambda: world.subjects() or None, "the mail of the run", 60)
-    assert told.startswith(f"[sluice][FAILED] flights_ingest {MONDAY}: The run took longer than its limit"), told
+    assert told.startswith(f"[sluice][FAILED] flights_ingest {MONDAY}: The run took longer than its limit"), (
+        told
+    )
 
     world.deliver(MONDAY, "arrivals")
     world.at(f"{MONDAY} 04:30")

@@ -124,6 +124,17 @@ def test_delivery_that_was_published_before_its_mail_went_out_is_missing_no_more
     assert are_over()
 
 
+def test_delivery_that_came_is_named_whoever_tells_first_that_it_did(live, sink, mails, look):
+    smtp, folder, _ = sink
+    tell(report.of_missed_deadline(live, "arrivals", "2013-03-31", run_day=DAY, task_url=TASK_URL), smtp)
+    manifest = crossing.stage(live, "arrivals", [DAY], RUN)
+    tables.publish(manifest, verdict_id="unjudged")
+    published = records.Published(batch_id=manifest.batch_id, rows=manifest.rows)
+    ledger.append(published, pipeline="flights", subject="arrivals", partition="2013-03-31")
+    assert len(look()) == 2
+    assert "The delivery came: arrivals_2013-03-31.csv.gz." in body(mails(folder)[-1])
+
+
 def test_fault_of_a_table_is_over_when_the_table_is_declared_no_more(live, sink, mails):
     smtp, folder, _ = sink
     tell(report.of_missed_deadline(live, "weather", "2013-03-31", run_day=DAY, task_url=TASK_URL), smtp)

@@ -132,6 +132,11 @@ def test_no_second_run_of_the_day_is_started_where_a_person_started_the_one_that
     feed.deliver(live, MONDAY, sources=["schedule"])
     assert reconcile.plan(live, IDLE, waits=True) == []
     assert [start.run_day for start in reconcile.plan(live, IDLE)] == [MONDAY]
+    feed.deliver(live, MONDAY)
+    waits = reconcile.plan(live, IDLE, waits=True)
+    assert [start.run_day for start in waits] == [MONDAY], (
+        "all has come: what waits is the run of the day before"
+    )
 
 
 def test_a_day_that_fails_for_months_is_started_once_a_day(live, at):

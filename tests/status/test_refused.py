@@ -10,9 +10,9 @@ from sluice import crossing
 from sluice.core.errors import SluiceError
 from sluice.ingest import deliveries, reader
 from sluice_lab import feed
-from tests.status.conftest import RUN, states
+from tests.status.conftest import RUN, publish, states
 
-MONDAY = "2013-04-01"
+MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
 
 
 @pytest.fixture
@@ -70,3 +70,16 @@ def test_a_right_name_is_taken_when_the_wrong_one_beside_it_is_gone(live, refuse
     assert states(live, MONDAY)["arrivals"] == "held", "its manifest is there"
     wrong.with_name(f"{wrong.name}{deliveries.MANIFEST}").unlink()
     assert states(live, MONDAY)["arrivals"] == "ready"
+
+
+def test_a_range_of_which_one_file_is_refused_keeps_no_other_day_of_it(live, at):
+    at("2013-04-02 07:00")
+    feed.deliver(live, MONDAY, sources=["arrivals"])
+    feed.deliver(live, TUESDAY, sources=["arrivals"], corrupt="truncated")
+    with pytest.raises(SluiceError):
+        crossing.stage(live, "arrivals", [MONDAY, TUESDAY], RUN)
+    assert states(live, MONDAY)["arrivals"] == states(live, TUESDAY)["arrivals"] == "held"
+    publish(live, "arrivals", MONDAY)
+    assert (states(live, MONDAY)["arrivals"], states(live, TUESDAY)["arrivals"]) == ("published", "held")
+    feed.deliver(live, TUESDAY, sources=["arrivals"], number=2)
+    assert (states(live, MONDAY)["arrivals"], states(live, TUESDAY)["arrivals"]) == ("published", "ready")

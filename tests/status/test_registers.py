@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice import crossing, holds, status
+from sluice import crossing, holds, schedule, status
 from sluice.core.runs import Run
 from sluice.ingest import deliveries
 from sluice.lake import tables
@@ -68,6 +68,18 @@ def test_a_register_that_never_came_is_missing_a_week_after_the_pipeline_s_first
     at("2013-04-10 07:00")
     without = live.model_copy(update={"starts": None})
     assert _states(without) == {}, "nothing says since when it should come"
+
+
+def test_a_register_that_was_added_later_is_missing_a_week_after_it_was(live, at):
+    at("2013-04-01 12:00")
+    without = {name: source for name, source in live.sources.items() if name != "airlines"}
+    schedule.record(live.model_copy(update={"sources": without}))
+    at("2013-06-04 12:00")
+    schedule.record(live)
+    at("2013-06-10 12:00")
+    assert _states(live) == {}
+    at("2013-06-11 12:00")
+    assert _states(live) == {"2013-06-11": "missing"}
 
 
 @pytest.mark.parametrize("stray", ["archive", "2013-05-01", "2103-04-01"])

@@ -115,12 +115,12 @@ def _made_without(
     spec: Pipeline, table: str, day: str, shown: Published | None
 ) -> Iterator[tuple[MissingHistory, tuple[str, ...]]]:
     """What the batch that readers see was made without, for this day, and what of it has come since."""
-    recorded = missing_history.of_batch(spec, table, shown.batch_id) if shown else ()
-    for one in recorded:
+    batch_id = shown.batch_id if shown else ""
+    for one in missing_history.of_batch(spec, table, batch_id):
         if lacked := one.days.get(day):
             yield (
                 MissingHistory(table=one.table, days={day: lacked}),
-                missing_history.came_since(spec, table, day, one),
+                missing_history.came_since(spec, table, day, batch_id, one),
             )
 
 

@@ -87,7 +87,12 @@ class _Day:
         ]
         for run in failed:
             self.say(f"  {run['dag_id']} failed.\n{self.api.failures(run['dag_id'], run['dag_run_id'])}")
-        left = [item for item in self._items() if not item.is_done]
+        # What readers see and cannot be built anew is as complete as it can be.
+        left = [
+            item
+            for item in self._items()
+            if not item.is_done and not (item.state == "blocked" and item.batch_id)
+        ]
         for item in left:
             self.say(f"  {item.sentence()}")
         if any(item.state == "held" for item in left):

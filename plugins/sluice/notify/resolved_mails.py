@@ -121,7 +121,9 @@ def done(spec: Pipeline, found: Status, smtp: Smtp) -> list[Entry]:
         spec,
         smtp,
         lambda entry: by_status.has_ended(spec, found, entry),
-        reason=lambda entry: by_status.sentences(spec, found, entry),
+        reason=lambda entry: (
+            "" if resolution.end_of(spec, entry) else by_status.sentences(spec, found, entry)
+        ),
     )
 
 
@@ -137,7 +139,7 @@ def _close(
     *,
     reason: Callable[[Entry], str] | None = None,
 ) -> list[Entry]:
-    """Close what is over of the open faults; `reason` says why where the ledger has no record of it."""
+    """Close what is over of the open faults; `reason` says why where the ledger has no record of it, and "" where it has."""
 
     def ended(incident: faults.Incident) -> dict[str, Entry]:
         return {seen: entry for seen, entry in incident.open_occurrences.items() if has_ended(entry)}
@@ -154,7 +156,9 @@ def _close(
             if closing:
                 now = clock.utc_now()
                 how = {
-                    seen: resolution.stated(reason(entry), now) if reason else resolution.find(spec, entry)
+                    seen: resolution.stated(why, now)
+                    if (why := reason(entry) if reason else "")
+                    else resolution.find(spec, entry)
                     for seen, entry in closing.items()
                 }
                 made.append(_record(spec, smtp, incident, closing, how))

@@ -62,6 +62,16 @@ class Schedule:
         lag, then = timedelta(days=self._eras[-1].spec.lag_days(table)), self._era_of(run_day).spec
         return self.fires_on(run_day) and _is_expected(then, table, run_day - lag)
 
+    def declared_since(self, table: str) -> date | None:
+        """The first run day since which a live pipeline that declares `starts` has declared a table; None of another pipeline."""
+        begin = self._begins_on
+        if begin is None:
+            return None
+        ended = [begin, *(_ended_on(era, self._eras[-1].spec) for era in self._eras[:-1])]
+        return next(
+            max(begin, day) for day, era in zip(ended, self._eras, strict=True) if table in era.spec.tables
+        )
+
     def fires_on(self, run_day: date) -> bool:
         """Whether the schedule that counted on a day fires on it."""
         return firing.at(self._era_of(run_day).spec, run_day) is not None

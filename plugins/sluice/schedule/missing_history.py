@@ -134,11 +134,12 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
             arrived = [
                 MissingHistory(table=one.table, days={day: here})
                 for one in missing
-                if (here := came_since(spec, table, day, one, shown.get(one.table) if shown else None))
+                if (
+                    here := came_since(
+                        spec, table, day, batch_id, one, shown.get(one.table) if shown else None
+                    )
+                )
             ]
-            if arrived:
-                inherited = _inherited(spec, table, day, batch_id)
-                arrived = [one for one in arrived if not inherited.issuperset(_parts(one, day))]
             if arrived:
                 run_day = spec.run_day(table, day)
                 found.append(Rebuild(table, day, run_day, tuple(arrived), spec.pipeline))
@@ -146,12 +147,18 @@ def rebuilds(spec: Pipeline, shown: Mapping[str, Iterable[str]] | None = None) -
 
 
 def came_since(
-    spec: Pipeline, table: str, day: str, lacked: MissingHistory, shown: Iterable[str] | None = None
+    spec: Pipeline,
+    table: str,
+    day: str,
+    batch_id: str,
+    lacked: MissingHistory,
+    shown: Iterable[str] | None = None,
 ) -> tuple[str, ...]:
     """The days of missing history that a day of a table would find now, if it were built again by its own run; none of a table that
-    is declared no more.
+    is declared no more, and none that a table which it is built from was built without, and stays so.
 
     Args:
+        batch_id: of the batch that was made without it.
         lacked: what it was made without.
         shown: the days of that history that readers see, for whoever has read them.
     """
@@ -161,7 +168,9 @@ def came_since(
     # A build reads no further than its own day, and a run than what was there by its day.
     last = min(day, spec.data_day(lacked.table, spec.run_day(table, day)))
     still = expected.missing(spec, lacked.table, gaps[0], last, shown=shown)
-    return tuple(gap for gap in gaps if gap not in still)
+    came = tuple(gap for gap in gaps if gap not in still)
+    inherited = _inherited(spec, table, day, batch_id) if came else set()
+    return tuple(gap for gap in came if (lacked.table, gap) not in inherited)
 
 
 def _shown(spec: Pipeline, table: str, since: str) -> Iterator[tuple[str, str, list[MissingHistory]]]:
@@ -171,23 +180,18 @@ def _shown(spec: Pipeline, table: str, since: str) -> Iterator[tuple[str, str, l
             yield day, entry.record.batch_id, here
 
 
-def _parts(missing: MissingHistory, day: str) -> set[tuple[str, str]]:
-    """The table and day of each thing that a day was built without."""
-    return {(missing.table, gap) for gap in missing.days.get(day, ())}
-
-
 def _inherited(spec: Pipeline, table: str, day: str, batch_id: str) -> set[tuple[str, str]]:
-    """What a day would be built without again, because the derived tables that it is built from were, and stay so."""
+    """The table and day of what a day would be built without again, because derived tables that it is built from were."""
     try:
         manifest = batches.load(spec.pipeline, table, full_id(batch_id))
-    except BatchUnknownError:  # cleared away
+    except BatchUnknownError:  # cleared away, or another writer's
         return set()
     found: set[tuple[str, str]] = set()
     for one in inputs.of(manifest, inputs.Snapshot):
         if one.table not in spec.derived or not one.first:
             continue
         window = expected.window(spec, table, one.table, manifest.partitions, one.first, day)
-        shown = tables.published(spec.pipeline, one.table, window.first, window.last)
+        shown = tables.published(spec.pipeline, one.table, window.first, min(window.last, day))
         recorded = _recorded(spec, one.table, {at: full_id(here.batch_id) for at, here in shown.items()})
         found.update(part for parts in recorded.values() for part in parts)
     return found

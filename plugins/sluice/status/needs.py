@@ -28,8 +28,9 @@ class Needs:
     shown: Mapping[str, Mapping[str, Published]]
     # Table and day of what a person gave up.
     skipped: Container[tuple[str, str]] = ()
-    # Derived table -> the sources that it is built from, of those that were asked for.
+    # Derived table -> the tables that it is built from, and those of which a day makes a day of it; of what was asked for.
     _read: dict[str, list[str]] = field(default_factory=dict)
+    _origins: dict[str, list[str]] = field(default_factory=dict)
 
     def incomplete(self, table: str, run_day: str, sources: list[Item]) -> str:
         """Which source a run day of a derived table waits for; "" if for none."""
@@ -53,10 +54,12 @@ class Needs:
         # Only where something came at all, dbt is asked what the table is built of.
         if not any(day in shown for shown in self.shown.values()):
             return False
-        try:
-            return any(day in self.shown.get(name, {}) for name in stage.origins(self.spec, table))
-        except _UNREADABLE:
-            return False
+        if table not in self._origins:
+            try:
+                self._origins[table] = stage.origins(self.spec, table)
+            except _UNREADABLE:
+                self._origins[table] = []
+        return any(day in self.shown.get(name, {}) for name in self._origins[table])
 
     def history(self, table: str, run_day: str) -> str:
         """Which history a table that refuses to be built over a hole waits for; "" if for none."""
@@ -74,7 +77,7 @@ class Needs:
         """Why a day of a derived table waits for an earlier day of a source that has none on it; "" if it does not."""
         from sluice.transform import stage
 
-        if source not in self._sources_of(table):
+        if source not in self._tables_of(table):
             return ""
         expected, newest = stage.newest_expected(self.spec, source, run_day)
         given_up = (source, expected) in self.skipped
@@ -88,7 +91,7 @@ class Needs:
         why = f"{item.table} {item.day} is {item.state}"
         if not (given_up or is_late):
             return why
-        if item.table not in self._sources_of(table):
+        if item.table not in self._tables_of(table):
             return ""
         if not stale_input.goes_on_without(spec, table, item.table, given_up=given_up):
             return why
@@ -98,26 +101,26 @@ class Needs:
         return f"{why}, and no earlier day of it is published"
 
     def _lacks_all_of_one(self, table: str, run_day: str) -> str:
-        """Of which source nothing is published that a table looks back on; "" if there is none."""
+        """Of which table nothing is published that a table looks back on; "" if there is none."""
         from sluice.transform import runner
 
         day, back = self.spec.data_day(table, run_day), self.spec.history_of(table)
-        for name in self.spec.sources:
+        for name, shown in self.shown.items():
             # What costs most comes last.
             if (
-                not any(days_later(day, -offset) in self.shown[name] for offset in range(back + 1))
-                and name in self._sources_of(table)
+                not any(days_later(day, -offset) in shown for offset in range(back + 1))
+                and name in self._tables_of(table)
                 and not runner.may_be_empty(self.spec, table, name, day)
             ):
                 return f"nothing of {name} is published from {days_later(day, -back)} to {day}"
         return ""
 
-    def _sources_of(self, table: str) -> list[str]:
+    def _tables_of(self, table: str) -> list[str]:
         from sluice.transform import stage
 
         if table not in self._read:
             try:
-                self._read[table] = stage.sources(self.spec, table)
+                self._read[table] = stage.reads(self.spec, table)
             except _UNREADABLE:
                 self._read[table] = []
         return self._read[table]

@@ -178,7 +178,7 @@ class _Known:
         came, today = self.came[name], self.now.date()
         # A register is due on a day of the schedule, whatever else came on another one.
         taken = {day for day in self.days_with_deliveries if self.schedule.fires_on(day)}
-        last = date_of(came[-1]) if came else self.spec.starts
+        last = date_of(came[-1]) if came else self.schedule.declared_since(name)
         due = last + timedelta(days=7) if last else date.max
         while run_days := self.schedule.run_days(due, today, taken) if due <= today else []:
             yield day_of(run_days[0])
@@ -205,7 +205,9 @@ class _Known:
             return ""
         if one.batch_id is None:
             now = deliveries.names(self.spec, table, [run_day], landing=self.landing)
-            return "" if {*now} == {*one.files} else "what was delivered is not what was refused"
+            # Of a range, the files of all its days.
+            before = [name for name in one.files if name.startswith(f"{table}/{run_day}/")]
+            return "" if {*now} == {*before} else "what was delivered is not what was refused"
         read = _delivery(read_from, day)
         # Of what expired under an earlier version it is not known what it was made from.
         came = one.has_expired if read is None else self._is_another(table, day, delivered, read)
@@ -332,11 +334,14 @@ class _Known:
 
     def _filled(self, one: Stopped, table: str, day: str) -> str:
         """Which history that a batch was made without is published now; "" if none is, or its batch is gone."""
+        batch_id = one.batch_id or ""
         return "; ".join(
             f"{lacked.table} {gap} has come since it was held"
-            for lacked in missing_history.of_batch(self.spec, table, one.batch_id or "")
+            for lacked in missing_history.of_batch(self.spec, table, batch_id)
             if day in lacked.days
-            for gap in missing_history.came_since(self.spec, table, day, lacked, self.shown.get(lacked.table))
+            for gap in missing_history.came_since(
+                self.spec, table, day, batch_id, lacked, self.shown.get(lacked.table)
+            )
         )
 
     def _may_be_outdated(self, run_day: str, batch_id: str) -> bool:

@@ -71,7 +71,10 @@ def plan(
     now = clock.utc_now()
     fresh = _fresh(spec, now)
     # A run waits until the next is due: it is that of the newest day of the schedule, and goes on by itself with whatever comes.
-    at_work = {_newest_scheduled(spec, found)} if waits else set()
+    newest = _newest_scheduled(spec, found)
+    # It waits for something, unless it is that of the day before, and about to give up; what came may be a moment old.
+    is_awaiting = any(item.state in ("awaited", "missing") for item in found.of("ingest").get(newest, ()))
+    at_work = {newest} if waits and (is_awaiting or ("ingest", newest) in earlier) else set()
     starts = []
     for stage in STAGES:
         if stage not in active:
@@ -94,7 +97,7 @@ def _newest_scheduled(spec: Pipeline, found: Status) -> str:
     if not days:
         return ""
     scheduled = schedule.run_days(spec, date_of(days[0]), date_of(days[-1]))
-    return max(map(day_of, scheduled), default="")
+    return day_of(scheduled[-1]) if scheduled else ""
 
 
 def record(spec: Pipeline, start: Start, run: Run) -> Entry:

@@ -97,13 +97,14 @@ def origins(spec: Pipeline, table: str) -> list[str]:
 
 def daily_sources(spec: Pipeline, table: str) -> list[str]:
     """The daily sources that a derived table is built from."""
-    return [name for name in sources(spec, table) if spec.sources[name].cadence == "daily"]
+    return [
+        name for name in reads(spec, table) if name in spec.sources and spec.sources[name].cadence == "daily"
+    ]
 
 
-def sources(spec: Pipeline, table: str) -> list[str]:
-    """The sources that a derived table is built from."""
-    read = project.sources(project.manifest(spec), spec, spec.derived[table].model)
-    return [name for name in read if name in spec.sources]
+def reads(spec: Pipeline, table: str) -> list[str]:
+    """The published tables that a derived table is built from."""
+    return project.sources(project.manifest(spec), spec, spec.derived[table].model)
 
 
 def history_lacking(spec: Pipeline, table: str, partitions: Sequence[str]) -> list[MissingHistory]:

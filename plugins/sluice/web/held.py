@@ -220,7 +220,10 @@ def _waiting(declared: spec.Pipeline, open_holds: Sequence[Hold]) -> Iterator[Se
         yield [
             item
             for item in own_run
-            if item.run_day in unseen and item.table in after and item.state == "blocked"
+            if item.run_day in unseen
+            and item.table in after
+            and item.state == "blocked"
+            and not item.batch_id
         ]
 
 
