@@ -46,7 +46,7 @@ def test_means_are_of_the_days_that_count_with_their_interval(flights, measure):
         measure(back, auc, 0.6)
     for back, changed in enumerate(
         (
-            {"made_late": True},
+            {"made_late": True, "auc": None, "baseline": None},
             {"input_age_days": 1},
             {"released": ("a word",)},
             {"broken": {"weather": ("wind_gust_mph",)}},
@@ -55,9 +55,10 @@ def test_means_are_of_the_days_that_count_with_their_interval(flights, measure):
         ),
         start=20,
     ):
-        measure(back, 0.99, 0.6, **changed)
+        measure(back, **{"auc": 0.99, "baseline": 0.6, **changed})
     measure(30, None, None)
     measure(31, 0.99, None)
+    measure(32, None, None, labelled=0)
     measure(realised.DAYS, 0.99, 0.6)
 
     found = realised.read(flights, [])
@@ -68,7 +69,13 @@ def test_means_are_of_the_days_that_count_with_their_interval(flights, measure):
     assert found.lead is not None
     assert found.lead.value == pytest.approx(np.mean(aucs) - 0.6)
     measured = {one.ds for one in found.days if one.version}
-    assert measured == {day(back) for back in (*range(10), *range(20, 26), 30, 31)}
+    assert measured == {day(back) for back in (*range(10), *range(20, 26), 30, 31, 32)}
+    assert {one.ds: one.unknown for one in found.days if one.unknown} == {
+        day(20): "made late, and in no measure of the model",
+        day(30): "its outcomes are all of one kind",
+        day(31): "the baseline's AUC was not recorded",
+        day(32): "its outcomes are not known yet",
+    }
 
 
 def test_a_day_that_was_measured_again_counts_once_with_its_newest_numbers(flights, measure):
@@ -106,23 +113,23 @@ def test_each_day_says_what_was_held_asked_for_and_decided(flights, measure):
     }
 
 
-def test_bars_go_from_the_baseline_to_the_model_and_differ_where_it_is_below_or_does_not_count(
+def test_bars_of_days_that_count_go_from_the_baseline_to_the_model_and_differ_where_it_is_below(
     flights, measure
 ):
     for back in range(12):
         measure(back, 0.70, 0.60)
     measure(12, 0.55, 0.65)
-    measure(13, 0.80, 0.60, made_late=True)
+    measure(13, 0.99, 0.40, input_age_days=1)
     chart = performance_chart.draw(realised.read(flights, [(day(0), Mark("promoted", "version 3"))]))
 
     assert chart is not None
-    assert (round(chart.low, 2), round(chart.high, 2), chart.width) == (0.55, 0.8, realised.DAYS * 6)
-    uncounted, below, *above = chart.bars
-    a_tenth = performance_chart.HEIGHT / (0.8 - 0.55) / 10
+    assert (round(chart.low, 2), round(chart.high, 2), chart.width) == (0.55, 0.7, realised.DAYS * 6)
+    below, *above = chart.bars
+    assert len(above) == 12
+    a_tenth = performance_chart.HEIGHT / (0.7 - 0.55) / 10
     for bar, outcome, top, height in (
-        (uncounted, "", 0.0, 2 * a_tenth),
-        (below, "HOLD", 1.5 * a_tenth, a_tenth),
-        (above[0], "PASS", a_tenth, a_tenth),
+        (below, "HOLD", 0.5 * a_tenth, a_tenth),
+        (above[0], "PASS", 0.0, a_tenth),
     ):
         assert (bar.outcome, bar.y, bar.height) == (
             outcome,
@@ -132,5 +139,4 @@ def test_bars_go_from_the_baseline_to_the_model_and_differ_where_it_is_below_or_
     assert below.title == (
         f"{day(12)}: AUC 0.550 of version 3, 0.650 of the baseline (-0.100), 890 of 900 outcomes."
     )
-    assert uncounted.title.endswith("outcomes, does not count.")
     assert chart.marks == [(chart.width - 3, "promoted", f"{day(0)}: became champion (version 3)")]

@@ -48,7 +48,8 @@ def test_page_shows_the_champion_the_refused_candidate_and_the_evidence_of_each_
     read = words(unmarked(page))
 
     assert status == 200
-    assert "Version 1 scores since" in read
+    assert "Version 1 is champion since" in read
+    assert "stood in" not in read
     assert "Moved by the gate, in place of the baseline." in read
     assert "refused Version 2 was refused; version 1 was champion." in read
     refused, promoted = history.read(flights).decisions
@@ -65,6 +66,22 @@ def test_page_shows_the_champion_the_refused_candidate_and_the_evidence_of_each_
     assert 'href="/air/dags/flights_train/runs/manual%201%2F2"' in page
     assert ATTACK not in page
     assert "&lt;img src=x" in page
+
+
+def test_page_says_that_another_stood_in_for_the_champion_and_decides_on_the_newest_candidate(
+    flights, decided, get
+):
+    about = {"pipeline": "flights", "subject": flights.model.name}
+    stood_in = model_records.StoodIn(
+        version=None, champion=1, problems=(), reasons=[f"The file is damaged {ATTACK}."]
+    )
+    ledger.append(stood_in, **about, partition="2013-04-05")
+    ledger.append(model_records.Audited(version=1, outcome="promote"), **about, partition=DAY)
+    page = get(PAGE)[2]
+    read = words(unmarked(page))
+    assert "Another stood in for it, last on 2013-04-05: The file is damaged" in read
+    assert ATTACK not in page
+    assert "refused Version 2 was refused; version 1 was champion." in read.split("Realised performance")[0]
 
 
 def test_page_after_a_roll_back_says_who_and_why_and_until_when_each_was_champion(flights, decided, get):
@@ -93,7 +110,7 @@ def test_page_draws_realised_performance_where_enough_days_count_and_says_so_whe
         ledger.append(model_records.Monitored(**numbers.as_dict()), **about, partition=numbers.ds)
         if number == 9:
             page = get(PAGE)[2]
-            assert "insufficient data 9 of the last 90 days count; 10 are needed" in words(page)
+            assert "insufficient data 9 of the 90 days to 2013-04-09 count; 10 are needed" in words(page)
             assert "<svg" not in page
     asked = model_records.RetrainRequested(causes=(ATTACK,))
     ledger.append(asked, **about, partition="2013-04-05")

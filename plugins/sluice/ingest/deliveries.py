@@ -27,6 +27,7 @@ from sluice.core.errors import (
     SpecInvalidError,
 )
 from sluice.core.partitions import date_of, day_of, days_later, read_day
+from sluice.core.printable import printable
 from sluice.declare import pipeline_clock
 from sluice.declare.limits import Limits
 from sluice.declare.spec import Pipeline, Source
@@ -91,13 +92,14 @@ def find(spec: Pipeline, source: str, run_day: str, *, landing: Landing | None =
 def names(
     spec: Pipeline, source: str, run_days: Sequence[str], *, landing: Landing | None = None
 ) -> list[str]:
-    """Names of all files that were announced of a source for some run days, usable or not; none of an unreachable zone."""
+    """Names of all files that were announced of a source for some run days, usable or not, in letters that can be kept; none of an
+    unreachable zone."""
     try:
         landing = landing or Landing(spec.landing_url)
         found = [name for day in run_days for name in landing.list(f"{source}/{day}")]
     except (LandingUnreachableError, SpecInvalidError):
         return []
-    return [name.removesuffix(MANIFEST) for name in found if name.endswith(MANIFEST)]
+    return [printable(name.removesuffix(MANIFEST)) for name in found if name.endswith(MANIFEST)]
 
 
 def is_expected(spec: Pipeline, source: str, run_day: str) -> bool:

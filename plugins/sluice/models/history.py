@@ -128,6 +128,18 @@ class History:
     realised: Realised
 
     @property
+    def candidate_decision(self) -> Decision | None:
+        """The newest decision about the newest candidate."""
+        version = self.candidate.version if self.candidate else None
+        return next((one for one in self.decisions if one.version == version), None)
+
+    @property
+    def stand_in(self) -> Incident | None:
+        """The newest time that another stood in for the present champion."""
+        since = self.changes[0].entry if self.changes else 0
+        return next((one for one in self.incidents if one.kind == "stood_in" and one.entry > since), None)
+
+    @property
     def events(self) -> list[Decision | Change | Incident]:
         """Champions, the candidates that became none, and incidents."""
         acted = {change.decision for change in self.changes}

@@ -43,6 +43,8 @@ class Day:
     # Whether the day may be held against, or for, the model that scored it.
     counts: bool
     marks: Sequence[Mark]
+    # Why one of the AUCs is None.
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,17 @@ def _day(spec: Pipeline, ds: str, numbers: DayNumbers | None, marks: Sequence[Ma
         baseline_auc=numbers.baseline_auc,
         counts=known and by_a_model and enough and says_something(numbers),
         marks=marks,
+        unknown="" if known else _why_unknown(numbers),
+    )
+
+
+def _why_unknown(numbers: DayNumbers) -> str:
+    if numbers.made_late:
+        return "made late, and in no measure of the model"
+    if not numbers.labelled:
+        return "its outcomes are not known yet"
+    return (
+        "its outcomes are all of one kind" if numbers.auc is None else "the baseline's AUC was not recorded"
     )
 
 

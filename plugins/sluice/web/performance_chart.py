@@ -24,7 +24,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """A day: its place, and the two AUCs in a sentence; `outcome` has its colour, "" of a day that does not count."""
+    """A day that counts: its place, and the two AUCs in a sentence; `outcome` has its colour."""
 
     x: int
     y: float
@@ -49,14 +49,20 @@ def draw(realised: Realised) -> Chart | None:
     """Return the chart; None where there is too little to be drawn."""
     if realised.auc is None:
         return None
-    known = [value for day in realised.days for value in (day.auc, day.baseline_auc) if value is not None]
+    known = [
+        value
+        for day in realised.days
+        if day.counts
+        for value in (day.auc, day.baseline_auc)
+        if value is not None
+    ]
     low, high = math.floor(min(known) / ROUND) * ROUND, math.ceil(max(known) / ROUND) * ROUND
     scale = HEIGHT / max(high - low, ROUND)
     bars, marks = [], []
     for place, day in enumerate(realised.days):
-        if day.auc is not None and day.baseline_auc is not None:
+        if day.counts and day.auc is not None and day.baseline_auc is not None:
             top, bottom = max(day.auc, day.baseline_auc), min(day.auc, day.baseline_auc)
-            outcome = "" if not day.counts else "PASS" if day.auc >= day.baseline_auc else "HOLD"
+            outcome = "PASS" if day.auc >= day.baseline_auc else "HOLD"
             # A day on which both are the same is seen all the same.
             height = max(1.0, (top - bottom) * scale)
             bars.append(Bar(place * STEP, (high - top) * scale, height, outcome, sentence(day)))
@@ -70,7 +76,7 @@ def sentence(day: Day) -> str:
         return f"{day.ds}: not monitored."
     who = "the baseline" if day.version == "baseline" else f"version {day.version}"
     if day.auc is None or day.baseline_auc is None:
-        return f"{day.ds}: {who}, not known yet."
+        return f"{day.ds}: {who}, {day.unknown}."
     counts = "" if day.counts else ", does not count"
     return (
         f"{day.ds}: AUC {day.auc:.3f} of {who}, {day.baseline_auc:.3f} of the baseline ({day.auc - day.baseline_auc:+.3f}), "
@@ -80,4 +86,4 @@ def sentence(day: Day) -> str:
 
 def words(mark: Mark) -> str:
     """What happened on a day."""
-    return f"{WORDS[mark.kind]}{f' ({mark.about})' if mark.about else ''}"
+    return f"{WORDS.get(mark.kind, mark.kind)}{f' ({mark.about})' if mark.about else ''}"
