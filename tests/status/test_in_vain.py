@@ -79,7 +79,7 @@ def test_a_day_that_a_person_gives_up_ends_it(live, look, sink, mails):
     look("08:15", "08:15")
     first, last = mails(folder)
     assert last["In-Reply-To"] == first["Message-ID"]
-    assert "Ada gave it up: The worker's disk is lost." in body(last)
+    assert "Given up by Ada: The worker's disk is lost." in body(last)
 
 
 def test_a_delivery_that_is_awaited_or_missing_is_not_started_in_vain(live, look, sink, mails):
