@@ -268,4 +268,4 @@ def test_decision_does_not_look_at_days_after_its_own(world):
         world.predict(day)
         monitoring.report_days(world.flights, day, RUN)
     assert monitoring.decide(world.flights, first, RUN)["numbers"]["ds"] == first
-    assert [day.ds for day in monitoring._history(world.flights, first)] == [first]
+    assert [day.ds for day in monitoring.recorded_days(world.flights, first)] == [first]
