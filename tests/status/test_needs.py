@@ -10,6 +10,7 @@ from sluice import crossing, holds, status
 from sluice.core.errors import DayNotExpectedError, TableMissingError
 from sluice.core.partitions import days_later
 from sluice.declare.calendars import Expected
+from sluice.declare.spec import PREDICTIONS
 from sluice.ingest import completion
 from sluice.status import reconcile
 from sluice_lab import feed
@@ -186,3 +187,20 @@ def test_a_register_that_comes_on_a_day_without_flights_makes_no_day_of_a_table(
     feed.deliver(live, saturday, sources=["schedule"])
     publish(live, "schedule", saturday)
     assert states(live, saturday)["features"] == "blocked"
+
+
+def test_what_is_built_of_a_day_that_came_although_nothing_was_expected_is_made_up_for(live, at):
+    """No flights on Tuesday and Wednesday: their transform builds what came all the same, and may be lost like any other."""
+    holidays = (date.fromisoformat(MONDAY), date.fromisoformat(TUESDAY), date.fromisoformat("2013-04-03"))
+    live = live.model_copy(update={"expected": Expected(holidays=holidays)})
+    at("2013-04-02 12:00")
+    feed.deliver(live, MONDAY, sources=["weather"])
+    publish(live, "weather", MONDAY)
+    publish_registers(live, MONDAY)
+    feed.deliver(live, TUESDAY, sources=["schedule", "arrivals"])
+    publish(live, "schedule", TUESDAY)
+    assert states(live, TUESDAY)["features"] == "blocked"
+    assert "outcomes" not in states(live, TUESDAY), "no arrivals are published that it could be of"
+    publish(live, "arrivals", TUESDAY)
+    found = states(live, TUESDAY)
+    assert (found["features"], found["outcomes"], found[PREDICTIONS]) == ("ready", "ready", "blocked")

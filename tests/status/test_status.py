@@ -17,7 +17,7 @@ from sluice.ingest import deliveries
 from sluice.lake import batches, connection, tables
 from sluice.status import reconcile
 from sluice_lab import feed
-from tests.status.conftest import RUN, publish, publish_registers, states
+from tests.status.conftest import RUN, publish, states
 
 MONDAY, TUESDAY = "2013-04-01", "2013-04-02"
 DAILY = ["schedule", "arrivals", "weather"]
@@ -339,23 +339,6 @@ def test_what_comes_on_a_day_on_which_nothing_is_expected_is_asked_for_like_any_
     assert states(live, "2013-04-03") == {}
     feed.deliver(live, "2013-04-03", sources=["schedule"])
     assert states(live, "2013-04-03")["schedule"] == "ready"
-
-
-def test_what_is_built_of_a_day_that_came_although_nothing_was_expected_is_made_up_for(live, at):
-    """No flights on Tuesday and Wednesday: their transform builds what came all the same, and may be lost like any other."""
-    holidays = (date.fromisoformat(MONDAY), date.fromisoformat(TUESDAY), date.fromisoformat("2013-04-03"))
-    live = live.model_copy(update={"expected": Expected(holidays=holidays)})
-    at("2013-04-02 12:00")
-    feed.deliver(live, MONDAY, sources=["weather"])
-    publish(live, "weather", MONDAY)
-    publish_registers(live, MONDAY)
-    feed.deliver(live, TUESDAY, sources=["schedule", "arrivals"])
-    publish(live, "schedule", TUESDAY)
-    assert states(live, TUESDAY)["features"] == "blocked"
-    assert "outcomes" not in states(live, TUESDAY), "no arrivals are published that it could be of"
-    publish(live, "arrivals", TUESDAY)
-    found = states(live, TUESDAY)
-    assert (found["features"], found["outcomes"], found[PREDICTIONS]) == ("ready", "ready", "blocked")
 
 
 def test_what_was_given_up_with_its_rows_goes_on_when_they_come_after_all(live, at):

@@ -5,7 +5,7 @@ dbt has to say which sources a table is built from, and that is asked only where
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from sluice.core.errors import SpecInvalidError, TransformFailedError
@@ -54,12 +54,8 @@ class Needs:
         # Only where something came at all, dbt is asked what the table is built of.
         if not any(day in shown for shown in self.shown.values()):
             return False
-        if table not in self._origins:
-            try:
-                self._origins[table] = stage.origins(self.spec, table)
-            except _UNREADABLE:
-                self._origins[table] = []
-        return any(day in self.shown.get(name, {}) for name in self._origins[table])
+        origins = self._ask(self._origins, table, stage.origins)
+        return any(day in self.shown.get(name, {}) for name in origins)
 
     def history(self, table: str, run_day: str) -> str:
         """Which history a table that refuses to be built over a hole waits for; "" if for none."""
@@ -118,9 +114,15 @@ class Needs:
     def _tables_of(self, table: str) -> list[str]:
         from sluice.transform import stage
 
-        if table not in self._read:
+        return self._ask(self._read, table, stage.reads)
+
+    def _ask(
+        self, kept: dict[str, list[str]], table: str, question: Callable[[Pipeline, str], list[str]]
+    ) -> list[str]:
+        """What dbt's project says of a table, asked once; nothing where it cannot be read."""
+        if table not in kept:
             try:
-                self._read[table] = stage.reads(self.spec, table)
+                kept[table] = question(self.spec, table)
             except _UNREADABLE:
-                self._read[table] = []
-        return self._read[table]
+                kept[table] = []
+        return kept[table]

@@ -73,11 +73,12 @@ def _expected(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[str]:
 
     declared = schedule.read(spec)
     days = {run_day: spec.data_day(table, run_day) for run_day in run_days}
+    own = origins(spec, table)
     found = [
         run_day
         for run_day, day in days.items()
         if declared.expects(table, date_of(run_day))
-        or any(tables.published(spec.pipeline, name, day, day) for name in origins(spec, table))
+        or any(tables.published(spec.pipeline, name, day, day) for name in own)
     ]
     if not found:
         raise DayNotExpectedError(
