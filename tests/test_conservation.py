@@ -72,6 +72,7 @@ def small(home, tmp_path, monkeypatch) -> spec.Pipeline:
     for derived in raw["derived"].values():
         derived.pop("rows_from", None)
         derived.pop("key_from", None)
+        derived.pop("values_from", None)
     suite = [
         {
             "type": kind,

@@ -118,7 +118,41 @@ def test_score_whose_key_is_missing_is_told_because_it_cannot_be_compared():
     ]
 
 
-@pytest.mark.parametrize("name", ["scores_are_reproduced", "one_row_for_each_of_schedule"])
+def test_value_that_the_row_of_its_key_does_not_give_is_told_with_both_and_a_repeated_key_is_not_compared():
+    from sluice.gates.origin_expectations import INPUT, ExpectValuesToBeReproduced
+
+    rule = ExpectValuesToBeReproduced(
+        table="arrivals",
+        key=["id"],
+        input_key=["number"],
+        types=["BIGINT"],
+        values={"minutes": "delay", "is_late": "delay >= 15", "is_known": "delay is not null"},
+        value_types=["DOUBLE", "BOOLEAN", "BOOLEAN"],
+    )
+    given = "('1', 20, true), ('2', 10, true), ('3', null, null), ('4', null, null), ('5', 7, true)"
+    with duckdb.connect() as con:
+        con.execute(
+            f"create table {INPUT} as select date '2013-04-02' as ds, * from (values (1, 20), (2, 10), (3, 0), (4, null), (5, 1), (5, 2)) as t(number, delay)"
+        )
+        con.execute(
+            f"create table batch as select date '2013-04-02' as ds, *, minutes < 15 as is_late from (values {given}) as t(id, minutes, is_known)"
+        )
+        found = con.sql(rule.unexpected_rows_query.format(batch="batch")).to_arrow_table().to_pylist()
+    assert [rule.sentence(one, show=True) for one in found] == [
+        "2 of 4 values of is_known on 2013-04-02 are not what arrivals gives by `delay is not null`, such as"
+        " 3 null (expected true), 4 null (expected false)",
+        "3 of 4 values of is_late on 2013-04-02 are not what arrivals gives by `delay >= 15`, such as"
+        " 1 false (expected true), 2 true (expected false), 3 null (expected false)",
+        "1 of 4 values of minutes on 2013-04-02 are not what arrivals gives by `delay`, such as 3 null (expected 0.0)",
+    ]
+    assert rule.sentence(found[2], show=False) == (
+        "1 of 4 values of minutes on 2013-04-02 are not what arrivals gives by `delay`"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["scores_are_reproduced", "one_row_for_each_of_schedule", "values_are_those_of_x"]
+)
 def test_rule_with_the_name_of_a_built_in_one_is_refused(pipeline, suite, expect, name):
     suite("arrivals", expect("expect_column_values_to_not_be_null", name, column="carrier"))
     with pytest.raises(SpecInvalidError, match=rf"arrivals.json, rule {name}: a built-in rule has this name"):

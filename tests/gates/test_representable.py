@@ -34,7 +34,7 @@ def test_run_feature_that_float32_cannot_hold_holds(pipeline, stage, suite, expe
     columns = {"flight_id": ["a", "b", "c"], "ds": pa.array([date(2013, 4, 5)] * 3)}
     rows = pa.table({**columns, "wind_gust_mph": [value, None, LARGEST], "other": [value] * 3})
     # Made of nothing.
-    features = pipeline.derived["features"].model_copy(update={"key_from": None})
+    features = pipeline.derived["features"].model_copy(update={"key_from": None, "values_from": {}})
     made_up = pipeline.model_copy(update={"derived": {**pipeline.derived, "features": features}})
     verdict = gates.run(made_up, stage("features", rows, DAY))
     assert (verdict.outcome, [(rule.rule, rule.failing_rows) for rule in verdict.failed]) == (

@@ -335,7 +335,7 @@ def test_expire_gives_up_what_is_older_than_the_pipeline_allows(flights, held):
 def test_stage_of_a_released_derived_batch_is_the_batch_that_was_judged(flights):
     """A rebuild could differ in its last bits, and a word is for one content only."""
     # This batch was made of nothing that it could be reconciled with.
-    outcomes = flights.derived["outcomes"].model_copy(update={"key_from": None})
+    outcomes = flights.derived["outcomes"].model_copy(update={"key_from": None, "values_from": {}})
     flights = flights.model_copy(update={"derived": {**flights.derived, "outcomes": outcomes}})
     suite = Suite("outcomes")
     suite.says(["nowhere"])

@@ -1,4 +1,4 @@
-"""A fault in SQL that loses rows, or makes some twice, is held at the gate of the table that it is in."""
+"""A fault in SQL that loses rows, makes some twice or gets values wrong is held at the gate of the table that it is in."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sluice_lab import feed
 RUN = Run(run_id="test")
 DAY, NEXT = "2013-04-02", "2013-04-03"
 SCHEDULE, ARRIVALS = "one_row_for_each_of_schedule", "one_row_for_each_of_arrivals"
+DISTANCES, LABELS = "values_are_those_of_schedule", "values_are_those_of_arrivals"
 
 
 @pytest.fixture
@@ -102,6 +103,59 @@ def test_row_that_is_left_out_for_a_counted_reason_is_not_missed_and_one_that_is
     assert "rows are made of no row of arrivals on 2013-04-02, such as 2013-04-03|" in said(verdict, ARRIVALS)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "by", "says"),
+    [
+        ("arr_delay >= {{ var('flights_late_minutes') }}", "arr_delay >= 30", "values of is_late on 2013-04-02 are not what arrivals gives by `arr_delay >= 15`"),
+        ("arr_delay >= {{ var('flights_late_minutes') }}", "arr_delay < 15", "false (expected true)"),
+    ],
+)  # fmt: skip
+def test_outcome_that_its_arrival_does_not_give_is_held_and_told(landed, changed, line, by, says):
+    changed("stg_flights__arrivals", line, by)
+    _, verdict = crossed(landed, "outcomes", NEXT)
+    assert verdict.outcome == "HOLD"
+    assert says in said(verdict, LABELS)
+    assert said(verdict, ARRIVALS) == ""
+
+
+@pytest.mark.slow
+def test_feature_that_its_planned_flight_does_not_give_is_held_and_outcomes_as_delivered_pass(
+    landed, changed
+):
+    _, verdict = crossed(landed, "outcomes", NEXT)
+    assert [one.passed for one in verdict.rules if one.rule in (ARRIVALS, LABELS)] == [True, True]
+    changed("stg_flights__schedule", "distance as", "distance // 2 as")
+    manifest, verdict = crossed(landed, "features", DAY)
+    assert verdict.outcome == "HOLD"
+    assert said(verdict, DISTANCES).startswith(
+        f"{manifest.rows} of {manifest.rows} values of distance_miles on {DAY} are not what schedule gives by `distance`, such as 2013-04-02|"
+    )
+
+
+def test_values_from_that_cannot_be_is_refused(home, tmp_path):
+    text = (settings().pipelines / "flights.yml").read_text()
+    file = tmp_path / "flights.yml"
+
+    def load(old: str, new: str) -> spec.Pipeline:
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+        return spec.parse(file)
+
+    with pytest.raises(SpecInvalidError, match="'outcomes' declares `values_from` without `key_from`"):
+        load("    key_from: *flight_id\n", "")
+    with pytest.raises(
+        SpecInvalidError, match=r"values_from: outcomes has no column 'late' \(it has flight_id,"
+    ):
+        suites.check(load("is_late: arr_delay", "late: arr_delay"))
+    with pytest.raises(
+        SpecInvalidError, match=r"derived.outcomes.values_from.is_late: Binder Error: .*delay"
+    ):
+        suites.check(load("is_late: arr_delay", "is_late: delay"))
+    with pytest.raises(SpecInvalidError, match=r"values_from.is_late: Binder Error: .*GROUP BY"):
+        suites.check(load("is_late: arr_delay >= 15", "is_late: max(arr_delay) >= 15"))
+
+
 def test_key_from_that_cannot_be_is_refused(home, tmp_path):
     text = (settings().pipelines / "flights.yml").read_text()
     file = tmp_path / "flights.yml"
@@ -117,7 +171,7 @@ def test_key_from_that_cannot_be_is_refused(home, tmp_path):
         load("rows_from: schedule", "rows_from: airports")
     with pytest.raises(SpecInvalidError, match="a key of 1 columns, and `key_from` says 2"):
         load("key_from: &flight_id\n", "key_from: &flight_id\n      - ds\n")
-    with pytest.raises(SpecInvalidError, match=r"derived.features.key_from in .*: Binder Error: .*carriers"):
+    with pytest.raises(SpecInvalidError, match=r"derived.features.key_from: Binder Error: .*carriers"):
         suites.check(load("regexp_replace(carrier,", "regexp_replace(carriers,"))
 
 

@@ -87,7 +87,9 @@ def test_stage_goes_on_without_a_source_of_its_own_day_that_was_given_up_unless_
 ):
     make_home(home)
     flights = spec.load("flights")
-    features = flights.derived["features"].model_copy(update={"rows_from": rows_from, "key_from": None})
+    features = flights.derived["features"].model_copy(
+        update={"rows_from": rows_from, "key_from": None, "values_from": {}}
+    )
     joined = flights.model_copy(update={"derived": {**flights.derived, "features": features}})
     _publish(joined, "2013-04-01", joined.sources)
     _publish(joined, "2013-04-02", ("arrivals", "weather"))

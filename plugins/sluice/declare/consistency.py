@@ -49,6 +49,10 @@ def _check_origins(spec: Pipeline) -> None:
             raise ValueError(f"the rows of {name!r} come from {derived.rows_from!r}, which is no other table")
         if derived.key_from is not None:
             _check_key_from(spec, name)
+        elif derived.values_from:
+            raise ValueError(
+                f"{name!r} declares `values_from` without `key_from`, by which its rows are found"
+            )
 
 
 def _check_key_from(spec: Pipeline, name: str) -> None:

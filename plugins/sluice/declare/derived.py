@@ -34,6 +34,9 @@ class Derived(Strict):
     # SQL over a row of that table, an expression for each column of `key`: each of its rows has to become one here, under this
     # key, but for those that the dbt model's `left_out` counts.
     key_from: tuple[NonEmptyStr, ...] | None = None
+    # SQL over a row of that table by column: the value that the column has in the row that it becomes, whatever the dbt models
+    # make of it. With `key_from` only.
+    values_from: dict[str, NonEmptyStr] = Field({})
     # Whether any other day for which the model gives no rows is published without a waiver.
     may_be_empty: bool = False
     lag_days: int = Field(0, ge=0)

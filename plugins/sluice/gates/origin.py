@@ -2,7 +2,8 @@
 
 The rule kept here: from the published rows to the predictions that readers see nothing is lost or added. For each row that the
 manifest names as input there is one row, but for those that a model leaves out for a reason and counts: of derived tables that
-declare it (`key_from`), and of predictions always. And a score is what the recorded model, or the baseline, gives again.
+declare it (`key_from`), and of predictions always. Values that a derived table declares (`values_from`) are those that the same rows
+give again, and a score is what the recorded model, or the baseline, gives again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sluice.gates.suites import Rule
     from sluice.lake.batches import Manifest
 
-_ONE_FOR_EACH, _SCORES = "one_row_for_each_of_", "scores_are_reproduced"
+_ONE_FOR_EACH, _VALUES, _SCORES = "one_row_for_each_of_", "values_are_those_of_", "scores_are_reproduced"
 # Scores that are computed again, at most: of a fault in 0.2% of the rows one is among them in 99.99% of cases (1 - 0.998 ** 5000).
 SAMPLE_ROWS = 5_000
 # What draws them; the same batch is always judged by the same rows.
@@ -63,21 +64,38 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
     table = str(spec.rows_from(manifest.table))
     with TemporaryDirectory(prefix="sluice-origin-") as name:
         files = _files(manifest, table, Path(name))
+        by_key = {
+            "table": table,
+            "key": [quoted(key) for key in spec.key_of(manifest.table)],
+            "input_key": keys,
+            "types": (types := _types(spec, manifest.table)),
+        }
         one_for_each = _rule(
             spec,
             manifest,
             f"{_ONE_FOR_EACH}{table}",
             made.ExpectOneRowForEachInput,
             f"Each row of {table} is awaited as one row: what is missing or there twice is not noticed later, and is acted on.",
-            table=table,
-            key=[quoted(key) for key in spec.key_of(manifest.table)],
-            input_key=keys,
-            types=(types := _types(spec, manifest.table)),
+            **by_key,
             segments=_segments(spec, manifest.table, table),
             left_out=sum(manifest.dropped.values()),
             rows_by_model=manifest.rows_by_model,
         )
         rules, shown = [one_for_each], {made.INPUT: files}
+        if values := _values(spec, manifest.table):
+            declared = suites.columns_of(spec, manifest.table)
+            rules.append(
+                _rule(
+                    spec,
+                    manifest,
+                    f"{_VALUES}{table}",
+                    made.ExpectValuesToBeReproduced,
+                    f"What is learned and measured rests on these values: they are computed again from {table}, by other SQL.",
+                    **by_key,
+                    values=values,
+                    value_types=[declared[name] for name in values],
+                )
+            )
         if manifest.table == PREDICTIONS:
             scores, model = _scores(spec, manifest, files, Path(name))
             shown[made.SCORES] = [scores]
@@ -100,11 +118,11 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
 
 def is_reserved(rule: str) -> bool:
     """Whether a rule has a name that only a rule made here may have: two results of one name could not be told apart."""
-    return rule == _SCORES or rule.startswith(_ONE_FOR_EACH)
+    return rule == _SCORES or rule.startswith((_ONE_FOR_EACH, _VALUES))
 
 
 def problems(spec: Pipeline, table: str) -> list[str]:
-    """Why `key_from` of a table cannot be: a sentence, or nothing."""
+    """Why `key_from` or `values_from` of a table cannot be: a sentence for each."""
     import duckdb
 
     from sluice.gates import suites
@@ -112,15 +130,29 @@ def problems(spec: Pipeline, table: str) -> list[str]:
     keys, origin = _keys(spec, table), spec.rows_from(table) if table not in spec.sources else None
     if keys is None or origin is None:
         return []
+    found, declared = [], suites.columns_of(spec, table)
+    # With a column of each row beside it, what is no expression over one row is refused too.
+    asked = {"key_from": ", ".join(keys)}
+    for name, value in _values(spec, table).items():
+        if name in declared:
+            asked[f"values_from.{name}"] = f"cast(({value}) as {declared[name]})"
+        else:
+            allowed = ", ".join(declared)
+            found.append(
+                f"{_where(spec, table)}.values_from: {table} has no column {name!r} (it has {allowed})"
+            )
     with duckdb.connect() as con:
         history.show_table(con, origin, suites.columns_of(spec, origin), [])
-        try:
-            con.sql(f"select {', '.join(keys)} from {quoted(origin)}")  # noqa: S608 - declared
-        except duckdb.Error as error:
-            return [
-                f"derived.{table}.key_from in dags/pipelines/{spec.pipeline}.yml: {str(error).splitlines()[0]}"
-            ]
-    return []
+        for key, sql in asked.items():
+            try:
+                con.sql(f"select ds, {sql} from {quoted(origin)}")  # noqa: S608 - declared
+            except duckdb.Error as error:
+                found.append(f"{_where(spec, table)}.{key}: {str(error).splitlines()[0]}")
+    return found
+
+
+def _where(spec: Pipeline, table: str) -> str:
+    return f"dags/pipelines/{spec.pipeline}.yml, derived.{table}"
 
 
 def _keys(spec: Pipeline, table: str) -> list[str] | None:
@@ -129,6 +161,11 @@ def _keys(spec: Pipeline, table: str) -> list[str] | None:
         return [quoted(spec.model.key)]
     declared = spec.derived.get(table)
     return list(declared.key_from) if declared and declared.key_from and declared.rows_from else None
+
+
+def _values(spec: Pipeline, table: str) -> dict[str, str]:
+    """SQL over a row of the table that a table's rows come from, by the column that has its value."""
+    return dict(spec.derived[table].values_from) if table in spec.derived else {}
 
 
 def _types(spec: Pipeline, table: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Expectation types that compare a batch with the very rows it was made of: one for each, and scores computed again.
+"""Expectation types that compare a batch with the very rows it was made of: one for each, values and scores computed again.
 
 The platform adds rules of these types itself (`sluice.gates.origin`), which also makes the views that they read. A finding
 is a day's, in numbers that say what is wrong: they are told as sentences, and keys are in them only where values may be quoted.
@@ -54,18 +54,33 @@ class InWords(FromArguments):
         }
 
 
-class ExpectOneRowForEachInput(InWords):
-    """For each row of the input there is one row with its key: none is missing, extra, or there twice.
+class _ByKey(InWords):
+    """A rule that finds the rows of the input by key.
 
-    `table` is the input's name, `key` are SQL expressions over the batch and `input_key` over the input, compared as DuckDB's `types`;
-    `segments` are columns of the input by which missing rows are told, where all of a value are. `left_out` rows may be missing, for
-    a reason; where it is another number, `rows_by_model` are the rows of the dbt models on the way.
+    `table` is the input's name, `key` are SQL expressions over the batch and `input_key` over the input, compared as DuckDB's `types`.
     """
 
     table: str
     key: list[str] = pydantic.Field(min_items=1)
     input_key: list[str] = pydantic.Field(min_items=1)
     types: list[str] = pydantic.Field(min_items=1)
+
+    def identity(self, key: Sequence[str]) -> str:
+        """What tells rows apart, and how a key is shown. A null is equal to nulls alone: not to what has not the type."""
+        values = [
+            f"try_cast({one} as {kind}), ({one}) is null" for one, kind in zip(key, self.types, strict=True)
+        ]
+        shown = ", ".join(map(_text, key))
+        return f"hash(ds, {', '.join(values)}) as _hash, concat_ws('|', {shown}) as _key"
+
+
+class ExpectOneRowForEachInput(_ByKey):
+    """For each row of the input there is one row with its key: none is missing, extra, or there twice.
+
+    `segments` are columns of the input by which missing rows are told, where all of a value are. `left_out` rows may be missing, for
+    a reason; where it is another number, `rows_by_model` are the rows of the dbt models on the way.
+    """
+
     segments: list[str] = []
     left_out: int = 0
     rows_by_model: dict[str, int] = {}
@@ -81,8 +96,8 @@ class ExpectOneRowForEachInput(InWords):
             for name in self.segments
         ] or ["select null::date as ds, '' as name, '' as value, 0 as rows, 1 as lost where false"]
         return as_query(f"""
-            with made as (select ds, {self._identity(self.key)} from {{batch}}),
-            input as (select {", ".join(["ds", self._identity(self.input_key), *map(quoted, self.segments)])} from {INPUT}),
+            with made as (select ds, {self.identity(self.key)} from {{batch}}),
+            input as (select {", ".join(["ds", self.identity(self.input_key), *map(quoted, self.segments)])} from {INPUT}),
             different as (
                 select _hash, sum(n) as n from (select _hash, 1 as n from made union all select _hash, -1 from input)
                 group by _hash having sum(n) <> 0
@@ -113,14 +128,6 @@ class ExpectOneRowForEachInput(InWords):
             where problem <> 'missing' or (select count(*) from missing) <> {self.left_out}
             order by ds, problem""")
 
-    def _identity(self, key: Sequence[str]) -> str:
-        """What tells rows apart, and how a key is shown. A null is equal to nulls alone: not to what has not the type."""
-        values = [
-            f"try_cast({one} as {kind}), ({one}) is null" for one, kind in zip(key, self.types, strict=True)
-        ]
-        shown = ", ".join(f"coalesce(cast({one} as varchar), 'null')" for one in key)
-        return f"hash(ds, {', '.join(values)}) as _hash, concat_ws('|', {shown}) as _key"
-
     def in_words(self, findings: Sequence[Mapping[str, Any]], *, show: bool) -> str:
         counts = ", ".join(f"{rows:,} in {model}" for model, rows in self.rows_by_model.items())
         return super().in_words(findings, show=show) + (f". Rows on the way: {counts}" if counts else "")
@@ -136,6 +143,50 @@ class ExpectOneRowForEachInput(InWords):
             said += f" ({self.left_out:,} of all days may be left out for a reason)"
         among = f", among them all of {found['all_of']}" if show and found["all_of"] else ""
         return f"{said} on {found['ds']}{among}{_such_as(found) if show else ''}"
+
+
+class ExpectValuesToBeReproduced(_ByKey):
+    """Columns have the values that SQL over the row of the input with the same key gives.
+
+    `values` are these expressions by column, compared as DuckDB's `value_types`. A key that several rows of the input have is not
+    compared, and what is missing or extra is told by `ExpectOneRowForEachInput`.
+    """
+
+    values: dict[str, str]
+    value_types: list[str]
+
+    def statement(self) -> str:
+        given = [
+            f"cast(({one}) as {kind}) as _value_{place}"
+            for place, (one, kind) in enumerate(zip(self.values.values(), self.value_types, strict=True))
+        ]
+        made = [f"{quoted(name)} as _made_{place}" for place, name in enumerate(self.values)]
+        compared = [
+            self._wrong(name, f"_made_{place}", f"_value_{place}") for place, name in enumerate(self.values)
+        ]
+        return as_query(f"""
+            with given as (
+                select {", ".join([self.identity(self.input_key), *given])} from {INPUT}
+                qualify count(*) over (partition by _hash) = 1
+            ),
+            made as (select {", ".join(["ds", self.identity(self.key), *made])} from {{batch}}),
+            compared as (select made.*, given.* exclude (_hash, _key) from made join given using (_hash))
+            from ({" union all ".join(compared)}) where rows > 0 order by ds, name""")
+
+    @staticmethod
+    def _wrong(name: str, made: str, given: str) -> str:
+        wrong = f"{made} is distinct from {given}"
+        shown = f"concat(_key, ' ', {_text(made)}, ' (expected ', {_text(given)}, ')')"
+        return f"""
+            select ds, {literal(name)} as name, count(*) as of_rows, count(*) filter ({wrong}) as rows, {_first(shown, wrong)} as such_as
+            from compared group by ds"""
+
+    def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
+        name = found["name"]
+        return (
+            f"{found['rows']:,} of {found['of_rows']:,} values of {name} on {found['ds']} are not what {self.table} gives by"
+            f" `{self.values[name]}`{_such_as(found) if show else ''}"
+        )
 
 
 class ExpectScoresToBeReproduced(InWords):
@@ -196,13 +247,18 @@ class ExpectScoresToBeReproduced(InWords):
 
 
 TYPES: Mapping[str, type] = {
-    one.expectation_type: one for one in (ExpectOneRowForEachInput, ExpectScoresToBeReproduced)
+    one.expectation_type: one
+    for one in (ExpectOneRowForEachInput, ExpectValuesToBeReproduced, ExpectScoresToBeReproduced)
 }
 
 
-def _first(what: str) -> str:
-    """The first of some texts."""
-    return f"array_to_string(min({what}, {_NAMED}), ', ')"
+def _first(what: str, where: str = "true") -> str:
+    """The first of some texts, of the rows that satisfy a condition."""
+    return f"array_to_string(min({what}, {_NAMED}) filter ({where}), ', ')"
+
+
+def _text(value: str) -> str:
+    return f"coalesce(cast({value} as varchar), 'null')"
 
 
 def _such_as(found: Mapping[str, Any]) -> str:
