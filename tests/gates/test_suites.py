@@ -13,7 +13,7 @@ GROUPS = "expect_groups_to_satisfy_condition"
 
 def test_check_suites_of_the_repository_are_valid(pipeline):
     suites.check(pipeline)
-    assert {table: len(suites.load(pipeline, table).rules) > 4 for table in pipeline.tables} == dict.fromkeys(
+    assert {table: len(suites.load(pipeline, table).rules) > 2 for table in pipeline.tables} == dict.fromkeys(
         pipeline.tables, True
     )
 
