@@ -8,12 +8,15 @@ from datetime import date
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from sluice import crossing, holds, ledger, waivers
+from sluice.cli import main
 from sluice.core.errors import (
     ContractBrokenError,
     ReleaseRefusedError,
     ReplayRefusedError,
+    SkipRefusedError,
     SourceUnknownError,
 )
 from sluice.core.runs import Run
@@ -95,6 +98,9 @@ def test_open_holds_says_what_is_held_by_whom_and_which_run_found_it(flights, he
     assert "983 rows" in text
     assert "known_origin" in text
     assert "airport-operations" in text
+    listed = CliRunner().invoke(main, ["held", "flights"]).output
+    assert f"The arrivals of {DAY} are missing" in listed
+    assert f"sluice release flights arrivals {DAY} --by NAME --why REASON --until DAY: publish it" in listed
 
 
 def test_replay_after_the_rule_was_corrected_publishes_the_held_batch_itself(flights, held):
@@ -114,6 +120,14 @@ def test_replay_after_the_rule_was_corrected_publishes_the_held_batch_itself(fli
     told = list(show.traced(holds.trace(flights, "arrivals", DAY)))
     assert "    verdict     PASS" in told, "no colon without a reason"
     assert [line for line in told if line.endswith("verdict    PASS")]
+
+
+def test_who_gives_up_the_day_of_the_data_is_told_the_run_day(flights):
+    feed.deliver(flights, RUN_DAY, sources=["arrivals"])
+    cross(flights)
+    with pytest.raises(SkipRefusedError, match="nothing to give up") as caught:
+        holds.skip(flights, RUN_DAY, ["arrivals"], by="Ada", why="It is lost.", run=RUN)
+    assert caught.value.allowed == f"a run day: the arrivals of {RUN_DAY} belong to the run of 2013-04-04"
 
 
 def test_replay_of_what_was_replayed_is_refused_before_anything_is_touched(flights, held):

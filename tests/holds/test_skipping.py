@@ -9,6 +9,7 @@ import pytest
 from sluice import holds, ledger
 from sluice.core.errors import SkipRefusedError
 from sluice.core.runs import Run
+from sluice.holds import show
 from sluice.ledger import records
 
 RUN = Run(run_id="test")
@@ -26,3 +27,10 @@ def test_day_before_a_later_beginning_is_given_up_where_a_mail_told_of_it(live_f
     assert entry.partition == "2013-04-01"
     with pytest.raises(SkipRefusedError, match="a run day 2013-04-04 to 2013-04-05"):
         holds.skip(later, "2013-04-03", ["schedule"], **about)
+
+
+def test_trace_says_who_gave_a_day_up_and_why(live_flights, at):
+    at("2013-04-05 07:00")
+    holds.skip(live_flights, "2013-04-03", ["arrivals"], by="Ada", why="It is lost.", run=RUN)
+    told = list(show.traced(holds.trace(live_flights, "arrivals", "2013-04-02")))
+    assert told[-1].endswith("skipped    given up by Ada: It is lost.")

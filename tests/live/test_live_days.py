@@ -189,7 +189,10 @@ def test_days_are_run_in_order_by_a_command_until_one_is_not_complete(world):
     said: list[str] = []
     assert not running.run_days(world.pipeline, MONDAY, THURSDAY, world.api, said.append, train=False)
     _is_done(world, MONDAY)
-    assert said[:2] == [f"Nothing is due, and nothing was delivered, on {THURSDAY}.", f"{MONDAY} (1 of 3)"]
+    assert said[:2] == [
+        f"Not due before {THURSDAY} 04:00 EDT: {THURSDAY}. What is landed for it is taken up then.",
+        f"{MONDAY} (1 of 3)",
+    ]
     assert [line for line in said if "is started" in line] == ["  flights_ingest is started"] * 2, said
     assert f"  features {MONDAY} is published" in said
     assert any(line.startswith(f"  arrivals {MONDAY} is missing: ") for line in said), said

@@ -19,6 +19,13 @@ PAGE = 100
 RUNS = [{"dag_run_id": f"run {number}", "dag_id": "d", "partition_key": str(number)} for number in range(250)]
 
 
+LOG = [
+    {"timestamp": "2013-04-02T04:00:00Z", "event": "::group::Post Execute", "level": "info"},
+    {"event": "HOLD: arrivals were not published.\nNext: read the evidence", "level": "error", "lineno": 80},
+    {"event": "Task failed", "error_detail": [{"exc_type": "BatchHeldError", "exc_value": "983 rows"}]},
+]
+
+
 class _Server(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(201, {"access_token": "token"})
@@ -29,6 +36,13 @@ class _Server(BaseHTTPRequestHandler):
             for name, found in parse_qs(urlsplit(self.path).query).items()
             if name in ("limit", "offset")
         }
+        if "/logs/" in self.path:
+            self._answer(200, {"content": LOG})
+            return
+        if self.path.startswith("/api/v2/dags/held/dagRuns/"):
+            tasks = [{"task_id": "audit", "try_number": 2, "state": "failed"}, {"state": "success"}]
+            self._answer(200, {"task_instances": tasks, "total_entries": len(tasks)})
+            return
         if self.path.startswith("/api/v2/dags/d/dagRuns/"):
             states = [{"state": state} for state in urlsplit(self.path).path.split("/")[-2].split(",")]
             self._answer(200, {"task_instances": states, "total_entries": len(states)})
@@ -82,3 +96,13 @@ def test_server_that_does_not_answer_is_asked_again_while_it_starts_and_an_error
 )
 def test_run_is_deferred_while_a_task_waits_and_none_is_at_work(api, states, deferred):
     assert api.is_deferred("d", states) is deferred
+
+
+def test_log_of_a_failed_task_is_told_as_a_person_reads_it(api):
+    assert api.failures("held", "r").splitlines() == [
+        "held.audit, try 2:",
+        "HOLD: arrivals were not published.",
+        "Next: read the evidence",
+        "Task failed",
+        "BatchHeldError: 983 rows",
+    ]

@@ -41,6 +41,17 @@ def test_compose_held_batch_says_everything_in_both_forms(held):
         assert [fact for fact in told if fact not in form] == []
 
 
+def test_compose_held_batch_counts_the_rules_that_hold_and_shows_those_that_warn(held):
+    holding, warning = (rule.model_dump() for rule in held.rules)
+    warned = changed(held, rules=[holding, {**warning, "severity": "warn", "holds": False}])
+    subject, text, _ = read(warned)
+    assert subject == "[sluice][HOLD] flights arrivals 2013-02-08: 1 of 14 rules failed, 930 rows held"
+    assert "delay_in_minutes" in text
+    subject, text, _ = read(changed(held, rules=[{**warning, "severity": "warn", "holds": False}], rows=0))
+    assert subject == "[sluice][HOLD] flights arrivals 2013-02-08: no rows, 0 rows held"
+    assert "because there are no rows." in text
+
+
 def test_compose_opens_with_what_readers_see_then_what_broke_and_what_to_do(held):
     _, text, html = read(held)
 

@@ -325,7 +325,7 @@ def _pseudonyms_are_the_canaries() -> bool:
 def _listening() -> set[str]:
     """Addresses that a process of the stack listens on."""
     found = set()
-    for name in (*stack.COMPONENTS, stack.MAIL_SINK):
+    for name in stack.PROGRAMS:
         main_process = stack.running(name)
         assert main_process, f"{name} has ended"
         for process in (main_process, *main_process.children(recursive=True)):

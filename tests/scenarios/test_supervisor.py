@@ -36,8 +36,8 @@ def _foreground() -> None:
             stdout=out,
         )
     until(lambda: "Mails:" in said.read_text() or process.poll() is not None, "the stack is not ready")
-    everything = [each for name in (*stack.COMPONENTS, stack.MAIL_SINK) for each in _family(name)]
-    assert said.read_text().count("running since") == len((*stack.COMPONENTS, stack.MAIL_SINK))
+    everything = [each for name in stack.PROGRAMS for each in _family(name)]
+    assert said.read_text().count("running since") == len(stack.PROGRAMS)
     process.terminate()
     assert process.wait(150) == 0
     assert _gone(everything)
@@ -45,7 +45,7 @@ def _foreground() -> None:
 
 def test_killed_components_come_back_and_a_killed_supervisor_leaves_nothing(live):
     until(lambda: len(_family("scheduler")) > 2, "the scheduler has no workers")
-    before = {name: _family(name) for name in (*stack.COMPONENTS, stack.MAIL_SINK)}
+    before = {name: _family(name) for name in stack.PROGRAMS}
     for family in before.values():
         family[0].kill()
     for name, family in before.items():

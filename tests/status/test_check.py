@@ -57,3 +57,19 @@ def test_settings_wrong_type_is_one_plain_error(home, monkeypatch):
     assert result.exit_code == 1
     assert "SLUICE_API_PORT" in result.output
     assert "Traceback" not in result.output
+
+
+def test_one_pipeline_is_checked_alone_and_its_gaps_are_counted(copy):
+    flights = copy / "pipelines" / "flights.yml"
+    text = flights.read_text()
+    (copy / "pipelines" / "other.yml").write_text("pipeline: other\n")
+    flights.write_text(f'# A "?" is a gap.\n{text}')
+    lines = [line for line in text.splitlines() if line.strip().startswith("licence:")]
+    flights.write_text(flights.read_text().replace(lines[0], lines[0].split(":")[0] + ': "?"', 1))
+    said = CliRunner().invoke(main, ["check", "flights"])
+    assert said.exit_code == 0, said.output
+    assert "other" not in said.output
+    assert 'gaps     pipeline flights: 1 "?" in flights.yml for a person to fill in' in said.output
+    wrong = CliRunner().invoke(main, ["check", "other"])
+    assert wrong.exit_code == 1
+    assert "PROBLEM  pipeline other" in wrong.output

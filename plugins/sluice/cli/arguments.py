@@ -67,10 +67,15 @@ def _fail(
 
 
 def _pipeline(name: str) -> spec.Pipeline:
+    return spec.load(_declared_name(name))
+
+
+def _declared_name(name: str) -> str:
+    """The name of a pipeline whose declaration may be broken."""
     known = spec.pipeline_names()
     if name not in known:
         raise unknown("pipeline", name, known)
-    return spec.load(name)
+    return name
 
 
 def _recorded_pipeline(name: str) -> str:
@@ -121,6 +126,7 @@ TEXT = _Type("text", str)
 DAY = _Type("day", lambda text: day_of(read_day(text)))
 LABEL = _Type("day", read_label)
 PIPELINE = _Type("pipeline", _pipeline)
+DECLARED_NAME = _Type("pipeline", _declared_name)
 RECORDED_PIPELINE = _Type("pipeline", _recorded_pipeline)
 KIND = _Type("kind", _kind)
 TABLE = _OfPipeline("table", lambda pipeline, name: pipeline.require_table(name))

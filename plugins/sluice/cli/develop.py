@@ -14,14 +14,20 @@ from sluice.declare import spec
 
 
 @click.command()
-def check() -> None:
-    """Check pipelines, suites, the dbt project and settings without running anything."""
-    from sluice.status.check import check_all
+@click.argument("pipeline", type=arguments.DECLARED_NAME, required=False)
+def check(pipeline: str | None) -> None:
+    """Check settings, pipelines (or one PIPELINE), suites and dbt models without running anything.
+
+    What is left for a person to fill in, `"?"`, is counted, and is no problem.
+    """
+    from sluice.status.check import check_all, gaps
 
     problems = 0
-    for what, error in check_all():
+    for what, error in check_all(pipeline):
         echo(f"{'ok     ' if error is None else 'PROBLEM'}  {what}{'' if error is None else f': {error}'}")
         problems += error is not None
+    for name, left in gaps(pipeline).items():
+        echo(f'gaps     pipeline {name}: {left} "?" in {name}.yml for a person to fill in')
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
 

@@ -72,8 +72,8 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from sluice.holds import show
-    from sluice.notify import faults
+    from sluice.holds import Hold, show
+    from sluice.notify import faults, reader_impact, steps
     from sluice.watch import held as state
 
     found: dict[str, dict[str, object]] = {}
@@ -93,9 +93,20 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
         }
         if not as_json:
             echo(f"{declared.pipeline}:")
-            lines = show.held(listed.holds, listed.released, listed.to_rebuild, listed.expired)
+
+            def effect(hold: Hold) -> str:
+                hidden = hold.kind in ("held", "refused")
+                return reader_impact.waiting(declared, hold.table, list(hold.days)) if hidden else ""
+
+            lines = show.held(listed.holds, listed.released, listed.to_rebuild, listed.expired, effect)
             for line in [*lines, *listed.landing.lines()]:
                 echo(f"  {line}")
+            for oldest in listed.holds[:1]:
+                echo("  Next, for the first of them:")
+                days = oldest.partition
+                known = steps.commands(declared, oldest.table, days, release=oldest.is_releasable)
+                for command, does in known.items():
+                    echo(f"    {command}: {does}")
 
     complete = for_each(pipeline, list_held)
     waiting = faults.undelivered_lines(pipeline.pipeline if pipeline else None)

@@ -28,6 +28,7 @@ def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: in
     from sluice.ingest.deliveries import land as land_file
 
     echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
+    echo(_taken_up(pipeline, source, day, day))
 
 
 @click.command("land-split")
@@ -45,6 +46,14 @@ def land_split(pipeline: spec.Pipeline, source: str, file: Path, column: str) ->
         deliveries.count_rows(pipeline, source, day, data)
     for number, (day, data) in enumerate(parts.items(), 1):
         echo(f"Landed {deliveries.land(pipeline, source, day, data)} ({number} of {len(parts)})")
+    echo(_taken_up(pipeline, source, min(parts), max(parts)))
+
+
+def _taken_up(pipeline: spec.Pipeline, source: str, first: str, last: str) -> str:
+    """What becomes of deliveries that were landed, and the command that waits for nothing."""
+    days = dict.fromkeys(pipeline.run_day(source, day) for day in (first, last))
+    by_itself = "While `sluice up` runs they are taken up by themselves. " if pipeline.clock == "wall" else ""
+    return f"{by_itself}To run {' to '.join(days)} now, and follow it: sluice run {pipeline.pipeline} {' '.join(days)}"
 
 
 @click.command()

@@ -72,6 +72,8 @@ def sentence(result: RuleResult) -> str:
     """What a rule that did not pass is a reason for."""
     if result.broken:
         return f"Rule {result.rule} could not be evaluated: {result.observed}."
+    if result.severity == "warn":
+        return f"Rule {result.rule} warns: {result.observed}."
     if result.severity != "quarantine":
         return f"Rule {result.rule} failed: {result.observed}."
     share = f"{percent(result.worst_share)} of a day's rows, and {percent(result.limit)} may be set aside"

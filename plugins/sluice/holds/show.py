@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sluice import waivers
@@ -35,12 +35,14 @@ def held(
     released: Mapping[tuple[str, str], Entry],
     rebuilds: Iterable[Rebuild | missing_history.Rebuild] = (),
     expired: Mapping[tuple[str, str], Stopped] | None = None,
+    effect: Callable[[Hold], str] = lambda _: "",
 ) -> Iterator[str]:
     """What is held, one block each; what was held too long; what is seen under a waiver; what is to be rebuilt.
 
     Args:
         released: active waivers, by table and day.
         expired: what was held too long and nobody has given up, by table and day.
+        effect: what readers see meanwhile, in a sentence.
     """
     nothing = True
     for hold in holds:
@@ -54,6 +56,8 @@ def held(
         if hold.rules:
             yield f"{'':16s}rules: {', '.join(hold.rules)}"
         yield f"{'':16s}{_short(hold.reason)}"
+        if seen := effect(hold):
+            yield f"{'':16s}{seen}"
     if nothing:
         yield "Nothing is held."
     for (table, day), one in (expired or {}).items():
@@ -130,6 +134,8 @@ def summary(entry: Entry) -> str:
         case records.Replayed() as done:
             asked = f" (by {done.by})" if done.by else ""
             return f"repaired {done.repaired}, still held {done.still_held}, expired {done.expired}{asked}"
+        case records.Skipped() as given_up:
+            return f"given up by {given_up.by}: {given_up.why}"
         case records.Mail() as mail:
             return f"{mail.mail_subject} ({mail.status})".lstrip()
         case records.Judgement() as judged:

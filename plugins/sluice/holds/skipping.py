@@ -52,6 +52,10 @@ def skip(
         raise SkipRefusedError(
             f"All of {', '.join(days)} is published for the run day {run_day}, and nothing of it is held: there is nothing to give up.",
             where=where,
+            allowed="a run day: "
+            + ", ".join(
+                f"the {name} of {run_day} belong to the run of {spec.run_day(name, run_day)}" for name in days
+            ),
             todo=f"look at `sluice status {spec.pipeline}`",
         )
     origins = {}

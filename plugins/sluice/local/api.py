@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +17,10 @@ FINAL = ("success", "failed")
 _AT_WORK = {"queued", "running", "scheduled", "up_for_retry", "restarting"}
 # A worker's end reaches the scheduler within its next loops, of a fraction of a second each.
 _CLEARLY_AFTER = timedelta(seconds=3)
+
+
+# Marks of Airflow's log view, where a group of lines begins and ends.
+_LOG_GROUP = ("::group::", "::endgroup::")
 
 
 class ApiSilentError(StackError):
@@ -122,7 +125,7 @@ class AirflowApi:
         return "deferred" in states and not states & _AT_WORK
 
     def failures(self, dag_id: str, run_id: str, *, lines: int = 15) -> str:
-        """What the failed tasks of a run logged last, for a person to read; empty if none failed."""
+        """What the failed tasks of a run logged last, so many records each, for a person to read; empty if none failed."""
         return "\n".join(
             f"{dag_id}.{task['task_id']}, try {task['try_number']}:\n{self._log_end(dag_id, run_id, task, lines)}"
             for task in self.tasks(dag_id, run_id)
@@ -196,8 +199,7 @@ class AirflowApi:
     def _log_end(self, dag_id: str, run_id: str, task: dict[str, Any], lines: int) -> str:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
         records = self._get(path, full_content="true")["content"]
-        said = [json.dumps(record, default=str) if isinstance(record, dict) else record for record in records]
-        return "\n".join(said[-lines:])
+        return "\n".join(line for record in records[-lines:] for line in _log_lines(record))
 
     def _at(self, dag_id: str, run_id: str) -> str:
         """What the tasks of a run that have begun and not ended are at, for a person to read."""
@@ -269,3 +271,12 @@ class AirflowApi:
                 f"Airflow refused the login of {self._user!r}: {response.text[:200]}", where=self.url
             )
         self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+
+
+def _log_lines(record: dict[str, Any] | str) -> list[str]:
+    """What a person reads of one record of a task's log: its text, and the error that it is about."""
+    if isinstance(record, str):
+        return [record]
+    text = record["event"]
+    errors = [f"{one['exc_type']}: {one['exc_value']}" for one in record.get("error_detail") or ()]
+    return [] if text.startswith(_LOG_GROUP) else [*text.splitlines(), *errors]

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
-from sluice import ledger, status
+from sluice import ledger, schedule, status
+from sluice.core import clock
 from sluice.core.errors import StackError
-from sluice.core.partitions import days_between
+from sluice.core.partitions import date_of, days_between
 from sluice.declare import wakes
 from sluice.declare.spec import Pipeline
 from sluice.local.api import FINAL, AirflowApi
@@ -43,10 +45,14 @@ def run_days(
     Raises:
         StackError: Airflow does not answer, a DAG that is needed is paused, or a run does not end.
     """
-    days = sorted({item.run_day for item in status.of(pipeline, first=first, last=last)})
+    found = status.of(pipeline, first=first, last=last)
+    days = sorted({item.run_day for item in found})
     left_out = [day for day in days_between(first, last) if day not in days]
-    if left_out:
-        say(f"Nothing is due, and nothing was delivered, on {', '.join(left_out)}.")
+    for due, early in groupby(left_out, key=lambda day: _not_due_until(pipeline, found, day)):
+        if due:
+            say(f"Not due before {due}: {', '.join(early)}. What is landed for it is taken up then.")
+        else:
+            say(f"Nothing is due, and nothing was delivered, on {', '.join(early)}.")
     if not days:
         return False
     for stage in wakes.by_stage(pipeline):
@@ -59,6 +65,12 @@ def run_days(
                 say(f"Not run, because they look back on {day}: {', '.join(rest)}.")
             return False
     return _train(pipeline, days[-1], api, say) if train else True
+
+
+def _not_due_until(pipeline: Pipeline, found: status.Status, day: str) -> str:
+    """When the run of a day is due, where that is still to come; else ""."""
+    at = schedule.read(pipeline).time_of(date_of(day))
+    return "" if found.now is None or clock.passed(found.now, at) else f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The local stack: Airflow's four components and the mail sink, as processes of this machine.
+"""The local stack: Airflow's four components, the mail sink and the daily cleaning, as processes of this machine.
 
 All of it lives under SLUICE_HOME: configuration, database, logs, process ids. What is to run is declared here, and a
 supervisor of its own (`sluice.local.supervisor`) starts it, restarts it and ends it.
@@ -33,6 +33,8 @@ from sluice.local.keys import login, passwords_file, secret_keys
 LOG_SERVER = "log-server"
 COMPONENTS = ("scheduler", "dag-processor", "triggerer", "api-server", LOG_SERVER)
 MAIL_SINK = "mail-sink"
+CLEANING = "cleaning"
+PROGRAMS = (*COMPONENTS, MAIL_SINK, CLEANING)
 # What is stopped first and last: a scheduler starts nothing new, then tasks that end can still say so and mail.
 _RANKS = {"scheduler": 0, "api-server": 2, LOG_SERVER: 2, MAIL_SINK: 2}
 # Slots of the pool that memory-hungry tasks share; see sluice.orchestration.stages.HEAVY_POOL.
@@ -67,7 +69,8 @@ def environment() -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file()),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{s.home.resolve()}/airflow/airflow.db",
+        # Seconds that who writes waits for who writes already: of the default, 5, a busy machine needs more, and Airflow answers 500 then.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{s.home.resolve()}/airflow/airflow.db?timeout=30",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(s.api_port),
         "AIRFLOW__API__BASE_URL": url,
@@ -161,14 +164,14 @@ def _declare(say: Callable[[str], None]) -> None:
     s = settings()
     for folder in ("airflow/logs", "logs", "run", "mail", "reports", "work"):
         (s.home / folder).mkdir(parents=True, exist_ok=True)
-    if not any(running(name) for name in (*COMPONENTS, MAIL_SINK)):
+    if not any(running(name) for name in PROGRAMS):
         _require_free(s.api_port, "SLUICE_API_PORT")
         _require_free(s.api_port + 1, "SLUICE_API_PORT")
         _require_free(s.smtp_port, "SLUICE_SMTP_PORT")
     say("Preparing the databases")
     _prepare()
     say("Starting the mail sink and Airflow")
-    for name in (MAIL_SINK, *COMPONENTS):
+    for name in PROGRAMS:
         _request_start(name)
 
 
@@ -188,7 +191,7 @@ def start_mail_sink() -> None:
 
 def down(say: Callable[[str], None] = print) -> None:
     """Stop every process of the stack, and nothing else."""
-    found = [name for name in (*COMPONENTS, MAIL_SINK) if running(name)]
+    found = [name for name in PROGRAMS if running(name)]
     sessions.request_stop(_run_folder())
     record = sessions.record_of(_run_folder(), sessions.SUPERVISOR)
     if process := sessions.leader(record):
@@ -231,13 +234,13 @@ def running(name: str) -> psutil.Process | None:
 
 def failing() -> list[str]:
     """The components that died again and again, and are not running."""
-    stopped = [name for name in (*COMPONENTS, MAIL_SINK) if running(name) is None]
+    stopped = [name for name in PROGRAMS if running(name) is None]
     return [name for name in stopped if sessions.record_of(_run_folder(), name).get("failed")]
 
 
 def status() -> list[str]:
     """One line a component: since when it runs and with how much memory, its restarts, or that it was given up."""
-    return [f"{name}: {_state(name)}" for name in (*COMPONENTS, MAIL_SINK)]
+    return [f"{name}: {_state(name)}" for name in PROGRAMS]
 
 
 def _state(name: str) -> str:
@@ -255,19 +258,14 @@ def _state(name: str) -> str:
 def _command(name: str) -> list[str]:
     s = settings()
     if name == MAIL_SINK:
-        return [
-            sys.executable,
-            "-m",
-            "sluice.notify.sink",
-            "--port",
-            str(s.smtp_port),
-            "--folder",
-            str(s.mail.resolve()),
-        ]
+        where = ["--port", str(s.smtp_port), "--folder", str(s.mail.resolve())]
+        return [sys.executable, "-m", "sluice.notify.sink", *where]
     if name == LOG_SERVER:
         app = "airflow.utils.serve_logs.log_server:get_app"
         where = ["--host", "127.0.0.1", "--port", str(s.api_port + 1), "--no-access-log"]
         return [sys.executable, "-m", "uvicorn", "--factory", app, *where]
+    if name == CLEANING:
+        return [sys.executable, "-m", "sluice.local.cleaning"]
     quiet = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
     return [str(Path(sys.executable).parent / "airflow"), name, *quiet]
 

@@ -92,6 +92,8 @@ class FailedRule(_Frozen):
     observed: Text
     columns: tuple[str, ...] = ()
     failing_rows: int | None = None
+    # Whether it keeps the batch back; where it does not, it warns or sets rows aside.
+    holds: bool = True
 
 
 class FailingRow(_Frozen):

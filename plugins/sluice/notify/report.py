@@ -252,6 +252,7 @@ def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:
         observed=privacy.observed(rule.observed, rule.columns, rule.failing_rows, hidden),
         columns=rule.columns,
         failing_rows=rule.failing_rows,
+        holds=rule.holds,
     )
 
 

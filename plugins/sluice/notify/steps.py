@@ -53,8 +53,8 @@ def after_verdict(
     if table in spec.sources:
         return (
             first,
-            f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, land it, and trigger "
-            f"{rerun(spec, table, partitions)}.",
+            f"If the data is wrong: ask {spec.source(table).owner} for a corrected file, and land it. "
+            f"{taken_up(spec, table, partitions)}",
             correction,
             release,
         )
@@ -77,11 +77,21 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
     return (first, "Then clear the task, or trigger the DAG again with the same partition key.")
 
 
+def taken_up(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
+    """How a delivery that has been landed for these partitions of a source goes on, in a sentence."""
+    if spec.clock == "wall" and not _is_before_starts(spec, table, partitions):
+        return "It is taken up by itself, within minutes."
+    return f"Then trigger {rerun(spec, table, partitions)}."
+
+
+def _is_before_starts(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> bool:
+    return spec.starts is not None and spec.run_day(table, partitions[0]) < day_of(spec.starts)
+
+
 def rerun(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """Which run lands these partitions of a source, in words."""
     first, last = (spec.run_day(table, day) for day in (partitions[0], partitions[-1]))
-    before_its_first_day = spec.clock == "wall" and spec.starts is not None and first < day_of(spec.starts)
-    if first == last and not before_its_first_day:
+    if first == last and not (spec.clock == "wall" and _is_before_starts(spec, table, partitions)):
         return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
     return f"{spec.pipeline}_backfill again for {first} to {last}"
 
@@ -90,7 +100,7 @@ def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -
     """Commands about a held partition, each with what it does."""
     day = Partition.parse(label).first
     name = spec.pipeline
-    found = {f"sluice held {name}": "all that is held, with age and owner"}
+    found: dict[str, str] = {}
     if table in spec.sources:
         found[f"sluice land {name} {table} {day} FILE"] = "put a corrected file into the landing zone"
     found[f"sluice replay {name} {table} {day}"] = "send it through the gate again"
@@ -99,6 +109,7 @@ def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -
             "publish it on your word, until a day"
         )
     found[f"sluice trace {name} {table} {day}"] = "where its rows went"
+    found[f"sluice held {name}"] = "all that is held, with age and owner"
     return found
 
 

@@ -360,7 +360,7 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
         facts={"Released by": released.signed, "Until": released.until, "Rules": ", ".join(word.rules)},
         sections=_made_from(spec, waiver),
         next_steps=(
-            f"If a corrected delivery has come: trigger {steps.rerun(spec, table, tuple(days))}."
+            f"If the data is wrong: land a corrected file. {steps.taken_up(spec, table, tuple(days))}"
             if table in spec.sources
             else "If its input was corrected: replay it.",
             "If it must stay visible: release it again, with a reason and a new last day.",

@@ -58,7 +58,7 @@ def _rules(
         "expect_key_to_be_unique",
         "hold",
         {"key": ["ds", *map(quoted, key)]},
-        f"{on}: {names} tells each row from the others, and a row that comes twice counts twice in all that is built from it.",
+        f"{on}: {names} tells each row from the others. Exact repeats are dropped before; of two rows that differ, one is wrong, and both would count.",
     )
     if day:
         yield (

@@ -10,10 +10,10 @@ from sluice.core.settings import settings, unknown_variables, variables
 from sluice.declare import spec
 
 
-def check_all() -> Iterator[tuple[str, SluiceError | None]]:
-    """Yield every checked thing with its error, or None where it is sound."""
+def check_all(pipeline: str | None = None) -> Iterator[tuple[str, SluiceError | None]]:
+    """Yield every checked thing, of one pipeline or of all, with its error, or None where it is sound."""
     yield "settings", _error_of(_check_settings)
-    names = spec.pipeline_names()
+    names = [pipeline] if pipeline else spec.pipeline_names()
     if not names:
         yield "pipelines", SpecInvalidError("No pipeline is declared.", todo="add one to dags/pipelines")
     for name in names:
@@ -36,6 +36,19 @@ def check_pipeline(name: str) -> Iterator[tuple[str, SluiceError | None]]:
             yield f"dbt models of {name}", _error_of(partial(_check_models, name))
         if declared.has_model:
             yield f"model of {name}", _error_of(partial(_check_model, name))
+
+
+def gaps(pipeline: str | None = None) -> dict[str, int]:
+    """Pipeline -> how many values of its YAML are `"?"`, as `sluice new` writes what only a person knows; of one, or of all that have any."""
+    texts = {
+        name: (settings().pipelines / f"{name}.yml").read_text(encoding="utf-8").splitlines()
+        for name in ([pipeline] if pipeline else spec.pipeline_names())
+    }
+    counts = {
+        name: sum(line.count('"?"') for line in text if not line.startswith("#"))
+        for name, text in texts.items()
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def require_sound(name: str) -> None:

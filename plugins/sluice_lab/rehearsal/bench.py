@@ -138,7 +138,7 @@ class Bench:
             record
             and record["code"] == _code()
             and record["api_port"] == settings().api_port
-            and all(stack.running(name) for name in (*stack.COMPONENTS, stack.MAIL_SINK))
+            and all(stack.running(name) for name in stack.PROGRAMS)
             and self._state.is_dir()
         )
 
