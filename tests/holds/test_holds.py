@@ -99,7 +99,7 @@ def test_open_holds_says_what_is_held_by_whom_and_which_run_found_it(flights, he
     assert "known_origin" in text
     assert "airport-operations" in text
     listed = CliRunner().invoke(main, ["held", "flights"]).output
-    assert f"The arrivals of {DAY} are missing" in listed
+    assert f"The predictions of {RUN_DAY} are not made; " in listed
     assert f"sluice release flights arrivals {DAY} --by NAME --why REASON --until DAY: publish it" in listed
 
 

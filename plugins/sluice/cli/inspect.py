@@ -105,6 +105,7 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
                 echo("  Next, for the first of them:")
                 days = oldest.partition
                 known = steps.commands(declared, oldest.table, days, release=oldest.is_releasable)
+                del known[f"sluice held {declared.pipeline}"]  # this one
                 for command, does in known.items():
                     echo(f"    {command}: {does}")
 
