@@ -95,20 +95,35 @@ def rehearse(
 
 @click.command()
 @click.option(
-    "--seed", default=1, show_default=True, help="The same seed damages the same files in the same ways."
+    "--stage",
+    type=click.Choice(["files", "score"]),
+    default="files",
+    show_default=True,
+    help="Damage deliveries, or the predictions after they were scored.",
 )
 @click.option(
-    "--mutations", type=click.IntRange(1), default=200, show_default=True, help="Deliveries to damage."
+    "--seed", default=1, show_default=True, help="The same seed damages the same days in the same ways."
 )
 @click.option(
-    "--clean", type=click.IntRange(0), default=200, show_default=True, help="Deliveries to leave as they are."
+    "--mutations",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Deliveries or days to damage.",
+)
+@click.option(
+    "--clean",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Deliveries or days to leave as they are.",
 )
 @click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md and cases.jsonl.")
-def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> None:
-    """Damage clean deliveries in random ways, and report what share of it is caught, where, and the false alarms."""
+def mutate(stage: str, seed: int, mutations: int, clean: int, out: Path | None) -> None:
+    """Damage one stage's clean data in random ways, and report what share of it is caught, where, and the false alarms."""
     from sluice_lab.mutation import command
 
-    sys.exit(command.mutate(seed, mutations, clean, out))
+    sys.exit(command.mutate(stage, seed, mutations, clean, out))
 
 
 @click.command()

@@ -9,23 +9,28 @@ import click
 
 from sluice.core.progress import timed
 from sluice.declare import spec
-from sluice_lab.mutation import run, year
-from sluice_lab.mutation.command import GOAL
+from sluice_lab.mutation import run, scores, year
+from sluice_lab.mutation.command import GOALS
 from sluice_lab.mutation.report import Report
+
+# What damages a stage: `prepare` makes what it starts from, `mutate` and `clean` judge one case.
+STAGES = {"files": run, "score": scores}
 
 
 @click.command()
+@click.argument("stage", type=click.Choice(list(STAGES)))
 @click.argument("seed", type=int)
 @click.argument("mutations", type=int)
 @click.argument("clean", type=int)
 @click.argument("out", type=click.Path(path_type=Path))
-def main(seed: int, mutations: int, clean: int, out: Path) -> None:
+def main(stage: str, seed: int, mutations: int, clean: int, out: Path) -> None:
     say = timed(click.echo)
-    year.ensure(say)
+    chosen = STAGES[stage]
+    chosen.prepare(say)
     flights = spec.load(year.PIPELINE)
     tried, drawn = [], []
     for number in range(mutations):
-        case = run.mutate(flights, seed, number)
+        case = chosen.mutate(flights, seed, number)
         tried.append(case)
         found = f"{case.stage} {case.outcome} {', '.join(case.rules[:2])}"
         share = "     " if case.share is None else f"{case.share:5.0%}"
@@ -33,15 +38,15 @@ def main(seed: int, mutations: int, clean: int, out: Path) -> None:
             f"{number + 1:4d}/{mutations} {case.source} {case.run_day} {share} {case.mutator}: {case.did}: {found}"
         )
     for number in range(clean):
-        case = run.clean(flights, seed, number)
+        case = chosen.clean(flights, seed, number)
         drawn.append(case)
         say(
             f"clean {number + 1:4d}/{clean} {case.source} {case.run_day} {case.outcome} {', '.join(case.rules)}"
         )
-    report = Report(seed, tuple(tried), tuple(drawn))
+    report = Report(seed, tuple(tried), tuple(drawn), stage)
     report.write(out)
     click.echo("\n" + "\n".join(report.lines()) + f"\n\n{out / 'report.md'}")
-    if report.caught_share < GOAL or report.false_alarms:
+    if report.caught_share < GOALS[stage] or report.false_alarms:
         sys.exit(1)
 
 

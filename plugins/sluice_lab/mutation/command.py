@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from sluice.core.settings import settings
 from sluice.local import stack
 
-# Reaching it is what a run's exit code says.
-GOAL = 0.95
+# Share of the material mutations of a stage that is to be caught; reaching it is what a run's exit code says.
+GOALS: Mapping[str, float] = {"files": 0.95, "score": 0.9}
 
 
-def mutate(seed: int, mutations: int, clean: int, out: Path | None) -> int:
-    """Run mutations and clean draws; returns 0 if the goal was reached, 1 if not.
+def mutate(stage: str, seed: int, mutations: int, clean: int, out: Path | None) -> int:
+    """Run mutations and clean draws of a stage; returns 0 if the goal was reached, 1 if not.
 
     Args:
-        out: folder of `report.md` and `cases.jsonl`; default: `mutation/reports/<seed>` in this home.
+        stage: one of `GOALS`.
+        out: folder of `report.md` and `cases.jsonl`; default: `mutation/reports/<stage>-<seed>` in this home.
     """
-    return _run("sluice_lab.mutation", f"{seed}", [seed, mutations, clean], out)
+    return _run("sluice_lab.mutation", f"{stage}-{seed}", [stage, seed, mutations, clean], out)
 
 
 def robustness(seed: int, days: int, out: Path | None) -> int:
@@ -32,7 +34,7 @@ def robustness(seed: int, days: int, out: Path | None) -> int:
     return _run("sluice_lab.mutation.robustness", f"robustness-{seed}", [seed, days], out)
 
 
-def _run(module: str, name: str, arguments: list[int], out: Path | None) -> int:
+def _run(module: str, name: str, arguments: list[int | str], out: Path | None) -> int:
     base = settings().home.resolve() / "mutation"
     folder = (out or base / "reports" / name).resolve()
     command = [sys.executable, "-m", module, *map(str, arguments), str(folder)]

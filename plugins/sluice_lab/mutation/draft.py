@@ -37,53 +37,18 @@ class NotApplicableError(Exception):
     """This damage cannot be done to this delivery; another day or source is drawn."""
 
 
-@dataclass
-class Draft:
-    """What a mutator changes.
+class Rows:
+    """Rows of a table that a mutator changes, as columns of Python values; `groups` are columns by whose values rows go wrong
+    together."""
 
-    `columns` has the values by column, in the order of the file; `order` may be changed to rename, drop or add columns.
-    `edits` are applied to the bytes of the plain file (uncompressed), after the rows were written. `other` gives the
-    clean rows of another day.
-    """
-
-    source: str
-    declared: Source
-    day: date
-    table: pa.Table
+    columns: dict[str, list[Any]]
+    groups: tuple[str, ...]
     rng: Random
-    other: Callable[[date], pa.Table]
-    columns: dict[str, list[Any]] = field(init=False)
-    names: dict[str, str] = field(default_factory=dict)
-    edits: list[Callable[[bytes], bytes]] = field(default_factory=list)
-    # The manifest counts the lines of the finished file, not the rows that went into it.
-    lines_counted: bool = False
-
-    def __post_init__(self) -> None:
-        self.columns = self.table.to_pydict()
 
     @property
     def size(self) -> int:
         """Rows that there are now."""
         return len(next(iter(self.columns.values())))
-
-    @property
-    def plain(self) -> bool:
-        """Whether the file is text with a header and delimiters."""
-        return self.declared.format in ("csv", "csv.gz")
-
-    def of_type(self, *types: str, key: bool = False) -> list[str]:
-        """Columns of the declared types that have values; those of the key only if asked for."""
-        found = [
-            name
-            for name, column in self.declared.contract.columns.items()
-            if column.type in types
-            and (key or name not in self.declared.key)
-            and any(value is not None for value in self.columns[name])
-        ]
-        return self.require(found)
-
-    def column(self, *types: str, key: bool = False) -> str:
-        return self.rng.choice(self.of_type(*types, key=key))
 
     def require(self, found: list[str], least: int = 1) -> list[str]:
         """The list itself, where it is long enough to draw from.
@@ -102,7 +67,7 @@ class Draft:
 
     def group(self) -> tuple[str, Any, list[int]]:
         """A column, one of its values that enough rows have, and their indices."""
-        names = [name for name in _GROUPS[self.source] if name in self.columns]
+        names = [name for name in self.groups if name in self.columns]
         self.rng.shuffle(names)
         for name in names:
             values = self.columns[name]
@@ -114,7 +79,7 @@ class Draft:
     def rows(self) -> tuple[list[int], str]:
         """Which rows are hit, and in words: all, a random share, or one group."""
         way = self.rng.choice(("all", "some", "some", "group"))
-        if way == "group" and _GROUPS[self.source]:
+        if way == "group" and self.groups:
             name, value, found = self.group()
             return found, f"where {name} is {value}"
         if way == "all":
@@ -141,6 +106,51 @@ class Draft:
 
     def row(self, i: int) -> dict[str, Any]:
         return {name: values[i] for name, values in self.columns.items()}
+
+
+@dataclass
+class Draft(Rows):
+    """What a mutator changes.
+
+    `columns` has the values by column, in the order of the file; `order` may be changed to rename, drop or add columns.
+    `edits` are applied to the bytes of the plain file (uncompressed), after the rows were written. `other` gives the
+    clean rows of another day.
+    """
+
+    source: str
+    declared: Source
+    day: date
+    table: pa.Table
+    rng: Random
+    other: Callable[[date], pa.Table]
+    columns: dict[str, list[Any]] = field(init=False)
+    groups: tuple[str, ...] = field(init=False)
+    names: dict[str, str] = field(default_factory=dict)
+    edits: list[Callable[[bytes], bytes]] = field(default_factory=list)
+    # The manifest counts the lines of the finished file, not the rows that went into it.
+    lines_counted: bool = False
+
+    def __post_init__(self) -> None:
+        self.columns, self.groups = self.table.to_pydict(), _GROUPS[self.source]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the file is text with a header and delimiters."""
+        return self.declared.format in ("csv", "csv.gz")
+
+    def of_type(self, *types: str, key: bool = False) -> list[str]:
+        """Columns of the declared types that have values; those of the key only if asked for."""
+        found = [
+            name
+            for name, column in self.declared.contract.columns.items()
+            if column.type in types
+            and (key or name not in self.declared.key)
+            and any(value is not None for value in self.columns[name])
+        ]
+        return self.require(found)
+
+    def column(self, *types: str, key: bool = False) -> str:
+        return self.rng.choice(self.of_type(*types, key=key))
 
     def arrow(self) -> pa.Table:
         """The rows under the names that the file gives them; a column that lost its type is text."""

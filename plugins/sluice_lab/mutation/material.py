@@ -1,8 +1,9 @@
 """Whether damage matters: what would be published, compared with the clean rows, by key.
 
-A key counts as changed where its row is missing, is there in another version or twice, or was not there before. Two
-values are the same if they differ by no more than the tolerance of their column; texts are compared as the models read
-them, without differences of case and blanks. docs/gate-effectiveness.md gives the reasons for tolerances and limit.
+A key counts as changed where its row is missing, is there in another version, or was not there before; of a derived table also
+where it is there twice. Two values are the same if they differ by no more than the tolerance of their column; texts are
+compared as the models read them, without differences of case and blanks. docs/gate-effectiveness.md gives the reasons for
+tolerances and limit.
 """
 
 from __future__ import annotations
@@ -77,15 +78,18 @@ def changed_share(
     return _share(key, columns, _TOLERANCES[source], clean, found, aside)
 
 
-def feature_share(key: Sequence[str], clean: Rows, found: Rows) -> float:
-    """As `changed_share`, of a derived table: a number is changed by a fifth of its column's standard deviation."""
+def derived_share(key: Sequence[str], clean: Rows, found: Rows) -> float:
+    """As `changed_share`, of a derived table or of predictions, of which nothing drops a row that is there twice.
+
+    A number is changed by a fifth of its column's standard deviation.
+    """
     tolerances = {}
     columns = [name for name in clean[0] if name not in ("ds", "as_of_at")]
     for name in columns:
         values = [row[name] for row in clean if isinstance(row[name], int | float)]
         if len(values) > 1 and not isinstance(values[0], bool):
             tolerances[name] = within(FEATURE_TOLERANCE * statistics.pstdev(values))
-    return _share(key, columns, tolerances, clean, found, ())
+    return _share(key, columns, tolerances, clean, found, (), once=True)
 
 
 def _share(
@@ -95,13 +99,18 @@ def _share(
     clean: Rows,
     found: Rows,
     aside: Rows,
+    *,
+    once: bool = False,
 ) -> float:
+    """The share; with `once`, a key that is there twice counts as changed, though its rows be alike."""
     told = {_key(row, key) for row in aside}
     before = _by_key(clean, key, told)
     after = _by_key(found, key, told)
-    # Rows that are alike in every column are kept once, and are no damage.
+    # Raw rows that are alike in every column are kept once, and are no damage.
     changed = sum(
-        name not in after or any(not _alike(rows[0], row, columns, tolerances) for row in after[name])
+        name not in after
+        or (once and len(after[name]) > 1)
+        or any(not _alike(rows[0], row, columns, tolerances) for row in after[name])
         for name, rows in before.items()
     )
     return (changed + len(after.keys() - before.keys())) / len(clean)

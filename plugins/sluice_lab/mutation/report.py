@@ -18,6 +18,7 @@ class Report:
     seed: int
     mutations: tuple[Case, ...]
     draws: tuple[Case, ...]
+    stage: str = "files"
 
     @property
     def counted(self) -> list[Case]:
@@ -47,7 +48,7 @@ class Report:
         caught = len(counted) - len(missed)
         told = sum(case.told for case in missed)
         found = [
-            f"Seed {self.seed}: {len(self.mutations)} mutations, {len(counted)} of them material.",
+            f"Stage {self.stage}, seed {self.seed}: {len(self.mutations)} mutations, {len(counted)} of them material.",
             f"Caught: {caught} of {len(counted)} ({self.caught_share:.1%}); of those that reached a gate "
             f"{self.readable_share:.1%}. Missed: {len(missed)}, of which {told} were told as a warning.",
             "",
@@ -58,14 +59,11 @@ class Report:
         found += [
             f"| {stage} | {count} |" for stage, count in sorted(stages.items(), key=lambda one: -one[1])
         ]
-        found += [
-            "",
-            "| kind | material | " + " | ".join(STOPPED) + " | missed |",
-            "|---" * (len(STOPPED) + 3) + "|",
-        ]
+        ways = [*(stage for stage in STOPPED if any(case.stage == stage for case in counted)), "missed"]
+        found += ["", "| kind | material | " + " | ".join(ways) + " |", "|---" * (len(ways) + 2) + "|"]
         for kind in sorted({case.kind for case in counted}):
             mine = [case for case in counted if case.kind == kind]
-            cells = [sum(case.stage == stage for case in mine) or "" for stage in (*STOPPED, "missed")]
+            cells = [sum(case.stage == stage for case in mine) or "" for stage in ways]
             found.append(f"| {kind} | {len(mine)} | " + " | ".join(map(str, cells)) + " |")
         if missed:
             found += [
@@ -110,7 +108,7 @@ def _share(cases: Sequence[Case]) -> float:
 
 
 def _stage(case: Case) -> str:
-    return f"{case.stage}: {case.outcome}" if case.stage in ("raw gate", "derived gate") else case.stage
+    return f"{case.stage}: {case.outcome}" if case.stage.endswith("gate") else case.stage
 
 
 def _held(cases: Sequence[Case]) -> str:

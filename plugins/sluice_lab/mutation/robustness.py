@@ -13,9 +13,7 @@ from sluice.declare import spec
 from sluice_lab.mutation import champion, curve, curve_report, year
 from sluice_lab.mutation.corruptions import CORRUPTIONS
 
-# The champion is the demo's: trained on what was known on this morning.
-TRAINED = "2013-04-01"
-# The first damaged day is drawn from the four weeks after it.
+# The first damaged day is drawn from the four weeks after the champion was trained.
 _WITHIN = 28
 
 
@@ -27,8 +25,8 @@ def main(seed: int, days: int, out: Path) -> None:
     say = timed(click.echo)
     year.ensure(say)
     flights = spec.load(year.PIPELINE)
-    say(f"training the champion, as of {TRAINED}")
-    champion.train(flights, TRAINED)
+    say(f"training the champion, as of {champion.TRAINED}")
+    champion.train(flights, champion.TRAINED)
     chosen = _days(seed, days)
     measured = curve.measure(flights, seed, chosen, list(CORRUPTIONS.values()), say=say)
     curve_report.write(measured, out)
@@ -38,7 +36,7 @@ def main(seed: int, days: int, out: Path) -> None:
 def _days(seed: int, count: int) -> list[str]:
     """Run days in a row (YYYY-MM-DD), on which the champion is no older than eight weeks."""
     rng = Random(f"{seed}/days")  # noqa: S311 - reproducible on purpose
-    first = days_later(TRAINED, rng.randint(1, _WITHIN))
+    first = days_later(champion.TRAINED, rng.randint(1, _WITHIN))
     return days_between(first, days_later(first, count - 1))
 
 

@@ -6,7 +6,7 @@ features or outcomes of the day that it matters to are built (transform) and jud
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -25,14 +25,23 @@ from sluice.lake.landing import Landing
 from sluice_lab.feed import data
 from sluice_lab.mutation import material, year
 from sluice_lab.mutation.draft import Draft, NotApplicableError
-from sluice_lab.mutation.mutators import MUTATORS, Mutator
+from sluice_lab.mutation.mutators import MUTATORS, Mutator, choose
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Stage = Literal["unreadable", "contract", "raw gate", "transform", "derived gate", "missed", "harmless"]
+Stage = Literal[
+    "unreadable",
+    "contract",
+    "raw gate",
+    "transform",
+    "derived gate",
+    "predictions gate",
+    "missed",
+    "harmless",
+]
 # Stages at which damage was stopped.
-STOPPED = ("unreadable", "contract", "raw gate", "transform", "derived gate")
+STOPPED = ("unreadable", "contract", "raw gate", "transform", "derived gate", "predictions gate")
 # A mutation is drawn where the longest window of a rule (ten weeks, of the registers) has days to look at.
 FIRST_MUTATED = "2013-03-12"
 _TRIES = 200
@@ -69,6 +78,11 @@ class Case:
         return self.share is None or self.share >= material.MATERIAL_SHARE
 
 
+def prepare(say: Callable[[str], None]) -> None:
+    """Make the clean year in this home, unless it is there."""
+    year.ensure(say)
+
+
 def mutate(
     flights: Pipeline, seed: int, number: int, *, derived: bool = True, window: Sequence[str] = ()
 ) -> Case:
@@ -78,7 +92,7 @@ def mutate(
         derived: go on to features and outcomes with what passes; without it, what passes the raw gate is missed.
         window: first and last run day to draw from; else all of the year that has a history.
     """
-    chosen = _mutator(seed, number)
+    chosen = choose(MUTATORS, seed, number)
     rng = Random(f"{seed}/{number}")  # noqa: S311 - reproducible on purpose
     draft, run_day, did = _drawn(flights, chosen, rng, window)
     with year.undisturbed():
@@ -96,14 +110,6 @@ def clean(flights: Pipeline, seed: int, number: int, *, window: Sequence[str] = 
     untouched = Mutator("clean", "clean", (source,), "", True, lambda _: "")
     with year.undisturbed():
         return _judged(flights, draft, run_day, untouched, "", number, derived=False)
-
-
-def _mutator(seed: int, number: int) -> Mutator:
-    """All mutators in a random order, then again in another: so each is tried as often as any other."""
-    whole, index = divmod(number, len(MUTATORS))
-    names = sorted(MUTATORS)
-    Random(f"{seed}/order/{whole}").shuffle(names)  # noqa: S311 - reproducible on purpose
-    return MUTATORS[names[index]]
 
 
 def _drawn(flights: Pipeline, chosen: Mutator, rng: Random, window: Sequence[str]) -> tuple[Draft, str, str]:
@@ -209,7 +215,7 @@ def _derived(flights: Pipeline, source: str, run_day: str) -> tuple[Stage, str, 
         except TransformFailedError as error:
             return "transform", type(error).__name__, share, [error.what]
         clean_rows = published_rows(flights, table, flights.data_day(table, run_day))
-        share = max(share, material.feature_share(flights.derived[table].key, clean_rows, batch_rows(staged)))
+        share = max(share, material.derived_share(flights.derived[table].key, clean_rows, batch_rows(staged)))
         verdict = crossing.audit(flights, table, staged.batch_id, run)
         failed += [f"{table}.{one.rule}" for one in verdict.failed]
         if not verdict.publishes:

@@ -37,7 +37,7 @@ _POINTERS = ("catalog.db", "ledger.db")
 # Whose work it is: DAG and run.
 RUN = ("mutation", "mutation_run")
 # In the place of a verdict.
-_UNJUDGED = "unjudged"
+UNJUDGED = "unjudged"
 _MARK = "year.json"
 # What is not of one year, and stays.
 _KEPT = (identity.FILE, "feed-cache")
@@ -80,9 +80,14 @@ def ensure(say: Callable[[str], None], *, first: str = FIRST, last: str = LAST, 
         say(f"building the clean year: {table}")
         _derive(flights, table, days_between(first, last))
     ledger.entries(limit=1)  # makes an empty one
-    for name in _POINTERS:
-        shutil.copy2(home / name, home / f"{name}.clean")
+    keep()
     mark.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def keep() -> None:
+    """Make what is published and decided now a part of the clean year."""
+    for name in _POINTERS:
+        shutil.copy2(settings().home / name, settings().home / f"{name}.clean")
 
 
 @contextmanager
@@ -138,10 +143,10 @@ def publish_unjudged(
         run=Run.of_task(*RUN, table),
         sort_by=key,
     )
-    tables.publish(manifest, verdict_id=_UNJUDGED)
+    tables.publish(manifest, verdict_id=UNJUDGED)
 
 
 def _derive(flights: Pipeline, table: str, days: list[str]) -> None:
     lag = flights.lag_days(table)
     manifest = crossing.stage(flights, table, days[lag:], Run.of_task(*RUN, table))
-    tables.publish(manifest, verdict_id=_UNJUDGED)
+    tables.publish(manifest, verdict_id=UNJUDGED)

@@ -1,11 +1,13 @@
-"""Where mutators are registered: `@mutator(kind)` on a function of a draft."""
+"""Where mutators are registered: `@mutator(kind)` on a function of a draft, `@score_mutator(kind)` on one of predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
+from typing import Any
 
-from sluice_lab.mutation.draft import Draft
+from sluice.declare.spec import PREDICTIONS
 
 SOURCES = ("schedule", "arrivals", "weather", "planes", "airports", "airlines")
 # The sources that arrive every day.
@@ -22,20 +24,42 @@ class Mutator:
     sources: tuple[str, ...]
     does: str
     meant_harmless: bool
-    apply: Callable[[Draft], str]
+    # Takes what it damages, and says in words what it did.
+    apply: Callable[[Any], str]
 
 
+# Of deliveries, and of predictions.
 MUTATORS: dict[str, Mutator] = {}
+SCORE_MUTATORS: dict[str, Mutator] = {}
+
+_Register = Callable[[Callable[[Any], str]], Callable[[Any], str]]
 
 
 def mutator(
-    kind: str, *, sources: tuple[str, ...] = SOURCES, harmless: bool = False
-) -> Callable[[Callable[[Draft], str]], Callable[[Draft], str]]:
+    kind: str,
+    *,
+    sources: tuple[str, ...] = SOURCES,
+    harmless: bool = False,
+    among: dict[str, Mutator] = MUTATORS,
+) -> _Register:
     """Register a function of a draft under its own name."""
 
-    def register(function: Callable[[Draft], str]) -> Callable[[Draft], str]:
+    def register(function: Callable[[Any], str]) -> Callable[[Any], str]:
         does = (function.__doc__ or "").strip().splitlines()[0]
-        MUTATORS[function.__name__] = Mutator(function.__name__, kind, sources, does, harmless, function)
+        among[function.__name__] = Mutator(function.__name__, kind, sources, does, harmless, function)
         return function
 
     return register
+
+
+def score_mutator(kind: str, *, harmless: bool = False) -> _Register:
+    """As `mutator`, of a function of predictions."""
+    return mutator(kind, sources=(PREDICTIONS,), harmless=harmless, among=SCORE_MUTATORS)
+
+
+def choose(among: Mapping[str, Mutator], seed: int, number: int) -> Mutator:
+    """All mutators in a random order, then again in another: so each is tried as often as any other."""
+    whole, index = divmod(number, len(among))
+    names = sorted(among)
+    Random(f"{seed}/order/{whole}").shuffle(names)  # noqa: S311 - reproducible on purpose
+    return among[names[index]]
