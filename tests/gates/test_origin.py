@@ -150,8 +150,49 @@ def test_value_that_the_row_of_its_key_does_not_give_is_told_with_both_and_a_rep
     )
 
 
+_RANKED = "hash(i, 'other') / 18446744073709551616"
+
+
 @pytest.mark.parametrize(
-    "name", ["scores_are_reproduced", "one_row_for_each_of_schedule", "values_are_those_of_x"]
+    ("score", "rows", "unlike"),
+    [
+        ("(x + x * x) / 2", 200, {}),
+        ("1 - x", 200, {"baseline": "-0.99, at least -0.21", "previous": "-1.00, at least 0.21"}),
+        ("1 - x", 199, {}),
+        (_RANKED, 1000, {"previous": "0.03, at least 0.09"}),
+        ("0.5", 1000, {}),
+    ],
+)
+def test_scores_that_rank_opposite_to_a_peer_or_unlike_the_champion_before_are_told(score, rows, unlike):
+    from sluice.gates.origin_expectations import SCORES, ExpectScoresToRankLikePeers
+
+    peers = {"baseline": "the baseline, rate", "previous": "version 1, champion before it"}
+    rule = ExpectScoresToRankLikePeers(key="id", type="BIGINT", peers=peers, must_be_alike="previous")
+    drawn = f"(select i, hash(i) / 18446744073709551616 as x from range({rows}) as t(i))"
+    with duckdb.connect() as con:
+        # The baseline has few values, so that most ranks are shared.
+        con.execute(
+            f"create table {SCORES} as select date '2013-04-02' as ds, i as key, 0.0 as expected, floor(10 * x) / 10 as baseline, x / 2 as previous from {drawn}"
+        )
+        con.execute(
+            f"create table batch as select date '2013-04-02' as ds, i::varchar as id, ({score})::double as score from {drawn}"
+        )
+        found = con.sql(rule.unexpected_rows_query.format(batch="batch")).to_arrow_table().to_pylist()
+    said = [rule.sentence(one, show=False) for one in found]
+    assert said == [
+        f"scores do not rank {rows:,} rows of 2013-04-02 as {peers[peer]} does: rank correlation {text} expected"
+        for peer, text in unlike.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scores_are_reproduced",
+        "scores_rank_like_others",
+        "one_row_for_each_of_schedule",
+        "values_are_those_of_x",
+    ],
 )
 def test_rule_with_the_name_of_a_built_in_one_is_refused(pipeline, suite, expect, name):
     suite("arrivals", expect("expect_column_values_to_not_be_null", name, column="carrier"))

@@ -22,12 +22,13 @@ from sluice.models.scoring import stage_predictions
 from sluice_ml import linear
 from sluice_ml.model import LINEAR, encode
 from sluice_ml.training import Candidate
-from tests.models.conftest import RUN, flights_rows, small_config
+from tests.models.conftest import DAY, RUN, flights_rows, small_config
 from tests.models.test_scorer import model_file, publish_features
 
 pytestmark = pytest.mark.slow
 
 KEYS, SCORES = "one_row_for_each_of_features", "scores_are_reproduced"
+RANKS = "scores_rank_like_others"
 
 
 @pytest.fixture
@@ -154,24 +155,58 @@ def check_reproduced(flights: spec.Pipeline, manifest: Manifest, model: str) -> 
     assert f"are not what {model} gives for the same rows: each of them is 0.5 times" in said
 
 
+def straight(flights: spec.Pipeline, candidate: Candidate, rows: pa.Table, *, inverted: bool = False) -> int:
+    """Register a linear model of the rows, or of the opposite of their label; returns its version."""
+    meta = candidate.meta
+    matrix = encode(rows, meta.numeric, meta.categorical, meta.vocabulary)
+    sizes = [len(meta.vocabulary[name]) for name in meta.categorical]
+    label = rows["is_late"].to_numpy(zero_copy_only=False) != inverted
+    content = linear.fit(matrix, label, small_config(flights), sizes)
+    digest, described = hashlib.sha256(content).hexdigest(), dataclasses.replace(meta, algorithm=LINEAR)
+    with registry().training(flights.model.name, {"as_of": DAY}) as run_id:
+        return registry().log(run_id, Candidate(content, digest, described, candidate.test))
+
+
+def ranks(flights: spec.Pipeline, day: str) -> str:
+    """What the rule about ranks says of the day's predictions; all that is older must pass."""
+    verdict = gates.run(flights, stage_predictions(flights, [day], RUN))
+    assert failed(verdict) == {}
+    (found,) = (one for one in verdict.rules if one.rule == RANKS)
+    assert found.holds is not found.observed.startswith("not unlike")
+    return found.observed
+
+
+def test_model_that_is_wrong_itself_is_held_until_it_is_rolled_back(flights, candidate, audited, home):
+    rows = flights_rows(flights)
+    last = rows.slice(rows.num_rows - 240)
+    days = pa.array([rows["ds"][-1].as_py()] * last.num_rows, pa.date32())
+    day = publish_features(flights, last.set_column(last.column_names.index("ds"), "ds", days))
+    first = straight(flights, candidate, rows)
+    roles.promote(flights, audited(first, None), RUN)
+    baseline = "the baseline, carrier_late_rate_28d"
+    assert ranks(flights, day) == f"not unlike {baseline}"
+
+    second = straight(flights, candidate, rows, inverted=True)
+    roles.promote(flights, audited(second, first), RUN)
+    said = f"scores do not rank 240 rows of {day} as version {first}, champion before it does: rank correlation -1.00, at least 0.19 expected"
+    assert ranks(flights, day).endswith(said)
+
+    path = model_file(flights, home, first, "linear.json")
+    whole = path.read_bytes()
+    path.write_bytes(b"not a model")
+    assert "champion before it" not in ranks(flights, day)
+    path.write_bytes(whole)
+
+    roles.roll_back(flights, str(first), by="Ada", why="It is the wrong way round.", run=RUN)
+    assert ranks(flights, day) == f"not unlike {baseline}"
+
+
 def test_baseline_and_linear_model_are_computed_again(flights, candidate, audited):
     rows = flights_rows(flights)
     day = publish_features(flights, rows)
     check_reproduced(flights, stage_predictions(flights, [day], RUN), "the baseline, carrier_late_rate_28d,")
 
-    meta = candidate.meta
-    matrix = encode(rows, meta.numeric, meta.categorical, meta.vocabulary)
-    sizes = [len(meta.vocabulary[name]) for name in meta.categorical]
-    label = rows["is_late"].to_numpy(zero_copy_only=False)
-    content = linear.fit(matrix, label, small_config(flights), sizes)
-    straight = Candidate(
-        content,
-        hashlib.sha256(content).hexdigest(),
-        dataclasses.replace(meta, algorithm=LINEAR),
-        candidate.test,
-    )
-    with registry().training(flights.model.name, {"as_of": day}) as run_id:
-        version = registry().log(run_id, straight)
+    version = straight(flights, candidate, rows)
     roles.promote(flights, audited(version, None), RUN)
     check_reproduced(flights, stage_predictions(flights, [day], RUN), f"version {version}")
 

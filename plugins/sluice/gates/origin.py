@@ -3,7 +3,7 @@
 The rule kept here: from the published rows to the predictions that readers see nothing is lost or added. For each row that the
 manifest names as input there is one row, but for those that a model leaves out for a reason and counts: of derived tables that
 declare it (`key_from`), and of predictions always. Values that a derived table declares (`values_from`) are those that the same rows
-give again, and a score is what the recorded model, or the baseline, gives again.
+give again, and a score is what the recorded model, or the baseline, gives again (`sluice.gates.rescoring`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluice.core.errors import GateBrokenError
-from sluice.core.settings import settings
 from sluice.core.sql import quoted
 from sluice.declare.spec import PREDICTIONS
-from sluice.gates import engine, history
+from sluice.gates import history, rescoring
 from sluice.lake import batches, inputs, tables
-from sluice_ml.errors import ModelDamagedError, ModelUnknownError
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -29,12 +27,8 @@ if TYPE_CHECKING:
     from sluice.gates.suites import Rule
     from sluice.lake.batches import Manifest
 
-_ONE_FOR_EACH, _VALUES, _SCORES = "one_row_for_each_of_", "values_are_those_of_", "scores_are_reproduced"
-# Scores that are computed again, at most: of a fault in 0.2% of the rows one is among them in 99.99% of cases (1 - 0.998 ** 5000).
-SAMPLE_ROWS = 5_000
-# What draws them; the same batch is always judged by the same rows.
-_SEED = "sluice"
-_READ = "read_parquet($paths, hive_partitioning = false, can_have_nan = true)"
+_ONE_FOR_EACH, _VALUES = "one_row_for_each_of_", "values_are_those_of_"
+_SCORES, _RANKS = "scores_are_reproduced", "scores_rank_like_others"
 
 
 @dataclass(frozen=True)
@@ -82,6 +76,7 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
             rows_by_model=manifest.rows_by_model,
         )
         rules, shown = [one_for_each], {made.INPUT: files}
+        scores_columns = {"ds": "DATE", "key": types[0], "expected": "DOUBLE"}
         if values := _values(spec, manifest.table):
             declared = suites.columns_of(spec, manifest.table)
             rules.append(
@@ -97,28 +92,41 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
                 )
             )
         if manifest.table == PREDICTIONS:
-            scores, model = _scores(spec, manifest, files, Path(name))
-            shown[made.SCORES] = [scores]
+            again = rescoring.rescore(spec, manifest, files, Path(name))
+            shown[made.SCORES] = [again.path]
+            scores_columns |= dict.fromkeys(again.peers, "DOUBLE")
+            by_score = {"key": spec.model.key, "type": types[0]}
             rules.append(
                 _rule(
                     spec,
                     manifest,
                     _SCORES,
                     made.ExpectScoresToBeReproduced,
-                    f"A score that its model does not give again was altered on the way; up to {SAMPLE_ROWS:,} are computed again.",
-                    key=spec.model.key,
-                    type=types[0],
-                    model=model,
+                    f"A score that its model does not give again was altered on the way; up to {rescoring.SAMPLE_ROWS:,} are computed again.",
+                    **by_score,
+                    model=again.model,
                 )
             )
-        scores_columns = {"ds": "DATE", "key": types[0], "expected": "DOUBLE"}
+            if again.peers:
+                rules.append(
+                    _rule(
+                        spec,
+                        manifest,
+                        _RANKS,
+                        made.ExpectScoresToRankLikePeers,
+                        "A model that is wrong itself gives its wrong scores again: others that predict the same know better.",
+                        **by_score,
+                        peers=dict(again.peers),
+                        must_be_alike=rescoring.PREVIOUS,
+                    )
+                )
         columns = {made.INPUT: suites.columns_of(spec, table), made.SCORES: scores_columns}
         yield Origin(rules=tuple(rules), files=shown, columns=columns)
 
 
 def is_reserved(rule: str) -> bool:
     """Whether a rule has a name that only a rule made here may have: two results of one name could not be told apart."""
-    return rule == _SCORES or rule.startswith((_ONE_FOR_EACH, _VALUES))
+    return rule in (_SCORES, _RANKS) or rule.startswith((_ONE_FOR_EACH, _VALUES))
 
 
 def problems(spec: Pipeline, table: str) -> list[str]:
@@ -218,51 +226,3 @@ def _files(manifest: Manifest, table: str, scratch: Path) -> list[str]:
             for day, one in loaded.items()
         }
     return tables.local_files(shown, into=scratch)
-
-
-def _scores(spec: Pipeline, manifest: Manifest, files: Sequence[str], scratch: Path) -> tuple[str, str]:
-    """A file with scores that were computed again, and what computed them, in words."""
-    import duckdb
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from sluice_ml.recomputation import recompute, recompute_baseline
-    from sluice_ml.registry import Registry
-
-    made_by = next(iter(inputs.of(manifest, inputs.Model)), None)
-    if made_by is None:
-        raise GateBrokenError(
-            f"Batch {manifest.batch_id} does not say what scored it.",
-            where=f"{manifest.pipeline}.{manifest.table}, inputs of its manifest",
-            todo="stage it again",
-        )
-    declared = spec.model
-    if made_by.version is None:
-        names, known = [declared.baseline], None
-    else:
-        try:
-            known = Registry(settings().mlflow_url).content(made_by.name, made_by.version)
-        except (ModelDamagedError, ModelUnknownError) as error:
-            raise GateBrokenError(error.what, where=error.where, todo=error.todo) from error
-        names = [*known[0].numeric, *known[0].categorical]
-    listed = ", ".join(quoted(name) for name in dict.fromkeys(["ds", declared.key, *names]))
-    query = (
-        f"select {listed} from {_READ}"  # noqa: S608 - quoted names
-        f" order by hash('{_SEED}' || {quoted(declared.key)}), {quoted(declared.key)} limit {SAMPLE_ROWS}"
-    )
-    limits: dict[str, Any] = {
-        "threads": settings().threads,
-        "memory_limit": engine.MEMORY,
-        "temp_directory": str(scratch),
-    }
-    with duckdb.connect(config=limits) as con:
-        rows = con.sql(query, params={"paths": list(files)}).to_arrow_table()
-    found = (
-        recompute(rows, *known)
-        if known
-        else recompute_baseline(rows, declared.baseline, declared.baseline_default)
-    )
-    path = scratch / "scores.parquet"
-    expected = pa.array(found, pa.float64())
-    pq.write_table(pa.table({"ds": rows["ds"], "key": rows[declared.key], "expected": expected}), path)
-    return str(path), f"version {made_by.version}" if known else f"the baseline, {declared.baseline},"

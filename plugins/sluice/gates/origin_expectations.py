@@ -28,6 +28,9 @@ _SHOWN = 3
 # may add in another order. On one machine 5,000 scores of boosted models of 30 and of 400 trees were the same to the last bit, and
 # those of a linear one to 4e-16.
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-9
+# Rows of a day from which on ranks are compared, and standard errors of a rank correlation of unrelated scores, 1 / sqrt(n - 1), that
+# are more than chance: docs/thresholds.md, "Scores against those of others".
+_COMPARED, _BEYOND_CHANCE = 200, 3
 
 
 class InWords(FromArguments):
@@ -246,15 +249,71 @@ class ExpectScoresToBeReproduced(InWords):
         return f"their mean is {found['mean']:.4g} in place of {found['expected_mean']:.4g}{correlation}"
 
 
+class ExpectScoresToRankLikePeers(InWords):
+    """Scores rank the rows of a day not opposite to others that predict the same, and like one that was a good model itself.
+
+    `peers` are columns of scores by what a sentence calls them, of which `must_be_alike` has to be correlated with the scores, and no
+    other may be correlated inversely: by ranks (Spearman), beyond chance. `key` and `type` as above.
+    """
+
+    key: str
+    type: str
+    peers: dict[str, str]
+    must_be_alike: str
+
+    def statement(self) -> str:
+        ranks = [f"{_rank(name)} as {quoted(f'rank_{name}')}" for name in ("score", *self.peers)]
+        found = [
+            f"""
+            select ds, {literal(name)} as peer, count(*) as rows, corr(rank_score, {quoted(f"rank_{name}")}) as correlation,
+                {1 if name == self.must_be_alike else -1} * {_BEYOND_CHANCE} / sqrt(count(*) - 1) as least
+            from ranked group by ds"""
+            for name in self.peers
+        ]
+        return f"""
+            with ranked as (
+                select ds, {", ".join(ranks)} from {SCORES} join (
+                    select ds, try_cast({quoted(self.key)} as {self.type}) as key, score from {{batch}} where score between 0 and 1
+                ) using (ds, key)
+            )
+            from ({" union all ".join(found)}) where rows >= {_COMPARED} and correlation < least order by ds, peer"""
+
+    def _validate(
+        self, metrics: dict, runtime_configuration: dict | None = None, execution_engine: Any = None
+    ) -> dict:
+        found = super()._validate(metrics, runtime_configuration, execution_engine)
+        found["result"]["details"]["compared"] = f"not unlike {' and '.join(self.peers.values())}"
+        return found
+
+    def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
+        return (
+            f"scores do not rank {found['rows']:,} rows of {found['ds']} as {self.peers[found['peer']]} does: rank correlation"
+            f" {found['correlation']:.2f}, at least {found['least']:.2f} expected"
+        )
+
+
 TYPES: Mapping[str, type] = {
     one.expectation_type: one
-    for one in (ExpectOneRowForEachInput, ExpectValuesToBeReproduced, ExpectScoresToBeReproduced)
+    for one in (
+        ExpectOneRowForEachInput,
+        ExpectValuesToBeReproduced,
+        ExpectScoresToBeReproduced,
+        ExpectScoresToRankLikePeers,
+    )
 }
 
 
 def _first(what: str, where: str = "true") -> str:
     """The first of some texts, of the rows that satisfy a condition."""
     return f"array_to_string(min({what}, {_NAMED}) filter ({where}), ', ')"
+
+
+def _rank(column: str) -> str:
+    """The rank of a value on its day; equal values share the mean of their ranks."""
+    name = quoted(column)
+    return (
+        f"rank() over (partition by ds order by {name}) + (count(*) over (partition by ds, {name}) - 1) / 2"
+    )
 
 
 def _text(value: str) -> str:
