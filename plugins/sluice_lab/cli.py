@@ -96,10 +96,10 @@ def rehearse(
 @click.command()
 @click.option(
     "--stage",
-    type=click.Choice(["files", "score"]),
+    type=click.Choice(["files", "transform", "score"]),
     default="files",
     show_default=True,
-    help="Damage deliveries, or the predictions after they were scored.",
+    help="Damage deliveries, the SQL of dbt models, or the predictions after they were scored.",
 )
 @click.option(
     "--seed", default=1, show_default=True, help="The same seed damages the same days in the same ways."

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from sluice.core.partitions import days_between
 from sluice.core.settings import settings
 from sluice.declare import spec
-from sluice_lab.mutation import year
+from sluice_lab.mutation import scores, year
 
 # Nine weeks behind the first run day that is drawn.
 FIRST, WINDOW = "2013-02-04", ("2013-04-08", "2013-04-15")
+# With derived tables: the first day, the first that is predicted, and those that are damaged.
+DERIVED_FIRST, SCORED, DERIVED_WINDOW = "2013-03-01", "2013-03-13", ("2013-03-20", "2013-03-22")
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +73,12 @@ def weakened(tmp_path, monkeypatch):
         path.write_text(json.dumps({**suite, "expectations": rules}))
 
     return change
+
+
+@pytest.fixture(scope="session")
+def scored_home(new_home) -> str:
+    """A home with three clean weeks and what is made of them, predicted by the baseline: there is no champion."""
+    with new_home("scores") as folder:
+        year.ensure(print, first=DERIVED_FIRST, last=DERIVED_WINDOW[1])
+        scores.publish(spec.load(year.PIPELINE), days_between(SCORED, DERIVED_WINDOW[1]), print)
+    return str(folder)

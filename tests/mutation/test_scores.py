@@ -18,21 +18,12 @@ from sluice_lab.mutation.draft import NotApplicableError
 from sluice_lab.mutation.mutators import SCORE_MUTATORS
 from sluice_lab.mutation.predictions import Predictions
 from sluice_lab.mutation.report import Report
+from tests.mutation.conftest import DERIVED_WINDOW
 
 pytestmark = pytest.mark.slow
 
-# Days to look back on, and those that are damaged.
-FIRST, SCORED, WINDOW = "2013-03-01", "2013-03-13", ("2013-03-20", "2013-03-22")
+WINDOW = DERIVED_WINDOW
 SEED, SAMPLE = 1, 12
-
-
-@pytest.fixture(scope="session")
-def scored_home(new_home) -> str:
-    """A home with three clean weeks and what is made of them, predicted by the baseline: there is no champion."""
-    with new_home("scores") as folder:
-        year.ensure(print, first=FIRST, last=WINDOW[1])
-        scores.publish(spec.load(year.PIPELINE), days_between(SCORED, WINDOW[1]), print)
-    return str(folder)
 
 
 @pytest.fixture

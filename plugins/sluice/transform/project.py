@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 # What dbt itself writes into the project when a person runs it by hand.
-_OUTPUT = {"target", "logs", "dbt_packages", ".user.yml"}
+OUTPUT = {"target", "logs", "dbt_packages", ".user.yml"}
 
 # Where dbt writes all that it says, in the folder of an attempt.
 LOG = Path("logs") / "dbt.log"
@@ -243,7 +243,7 @@ def _files(spec: Pipeline) -> Iterator[tuple[Path, Path]]:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         is_other = len(name.parts) > 2 and name.parts[1] in others
-        if path.is_file() and name.parts[0] not in _OUTPUT and not is_other:
+        if path.is_file() and name.parts[0] not in OUTPUT and not is_other:
             yield name, path
 
 

@@ -9,12 +9,12 @@ import click
 
 from sluice.core.progress import timed
 from sluice.declare import spec
-from sluice_lab.mutation import run, scores, year
+from sluice_lab.mutation import run, scores, transforms, year
 from sluice_lab.mutation.command import GOALS
 from sluice_lab.mutation.report import Report
 
 # What damages a stage: `prepare` makes what it starts from, `mutate` and `clean` judge one case.
-STAGES = {"files": run, "score": scores}
+STAGES = {"files": run, "transform": transforms, "score": scores}
 
 
 @click.command()

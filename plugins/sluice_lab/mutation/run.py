@@ -196,23 +196,24 @@ def _judged(
             told=told,
         )
     crossing.publish(flights, source, verdict.publish_batch_id or staged.batch_id, run)
-    stage, outcome, derived_share, more = _derived(flights, source, run_day)
+    tables = [table for table in flights.derived if table != "outcomes" or source == "arrivals"]
+    stage, outcome, derived_share, more = derived_tables(flights, tables, run_day)
     share = max(share, derived_share)
     if stage == "missed" and share < material.MATERIAL_SHARE:
         stage = "harmless"
     return case(stage, outcome or verdict.outcome, share, [*rules, *more], told=told or outcome == "WARN")
 
 
-def _derived(flights: Pipeline, source: str, run_day: str) -> tuple[Stage, str, float, list[str]]:
-    """Build and judge what the delivery matters to on its own run day: features, and of arrivals outcomes too."""
+def derived_tables(
+    flights: Pipeline, tables: Sequence[str], run_day: str
+) -> tuple[Stage, str, float, list[str]]:
+    """Build and judge derived tables of a run day: where it was stopped, the outcome ("" if PASS), share and failed rules."""
     share, told, failed = 0.0, "", []
-    for table in flights.derived:
-        if table == "outcomes" and source != "arrivals":
-            continue
+    for table in tables:
         run = Run.of_task(*year.RUN, table)
         try:
             staged = crossing.stage(flights, table, [run_day], run)
-        except TransformFailedError as error:
+        except (TransformFailedError, ContractBrokenError) as error:
             return "transform", type(error).__name__, share, [error.what]
         clean_rows = published_rows(flights, table, flights.data_day(table, run_day))
         share = max(share, material.derived_share(flights.derived[table].key, clean_rows, batch_rows(staged)))
