@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sluice import crossing
+from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec as specs
+from sluice.lake import tables
 from sluice.transform import database, project, runner
+from sluice_lab import feed
 
 DAY = "2013-02-08"
 _FLOWN = "carrier in ('B6', 'US', 'VX') and day_ between '2013-01-10' and '2013-02-10'"
@@ -119,3 +124,32 @@ def _build(flights, tables, table, start, end, workdir):
         pq.write_table(rows, workdir / f"{name}.parquet")
         files[name] = [str(workdir / f"{name}.parquet")]
     return runner.build_from_files(flights, table, start, end, files, workdir=workdir)
+
+
+@pytest.fixture
+def landed(home, make_home) -> specs.Pipeline:
+    """Two days of all sources, published unjudged: their gates are not what is tested here."""
+    make_home(home)
+    flights = specs.load("flights")
+    for day in ("2013-04-02", "2013-04-03"):
+        names = feed.deliver(flights, day)
+        for source in dict.fromkeys(name.split("/")[0] for name in names):
+            tables.publish(crossing.stage(flights, source, [day], Run(run_id="test")), verdict_id="unjudged")
+    return flights
+
+
+@pytest.fixture
+def changed(tmp_path, monkeypatch) -> Callable[[str, str, str], None]:
+    """Function: from now on a model of the dbt project has another line."""
+
+    def change(model: str, line: str, by: str) -> None:
+        project = tmp_path / f"dbt-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(settings().dbt_project, project, ignore=shutil.ignore_patterns("target", "logs"))
+        (path,) = project.rglob(f"{model}.sql")
+        sql = path.read_text()
+        assert line in sql
+        path.write_text(sql.replace(line, by))
+        monkeypatch.setenv("SLUICE_DBT_PROJECT", str(project))
+        settings.cache_clear()
+
+    return change

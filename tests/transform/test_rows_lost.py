@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import duckdb
@@ -18,41 +16,11 @@ from sluice.gates import suites
 from sluice.gates.verdict import Verdict
 from sluice.lake import batches, tables
 from sluice.transform import conservation
-from sluice_lab import feed
 
 RUN = Run(run_id="test")
 DAY, NEXT = "2013-04-02", "2013-04-03"
 SCHEDULE, ARRIVALS = "one_row_for_each_of_schedule", "one_row_for_each_of_arrivals"
 DISTANCES, LABELS = "values_are_those_of_schedule", "values_are_those_of_arrivals"
-
-
-@pytest.fixture
-def landed(home, make_home) -> spec.Pipeline:
-    """Two days of all sources, published unjudged: their gates are not what is tested here."""
-    make_home(home)
-    flights = spec.load("flights")
-    for day in (DAY, NEXT):
-        names = feed.deliver(flights, day)
-        for source in dict.fromkeys(name.split("/")[0] for name in names):
-            tables.publish(crossing.stage(flights, source, [day], RUN), verdict_id="unjudged")
-    return flights
-
-
-@pytest.fixture
-def changed(tmp_path, monkeypatch) -> Callable[[str, str, str], None]:
-    """Function: from now on a model of the dbt project has another line."""
-
-    def change(model: str, line: str, by: str) -> None:
-        project = tmp_path / f"dbt-{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(settings().dbt_project, project, ignore=shutil.ignore_patterns("target", "logs"))
-        (path,) = project.rglob(f"{model}.sql")
-        sql = path.read_text()
-        assert line in sql
-        path.write_text(sql.replace(line, by))
-        monkeypatch.setenv("SLUICE_DBT_PROJECT", str(project))
-        settings.cache_clear()
-
-    return change
 
 
 def crossed(flights: spec.Pipeline, table: str, run_day: str) -> tuple[batches.Manifest, Verdict]:

@@ -63,6 +63,7 @@ GROUPS: dict[str, list[click.Command]] = {
         new.new,
         develop.check,
         develop.backtest,
+        develop.diff,
         develop.suite,
         develop.docs,
         develop.airflow,

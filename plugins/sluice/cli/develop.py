@@ -65,6 +65,35 @@ def backtest(
         echo(folder / backtest.PAGE)
 
 
+@click.command()
+@arguments.pipeline
+@click.argument("table", type=arguments.TABLE, required=False)
+@as_json
+def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
+    """Build the last published day of each derived table (or of TABLE) again with the dbt models as they are, and show what would change.
+
+    SLUICE_DBT_PROJECT names another project. Ends with 1 where a gate would hold it, or where the day cannot be built.
+    """
+    from sluice.gates import code_change as judged
+    from sluice.transform import code_change, project
+
+    if table and table not in pipeline.derived:
+        raise click.UsageError(
+            f"{table} is no derived table. Allowed: {', '.join(pipeline.derived) or 'there is none'}."
+        )
+    if pipeline.derived:
+        project.require_unit_tests(pipeline)
+    found = {name: code_change.compare(pipeline, name) for name in ([table] if table else pipeline.derived)}
+    if as_json:
+        print_json(found)
+    else:
+        for name, change in found.items():
+            echo(f"{name}: {judged.sentence(change) if change else 'nothing is published'}")
+    limits = {name: pipeline.derived[name].max_changed_by_code for name in found}
+    if any(change and (change.problem or change.share > limits[name]) for name, change in found.items()):
+        sys.exit(1)
+
+
 @click.group()
 def suite() -> None:
     """Show the rules of a table."""

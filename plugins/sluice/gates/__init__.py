@@ -11,6 +11,7 @@ from sluice.core import clock, private
 from sluice.core.errors import RetryableError, SluiceError
 from sluice.core.settings import settings
 from sluice.gates import (
+    code_change,
     emptiness,
     engine,
     gate_page,
@@ -88,6 +89,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                     (*suite.rules, *made_of.rules), show_rows=spec.may_quote(manifest.table)
                 )
                 results, failing = [one.result for one in evaluated], sample.choose(evaluated)
+                results += code_change.results(spec, manifest)
                 seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):
                     publishable, emptied = split.publishable(spec, manifest, staged.quarantined, results)

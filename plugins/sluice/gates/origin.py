@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sluice.core.errors import GateBrokenError
 from sluice.core.sql import quoted
 from sluice.declare.spec import PREDICTIONS
-from sluice.gates import history, rescoring
+from sluice.gates import code_change, history, rescoring
 from sluice.lake import batches, inputs, tables
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
 
 def is_reserved(rule: str) -> bool:
     """Whether a rule has a name that only a rule made here may have: two results of one name could not be told apart."""
-    return rule in (_SCORES, _RANKS) or rule.startswith((_ONE_FOR_EACH, _VALUES))
+    return rule in (_SCORES, _RANKS, code_change.RULE) or rule.startswith((_ONE_FOR_EACH, _VALUES))
 
 
 def problems(spec: Pipeline, table: str) -> list[str]:

@@ -6,7 +6,7 @@ in every new version, and would make every row look changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice.core.sql import literal, quoted
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Written by the platform, not by the producer or the model.
 PROVENANCE = frozenset({"delivery_id", "prediction_id", "run_id", "scored_at", "feature_snapshot_id"})
 EXAMPLES = 20
+# How DuckDB's names of types of numbers begin.
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
 
 
 def compare(
@@ -31,7 +33,8 @@ def compare(
         examples: whether rows may be shown; False where they may hold personal data.
 
     Returns: JSON: `added`, `removed` and `changed` rows, `columns` (changed rows by column, most first),
-        `columns_added`, `columns_removed`, and at most 20 `examples`: {"change", "key", "before", "after"}.
+        `sizes` (of numbers among them: the mean absolute difference in the rows that changed), `columns_added`,
+        `columns_removed`, and at most 20 `examples`: {"change", "key", "before", "after"}.
     """
     import duckdb
 
@@ -57,6 +60,14 @@ def compare(
             "removed": removed,
             "changed": changed,
             "columns": dict(sorted(columns.items(), key=lambda item: -item[1])),
+            "sizes": _sizes(
+                con,
+                {
+                    name: differs[name]
+                    for name in columns
+                    if new[name].startswith(_NUMBERS) and old[name].startswith(_NUMBERS)
+                },
+            ),
             "columns_added": [name for name in new if name not in old],
             "columns_removed": [name for name in old if name not in new],
             "examples": _examples(con, keys, values, anything) if examples else [],
@@ -116,6 +127,18 @@ def _differs(name: str, same_type: bool) -> str:
     cast = "" if same_type else "::varchar"
     column = quoted(name)
     return f"(o is not null and n is not null and o.{column}{cast} is distinct from n.{column}{cast})"
+
+
+def _sizes(con: duckdb.DuckDBPyConnection, differs: Mapping[str, str]) -> dict[str, float]:
+    """Mean absolute difference by column, of the rows that have a number on both sides."""
+    if not differs:
+        return {}
+    asked = ", ".join(
+        f"avg(abs(n.{quoted(name)}::double - o.{quoted(name)}::double)) filter (where {there})"
+        for name, there in differs.items()
+    )
+    means = con.execute(f"select {asked} from pairs").fetchall()[0]  # noqa: S608
+    return {name: mean for name, mean in zip(differs, means, strict=True) if mean is not None}
 
 
 def _examples(

@@ -95,6 +95,32 @@ class Clock(_Input):
     made_late: bool | None = None
 
 
+class CodeChange(BaseModel):
+    """What today's dbt models make of a day that others made and that readers see, from the same inputs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    day: str
+    # Rows of either side, those of one key counted once.
+    rows: int = 0
+    # What `sluice.lake.diff` found; empty where there was nothing to compare with, and why.
+    diff: dict[str, Any] = {}
+    problem: str = ""
+
+    @property
+    def share(self) -> float:
+        """Share of the rows that differ, 0 to 1."""
+        return sum(self.diff.get(name, 0) for name in ("added", "removed", "changed")) / max(self.rows, 1)
+
+
+class Code(_Input):
+    """The dbt project that made a derived batch, and what it changes where the last publication was made by another."""
+
+    kind: Literal["code"] = "code"
+    fingerprint: str
+    change: CodeChange | None = None
+
+
 def made_late(manifest: Manifest) -> bool:
     """Whether a batch is of predictions that were made after their time; False where that is not recorded."""
     return any(made.made_late for made in of(manifest, Clock))
@@ -117,6 +143,8 @@ def facts(recorded: Mapping[str, Any]) -> dict[str, Any]:
             shown[name] = "none, the baseline"
         elif name == "promoted" and not value:
             continue  # nobody has decided yet
+        elif name == "change":
+            continue  # the gate says what it changes
         elif value is not None and name not in (*_WARNED_OF, "batches"):
             shown[name] = value
     return shown

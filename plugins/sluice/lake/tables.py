@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.core.errors import (
     BatchSupersededError,
+    BatchUnknownError,
     GateBrokenError,
     VerdictMissingError,
 )
@@ -165,6 +166,16 @@ def published(
     with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         return snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
+
+
+def last_publication(pipeline: str, table: str) -> Manifest | None:
+    """The full batch that was staged last of those that readers see; None where there is none, or it can no longer be read."""
+    shown = published(pipeline, table).values()
+    newest = max((batches.full_id(one.batch_id) for one in shown), default="")
+    try:
+        return batches.load(pipeline, table, newest) if newest else None
+    except BatchUnknownError:  # cleared away
+        return None
 
 
 def days_that_may_hold(pipeline: str, table: str, column: str, value: str) -> list[str]:

@@ -19,6 +19,8 @@ def check_all(pipeline: str | None = None) -> Iterator[tuple[str, SluiceError | 
     for name in names:
         checked = list(check_pipeline(name))
         yield from checked
+        if len(checked) > 1 and spec.load(name).derived:
+            yield f"dbt unit tests of {name}", _error_of(partial(_check_unit_tests, name))
         if len(checked) > 1:
             yield f"unused declarations of {name}", _error_of(partial(_check_unused, name))
 
@@ -106,6 +108,12 @@ def _check_models(name: str) -> None:
     from sluice import transform
 
     transform.check(spec.load(name))
+
+
+def _check_unit_tests(name: str) -> None:
+    from sluice.transform import project
+
+    project.require_unit_tests(spec.load(name))
 
 
 def _check_unused(name: str) -> None:

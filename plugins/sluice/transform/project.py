@@ -48,7 +48,7 @@ def manifest(spec: Pipeline) -> Manifest:
     """
     from dbt.contracts.graph.manifest import Manifest
 
-    kept = settings().work.resolve() / "dbt" / _fingerprint(spec) / "partial_parse.msgpack"
+    kept = settings().work.resolve() / "dbt" / fingerprint(spec) / "partial_parse.msgpack"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix="parse-", dir=kept.parent))
@@ -194,6 +194,48 @@ def check(spec: Pipeline) -> None:
             )
 
 
+def fingerprint(spec: Pipeline) -> str:
+    """Hash of dbt's version and of the names and contents of the project's files that the pipeline sees."""
+    from dbt.version import __version__
+
+    digest = hashlib.sha256(__version__.encode())
+    for name, path in _files(spec):
+        digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def require_unit_tests(spec: Pipeline) -> None:
+    """Refuse a version of the project whose unit tests do not pass; each version is tried once, on empty tables.
+
+    Raises:
+        TransformFailedError: names the tests that failed, and what dbt says of them.
+    """
+    passed = settings().work.resolve() / "dbt" / fingerprint(spec) / "unit_tests_passed"
+    if passed.is_file():
+        return
+    settings().work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unit-tests-", dir=settings().work) as name:
+        folder, parsed = Path(name), manifest(spec)
+        empty: dict[str, list[str]] = {table: [] for table in spec.sources}
+        database.create(spec, "1970-01-01", "1970-01-01", empty, folder / database.FILE)
+        wanted = ["--resource-type", "model", "--resource-type", "unit_test"]
+        results = invoke(spec, ["build", *wanted], workdir=folder, parsed=parsed).results
+    failed = [
+        f"{one.node.name}: {' '.join(str(one.message).split())}"
+        for one in results
+        if one.status not in ("success", "pass", "skipped")
+    ]
+    if failed:
+        raise TransformFailedError(
+            f"{len(failed)} of dbt's unit tests failed. {'; '.join(failed)}",
+            where=f"the models of {spec.pipeline} in {settings().dbt_project}",
+            allowed="a project whose unit tests pass",
+            todo="correct the model or its test, and run `sluice check`",
+        )
+    passed.parent.mkdir(parents=True, exist_ok=True)
+    passed.touch()
+
+
 def docs(spec: Pipeline) -> Path:
     """Write dbt's documentation, one self-contained page with lineage and columns; return its path.
 
@@ -214,16 +256,6 @@ def docs(spec: Pipeline) -> Path:
         invoke(spec, ["docs", "generate", "--static"], workdir=folder)
         shutil.move(folder / "target" / "static_index.html", page)
     return page
-
-
-def _fingerprint(spec: Pipeline) -> str:
-    """Hash of dbt's version and of the names and contents of the project's files that the pipeline sees."""
-    from dbt.version import __version__
-
-    digest = hashlib.sha256(__version__.encode())
-    for name, path in _files(spec):
-        digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _copy(spec: Pipeline, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import stale_input
 from sluice.ledger import skips
-from sluice.transform import project
+from sluice.transform import code_change, project
 from sluice.transform.runner import build
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: Run)
         _require_history(spec, table, partitions)
     settings().work.mkdir(parents=True, exist_ok=True)
     workdir = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-{table}-", dir=settings().work))
+    code = code_change.record(spec, table)
     result = build(spec, table, partitions[0], partitions[-1], workdir=workdir)
     on_waivers = inherited.of_inputs(spec, table, partitions, result.inputs)
     lacking = missing_history.of_inputs(spec, table, partitions, result.inputs)
@@ -57,7 +58,7 @@ def stage_derived(spec: Pipeline, table: str, run_days: Sequence[str], run: Run)
         dropped=result.dropped,
         unmatched=result.unmatched,
         rows_by_model=result.rows_by_model,
-        inputs=[*result.inputs, *ages],
+        inputs=[*result.inputs, *ages, code],
         waived_inputs=on_waivers,
         missing_history=lacking,
         run=run,

@@ -1,0 +1,93 @@
+"""What a change of the dbt models changes: a published day, built again by today's models from the same inputs.
+
+The rule kept here: what a person merges is seen in rows before readers see it. A batch of a derived table records a fingerprint of the
+project that made it. Where that of the table's last publication is another one, its day is built again first, and the gate
+holds the new batch where more has changed than is declared (`max_changed_by_code`), until somebody releases it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sluice.core.errors import SluiceError, TableMissingError
+from sluice.core.settings import settings
+from sluice.lake import batches, columns, diff, inputs, tables
+from sluice.lake.inputs import CodeChange
+from sluice.transform import project
+from sluice.transform.runner import build_from_files
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+    from sluice.lake.batches import Manifest
+
+
+def record(spec: Pipeline, table: str) -> dict[str, Any]:
+    """For the manifest of a batch that is built now: the code that makes it, and what it changes where it is another one.
+
+    Raises:
+        TransformFailedError: it is another one, and its unit tests do not pass.
+    """
+    code, last = project.fingerprint(spec), tables.last_publication(spec.pipeline, table)
+    change = None
+    if last and any(made.fingerprint != code for made in inputs.of(last, inputs.Code)):
+        project.require_unit_tests(spec)
+        change = compare(spec, table)
+    return inputs.Code(fingerprint=code, change=change).record()
+
+
+def compare(spec: Pipeline, table: str) -> CodeChange | None:
+    """Build the last day that was published of a derived table again, from its inputs, with the models as they are now.
+
+    Returns: what differs; None where nothing is published.
+    """
+    last = tables.last_publication(spec.pipeline, table)
+    if last is None:
+        return None
+    day = max((one for one in last.partitions if last.rows_by_partition[one]), default=last.partitions[-1])
+    settings().work.mkdir(parents=True, exist_ok=True)
+    # Kept where the build fails: the error names what is in it.
+    folder = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-code-", dir=settings().work))
+    try:
+        read = _files(spec, last, folder / "files")
+        rows = build_from_files(spec, table, day, day, read, workdir=folder).data
+    except SluiceError as error:  # what it was made of is gone, or is not what today's models need
+        return CodeChange(day=day, problem=str(error))
+    found = _difference(spec, last, day, rows, folder)
+    shutil.rmtree(folder)
+    return found
+
+
+def _difference(spec: Pipeline, last: Manifest, day: str, rows: Any, folder: Path) -> CodeChange:
+    import pyarrow.parquet as pq
+
+    after = folder / "after.parquet"
+    pq.write_table(columns.stored(rows, f"{last.pipeline}.{last.table}"), after)
+    before = tables.local_files({day: _published(last, day)}, into=folder / "before")
+    key = spec.derived[last.table].key
+    found = diff.compare(before, [str(after)], key, examples=spec.may_quote(last.table))
+    # What the platform says of a row is added after the models.
+    found["columns_removed"] = [one for one in found["columns_removed"] if one not in columns.PLATFORM]
+    return CodeChange(day=day, rows=last.rows_by_partition[day] + found["added"], diff=found)
+
+
+def _published(manifest: Manifest, day: str) -> tables.Published:
+    return tables.Published(manifest.batch_id, manifest.files[day], manifest.rows_by_partition[day])
+
+
+def _files(spec: Pipeline, manifest: Manifest, into: Path) -> Mapping[str, list[str]]:
+    """Local files of all that a batch was made of, by table: from the batches that it names, however old the snapshot is."""
+    found = {}
+    for read in inputs.of(manifest, inputs.Snapshot):
+        if read.batches is None or "" in read.batches.values():
+            raise TableMissingError(
+                f"The batch does not name the batches of {read.table} that it was made of.",
+                where=f"{manifest.pipeline}.{manifest.table}, batch {manifest.batch_id}",
+            )
+        loaded = {day: batches.load(spec.pipeline, read.table, one) for day, one in read.batches.items()}
+        shown = {day: _published(one, day) for day, one in loaded.items()}
+        found[read.table] = tables.local_files(shown, into=into / read.table)
+    return found
