@@ -40,7 +40,7 @@ class Derived(Strict):
     # Whether any other day for which the model gives no rows is published without a waiver.
     may_be_empty: bool = False
     # Share of the rows that a change of the dbt models may change, of the day that was published last, without a person's release.
-    # One in a hundred is a choice: what is less than that is read on the gate's page.
+    # One in a hundred is a choice: what is less than that is read on the gate's page. With 1 nothing is compared.
     max_changed_by_code: float = Field(0.01, ge=0, le=1)
     lag_days: int = Field(0, ge=0)
     # Days before its own that a day of the table is made from; the pipeline's `history_days`, if not given.

@@ -32,8 +32,8 @@ def record(spec: Pipeline, table: str) -> dict[str, Any]:
         TransformFailedError: it is another one, and its unit tests do not pass.
     """
     code, last = project.fingerprint(spec), tables.last_publication(spec.pipeline, table)
-    change = None
-    if last and any(made.fingerprint != code for made in inputs.of(last, inputs.Code)):
+    change, is_compared = None, spec.derived[table].max_changed_by_code < 1
+    if last and is_compared and any(made.fingerprint != code for made in inputs.of(last, inputs.Code)):
         project.require_unit_tests(spec)
         change = compare(spec, table)
     return inputs.Code(fingerprint=code, change=change).record()
