@@ -166,8 +166,14 @@ def _judged(
 
     if not differs:
         return case("harmless", "the same rows", 0.0)
+    # Whatever it is, a change is held by the comparison with the code before; here the other rules are asked.
+    derived = {
+        name: one.model_copy(update={"max_changed_by_code": 1.0}) for name, one in flights.derived.items()
+    }
     with year.undisturbed(), _changed(nodes[tables[0]][query.model], query):
-        stage, outcome, share, rules = run.derived_tables(flights, tables, day)
+        stage, outcome, share, rules = run.derived_tables(
+            flights.model_copy(update={"derived": derived}), tables, day
+        )
     if stage == "transform":
         return case(stage, outcome, None, rules)
     if stage == "missed" and share < material.MATERIAL_SHARE:
