@@ -57,7 +57,7 @@ def test_land_twice_at_once_keeps_both_files_under_numbers_of_their_own(flights,
     said = {}
     for name, process in running.items():
         (tmp_path / name).touch()
-        said[name] = process.communicate(timeout=120)[0]
+        said[name] = process.communicate(timeout=120)[0].splitlines()[0]
 
     for name, content in contents.items():
         landed = said[name].split()[-1]

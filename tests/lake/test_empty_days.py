@@ -73,3 +73,11 @@ def test_marks_of_the_first_homes_are_read_and_replaced(publish):
     filled = publish(DAY, NEXT).batch_id
     assert shown() == {DAY: (filled, True), NEXT: (filled, True)}
     assert shown(pinned) == before
+
+
+def test_last_publication_is_the_newest_with_rows(stage, rows):
+    assert tables.last_publication("flights", "weather") is None
+    full, empty = stage(DAY, data=rows(DAY)), stage(NEXT, data=rows())
+    tables.publish(full, verdict_id="v")
+    tables.publish(empty, verdict_id="v", empty=[NEXT])
+    assert tables.last_publication("flights", "weather").batch_id == full.batch_id

@@ -12,7 +12,9 @@ from sqlite3 import connect
 
 import pytest
 
+from sluice import holds, ledger
 from sluice.declare import spec
+from sluice.ledger import records
 from sluice.local import cleaning, stack
 
 NOW = datetime.now(UTC)
@@ -54,7 +56,7 @@ def test_old_runs_and_their_logs_go_and_younger_ones_and_the_last_scheduled_one_
     logs = home / "airflow" / "logs"
     old = _log(logs, "dag_id=d/run_id=old/task_id=t/attempt=1.log", NOW - timedelta(days=70))
     new = _log(logs, "dag_id=d/run_id=new/task_id=t/attempt=1.log", NOW - timedelta(days=10))
-    assert cleaning.clean(logs, NOW - timedelta(days=cleaning.keep_days())) == 1
+    assert cleaning.clean(logs, NOW - cleaning.KEEP) == 1
     with closing(connect(home / "airflow" / "airflow.db")) as database:
         left = {run_id for (run_id,) in database.execute("select run_id from dag_run")}
     assert left == {"scheduled last", "manual new"}
@@ -63,7 +65,15 @@ def test_old_runs_and_their_logs_go_and_younger_ones_and_the_last_scheduled_one_
     assert sorted(path.name for path in (logs / "dag_id=d").iterdir()) == ["run_id=new"]
 
 
-def test_a_run_is_kept_as_long_as_what_it_found_may_be_held(monkeypatch):
-    longest = spec.load("flights").model_copy(update={"hold_days": 200})
-    monkeypatch.setattr(cleaning, "load_all", lambda: [spec.load("flights"), longest])
-    assert cleaning.keep_days() == 200 + cleaning.SPARE_DAYS
+def test_what_is_held_or_unknown_is_kept(home, at, monkeypatch):
+    flights = spec.load("flights")
+    assert abs(cleaning.keep_from() - (NOW - cleaning.KEEP)) < timedelta(minutes=5)
+    at("2013-04-05 07:00")
+    about = {"error": "E", "what": "w", "where": "", "allowed": "", "todo": "", "report": ""}
+    refused = ledger.append(
+        records.Refused(**about), pipeline="flights", subject="arrivals", partition="2013-04-01"
+    )
+    assert [hold.since for hold in holds.open_holds(flights)] == [refused.at]
+    assert cleaning.keep_from() < refused.at
+    monkeypatch.setattr(cleaning, "broken_pipelines", lambda: ["other"])
+    assert cleaning.keep_from() is None

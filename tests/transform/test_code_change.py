@@ -10,7 +10,7 @@ from sluice.cli import main
 from sluice.core.errors import TransformFailedError
 from sluice.core.runs import Run
 from sluice.gates.code_change import RULE
-from sluice.lake import inputs, tables
+from sluice.lake import batches, inputs, tables
 from sluice.transform import project
 
 RUN = Run(run_id="test")
@@ -61,6 +61,20 @@ def test_change_is_shown_held_and_accepted_once_by_a_release(published, changed,
     assert f"distance_miles in {before.rows} (by " in found.observed
     assert found.observed in shown.output
 
+    # Nothing else would notice where the new models make no rows at all.
+    none = batches.stage(
+        "flights",
+        "features",
+        batches.read(manifest, NEXT).slice(0, 0),
+        partitions=[NEXT],
+        received=0,
+        dropped={},
+        inputs=manifest.inputs,
+        run=RUN,
+        sort_by=published.derived["features"].key,
+    )
+    assert result(crossing.audit(published, "features", none.batch_id, RUN)).holds
+    manifest, _ = judged(published)
     holds.release(published, "features", NEXT, **WHY, run=RUN)
     assert tables.published("flights", "features", NEXT, NEXT)
     again, verdict = judged(published)

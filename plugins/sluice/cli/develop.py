@@ -88,7 +88,9 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
         print_json(found)
     else:
         for name, change in found.items():
-            echo(f"{name}: {judged.sentence(change) if change else 'nothing is published'}")
+            echo(
+                f"{name}: {judged.sentence(change, show=pipeline.may_quote(name)) if change else 'nothing with rows is published'}"
+            )
     limits = {name: pipeline.derived[name].max_changed_by_code for name in found}
     if any(change and (change.problem or change.share > limits[name]) for name, change in found.items()):
         sys.exit(1)

@@ -51,9 +51,13 @@ def land_split(pipeline: spec.Pipeline, source: str, file: Path, column: str) ->
 
 def _taken_up(pipeline: spec.Pipeline, source: str, first: str, last: str) -> str:
     """What becomes of deliveries that were landed, and the command that waits for nothing."""
-    days = dict.fromkeys(pipeline.run_day(source, day) for day in (first, last))
-    by_itself = "While `sluice up` runs they are taken up by themselves. " if pipeline.clock == "wall" else ""
-    return f"{by_itself}To run {' to '.join(days)} now, and follow it: sluice run {pipeline.pipeline} {' '.join(days)}"
+    from sluice.notify import steps
+
+    by_itself = steps.taken_up(pipeline, source, (first, last))
+    if steps.is_before_starts(pipeline, source, first):
+        return by_itself
+    days = " ".join(dict.fromkeys(pipeline.run_day(source, day) for day in (first, last)))
+    return f"{by_itself} To run and follow it from here: sluice run {pipeline.pipeline} {days}"
 
 
 @click.command()

@@ -89,10 +89,11 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                     (*suite.rules, *made_of.rules), show_rows=spec.may_quote(manifest.table)
                 )
                 results, failing = [one.result for one in evaluated], sample.choose(evaluated)
-                results += code_change.results(spec, manifest)
                 seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):
                     publishable, emptied = split.publishable(spec, manifest, staged.quarantined, results)
+        if not problems:
+            results += code_change.results(spec, manifest)
     except (RetryableError, ConnectionError):
         # Something could not be reached: nothing was judged, and nothing is to be held for it.
         raise

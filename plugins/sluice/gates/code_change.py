@@ -30,14 +30,14 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
         one.fingerprint == made.fingerprint for one in inputs.of(last, inputs.Code)
     )
     limit = spec.derived[manifest.table].max_changed_by_code
-    said = sentence(made.change)
+    said = sentence(made.change, show=spec.may_quote(manifest.table))
     return [
         RuleResult(
             rule=RULE,
             kind="change_of_code",
             columns=(),
-            # What cannot be compared is told, and stops nobody: the other rules have judged the rows.
-            severity="warn" if made.change.problem else "hold",
+            # Where there is nothing left to compare with, that is told, and stops nobody: the other rules have judged the rows.
+            severity="warn" if made.change.inputs_gone else "hold",
             owner=spec.owner_of(manifest.table),
             why=f"The dbt models are others than those of the last publication. More than {percent(limit)} of the rows that readers see would "
             "be others with them (`max_changed_by_code`): somebody has to have meant that.",
@@ -48,21 +48,26 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
     ]
 
 
-def sentence(change: inputs.CodeChange) -> str:
-    """What a change of code changes, with the size of changed numbers, and some rows where they may be quoted."""
+def sentence(change: inputs.CodeChange, *, show: bool) -> str:
+    """What a change of code changes; with the size of changed numbers, and some rows, where values may be quoted (`show`)."""
     if change.problem:
         return f"{change.day} cannot be built again with today's models: {change.problem}"
     diff, (columns, rows) = change.diff, _NAMED
     counted = [f"{diff[name]:,} {name}" for name in ("changed", "added", "removed") if diff[name]]
     said = f"of {change.day}, built again from the same inputs, {', '.join(counted) or 'none'} of {change.rows:,} rows"
     names = [
-        f"{name} in {count:,}{_size(diff, name)}" for name, count in list(diff["columns"].items())[:columns]
+        f"{name} in {count:,}{_size(diff, name) if show else ''}"
+        for name, count in list(diff["columns"].items())[:columns]
     ]
     parts = [
         said,
         *([f"changed: {', '.join(names)}"] if names else []),
         *(f"{what}: {', '.join(found)}" for what, name in _COLUMNS.items() if (found := diff[name])),
-        *([f"such as {'; '.join(map(_example, diff['examples'][:rows]))}"] if diff["examples"] else []),
+        *(
+            [f"such as {'; '.join(map(_example, diff['examples'][:rows]))}"]
+            if show and diff["examples"]
+            else []
+        ),
     ]
     return ". ".join(parts)
 

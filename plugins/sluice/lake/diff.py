@@ -6,6 +6,7 @@ in every new version, and would make every row look changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 # Written by the platform, not by the producer or the model.
 PROVENANCE = frozenset({"delivery_id", "prediction_id", "run_id", "scored_at", "feature_snapshot_id"})
 EXAMPLES = 20
-# How DuckDB's names of types of numbers begin.
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
+# DuckDB's types of numbers; of decimals no size is told.
+_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"}
+_NUMBERS |= {f"U{name}" for name in _NUMBERS if name.endswith("INT") or name == "INTEGER"}
 
 
 def compare(
@@ -30,7 +32,7 @@ def compare(
     Args:
         before, after: paths or URIs.
         key: columns that name a row; of rows with the same key the first is compared with the first, and so on.
-        examples: whether rows may be shown; False where they may hold personal data.
+        examples: whether rows and sizes may be shown; False where they may hold personal data.
 
     Returns: JSON: `added`, `removed` and `changed` rows, `columns` (changed rows by column, most first),
         `sizes` (of numbers among them: the mean absolute difference in the rows that changed), `columns_added`,
@@ -60,14 +62,9 @@ def compare(
             "removed": removed,
             "changed": changed,
             "columns": dict(sorted(columns.items(), key=lambda item: -item[1])),
-            "sizes": _sizes(
-                con,
-                {
-                    name: differs[name]
-                    for name in columns
-                    if new[name].startswith(_NUMBERS) and old[name].startswith(_NUMBERS)
-                },
-            ),
+            "sizes": _sizes(con, {n: differs[n] for n in columns if {old[n], new[n]} <= _NUMBERS})
+            if examples
+            else {},
             "columns_added": [name for name in new if name not in old],
             "columns_removed": [name for name in old if name not in new],
             "examples": _examples(con, keys, values, anything) if examples else [],
@@ -138,7 +135,11 @@ def _sizes(con: duckdb.DuckDBPyConnection, differs: Mapping[str, str]) -> dict[s
         for name, there in differs.items()
     )
     means = con.execute(f"select {asked} from pairs").fetchall()[0]  # noqa: S608
-    return {name: mean for name, mean in zip(differs, means, strict=True) if mean is not None}
+    return {
+        name: mean
+        for name, mean in zip(differs, means, strict=True)
+        if mean is not None and math.isfinite(mean)
+    }
 
 
 def _examples(

@@ -103,9 +103,11 @@ class CodeChange(BaseModel):
     day: str
     # Rows of either side, those of one key counted once.
     rows: int = 0
-    # What `sluice.lake.diff` found; empty where there was nothing to compare with, and why.
+    # What `sluice.lake.diff` found; empty where the day could not be built again, and why.
     diff: dict[str, Any] = {}
     problem: str = ""
+    # Whether that was for what it was made of, which is gone, and not for the models.
+    inputs_gone: bool = False
 
     @property
     def share(self) -> float:

@@ -169,12 +169,12 @@ def published(
 
 
 def last_publication(pipeline: str, table: str) -> Manifest | None:
-    """The full batch that was staged last of those that readers see; None where there is none, or it can no longer be read."""
-    shown = published(pipeline, table).values()
+    """The full batch with rows that was staged last of those that readers see; None where there is none, or it was cleared away."""
+    shown = [one for one in published(pipeline, table).values() if one.rows]
     newest = max((batches.full_id(one.batch_id) for one in shown), default="")
     try:
         return batches.load(pipeline, table, newest) if newest else None
-    except BatchUnknownError:  # cleared away
+    except BatchUnknownError:
         return None
 
 

@@ -1,6 +1,6 @@
 """Delete what Airflow keeps of runs that began long ago, once a day, so that the disk of a local stack stops growing.
 
-The rule kept here: a run stays for as long as something that it found may be held, since a replay runs it again. Airflow's
+The rule kept here: a run stays for as long as something that it found is held or released, since a replay runs it again. Airflow's
 tasks have no access to its database, so this is a program of the stack beside Airflow's components. Sluice's own records
 need none of it: decisions are in the ledger, evidence in the home.
 """
@@ -15,12 +15,14 @@ from pathlib import Path
 
 import click
 
+from sluice import holds
 from sluice.core import clock
 from sluice.core.settings import settings
-from sluice.declare.spec import load_all
+from sluice.declare.spec import broken_pipelines, load_all
 
-# Days beyond the longest `hold_days` of any pipeline, for who looks up a run after its hold has ended.
-SPARE_DAYS = 30
+# How long what nobody needs is kept for who looks it up: twice as long as what is held is kept by default (`hold_days`).
+KEEP = timedelta(days=60)
+_LONGEST_RUN = timedelta(days=8)
 # Seconds from the start to the first cleaning, when the stack has come up, and from one to the next.
 _FIRST, _NEXT = 600.0, 86_400.0
 
@@ -47,9 +49,14 @@ def clean(logs: Path, before: datetime) -> int:
     return len(old)
 
 
-def keep_days() -> int:
-    """For how many days a run is kept."""
-    return max((spec.hold_days for spec in load_all()), default=0) + SPARE_DAYS
+def keep_from() -> datetime | None:
+    """The instant from which on everything is kept; None where a declaration is broken, so that it is not known what is held."""
+    if broken_pipelines():
+        return None
+    held = (hold.since for spec in load_all() for hold in holds.open_holds(spec))
+    released = (entry.at for spec in load_all() for entry in holds.active_waivers(spec).values())
+    # The run of a hold began before it, by two hours at most (`dagrun_timeout`), or eight days where it waited for a delivery.
+    return min([clock.system_now() - KEEP, *(at - _LONGEST_RUN for at in (*held, *released))])
 
 
 @click.command()
@@ -58,9 +65,11 @@ def main() -> None:
     wait = _FIRST
     while True:
         time.sleep(wait)  # until the next cleaning is due; nothing is waited for
-        before = clock.system_now() - timedelta(days=keep_days())
-        logs = clean(settings().home / "airflow" / "logs", before)
-        click.echo(f"Deleted what is older than {before:%Y-%m-%d}: records of runs, and {logs} logs.")
+        if before := keep_from():
+            logs = clean(settings().home / "airflow" / "logs", before)
+            click.echo(f"Deleted what is older than {before:%Y-%m-%d}: records of runs, and {logs} logs.")
+        else:
+            click.echo("Nothing is deleted while the declaration of a pipeline is broken.")
         wait = _NEXT
 
 

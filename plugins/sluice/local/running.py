@@ -69,8 +69,11 @@ def run_days(
 
 def _not_due_until(pipeline: Pipeline, found: status.Status, day: str) -> str:
     """When the run of a day is due, where that is still to come; else ""."""
-    at = schedule.read(pipeline).time_of(date_of(day))
-    return "" if found.now is None or clock.passed(found.now, at) else f"{at:%Y-%m-%d %H:%M %Z}"
+    declared = schedule.read(pipeline)
+    if found.now is None or not declared.fires_on(date_of(day)):
+        return ""
+    at = declared.due_at(date_of(day))
+    return "" if clock.passed(found.now, at) else f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass

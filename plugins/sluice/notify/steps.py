@@ -79,19 +79,21 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
 
 def taken_up(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """How a delivery that has been landed for these partitions of a source goes on, in a sentence."""
-    if spec.clock == "wall" and not _is_before_starts(spec, table, partitions):
+    if spec.clock == "wall" and not is_before_starts(spec, table, partitions[0]):
         return "It is taken up by itself, within minutes."
     return f"Then trigger {rerun(spec, table, partitions)}."
 
 
-def _is_before_starts(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> bool:
-    return spec.starts is not None and spec.run_day(table, partitions[0]) < day_of(spec.starts)
+def is_before_starts(spec: Pipeline, table: str, day: str) -> bool:
+    """Whether a day of a table belongs to a run before the first of a live pipeline, which nothing starts by itself."""
+    run_day = spec.run_day(table, day)
+    return spec.clock == "wall" and spec.starts is not None and run_day < day_of(spec.starts)
 
 
 def rerun(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:
     """Which run lands these partitions of a source, in words."""
     first, last = (spec.run_day(table, day) for day in (partitions[0], partitions[-1]))
-    if first == last and not (spec.clock == "wall" and _is_before_starts(spec, table, partitions)):
+    if first == last and not is_before_starts(spec, table, partitions[0]):
         return f"{spec.pipeline}_ingest again with partition key {first} (Trigger, Advanced Options)"
     return f"{spec.pipeline}_backfill again for {first} to {last}"
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.core.errors import SluiceError, TableMissingError
+from sluice.core.errors import BatchUnknownError, TableMissingError, TransformFailedError
 from sluice.core.settings import settings
 from sluice.lake import batches, columns, diff, inputs, tables
 from sluice.lake.inputs import CodeChange
@@ -42,7 +42,7 @@ def record(spec: Pipeline, table: str) -> dict[str, Any]:
 def compare(spec: Pipeline, table: str) -> CodeChange | None:
     """Build the last day that was published of a derived table again, from its inputs, with the models as they are now.
 
-    Returns: what differs; None where nothing is published.
+    Returns: what differs; None where nothing with rows is published, or it was cleared away.
     """
     last = tables.last_publication(spec.pipeline, table)
     if last is None:
@@ -54,9 +54,11 @@ def compare(spec: Pipeline, table: str) -> CodeChange | None:
     try:
         read = _files(spec, last, folder / "files")
         rows = build_from_files(spec, table, day, day, read, workdir=folder).data
-    except SluiceError as error:  # what it was made of is gone, or is not what today's models need
+        found = _difference(spec, last, day, rows, folder)
+    except TransformFailedError as error:
         return CodeChange(day=day, problem=str(error))
-    found = _difference(spec, last, day, rows, folder)
+    except (BatchUnknownError, TableMissingError, FileNotFoundError) as error:
+        found = CodeChange(day=day, problem=str(error), inputs_gone=True)
     shutil.rmtree(folder)
     return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.core.sql import literal, quoted
-from sluice.declare.spec import Pipeline, Source
+from sluice.declare.spec import Pipeline
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,9 +27,11 @@ def create(spec: Pipeline, start: str, end: str, files: Mapping[str, Sequence[st
 
     Args:
         start, end: first and last day (YYYY-MM-DD, inclusive) of the partitions to build.
-        files: Parquet files by table; a source without any becomes an empty view with the columns of its contract.
+        files: Parquet files by table; one without any becomes an empty view with its declared columns.
         path: the file; whatever is there is replaced.
     """
+    from sluice.gates import suites
+
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with connect(path) as con:
@@ -41,7 +43,7 @@ def create(spec: Pipeline, start: str, end: str, files: Mapping[str, Sequence[st
             [start, end, spec.history_days, spec.timezone],
         )
         for table, paths in files.items():
-            rows = _read(paths) if paths else _empty(spec.source(table))
+            rows = _read(paths) if paths else _empty(suites.columns_of(spec, table))
             con.execute(f'create view raw."{table}" as {rows}')
 
 
@@ -61,6 +63,6 @@ def _read(paths: Sequence[str]) -> str:
     return f"select * from read_parquet([{listed}], hive_partitioning = false, can_have_nan = true)"  # noqa: S608 our own paths
 
 
-def _empty(source: Source) -> str:
-    typed = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in source.contract.sql_types.items())
+def _empty(columns: Mapping[str, str]) -> str:
+    typed = ", ".join(f"null::{kind} as {quoted(name)}" for name, kind in columns.items())
     return f"select {typed} where false"

@@ -205,7 +205,8 @@ def fingerprint(spec: Pipeline) -> str:
 
 
 def require_unit_tests(spec: Pipeline) -> None:
-    """Refuse a version of the project whose unit tests do not pass; each version is tried once, on empty tables.
+    """Refuse a version of the project in which a unit test of a model that a table is made of does not pass; each version is tried
+    once, on empty tables.
 
     Raises:
         TransformFailedError: names the tests that failed, and what dbt says of them.
@@ -216,10 +217,13 @@ def require_unit_tests(spec: Pipeline) -> None:
     settings().work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="unit-tests-", dir=settings().work) as name:
         folder, parsed = Path(name), manifest(spec)
-        empty: dict[str, list[str]] = {table: [] for table in spec.sources}
+        empty: dict[str, list[str]] = {table: [] for table in (*spec.sources, *spec.derived)}
         database.create(spec, "1970-01-01", "1970-01-01", empty, folder / database.FILE)
-        wanted = ["--resource-type", "model", "--resource-type", "unit_test"]
-        results = invoke(spec, ["build", *wanted], workdir=folder, parsed=parsed).results
+        made = [one.model for one in spec.derived.values()]
+        beside = (meta(parsed, model).get(name) for model in made for name in ("left_out", "unmatched"))
+        wanted = ["--select", *(f"+{name}" for name in (*made, *beside) if name)]
+        args = ["build", *wanted, "--exclude-resource-type", "test"]
+        results = invoke(spec, args, workdir=folder, parsed=parsed).results
     failed = [
         f"{one.node.name}: {' '.join(str(one.message).split())}"
         for one in results
