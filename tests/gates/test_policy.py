@@ -69,7 +69,7 @@ def test_decide_pass_gives_no_reason():
 
 def test_decide_failures_are_named_holding_ones_first():
     reasons = policy.decide(DAY, [WARNED, FAILED])[1]
-    assert reasons == ("Rule b failed: 3 of 981 rows fail.", "Rule c failed: 3 of 981 rows fail.")
+    assert reasons == ("Rule b failed: 3 of 981 rows fail.", "Rule c warns: 3 of 981 rows fail.")
 
 
 def test_decide_many_empty_days_names_some_and_counts_the_rest():
