@@ -16,7 +16,6 @@ from sluice.core.errors import (
     ContractBrokenError,
     ReleaseRefusedError,
     ReplayRefusedError,
-    SkipRefusedError,
     SourceUnknownError,
 )
 from sluice.core.runs import Run
@@ -120,14 +119,6 @@ def test_replay_after_the_rule_was_corrected_publishes_the_held_batch_itself(fli
     told = list(show.traced(holds.trace(flights, "arrivals", DAY)))
     assert "    verdict     PASS" in told, "no colon without a reason"
     assert [line for line in told if line.endswith("verdict    PASS")]
-
-
-def test_who_gives_up_the_day_of_the_data_is_told_the_run_day(flights):
-    feed.deliver(flights, RUN_DAY, sources=["arrivals"])
-    cross(flights)
-    with pytest.raises(SkipRefusedError, match="nothing to give up") as caught:
-        holds.skip(flights, RUN_DAY, ["arrivals"], by="Ada", why="It is lost.", run=RUN)
-    assert caught.value.allowed == f"a run day: the arrivals of {RUN_DAY} belong to the run of 2013-04-04"
 
 
 def test_replay_of_what_was_replayed_is_refused_before_anything_is_touched(flights, held):

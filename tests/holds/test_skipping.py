@@ -6,11 +6,14 @@ from datetime import date
 
 import pytest
 
-from sluice import holds, ledger
+from sluice import crossing, holds, ledger
 from sluice.core.errors import SkipRefusedError
 from sluice.core.runs import Run
+from sluice.declare import spec
 from sluice.holds import show
+from sluice.lake import tables
 from sluice.ledger import records
+from sluice_lab import feed
 
 RUN = Run(run_id="test")
 
@@ -34,3 +37,12 @@ def test_trace_says_who_gave_a_day_up_and_why(live_flights, at):
     holds.skip(live_flights, "2013-04-03", ["arrivals"], by="Ada", why="It is lost.", run=RUN)
     told = list(show.traced(holds.trace(live_flights, "arrivals", "2013-04-02")))
     assert told[-1].endswith("skipped    given up by Ada: It is lost.")
+
+
+def test_who_gives_up_the_day_of_the_data_is_told_the_run_day(home):
+    flights = spec.load("flights")
+    feed.deliver(flights, "2013-04-03", sources=["arrivals"])
+    tables.publish(crossing.stage(flights, "arrivals", ["2013-04-03"], RUN), verdict_id="unjudged")
+    with pytest.raises(SkipRefusedError, match="nothing to give up") as caught:
+        holds.skip(flights, "2013-04-03", ["arrivals"], by="Ada", why="It is lost.", run=RUN)
+    assert caught.value.allowed == "a run day: the arrivals of 2013-04-03 belong to the run of 2013-04-04"

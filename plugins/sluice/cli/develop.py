@@ -16,7 +16,7 @@ from sluice.declare import spec
 @click.command()
 @click.argument("pipeline", type=arguments.DECLARED_NAME, required=False)
 def check(pipeline: str | None) -> None:
-    """Check settings, pipelines (or one PIPELINE), suites and dbt models without running anything.
+    """Check settings, pipelines (or one PIPELINE), suites, dbt models and their unit tests; no data is touched.
 
     What is left for a person to fill in, `"?"`, is counted, and is no problem.
     """
