@@ -78,21 +78,18 @@ def score(
     import pyarrow as pa
 
     shape = schema(key)
+    repeated = made_by(
+        name=name,
+        version=version,
+        feature_snapshot_id=feature_snapshot_id,
+        run_id=run_id,
+        input_age_days=input_age_days,
+        made_late=made_late,
+    ) | {"scored_at": scored_at}
     scored = []
     for batch in batches:
         require(batch, [key, "ds"])
         keys = batch[key].to_pylist()
-        repeated = {
-            "model_name": name,
-            "model_version": BASELINE if version is None else str(version),
-            "is_baseline": version is None,
-            "feature_snapshot_id": feature_snapshot_id,
-            "run_id": run_id,
-            "scored_at": scored_at,
-            "input_age_days": input_age_days,
-            "is_stale": input_age_days > 0,
-            "made_late": made_late,
-        }
         columns = {
             "prediction_id": pa.array([_identify(name, run_id, value) for value in keys], pa.string()),
             # A lake may hand out the same column as large_string.
@@ -108,6 +105,28 @@ def score(
         }
         scored.append(pa.RecordBatch.from_arrays([columns[column] for column in shape.names], schema=shape))
     return pa.Table.from_batches(scored, schema=shape)
+
+
+def made_by(
+    *,
+    name: str,
+    version: int | None,
+    feature_snapshot_id: int | None,
+    run_id: str,
+    input_age_days: int,
+    made_late: bool | None,
+) -> dict[str, str | int | bool | None]:
+    """What every prediction of a batch says of what made it, by column; the arguments are those of `score`."""
+    return {
+        "model_name": name,
+        "model_version": BASELINE if version is None else str(version),
+        "is_baseline": version is None,
+        "feature_snapshot_id": feature_snapshot_id,
+        "run_id": run_id,
+        "input_age_days": input_age_days,
+        "is_stale": input_age_days > 0,
+        "made_late": made_late,
+    }
 
 
 def _identify(name: str, run_id: str, key: str) -> str:

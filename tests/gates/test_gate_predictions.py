@@ -14,7 +14,7 @@ _PREDICTIONS = """
     select
         'p|' || carrier || flight || origin as prediction_id, carrier || flight || origin || dest as flight_id, ds,
         0.1 + 0.8 * (hash(flight) % 1000) / 1000.0 as score, 'flights_late_arrival' as model_name,
-        '3' as model_version, false as is_baseline, cast(7 as bigint) as feature_snapshot_id, 'r1' as run_id,
+        'baseline' as model_version, true as is_baseline, cast(7 as bigint) as feature_snapshot_id, 'r1' as run_id,
         timestamptz '2013-04-05 08:00Z' as scored_at, 0::bigint as input_age_days, false as is_stale,
         true as is_supported, cast(null as varchar) as unseen_categories
     from flights where ds = date '2013-04-05'
@@ -47,10 +47,10 @@ def test_run_predictions_pass(audit_predictions):
         ("* replace (score + 0.5 as score)", "score_is_a_probability"),
         ("* replace (if(flight_id like 'UA%', 'nan'::double, score) as score)", "score_is_a_number"),
         ("* replace (cast(null as double) as score)", "complete"),
-        ("* replace (0.2 as score)", "scores_differ"),
+        ("* replace (0.2 as score, false as is_baseline)", "scores_differ"),
         ("* replace (score / 100 as score)", "mean_is_possible"),
-        ("* replace (if(flight_id like 'UA%', '2', '3') as model_version)", "one_model_a_day"),
-        ("* replace (cast(null as varchar) as run_id)", "complete"),
+        ("* replace (if(flight_id like 'UA%', '2', 'baseline') as model_version)", "rows_say_what_made_them"),
+        ("* replace (cast(null as varchar) as run_id)", "rows_say_what_made_them"),
         ("* replace ('UA1' as flight_id)", "one_row_for_each_of_features"),
     ],
 )
@@ -61,6 +61,5 @@ def test_run_bad_predictions_hold_by_the_rule_meant_for_them(audit_predictions, 
 
 
 def test_run_constant_baseline_of_a_first_day_warns(audit_predictions):
-    change = "* replace (0.2 as score, true as is_baseline, 'baseline' as model_version)"
-    verdict = audit_predictions(change, given="null::double")
+    verdict = audit_predictions("* replace (0.2 as score)", given="null::double")
     assert (verdict.outcome, [one.rule for one in verdict.failed]) == ("WARN", ["baseline_scores_differ"])

@@ -190,6 +190,7 @@ def test_scores_that_rank_opposite_to_a_peer_or_unlike_the_champion_before_are_t
     [
         "scores_are_reproduced",
         "scores_rank_like_others",
+        "rows_say_what_made_them",
         "one_row_for_each_of_schedule",
         "values_are_those_of_x",
     ],

@@ -14,7 +14,7 @@ from sluice import gates
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.gates.verdict import Verdict
-from sluice.lake import batches
+from sluice.lake import batches, inputs
 from sluice.lake.batches import Manifest
 from sluice.models import roles
 from sluice.models.config import registry
@@ -28,7 +28,8 @@ from tests.models.test_scorer import model_file, publish_features
 pytestmark = pytest.mark.slow
 
 KEYS, SCORES = "one_row_for_each_of_features", "scores_are_reproduced"
-RANKS = "scores_rank_like_others"
+RANKS, MAKING = "scores_rank_like_others", "rows_say_what_made_them"
+RULES = (KEYS, SCORES, MAKING)
 
 
 @pytest.fixture
@@ -61,15 +62,12 @@ def audit(champion) -> Callable[[Manifest], Verdict]:
 
 
 def failed(verdict: Verdict) -> dict[str, str]:
-    return {one.rule: one.observed for one in verdict.failed if one.holds and one.rule in (KEYS, SCORES)}
+    return {one.rule: one.observed for one in verdict.failed if one.holds and one.rule in RULES}
 
 
-def test_predictions_as_scoring_made_them_pass_both_rules(staged, audit):
+def test_predictions_as_scoring_made_them_pass(staged, audit):
     verdict = audit(staged)
-    assert {one.rule: one.passed for one in verdict.rules if one.rule in (KEYS, SCORES)} == {
-        KEYS: True,
-        SCORES: True,
-    }
+    assert {one.rule: one.passed for one in verdict.rules if one.rule in RULES} == dict.fromkeys(RULES, True)
     assert verdict.outcome != "ERROR"
 
 
@@ -120,6 +118,39 @@ def test_prediction_that_is_lost_or_added_is_held_and_named(staged, audit, suffi
     verdict = audit(altered(staged, suffix=suffix))
     assert verdict.outcome == "HOLD"
     assert says in failed(verdict)[KEYS]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("model_version", "'11'", "40 of 40 rows of 2013-03-30 do not have model_version 1, which was recorded when they were made, such as 11"),
+        ("model_version", "cast(null as varchar)", "model_version 1, which was recorded when they were made, such as null"),
+        ("model_name", "'another'", "such as another"),
+        ("is_baseline", "true", "is_baseline false, which was recorded when they were made, such as true"),
+        ("feature_snapshot_id", "feature_snapshot_id - 1", "such as"),
+        ("run_id", "'another'", "such as another"),
+        ("input_age_days", "1", "input_age_days 0, which was recorded when they were made, such as 1"),
+        ("is_stale", "true", "is_stale false"),
+    ],
+)  # fmt: skip
+def test_row_that_says_another_making_than_was_recorded_is_held(staged, audit, name, value, says):
+    verdict = audit(altered(staged, f"* replace ({value} as {name})"))
+    assert verdict.outcome == "HOLD"
+    assert says in failed(verdict)[MAKING]
+    assert set(failed(verdict)) == {MAKING}
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_row_that_says_another_lateness_than_the_clock_is_held(staged, audit, late):
+    clock = inputs.Clock(today=DAY, day=DAY, deadline=staged.created_at, made_late=late)
+    clocked = staged.model_copy(update={"inputs": (*staged.inputs, clock.record())})
+    assert MAKING not in failed(audit(altered(clocked, f"* replace ({late} as made_late)")))
+    assert (
+        "39 of 40 rows"
+        in failed(audit(altered(clocked, f"* replace ((flight_id = 'flight 1570') = {late} as made_late)")))[
+            MAKING
+        ]
+    )
 
 
 def test_all_of_a_segment_is_named(champion, audit):

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from sluice.core.errors import GateBrokenError
 from sluice.core.sql import quoted
 from sluice.declare.spec import PREDICTIONS
 from sluice.gates import code_change, history, rescoring
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ONE_FOR_EACH, _VALUES = "one_row_for_each_of_", "values_are_those_of_"
 _SCORES, _RANKS = "scores_are_reproduced", "scores_rank_like_others"
+_MAKING = "rows_say_what_made_them"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
     """What a batch of a derived table or of predictions was made of; nothing where that is not declared, or there are no rows.
 
     Raises:
-        GateBrokenError: the manifest does not say what the batch was made of, or the model that scored is not what was registered.
+        BatchUnknownError, TableMissingError: what the batch was made of is gone, or its manifest does not say what that was.
+        GateBrokenError: it does not say what scored, or the model that scored is not what was registered.
         ConnectionError: the registry, or the warehouse, does not answer.
     """
     keys = _keys(spec, manifest.table)
@@ -57,76 +59,119 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
 
     table = str(spec.rows_from(manifest.table))
     with TemporaryDirectory(prefix="sluice-origin-") as name:
-        files = _files(manifest, table, Path(name))
-        by_key = {
-            "table": table,
-            "key": [quoted(key) for key in spec.key_of(manifest.table)],
-            "input_key": keys,
-            "types": (types := _types(spec, manifest.table)),
-        }
-        one_for_each = _rule(
-            spec,
-            manifest,
+        input_rows = tables.published_to(manifest, table, manifest.partitions)
+        files = tables.local_files(input_rows, into=Path(name))
+        shown, columns = {made.INPUT: files}, {made.INPUT: suites.columns_of(spec, table)}
+        rules = _by_key(spec, manifest, table, keys)
+        if manifest.table == PREDICTIONS:
+            again = rescoring.rescore(spec, manifest, files, Path(name))
+            shown[made.SCORES] = [again.path]
+            key_type = _types(spec, manifest.table)[0]
+            scores = dict.fromkeys(("expected", *again.peers), "DOUBLE")
+            columns[made.SCORES] = {"ds": "DATE", "key": key_type, **scores}
+            rules += [
+                *_of_scores(spec, manifest, again, key_type),
+                _of_making(spec, manifest, table, input_rows),
+            ]
+        yield Origin(rules=tuple(rules), files=shown, columns=columns)
+
+
+def _by_key(spec: Pipeline, manifest: Manifest, table: str, keys: Sequence[str]) -> list[Rule]:
+    """Rows, and declared values, against the rows of the table that they come from."""
+    from sluice.gates import origin_expectations as made
+    from sluice.gates import suites
+
+    rule = partial(
+        _rule,
+        spec,
+        manifest,
+        table=table,
+        key=[quoted(key) for key in spec.key_of(manifest.table)],
+        input_key=list(keys),
+        types=_types(spec, manifest.table),
+    )
+    rules = [
+        rule(
             f"{_ONE_FOR_EACH}{table}",
             made.ExpectOneRowForEachInput,
             f"Each row of {table} is awaited as one row: what is missing or there twice is not noticed later, and is acted on.",
-            **by_key,
             segments=_segments(spec, manifest.table, table),
             left_out=sum(manifest.dropped.values()),
             rows_by_model=manifest.rows_by_model,
         )
-        rules, shown = [one_for_each], {made.INPUT: files}
-        scores_columns = {"ds": "DATE", "key": types[0], "expected": "DOUBLE"}
-        if values := _values(spec, manifest.table):
-            declared = suites.columns_of(spec, manifest.table)
-            rules.append(
-                _rule(
-                    spec,
-                    manifest,
-                    f"{_VALUES}{table}",
-                    made.ExpectValuesToBeReproduced,
-                    f"What is learned and measured rests on these values: they are computed again from {table}, by other SQL.",
-                    **by_key,
-                    values=values,
-                    value_types=[declared[name] for name in values],
-                )
+    ]
+    if values := _values(spec, manifest.table):
+        declared = suites.columns_of(spec, manifest.table)
+        rules.append(
+            rule(
+                f"{_VALUES}{table}",
+                made.ExpectValuesToBeReproduced,
+                f"What is learned and measured rests on these values: they are computed again from {table}, by other SQL.",
+                values=values,
+                value_types=[declared[name] for name in values],
             )
-        if manifest.table == PREDICTIONS:
-            again = rescoring.rescore(spec, manifest, files, Path(name))
-            shown[made.SCORES] = [again.path]
-            scores_columns |= dict.fromkeys(again.peers, "DOUBLE")
-            by_score = {"key": spec.model.key, "type": types[0]}
-            rules.append(
-                _rule(
-                    spec,
-                    manifest,
-                    _SCORES,
-                    made.ExpectScoresToBeReproduced,
-                    f"A score that its model does not give again was altered on the way; up to {rescoring.SAMPLE_ROWS:,} are computed again.",
-                    **by_score,
-                    model=again.model,
-                )
-            )
-            if again.peers:
-                rules.append(
-                    _rule(
-                        spec,
-                        manifest,
-                        _RANKS,
-                        made.ExpectScoresToRankLikePeers,
-                        "A model that is wrong itself gives its wrong scores again: others that predict the same know better.",
-                        **by_score,
-                        peers=dict(again.peers),
-                        must_be_alike=rescoring.PREVIOUS,
-                    )
-                )
-        columns = {made.INPUT: suites.columns_of(spec, table), made.SCORES: scores_columns}
-        yield Origin(rules=tuple(rules), files=shown, columns=columns)
+        )
+    return rules
+
+
+def _of_scores(
+    spec: Pipeline, manifest: Manifest, again: rescoring.Rescored, key_type: str
+) -> Iterator[Rule]:
+    """Scores against those that were computed again."""
+    from sluice.gates import origin_expectations as made
+
+    rule = partial(_rule, spec, manifest, key=spec.model.key, type=key_type)
+    yield rule(
+        _SCORES,
+        made.ExpectScoresToBeReproduced,
+        f"A score that its model does not give again was altered on the way; up to {rescoring.SAMPLE_ROWS:,} are computed again.",
+        model=again.model,
+    )
+    if again.peers:
+        yield rule(
+            _RANKS,
+            made.ExpectScoresToRankLikePeers,
+            "A model that is wrong itself gives its wrong scores again: others that predict the same know better.",
+            peers=dict(again.peers),
+            must_be_alike=rescoring.PREVIOUS,
+        )
+
+
+def _of_making(
+    spec: Pipeline, manifest: Manifest, table: str, input_rows: Mapping[str, tables.Published]
+) -> Rule:
+    """What predictions say of their own making, against what their manifest recorded of it."""
+    from sluice.gates import origin_expectations as made
+    from sluice_ml.scoring import made_by
+
+    scored_by = inputs.of(manifest, inputs.Model)[0]
+    read = next(one for one in inputs.of(manifest, inputs.Snapshot) if one.table == table)
+    ages = [
+        inputs.age_days(batches.load(manifest.pipeline, table, one.batch_id)) for one in input_rows.values()
+    ]
+    told = made_by(
+        name=scored_by.name,
+        version=scored_by.version,
+        feature_snapshot_id=read.snapshot_id,
+        run_id=manifest.run.run_id,
+        input_age_days=max(ages, default=0),
+        made_late=inputs.made_late(manifest),
+    )
+    if not inputs.of(manifest, inputs.Clock):
+        del told["made_late"]  # no feed has set the clock
+    return _rule(
+        spec,
+        manifest,
+        _MAKING,
+        made.ExpectRowsToSayWhatMadeThem,
+        "Who acts on a prediction, and who measures its model, believes what it says of its making.",
+        values={name: _as_text(value) for name, value in told.items()},
+    )
 
 
 def is_reserved(rule: str) -> bool:
     """Whether a rule has a name that only a rule made here may have: two results of one name could not be told apart."""
-    return rule in (_SCORES, _RANKS, code_change.RULE) or rule.startswith((_ONE_FOR_EACH, _VALUES))
+    return rule in (_SCORES, _RANKS, _MAKING, code_change.RULE) or rule.startswith((_ONE_FOR_EACH, _VALUES))
 
 
 def problems(spec: Pipeline, table: str) -> list[str]:
@@ -192,6 +237,11 @@ def _segments(spec: Pipeline, table: str, origin: str) -> list[str]:
     return [name for name, column in declared.items() if column.values]
 
 
+def _as_text(value: str | int | bool | None) -> str | None:
+    """A value as SQL casts it to text."""
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
+
+
 def _rule(
     spec: Pipeline, manifest: Manifest, name: str, kind: type[InWords], why: str, **arguments: object
 ) -> Rule:
@@ -199,30 +249,3 @@ def _rule(
 
     owner = spec.owner_of(manifest.table)
     return suites.derived_rule(name, kind.expectation_type, arguments, severity="hold", owner=owner, why=why)
-
-
-def _files(manifest: Manifest, table: str, scratch: Path) -> list[str]:
-    """Local files of the rows of another table that a batch was made of: those of its own days, as they were then.
-
-    They are read from the batches that the manifest names, so that it does not matter whether the snapshot was expired since;
-    where it names none (an earlier version, another writer's rows), from the snapshot.
-    """
-    read = next((one for one in inputs.of(manifest, inputs.Snapshot) if one.table == table), None)
-    if read is None:
-        raise GateBrokenError(
-            f"Batch {manifest.batch_id} does not say which {table} it was made of.",
-            where=f"{manifest.pipeline}.{manifest.table}, inputs of its manifest",
-            todo="stage it again",
-        )
-    named = None if read.batches is None else {day: read.batches.get(day) for day in manifest.partitions}
-    if named is None or "" in named.values():
-        days = manifest.partitions[0], manifest.partitions[-1]
-        found = tables.published(manifest.pipeline, table, *days, snapshot_id=read.snapshot_id)
-        shown = {day: one for day, one in found.items() if day in manifest.partitions}
-    else:
-        loaded = {day: batches.load(manifest.pipeline, table, one) for day, one in named.items() if one}
-        shown = {
-            day: tables.Published(one.batch_id, one.files[day], one.rows_by_partition[day])
-            for day, one in loaded.items()
-        }
-    return tables.local_files(shown, into=scratch)

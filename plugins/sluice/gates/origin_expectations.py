@@ -292,6 +292,37 @@ class ExpectScoresToRankLikePeers(InWords):
         )
 
 
+class ExpectRowsToSayWhatMadeThem(InWords):
+    """Columns that say of each row what made it have the one value that was recorded when it was made.
+
+    `values` are these, as texts, by column.
+    """
+
+    values: dict[str, str | None]
+
+    def statement(self) -> str:
+        counted, found = [], []
+        for place, (name, value) in enumerate(self.values.items()):
+            recorded = "null" if value is None else literal(value)
+            wrong = f"filter (cast({quoted(name)} as varchar) is distinct from {recorded})"
+            counted.append(
+                f"count(*) {wrong} as rows_{place}, min({_text(quoted(name))}) {wrong} as such_as_{place}"
+            )
+            found.append(f"""
+                select ds, {literal(name)} as name, coalesce({recorded}, 'null') as recorded,
+                    of_rows, rows_{place} as rows, such_as_{place} as such_as
+                from counted""")
+        return as_query(f"""
+            with counted as (select ds, count(*) as of_rows, {", ".join(counted)} from {{batch}} group by ds)
+            from ({" union all ".join(found)}) where rows > 0 order by ds, name""")
+
+    def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:
+        return (
+            f"{found['rows']:,} of {found['of_rows']:,} rows of {found['ds']} do not have {found['name']} {found['recorded']},"
+            f" which was recorded when they were made{_such_as(found) if show else ''}"
+        )
+
+
 TYPES: Mapping[str, type] = {
     one.expectation_type: one
     for one in (
@@ -299,6 +330,7 @@ TYPES: Mapping[str, type] = {
         ExpectValuesToBeReproduced,
         ExpectScoresToBeReproduced,
         ExpectScoresToRankLikePeers,
+        ExpectRowsToSayWhatMadeThem,
     )
 }
 

@@ -71,6 +71,18 @@ class Batch(_Input):
     batch_id: str
 
 
+class Freshness(_Input):
+    """How far a daily source was behind the day that was built from it."""
+
+    kind: Literal["freshness"] = "freshness"
+    table: str
+    # The newest day that its calendar has, and the newest that was published; None where none was.
+    expected: str
+    newest: str | None
+    # Days from the one to the other; 0 where it is fresh.
+    age_days: int
+
+
 class Model(_Input):
     """The model that scored; no version where the baseline did."""
 
@@ -121,6 +133,11 @@ class Code(_Input):
     kind: Literal["code"] = "code"
     fingerprint: str
     change: CodeChange | None = None
+
+
+def age_days(manifest: Manifest) -> int:
+    """Days that the oldest source behind a batch was behind when the batch was built."""
+    return max((one.age_days for one in of(manifest, Freshness)), default=0)
 
 
 def made_late(manifest: Manifest) -> bool:

@@ -16,11 +16,12 @@ from sluice.core.errors import (
     BatchSupersededError,
     BatchUnknownError,
     GateBrokenError,
+    TableMissingError,
     VerdictMissingError,
 )
 from sluice.core.files import replacing
 from sluice.core.partitions import EARLIEST, LATEST
-from sluice.lake import batches, connection, snapshots
+from sluice.lake import batches, connection, inputs, snapshots
 from sluice.lake.batches import Manifest
 from sluice.lake.columns import DAY, PLATFORM, as_stored, check_fit
 from sluice.lake.conflicts import retry_on_conflict
@@ -40,6 +41,8 @@ __all__ = [
     "pin",
     "publish",
     "published",
+    "published_as",
+    "published_to",
     "scan",
     "shown",
     "snapshot_id",
@@ -176,6 +179,35 @@ def last_publication(pipeline: str, table: str) -> Manifest | None:
         return batches.load(pipeline, table, newest) if newest else None
     except BatchUnknownError:
         return None
+
+
+def published_to(manifest: Manifest, table: str, days: Sequence[str] | None = None) -> dict[str, Published]:
+    """What a batch was made of of another table, by day, as it was then: of some days, or of all that it read.
+
+    From the batches that the manifest names, so that it does not matter whether the snapshot was expired since; where it names
+    none (an earlier version, another writer's rows), from the snapshot.
+
+    Raises:
+        BatchUnknownError, TableMissingError: these rows are gone, or the manifest does not say which they were.
+    """
+    read = next((one for one in inputs.of(manifest, inputs.Snapshot) if one.table == table), None)
+    if read is None:
+        raise TableMissingError(
+            f"Batch {manifest.batch_id} does not say which {table} it was made of.",
+            where=f"{manifest.pipeline}.{manifest.table}, inputs of its manifest",
+            todo="stage it again",
+        )
+    named = {day: one for day, one in (read.batches or {}).items() if days is None or day in days}
+    if read.snapshot_id is not None and (read.batches is None or "" in named.values()):
+        start, end = read.first or EARLIEST, read.last or LATEST
+        found = published(manifest.pipeline, table, start, end, snapshot_id=read.snapshot_id)
+        return {day: one for day, one in found.items() if days is None or day in days}
+    return {day: published_as(batches.load(manifest.pipeline, table, one), day) for day, one in named.items()}
+
+
+def published_as(manifest: Manifest, day: str) -> Published:
+    """A day of a batch as readers see it when it is published."""
+    return Published(manifest.batch_id, manifest.files[day], manifest.rows_by_partition[day])
 
 
 def days_that_may_hold(pipeline: str, table: str, column: str, value: str) -> list[str]:

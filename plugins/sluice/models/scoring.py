@@ -13,7 +13,7 @@ from sluice.core.partitions import date_of, day_of
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
-from sluice.lake.inputs import Clock, Model, Snapshot
+from sluice.lake.inputs import Clock, Model, Snapshot, age_days
 from sluice.models import scorer
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _score(
     Args:
         late: whether their time is over: then the champion of that time makes them, and not today's.
     """
-    from sluice.lake import tables
+    from sluice.lake import batches, tables
     from sluice_ml.coverage import summarise
     from sluice_ml.model import BaselineModel
     from sluice_ml.scoring import score
@@ -112,7 +112,7 @@ def _score(
         feature_snapshot_id=snapshot,
         run_id=run.run_id,
         scored_at=clock.utc_now(),
-        input_age_days=_input_age(spec, batch_id),
+        input_age_days=age_days(batches.load(spec.pipeline, declared.features_table, batch_id)),
         made_late=late,
     )
     stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
@@ -133,11 +133,3 @@ def _clock(spec: Pipeline, day: str) -> Clock | None:
         return None
     today = day_of(pipeline_clock.today(spec))
     return Clock(today=today, day=day, deadline=pipeline_clock.scoring_deadline(spec, at), made_late=late)
-
-
-def _input_age(spec: Pipeline, batch_id: str) -> int:
-    """Days that the oldest source behind a batch of features was behind when they were built."""
-    from sluice.lake import batches
-
-    inputs = batches.load(spec.pipeline, spec.model.features_table, batch_id).inputs
-    return max((each["age_days"] for each in inputs if each["kind"] == "freshness"), default=0)

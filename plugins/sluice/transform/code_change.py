@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.core.errors import BatchUnknownError, TableMissingError, TransformFailedError
 from sluice.core.settings import settings
-from sluice.lake import batches, columns, diff, inputs, tables
+from sluice.lake import columns, diff, inputs, tables
 from sluice.lake.inputs import CodeChange
 from sluice.transform import project
 from sluice.transform.runner import build_from_files
@@ -52,7 +51,12 @@ def compare(spec: Pipeline, table: str) -> CodeChange | None:
     # Kept where the build fails: the error names what is in it.
     folder = Path(tempfile.mkdtemp(prefix=f"{spec.pipeline}-code-", dir=settings().work))
     try:
-        read = _files(spec, last, folder / "files")
+        read = {
+            one.table: tables.local_files(
+                tables.published_to(last, one.table), into=folder / "files" / one.table
+            )
+            for one in inputs.of(last, inputs.Snapshot)
+        }
         rows = build_from_files(spec, table, day, day, read, workdir=folder).data
         found = _difference(spec, last, day, rows, folder)
     except TransformFailedError as error:
@@ -68,28 +72,9 @@ def _difference(spec: Pipeline, last: Manifest, day: str, rows: Any, folder: Pat
 
     after = folder / "after.parquet"
     pq.write_table(columns.stored(rows, f"{last.pipeline}.{last.table}"), after)
-    before = tables.local_files({day: _published(last, day)}, into=folder / "before")
+    before = tables.local_files({day: tables.published_as(last, day)}, into=folder / "before")
     key = spec.derived[last.table].key
     found = diff.compare(before, [str(after)], key, examples=spec.may_quote(last.table))
     # What the platform says of a row is added after the models.
     found["columns_removed"] = [one for one in found["columns_removed"] if one not in columns.PLATFORM]
     return CodeChange(day=day, rows=last.rows_by_partition[day] + found["added"], diff=found)
-
-
-def _published(manifest: Manifest, day: str) -> tables.Published:
-    return tables.Published(manifest.batch_id, manifest.files[day], manifest.rows_by_partition[day])
-
-
-def _files(spec: Pipeline, manifest: Manifest, into: Path) -> Mapping[str, list[str]]:
-    """Local files of all that a batch was made of, by table: from the batches that it names, however old the snapshot is."""
-    found = {}
-    for read in inputs.of(manifest, inputs.Snapshot):
-        if read.batches is None or "" in read.batches.values():
-            raise TableMissingError(
-                f"The batch does not name the batches of {read.table} that it was made of.",
-                where=f"{manifest.pipeline}.{manifest.table}, batch {manifest.batch_id}",
-            )
-        loaded = {day: batches.load(spec.pipeline, read.table, one) for day, one in read.batches.items()}
-        shown = {day: _published(one, day) for day, one in loaded.items()}
-        found[read.table] = tables.local_files(shown, into=into / read.table)
-    return found

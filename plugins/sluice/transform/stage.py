@@ -14,6 +14,7 @@ from sluice.core.partitions import Partition, date_of, days_from, days_later
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import stale_input
+from sluice.lake.inputs import Freshness
 from sluice.ledger import skips
 from sluice.transform import code_change, project
 from sluice.transform.runner import build
@@ -150,7 +151,7 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
     that declares `stale_input: mark` goes on with what is published of a source that lags behind the table, and records
     how old that is; so does every pipeline without a day that a person gave up.
 
-    Returns: for the manifest, one input a daily source: {"kind": "freshness", "table", "expected", "newest", "age_days"}.
+    Returns: for the manifest, one `Freshness` a daily source.
     """
     ages = []
     for name in daily_sources(spec, table):
@@ -158,9 +159,7 @@ def _require_days(spec: Pipeline, table: str, run_days: Sequence[str]) -> list[d
         if (newest or "") < expected:
             _refuse_unless_marked(spec, table, name, run_days, expected, newest)
         age = max(0, days_from(newest or expected, expected))
-        ages.append(
-            {"kind": "freshness", "table": name, "expected": expected, "newest": newest, "age_days": age}
-        )
+        ages.append(Freshness(table=name, expected=expected, newest=newest, age_days=age).record())
     return ages
 
 
