@@ -214,3 +214,58 @@ def test_check_unknown_columns_and_bad_sql_are_listed_for_all_tables(pipeline, s
         "outcomes.json, rule no_such_outcome: Binder Error",
     ):
         assert problem in str(error.value)
+
+
+NULLS, MAGNITUDES = "expect_column_null_shares_to_fit_history", "expect_column_magnitudes_to_fit_history"
+SPAN = {"days": 28, "min_days": 21}
+
+
+def test_rule_about_all_columns_but_some_has_those_of_its_kind(pipeline, suite, expect):
+    but = [{"columns": ["distance"], "why": "It is judged by another rule."}]
+    suite(
+        "schedule",
+        expect(NULLS, "nulls", **SPAN, width=1, slack=0.1, all_columns_but=[]),
+        expect(MAGNITUDES, "magnitudes", **SPAN, limit=3, all_columns_but=but),
+    )
+    nulls, magnitudes = suites.load(pipeline, "schedule").rules
+    declared = suites.columns_of(pipeline, "schedule")
+    assert set(nulls.columns) == set(declared) - {"ds"}
+    assert {declared[name] for name in magnitudes.columns} == {"BIGINT"}
+    assert set(magnitudes.columns) == {
+        name for name, kind in declared.items() if kind == "BIGINT" and name != "distance"
+    }
+
+
+def test_rule_about_all_columns_of_predictions_leaves_out_their_key_and_what_the_platform_adds(
+    pipeline, suite, expect
+):
+    suite("predictions", expect(NULLS, "nulls", **SPAN, width=1, slack=0.1, all_columns_but=[]))
+    (rule,) = suites.load(pipeline, "predictions").rules
+    assert "score" in rule.columns
+    assert not {"ds", "flight_id", "made_late", "has_waived_input", "missing_history_days"} & set(
+        rule.columns
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "problem"),
+    [
+        (NULLS, {"all_columns_but": [{"columns": ["distnce"], "why": "w"}]}, r"rule r: all_columns_but: there is no column 'distnce' \(it has "),
+        (NULLS, {"all_columns_but": [{"columns": ["distance"]}]}, r"rule r: 0\.why: Field required"),
+        (NULLS, {"all_columns_but": [{"columns": [], "why": "w"}]}, r"rule r: 0\.columns: "),
+        (NULLS, {"all_columns_but": [], "column_list": ["distance"]}, "give either `column_list` or `all_columns_but`"),
+        ("expect_rows_to_differ_from_earlier_days", {"all_columns_but": [], "limit": 0.5}, "has no argument 'all_columns_but'"),
+    ],
+)  # fmt: skip
+def test_columns_to_leave_out_that_cannot_be_are_refused(pipeline, suite, expect, kind, arguments, problem):
+    given = {"width": 1, "slack": 0.1} if kind == NULLS else {}
+    suite("schedule", expect(kind, "r", **SPAN, **given, **arguments))
+    with pytest.raises(SpecInvalidError, match=problem):
+        suites.load(pipeline, "schedule")
+
+
+def test_rule_that_leaves_out_all_columns_is_refused(pipeline, suite, expect):
+    but = [{"columns": list(suites.columns_of(pipeline, "schedule")), "why": "w"}]
+    suite("schedule", expect(NULLS, "r", **SPAN, width=1, slack=0.1, all_columns_but=but))
+    with pytest.raises(SpecInvalidError, match="rule r: all_columns_but: no column is left"):
+        suites.load(pipeline, "schedule")

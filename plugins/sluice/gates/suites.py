@@ -20,7 +20,7 @@ from sluice.core import strict_yaml
 from sluice.core.errors import SpecInvalidError
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
-from sluice.gates import history, quarantine_rules, unjudged
+from sluice.gates import all_columns, history, quarantine_rules, unjudged
 from sluice.gates.verdict import Severity, Unjudged
 from sluice.lake.columns import HAS_WAIVED_INPUT, MISSING_HISTORY_DAYS
 
@@ -139,7 +139,7 @@ def load(spec: Pipeline, table: str) -> Suite:
     rules, problems = [], []
     for index, entry in enumerate(expectations, start=1):
         try:
-            rules.append(_rule(_Entry.model_validate(entry), _declared_values(spec, table)))
+            rules.append(_rule(_of_columns(spec, table, entry), _declared_values(spec, table)))
         except (GreatExpectationsError, ValueError) as error:
             problems.append(f"expectation {index}: {_explain(error)}")
     setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
@@ -211,6 +211,19 @@ def check(spec: Pipeline) -> None:
         raise _invalid(settings().expectations / spec.pipeline, problems)
 
 
+def _of_columns(spec: Pipeline, table: str, recorded: Any) -> _Entry:
+    """One expectation of a file, with the names of the columns that it is about."""
+    entry = _Entry.model_validate(recorded)
+    _check_names(entry)
+    try:
+        found = all_columns.listed(
+            entry.type, entry.arguments, lambda: columns_of(spec, table), spec.key_of(table)
+        )
+    except ValueError as error:
+        raise ValueError(f"rule {entry.meta.rule}: {_explain(error)}") from error
+    return entry.model_copy(update={"arguments": found})
+
+
 def _declared_values(spec: Pipeline, table: str) -> dict[str, tuple[str, ...]]:
     """The values that contracts declare, by `<source>.<column>`, and those of the table's own contract by column."""
     return {
@@ -227,7 +240,6 @@ def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
 
     from sluice.gates import expectations  # which makes them known to Great Expectations
 
-    _check_names(entry)
     kwargs = dict(entry.arguments)
     values_of = kwargs.get("column") if entry.type == _DECLARED else kwargs.pop(_VALUES_OF, None)
     if values_of is not None:
@@ -276,6 +288,10 @@ def _check_names(entry: _Entry) -> None:
         known |= {_VALUES_OF}
         if {"value_set", _VALUES_OF} <= set(entry.arguments):
             raise ValueError(f"rule {entry.meta.rule}: give either `value_set` or `{_VALUES_OF}`")
+    if entry.type in all_columns.TYPES:
+        known |= {all_columns.ARGUMENT}
+        if {"column_list", all_columns.ARGUMENT} <= set(entry.arguments):
+            raise ValueError(f"rule {entry.meta.rule}: give either `column_list` or `{all_columns.ARGUMENT}`")
     for name in entry.arguments:
         if name not in known:
             allowed = sorted(known - set(BatchExpectation.__fields__))

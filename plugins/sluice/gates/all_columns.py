@@ -1,0 +1,72 @@
+"""Rules about all columns of a table but some: a column that is added later is judged by them too.
+
+A rule that looks at each column by itself takes `all_columns_but` in the place of its `column_list`: groups of columns to leave out,
+each with a reason. Days, what the platform says of a row and a key of one column, which differs in each row, are left out anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from sluice.lake.columns import DAY, PLATFORM
+
+ARGUMENT = "all_columns_but"
+# Rules that look at each column by itself, and whether it has to be a number.
+_OF_NUMBERS = {
+    "expect_column_means_to_fit_history": True,
+    "expect_column_magnitudes_to_fit_history": True,
+    "expect_column_null_shares_to_fit_history": False,
+    "expect_column_categories_to_be_known_from_history": False,
+    "expect_column_values_not_to_spike": False,
+    "expect_column_mode_shares_to_fit_history": False,
+}
+TYPES: Collection[str] = _OF_NUMBERS
+_NUMBERS = {
+    "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
+    "float", "double", "decimal",
+}  # fmt: skip
+
+
+class _LeftOut(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    why: str = Field(min_length=1)
+
+
+_GROUPS = TypeAdapter(list[_LeftOut])
+
+
+def listed(
+    kind: str, arguments: Mapping[str, Any], columns: Callable[[], Mapping[str, str]], key: Collection[str]
+) -> dict[str, Any]:
+    """Arguments with a `column_list` in the place of `all_columns_but`, where they have that.
+
+    Args:
+        columns: gives the table's columns with their DuckDB types.
+        key: the table's business key.
+
+    Raises:
+        ValueError: a group has no columns or no reason, a column is none of the table's, or none is left.
+    """
+    if ARGUMENT not in arguments:
+        return dict(arguments)
+    import duckdb
+
+    groups, there = _GROUPS.validate_python(arguments[ARGUMENT]), columns()
+    left_out = {name for group in groups for name in group.columns}
+    if unknown := sorted(left_out - set(there)):
+        raise ValueError(f"{ARGUMENT}: there is no column {unknown[0]!r} (it has {', '.join(there)})")
+    left_out |= {DAY, *PLATFORM, *(key if len(key) == 1 else ())}
+    chosen = [
+        name
+        for name, type_ in there.items()
+        if name not in left_out and (not _OF_NUMBERS[kind] or duckdb.sqltype(type_).id in _NUMBERS)
+    ]
+    if not chosen:
+        raise ValueError(f"{ARGUMENT}: no column is left")
+    given = {name: value for name, value in arguments.items() if name != ARGUMENT}
+    return {**given, "column_list": chosen}
