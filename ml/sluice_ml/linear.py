@@ -43,6 +43,14 @@ class LinearModel:
         matrix = encode(rows, self.meta.numeric, self.meta.categorical, self.meta.vocabulary)
         return predict(self._weights, matrix)
 
+    def contributions(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+        """As `sluice_ml.model.Trained.contributions`."""
+        import numpy as np
+
+        matrix = encode(rows, self.meta.numeric, self.meta.categorical, self.meta.vocabulary)
+        same = np.full(len(matrix), self._weights["intercept"])
+        return np.column_stack([*_parts(self._weights, matrix), same])
+
 
 def predict(weights: dict[str, Any], matrix: np.ndarray) -> np.ndarray:
     """Probabilities of the rows of a matrix as `sluice_ml.model.encode` returns it."""

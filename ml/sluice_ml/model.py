@@ -114,6 +114,14 @@ class Trained(Scorer, Protocol):
         """Feature to its importance, above zero; without those that the model does not use."""
         ...
 
+    def contributions(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+        """What each feature adds to the log odds of each row: (rows, numeric then categorical, then what all rows have).
+
+        A row's sum is the logit of its score. Of trees they are Shapley values (Lundberg, Erion and Lee, "Consistent
+        Individualized Feature Attribution for Tree Ensembles", 2018), computed by XGBoost.
+        """
+        ...
+
 
 def load(content: bytes, meta: ModelMeta, *, threads: int) -> Trained:
     """The model of a file, whatever its kind. Raises ValueError where this code does not know the kind."""
@@ -150,6 +158,15 @@ class ScoringModel:
         """
         matrix = encode(rows, self.meta.numeric, self.meta.categorical, self.meta.vocabulary)
         return self._booster.inplace_predict(matrix).astype("float64")
+
+    def contributions(self, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+        """As `Trained.contributions`."""
+        import xgboost
+
+        matrix = encode(rows, self.meta.numeric, self.meta.categorical, self.meta.vocabulary)
+        types = feature_types(self.meta.numeric, self.meta.categorical)
+        data = xgboost.DMatrix(matrix, feature_types=types, enable_categorical=True)
+        return self._booster.predict(data, pred_contribs=True).astype("float64")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ RIGHT = {
     "file": __file__,
     "folder": os.path.dirname(__file__),
     "name": "trains",
+    "prediction": "2013-04-02|AA|1|JFK|LAX",
     "samples": os.path.join(os.path.dirname(__file__), "stops.csv"),
 }
 _TEXTS = ["", "no such", "../flights", "a\x00b", "half a \udcff", "two\nlines", "\x1b[2J", "x" * 5000]
@@ -79,6 +80,7 @@ LOOKED_UP = {
         "as_text": ["no such"],
         "mails": ["no such"],
     },
+    "why": {"prediction": ["no such", ""]},
     "home backup": {"folder": [f"{__file__}/backup", "/"]},
 }
 LOOKED_UP["rehearse"]["json_file"] = [f"{__file__}/report.json", "/"]

@@ -55,6 +55,7 @@ GROUPS: dict[str, list[click.Command]] = {
         inspect.status,
         inspect.held,
         inspect.trace,
+        inspect.why,
         inspect.watch,
         inspect.catalogue,
         inspect.show_ledger,

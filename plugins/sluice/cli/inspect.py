@@ -140,6 +140,23 @@ def trace(pipeline: spec.Pipeline, table: str, day: str, as_json: bool) -> None:
 
 @click.command()
 @arguments.pipeline
+@click.argument("prediction", type=TEXT)
+@click.option("--day", type=DAY, help="The day of its data; default: the newest that has such a prediction.")
+@as_json
+def why(pipeline: spec.Pipeline, prediction: str, day: str | None, as_json: bool) -> None:
+    """Explain a PREDICTION, by its id or key: who scored it, who let that model in, what moved the score, and the rows it came from."""
+    from sluice.models import why as explained
+
+    found = explained.read(pipeline, prediction, day)
+    if as_json:
+        print_json(found)
+        return
+    for line in explained.lines(found):
+        echo(line)
+
+
+@click.command()
+@arguments.pipeline
 @click.option("--days", type=click.IntRange(1), help="Days of history to compare; default: `integrity_days`.")
 @as_json
 def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:

@@ -155,6 +155,10 @@ class TableMissingError(SluiceError):
     """A table that a step reads does not exist yet."""
 
 
+class PredictionUnknownError(SluiceError):
+    """No published prediction has this id or key."""
+
+
 class BatchUnknownError(SluiceError):
     """No staged batch has this id."""
 

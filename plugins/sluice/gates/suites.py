@@ -313,29 +313,37 @@ def columns_of(spec: Pipeline, table: str) -> dict[str, str]:
         return {**dict(zip(rows.columns, map(str, rows.types), strict=True)), **_DERIVED}
     if table in spec.sources:
         return spec.sources[table].contract.sql_types
-    model = spec.derived[table].model
-    for path in sorted((settings().dbt_project / "models" / spec.pipeline).rglob("*.yml")):
-        read = strict_yaml.read(path)
-        for declared in (read.get("models") or ()) if isinstance(read, dict) else ():
-            if declared.get("name") == model:
-                return _declared_columns(path, declared) | _DERIVED
-    raise SpecInvalidError(
-        f"No properties file of dbt declares the columns of model {model!r}, which table {table!r} is made of.",
-        where=str(settings().dbt_project / "models" / spec.pipeline),
-        todo=f"add {model}.yml beside the model, with its columns and their data_type",
-    )
-
-
-def _declared_columns(path: Path, declared: dict[str, Any]) -> dict[str, str]:
-    """DuckDB types of the columns that a properties file of dbt declares for a model."""
+    path, declared = _properties(spec, table)
     try:
-        return {column["name"]: column["data_type"] for column in declared["columns"]}
+        return {column["name"]: column["data_type"] for column in declared["columns"]} | _DERIVED
     except (KeyError, TypeError) as error:
         raise SpecInvalidError(
             f"The columns of model {declared['name']!r} are not declared with name and data_type.",
             where=str(path),
             todo="give every column both, and run `sluice check`",
         ) from error
+
+
+def descriptions_of(spec: Pipeline, table: str) -> dict[str, str]:
+    """What dbt's properties file says of the columns of a derived table, by name; "" where it says nothing."""
+    _, declared = _properties(spec, table)
+    return {column["name"]: column.get("description") or "" for column in declared["columns"]}
+
+
+def _properties(spec: Pipeline, table: str) -> tuple[Path, dict[str, Any]]:
+    """The properties file of dbt that declares the model of a derived table, and what it says of it."""
+    model = spec.derived[table].model
+    folder = settings().dbt_project / "models" / spec.pipeline
+    for path in sorted(folder.rglob("*.yml")):
+        read = strict_yaml.read(path)
+        for declared in (read.get("models") or ()) if isinstance(read, dict) else ():
+            if declared.get("name") == model:
+                return path, declared
+    raise SpecInvalidError(
+        f"No properties file of dbt declares the columns of model {model!r}, which table {table!r} is made of.",
+        where=str(folder),
+        todo=f"add {model}.yml beside the model, with its columns and their data_type",
+    )
 
 
 def _explain(error: Exception) -> str:
