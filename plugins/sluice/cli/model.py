@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
+import sys
 
 import click
 
@@ -41,6 +43,28 @@ def history(pipeline: spec.Pipeline, as_json: bool) -> None:
         return
     for line in history.lines(found):
         echo(line)
+
+
+@model.command()
+@arguments.pipeline
+@click.argument("version", type=click.IntRange(1))
+@as_json
+def rebuild(pipeline: spec.Pipeline, version: int, as_json: bool) -> None:
+    """Train VERSION again from the snapshots that it was trained on, and compare: the same bytes, or what is no longer the same.
+
+    Nothing is registered. Exits with 1 where the file is another one.
+    """
+    from sluice.core.progress import timed
+    from sluice.models import rebuild as again
+
+    made = again.rebuild(pipeline, version, timed(lambda line: echo(line, err=True)))
+    if as_json:
+        print_json({**dataclasses.asdict(made), "is_same": made.is_same})
+    else:
+        for line in again.lines(made):
+            echo(line)
+    if not made.is_same:
+        sys.exit(1)
 
 
 @model.command()

@@ -155,6 +155,10 @@ class TableMissingError(SluiceError):
     """A table that a step reads does not exist yet."""
 
 
+class ModelNotRecordedError(SluiceError):
+    """The ledger knows no training of a version."""
+
+
 class PredictionUnknownError(SluiceError):
     """No published prediction has this id or key."""
 

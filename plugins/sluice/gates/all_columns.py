@@ -1,7 +1,8 @@
 """Rules about all columns of a table but some: a column that is added later is judged by them too.
 
 A rule that looks at each column by itself takes `all_columns_but` in the place of its `column_list`: groups of columns to leave out,
-each with a reason. Days, what the platform says of a row and a key of one column, which differs in each row, are left out anyway.
+each with a reason. What the platform adds to a row, the column that the rule groups by, and a key of one column, which differs in each
+row, are left out anyway.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
-from sluice.lake.columns import DAY, PLATFORM
+from sluice.declare.contracts import PLATFORM_COLUMNS
+from sluice.lake.columns import PLATFORM
 
 ARGUMENT = "all_columns_but"
 # Rules that look at each column by itself, and whether it has to be a number.
-_OF_NUMBERS = {
+TYPES: Mapping[str, bool] = {
     "expect_column_means_to_fit_history": True,
     "expect_column_magnitudes_to_fit_history": True,
     "expect_column_null_shares_to_fit_history": False,
@@ -23,11 +25,8 @@ _OF_NUMBERS = {
     "expect_column_values_not_to_spike": False,
     "expect_column_mode_shares_to_fit_history": False,
 }
-TYPES: Collection[str] = _OF_NUMBERS
-_NUMBERS = {
-    "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
-    "float", "double", "decimal",
-}  # fmt: skip
+# Ids of DuckDB's types.
+_NUMBERS = ("integer", "bigint", "float", "double", "decimal")
 
 
 class _LeftOut(BaseModel):
@@ -37,7 +36,8 @@ class _LeftOut(BaseModel):
     why: str = Field(min_length=1)
 
 
-_GROUPS = TypeAdapter(list[_LeftOut])
+class _Arguments(BaseModel):
+    all_columns_but: list[_LeftOut]
 
 
 def listed(
@@ -56,15 +56,15 @@ def listed(
         return dict(arguments)
     import duckdb
 
-    groups, there = _GROUPS.validate_python(arguments[ARGUMENT]), columns()
+    groups, there = _Arguments.model_validate(arguments).all_columns_but, columns()
     left_out = {name for group in groups for name in group.columns}
     if unknown := sorted(left_out - set(there)):
         raise ValueError(f"{ARGUMENT}: there is no column {unknown[0]!r} (it has {', '.join(there)})")
-    left_out |= {DAY, *PLATFORM, *(key if len(key) == 1 else ())}
+    left_out |= {*PLATFORM_COLUMNS, *PLATFORM, arguments.get("by", ""), *(key if len(key) == 1 else ())}
     chosen = [
         name
         for name, type_ in there.items()
-        if name not in left_out and (not _OF_NUMBERS[kind] or duckdb.sqltype(type_).id in _NUMBERS)
+        if name not in left_out and (not TYPES[kind] or duckdb.sqltype(type_).id in _NUMBERS)
     ]
     if not chosen:
         raise ValueError(f"{ARGUMENT}: no column is left")

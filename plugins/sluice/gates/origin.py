@@ -20,6 +20,7 @@ from sluice.core.sql import quoted
 from sluice.declare.spec import PREDICTIONS
 from sluice.gates import code_change, history, rescoring
 from sluice.lake import batches, inputs, tables
+from sluice.lake.columns import HAS_WAIVED_INPUT, MISSING_HISTORY_DAYS
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -144,28 +145,28 @@ def _of_making(
     from sluice.gates import origin_expectations as made
     from sluice_ml.scoring import made_by
 
-    scored_by = inputs.of(manifest, inputs.Model)[0]
-    read = next(one for one in inputs.of(manifest, inputs.Snapshot) if one.table == table)
+    scored_by, read = inputs.of(manifest, inputs.Model)[0], inputs.snapshot_of(manifest, table)
     ages = [
         inputs.age_days(batches.load(manifest.pipeline, table, one.batch_id)) for one in input_rows.values()
     ]
+    # They are of one day.
+    lacking = sum(len(days) for one in manifest.missing_history for days in one.days.values())
     told = made_by(
         name=scored_by.name,
         version=scored_by.version,
-        feature_snapshot_id=read.snapshot_id,
+        feature_snapshot_id=read.snapshot_id if read else None,
         run_id=manifest.run.run_id,
         input_age_days=max(ages, default=0),
-        made_late=inputs.made_late(manifest),
-    )
-    if not inputs.of(manifest, inputs.Clock):
-        del told["made_late"]  # no feed has set the clock
+        made_late=next((one.made_late for one in inputs.of(manifest, inputs.Clock)), None),
+    ) | {HAS_WAIVED_INPUT: bool(manifest.waived_inputs), MISSING_HISTORY_DAYS: lacking}
     return _rule(
         spec,
         manifest,
         _MAKING,
         made.ExpectRowsToSayWhatMadeThem,
         "Who acts on a prediction, and who measures its model, believes what it says of its making.",
-        values={name: _as_text(value) for name, value in told.items()},
+        # A batch of an earlier version lacks some.
+        values={name: _as_text(value) for name, value in told.items() if name in manifest.columns},
     )
 
 

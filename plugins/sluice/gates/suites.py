@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Suite:
-    """All rules of one table. `hash` is the sha256 of the file."""
+    """All rules of one table. `hash` is the sha256 of the file; the columns of a rule about all but some are those of today."""
 
     rules: tuple[Rule, ...]
     hash: str
@@ -137,9 +138,10 @@ def load(spec: Pipeline, table: str) -> Suite:
     from great_expectations.exceptions import GreatExpectationsError
 
     rules, problems = [], []
+    declared, columns = _declared_values(spec, table), cache(lambda: columns_of(spec, table))
     for index, entry in enumerate(expectations, start=1):
         try:
-            rules.append(_rule(_of_columns(spec, table, entry), _declared_values(spec, table)))
+            rules.append(_rule(_of_columns(entry, columns, spec.key_of(table)), declared))
         except (GreatExpectationsError, ValueError) as error:
             problems.append(f"expectation {index}: {_explain(error)}")
     setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
@@ -211,14 +213,12 @@ def check(spec: Pipeline) -> None:
         raise _invalid(settings().expectations / spec.pipeline, problems)
 
 
-def _of_columns(spec: Pipeline, table: str, recorded: Any) -> _Entry:
+def _of_columns(recorded: Any, columns: Callable[[], Mapping[str, str]], key: Sequence[str]) -> _Entry:
     """One expectation of a file, with the names of the columns that it is about."""
     entry = _Entry.model_validate(recorded)
     _check_names(entry)
     try:
-        found = all_columns.listed(
-            entry.type, entry.arguments, lambda: columns_of(spec, table), spec.key_of(table)
-        )
+        found = all_columns.listed(entry.type, entry.arguments, columns, key)
     except ValueError as error:
         raise ValueError(f"rule {entry.meta.rule}: {_explain(error)}") from error
     return entry.model_copy(update={"arguments": found})

@@ -174,6 +174,11 @@ def of(manifest: Manifest, kind: type[Kind]) -> list[Kind]:
     return read(manifest.inputs, kind)
 
 
+def snapshot_of(manifest: Manifest, table: str) -> Snapshot | None:
+    """What a batch read of another table; None where it does not say."""
+    return next((one for one in of(manifest, Snapshot) if one.table == table), None)
+
+
 def read(recorded: Iterable[Mapping[str, Any]], kind: type[Kind]) -> list[Kind]:
     """Return the inputs of one kind among those that a manifest, or the ledger, has recorded."""
     name = kind.model_fields["kind"].default

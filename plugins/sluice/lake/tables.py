@@ -190,7 +190,7 @@ def published_to(manifest: Manifest, table: str, days: Sequence[str] | None = No
     Raises:
         BatchUnknownError, TableMissingError: these rows are gone, or the manifest does not say which they were.
     """
-    read = next((one for one in inputs.of(manifest, inputs.Snapshot) if one.table == table), None)
+    read = inputs.snapshot_of(manifest, table)
     if read is None:
         raise TableMissingError(
             f"Batch {manifest.batch_id} does not say which {table} it was made of.",

@@ -1,0 +1,157 @@
+"""A registered version, trained again from what the ledger recorded of its training: the same bytes, or what is no longer the same.
+
+The rule kept here: rows come from the snapshots that the training had pinned, and the recipe is the recorded one, whatever the YAML
+declares today. Nothing is registered, and nothing else is recorded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sluice import ledger
+from sluice.core.errors import ModelNotRecordedError
+from sluice.core.version import code_version
+from sluice.ledger import Entry, model_records
+from sluice.models import trainset
+from sluice.models.config import model_config, registry
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.config import ModelConfig
+    from sluice_ml.model import ModelMeta
+
+# Of the recorded settings: what decides which rows are read, by its name in the YAML's `model`.
+_READ = ("key", "label", "baseline", "training_days", "known_at", "happens_at")
+# What does not change what is learned.
+_THIS_RUN = ("gate", "threads")
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What came out, beside what was recorded."""
+
+    pipeline: str
+    model: str
+    version: int
+    # The run day (YYYY-MM-DD) of the training and its entry in the ledger.
+    day: str
+    entry: int
+    snapshots: Mapping[str, int]
+    # Rows that were read, and sha256 of the numbers that the serving model was fitted on.
+    rows: tuple[int, int]
+    rows_sha256: tuple[str, str]
+    # sha256 of the model's file. Each pair is (recorded, now).
+    sha256: tuple[str, str]
+    # What else is not the same, by name.
+    differs: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the file is the same to the last bit."""
+        return self.sha256[0] == self.sha256[1]
+
+
+def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt:
+    """Train a version again.
+
+    Args:
+        say: takes lines that tell what goes on.
+
+    Raises:
+        ModelNotRecordedError: the ledger knows no training of it.
+        ModelDamagedError, ModelUnknownError: the registry has no description of it.
+        TableMissingError: a snapshot that it was trained on is gone.
+        MlError: the rows cannot be trained on.
+    """
+    from sluice_ml.recipe import LIBRARIES
+    from sluice_ml.training import fit
+
+    entry = _training(spec, version)
+    record, day = entry.record, str(entry.partition)
+    meta, _ = registry().content(spec.model.name, version)
+    declared = model_config(spec)
+    config = _recorded(meta, declared)
+    say(f"Reading the rows of version {version}, trained by the run of {day}")
+    rows = trainset.read(_reading(spec, meta), day, dict(record.snapshots)).rows
+    say(f"Training on {rows.num_rows:,} rows")
+    made = fit(rows, config)
+    now = {**declared.as_dict(), "code": code_version(), **LIBRARIES}
+    then = {**config.as_dict(), "code": record.code, **meta.libraries}
+    return Rebuilt(
+        pipeline=spec.pipeline,
+        model=spec.model.name,
+        version=version,
+        day=day,
+        entry=entry.seq,
+        snapshots=record.snapshots,
+        rows=(record.rows, rows.num_rows),
+        rows_sha256=(meta.rows_sha256, made.meta.rows_sha256),
+        sha256=(record.sha256, made.sha256),
+        differs={
+            name: (then.get(name), now.get(name))
+            for name in sorted({*then, *now} - set(_THIS_RUN))
+            if then.get(name) != now.get(name)
+        },
+    )
+
+
+def lines(made: Rebuilt) -> Iterator[str]:
+    """As text for a terminal."""
+    yield f"version {made.version} of {made.model}, trained by the run of {made.day} (entry {made.entry})"
+    yield f"  file       {_compared(made.sha256, 16)}"
+    yield f"  numbers    {_compared(made.rows_sha256, 16)}"
+    yield f"  rows       {_compared(made.rows)}, of snapshots {', '.join(f'{table} {one}' for table, one in made.snapshots.items())}"
+    for name, pair in made.differs.items():
+        yield f"  {'code' if name == 'code' else 'setting'}    {'' if name == 'code' else f'{name} '}{_compared(pair)}"
+    if not made.is_same:
+        yield _cause(made)
+
+
+def _cause(made: Rebuilt) -> str:
+    """What is to blame, as far as that can be told."""
+    if made.rows_sha256[0] != made.rows_sha256[1]:
+        return "It is not the same, because it was trained on other numbers: a published batch or the reading of it has changed."
+    return "It is not the same although the numbers are: the code that trains, a library or this machine is another one."
+
+
+def _compared(pair: tuple[Any, Any], chars: int | None = None) -> str:
+    then, now = (str(one)[:chars] for one in pair)
+    return f"the same, {now}" if pair[0] == pair[1] else f"{then} then, {now} now"
+
+
+def _training(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
+    """The newest training that gave a version."""
+    found = ledger.entries(model_records.Trained, pipeline=spec.pipeline, subject=spec.model.name)
+    known = sorted({entry.record.version for entry in found})
+    if version not in known:
+        raise ModelNotRecordedError(
+            f"No training of version {version} of {spec.model.name} is recorded.",
+            where=f"the ledger, {spec.pipeline}",
+            allowed=", ".join(map(str, known)) or "none was trained yet",
+            todo=f"look at what there is with `sluice model show {spec.pipeline}`",
+        )
+    return next(entry for entry in found if entry.record.version == version)
+
+
+def _recorded(meta: ModelMeta, declared: ModelConfig) -> ModelConfig:
+    """The settings that a version was trained by; what was not recorded then, and what does not change what is learned, as declared."""
+    known = {field.name for field in dataclasses.fields(declared)} - set(_THIS_RUN)
+    recorded: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in meta.config.items()
+        if name in known
+    }
+    return dataclasses.replace(declared, **recorded)
+
+
+def _reading(spec: Pipeline, meta: ModelMeta) -> Pipeline:
+    """The pipeline as far as the reading of its rows goes, as it was declared then."""
+    features = spec.model.features.model_copy(
+        update={"numeric": meta.numeric, "categorical": meta.categorical}
+    )
+    recorded = {name: meta.config[name] for name in _READ if name in meta.config}
+    model = spec.model.model_copy(update={**recorded, "features": features})
+    return spec.model_copy(update={"model": model})
