@@ -98,7 +98,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
 
 @click.group()
 def suite() -> None:
-    """Show the rules of a table."""
+    """Show the rules of a table, or measure how close published days came to their limits."""
 
 
 @suite.command()
@@ -115,6 +115,22 @@ def show(pipeline: spec.Pipeline, table: str, as_json: bool) -> None:
     else:
         for line in listing.lines(found):
             echo(line)
+
+
+@suite.command()
+@arguments.pipeline
+@click.argument("table", type=arguments.TABLE)
+@as_json
+def measure(pipeline: spec.Pipeline, table: str, as_json: bool) -> None:
+    """Ask each rule that compares with history about all published days: how close each came to its limit, and how often it fails."""
+    from sluice.gates import measuring
+
+    found = measuring.measure(pipeline, table)
+    if as_json:
+        print_json({"pipeline": pipeline.pipeline, "table": table, "rules": list(found)})
+        return
+    for one in found:
+        echo(one.sentence())
 
 
 @click.command()

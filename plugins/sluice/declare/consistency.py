@@ -76,6 +76,10 @@ def _check_model(spec: Pipeline) -> None:
         )
     if not spec.has_model:
         return
+    if spec.model.name in {*spec.sources, *spec.derived, PREDICTIONS}:
+        raise ValueError(
+            f"the model is named {spec.model.name!r} like a table: the ledger could not tell them apart"
+        )
     for name in (spec.model.features_table, spec.model.outcomes_table):
         if name not in spec.derived:
             raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")

@@ -46,6 +46,13 @@ class FitsHistory(FromArguments):
     days: int = _COUNT
     min_days: int = _COUNT
 
+    # SQL over a row that the statement returns: what is compared with the limit, and the limit, in one unit.
+    statistic: ClassVar[str]
+
+    @property
+    def allowed(self) -> str:
+        return str(self.limit)
+
     @property
     def span(self) -> dict[str, int]:
         return {"days": self.days, "min_days": self.min_days}
@@ -92,15 +99,23 @@ class OfColumns(FitsHistory):
 class ExpectTableRowCountToFitHistory(FitsHistory):
     """Rows a day, against the same weekday of the trailing days; `slack` is a share of what is expected."""
 
+    statistic = "abs(rows - expected) / expected"
+
     width: float = _HALF_WIDTH
     slack: float = _LEAST_HALF
 
     def statement(self, of: Rows = ROWS) -> str:
         return history_sql.row_count(of=of, **self.span, width=self.width, slack=self.slack)
 
+    @property
+    def allowed(self) -> str:
+        return "(high - expected) / expected"
+
 
 class ExpectColumnMeansToFitHistory(OfColumns):
     """The mean of a day; with `weekly` against the same weekday."""
+
+    statistic = "abs(mean - expected)"
 
     width: float = _HALF_WIDTH
     slack: float = _LEAST_HALF
@@ -111,9 +126,15 @@ class ExpectColumnMeansToFitHistory(OfColumns):
             self.columns, width=self.width, slack=self.slack, weekly=self.weekly, of=of, **self.span
         )
 
+    @property
+    def allowed(self) -> str:
+        return "high - expected"
+
 
 class ExpectColumnNullSharesToFitHistory(OfColumns):
     """The share of nulls of a day, against a band that has no lower end."""
+
+    statistic = "null_share - expected"
 
     width: float = _HALF_WIDTH
     slack: float = _LEAST_HALF
@@ -121,9 +142,15 @@ class ExpectColumnNullSharesToFitHistory(OfColumns):
     def statement(self, of: Rows = ROWS) -> str:
         return history_sql.null_shares(self.columns, of=of, width=self.width, slack=self.slack, **self.span)
 
+    @property
+    def allowed(self) -> str:
+        return "high - expected"
+
 
 class ExpectColumnMagnitudesToFitHistory(OfColumns):
     """The median absolute value of a day is neither `limit` times what is usual, nor one part in `limit` of it."""
+
+    statistic = "greatest(median_magnitude / usual, coalesce(usual / nullif(median_magnitude, 0), 'inf'))"
 
     limit: float = pydantic.Field(gt=1)
 
@@ -133,6 +160,8 @@ class ExpectColumnMagnitudesToFitHistory(OfColumns):
 
 class ExpectColumnDistributionsToFitHistory(OfColumns):
     """The divergence of a day's values from those of the trailing days, in bins between `edges` or as categories."""
+
+    statistic = "divergence"
 
     edges: dict[str, list[float]] = {}
     limit: float = _SHARE
@@ -150,6 +179,8 @@ class ExpectColumnDistributionsToFitHistory(OfColumns):
 class ExpectColumnCategoriesToBeKnownFromHistory(OfColumns):
     """At most the share `limit` of a day's rows has a value that no trailing day has."""
 
+    statistic = "coalesce(new_share, 0)"
+
     limit: float = _SHARE
 
     def statement(self, of: Rows = ROWS) -> str:
@@ -161,6 +192,8 @@ class ExpectColumnValuesNotToSpike(OfColumns):
 
     With `by`, the rows of each group are looked at on their own.
     """
+
+    statistic = "coalesce(share - share_before, 0)"
 
     by: str | None = None
     limit: float = _SHARE
@@ -177,6 +210,8 @@ class ExpectColumnModeSharesToFitHistory(OfColumns):
     Whatever the value is: a column that became constant, or a default in a part of the rows, also where values are new each day.
     """
 
+    statistic = "mode_share - share_before"
+
     limit: float = _SHARE
 
     def statement(self, of: Rows = ROWS) -> str:
@@ -185,6 +220,8 @@ class ExpectColumnModeSharesToFitHistory(OfColumns):
 
 class ExpectRowsToDifferFromEarlierDays(OfColumns):
     """At most the share `limit` of a day's rows is, in these columns, the same as on one earlier day."""
+
+    statistic = "same_share"
 
     limit: float = _SHARE
 
@@ -198,6 +235,8 @@ class ExpectGroupSharesToFitHistory(FitsHistory):
     What is usual for a group is its own share of such rows less that of all others, as the median of the trailing
     days. `limit_below` is for too few.
     """
+
+    statistic = "abs(rows_too_many)"
 
     column: str
     by: str
@@ -216,6 +255,10 @@ class ExpectGroupSharesToFitHistory(FitsHistory):
             of=of,
         )
 
+    @property
+    def allowed(self) -> str:
+        return f"if(rows_too_many > 0, {self.limit}, {self.limit_below})"
+
 
 class ExpectRowsToAgreeWithHistory(OfColumns):
     """At most the share `limit` of a day's rows has a value that is not usual for its group, the `column_list`.
@@ -223,6 +266,8 @@ class ExpectRowsToAgreeWithHistory(OfColumns):
     `values` are SQL expressions by name. Usual is the median, give or take the value's `tolerances`, or without one
     the most frequent text. Without `values` at most that share is of a group that no trailing day has.
     """
+
+    statistic = "differing_share"
 
     values: dict[str, str] = {}
     tolerances: dict[str, float] = {}
@@ -241,6 +286,8 @@ class ExpectRowsToAgreeWithTable(OfColumns):
     `published` of the other `table`. Without them, rows are to be in both. A day that the other table lacks, or has
     on a waiver, is not compared.
     """
+
+    statistic = "differing_share"
 
     table: str
     agree: dict[str, str] = {}

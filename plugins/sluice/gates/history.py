@@ -39,7 +39,7 @@ def files(spec: Pipeline, manifest: Manifest, days: int) -> Iterator[list[str]]:
     first = min(manifest.partitions)
     window = [days_later(first, -back) for back in range(days, 0, -1)]
     with TemporaryDirectory(prefix="sluice-history-") as scratch:
-        yield _unwaived(spec, manifest.table, window, Path(scratch))
+        yield unwaived_files(spec, manifest.table, window, Path(scratch))
 
 
 @contextmanager
@@ -49,11 +49,12 @@ def reference_files(
     """As `files`, of other tables: their published files of the batch's own days, by table."""
     days = sorted(manifest.partitions)
     with TemporaryDirectory(prefix="sluice-reference-") as scratch:
-        yield {name: _unwaived(spec, name, days, Path(scratch) / name) for name in names}
+        yield {name: unwaived_files(spec, name, days, Path(scratch) / name) for name in names}
 
 
-def _unwaived(spec: Pipeline, table: str, days: Sequence[str], scratch: Path) -> list[str]:
-    scratch.mkdir(exist_ok=True)
+def unwaived_files(spec: Pipeline, table: str, days: Sequence[str], scratch: Path) -> list[str]:
+    """Local Parquet files of what is published of a table without a waiver, from the first of some days to the last."""
+    scratch.mkdir(parents=True, exist_ok=True)
     found = tables.files(spec.pipeline, table, days[0], days[-1], into=scratch)
     waived = waivers.of_partitions(spec, table, days) if found else {}
     return [path for path in found if not any(path.endswith(f"ds={day}.parquet") for day in waived)]

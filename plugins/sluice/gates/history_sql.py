@@ -16,7 +16,7 @@ from sluice.gates.statistics import ROWS, Rows
 # A median absolute deviation times this estimates the standard deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
 # Rows that a statement returns at most; Great Expectations itself reads 200.
-_ROWS = 200
+_LIMIT = " limit 200"
 
 
 def row_count(*, days: int, min_days: int, width: float, slack: float, of: Rows = ROWS) -> str:
@@ -287,4 +287,9 @@ def ending() -> str:
     return f"""
         select * exclude (compared, fails), count(distinct ds) over () as days,
             count(distinct ds) filter (compared) over () as days_compared, compared, fails
-        from found order by fails desc, compared desc, ds limit {_ROWS}"""
+        from found order by fails desc, compared desc, ds{_LIMIT}"""
+
+
+def without_limit(statement: str) -> str:
+    """A statement that ends with `ending`, returning all rows of `found`."""
+    return statement.removesuffix(_LIMIT)

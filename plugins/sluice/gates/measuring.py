@@ -1,0 +1,116 @@
+"""How close published days came to the limits of the rules that compare them with history, and how often those would have failed.
+
+The rule kept here: each day is asked what its gate asked, against the days before it, so that a limit rests on what was measured and
+not on a guess. Days that were published on a waiver are left out, as they are of every comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from sluice.core.errors import TableMissingError
+from sluice.core.settings import settings
+from sluice.gates import engine, history, history_sql, suites
+from sluice.lake import tables
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from sluice.declare.spec import Pipeline
+    from sluice.gates.suites import Rule
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One rule over the published days; `found` and `limit` are of the day that came closest, None where none could be compared."""
+
+    rule: str
+    severity: str
+    days_compared: int
+    days_failing: int
+    day: str | None
+    # The column, the named value or the group that it was; "" of a rule about all rows.
+    about: str
+    found: float | None
+    limit: float | None
+
+    @property
+    def share(self) -> float | None:
+        """The part of its limit that was used, 1 and more where the rule fails."""
+        return None if self.found is None or not self.limit else self.found / self.limit
+
+    def sentence(self) -> str:
+        if self.share is None:
+            return f"{self.rule}: nothing was compared"
+        about = f" ({self.about})" if self.about else ""
+        fails = f"fails on {self.days_failing:,}" if self.days_failing else "none fails"
+        return (
+            f"{self.rule}: {self.share:.0%} of its limit, {self.found:.4g} of {self.limit:.4g} on {self.day}{about};"
+            f" {self.days_compared:,} days compared, {fails}"
+        )
+
+
+def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
+    """Ask each rule of a table's suite that compares with history, or with another table, about all published days.
+
+    Raises:
+        SpecInvalidError: the suite cannot be used.
+        TableMissingError: nothing of the table is published without a waiver.
+    """
+    import duckdb
+
+    from sluice.gates.expectations import COMPARING
+
+    rules = [rule for rule in suites.load(spec, table).rules if rule.kind in COMPARING]
+    others = {rule.reference_table for rule in rules if rule.reference_table}
+    with TemporaryDirectory(prefix="sluice-measure-") as name:
+        scratch = Path(name)
+        paths = {one: _published(spec, one, scratch / one) for one in (table, *sorted(others))}
+        if not paths[table]:
+            raise TableMissingError(
+                f"Nothing of {spec.pipeline}.{table} is published without a waiver.",
+                where=f"{spec.pipeline}.{table}",
+                todo="publish some weeks of it; until then no limit can be measured",
+            )
+        limits: dict[str, Any] = {
+            "threads": settings().threads,
+            "memory_limit": engine.MEMORY,
+            "temp_directory": str(scratch / "spilled"),
+        }
+        with duckdb.connect(config=limits) as con:
+            history.show_table(con, "published", suites.columns_of(spec, table), paths[table])
+            con.execute("create table batch as select * from published")
+            # Each day finds the days before it in the batch itself.
+            history.show(con, [])
+            for other in others:
+                history.show_table(con, other, suites.columns_of(spec, other), paths[other])
+            for rule in rules:
+                yield _measured(con, rule)
+
+
+def _published(spec: Pipeline, table: str, scratch: Path) -> list[str]:
+    days = sorted(tables.published(spec.pipeline, table))
+    return history.unwaived_files(spec, table, days, scratch) if days else []
+
+
+def _measured(con: duckdb.DuckDBPyConnection, rule: Rule) -> Measured:
+    asked = history_sql.without_limit((rule.query or "").format(batch="batch"))
+    columns = con.sql(asked).columns
+    about = next(
+        (f"cast({one} as varchar)" for one in ("column_name", "compared_value") if one in columns), "''"
+    )
+    rated = f"""
+        select cast(ds as varchar) as ds, {about} as about, cast({rule.expectation.statistic} as double) as found,
+            cast({rule.expectation.allowed} as double) as allowed, compared, fails
+        from ({asked})"""  # noqa: S608 - written by the rule's own type
+    rated = f"""
+        select count(distinct ds) filter (compared), count(distinct ds) filter (fails),
+            arg_max(row(ds, about, found, allowed), found / allowed) filter (compared and allowed > 0)
+        from ({rated})"""  # noqa: S608 - as above
+    days, failing, closest = con.sql(rated).fetchall()[0]
+    day, said, found, allowed = closest or (None, "", None, None)
+    return Measured(rule.meta.rule, rule.meta.severity, days, failing, day, said, found, allowed)
