@@ -113,7 +113,11 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         ("  airlines:\n", "  predictions:\n", "'predictions' names two tables"),
         ("  outcomes:\n", "  predictions:\n", "'predictions' names two tables"),
         ("name: flights_late_arrival\n", "name: arrivals\n", "the model is named 'arrivals' like a table"),
-        ("name: flights_late_arrival\n", "name: predictions\n", "the model is named 'predictions' like a table"),
+        (
+            "name: flights_late_arrival\n",
+            "name: predictions\n",
+            "the model is named 'predictions' like a table",
+        ),
     ],
 )
 def test_parse_mistake_is_named(tmp_path, old, new, said):

@@ -51,7 +51,7 @@ class FitsHistory(FromArguments):
 
     @property
     def allowed(self) -> str:
-        return str(self.limit)
+        return str(vars(self)["limit"])
 
     @property
     def span(self) -> dict[str, int]:

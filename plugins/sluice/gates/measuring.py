@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sluice.core.errors import TableMissingError
 from sluice.core.settings import settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from sluice.declare.spec import Pipeline
+    from sluice.gates.expectations import FitsHistory
     from sluice.gates.suites import Rule
 
 
@@ -63,9 +64,9 @@ def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
     """
     import duckdb
 
-    from sluice.gates.expectations import COMPARING
+    from sluice.gates.expectations import FitsHistory
 
-    rules = [rule for rule in suites.load(spec, table).rules if rule.kind in COMPARING]
+    rules = [rule for rule in suites.load(spec, table).rules if isinstance(rule.expectation, FitsHistory)]
     others = {rule.reference_table for rule in rules if rule.reference_table}
     with TemporaryDirectory(prefix="sluice-measure-") as name:
         scratch = Path(name)
@@ -89,7 +90,7 @@ def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
             for other in others:
                 history.show_table(con, other, suites.columns_of(spec, other), paths[other])
             for rule in rules:
-                yield _measured(con, rule)
+                yield _measured(con, rule, cast("FitsHistory", rule.expectation))
 
 
 def _published(spec: Pipeline, table: str, scratch: Path) -> list[str]:
@@ -97,15 +98,15 @@ def _published(spec: Pipeline, table: str, scratch: Path) -> list[str]:
     return history.unwaived_files(spec, table, days, scratch) if days else []
 
 
-def _measured(con: duckdb.DuckDBPyConnection, rule: Rule) -> Measured:
+def _measured(con: duckdb.DuckDBPyConnection, rule: Rule, of: FitsHistory) -> Measured:
     asked = history_sql.without_limit((rule.query or "").format(batch="batch"))
     columns = con.sql(asked).columns
     about = next(
         (f"cast({one} as varchar)" for one in ("column_name", "compared_value") if one in columns), "''"
     )
     rated = f"""
-        select cast(ds as varchar) as ds, {about} as about, cast({rule.expectation.statistic} as double) as found,
-            cast({rule.expectation.allowed} as double) as allowed, compared, fails
+        select cast(ds as varchar) as ds, {about} as about, cast({of.statistic} as double) as found,
+            cast({of.allowed} as double) as allowed, compared, fails
         from ({asked})"""  # noqa: S608 - written by the rule's own type
     rated = f"""
         select count(distinct ds) filter (compared), count(distinct ds) filter (fails),
