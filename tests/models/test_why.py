@@ -104,8 +104,9 @@ def test_it_names_the_batches_the_file_and_the_very_row(flights, trained, audite
     assert (features.table, features.batch) == ("features", shown["features"])
     assert (schedule.table, schedule.batch) == (f"schedule {day}", shown["schedule"])
     assert [one["sha256"] for one in schedule.deliveries] == [SHA]
-    assert schedule.row["flight"] == 1570
-    assert set(schedule.row) == {"flight", "carrier", "origin", "dest"}
+    (row,) = schedule.rows
+    assert row["flight"] == 1570
+    assert set(row) == {"flight", "carrier", "origin", "dest"}
 
 
 def test_prediction_without_a_model_has_a_rule_for_a_reason(flights, predicted):
@@ -132,8 +133,9 @@ def test_what_is_told_stays_true_when_the_model_is_lost_and_another_is_champion(
     found = why.read(flights, WANTED)
     assert (found.decided.version, found.is_champion, found.stood_in) == (first, False, "")
     assert found.reasons is None
-    assert f"version {first} cannot be read: model.ubj of flights_late_arrival version {first}" in "\n".join(
-        why.lines(found)
+    assert (
+        f"version {first} cannot be asked again: model.ubj of flights_late_arrival version {first}"
+        in "\n".join(why.lines(found))
     )
 
 
@@ -154,12 +156,63 @@ def test_model_that_stood_in_says_for_whom_and_why_and_who_had_let_it_in(
     assert found.stood_in in "\n".join(why.lines(found))
 
 
+def test_rule_that_stood_in_was_nobodys_decision_and_who_was_rolled_back_is_not_named_as_a_way_back(
+    flights, trained, audited, predicted, home
+):
+    first = trained()
+    roles.promote(flights, audited(first, None), RUN)
+    roles.promote(flights, audited(second := trained(), first), RUN)
+    roles.roll_back(flights, str(first), by="Ada", why="It is wrong.", run=RUN)
+    predicted()
+    rolled_back = why.read(flights, WANTED)
+    assert (rolled_back.decided.by, rolled_back.decided.previous) == ("Ada", second)
+    assert set(rolled_back.others) == {"the baseline, carrier_late_rate_28d"}
+    assert "the way back" not in "\n".join(why.lines(rolled_back))
+
+    roles.roll_back(flights, "baseline", by="Ada", why="It is wrong, too.", run=RUN)
+    roles.promote(flights, audited(third := trained(), None), RUN)
+    for version in (first, second, third):
+        model_file(flights, home, version).unlink()
+    predicted()
+    found = why.read(flights, WANTED)
+    assert (found.scored_by, found.decided) == ("the baseline", None)
+    assert found.stood_in.startswith(f"in place of version {third}")
+
+
+def test_score_that_its_model_does_not_give_and_features_that_are_gone_are_told(
+    flights, trained, audited, predicted
+):
+    roles.promote(flights, audited(trained(), None), RUN)
+    day = predicted()
+    made = batches.load("flights", "predictions", tables.published("flights", "predictions")[day].batch_id)
+    rows = batches.read(made, day).to_pandas().assign(score=0.5)
+    other = batches.stage(
+        "flights", "predictions", pa.Table.from_pandas(rows, batches.read(made, day).schema), partitions=[day],
+        received=len(rows), dropped={}, inputs=made.inputs, run=RUN, sort_by=["flight_id"],
+    )  # fmt: skip
+    tables.publish(other, verdict_id="v")
+    assert why.read(flights, WANTED).problem.startswith("the model gives 0.")
+
+    less = [one for one in made.inputs if one["kind"] != "snapshot"]
+    gone = batches.stage(
+        "flights", "predictions", batches.read(made, day), partitions=[day], received=len(rows), dropped={},
+        inputs=less, run=RUN, sort_by=["flight_id"],
+    )  # fmt: skip
+    tables.publish(gone, verdict_id="v")
+    found = why.read(flights, WANTED)
+    assert found.problem.startswith("the features that it was made of are gone")
+    assert (found.reasons, found.origins) == (None, [])
+    assert "  let in        by the gate" in "\n".join(why.lines(found))
+
+
 def test_values_of_people_are_not_shown(flights, trained, audited, predicted):
     roles.promote(flights, audited(trained(), None), RUN)
     predicted()
     found = why.read(of_people(flights), WANTED)
     assert {one.value for one in found.reasons} == {None}
-    assert [one.row for one in found.origins] == [None, None]
+    assert [list(one.rows) for one in found.origins] == [[], []]
+    assert not {"flight_id", "unseen_categories"} & set(found.prediction)
+    assert found.others == {}
 
 
 def test_it_is_found_by_id_too_and_what_is_not_there_is_refused(flights, predicted):

@@ -35,6 +35,7 @@ __all__ = [
     "Published",
     "check_newer",
     "days_that_may_hold",
+    "days_with",
     "files",
     "history",
     "local_files",
@@ -215,6 +216,19 @@ def days_that_may_hold(pipeline: str, table: str, column: str, value: str) -> li
     with connection.opened() as lake:
         found = snapshots.find(lake, pipeline, table)
         return list(snapshots.planned(found, snapshots.equal(column, value))) if found else []
+
+
+def days_with(pipeline: str, table: str, column: str, value: str) -> list[str]:
+    """Days on which a row has a value, sorted; reads that column of all files."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with connection.opened() as lake:
+        found = snapshots.find(lake, pipeline, table)
+        if not found:
+            return []
+        days = found.scan(row_filter=snapshots.equal(column, value), selected_fields=(DAY,)).to_arrow()[DAY]
+    return sorted(set(pc.cast(days, pa.string()).to_pylist()))
 
 
 def files(

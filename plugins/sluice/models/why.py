@@ -6,11 +6,18 @@ that manifests name, the registered file of the model, the ledger's decisions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sluice.core.errors import BatchUnknownError, PredictionUnknownError
+from sluice.core.errors import (
+    BatchDamagedError,
+    BatchUnknownError,
+    PredictionUnknownError,
+    TableMissingError,
+)
+from sluice.core.sql import quoted
 from sluice.declare.spec import PREDICTIONS
 from sluice.gates import suites
 from sluice.lake import batches, inputs, tables
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
 
 # Features that a terminal shows, those that moved the score most; the rest is added up. `--json` has all.
 _SHOWN = 8
+# What a score may differ by from the one that the contributions add up to: these are sums in float32.
+_UNLIKE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,8 @@ class Origin:
     table: str
     batch: str
     deliveries: Sequence[Mapping[str, Any]] = ()
-    # The row that the features were made of; empty where none is declared (`key_from`), or values may not be quoted.
-    row: Mapping[str, Any] | None = None
+    # Those with its key, of the table that the features come from (`key_from`); none where values may not be quoted.
+    rows: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Why:
     decided: Change | None
     # Whether that decision still holds, so that a roll-back is about it.
     is_champion: bool
-    # None: the model that was registered cannot be read any more, which `problem` tells.
+    # None: the model or the row is not there any more, which `problem` tells.
     reasons: Sequence[Reason] | None
     # What all rows have: the sum without any feature.
     base: float | None
@@ -87,48 +96,79 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
 
     Raises:
         PredictionUnknownError: no published prediction is called that.
-        BatchUnknownError, BatchDamagedError: what it was made of was cleared away or changed.
+        BatchUnknownError, BatchDamagedError: its batch was cleared away, or changed.
     """
     made, day, found = _find(spec, wanted, day)
-    declared, show = spec.model, spec.may_quote(PREDICTIONS)
-    features_of = tables.published_to(made, declared.features_table, [day])
-    features = batches.load(spec.pipeline, declared.features_table, features_of[day].batch_id)
-    row = _only(batches.read(features, day), {declared.key: found[declared.key]})
-    scored_by = inputs.of(made, inputs.Model)[0]
-    moves = history.read(spec).changes
-    decided = next(
-        (one for one in moves if one.entry <= (scored_by.promoted or 0) and one.version == scored_by.version),
-        None,
+    scored_by = _scored_by(made, found)
+    stood_in = _stood_in(scored_by)
+    moves = history.read(spec).changes if scored_by.name == spec.model.name else ()
+    known = (
+        one for one in moves if one.entry <= (scored_by.promoted or 0) and one.version == scored_by.version
     )
-    reasons, base, problem = _reasons(spec, scored_by.version, row, show=show)
+    # A rule that stands in does so by what is declared, and by nobody's decision.
+    decided = None if stood_in and scored_by.version is None else next(known, None)
+    reasons: Sequence[Reason] | None = None
+    base, others, origins = None, {}, []
+    try:
+        features, row = _features(spec, made, day, found)
+    except (BatchUnknownError, BatchDamagedError, TableMissingError) as error:
+        problem = f"the features that it was made of are gone: {error}"
+    else:
+        reasons, base, problem = _reasons(spec, scored_by, row, found["score"])
+        others = dict(_others(spec, scored_by, decided, row))
+        origins = list(_origins(spec, features, day, found[spec.model.key]))
     return Why(
         pipeline=spec.pipeline,
         day=day,
-        prediction=found,
+        prediction=found if spec.may_quote(PREDICTIONS) else _without_values(spec, found),
         batch=made.batch_id,
         scored_by=roles.named(scored_by.version),
-        stood_in=_stood_in(scored_by),
+        stood_in=stood_in,
         decided=decided,
         is_champion=decided is not None and decided is moves[0],
         reasons=reasons,
         base=base,
         problem=problem,
-        others=dict(_others(spec, scored_by.version, decided, row)),
-        origins=list(_origins(spec, features, day, found[declared.key], show=show)),
+        others=others,
+        origins=origins,
         rests_on=[note.sentence() for note in made.noted],
     )
+
+
+def _scored_by(made: Manifest, found: Mapping[str, Any]) -> inputs.Model:
+    """What scored, as the batch recorded it; of a batch of an earlier version, which did not, as the row says."""
+    version = None if found["is_baseline"] else int(found["model_version"])
+    said = inputs.Model(name=found["model_name"], version=version)
+    return next(iter(inputs.of(made, inputs.Model)), said)
+
+
+def _features(
+    spec: Pipeline, made: Manifest, day: str, found: Mapping[str, Any]
+) -> tuple[Manifest, pa.Table]:
+    """The batch of features that was scored, and the row of it."""
+    table, key = spec.model.features_table, spec.model.key
+    read = tables.published_to(made, table, [day])
+    if day not in read:
+        raise TableMissingError(f"No batch of {table} is named for {day}.", where=made.batch_id)
+    features = batches.load(spec.pipeline, table, read[day].batch_id)
+    return features, _only(batches.read(features, day), {key: found[key]})
+
+
+def _without_values(spec: Pipeline, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A prediction without what is, or quotes, a value of the sources."""
+    return {name: value for name, value in found.items() if name not in (spec.model.key, "unseen_categories")}
 
 
 def lines(why: Why) -> Iterator[str]:
     """As text for a terminal."""
     made = why.prediction
     yield f"{why.pipeline}.{PREDICTIONS} {why.day}, prediction {made['prediction_id']}"
-    yield f"  score         {made['score']:.4f}, made {made['scored_at']:%Y-%m-%d %H:%M %Z}{' after its time' if made['made_late'] else ''} by run {made['run_id']}"
+    yield f"  score         {made['score']:.4f}, made {made['scored_at']:%Y-%m-%d %H:%M %Z}{' after its time' if made.get('made_late') else ''} by run {made['run_id']}"
     yield f"  scored by     {why.scored_by} of {made['model_name']}"
     if why.stood_in:
         yield f"                  {why.stood_in}"
     if why.decided:
-        yield f"  let in        by {why.decided.moved_by}, since {why.decided.since.isoformat()} (entry {why.decided.entry}), in place of {roles.named(why.decided.previous)}"
+        yield f"  let in        {'earlier, ' if why.stood_in else ''}by {why.decided.moved_by}, since {why.decided.since.isoformat()}{'' if why.decided.by_its_clock else ' (recorded)'} (entry {why.decided.entry}), in place of {roles.named(why.decided.previous)}"
         yield from (f"                  {reason}" for reason in why.decided.reasons)
     yield from _reason_lines(why)
     for name, score in why.others.items():
@@ -137,10 +177,10 @@ def lines(why: Why) -> Iterator[str]:
         yield f"  made of       {origin.table}, batch {origin.batch}"
         for one in origin.deliveries:
             yield f"                  {one['uri']}  sha256 {one['sha256'][:16]}"
-        if origin.row:
-            yield f"                  {', '.join(f'{name} {value}' for name, value in origin.row.items())}"
+        for row in origin.rows:
+            yield f"                  {', '.join(f'{name} {value}' for name, value in row.items())}"
     yield from (f"  rests on      {sentence}" for sentence in why.rests_on)
-    if why.decided and why.is_champion:
+    if why.decided and why.is_champion and why.decided.kind == "promoted":
         back = "baseline" if why.decided.previous is None else why.decided.previous
         yield f"  the way back  sluice model rollback {why.pipeline} {back} --by NAME --why REASON"
 
@@ -166,20 +206,14 @@ def _text(value: Any) -> str:
 
 def _find(spec: Pipeline, wanted: str, day: str | None) -> tuple[Manifest, str, dict[str, Any]]:
     """The batch, the day and the row of a prediction."""
+    names = (spec.model.key, "prediction_id")
+    found = {one for name in names for one in tables.days_with(spec.pipeline, PREDICTIONS, name, wanted)}
     key = spec.model.key
-    if day is None:
-        by = {
-            name: tables.days_that_may_hold(spec.pipeline, PREDICTIONS, name, wanted)
-            for name in (key, "prediction_id")
-        }
-        days = sorted({one for found in by.values() for one in found}, reverse=True)
-    else:
-        days = [day]
-    for one in days:
-        shown = tables.published(spec.pipeline, PREDICTIONS, one, one).get(one)
-        made = batches.load(spec.pipeline, PREDICTIONS, shown.batch_id) if shown else None
-        for name in (key, "prediction_id"):
-            if made and (rows := _only(batches.read(made, one), {name: wanted})).num_rows:
+    for one in sorted(found, reverse=True) if day is None else found & {day}:
+        batch_id = tables.published(spec.pipeline, PREDICTIONS, one, one)[one].batch_id
+        made = batches.load(spec.pipeline, PREDICTIONS, batch_id)
+        for name in names:
+            if (rows := _only(batches.read(made, one), {name: wanted})).num_rows:
                 return made, one, rows.to_pylist()[0]
     raise PredictionUnknownError(
         f"No published prediction of {spec.pipeline} has the id or the {key} {wanted!r}.",
@@ -200,29 +234,29 @@ def _only(rows: pa.Table, values: Mapping[str, str]) -> pa.Table:
 
 
 def _reasons(
-    spec: Pipeline, version: int | None, row: pa.Table, *, show: bool
+    spec: Pipeline, scored_by: inputs.Model, row: pa.Table, score: float
 ) -> tuple[list[Reason] | None, float | None, str]:
-    """What moved the score, largest first; what every row has; and why neither is known, "" where they are."""
-    declared = spec.model
-    if version is None:
-        value = f", which is {_text(row[declared.baseline][0].as_py())}" if show else ""
-        return (
-            [],
-            None,
-            f"there was no model: the score is {declared.baseline}{value} ({declared.baseline_default} where it is null)",
-        )
+    """What moved the score, largest first; what every row has; and what is wrong with them, "" where nothing is."""
+    declared, show = spec.model, spec.may_quote(PREDICTIONS)
+    if scored_by.version is None:
+        there = declared.baseline in row.column_names and row.num_rows
+        value = f", which is {_text(row[declared.baseline][0].as_py())}" if show and there else ""
+        said = f"there was no model: the score is {declared.baseline}{value}"
+        return [], None, f"{said} ({declared.baseline_default} where it is null), as declared today"
     try:
-        model = _model(spec, version)
-    except (MlError, ConnectionError) as error:
-        return None, None, f"version {version} cannot be read: {error}"
-    *added, base = model.contributions(row)[0].tolist()
+        model = _model(scored_by)
+        *added, base = model.contributions(row)[0].tolist()
+    except (MlError, ConnectionError, ValueError, KeyError, IndexError) as error:
+        return None, None, f"version {scored_by.version} cannot be asked again: {error}"
     described = suites.descriptions_of(spec, declared.features_table)
     names = (*model.meta.numeric, *model.meta.categorical)
     reasons = [
         Reason(name, row[name][0].as_py() if show else None, adds, described.get(name, ""))
         for name, adds in zip(names, added, strict=True)
     ]
-    return sorted(reasons, key=lambda one: -abs(one.adds)), base, ""
+    given = 1 / (1 + math.exp(-(base + sum(added))))
+    problem = f"the model gives {given:.4f} for the same row" if abs(given - score) > _UNLIKE else ""
+    return sorted(reasons, key=lambda one: -abs(one.adds)), base, problem
 
 
 def _stood_in(scored_by: inputs.Model) -> str:
@@ -234,59 +268,72 @@ def _stood_in(scored_by: inputs.Model) -> str:
 
 
 def _others(
-    spec: Pipeline, version: int | None, decided: Change | None, row: pa.Table
+    spec: Pipeline, scored_by: inputs.Model, decided: Change | None, row: pa.Table
 ) -> Iterator[tuple[str, float]]:
-    """What the rule without a model, and the champion in whose place the model was put, give for the row."""
+    """What the rule without a model, and the champion in whose place a model was promoted, give for the row."""
     from sluice_ml.model import BaselineModel
 
-    if version is not None:
-        baseline = BaselineModel(spec.model.baseline, spec.model.baseline_default)
-        yield f"the baseline, {spec.model.baseline}", float(baseline.score(row)[0])
-    if decided and decided.previous is not None:
+    baseline = spec.model.baseline
+    # Its score is a value of the features.
+    if scored_by.version is not None and baseline in row.column_names and spec.may_quote(PREDICTIONS):
+        yield (
+            f"the baseline, {baseline}",
+            float(BaselineModel(baseline, spec.model.baseline_default).score(row)[0]),
+        )
+    # The one before a roll-back was rolled back for a reason.
+    if decided and decided.kind == "promoted" and decided.previous is not None:
         try:
-            yield roles.named(decided.previous), float(_model(spec, decided.previous).score(row)[0])
-        except (MlError, ConnectionError):
+            before = _model(scored_by.model_copy(update={"version": decided.previous}))
+            yield roles.named(decided.previous), float(before.score(row)[0])
+        except (MlError, ConnectionError, ValueError, KeyError):
             return  # nobody scores with it: it is told of where it is used
 
 
-def _model(spec: Pipeline, version: int) -> Trained:
+def _model(scored_by: inputs.Model) -> Trained:
     from sluice_ml.model import load
 
-    meta, content = registry().content(spec.model.name, version)
+    meta, content = registry().content(scored_by.name, scored_by.version or 0)
     return load(content, meta, threads=1)
 
 
-def _origins(spec: Pipeline, features: Manifest, day: str, key: str, *, show: bool) -> Iterator[Origin]:
-    """The features, and what they were made of: of their own table of origin the row, of all the batches of the day."""
+def _origins(spec: Pipeline, features: Manifest, day: str, key: str) -> Iterator[Origin]:
+    """The features, and what they were made of: the rows of the table that they come from, and of all tables the newest batch."""
     yield Origin(features.table, features.batch_id)
-    declared = spec.derived[features.table]
     for read in inputs.of(features, inputs.Snapshot):
         named = read.batches or {}
         # What looks back has many days: the newest that was read says how far it went.
         newest = day if day in named else max(named, default=None)
-        if not newest or not named[newest]:
+        if newest is None:
+            yield Origin(read.table, "of no day")
             continue
         try:
             made = batches.load(spec.pipeline, read.table, named[newest])
-        except BatchUnknownError:
-            yield Origin(f"{read.table} {newest}", f"{named[newest]}, which was cleared away")
+            own = spec.derived[features.table].rows_from == read.table and spec.may_quote(PREDICTIONS)
+            rows = _rows(spec, features.table, batches.read(made, newest), key) if own else ()
+        except (BatchUnknownError, BatchDamagedError) as error:
+            which = named[newest] or "of another writer"
+            yield Origin(f"{read.table} {newest}", f"{which}, which is gone: {error}")
             continue
         deliveries = [one for one in made.inputs if one["kind"] == "delivery" and one["day"] == newest]
-        own = show and declared.key_from and read.table == declared.rows_from
-        row = _origin_row(batches.read(made, newest), declared.key_from or (), key) if own else None
-        yield Origin(f"{read.table} {newest}", made.batch_id, deliveries, row)
+        yield Origin(f"{read.table} {newest}", made.batch_id, deliveries, rows)
 
 
-def _origin_row(rows: pa.Table, key_from: Sequence[str], key: str) -> dict[str, Any]:
-    """The row that has a key by SQL over it; empty where none has, or where the SQL is about columns that these rows do not have."""
+def _rows(spec: Pipeline, table: str, rows: pa.Table, key: str) -> list[dict[str, Any]]:
+    """The rows with a key, by `key_from`; none where that is not declared, or is about columns that these rows do not have."""
     import duckdb
 
+    declared, name = spec.derived[table], spec.model.key
+    if not declared.key_from or name not in declared.key:
+        return []
+    kind = suites.columns_of(spec, table)[name]
+    asked = declared.key_from[declared.key.index(name)]
+    origin = quoted(str(declared.rows_from))
     with duckdb.connect() as con:
         con.execute("set timezone = 'UTC'")
-        con.register("rows", rows)
-        query = f"select * from rows where cast({key_from[0]} as varchar) = $key"  # noqa: S608 - declared
+        con.register(str(declared.rows_from), rows)
+        query = f"select * from {origin} where try_cast(({asked}) as {kind}) = try_cast($key as {kind})"  # noqa: S608 - declared
         try:
-            read = con.sql(query, params={"key": key}).to_arrow_table().to_pylist()
-        except duckdb.BinderException:
-            return {}
-    return {name: value for name, value in read[0].items() if name != DAY} if read else {}
+            found = con.sql(query, params={"key": key}).to_arrow_table().to_pylist()
+        except duckdb.Error:
+            return []
+    return [{column: value for column, value in row.items() if column != DAY} for row in found]
