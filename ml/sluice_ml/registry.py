@@ -172,6 +172,14 @@ class Registry:
         except MlflowException as error:
             raise ConnectionError(f"The registry of models does not answer: {error}") from error
 
+    def description(self, name: str, version: int) -> ModelMeta:
+        """What is known of a version besides its file, also where that is lost.
+
+        Raises:
+            ModelDamagedError, ModelUnknownError: as `load`.
+        """
+        return self._meta(self._version(name, version))
+
     def candidate(self, name: str, version: int) -> Candidate:
         """A registered version with its scored held-out rows, as it was logged.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pyarrow as pa
@@ -14,7 +15,10 @@ from sluice.core.errors import ModelNotRecordedError, TableMissingError
 from sluice.declare import spec
 from sluice.lake import connection, snapshots
 from sluice.models import rebuild, training
+from sluice.models.config import registry
+from sluice_ml.registry import Registry
 from tests.models.conftest import DAY, RUN, flights_rows, publish
+from tests.models.test_scorer import model_file
 
 pytestmark = pytest.mark.slow
 
@@ -56,10 +60,32 @@ def test_other_numbers_are_told(flights, version, monkeypatch):
     monkeypatch.setattr(rebuild.trainset, "read", reading_less(rebuild.trainset.read))
     made = again(flights, version)
     assert not made.is_same
-    assert "trained on other numbers" in "\n".join(rebuild.lines(made))
+    assert "It is not the same: other rows, or other days, were read." in "\n".join(rebuild.lines(made))
+    assert set(made.differs) == {"splits"}
     done = CliRunner().invoke(main, ["model", "rebuild", "flights", str(version), "--json"])
     assert done.exit_code == 1
     assert json.loads(done.stdout)["is_same"] is False
+
+
+def test_a_lost_file_and_a_setting_that_was_not_recorded_then_are_no_hindrance_and_told(
+    flights, version, home, monkeypatch
+):
+    model_file(flights, home, version).unlink()
+    known = registry().description(flights.model.name, version)
+    config = {name: value for name, value in known.config.items() if name != "simpler_margin"}
+    monkeypatch.setattr(
+        Registry,
+        "description",
+        lambda *_: dataclasses.replace(known, config={**config, "early_stopping_rounds": 5}),
+    )
+    made = again(flights, version)
+    assert made.is_same
+    assert made.differs == {
+        "simpler_margin": ("not recorded", flights.model.promotion.simpler_margin),
+        "early_stopping_rounds": (5, "no setting any more"),
+    }
+    other = dataclasses.replace(made, sha256=("a", "b"))
+    assert "this has changed since: early_stopping_rounds, simpler_margin." in "\n".join(rebuild.lines(other))
 
 
 def reading_less(read):

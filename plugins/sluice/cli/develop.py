@@ -129,8 +129,11 @@ def measure(pipeline: spec.Pipeline, table: str, as_json: bool) -> None:
     if as_json:
         print_json({"pipeline": pipeline.pipeline, "table": table, "rules": list(found)})
         return
+    one = None
     for one in found:
         echo(one.sentence())
+    if one is None:
+        echo(f"No rule of {pipeline.pipeline}.{table} compares with history or with another table.")
 
 
 @click.command()

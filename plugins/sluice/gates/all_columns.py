@@ -26,7 +26,7 @@ TYPES: Mapping[str, bool] = {
     "expect_column_mode_shares_to_fit_history": False,
 }
 # Ids of DuckDB's types.
-_NUMBERS = ("integer", "bigint", "float", "double", "decimal")
+_NUMBERS = ("tinyint", "smallint", "integer", "bigint", "hugeint", "float", "double", "decimal")
 
 
 class _LeftOut(BaseModel):
@@ -60,7 +60,7 @@ def listed(
     left_out = {name for group in groups for name in group.columns}
     if unknown := sorted(left_out - set(there)):
         raise ValueError(f"{ARGUMENT}: there is no column {unknown[0]!r} (it has {', '.join(there)})")
-    left_out |= {*PLATFORM_COLUMNS, *PLATFORM, arguments.get("by", ""), *(key if len(key) == 1 else ())}
+    left_out |= {*PLATFORM_COLUMNS, *PLATFORM, str(arguments.get("by")), *(key if len(key) == 1 else ())}
     chosen = [
         name
         for name, type_ in there.items()

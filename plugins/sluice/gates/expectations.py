@@ -267,7 +267,7 @@ class ExpectRowsToAgreeWithHistory(OfColumns):
     the most frequent text. Without `values` at most that share is of a group that no trailing day has.
     """
 
-    statistic = "differing_share"
+    statistic = "coalesce(differing_share, 0)"
 
     values: dict[str, str] = {}
     tolerances: dict[str, float] = {}
@@ -287,7 +287,7 @@ class ExpectRowsToAgreeWithTable(OfColumns):
     on a waiver, is not compared.
     """
 
-    statistic = "differing_share"
+    statistic = "coalesce(differing_share, 0)"
 
     table: str
     agree: dict[str, str] = {}

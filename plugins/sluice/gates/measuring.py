@@ -1,11 +1,13 @@
 """How close published days came to the limits of the rules that compare them with history, and how often those would have failed.
 
-The rule kept here: each day is asked what its gate asked, against the days before it, so that a limit rests on what was measured and
-not on a guess. Days that were published on a waiver are left out, as they are of every comparison.
+The rule kept here: each day is asked what its gate asks, against the days before it, so that a limit rests on what was measured and
+not on a guess. It is asked of what readers see: rows that were set aside are not in it, and days on a waiver are left out, as they are of
+every comparison. So a rule that holds has no failing day but those of before it was written.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sluice.core.errors import TableMissingError
 from sluice.core.settings import settings
+from sluice.core.sql import quoted
 from sluice.gates import engine, history, history_sql, suites
 from sluice.lake import tables
 
@@ -36,8 +39,11 @@ class Measured:
     day: str | None
     # The column, the named value or the group that it was; "" of a rule about all rows.
     about: str
+    # None also where it was no finite number.
     found: float | None
     limit: float | None
+    # Why it could not be asked; "" where it could.
+    problem: str = ""
 
     @property
     def share(self) -> float | None:
@@ -45,14 +51,16 @@ class Measured:
         return None if self.found is None or not self.limit else self.found / self.limit
 
     def sentence(self) -> str:
-        if self.share is None:
-            return f"{self.rule}: nothing was compared"
+        if self.problem or not self.days_compared:
+            return f"{self.rule}: {self.problem or 'nothing was compared'}"
         about = f" ({self.about})" if self.about else ""
         fails = f"fails on {self.days_failing:,}" if self.days_failing else "none fails"
-        return (
-            f"{self.rule}: {self.share:.0%} of its limit, {self.found:.4g} of {self.limit:.4g} on {self.day}{about};"
-            f" {self.days_compared:,} days compared, {fails}"
+        closest = (
+            "without a number"
+            if self.share is None
+            else f"{self.share:.0%} of its limit, {self.found:.4g} of {self.limit:.4g}"
         )
+        return f"{self.rule}: {closest} on {self.day}{about}; {self.days_compared:,} days compared, {fails}"
 
 
 def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
@@ -90,7 +98,14 @@ def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
             for other in others:
                 history.show_table(con, other, suites.columns_of(spec, other), paths[other])
             for rule in rules:
-                yield _measured(con, rule, cast("FitsHistory", rule.expectation))
+                try:
+                    yield _measured(con, rule, cast("FitsHistory", rule.expectation))
+                except duckdb.Error as error:
+                    # Its message may quote values.
+                    about = rule.meta.rule, rule.meta.severity
+                    yield Measured(
+                        *about, 0, 0, None, "", None, None, f"cannot be measured: {type(error).__name__}"
+                    )
 
 
 def _published(spec: Pipeline, table: str, scratch: Path) -> list[str]:
@@ -101,17 +116,19 @@ def _published(spec: Pipeline, table: str, scratch: Path) -> list[str]:
 def _measured(con: duckdb.DuckDBPyConnection, rule: Rule, of: FitsHistory) -> Measured:
     asked = history_sql.without_limit((rule.query or "").format(batch="batch"))
     columns = con.sql(asked).columns
-    about = next(
-        (f"cast({one} as varchar)" for one in ("column_name", "compared_value") if one in columns), "''"
-    )
-    rated = f"""
-        select cast(ds as varchar) as ds, {about} as about, cast({of.statistic} as double) as found,
-            cast({of.allowed} as double) as allowed, compared, fails
-        from ({asked})"""  # noqa: S608 - written by the rule's own type
-    rated = f"""
+    by = rule.arguments.get("by")
+    names = ("column_name", "compared_value", *([by] if isinstance(by, str) else []))
+    told = [f"cast({quoted(one)} as varchar)" for one in names if one in columns]
+    about = f"concat_ws(' ', {', '.join(told)})" if told else "''"
+    closest_of = f"""
         select count(distinct ds) filter (compared), count(distinct ds) filter (fails),
             arg_max(row(ds, about, found, allowed), found / allowed) filter (compared and allowed > 0)
-        from ({rated})"""  # noqa: S608 - as above
-    days, failing, closest = con.sql(rated).fetchall()[0]
+        from (
+            select cast(ds as varchar) as ds, {about} as about, cast({of.statistic} as double) as found,
+                cast({of.allowed} as double) as allowed, compared, fails
+            from ({asked})
+        )"""  # noqa: S608 - written by the rule's own type
+    days, failing, closest = con.sql(closest_of).fetchall()[0]
     day, said, found, allowed = closest or (None, "", None, None)
-    return Measured(rule.meta.rule, rule.meta.severity, days, failing, day, said, found, allowed)
+    finite = found if found is not None and math.isfinite(found) else None
+    return Measured(rule.meta.rule, rule.meta.severity, days, failing, day, said, finite, allowed)

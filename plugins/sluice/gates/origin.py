@@ -165,8 +165,8 @@ def _of_making(
         _MAKING,
         made.ExpectRowsToSayWhatMadeThem,
         "Who acts on a prediction, and who measures its model, believes what it says of its making.",
-        # A batch of an earlier version lacks some.
-        values={name: _as_text(value) for name, value in told.items() if name in manifest.columns},
+        # A batch of an earlier version lacks some, which then say nothing that is true.
+        values={name: _as_text(value) for name, value in told.items() if value or name in manifest.columns},
     )
 
 

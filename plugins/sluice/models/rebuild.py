@@ -7,6 +7,7 @@ declares today. Nothing is registered, and nothing else is recorded.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 # Of the recorded settings: what decides which rows are read, by its name in the YAML's `model`.
 _READ = ("key", "label", "baseline", "training_days", "known_at", "happens_at")
-# What does not change what is learned.
-_THIS_RUN = ("gate", "threads")
+# What does not change what is learned: what must hold of a candidate besides, and how many cores trained it.
+_NOT_LEARNED = ("gate", "threads")
+_UNRECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class Rebuilt:
     rows_sha256: tuple[str, str]
     # sha256 of the model's file. Each pair is (recorded, now).
     sha256: tuple[str, str]
-    # What else is not the same, by name.
+    # What else is not the same, by name: settings, `code`, libraries, and `splits`, the days that were learned and judged.
     differs: Mapping[str, tuple[Any, Any]]
+
+    # Names of the settings that were used as they were recorded.
+    settings: tuple[str, ...]
 
     @property
     def is_same(self) -> bool:
@@ -61,7 +66,7 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
         say: takes lines that tell what goes on.
 
     Raises:
-        ModelNotRecordedError: the ledger knows no training of it.
+        ModelNotRecordedError: the ledger knows no training of it, or one on tables that are not declared any more.
         ModelDamagedError, ModelUnknownError: the registry has no description of it.
         TableMissingError: a snapshot that it was trained on is gone.
         MlError: the rows cannot be trained on.
@@ -71,15 +76,20 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
 
     entry = _training(spec, version)
     record, day = entry.record, str(entry.partition)
-    meta, _ = registry().content(spec.model.name, version)
+    meta = registry().description(spec.model.name, version)
     declared = model_config(spec)
     config = _recorded(meta, declared)
     say(f"Reading the rows of version {version}, trained by the run of {day}")
     rows = trainset.read(_reading(spec, meta), day, dict(record.snapshots)).rows
     say(f"Training on {rows.num_rows:,} rows")
     made = fit(rows, config)
-    now = {**declared.as_dict(), "code": code_version(), **LIBRARIES}
-    then = {**config.as_dict(), "code": record.code, **meta.libraries}
+    now = {
+        **_as_json(declared.as_dict()),
+        "code": code_version(),
+        **LIBRARIES,
+        "splits": _as_json(made.meta.splits),
+    }
+    then = {**meta.config, "code": record.code, **meta.libraries, "splits": meta.splits}
     return Rebuilt(
         pipeline=spec.pipeline,
         model=spec.model.name,
@@ -90,10 +100,11 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
         rows=(record.rows, rows.num_rows),
         rows_sha256=(meta.rows_sha256, made.meta.rows_sha256),
         sha256=(record.sha256, made.sha256),
+        settings=tuple(name for name in meta.config if name in now),
         differs={
-            name: (then.get(name), now.get(name))
-            for name in sorted({*then, *now} - set(_THIS_RUN))
-            if then.get(name) != now.get(name)
+            name: (then.get(name, _UNRECORDED), now.get(name, "no setting any more"))
+            for name in sorted({*then, *now} - set(_NOT_LEARNED))
+            if (name in then, then.get(name)) != (name in now, now.get(name))
         },
     )
 
@@ -105,16 +116,24 @@ def lines(made: Rebuilt) -> Iterator[str]:
     yield f"  numbers    {_compared(made.rows_sha256, 16)}"
     yield f"  rows       {_compared(made.rows)}, of snapshots {', '.join(f'{table} {one}' for table, one in made.snapshots.items())}"
     for name, pair in made.differs.items():
-        yield f"  {'code' if name == 'code' else 'setting'}    {'' if name == 'code' else f'{name} '}{_compared(pair)}"
+        yield f"  {name}  {_compared(pair)}"
     if not made.is_same:
         yield _cause(made)
 
 
 def _cause(made: Rebuilt) -> str:
     """What is to blame, as far as that can be told."""
+    if made.rows[0] != made.rows[1] or "splits" in made.differs:
+        return "It is not the same: other rows, or other days, were read. See which of the above names them."
+    # A setting that was recorded is used as it was.
+    changed = [
+        name for name, (then, _) in made.differs.items() if then == _UNRECORDED or name not in made.settings
+    ]
+    if changed:
+        return f"It is not the same, and of what decides what is learned this has changed since: {', '.join(changed)}."
     if made.rows_sha256[0] != made.rows_sha256[1]:
-        return "It is not the same, because it was trained on other numbers: a published batch or the reading of it has changed."
-    return "It is not the same although the numbers are: the code that trains, a library or this machine is another one."
+        return "It is not the same: as many rows of the same days, by the same code, have other numbers. A published batch was changed."
+    return "It is not the same although all of the above is: this is another machine, or the recorded file is not what was trained."
 
 
 def _compared(pair: tuple[Any, Any], chars: int | None = None) -> str:
@@ -133,12 +152,26 @@ def _training(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
             allowed=", ".join(map(str, known)) or "none was trained yet",
             todo=f"look at what there is with `sluice model show {spec.pipeline}`",
         )
-    return next(entry for entry in found if entry.record.version == version)
+    entry = next(entry for entry in found if entry.record.version == version)
+    tables = {spec.model.features_table, spec.model.outcomes_table}
+    if set(entry.record.snapshots) != tables:
+        raise ModelNotRecordedError(
+            f"Version {version} of {spec.model.name} was trained on snapshots of {', '.join(entry.record.snapshots) or 'no table'}.",
+            where=f"the ledger, entry {entry.seq}",
+            allowed=f"a training on {' and '.join(sorted(tables))}, which the pipeline declares",
+            todo="rebuild it with the YAML of that time",
+        )
+    return entry
+
+
+def _as_json(value: Any) -> Any:
+    """Settings as the registry gives them back."""
+    return json.loads(json.dumps(value))
 
 
 def _recorded(meta: ModelMeta, declared: ModelConfig) -> ModelConfig:
-    """The settings that a version was trained by; what was not recorded then, and what does not change what is learned, as declared."""
-    known = {field.name for field in dataclasses.fields(declared)} - set(_THIS_RUN)
+    """The settings that a version was trained by; what was not recorded then as declared today."""
+    known = {field.name for field in dataclasses.fields(declared)} - {"gate"}
     recorded: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in meta.config.items()
