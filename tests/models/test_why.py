@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date
 
 import pyarrow as pa
 import pytest
@@ -203,6 +204,22 @@ def test_score_that_its_model_does_not_give_and_features_that_are_gone_are_told(
     assert found.problem.startswith("the features that it was made of are gone")
     assert (found.reasons, found.origins) == (None, [])
     assert "  let in        by the gate" in "\n".join(why.lines(found))
+
+
+def test_key_that_comes_back_is_that_of_the_newest_day_or_of_the_day_that_is_asked_for(flights, predicted):
+    day, before = predicted(), "2013-03-20"
+    made = batches.load("flights", "predictions", tables.published("flights", "predictions")[day].batch_id)
+    rows = batches.read(made, day)
+    at = pa.array([date.fromisoformat(before)] * rows.num_rows, pa.date32())
+    earlier = batches.stage(
+        "flights", "predictions", rows.set_column(rows.column_names.index("ds"), "ds", at), partitions=[before],
+        received=rows.num_rows, dropped={}, inputs=made.inputs, run=RUN, sort_by=["flight_id"],
+    )  # fmt: skip
+    tables.publish(earlier, verdict_id="v")
+    assert tables.days_with("flights", "predictions", "flight_id", WANTED) == [before, day]
+    assert tables.days_with("flights", "predictions", "flight_id", "flight 0") == []
+    assert why.read(flights, WANTED).day == day
+    assert why.read(flights, WANTED, before).batch == earlier.batch_id
 
 
 def test_values_of_people_are_not_shown(flights, trained, audited, predicted):

@@ -56,11 +56,12 @@ class Measured:
         about = f" ({self.about})" if self.about else ""
         fails = f"fails on {self.days_failing:,}" if self.days_failing else "none fails"
         closest = (
-            "without a number"
+            "no finite number"
             if self.share is None
             else f"{self.share:.0%} of its limit, {self.found:.4g} of {self.limit:.4g}"
         )
-        return f"{self.rule}: {closest} on {self.day}{about}; {self.days_compared:,} days compared, {fails}"
+        on = f" on {self.day}{about}" if self.day else ""
+        return f"{self.rule}: {closest}{on}; {self.days_compared:,} days compared, {fails}"
 
 
 def measure(spec: Pipeline, table: str) -> Iterator[Measured]:

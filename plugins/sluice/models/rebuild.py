@@ -7,10 +7,11 @@ declares today. Nothing is registered, and nothing else is recorded.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
 
 from sluice import ledger
 from sluice.core.errors import ModelNotRecordedError
@@ -49,7 +50,6 @@ class Rebuilt:
     sha256: tuple[str, str]
     # What else is not the same, by name: settings, `code`, libraries, and `splits`, the days that were learned and judged.
     differs: Mapping[str, tuple[Any, Any]]
-
     # Names of the settings that were used as they were recorded.
     settings: tuple[str, ...]
 
@@ -83,11 +83,12 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
     rows = trainset.read(_reading(spec, meta), day, dict(record.snapshots)).rows
     say(f"Training on {rows.num_rows:,} rows")
     made = fit(rows, config)
+    # As the registry gives them back.
     now = {
-        **_as_json(declared.as_dict()),
+        **to_jsonable_python(declared.as_dict()),
         "code": code_version(),
         **LIBRARIES,
-        "splits": _as_json(made.meta.splits),
+        "splits": to_jsonable_python(made.meta.splits),
     }
     then = {**meta.config, "code": record.code, **meta.libraries, "splits": meta.splits}
     return Rebuilt(
@@ -162,11 +163,6 @@ def _training(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
             todo="rebuild it with the YAML of that time",
         )
     return entry
-
-
-def _as_json(value: Any) -> Any:
-    """Settings as the registry gives them back."""
-    return json.loads(json.dumps(value))
 
 
 def _recorded(meta: ModelMeta, declared: ModelConfig) -> ModelConfig:

@@ -1,7 +1,7 @@
 """Why a prediction is what it is: who scored it, who let that model in, what moved the score, and the rows that it came from.
 
-The rule kept here: it is told from what was recorded when the prediction was made, and from nothing that is there today: the batches
-that manifests name, the registered file of the model, the ledger's decisions.
+The rule kept here: it is told from what was recorded when the prediction was made: the batches that manifests name, the registered
+file of the model, the ledger's decisions. Only the baseline, the descriptions of features and `key_from` are those declared today.
 """
 
 from __future__ import annotations
