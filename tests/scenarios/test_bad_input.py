@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
+import boto3
 import pytest
 
 from sluice import ledger, notify
@@ -11,6 +10,7 @@ from sluice.declare import spec
 from sluice.lake.landing import Landing
 from sluice.notify.faults import undelivered_lines
 from sluice_lab import feed
+from tests.scenarios.conftest import BUCKET
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -67,24 +67,26 @@ def test_ingest_damaged_delivery_is_not_published(live, flights, corruption):
     assert "airport-operations" in body, "the mail names the owner of the source"
 
 
-def test_ingest_undeclared_source_is_named_by_the_watcher_and_the_others_go_on(live, flights):
-    day = "2013-05-08"
-    feed.deliver(flights, day)
-    Landing(flights.landing_url).write(f"mystery/{day}/mystery_{day}.csv", b"a,b\n1,2\n")
+def test_ingest_undeclared_source_is_named_by_the_watcher_and_the_others_go_on(live):
+    """In the bucket's pipeline: the watcher of `flights` would tell of the days that other scenarios have yet to deliver."""
+    pipeline, day = spec.load("flights_s3"), "2013-05-08"
+    feed.deliver(pipeline, day)
+    mystery = f"mystery/{day}/mystery_{day}.csv"
+    Landing(pipeline.landing_url).write(mystery, b"a,b\n1,2\n")
     before = live.mails()
 
     def told() -> list[str]:
         new = (mail for name, mail in live.mails().items() if name not in before)
-        return [mail["Subject"].strip() for mail in new if "flights landing" in mail["Subject"]]
+        return [mail["Subject"].strip() for mail in new if "flights_s3 landing" in mail["Subject"]]
 
-    live.succeed("flights_ingest", partition=day)
-    assert live.published("schedule", day)
+    live.succeed("flights_s3_ingest", partition=day)
+    assert live.published("schedule", day, "flights_s3")
     assert told() == []
-    live.succeed("flights_watch")
-    live.succeed("flights_watch")
-    assert told() == ["[sluice][UNEXPECTED] flights landing: mystery/ is no delivery"]
-    shutil.rmtree(live.home / "landing" / "mystery")
-    live.succeed("flights_watch")
+    live.succeed("flights_s3_watch")
+    live.succeed("flights_s3_watch")
+    assert told() == ["[sluice][UNEXPECTED] flights_s3 landing: mystery/ is no delivery"]
+    boto3.client("s3").delete_object(Bucket=BUCKET, Key=f"deliveries/{mystery}")
+    live.succeed("flights_s3_watch")
     assert len(told()) == 2
     assert "RESOLVED" in told()[-1]
 

@@ -55,7 +55,7 @@ def test_killed_components_come_back_and_a_killed_supervisor_leaves_nothing(live
         )
         assert _gone(family), f"{name} left {family} behind"
     until(lambda: not live.api.unhealthy(), "Airflow is not healthy")
-    live.succeed("flights_watch")
+    live.succeed("flights_s3_watch")
     assert all("running since" in line and "restarted" in line for line in stack.status())
 
     everything = [process for name in before for process in _family(name)]
