@@ -11,7 +11,7 @@ import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -334,9 +334,10 @@ def _properties(spec: Pipeline, table: str) -> tuple[Path, dict[str, Any]]:
     """The properties file of dbt that declares the model of a derived table, and what it says of it."""
     model = spec.derived[table].model
     folder = settings().dbt_project / "models" / spec.pipeline
-    for path in sorted(folder.rglob("*.yml")):
-        read = strict_yaml.read(path)
-        for declared in (read.get("models") or ()) if isinstance(read, dict) else ():
+    # The one that is named like the model first: it takes as long to parse all as to judge a table.
+    for path in sorted(folder.rglob("*.yml"), key=lambda path: (path.stem != model, path)):
+        found = path.stat()
+        for declared in _models(path, found.st_mtime_ns, found.st_size):
             if declared.get("name") == model:
                 return path, declared
     raise SpecInvalidError(
@@ -344,6 +345,13 @@ def _properties(spec: Pipeline, table: str) -> tuple[Path, dict[str, Any]]:
         where=str(folder),
         todo=f"add {model}.yml beside the model, with its columns and their data_type",
     )
+
+
+@lru_cache(maxsize=32)
+def _models(path: Path, _modified: int, _size: int) -> Sequence[dict[str, Any]]:
+    """Models that a properties file of dbt declares; read again once it is another file."""
+    read = strict_yaml.read(path)
+    return (read.get("models") or ()) if isinstance(read, dict) else ()
 
 
 def _explain(error: Exception) -> str:
