@@ -189,6 +189,26 @@ def test_read_csv_rows_of_another_version_without_a_header_are_refused(version):
     assert "row 4 has 4 field(s), the header 5" in message
 
 
+SCALED = Contract.model_validate(
+    {"version": 1, "columns": COLUMNS, "mappings": {2: {"scale": {"delay": "1/60"}}}}
+)
+
+
+def test_read_csv_row_with_a_value_of_the_wrong_type_says_which_version_it_fits():
+    rows = encode(ROWS, "csv")
+    message = broken(rows + b"4,IAH,A,90.5,2.0\n", "csv", SCALED)
+    assert "column 'delay', row 4: '90.5' is not an integer, and the row fits version 2" in message
+    message = broken(rows + b"4,IAH,A,90.5,2.0\n", "csv", SCALED, pii="quasi")
+    assert "90.5" not in message
+    message = broken(rows + b"4,IAH,A,x,2.0\n", "csv", SCALED)
+    assert "row 4: 'x' is not an integer" in message
+    assert "version 2" not in message
+    # With a column that is left out, the row is not all there.
+    header, rest = rows.split(b"\n", 1)
+    more = b"".join(line + b",1\n" for line in (rest + b"4,IAH,A,90.5,2.0").splitlines())
+    assert "fits version" not in broken(header + b",more\n" + more, "csv", SCALED)
+
+
 UNION = pa.concat_tables([ROWS, ROWS_V2], promote_options="default")
 
 

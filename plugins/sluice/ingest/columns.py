@@ -45,6 +45,8 @@ class Problem:
     todo: str = ""
     # Characters of the value that are shown.
     shown: int = _SHOWN
+    # Number of the row at fault, where it is one.
+    row: int | None = None
 
     def text(self, *, show_value: bool) -> str:
         said = repr(self.value)
@@ -139,7 +141,7 @@ def _converted(
         value = values.slice(row, 1).cast(pa.string())[0].as_py()
         what = f"column {name!r}, row {first_row + row}: {{value}} is not {rule.noun}"
         todo = _bad_value(column, value, zone)
-        return Problem(what, f"{name}: {rule.means}", value, todo=todo)
+        return Problem(what, f"{name}: {rule.means}", value, todo=todo, row=first_row + row)
 
 
 def _bad_value(column: Column, value: str, zone: str | None) -> str:

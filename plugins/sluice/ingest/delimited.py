@@ -66,7 +66,10 @@ def read(data: bytes, layout: Layout, budget: Budget) -> columns.Found:
                 for row, fields, expected in ragged
             ]
         )
-    return columns.Found(columns.convert(table, layout), left_out, file.rows)
+    try:
+        return columns.Found(columns.convert(table, layout), left_out, file.rows)
+    except BrokenColumnsError as error:
+        raise BrokenColumnsError(versions.told(error.problems, table, file.names, layout)) from None
 
 
 def read_gzipped(data: bytes, layout: Layout, budget: Budget) -> columns.Found:

@@ -10,6 +10,7 @@ have values.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -169,6 +170,26 @@ def fits(fields: Sequence[str], layout: Layout) -> int | None:
         ),
         None,
     )
+
+
+def told(problems: Sequence[Problem], raw: pa.Table, names: Sequence[str], layout: Layout) -> list[Problem]:
+    """The same problems; those of a row of text that fits another version say so.
+
+    Args:
+        raw: rows of text, of which a problem names some.
+        names: the columns of the file, in its order.
+    """
+    if set(names) != set(layout.columns):  # `raw` has not all that a row says
+        return list(problems)
+
+    def version(row: int | None) -> int | None:
+        return None if row is None else fits([raw[name][row - 1].as_py() or "" for name in names], layout)
+
+    found = [(each, version(each.row)) for each in problems]
+    return [
+        each if fit is None else replace(each, what=f"{each.what}, and the row fits version {fit}")
+        for each, fit in found
+    ]
 
 
 def _fits(field: str, column: Column, layout: Layout) -> bool:
