@@ -76,17 +76,13 @@ def test_a_band_that_is_too_narrow_is_a_false_alarm(flights, weakened):
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_all_kinds_are_caught_and_no_clean_day_is_held(make_home, tmp_path, monkeypatch, proofs):
-    home = tmp_path / "home"
-    make_home(home)
-    monkeypatch.setenv("SLUICE_HOME", str(home))
-    settings.cache_clear()
-    year.ensure(print)
-    flights = spec.load(year.PIPELINE)
-    tried = tuple(run.mutate(flights, SEED, number) for number in range(ALL))
-    drawn = tuple(run.clean(flights, SEED, number) for number in range(ALL))
-    report = Report(SEED, tried, drawn)
-    _record(proofs, report)
-    settings.cache_clear()
+def test_all_kinds_are_caught_and_no_clean_day_is_held(new_home, proofs):
+    with new_home("all"):
+        year.ensure(print)
+        flights = spec.load(year.PIPELINE)
+        tried = tuple(run.mutate(flights, SEED, number) for number in range(ALL))
+        drawn = tuple(run.clean(flights, SEED, number) for number in range(ALL))
+        report = Report(SEED, tried, drawn)
+        _record(proofs, report)
     assert report.false_alarms == []
     assert report.caught_share >= GOALS["files"], "\n".join(report.lines())

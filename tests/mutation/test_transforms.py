@@ -12,7 +12,7 @@ import pytest
 from sluice.core.errors import StackError
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
-from sluice_lab.mutation import year
+from sluice_lab.mutation import run, year
 from sluice_lab.mutation.draft import NotApplicableError
 from sluice_lab.mutation.mutators import choose
 from sluice_lab.mutation.run import STOPPED
@@ -84,6 +84,24 @@ def test_changed_model_is_stopped_and_leaves_project_and_year_as_they_were(fligh
     assert case.mutator == "rows_repeated"
     assert case.stage in STOPPED, case
     assert [path.read_bytes() for path in kept] == before
+
+
+def test_change_that_no_rule_sees_is_held_by_what_asks_the_changed_code_itself(flights, transforms):
+    """A maker of aircraft that became another: dbt's unit tests and the rows of before are asked where code changed."""
+    number = next(n for n in range(100) if choose(transforms.SQL_MUTATORS, SEED, n).name == "branch_lost")
+    case = transforms.mutate(flights, SEED, number, window=(DAY, DAY))
+    assert case.source == "stg_flights__planes"
+    assert case.stage == "change of code", case
+    assert "planes_spell_each_maker" in case.rules[0]
+    query, made = next(
+        drawn
+        for seed in range(100)
+        if (drawn := transforms.draw(flights, DAY, Random(seed)))[0].model == case.source
+    )
+    node = transforms._models(flights, made.table)[query.model]
+    with year.undisturbed(), transforms._changed(flights, node, query):
+        asked = run.derived_tables(flights, [made.table], DAY)
+    assert asked[0] == "missed", "SQL that is only written anew passes the same unit tests"
 
 
 def test_clean_day_passes_and_the_repository_is_not_changed(flights, transforms, monkeypatch):

@@ -35,6 +35,12 @@ class Report:
         return _share([case for case in self.counted if case.stage not in ("unreadable", "contract")])
 
     @property
+    def rules_share(self) -> float:
+        """As `caught_share`, of what is held without a comparison with the code before."""
+        held = [case.stopped and case.stage != "change of code" for case in self.counted]
+        return sum(held) / len(held) if held else 1.0
+
+    @property
     def missed(self) -> list[Case]:
         return [case for case in self.counted if not case.stopped]
 
@@ -51,6 +57,11 @@ class Report:
             f"Stage {self.stage}, seed {self.seed}: {len(self.mutations)} mutations, {len(counted)} of them material.",
             f"Caught: {caught} of {len(counted)} ({self.caught_share:.1%}); of those that reached a gate "
             f"{self.readable_share:.1%}. Missed: {len(missed)}, of which {told} were told as a warning.",
+            *(
+                [f"Without the comparison with the models before: {self.rules_share:.1%}."]
+                if self.stage == "transform"
+                else []
+            ),
             "",
             "| stage | material mutations stopped |",
             "|---|---|",

@@ -37,11 +37,20 @@ Stage = Literal[
     "transform",
     "derived gate",
     "predictions gate",
+    "change of code",
     "missed",
     "harmless",
 ]
 # Stages at which damage was stopped.
-STOPPED = ("unreadable", "contract", "raw gate", "transform", "derived gate", "predictions gate")
+STOPPED = (
+    "unreadable",
+    "contract",
+    "raw gate",
+    "transform",
+    "derived gate",
+    "predictions gate",
+    "change of code",
+)
 # A mutation is drawn where the longest window of a rule (ten weeks, of the registers) has days to look at.
 FIRST_MUTATED = "2013-03-12"
 _TRIES = 200
