@@ -80,6 +80,7 @@ LOOKED_UP = {
         "as_text": ["no such"],
         "mails": ["no such"],
     },
+    "suite import": {"file": ["no such", "/", "", __file__, RIGHT["samples"]]},
     "why": {"prediction": ["no such", ""]},
     "home backup": {"folder": [f"{__file__}/backup", "/"]},
 }

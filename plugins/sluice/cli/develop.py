@@ -98,7 +98,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
 
 @click.group()
 def suite() -> None:
-    """Show the rules of a table, or measure how close published days came to their limits."""
+    """Show the rules of a table, take those of an existing suite, or measure how close published days came to their limits."""
 
 
 @suite.command()
@@ -134,6 +134,34 @@ def measure(pipeline: spec.Pipeline, table: str, as_json: bool) -> None:
         echo(one.sentence())
     if one is None:
         echo(f"No rule of {pipeline.pipeline}.{table} compares with history or with another table.")
+
+
+@suite.command("import")
+@arguments.pipeline
+@click.argument("table", type=arguments.TABLE)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@as_json
+def import_suite(pipeline: spec.Pipeline, table: str, file: Path, as_json: bool) -> None:
+    """Add the expectations of FILE, a suite of Great Expectations (1.x or 0.18), to the suite of TABLE, as rules that only warn.
+
+    Rules that are there are not touched. Ends with 1 where an expectation was not taken.
+    """
+    from sluice.gates import importing
+
+    found = importing.take(pipeline, table, file)
+    if as_json:
+        print_json(found)
+    else:
+        for what, names in (("taken", found.taken), ("there already", found.already)):
+            for name in names:
+                echo(f"{what}: {name}")
+        for one in found.refused:
+            echo(f"NOT TAKEN: {one.sentence()}")
+        echo(
+            f"{len(found.taken)} taken into {found.path}, {len(found.already)} there already, {len(found.refused)} not taken."
+        )
+    if found.refused:
+        sys.exit(1)
 
 
 @click.command()

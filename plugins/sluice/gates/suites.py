@@ -116,14 +116,14 @@ def path_of(spec: Pipeline, table: str) -> Path:
     return settings().expectations / spec.pipeline / f"{table}.json"
 
 
-def load(spec: Pipeline, table: str) -> Suite:
-    """Read the suite of a table.
+def load(spec: Pipeline, table: str, path: Path | None = None) -> Suite:
+    """Read the suite of a table, from its place or from another file that is to take it.
 
     Raises:
         SpecInvalidError: the file is missing or is not a suite, or an expectation is of an unknown type, has wrong
             arguments, lacks its `meta`, or would set rows aside without being about rows; lists every problem.
     """
-    path = path_of(spec, table)
+    path = path or path_of(spec, table)
     if not path.is_file():
         raise SpecInvalidError(
             f"Table {spec.pipeline}.{table} has no suite.",
@@ -135,15 +135,13 @@ def load(spec: Pipeline, table: str) -> Suite:
         expectations = _File.model_validate_json(raw).expectations
     except ValueError as error:
         raise _invalid(path, [f"not a Great Expectations suite: {_explain(error)}"]) from error
-    from great_expectations.exceptions import GreatExpectationsError
-
     rules, problems = [], []
-    declared, columns = _declared_values(spec, table), cache(lambda: columns_of(spec, table))
+    read = reader(spec, table)
     for index, entry in enumerate(expectations, start=1):
         try:
-            rules.append(_rule(_of_columns(entry, columns, spec.key_of(table)), declared))
-        except (GreatExpectationsError, ValueError) as error:
-            problems.append(f"expectation {index}: {_explain(error)}")
+            rules.append(read(entry))
+        except ValueError as error:
+            problems.append(f"expectation {index}: {error}")
     setting_aside = [rule for rule in rules if rule.meta.severity == "quarantine"]
     problems += quarantine_rules.problems(setting_aside)
     problems += unjudged.problems(rules)
@@ -158,6 +156,21 @@ def load(spec: Pipeline, table: str) -> Suite:
     return Suite(rules=tuple(rules), hash=hashlib.sha256(raw).hexdigest())
 
 
+def reader(spec: Pipeline, table: str) -> Callable[[Any], Rule]:
+    """Return a function that reads one expectation of a table's suite; it raises ValueError with what is wrong."""
+    from great_expectations.exceptions import GreatExpectationsError
+
+    declared, columns = _declared_values(spec, table), cache(lambda: columns_of(spec, table))
+
+    def read(recorded: Any) -> Rule:
+        try:
+            return _rule(_of_columns(recorded, columns, spec.key_of(table)), declared)
+        except (GreatExpectationsError, ValueError) as error:
+            raise ValueError(_explain(error)) from error
+
+    return read
+
+
 def derived_rule(name: str, kind: str, arguments: dict[str, Any], **meta: Any) -> Rule:
     """A rule that follows from what is declared elsewhere, as one that a suite would have."""
     return _rule(_Entry(type=kind, kwargs=arguments, meta=Meta(rule=name, **meta)), {})
@@ -166,23 +179,37 @@ def derived_rule(name: str, kind: str, arguments: dict[str, Any], **meta: Any) -
 def check(spec: Pipeline) -> None:
     """Check the suites of all tables of a pipeline without any data.
 
-    Beyond `load`, every column that a rule names must be a column of its table, and every query must bind.
-
     Raises:
         SpecInvalidError: lists every problem of every suite.
     """
+    problems = []
+    for table in spec.tables:
+        try:
+            problems += _problems(spec, table, load(spec, table))
+        except SpecInvalidError as error:
+            problems.append(str(error))
+    if problems:
+        raise _invalid(settings().expectations / spec.pipeline, problems)
+
+
+def check_file(spec: Pipeline, table: str, path: Path) -> None:
+    """Check a file that is to become the suite of a table.
+
+    Raises:
+        SpecInvalidError: lists every problem.
+    """
+    if problems := _problems(spec, table, load(spec, table, path)):
+        raise _invalid(path_of(spec, table), problems)
+
+
+def _problems(spec: Pipeline, table: str, suite: Suite) -> list[str]:
+    """What `load` does not see: every column that a rule names is a column of its table, and every query binds."""
     import duckdb
 
     from sluice.gates import origin
 
-    problems = []
-    for table in spec.tables:
-        try:
-            suite, columns = load(spec, table), columns_of(spec, table)
-        except SpecInvalidError as error:
-            problems.append(str(error))
-            continue
-        con = duckdb.connect()
+    problems, columns = [], columns_of(spec, table)
+    with duckdb.connect() as con:
         con.execute(f"create table batch ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         history.show(con, [])
         others = {rule.reference_table for rule in suite.rules if rule.reference_table}
@@ -207,10 +234,7 @@ def check(spec: Pipeline) -> None:
                 if rule.meta.severity == "quarantine" and lost:
                     problem = f"its query does not return whole rows: {lost[0]!r} is missing"
                     problems.append(f"{where}: {quarantine_rules.refusal(problem)}")
-        problems += origin.problems(spec, table)
-        con.close()
-    if problems:
-        raise _invalid(settings().expectations / spec.pipeline, problems)
+    return problems + origin.problems(spec, table)
 
 
 def _of_columns(recorded: Any, columns: Callable[[], Mapping[str, str]], key: Sequence[str]) -> _Entry:

@@ -7,17 +7,16 @@ was measured, and that a person has to review it. The numbers of the history rul
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sluice.core.sql import quoted
+from sluice.gates import suite_text
 from sluice.scaffold.measure import Measured, day_of
 from sluice.scaffold.sample import Sample
 
 # Four weeks, and a week before the first comparison; bands as for the arrivals of flights.
 _HISTORY = {"days": 28, "min_days": 7}
-_REVIEW = "Nobody has reviewed it: a person who knows the data has to correct it, or confirm it and choose its severity."
 _COMMON = "The numbers are defaults that were not measured on this data."
 
 
@@ -35,16 +34,11 @@ def text(
         {
             "type": kind,
             "kwargs": arguments,
-            "meta": {"rule": rule, "severity": severity, "owner": owner, "why": f"{why} {_REVIEW}"},
+            "meta": {"rule": rule, "severity": severity, "owner": owner, "why": f"{why} {suite_text.REVIEW}"},
         }
         for rule, kind, severity, arguments, why in _rules(sample, key, day, zone, measured)
     ]
-    return (
-        json.dumps(
-            {"name": f"{pipeline}.{sample.source}", "expectations": rules}, indent=2, ensure_ascii=False
-        )
-        + "\n"
-    )
+    return suite_text.new(f"{pipeline}.{sample.source}", rules)
 
 
 def _rules(
@@ -72,7 +66,7 @@ def _rules(
     ranges = {name: found for name, found in measured.ranges.items() if name not in key}
     for name in measured.values:
         yield (
-            _named(name, "is_known"),
+            suite_text.rule_name(name, "is_known"),
             "expect_column_values_to_be_declared",
             "warn",
             {"column": name},
@@ -81,7 +75,7 @@ def _rules(
     for name, found in ranges.items():
         low, high = found.wide
         yield (
-            _named(name, "is_in_range"),
+            suite_text.rule_name(name, "is_in_range"),
             "expect_rows_to_satisfy_condition",
             "warn",
             {"condition": f"{quoted(name)} between {low:.12g} and {high:.12g}"},
@@ -123,9 +117,3 @@ def _rules(
 
 def _days_named(days: Sequence[str]) -> str:
     return days[0] if len(days) == 1 else f"{len(days)} days, {days[0]} to {days[-1]}"
-
-
-def _named(column: str, what: str) -> str:
-    """The name of a rule about a column: lower case, and begins with a letter."""
-    name = column.lower()
-    return f"{name}_{what}" if name[:1].isalpha() else f"column_{name}_{what}"
