@@ -52,6 +52,19 @@ def test_compose_held_batch_counts_the_rules_that_hold_and_shows_those_that_warn
     assert "because there are no rows." in text
 
 
+def test_compose_held_batch_leads_with_its_probable_cause(held):
+    sentence = (
+        "air_time is about 60 times as large as expected in 100% of the rows: seconds instead of minutes?"
+    )
+    subject, text, html = read(changed(held, probable_kind="another unit", probable_cause=sentence))
+    assert subject == (
+        "[sluice][HOLD] flights arrivals 2013-02-08: another unit? 2 of 14 rules failed, 930 rows held"
+    )
+    cause = " ".join(text.split("\n\n")[2].split())
+    assert cause == f"Probable cause: {sentence}"
+    assert sentence in html
+
+
 def test_compose_opens_with_what_readers_see_then_what_broke_and_what_to_do(held):
     _, text, html = read(held)
 

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.core.errors import BatchHeldError, DeliveryMissingError, DeliveryUnreadableError, RetryableError
 from sluice.crossing import require_publishable
-from sluice.gates.verdict import Verdict
+from sluice.gates.verdict import Cause, Verdict
 from sluice_ml.errors import RowsUnusableError
 
 
@@ -63,6 +63,14 @@ def test_held_batch_says_what_where_evidence_and_next_step_and_shows_no_tracebac
     assert ended.value.error.what == (
         "HOLD: Rule one failed: 2 of 3 rows fail. Rule two failed: 1 finding."
     ), "reasons are sentences"
+
+
+def test_held_batch_says_its_probable_cause_first(failures, verdict):
+    cause = Cause(kind="another unit", sentence="air_time is about 60 times as large: seconds?")
+    with pytest.raises(BatchHeldError) as held:
+        require_publishable(verdict.model_copy(update={"cause": cause}))
+    lines = failures.explanation(held.value).splitlines()
+    assert lines[1] == "Probable cause: air_time is about 60 times as large: seconds?"
 
 
 def test_refused_delivery_names_its_evidence_page(failures):

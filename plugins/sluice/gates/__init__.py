@@ -60,7 +60,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     emptied: list[str] = []
     empty = emptiness.Emptiness()
     suite_hash = seen = ""
-    publishable = manifest
+    publishable, cause = manifest, None
     try:
         suite = suites.load(spec, manifest.table)
         suite_hash = suite.hash
@@ -91,6 +91,9 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 results, failing = [one.result for one in evaluated], sample.choose(evaluated)
                 seen = profile.section(staged.summary(), manifest, show_values=spec.may_quote(manifest.table))
                 if not any(one.broken for one in results):
+                    if manifest.table in spec.sources and any(one.holds for one in results):
+                        source = spec.sources[manifest.table]
+                        cause = staged.cause(source.contract.columns, source.key)
                     publishable, emptied = split.publishable(spec, manifest, staged.quarantined, results)
         if not problems:
             results += code_change.results(spec, manifest)
@@ -123,6 +126,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         quarantined=publishable.quarantined,
         publish_batch_id=publishable.batch_id,
         waiver=waiver if outcome == "HOLD" else None,
+        cause=cause if outcome == "HOLD" else None,
         empty=empty.days,
     )
     return gate_page.write(verdict, manifest, seen)

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sluice.core.settings import settings
 from sluice.core.sql import quoted
-from sluice.gates import findings, fused_queries, history, profile, quarantined_rows, unjudged
+from sluice.gates import causes, findings, fused_queries, history, profile, quarantined_rows, unjudged
 from sluice.gates.suites import QUERY, Rule
-from sluice.gates.verdict import RuleResult
+from sluice.gates.verdict import Cause, RuleResult
 from sluice.lake import connection, storage
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
     from great_expectations.validator.metric_configuration import MetricConfiguration
     from sqlalchemy import Connection
+
+    from sluice.declare.contracts import Column
 
 # What DuckDB may hold of a batch at once, however large it is; what does not fit lies on disk meanwhile.
 MEMORY = "1GB"
@@ -96,6 +98,10 @@ class StagedRows:
             nulls = round(100 * (1 - known / total), 2)
             one.update(null_percentage=f"{nulls:.2f}", min=least, max=greatest, avg=mean)
         return sampled
+
+    def cause(self, columns: Mapping[str, Column], key: Sequence[str]) -> Cause:
+        """The most probable cause of what is wrong with the rows, by the columns of their contract."""
+        return causes.most_probable(self._con, columns, key)
 
     def _asked(self, query: str) -> list[dict[str, Any]]:
         found = self._con.execute(query)

@@ -22,6 +22,31 @@ Unjudged = Literal["fail", "pass"]
 # What may quote values of the batch.
 Text = Annotated[str, AfterValidator(printable)]
 
+# Corruptions that a held batch may have, as `gates.causes` knows them.
+CauseKind = Literal[
+    "stale file",
+    "another day's rows",
+    "another source's rows",
+    "duplicate rows",
+    "missing rows",
+    "wrong dates",
+    "another time zone",
+    "other codes",
+    "cut text",
+    "another encoding",
+    "rows mixed up",
+    "swapped columns",
+    "shifted columns",
+    "missing values",
+    "constant values",
+    "rounded values",
+    "another unit",
+    "wrong sign",
+    "constant offset",
+    "not clear",
+]
+NOT_CLEAR: CauseKind = "not clear"
+
 # Failing rows kept as evidence in one verdict.
 SAMPLE_ROWS = 20
 
@@ -81,6 +106,23 @@ class FailingRow(BaseModel):
         return {"rules": (data["rule"],), "row": data["row"]} if "rule" in data else data
 
 
+class Cause(BaseModel):
+    """The most probable cause of a held batch, as a sentence that asks; it and its evidence show no value of a row.
+
+    `evidence` is what else speaks for it; of a cause that is not clear, what speaks for one or another.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: CauseKind
+    sentence: Text
+    evidence: tuple[Text, ...] = ()
+
+    @property
+    def is_clear(self) -> bool:
+        return self.kind != NOT_CLEAR
+
+
 class Verdict(BaseModel):
     """The decision about one batch, with its evidence.
 
@@ -109,6 +151,8 @@ class Verdict(BaseModel):
     quarantined: dict[str, int] = {}
     publish_batch_id: str = ""
     waiver: int | None = None
+    # Of a source's batch that a rule holds.
+    cause: Cause | None = None
     # Days that have no rows, and may be published so if the batch may be published.
     empty: tuple[str, ...] = ()
 

@@ -79,6 +79,8 @@ class Judgement(Record):
     # The batch that may be published for it.
     publish_batch_id: str = ""
     waiver: int | None = None
+    # What is most probably wrong with a batch that is held: see `sluice.gates.verdict.Cause`.
+    cause: dict[str, Any] | None = None
     empty: tuple[str, ...] = ()
     # Number of the ledger's last entry when it was begun.
     begun_after: int | None = None

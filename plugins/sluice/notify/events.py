@@ -151,6 +151,9 @@ class Event(_Frozen):
     owner: str
     # What it means for those who read the data, in whole sentences: the mail opens with it.
     effect: Text = ""
+    # What is most probably wrong with a held batch, in a word or two ("" where that is not clear) and as a sentence.
+    probable_kind: str = ""
+    probable_cause: Text = ""
     # What happened, in whole sentences.
     summary: Annotated[str, AfterValidator(_summary)]
     rows: int | None = None

@@ -87,6 +87,8 @@ def of_verdict(spec: Pipeline, verdict: Verdict, *, task_url: str) -> Event:
         batch_id=verdict.batch_id,
         owner=spec.owner_of(table),
         effect=reader_impact.waiting(spec, table, verdict.partitions),
+        probable_kind=verdict.cause.kind if verdict.cause and verdict.cause.is_clear else "",
+        probable_cause=verdict.cause.sentence if verdict.cause else "",
         summary=_reasons(verdict, hidden=bool(hidden)),
         rows=verdict.rows,
         rules=rules,

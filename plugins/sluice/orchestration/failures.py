@@ -99,6 +99,7 @@ def explanation(error: Exception) -> str:
         name = f"{verdict.pipeline}.{verdict.table} {verdict.days}"
         said = [
             f"{verdict.outcome}: {name} was not published.",
+            *([f"Probable cause: {verdict.cause.sentence}"] if verdict.cause else []),
             *(f"- {reason}" for reason in verdict.reasons),
         ]
     facts = {

@@ -1,0 +1,80 @@
+"""The most probable cause of a held batch: what its rows say beside those of earlier days.
+
+Thirteen failed rules are often one fault. Each known corruption is a detector: a function that gives findings with a score
+and a sentence of measured numbers. The best one that is clearly ahead of those of other kinds is the cause; else it is not clear.
+How often that is right is measured by `sluice mutate` (docs/gate-effectiveness.md). It is asked only of batches that are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sluice.gates.causes import rows, texts
+from sluice.gates.causes.evidence import Evidence
+from sluice.gates.causes.finding import Finding
+from sluice.gates.verdict import NOT_CLEAR, Cause
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from sluice.declare.contracts import Column
+
+# A finding of less says too little to be named, and one less far ahead of another kind's is not the cause. Both chosen on the
+# mutations of seed 31, so that what is named is seldom wrong (docs/gate-effectiveness.md).
+LEAST, AHEAD = 0.6, 0.02
+
+
+def most_probable(con: duckdb.DuckDBPyConnection, columns: Mapping[str, Column], key: Sequence[str]) -> Cause:
+    """The most probable cause of what is wrong with the view `batch`, beside the view `history`.
+
+    Args:
+        columns: those of the contract; others are not looked at.
+        key: the columns that name a row.
+    """
+    import duckdb
+
+    if not con.execute("select exists (from history)").fetchall()[0][0]:
+        return Cause(kind=NOT_CLEAR, sentence="Not clear: there is no earlier day to compare with.")
+    try:
+        found = findings(Evidence(con, columns, key))
+    except duckdb.Error as error:
+        # A cause is a help and no judgement: without it the batch is held all the same. A message may quote values.
+        why = f"Not clear: the comparison with earlier days failed with {type(error).__name__}."
+        return Cause(kind=NOT_CLEAR, sentence=why)
+    others = [one.score for one in found if one.kind != found[0].kind]
+    if not found or (others and found[0].score - max(others) < AHEAD):
+        return Cause(
+            kind=NOT_CLEAR,
+            sentence="Not clear: no known corruption explains it better than all others.",
+            evidence=tuple(one.sentence for one in found),
+        )
+    same = [one.sentence for one in found[1:] if one.kind == found[0].kind]
+    return Cause(kind=found[0].kind, sentence=found[0].sentence, evidence=tuple(same))
+
+
+def findings(seen: Evidence) -> list[Finding]:
+    """What detectors find, the best first; what is asked of several columns alike is one finding."""
+    from sluice.gates.causes import values
+
+    detectors = (
+        rows.another_day,
+        rows.days_off,
+        rows.repeated_keys,
+        rows.missing_rows,
+        rows.unknown_rows,
+        texts.new_codes,
+        texts.other_codes,
+        values.nulls,
+        values.numbers,
+    )
+    merged: dict[tuple[str, str], Finding] = {}
+    found = sorted((one for detector in detectors for one in detector(seen)), key=lambda one: -one.score)
+    for one in found:
+        if one.score < LEAST:
+            continue
+        best = merged.setdefault((one.kind, one.asked), one)
+        if one.columns and not set(one.columns) & set(best.columns):
+            merged[one.kind, one.asked] = replace(best, columns=(*best.columns, *one.columns))
+    return list(merged.values())

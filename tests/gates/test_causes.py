@@ -1,0 +1,253 @@
+"""The probable cause of a held batch: real days with one known corruption each, beside the four weeks before them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import duckdb
+import pytest
+
+from sluice import crossing, ledger
+from sluice.core.runs import Run
+from sluice.core.settings import settings
+from sluice.declare import spec
+from sluice.gates import causes
+from sluice.lake import tables
+
+DAY = "2013-04-05"
+BEFORE = [str(date.fromisoformat(DAY) - timedelta(days=back)) for back in range(28, 0, -1)]
+SECONDS = "* replace (dep_delay * 60 as dep_delay, arr_delay * 60 as arr_delay, air_time * 60 as air_time)"
+TWO_CARRIERS = "case carrier when 'UA' then 'B6' when 'B6' then 'UA' else carrier end"
+# Table, the SQL that damages its day, which rows of it are left or added, the cause, and what its sentence says.
+KNOWN = {
+    "seconds": ("arrivals", SECONDS, "", "another unit", "60 times"),
+    "kilometres": (
+        "schedule",
+        "* replace (cast(distance * 1.609 as bigint) as distance)",
+        "",
+        "another unit",
+        "kilometres instead of miles",
+    ),
+    "minutes_for_clocks": (
+        "schedule",
+        "* replace (sched_dep_time // 100 * 60 + sched_dep_time % 100 as sched_dep_time)",
+        "",
+        "another unit",
+        "minutes since midnight",
+    ),
+    "exchanged": (
+        "schedule",
+        "* replace (sched_arr_time as sched_dep_time, sched_dep_time as sched_arr_time)",
+        "",
+        "swapped columns",
+        "sched_dep_time",
+    ),
+    "exchanged_codes": ("schedule", "* replace (origin as dest, dest as origin)", "", "swapped columns", ""),
+    "exchanged_with_the_key": (
+        "schedule",
+        "* replace (flight as distance, distance as flight)",
+        "",
+        "swapped columns",
+        "flight and distance exchanged",
+    ),
+    "moved_up": (
+        "schedule",
+        "* replace (sched_arr_time as sched_dep_time, distance as sched_arr_time, sched_dep_time as distance)",
+        "",
+        "shifted columns",
+        "is a field missing",
+    ),
+    "half": ("arrivals", "*", "where hash(flight, dest) % 2 = 0", "missing rows", "of the usual rows"),
+    "an_origin": ("arrivals", "*", "where origin <> 'LGA'", "missing rows", "none of 1 value of origin"),
+    "twice": ("arrivals", "*", "union all (from landed limit 200)", "duplicate rows", "key"),
+    "another_year": (
+        "arrivals",
+        "* replace (flight_date - 365 as flight_date)",
+        "",
+        "wrong dates",
+        "flight_date is another day's in 100% of the rows, by about 365 days",
+    ),
+    "utc": (
+        "weather",
+        "* replace (observed_at + interval 5 hours as observed_at)",
+        "",
+        "another time zone",
+        "hours outside its day in 21% of the rows",
+    ),
+    "an_hour_off": (
+        "schedule",
+        "* replace ((sched_dep_time + 100) % 2400 as sched_dep_time)",
+        "",
+        "another time zone",
+        "1 hours off",
+    ),
+    "unknown_code": (
+        "arrivals",
+        "* replace (if(carrier = 'UA', 'U2', carrier) as carrier)",
+        "",
+        "other codes",
+        "",
+    ),
+    "codes_exchanged": (
+        "arrivals",
+        f"* replace ({TWO_CARRIERS} as carrier)",
+        "",
+        "other codes",
+        "by carrier alone",
+    ),
+    "cut_short": (
+        "schedule",
+        "* replace (dest[:2] as dest)",
+        "",
+        "cut text",
+        "dest has a value that no earlier day",
+    ),
+    "mojibake": (
+        "schedule",
+        "* replace (replace(dest, 'A', 'Ã¥') as dest)",
+        "",
+        "another encoding",
+        "no ASCII",
+    ),
+    "nulls": (
+        "arrivals",
+        "* replace (if(flight % 3 = 0, null, tailnum) as tailnum)",
+        "",
+        "missing values",
+        "tailnum",
+    ),
+    "constant": ("schedule", "* replace (733 as distance)", "", "constant values", "distance"),
+    "cut_off": (
+        "schedule",
+        "* replace (least(distance, 999) as distance)",
+        "",
+        "rounded values",
+        "cut off",
+    ),
+    "sign": (
+        "schedule",
+        "* replace (-distance as distance)",
+        "",
+        "wrong sign",
+        "distance has the opposite sign",
+    ),
+    "offset": (
+        "schedule",
+        "* replace (distance + 130 as distance)",
+        "",
+        "constant offset",
+        "is about +130 added?",
+    ),
+    "shuffled": (
+        "schedule",
+        "* replace (lag(distance, 40, 500) over (order by hash(flight, dest)) as distance)",
+        "",
+        "rows mixed up",
+        "distance",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def past(rows):
+    """The days before, by table."""
+    return {table: rows(table, *BEFORE) for table in ("arrivals", "schedule", "weather")}
+
+
+@pytest.fixture
+def cause(pipeline, past, rows):
+    """Function: the probable cause of rows as a table's batch; without history if asked for."""
+
+    def find(table: str, data, history=None):
+        with duckdb.connect() as con:
+            con.execute("set timezone = 'UTC'")
+            con.register("batch", data)
+            con.register("history", past[table] if history is None else history)
+            source = pipeline.sources[table]
+            return causes.most_probable(con, source.contract.columns, source.key)
+
+    return find
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_most_probable_known_corruption_is_named_with_its_evidence(name, cause, rows):
+    table, change, suffix, kind, says = KNOWN[name]
+    found = cause(table, rows(table, DAY, change=change, suffix=suffix))
+    assert (found.kind, says in found.sentence) == (kind, True), found
+
+
+@pytest.mark.parametrize("table", ["arrivals", "schedule", "weather"])
+def test_most_probable_file_of_an_earlier_day_is_stale(cause, rows, table):
+    found = cause(table, rows(table, "2013-04-03", change=f"* replace (date '{DAY}' as ds)"))
+    assert (found.kind, found.sentence.endswith("was an earlier file delivered again?")) == (
+        "stale file",
+        True,
+    )
+
+
+def test_most_probable_rows_of_another_day_are_not_called_duplicates(cause, rows):
+    change = f"* replace (date '{DAY}' as ds, date '{DAY}' as flight_date)"
+    older = rows("arrivals", "2013-04-02", change=change, suffix="limit 300")
+    with duckdb.connect() as con:
+        con.register("now", rows("arrivals", DAY))
+        con.register("older", older)
+        data = con.sql("from now union all from older").to_arrow_table()
+    assert cause("arrivals", data).kind == "another day's rows"
+
+
+@pytest.mark.parametrize("table", ["arrivals", "schedule", "weather"])
+def test_most_probable_clean_day_has_no_cause(cause, rows, table):
+    found = cause(table, rows(table, DAY))
+    assert (found.kind, found.is_clear) == ("not clear", False), found
+
+
+def test_most_probable_two_corruptions_that_explain_as_much_are_not_clear(cause, rows):
+    change = (
+        "* replace (distance * 60 as distance, sched_arr_time * 60 as sched_dep_time, 5 as sched_arr_time)"
+    )
+    found = cause("schedule", rows("schedule", DAY, change=change))
+    assert found.kind == "not clear"
+    assert len(found.evidence) > 1
+
+
+def test_most_probable_without_earlier_days_says_so(cause, rows, past):
+    found = cause("arrivals", rows("arrivals", DAY, change=SECONDS), past["arrivals"].slice(0, 0))
+    assert found.sentence == "Not clear: there is no earlier day to compare with."
+
+
+@pytest.mark.parametrize("table", ["schedule", "arrivals"])
+def test_most_probable_never_shows_a_value_of_a_row(cause, rows, table):
+    """Whatever is wrong with it: the sentences must be fit for tables about persons."""
+    change = "* replace ('SECRET' as dest, 987654321 as flight)"
+    found = cause(table, rows(table, DAY, change=change))
+    said = " ".join([found.sentence, *found.evidence])
+    assert "SECRET" not in said
+    assert "987654321" not in said.replace(",", "")
+
+
+def test_run_held_batch_has_its_cause_in_verdict_page_and_ledger(home, rows, stage):
+    flights = spec.load("flights")
+    tables.publish(stage("schedule", rows("schedule", *BEFORE), *BEFORE), verdict_id="v")
+    change = "* replace (cast(distance * 1.609 as bigint) as distance)"
+    held = stage("schedule", rows("schedule", DAY, change=change), DAY)
+
+    verdict = crossing.audit(flights, "schedule", held.batch_id, Run(run_id="r1"))
+
+    assert (verdict.outcome, verdict.cause.kind) == ("HOLD", "another unit")
+    assert verdict.cause.sentence in (settings().reports / verdict.report).read_text()
+    (entry,) = ledger.entries(ledger.records.Held, pipeline="flights")
+    assert entry.record.cause["sentence"] == verdict.cause.sentence
+
+
+def test_run_clean_batch_is_not_asked_for_a_cause(home, rows, stage, monkeypatch):
+    def ask(*_):
+        raise AssertionError("a clean day must not pay for it")
+
+    monkeypatch.setattr(causes, "most_probable", ask)
+    verdict = crossing.audit(
+        spec.load("flights"),
+        "schedule",
+        stage("schedule", rows("schedule", DAY), DAY).batch_id,
+        Run(run_id="r1"),
+    )
+    assert (verdict.publishes, verdict.cause) == (True, None)
