@@ -4,7 +4,7 @@ Starts when monitoring asks for it, or when a person triggers it with a day as p
 snapshots, builds a training set as of that day, takes the simpler of a linear model and XGBoost where it is as good, and
 registers the candidate. It becomes champion only if it beats the baseline and, on held-out days that the present champion
 has not learned from, either beats that (a new recipe) or keeps up with it (newer days). Either way the decision and its
-numbers are recorded.
+numbers are recorded. Where the YAML declares `model.shadow_days`, it scores in shadow first, and `promote_candidate` skips itself.
 """
 
 from airflow.sdk import PartitionedAssetTimetable

@@ -108,7 +108,7 @@ def assemble(
 
     require(features, [model.key, model.baseline, *model.features])
     require(predictions, [model.key, "ds", "score", "model_version"])
-    place = _places(predictions, features, model.key)
+    place = places(predictions, features, model.key)
     if place.null_count:
         raise RowsUnusableError(
             f"{place.null_count} of {len(place)} predictions have no features.",
@@ -126,11 +126,11 @@ def assemble(
     label = pa.nulls(rows.num_rows, pa.bool_())
     if outcomes is not None:
         require(outcomes, [model.key, model.label])
-        label = pc.cast(outcomes[model.label], pa.bool_()).take(_places(predictions, outcomes, model.key))
+        label = pc.cast(outcomes[model.label], pa.bool_()).take(places(predictions, outcomes, model.key))
     return rows.append_column(model.label, label)
 
 
-def _places(rows: pa.Table, others: pa.Table, key: str) -> pa.Array:
+def places(rows: pa.Table, others: pa.Table, key: str) -> pa.Array:
     """Row number in `others` of each key of `rows`; null where it is not there."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -19,8 +19,6 @@ from sluice_ml.findings import Action, Finding, of_left_out, of_outcomes, overdu
 from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.retraining import CAUSES, Cause, Event, answer
 
-_PAUSED = "No model is asked for, because training is paused (`model.learning` in the pipeline's YAML)."
-
 
 @dataclass(frozen=True)
 class MonitorDecision:
@@ -46,7 +44,7 @@ def decide(
     champion_days: int,
     model_age_days: int | None,
     past: Iterable[Event] = (),
-    paused: bool = False,
+    not_asked: str = "",
 ) -> MonitorDecision:
     """Decide on the newest day of `history`, in the light of those before it.
 
@@ -57,7 +55,7 @@ def decide(
         champion_days: how many held-out days that were.
         model_age_days: days since the champion's training, None where there is none.
         past: what happened to the model until now, in the order in which it happened.
-        paused: nothing is trained, whoever asks.
+        not_asked: why no model is asked for, whatever calls for one; "" where one may be.
 
     Raises:
         ValueError: `history` is empty.
@@ -87,8 +85,8 @@ def decide(
     reply = answer(wanted, date.fromisoformat(newest.ds), events, config.retraining)
     reasons = [finding.sentence for finding in found] or [_calm(newest, champion_lead, config)]
     if wanted:
-        reasons.append(_PAUSED if paused and reply.ask else reply.why)
-    asks = reply.ask and not paused
+        reasons.append(not_asked if not_asked and reply.ask else reply.why)
+    asks = reply.ask and not not_asked
     warned = any(finding.action == "warn" for finding in found)
     off = estimation.error(judged)
     numbers = {

@@ -133,7 +133,7 @@ def decide(
     """
     test, meta = candidate.test, candidate.meta
     theirs: np.ndarray | None = None
-    days = _Days(test, str(meta.config["label"]), config)
+    days = Days(test, str(meta.config["label"]), config)
     mine = test["score_candidate"].to_numpy()
     comparisons = [days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat")]
     change = champion is None or not meta.recipe_sha256 or champion.recipe_sha256 != meta.recipe_sha256
@@ -186,7 +186,7 @@ def decide(
     )
 
 
-class _Days:
+class Days:
     """The held-out rows, on which models are compared day by day."""
 
     def __init__(self, test: pa.Table, label: str, config: ModelConfig) -> None:

@@ -70,6 +70,15 @@ def mistyped_bag(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="session")
+def shadow_bag(tmp_path_factory) -> dict:
+    """The same, of flights with days in shadow."""
+    base = tmp_path_factory.mktemp("shadow_pipeline")
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    (base / "flights.yml").write_text(text.replace("\nmodel:\n", "\nmodel:\n  shadow_days: 14\n"))
+    return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
+
+
+@pytest.fixture(scope="session")
 def bag(tmp_path_factory) -> dict:
     """What Airflow's own parser sees, as plain data."""
     return describe(tmp_path_factory.mktemp("airflow"))

@@ -217,3 +217,18 @@ def test_the_shape_of_the_flights_dags(bag):
         },
     }
     assert bag["dags"]["flights_ingest"]["tasks"]["complete_day"]["outlets"] == ["flights.raw"]
+
+
+def test_challenger_is_scored_after_the_predictions_and_decided_on_after_the_reports_where_it_is_declared(
+    bag, shadow_bag
+):
+    assert shadow_bag["import_errors"] == {}
+    score, monitor = (shadow_bag["dags"][f"flights_{stage}"]["tasks"] for stage in ("score", "monitor"))
+    assert score["predictions.publish_predictions"]["downstream"] == ["score_challenger"]
+    assert monitor["report_days"]["downstream"] == ["decide_retrain", "judge_challenger"]
+    assert score["score_challenger"]["downstream"] == monitor["judge_challenger"]["downstream"] == []
+    assert monitor["judge_challenger"]["outlets"] == ["flights.champion"]
+    for task in (score["score_challenger"], monitor["judge_challenger"]):
+        assert (task["explains"], task["callbacks"], task["pool"]) == (True, ["mail_failure"], "sluice_heavy")
+    without = {task for dag in bag["dags"].values() for task in dag["tasks"] if "challenger" in task}
+    assert without == set()

@@ -55,6 +55,11 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "  test_days: 9",
             "promotion.comparison_days is 10 and test_days 9: only held-out days are compared on",
         ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  shadow_days: 9",
+            "shadow_days is 9 and promotion.comparison_days 10: fewer days than a comparison needs decide nothing",
+        ),
         ("    flips: {share", "    flip: {share", "did you mean 'flips'"),
         ("    flips: {share: 0.4}", "    flips: {shares: 0.4}", "did you mean 'share'"),
         ("    operating_point: 0.25\n", "", "give the score from which somebody acts"),

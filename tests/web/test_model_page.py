@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from sluice import ledger
 from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
+from sluice.declare import spec
 from sluice.ledger import model_records
-from sluice.models import history, roles, training
+from sluice.models import challenger, history, roles, training
 from sluice.web.reports import create_app
 from sluice_ml.checks import Finding
 from tests.models.conftest import DAY, RUN, candidate, flights, trained
@@ -192,3 +193,22 @@ def test_page_fits_a_telephone_and_its_link_opens_the_evidence_that_is_folded(fl
     assert (folded.count(), folded.is_visible()) == (1, False)
     page.get_by_text("Evidence of its promotion").click()
     folded.wait_for(state="visible")
+
+
+def test_page_says_how_the_candidate_in_shadow_stands(flights, decided, get, monkeypatch):
+    shadowed = flights.model_copy(update={"model": flights.model.model_copy(update={"shadow_days": 14})})
+    monkeypatch.setattr(spec, "load", lambda _: shadowed)
+    assert "In shadow" not in words(unmarked(get(PAGE)[2]))
+    about = {"pipeline": "flights", "subject": flights.model.name}
+    decision = ledger.append(model_records.Audited(version=2, champion=1, promote=True), **about)
+    challenger.begin(shadowed, decision, RUN)
+    standing = model_records.ShadowStanding(
+        version=2, comparison={}, reasons=[f"9 of 14 days are in {ATTACK}."]
+    )
+    ledger.append(standing, **about)
+    page = get(PAGE)[2]
+    assert ATTACK not in page
+    read = words(unmarked(page))
+    assert "In shadow 9 of 14 days are in" in read
+    assert "entered shadow" in read
+    assert "Version 2 scores in shadow beside version 1, until 14 days that count have outcomes." in read

@@ -53,6 +53,8 @@ class Model(Strict):
     params: dict[str, float | int | str | bool]
     promotion: Promotion
     gate: Gate = Gate()
+    # Days that a candidate which passed the gate scores in shadow, unseen, before it may become champion; 0: none.
+    shadow_days: int = Field(0, ge=0)
     # `paused`: no model is trained, whoever asks; scoring and monitoring go on.
     learning: Literal["active", "paused"] = "active"
     coverage: Coverage = Coverage()
@@ -86,5 +88,10 @@ class Model(Strict):
             raise ValueError(
                 f"promotion.comparison_days is {self.promotion.comparison_days} and test_days {self.test_days}: only held-out days "
                 "are compared on, so that no candidate could ever be promoted; give at least as many test_days"
+            )
+        if 0 < self.shadow_days < self.promotion.comparison_days:
+            raise ValueError(
+                f"shadow_days is {self.shadow_days} and promotion.comparison_days {self.promotion.comparison_days}: fewer days than a "
+                "comparison needs decide nothing; give at least as many shadow_days, or 0 for no shadow"
             )
         return self

@@ -141,3 +141,29 @@ class RetrainRequested(Record, kind="retrain_requested"):
 
     # What called for it; entries of earlier versions have none.
     causes: tuple[str, ...] = ()
+
+
+class EnteredShadow(Record, kind="entered_shadow"):
+    """A candidate that passed the gate scores beside the champion before it may take its place."""
+
+    version: int
+    # The champion (None: the baseline), and the entry that decided on it; 0 before the first.
+    champion: int | None
+    since: int
+    # The entry that let it in.
+    decision: int
+
+
+class ScoredInShadow(Record, kind="scored_in_shadow"):
+    """A challenger has scored the features that a day's published predictions were made from: `batch_id`, never published."""
+
+    version: int
+    # The batch of these predictions.
+    predictions: str
+
+
+class ShadowStanding(Record, kind="shadow_standing"):
+    """How a challenger stands, while too few days have outcomes to decide; `comparison` is that of `sluice_ml.promotion`."""
+
+    version: int
+    comparison: dict[str, Any]

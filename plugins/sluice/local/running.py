@@ -183,8 +183,9 @@ def _train(pipeline: Pipeline, day: str, api: AirflowApi, say: Callable[[str], N
     say(f"Training as of {day}: {dag_id} is started")
     ended = api.wait_for_run(dag_id, run["dag_run_id"], seconds=_LONGEST)
     for entry in ledger.entries(pipeline=pipeline.pipeline, subject=pipeline.model.name):
-        if entry.seq > since and entry.kind in ("promoted", "refused"):
-            say(f"  Version {entry.record.version} is {entry.kind}: {' '.join(entry.record.reasons)}")
+        if entry.seq > since and entry.kind in ("promoted", "refused", "entered_shadow"):
+            kind = "in shadow" if entry.kind == "entered_shadow" else entry.kind
+            say(f"  Version {entry.record.version} is {kind}: {' '.join(entry.record.reasons)}")
     if ended == "failed":
         say(f"  {dag_id} failed.\n{api.failures(dag_id, run['dag_run_id'])}")
     return ended == "success"

@@ -16,7 +16,7 @@ from sluice.core import dag_ids
 from sluice.core.partitions import day_of
 from sluice.ledger import Entry, champion, model_records, records
 from sluice.ledger.store import Filters
-from sluice.models import evidence, realised, roles
+from sluice.models import challenger, evidence, realised, roles
 from sluice.models.evidence import Check
 from sluice.models.realised import Mark, Realised
 
@@ -106,7 +106,7 @@ class Change(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Incident(Event):
-    """A training set that was refused (`training_refused`), or another that stood in for the champion (`stood_in`)."""
+    """A training set that was refused, another that stood in for the champion, a candidate that entered shadow, by `kind`."""
 
     kind: str
     reasons: Sequence[str]
@@ -126,6 +126,8 @@ class History:
     changes: Sequence[Change]
     incidents: Sequence[Incident]
     realised: Realised
+    # How the candidate in shadow stands, in sentences; nothing where there is none.
+    in_shadow: Sequence[str] = ()
 
     @property
     def candidate_decision(self) -> Decision | None:
@@ -179,10 +181,15 @@ def read(spec: Pipeline) -> History:
             Incident(
                 **_event(entry, stage), kind=entry.kind, reasons=entry.record.reasons or (entry.record.what,)
             )
-            for kind, stage in (("training_refused", "train"), ("stood_in", "score"))
+            for kind, stage in (
+                ("training_refused", "train"),
+                ("stood_in", "score"),
+                ("entered_shadow", "train"),
+            )
             for entry in ledger.entries(kind, **about)
         ],
         realised=realised.read(spec, _marks(changes, decisions)),
+        in_shadow=challenger.standing(spec, beside) if (beside := challenger.current(spec)) else (),
     )
 
 
@@ -190,6 +197,7 @@ def lines(history: History) -> Iterator[str]:
     """As text for a terminal: since when which version scored, who or what moved it and why, and what did not become champion."""
     if not history.changes:
         yield f"{history.model}: no version has ever been champion; the baseline scores"
+    yield from history.in_shadow
     for event in history.events:
         recorded = f"(entry {event.entry}, run {event.run})"
         if isinstance(event, Change):
@@ -227,7 +235,7 @@ def _trained(entry: Entry[model_records.Trained]) -> Trained:
 def _decision(entry: Entry[Any]) -> Decision:
     record = entry.record
     return Decision(
-        **_event(entry, "train"),
+        **_event(entry, record.numbers.get("stage", "train")),
         version=record.version,
         champion=record.champion,
         outcome=record.outcome or ("promote" if entry.kind == "audited" else "refuse"),
@@ -242,7 +250,7 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
     # Promotions of an earlier version do not name their decision.
     before = (one.entry for one in decisions if one.version == record.version and one.entry < entry.seq)
     # A command records its user's account, and has no run in Airflow.
-    stage = "train" if not person else "" if record.account else "rollback"
+    stage = record.numbers.get("stage", "train") if not person else "" if record.account else "rollback"
     return Change(
         **_event(entry, stage),
         since=_since(entry),

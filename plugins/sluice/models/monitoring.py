@@ -18,7 +18,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import model_records
-from sluice.models import due, scorer, training_history, waived
+from sluice.models import challenger, due, scorer, training_history, waived
 from sluice.models.config import model_config, monitoring_config
 
 if TYPE_CHECKING:
@@ -227,8 +227,17 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
         champion_days=_champion_days(champion),
         model_age_days=days_from(trained, day) if trained else None,
         past=training_history.read(spec),
-        paused=spec.model.learning == "paused",
+        not_asked=_not_asked(spec),
     )
+
+
+def _not_asked(spec: Pipeline) -> str:
+    """Why no model is asked for, whatever calls for one; "" where one may be."""
+    if spec.model.learning == "paused":
+        return "No model is asked for, because training is paused (`model.learning` in the pipeline's YAML)."
+    if beside := challenger.current(spec):
+        return f"No model is asked for, because version {beside.record.version} is in shadow and will be decided on first."
+    return ""
 
 
 def _champion_lead(champion: LoadedModel | None) -> float | None:

@@ -18,6 +18,7 @@ from sluice.core.errors import PromotionRefusedError
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.ledger import Entry, champion, model_records
+from sluice.models import challenger
 from sluice.models.config import registry
 from sluice_ml.errors import MlError
 
@@ -34,7 +35,7 @@ class Roles:
 
     champion: int | None
     previous: int | None
-    # The newest candidate, until it has been champion.
+    # The candidate in shadow or, without one, the newest, until it has been champion.
     challenger: int | None
     # Number of the entry that decided on the champion; 0 before the first.
     since: int
@@ -52,10 +53,12 @@ def current(spec: Pipeline, then: datetime | None = None) -> Roles:
     trained = {entry.record.version for entry in candidates}
     newest = max(trained, default=None)
     version, previous = (moves[0].record.version, previous_of(moves[0])) if moves else (None, None)
+    beside = challenger.current(spec)
+    waiting = None if newest in {entry.record.version for entry in moves} else newest
     return Roles(
         champion=version,
         previous=previous,
-        challenger=None if newest in {entry.record.version for entry in moves} else newest,
+        challenger=beside.record.version if beside else waiting,
         since=moves[0].seq if moves else 0,
     )
 
@@ -152,7 +155,9 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
         registry().load(spec.model.name, version, threads=settings().threads)
     by, why = by.strip(), why.strip()
     who = f"{by} (typed by {account})" if account else by
-    said = f"{named(now.champion).capitalize()} gives way to {named(version)}, says {who}: {why}"
+    said = [f"{named(now.champion).capitalize()} gives way to {named(version)}, says {who}: {why}"]
+    if beside := challenger.current(spec):
+        said.append(f"Version {beside.record.version}, in shadow until now, is not decided on any more.")
     entry = ledger.append(
         model_records.RolledBack(
             version=version,
@@ -160,7 +165,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
             by=by,
             account=account,
             why=why,
-            reasons=[said],
+            reasons=said,
             **champion.decided_now(spec),
         ),
         **_following(spec, now, run),
@@ -189,6 +194,8 @@ def lines(spec: Pipeline) -> Iterator[str]:
     yield f"{name}: {named(now.champion)} scores" + (
         f", by entry {now.since} of the ledger" if now.since else ""
     )
+    if beside := challenger.current(spec):
+        yield from (f"  {sentence}" for sentence in challenger.standing(spec, beside))
     for known in models.versions(name):
         try:
             models.load(name, known.version, threads=settings().threads)

@@ -13,7 +13,7 @@ from sluice.core.version import code_version, lock_hash
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Pinned
 from sluice.ledger import model_records, records
-from sluice.models import roles, trainset, waived
+from sluice.models import challenger, roles, trainset, waived
 from sluice.models.config import model_config, registry
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def audit_candidate(
 
 
 def promote_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> dict[str, Any]:
-    """Make an audited candidate champion; repeating it changes nothing.
+    """Make an audited candidate champion or, with `model.shadow_days`, let it score in shadow first; repeating it changes nothing.
+
+    Returns: `in_shadow`, beside the version and the number of the entry, says which.
 
     Raises:
         VerdictMissingError: the newest decision about this version is not that it may be promoted.
@@ -146,8 +148,10 @@ def promote_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> d
             where=f"{spec.pipeline} {run_day}",
             todo="run audit_candidate of this run",
         )
-    entry = roles.promote(spec, decided, run)
-    return {"version": version, "ledger": entry.seq}
+    in_shadow = spec.model.shadow_days > 0 and roles.current(spec).champion != version
+    entry = (challenger.begin if in_shadow else roles.promote)(spec, decided, run)
+    roles.set_aliases(spec)
+    return {"version": version, "ledger": entry.seq, "in_shadow": in_shadow}
 
 
 def _decision(spec: Pipeline, version: int, run_day: str | None = None) -> ledger.Entry | None:

@@ -219,14 +219,13 @@ def mail_refusal(
     context: Mapping[str, Any], pipeline: spec.Pipeline, version: int, reasons: Sequence[str]
 ) -> None:
     """Send the mail of a candidate that was refused."""
-    from sluice import notify
     from sluice.notify import report
 
     ti = context["ti"]
     event = report.of_refusal(
         pipeline, version, reasons, partition=context["dag_run"].partition_key, task_url=task_url(ti)
     )
-    notify.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    mail_event(pipeline, event)
 
 
 def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: str, *, since: str) -> None:

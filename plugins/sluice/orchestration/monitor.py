@@ -11,6 +11,7 @@ from sluice.declare import spec
 from sluice.orchestration import assets
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import result_of, run_day, run_info
+from sluice.orchestration.shadow import judge_challenger
 from sluice.orchestration.stages import HEAVY_POOL
 
 
@@ -22,6 +23,8 @@ def report_and_decide(pipeline: spec.Pipeline) -> None:
         task_id="request_training", outlets=[assets.training_request(pipeline)]
     )(pipeline.pipeline, decided)
     reported >> decided >> requested
+    if pipeline.model.shadow_days:
+        reported >> judge_challenger(pipeline)
 
 
 @task

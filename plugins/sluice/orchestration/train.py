@@ -99,4 +99,9 @@ def _promote_candidate(pipeline_name: str, version: int) -> dict[str, Any]:
     from sluice.models import training
 
     context, version = get_current_context(), result_of("stage_candidate", version)
-    return training.promote_candidate(spec.load(pipeline_name), version, run_day(context), run_info(context))
+    done = training.promote_candidate(spec.load(pipeline_name), version, run_day(context), run_info(context))
+    if done["in_shadow"]:
+        raise AirflowSkipException(
+            f"Version {version} scores in shadow first: entry {done['ledger']} of the ledger."
+        )
+    return done

@@ -12,7 +12,7 @@ from sluice.ledger import Entry, model_records, records, skips
 from sluice.status.parts import TRAINING, Item, State
 
 # Kinds of entries with which a training ends for good.
-_DECIDED = ("promoted", "refused", "training_skipped")
+_DECIDED = ("promoted", "refused", "entered_shadow", "training_skipped")
 # The training set is not fit to learn from: a person has to look.
 _REFUSED = "training_refused"
 _SKIPPED = "skipped"

@@ -1,0 +1,245 @@
+"""A challenger in shadow: scored on each day after the champion's predictions are published, seen by no reader, and decided on once.
+
+The rule kept here: the champion's day never waits for it, and never fails with it. What it scores are the very rows that the
+published predictions were made from, so that the two can be paired; its scores are staged (`SCORES`) and never published. A
+challenger that cannot score is refused, with what it could not do. When `model.shadow_days` days that count have outcomes, it is
+compared with what was published (`sluice_ml.shadow`), and becomes champion or is refused, with that evidence in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sluice import ledger
+from sluice.core.errors import BatchDamagedError, BatchUnknownError
+from sluice.core.runs import Run
+from sluice.core.settings import settings
+from sluice.declare.spec import PREDICTIONS
+from sluice.ledger import Entry, model_records, records
+from sluice.ledger.model_records import EnteredShadow
+from sluice.models import challenger, due, roles
+from sluice.models.config import model_config, registry
+from sluice.models.due import DueDay
+from sluice_ml.errors import MlError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.declare.spec import Pipeline
+    from sluice.lake.batches import Manifest
+    from sluice.ledger.store import Filters
+    from sluice_ml.promotion import Comparison
+
+# Where the scores are staged: as batches of a table that is never published. No declared table can be called so.
+SCORES = f"{PREDICTIONS}.challenger"
+
+
+def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
+    """Score a day with the challenger, if there is one, once for each batch of published predictions.
+
+    Nothing is scored of a day that was predicted late, or that the challenger has learned from.
+
+    Returns: the entry with which the challenger was refused, because it cannot score; None otherwise.
+    """
+    from sluice.lake import tables
+
+    beside = challenger.current(spec)
+    shown = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
+    if beside is None or shown is None or not shown.rows or day in due.made_late(spec, day):
+        return None
+    if (day, shown.batch_id) in _scored(spec, beside):
+        return None
+    predicted = DueDay(day, shown.batch_id, None)
+    try:
+        manifest = _stage(spec, beside, predicted, due.features(spec, predicted), run)
+    except MlError as error:
+        reason = f"Version {beside.record.version} could not score {day} in shadow: {error.what}"
+        return _decide(spec, beside, day, run, stage="score", passed=False, reasons=[reason])
+    if manifest is not None:
+        ledger.append(
+            model_records.ScoredInShadow(
+                version=beside.record.version, predictions=shown.batch_id, batch_id=manifest.batch_id
+            ),
+            **_about(spec, day, run),
+        )
+    return None
+
+
+def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
+    """Decide on the challenger when its days are in, and let it become champion if it earned that; until then record how it stands.
+
+    Returns: the decision, of kind `audited` or `refused`; None where nothing was to be decided.
+    """
+    from sluice_ml import shadow
+
+    beside = challenger.current(spec)
+    if beside is None:
+        return None
+    rows, unreadable = _paired(spec, beside)
+    found = shadow.compare(
+        rows,
+        model_config(spec),
+        days=spec.model.shadow_days,
+        must=challenger.must(spec, beside),
+        against="baseline" if beside.record.champion is None else "champion",
+    )
+    if found.outcome == "insufficient_data":
+        ledger.append(
+            model_records.ShadowStanding(
+                version=beside.record.version,
+                comparison=asdict(found),
+                reasons=[_standing(beside, found), *unreadable],
+            ),
+            **_about(spec, run_day, run),
+        )
+        return None
+    said = (
+        f"Version {beside.record.version} scored in shadow on {found.days} days that count, {found.first} to {found.last}, on the rows of "
+        "the published predictions."
+    )
+    decided = _decide(
+        spec,
+        beside,
+        run_day,
+        run,
+        stage="monitor",
+        passed=found.passed,
+        reasons=[said, found.sentence, *unreadable],
+        comparisons=[asdict(found)],
+    )
+    if decided.kind == "audited":
+        roles.promote(spec, decided, run)
+    return decided
+
+
+def _stage(
+    spec: Pipeline, beside: Entry[EnteredShadow], day: DueDay, features: pa.Table, run: Run
+) -> Manifest | None:
+    """Stage the challenger's scores of a day; None where it has learned from the day.
+
+    Raises:
+        MlError: it cannot score.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from sluice.lake import batches
+    from sluice_ml.shadow import SCORE
+
+    key = spec.model.key
+    model = registry().load(spec.model.name, beside.record.version, threads=settings().threads).model
+    if day.ds <= model.meta.learned_until:
+        return None
+    parts = features.to_batches(max_chunksize=spec.model.score_batch_rows)
+    scores = np.concatenate([model.score(part) for part in parts])
+    return batches.stage(
+        spec.pipeline,
+        SCORES,
+        features.select([key, "ds"]).append_column(SCORE, pa.array(scores)),
+        partitions=[day.ds],
+        received=features.num_rows,
+        dropped={},
+        inputs=[],
+        run=run,
+        sort_by=[key],
+    )
+
+
+def _scored(spec: Pipeline, beside: Entry[EnteredShadow]) -> dict[tuple[str | None, str], str]:
+    """Day and batch of the published predictions -> batch of the challenger's scores of the same rows."""
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
+    found = ledger.entries(model_records.ScoredInShadow, **about)
+    return {(one.partition, one.record.predictions): str(one.record.batch_id) for one in found}
+
+
+def _paired(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[pa.Table, list[str]]:
+    """The rows of the days that count, as monitoring has measured them last, and why some cannot be read, a sentence each.
+
+    A day counts as on the page of the model (`sluice.models.realised`), whatever has made what was published of it.
+    """
+    import pyarrow as pa
+
+    from sluice.lake import batches
+    from sluice_ml.findings import says_something
+    from sluice_ml.monitored_day import DayNumbers
+    from sluice_ml.shadow import SCORE, pair
+
+    config, scored, outcomes = model_config(spec), _scored(spec, beside), spec.model.outcomes_table
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
+    newest: dict[str, model_records.Monitored] = {}
+    for entry in ledger.entries(model_records.Monitored, **about):
+        newest.setdefault(entry.record.ds, entry.record)
+    parts, unreadable = [], []
+    for ds, record in sorted(newest.items()):
+        numbers, measured = DayNumbers.from_dict(record.stored()), record.measured
+        if measured is None or measured.predictions is None or measured.outcomes is None:
+            continue
+        batch_id = scored.get((ds, measured.predictions))
+        enough = numbers.auc is not None and numbers.labelled >= spec.monitoring.min_rows
+        if batch_id is None or not enough or not says_something(numbers):
+            continue
+        batch_ids = {PREDICTIONS: measured.predictions, SCORES: batch_id, outcomes: measured.outcomes}
+        try:
+            read = {
+                table: batches.read(batches.load(spec.pipeline, table, one), ds)
+                for table, one in batch_ids.items()
+            }
+        except (BatchUnknownError, BatchDamagedError) as error:
+            unreadable.append(f"{ds} does not count: {error.what}")
+            continue
+        parts.append(pair(read[PREDICTIONS], read[SCORES], read[outcomes], config))
+    empty = {"ds": pa.date32(), "score": pa.float64(), SCORE: pa.float64(), config.label: pa.bool_()}
+    return pa.concat_tables([pa.schema(empty).empty_table(), *parts]), unreadable
+
+
+def _standing(beside: Entry[EnteredShadow], found: Comparison) -> str:
+    said = f"Version {beside.record.version} is in shadow beside {roles.named(beside.record.champion)}: {found.days} of {found.needed} days are in"
+    if found.difference is None:
+        return f"{said}."
+    value, low, high = (
+        f"{number:+.4f}" for number in (found.difference.value, found.difference.low, found.difference.high)
+    )
+    return f"{said}, mean daily AUC {value} ({low} to {high}). It is decided on when all of them are."
+
+
+def _decide(
+    spec: Pipeline,
+    beside: Entry[EnteredShadow],
+    day: str,
+    run: Run,
+    *,
+    stage: str,
+    passed: bool,
+    reasons: list[str],
+    comparisons: list[dict[str, Any]] | None = None,
+) -> Entry:
+    """Record the decision about a challenger, once; returns the entry that does."""
+    outcome = "promote" if passed else "refuse"
+    kind = model_records.Audited if passed else records.Refused
+    entry: Entry = ledger.append(
+        kind(
+            version=beside.record.version,
+            champion=beside.record.champion,
+            promote=passed,
+            reasons=reasons,
+            # Whose DAG has decided, and on which shadow.
+            numbers={
+                "outcome": outcome,
+                "stage": stage,
+                "entered_shadow": beside.seq,
+                "comparisons": comparisons or [],
+            },
+            outcome=outcome,
+        ),
+        **_about(spec, day, run),
+        once=f"shadow_decided:{spec.pipeline}:{spec.model.name}:{beside.seq}",
+    )
+    tags = {"decision": entry.kind, "decision_reasons": " ".join(entry.record.reasons)}
+    registry().tag(spec.model.name, beside.record.version, tags)
+    roles.set_aliases(spec)
+    return entry
+
+
+def _about(spec: Pipeline, day: str, run: Run) -> dict[str, Any]:
+    return {"pipeline": spec.pipeline, "subject": spec.model.name, "partition": day, "run": run.run_id}

@@ -1,0 +1,59 @@
+"""Tasks about a challenger in shadow: scored after the day's predictions are published, decided on by `<pipeline>_monitor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sluice.declare import spec
+from sluice.orchestration import assets
+from sluice.orchestration.callbacks import mail_refusal
+from sluice.orchestration.failures import explain_failure
+from sluice.orchestration.runs import run_day, run_info
+from sluice.orchestration.stages import HEAVY_POOL
+
+if TYPE_CHECKING:
+    from sluice.ledger import Entry
+
+
+def score_challenger(pipeline: spec.Pipeline) -> Any:
+    """Score the day with the challenger, if there is one; no other task waits for it."""
+    return _score_challenger.override(task_id="score_challenger", pool=HEAVY_POOL)(pipeline.pipeline)
+
+
+def judge_challenger(pipeline: spec.Pipeline) -> Any:
+    """Decide on the challenger when its days are in; the task skips itself unless it becomes champion."""
+    return _judge_challenger.override(
+        task_id="judge_challenger", pool=HEAVY_POOL, outlets=[assets.champion(pipeline)]
+    )(pipeline.pipeline)
+
+
+@task
+@explain_failure
+def _score_challenger(pipeline_name: str) -> None:
+    from sluice.models import shadow
+
+    context, pipeline = get_current_context(), spec.load(pipeline_name)
+    _tell(context, pipeline, shadow.score(pipeline, run_day(context), run_info(context)))
+
+
+@task
+@explain_failure
+def _judge_challenger(pipeline_name: str) -> str:
+    """Returns what was decided."""
+    from sluice.models import shadow
+
+    context, pipeline = get_current_context(), spec.load(pipeline_name)
+    decided = shadow.judge(pipeline, run_day(context), run_info(context))
+    _tell(context, pipeline, decided)
+    if decided is None or decided.kind != "audited":
+        raise AirflowSkipException("No challenger became champion.")
+    return " ".join(decided.record.reasons)
+
+
+def _tell(context: Any, pipeline: spec.Pipeline, decided: Entry | None) -> None:
+    """Mail a challenger that was refused."""
+    if decided is not None and decided.kind == "refused":
+        mail_refusal(context, pipeline, decided.record.version, decided.record.reasons)
