@@ -17,7 +17,7 @@ from sluice.ledger.kinds import KINDS
 from sluice.ledger.record import Record
 from sluice.ledger.schema import HEAD, LEDGER, writing
 
-# Written by the code before kinds had models: entries of its tests, and of kinds that they lacked the same fields by hand.
+# Written by the code before kinds had models: entries of its tests, and of kinds that they lacked or that came later the same fields by hand.
 STORED = [json.loads(line) for line in Path(__file__).with_name("stored.jsonl").read_text().splitlines()]
 
 
