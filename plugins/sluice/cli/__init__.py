@@ -66,6 +66,7 @@ GROUPS: dict[str, list[click.Command]] = {
         develop.backtest,
         develop.diff,
         develop.suite,
+        develop.profile,
         develop.docs,
         develop.airflow,
         develop.find_value,

@@ -166,6 +166,38 @@ def import_suite(pipeline: spec.Pipeline, table: str, file: Path, as_json: bool)
 
 @click.command()
 @arguments.pipeline
+@click.argument("table", type=arguments.TABLE, required=False)
+@click.option("--write", is_flag=True, help="Change the suites; otherwise the diff is only printed.")
+@as_json
+def profile(pipeline: spec.Pipeline, table: str | None, write: bool, as_json: bool) -> None:
+    """Propose the numeric bounds of the rules of TABLE, or of all tables, again from what is published, as a diff of the suites.
+
+    Standard output has the diff; standard error says of each bound from what to what it changes, and of others why not.
+    """
+    from sluice.core.errors import TableMissingError
+    from sluice.gates import proposals, suite_text
+
+    found = {}
+    for name in [table] if table else pipeline.tables:
+        try:
+            found[name] = proposals.propose(pipeline, name)
+        except TableMissingError as error:
+            if table:
+                raise
+            echo(error, err=True)
+    for name, one in found.items():
+        for line in [] if as_json else one.diff():
+            echo(line)
+        for line in one.summary():
+            echo(f"{name}: {line}", err=True)
+        if write and one.changes:
+            echo(f"wrote {suite_text.write(pipeline, name, one.new)}", err=True)
+    if as_json:
+        print_json(found)
+
+
+@click.command()
+@arguments.pipeline
 def docs(pipeline: spec.Pipeline) -> None:
     """Render the dbt documentation as one page that the Airflow UI serves."""
     from sluice import transform

@@ -8,7 +8,8 @@ every comparison. So a rule that holds has no failing day but those of before it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,6 +77,27 @@ def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
     from sluice.gates.expectations import FitsHistory
 
     rules = [rule for rule in suites.load(spec, table).rules if isinstance(rule.expectation, FitsHistory)]
+    with opened(spec, table, rules) as con:
+        for rule in rules:
+            try:
+                yield _measured(con, rule, cast("FitsHistory", rule.expectation))
+            except duckdb.Error as error:
+                # Its message may quote values.
+                about = rule.meta.rule, rule.meta.severity
+                yield Measured(
+                    *about, 0, 0, None, "", None, None, f"cannot be measured: {type(error).__name__}"
+                )
+
+
+@contextmanager
+def opened(spec: Pipeline, table: str, rules: Sequence[Rule]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open all published days of a table as the view that some of its rules ask, `batch`, in which each day finds those before it.
+
+    Raises:
+        TableMissingError: nothing of the table is published without a waiver.
+    """
+    import duckdb
+
     others = {rule.reference_table for rule in rules if rule.reference_table}
     with TemporaryDirectory(prefix="sluice-measure-") as name:
         scratch = Path(name)
@@ -92,21 +114,13 @@ def measure(spec: Pipeline, table: str) -> Iterator[Measured]:
             "temp_directory": str(scratch / "spilled"),
         }
         with duckdb.connect(config=limits) as con:
+            con.execute("set timezone = 'UTC'")  # as in a gate
             history.show_table(con, "published", suites.columns_of(spec, table), paths[table])
             con.execute("create table batch as select * from published")
-            # Each day finds the days before it in the batch itself.
             history.show(con, [])
             for other in others:
                 history.show_table(con, other, suites.columns_of(spec, other), paths[other])
-            for rule in rules:
-                try:
-                    yield _measured(con, rule, cast("FitsHistory", rule.expectation))
-                except duckdb.Error as error:
-                    # Its message may quote values.
-                    about = rule.meta.rule, rule.meta.severity
-                    yield Measured(
-                        *about, 0, 0, None, "", None, None, f"cannot be measured: {type(error).__name__}"
-                    )
+            yield con
 
 
 def _published(spec: Pipeline, table: str, scratch: Path) -> list[str]:

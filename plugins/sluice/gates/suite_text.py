@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +42,18 @@ def append(text: str, added: Sequence[dict[str, Any]]) -> str:
         textwrap.indent(json.dumps(one, indent=2, ensure_ascii=False), "    ", lambda _: True)
         for one in added
     ]
-    start, spans = _spans(text)
+    at, end = _place(text, ["expectations"])
+    spans = [span for _, span in _parts(text, at)]
     if spans:
         end = spans[-1][1]
         return text[:end] + "".join(f",\n{one}" for one in made) + text[end:]
-    return text[:start] + "\n" + ",\n".join(made) + "\n  " + text[_after_blanks(text, start) :]
+    return text[:at] + "[\n" + ",\n".join(made) + "\n  ]" + text[end:]
+
+
+def replace(text: str, path: Sequence[str | int], value: Any) -> str:
+    """Return the text of a suite with another value at a place, such as `["expectations", 3, "kwargs", "limit"]`."""
+    at, end = _place(text, path)
+    return text[:at] + json.dumps(value, ensure_ascii=False) + text[end:]
 
 
 def write(spec: Pipeline, table: str, text: str) -> Path:
@@ -62,25 +69,28 @@ def write(spec: Pipeline, table: str, text: str) -> Path:
     return path
 
 
-def _spans(text: str) -> tuple[int, list[tuple[int, int]]]:
-    """Where the list of a valid suite's expectations begins, and where each of them begins and ends."""
-    read = json.JSONDecoder().raw_decode
-    at = _after_blanks(text, 0)
-    key = None
-    while key != "expectations":
-        # After the brace, or the comma behind another value.
-        key, at = read(text, _after_blanks(text, at + 1))
-        at = _after_blanks(text, _after_blanks(text, at) + 1)
-        if key != "expectations":
-            at = _after_blanks(text, read(text, at)[1])
-    start, found = at + 1, []
-    at = _after_blanks(text, start)
-    while text[at] != "]":
+def _place(text: str, path: Sequence[str | int]) -> tuple[int, int]:
+    """Where a value of a valid JSON text begins and ends."""
+    at, end = _after_blanks(text, 0), len(text)
+    for step in path:
+        at, end = dict(_parts(text, at))[step]
+    return at, end
+
+
+def _parts(text: str, at: int) -> Iterator[tuple[str | int, tuple[int, int]]]:
+    """Where the values of the object or list that begins here begin and end, by key or number."""
+    read, keys, number = json.JSONDecoder().raw_decode, text[at] == "{", 0
+    at = _after_blanks(text, at + 1)
+    while text[at] not in "}]":
+        key: str | int = number
+        if keys:
+            key, at = read(text, at)
+            at = _after_blanks(text, _after_blanks(text, at) + 1)
         _, end = read(text, at)
-        found.append((at, end))
+        yield key, (at, end)
+        number += 1
         at = _after_blanks(text, end)
         at = _after_blanks(text, at + 1) if text[at] == "," else at
-    return start, found
 
 
 def _after_blanks(text: str, at: int) -> int:

@@ -10,6 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from sluice.core.sql import literal, quoted
+from sluice.gates import headroom
 from sluice.scaffold.sample import Sample
 
 if TYPE_CHECKING:
@@ -31,10 +32,8 @@ class Range:
 
     @property
     def wide(self) -> tuple[float, float]:
-        """The range as a rule allows it: as far again on each side, and not below zero where nothing is."""
-        width = self.high - self.low or abs(self.high) or 1
-        low = self.low - width
-        return (0 if self.low >= 0 > low else low), self.high + width
+        """The range as a rule allows it."""
+        return headroom.widened(self.low, self.high)
 
 
 @dataclass(frozen=True)
