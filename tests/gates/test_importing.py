@@ -150,7 +150,7 @@ def test_a_table_without_a_suite_gets_one(pipeline, suite, file):
         (one("expect_column_values_to_not_be_null", column=["a"]), "no column ['a']"),
         (one("expect_column_values_to_not_be_null", column="a\x1b[2J\n"), "no column 'a\\x1b[2J\\n'"),
         (one("expect_compound_columns_to_be_unique", column_list=["carrier", "hour"]), "no column 'hour'"),
-        (one("expect_column_values_to_not_be_null", column="carrier", row_condition="origin == 'EWR'", condition_parser="pandas"), "row_condition"),
+        (one("expect_column_values_to_not_be_null", column="carrier", row_condition="origin == 'EWR'", condition_parser="pandas"), "on which no row fulfils that"),
         (one("expect_column_values_to_be_between", column="air_time", min_value={"$PARAMETER": "low"}), "a parameter of its suite"),
         (one("expect_column_values_to_be_between", column="air_time", min_value=float("nan")), "is no number"),
         (one("expect_column_values_to_be_in_set", column="origin", value_set=["\ud800"]), "is no number or no text"),
@@ -202,6 +202,14 @@ def test_an_own_suite_that_cannot_be_used_is_corrected_first(pipeline, own, file
     with pytest.raises(SpecInvalidError, match=r"meta\.why"):
         importing.take(pipeline, "arrivals", file(OLD))
     assert own.read_text() == broken
+
+
+def test_a_text_that_sluice_check_would_refuse_does_not_become_the_suite(pipeline, own):
+    before = own.read_text()
+    with pytest.raises(SpecInvalidError, match="no column 'gate'"):
+        suite_text.write(pipeline, "arrivals", before.replace('"origin"', '"gate"'))
+    assert own.read_text() == before
+    assert [path.name for path in own.parent.iterdir()] == [own.name]
 
 
 def test_the_command_says_what_was_taken_and_what_not_and_ends_with_1_where_something_was_not(own, file):
