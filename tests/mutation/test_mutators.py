@@ -6,15 +6,17 @@ import gzip
 from datetime import date
 from functools import cache
 from random import Random
+from typing import get_args
 
 import pytest
 
 from sluice.core.settings import settings
 from sluice.declare import spec
+from sluice.gates.verdict import CauseKind
 from sluice_lab.feed import data
 from sluice_lab.mutation import material
 from sluice_lab.mutation.draft import Draft, NotApplicableError
-from sluice_lab.mutation.mutators import MUTATORS
+from sluice_lab.mutation.mutators import CAUSES, MUTATORS
 
 DAY = date(2013, 4, 8)
 
@@ -129,3 +131,8 @@ def test_values_within_their_tolerance_are_the_same():
     assert material.changed_share("arrivals", ["carrier"], columns, clean, []) == 1
     assert material.changed_share("arrivals", ["carrier"], columns, clean, [*clean, *far]) == 1
     assert material.changed_share("arrivals", ["carrier"], columns, clean, far, aside=far) == 0
+
+
+def test_each_kind_says_which_probable_cause_is_right():
+    assert set(CAUSES) == {one.kind for one in MUTATORS.values()}
+    assert {cause for causes in CAUSES.values() for cause in causes} < set(get_args(CauseKind))

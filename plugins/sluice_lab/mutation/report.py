@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sluice.gates.verdict import NOT_CLEAR
+from sluice_lab.mutation.mutators import CAUSES
 from sluice_lab.mutation.run import STOPPED, Case
 
 
@@ -43,6 +45,21 @@ class Report:
     @property
     def missed(self) -> list[Case]:
         return [case for case in self.counted if not case.stopped]
+
+    @property
+    def named(self) -> dict[str, list[Case]]:
+        """The material mutations of deliveries that a gate held, by whether their probable cause was named: see `CAUSES`."""
+        found: dict[str, list[Case]] = {"right": [], "wrong": [], NOT_CLEAR: []}
+        for case in self.counted:
+            if (
+                self.stage == "files"
+                and case.outcome == "HOLD"
+                and case.stage in ("raw gate", "derived gate")
+            ):
+                unnamed = case.cause in ("", NOT_CLEAR)
+                how = NOT_CLEAR if unnamed else "right" if case.cause in CAUSES[case.kind] else "wrong"
+                found[how].append(case)
+        return found
 
     @property
     def false_alarms(self) -> list[Case]:
@@ -83,6 +100,7 @@ class Report:
                 "|---|---|---|---|---|",
             ]
             found += [_row(case) for case in missed]
+        found += _named(self.named)
         slight = [case for case in self.mutations if not case.material]
         harmless = [case for case in slight if not case.share]
         slight = [case for case in slight if case.share]
@@ -112,6 +130,31 @@ class Report:
         (folder / "report.md").write_text("\n".join(self.lines()) + "\n", encoding="utf-8")
         cases = "".join(json.dumps(asdict(case)) + "\n" for case in (*self.mutations, *self.draws))
         (folder / "cases.jsonl").write_text(cases, encoding="utf-8")
+
+
+def _named(named: Mapping[str, Sequence[Case]]) -> list[str]:
+    """How often the probable cause was right, by kind, and what was named wrongly."""
+    held = sum(map(len, named.values()))
+    if not held:
+        return []
+    said = ", ".join(f"{how} {len(cases)} ({len(cases) / held:.1%})" for how, cases in named.items())
+    found = [
+        "",
+        f"Probable cause of the {held} that a gate held: {said}.",
+        "",
+        f"| kind | held | {' | '.join(named)} |",
+        "|---" * (len(named) + 2) + "|",
+    ]
+    for kind in sorted({case.kind for cases in named.values() for case in cases}):
+        counts = [sum(case.kind == kind for case in cases) for cases in named.values()]
+        found.append(f"| {kind} | {sum(counts)} | {' | '.join(str(count or '') for count in counts)} |")
+    if named["wrong"]:
+        found += ["", "| named wrongly | source, run day | what was done | named |", "|---|---|---|---|"]
+        found += [
+            f"| {case.kind}: {case.mutator} | {case.source} {case.run_day} | {case.did} | {case.cause} |"
+            for case in named["wrong"]
+        ]
+    return found
 
 
 def _share(cases: Sequence[Case]) -> float:

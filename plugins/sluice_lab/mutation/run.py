@@ -62,7 +62,7 @@ class Case:
 
     `share` is the largest share of keys that the damage changed, of the raw or the derived table; None where the file
     could not be read, so that there is nothing to compare. `rules` are those that failed, holding ones first; `told`
-    says that a verdict was WARN.
+    says that a verdict was WARN; `cause` is the kind of the probable cause, "" where none was asked for.
     """
 
     number: int
@@ -76,6 +76,7 @@ class Case:
     share: float | None
     rules: tuple[str, ...]
     told: bool
+    cause: str = ""
 
     @property
     def stopped(self) -> bool:
@@ -173,10 +174,27 @@ def _judged(
     source, run = draft.source, Run.of_task(*year.RUN, draft.source)
 
     def case(
-        stage: Stage, outcome: str, share: float | None, rules: Sequence[str] = (), *, told: bool = False
+        stage: Stage,
+        outcome: str,
+        share: float | None,
+        rules: Sequence[str] = (),
+        *,
+        told: bool = False,
+        cause: str = "",
     ) -> Case:
         return Case(
-            number, source, run_day, chosen.name, chosen.kind, did, stage, outcome, share, tuple(rules), told
+            number,
+            source,
+            run_day,
+            chosen.name,
+            chosen.kind,
+            did,
+            stage,
+            outcome,
+            share,
+            tuple(rules),
+            told,
+            cause,
         )
 
     deliver(flights, draft, run_day)
@@ -190,7 +208,8 @@ def _judged(
     verdict = crossing.audit(flights, source, staged.batch_id, run)
     rules = [one.rule for one in verdict.failed]
     if not verdict.publishes:
-        return case("raw gate", verdict.outcome, share, rules)
+        cause = verdict.cause.kind if verdict.cause else ""
+        return case("raw gate", verdict.outcome, share, rules, cause=cause)
     told = verdict.outcome == "WARN"
     if verdict.quarantined:
         left = _left(draft, verdict.publish_batch_id, staged.batch_id)

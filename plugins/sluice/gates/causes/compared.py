@@ -41,6 +41,11 @@ class Compared:
     clock: bool = False
     own: bool = True
 
+    @property
+    def written(self) -> Numbers:
+        """What the values should be about, as it is written."""
+        return np.trunc(self.was / 60) * 100 + np.fmod(self.was, 60) if self.clock else self.was
+
     @cached_property
     def near(self) -> float:
         """How far from each other nine of ten values are on other days."""
@@ -69,6 +74,11 @@ class Compared:
     def differs(self) -> bool:
         return bool(self.changed.sum() > 2 and self.share - np.mean(self.usual > self.near) > LEAST_DIFFERING)
 
+    @property
+    def is_far(self) -> bool:
+        """Whether what differs does so by much more than values do on other days."""
+        return bool(np.median(np.abs(self.away(self.read(self.now)))[self.changed]) > 2.5 * self.about)
+
     def away(self, values: Numbers) -> Numbers:
         return around(values - self.was) if self.clock else values - self.was
 
@@ -79,7 +89,9 @@ class Compared:
             float((np.abs(self.away(values))[self.changed] <= within).mean())
             for values in (undone, np.roll(undone, 11))
         )
-        return (fits - chance) / max(0.2, 1 - chance)
+        # Of those that differ on other days too it explains none.
+        wrong = 1 - min(0.5, float(np.mean(self.usual > self.near)) / self.share)
+        return min(1.0, (fits - chance) / max(0.2, 1 - chance) / wrong)
 
 
 def compared(seen: Evidence) -> Iterator[Compared]:

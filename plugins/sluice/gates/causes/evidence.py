@@ -38,7 +38,8 @@ class Evidence:
         self._con, self.columns, self.key = con, list(columns), list(key)
         of = lambda *types: [name for name, one in columns.items() if one.type in types]  # noqa: E731
         self.numbers, self.texts = of("integer", "number"), of("string")
-        self.dates, self._instants = of("date", "timestamp"), of("timestamp")
+        self.dates, self.instants = of("date", "timestamp"), of("timestamp")
+        self.measured = [name for name in columns if name not in key]
         self.types = {name: one.type for name, one in columns.items()}
         self.clocks, self.minutes = (
             [name for name in self.numbers if name not in key and columns[name].unit == unit]
@@ -47,7 +48,7 @@ class Evidence:
         # The columns that name an entity, and what of them does: the time of day of an instant, nothing of a date.
         self.named_by = [name for name in key if columns[name].type != "date"]
         self._entity = [
-            f"cast(cast({quoted(name)} as timestamp) as time)" if name in self._instants else quoted(name)
+            f"cast(cast({quoted(name)} as timestamp) as time)" if name in self.instants else quoted(name)
             for name in self.named_by
         ]
         con.execute(
@@ -71,6 +72,14 @@ class Evidence:
         same = [rows for day, rows in days if day == weekday and self._days == 1]
         usual = median(same if len(same) > 1 else [rows for _, rows in days])
         return self.rows / self._days / usual
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether all earlier days have about as many rows, as those of a register."""
+        least, most = self.all(
+            "select min(rows), max(rows) from (select count(*) as rows from history group by ds)"
+        )[0]
+        return least > 0.99 * most
 
     @cached_property
     def extra_rows(self) -> float:
@@ -156,6 +165,13 @@ class Evidence:
             for name in self.texts
         }
 
+    def is_one_value(self, name: str) -> bool:
+        """Whether a column has one value only, and had more on earlier days."""
+        now, before = (
+            self.one(f"select count(distinct {quoted(name)}) from {view}") for view in ("batch", "recent")
+        )
+        return now == 1 < before
+
     @cached_property
     def pairs(self) -> Mapping[str, np.ndarray]:
         """Values of rows that have a past: `name` now, `was name` on the newest earlier day, `before name` on the one before it."""
@@ -177,7 +193,7 @@ class Evidence:
 
     def peers(self, view: str, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Values of a column, and beside each the mean of the others of the same time; None where keys name no time."""
-        at = ", ".join(quoted(one) for one in self.key if one in self._instants)
+        at = ", ".join(quoted(one) for one in self.key if one in self.instants)
         if not at:
             return None
         column = quoted(name)

@@ -33,7 +33,7 @@ class Finding:
         return f"{names} {_OF_SEVERAL[verb]} {rest}: {self.asked}"
 
 
-_OF_SEVERAL = {"is": "are", "has": "have", "lacks": "lack"}
+_OF_SEVERAL = {"is": "are", "has": "have", "looks": "look"}
 
 
 def percent(share: float) -> str:

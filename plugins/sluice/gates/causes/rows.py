@@ -14,6 +14,10 @@ LEAST = 0.04
 LEAST_WRONG = 0.02
 
 
+# Hours from the zone that is the furthest ahead to UTC (Pacific/Kiritimati).
+MOST_ZONES = 14
+
+
 def another_day(seen: Evidence) -> Iterator[Finding]:
     """Rows that an earlier day had, value for value: the file of that day, or some of its rows."""
     if not seen.dates:
@@ -24,7 +28,7 @@ def another_day(seen: Evidence) -> Iterator[Finding]:
     # A plan may be nearly that of the day before, but not all of it.
     if share >= 0.98 and usual < 0.97 and seen.rows >= 0.98 * rows:
         yield Finding("stale file", share, said, "was an earlier file delivered again?")
-    elif usual < 0.5 and share - usual > LEAST:
+    elif usual < 0.2 and share - usual > LEAST:
         if seen.fullness > 1 + LEAST or seen.extra_rows > LEAST:
             more = f"{said}, and there are {percent(seen.fullness)} of the usual rows"
             yield Finding("another day's rows", 0.97, more, "are rows of another day among them?")
@@ -41,8 +45,9 @@ def days_off(seen: Evidence) -> Iterator[Finding]:
         if low is None:
             continue
         off = f"{hours} not between {low} and {high}"
-        share, beyond, known = seen.all(
+        share, beyond, most, known = seen.all(
             f"select avg(cast({off} as int)), median(if({hours} > {high}, {hours} - {high}, {hours} - {low})) filter ({off}), "
+            f"max(greatest({hours} - {high}, {low} - {hours})) filter ({off}), "
             f"avg(cast(hash({listed}) in (select hash({listed}) from history) as int)) filter ({off}) from batch"
         )[0]
         if (share or 0) < LEAST_WRONG:
@@ -55,9 +60,9 @@ def days_off(seen: Evidence) -> Iterator[Finding]:
             else:
                 asked = "are rows of another day among them?"
                 yield Finding("another day's rows", 1.0, more, asked, (name,))
-        elif seen.types[name] == "timestamp" and abs(beyond) < 20:
-            # Less than a day beyond the hours that other days have.
-            more = f"is up to {abs(beyond):.0f} hours outside its day in {percent(share)} of the rows"
+        elif seen.types[name] == "timestamp" and most <= MOST_ZONES:
+            # Beyond the hours that other days have.
+            more = f"is up to {most} hours outside its day in {percent(share)} of the rows"
             yield Finding("another time zone", 0.98, more, "another time zone?", (name,))
         else:
             more = f"{said}, by about {max(1, abs(round(beyond / 24))):,} days"
@@ -67,24 +72,42 @@ def days_off(seen: Evidence) -> Iterator[Finding]:
 def repeated_keys(seen: Evidence) -> Iterator[Finding]:
     """More rows than keys."""
     if seen.extra_rows >= LEAST_WRONG:
+        for hours, share in _moved(seen):
+            said = f"{percent(share)} of the keys that there are twice would be those that are missing {abs(hours)} hours {'before' if hours > 0 else 'later'}"
+            yield Finding("another time zone", 0.96, said, "are some rows in another time zone?")
         said = f"{percent(seen.extra_rows)} of the rows have a key that another row has, and there are {percent(seen.fullness)} of the usual rows"
         yield Finding("duplicate rows", 0.93, said, "are rows delivered twice?")
 
 
+def _moved(seen: Evidence) -> Iterator[tuple[int, float]]:
+    """Hours by which rows were moved onto the keys of others, and the share of the repeated keys that this explains."""
+    for name in seen.instants:
+        others = ", ".join(quoted(one) for one in seen.key if one != name)
+        for hours in (1, -1, 4, -4, 5, -5):
+            twice, found = seen.all(
+                f"with keys as (select {others}, {quoted(name)} as instant, count(*) as rows from batch group by all), "
+                f"twice as (select * exclude (rows) replace (instant - interval ({hours}) hour as instant) from keys where rows > 1) "
+                f"select count(*), count(*) filter (keys.rows is null) from twice left join keys using ({others}, instant)"
+            )[0]
+            # Of keys that collide by chance as many would be explained as there are missing.
+            if twice > 3 and found > (0.5 + seen.extra_rows / 2) * twice:
+                yield hours, found / twice
+
+
 def missing_rows(seen: Evidence) -> Iterator[Finding]:
     """Fewer rows than on such a day, or none of a group that was never missing."""
-    if seen.extra_rows >= LEAST_WRONG:
-        return
+    are_repeated = seen.extra_rows >= LEAST_WRONG
     said = f"There are {percent(seen.fullness)} of the usual rows"
     asked = "is a part of the file missing?"
-    if seen.fullness < 0.9:
-        yield Finding("missing rows", 0.9, said, asked)
+    if not are_repeated and seen.fullness < (0.98 if seen.is_constant else 0.9):
+        # A holiday has fewer rows as well, whatever else is wrong with them.
+        yield Finding("missing rows", 0.9 if seen.is_constant else 0.8, said, asked)
     for name in seen.texts:
         column = quoted(name)
         groups = seen.all(
-            f"with shares as (select ds, {column} as one, count(*) / sum(count(*)) over (partition by ds) as share "
+            f"with shares as (select ds, {column} as one, count(*) / sum(count(*)) over (partition by ds) as share, count(*) as rows "
             f"from recent group by ds, {column}) select avg(share) from shares where one is not null group by one "
-            "having count(*) = (select count(distinct ds) from recent) and min(share) > 0.03 "
+            "having count(*) = (select count(distinct ds) from recent) and min(share) > 0.03 and min(rows) > 1 "
             f"and one not in (select {column} from batch where {column} is not null)"
         )
         if not groups or seen.new_values[name] >= LEAST_WRONG:
@@ -93,8 +116,8 @@ def missing_rows(seen: Evidence) -> Iterator[Finding]:
         values = f"{len(groups)} {'values' if len(groups) > 1 else 'value'} of {name}"
         more = f"{said}, and none of {values} with {percent(gone)} of the rows of earlier days"
         if seen.fullness > 1 - gone / 2:
-            yield Finding("other codes", 0.93, more, f"is {name} written otherwise?")
-        else:
+            yield Finding("other codes", 0.96, more, f"is {name} written otherwise?")
+        elif not are_repeated:
             yield Finding("missing rows", 0.93, more, asked)
 
 
@@ -114,6 +137,11 @@ def unknown_rows(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             "other codes", 0.9 * share * (1 - usual / unknown), more, f"is {name} written otherwise?"
         )
-    elif seen.fullness > 1 + LEAST:
+    else:
         more = f"{said}, and there are {percent(seen.fullness)} of the usual rows"
-        yield Finding("another source's rows", 0.8, more, "are rows of another source among them?")
+        yield Finding(
+            "another source's rows",
+            0.85 * (1 - usual / unknown),
+            more,
+            "are rows of another source among them?",
+        )

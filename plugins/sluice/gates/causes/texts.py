@@ -49,6 +49,9 @@ def other_codes(seen: Evidence) -> Iterator[Finding]:
     for name in seen.texts:
         if name in seen.key:
             continue
+        if seen.is_one_value(name):
+            yield Finding("constant values", 0.97, "is one value in all rows", "a default?", (name,))
+            continue
         now, was, before = (_text(seen.pairs[lead + name]) for lead in ("", "was ", "before "))
         share, usual = _differing(now, was), _differing(was, before)
         if share - usual < 0.03 or usual > 0.3 or seen.new_values[name] > share / 2:

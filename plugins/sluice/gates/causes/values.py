@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import pi
 
 import numpy as np
 
@@ -11,34 +10,8 @@ from sluice.core.sql import quoted
 from sluice.gates.causes.compared import LEAST_DIFFERING, Compared, around, compared
 from sluice.gates.causes.evidence import Evidence
 from sluice.gates.causes.finding import Finding, percent
+from sluice.gates.causes.units import UNITS, times
 
-# What a value is multiplied by, and then moved by, in another unit, and what to ask then.
-UNITS = (
-    (60, 0, "seconds instead of minutes, or minutes instead of hours?"),
-    (1 / 60, 0, "hours instead of minutes, or minutes instead of seconds?"),
-    (1 / 6, 0, "tenths of hours instead of minutes?"),
-    (1.609344, 0, "kilometres instead of miles?"),
-    (1 / 1.609344, 0, "miles instead of kilometres?"),
-    (1 / 1.150779, 0, "nautical instead of statute miles?"),
-    (1.150779, 0, "statute instead of nautical miles?"),
-    (0.44704, 0, "metres per second instead of miles per hour?"),
-    (1 / 0.44704, 0, "miles per hour instead of metres per second?"),
-    (0.3048, 0, "metres instead of feet?"),
-    (1 / 0.3048, 0, "feet instead of metres?"),
-    (25.4, 0, "millimetres instead of inches?"),
-    (1 / 25.4, 0, "inches instead of millimetres?"),
-    (0.02953, 0, "inches of mercury instead of millibar?"),
-    (1 / 0.02953, 0, "millibar instead of inches of mercury?"),
-    (pi / 180, 0, "radians instead of degrees?"),
-    (180 / pi, 0, "degrees instead of radians?"),
-    (1 / 1.8, -32 / 1.8, "degrees Celsius instead of Fahrenheit?"),
-    (1.8, 32, "degrees Fahrenheit instead of Celsius?"),
-    (1 / 1.8, 273.15 - 32 / 1.8, "kelvin instead of degrees Fahrenheit?"),
-    (1, 273.15, "kelvin instead of degrees Celsius?"),
-    (0.45359237, 0, "kilograms instead of pounds?"),
-    (1 / 0.45359237, 0, "pounds instead of kilograms?"),
-    *((factor, 0, "another unit, or a slipped digit?") for factor in (10, 100, 1000, 0.1, 0.01, 0.001)),
-)
 # Share of the changed values that an explanation must explain.
 _MOST = 0.6
 # In the place of a clock reading HHMM: what is asked, and what the written number is multiplied by to be minutes.
@@ -49,15 +22,43 @@ _NO_CLOCK = (
 
 
 def nulls(seen: Evidence) -> Iterator[Finding]:
-    """Columns that lack more of their values than on any earlier day."""
+    """Columns that lack more of their values than on nine of ten earlier days."""
     for name in seen.columns:
         missing = f"avg(cast({quoted(name)} is null as int))"
         now = seen.one(f"select {missing} from batch")
-        usual = seen.one(f"select max(share) from (select {missing} as share from history group by ds)")
+        usual = seen.one(
+            f"select quantile_cont(share, 0.9) from (select {missing} as share from history group by ds)"
+        )
         if now - usual > LEAST_DIFFERING:
-            score = 0.94 if now > 2 * usual else 0.94 * (now - usual) / now
-            said = f"is missing in {percent(now)} of the rows, in {percent(usual)} at most on earlier days"
-            yield Finding("missing values", score, said, "did the producer lose values?", (name,))
+            said = f"is missing in {percent(now)} of the rows, in {percent(usual)} at most on nine of ten earlier days"
+            yield Finding(
+                "missing values", 0.94 * (1 - usual / now), said, "did the producer lose values?", (name,)
+            )
+
+
+def nulls_of_a_group(seen: Evidence) -> Iterator[Finding]:
+    """Columns that lack the values of one group, of which earlier days had most."""
+    counted = ", ".join(f"avg(cast({quoted(name)} is null as int))" for name in seen.measured)
+    for by in seen.texts if counted else ():
+        now, before = (
+            {
+                group: shares
+                for group, rows, *shares in seen.all(
+                    f"select {quoted(by)}, count(*), {counted} from {view} group by all"
+                )
+                if rows >= LEAST_DIFFERING * seen.rows
+            }
+            for view in ("batch", "recent")
+        )
+        for number, name in enumerate(seen.measured):
+            lost = [
+                one
+                for one in now.keys() & before.keys()
+                if now[one][number] > 0.95 and before[one][number] < 0.5
+            ]
+            if by != name and 0 < len(lost) < len(now) / 2:
+                said = f"is missing in all rows of {len(lost)} of {len(now)} large groups of {by}, which had it before"
+                yield Finding("missing values", 0.93, said, "did the producer lose values?", (name,))
 
 
 def numbers(seen: Evidence) -> Iterator[Finding]:
@@ -65,12 +66,23 @@ def numbers(seen: Evidence) -> Iterator[Finding]:
     columns = list(compared(seen))
     differing = [one for one in columns if one.differs]
     for one in differing:
-        yield from _one_value(one) or _explained(one)
+        yield from _rounded(one) or _one_value(one) or _explained(one)
     yield from _elsewhere(differing, columns)
 
 
 def _said(one: Compared) -> str:
     return f"is not as expected in {percent(one.share)} of the rows"
+
+
+def _rounded(one: Compared) -> list[Finding]:
+    """Multiples of a round number, near what should be there."""
+    for step in (50, 20, 10):
+        multiples, usual = ((values[one.known] % step == 0).mean() for values in (one.now, one.was))
+        away = np.abs(one.away(one.read(one.now)))[one.changed]
+        if multiples > 0.98 and usual < 0.6 and (away <= step).mean() > 0.9:
+            said = f"is a multiple of {step} in {percent(multiples)} of the rows, in {percent(usual)} on other days"
+            return [Finding("rounded values", 0.93, said, "are values rounded?", (one.name,))]
+    return []
 
 
 def _one_value(one: Compared) -> list[Finding]:
@@ -98,16 +110,20 @@ def _explained(one: Compared) -> Iterator[Finding]:
     """Each corruption that, undone, makes most of the changed values what they should be."""
     now, read, said, name = one.now, one.read, _said(one), (one.name,)
     whole = bool(np.all(now[one.known] == np.round(now[one.known])))
+    if not one.is_far:
+        return
     if one.clock:
         yield from _clock(one)
+    units = []
     for factor, offset, asked in UNITS:
         if one.clock and offset:
             continue
         rounding = min(0.51 / factor, one.about + 60) if factor < 1 and whole else 0.0
         share = one.explained(read((now - offset) / factor), rounding)
         if share > _MOST:
-            more = f"is {_times(factor, offset)} in {percent(one.share)} of the rows"
-            yield Finding("another unit", 0.92 * max(share, 0.9), more, asked, name)
+            more = f"is {times(factor, offset)} in {percent(one.share)} of the rows"
+            units.append(Finding("another unit", 0.92 * max(share, 0.9), more, asked, name))
+    yield from units
     share = one.explained(read(-now))
     if share > _MOST:
         more = f"has the opposite sign in {percent(share * one.share)} of the rows"
@@ -120,30 +136,24 @@ def _explained(one: Compared) -> Iterator[Finding]:
             (np.sort(read(now)[one.known]), np.sort(one.was[one.known])),
         )
     )
-    if one.own and sorted_apart < 0.15 * apart and apart > 2 * one.usual.mean():
+    if one.own and sorted_apart < 0.15 * apart and (one.share > 0.3 or one.near < 1e-6):
         more = f"{said}, and yet as a whole has the values of earlier days"
         yield Finding("rows mixed up", 0.88, more, "do values stand beside other rows' keys?", name)
-    for step in (10, 20, 50):
-        multiples, usual = ((values[one.known] % step == 0).mean() for values in (now, one.was))
-        if multiples > 0.98 and usual < 0.6 and (np.abs(away[changed]) <= step).mean() > 0.9:
-            more = f"is a multiple of {step} in {percent(multiples)} of the rows"
-            yield Finding("rounded values", 0.93, more, "are values rounded?", name)
-            break
+    written = one.written
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.nanmedian(now[changed] / one.was[changed])
-    if not one.clock and np.isfinite(ratio) and abs(ratio) > 0.05 and abs(ratio - 1) > 0.05:
-        share = one.explained(now / ratio)
+        ratio = np.nanmedian(now[changed] / written[changed])
+    if not units and np.isfinite(ratio) and ratio > 0.05 and abs(ratio - 1) > 0.05:
+        share = one.explained(read(now / ratio))
         more = f"is about {ratio:.3g} times as large as expected in {percent(one.share)} of the rows"
-        yield Finding(
-            "another unit", 0.86 * share, more, f"another unit, or a wrong calibration, of {ratio:.3g}?", name
-        )
-    by = np.median(away[changed])
-    share = one.explained(read(now) - by)
-    more = f"is {'more' if by > 0 else 'less'} than expected in {percent(one.share)} of the rows"
-    # Others of the same time are themselves off by something that is much the same for all rows.
-    yield Finding(
-        "constant offset", (0.84 if one.own else 0.7) * share, more, f"is about {by:+.3g} added?", name
-    )
+        asked = f"another unit, or a wrong calibration, of {ratio:.3g}?"
+        yield Finding("another unit", 0.86 * share, more, asked, name)
+    by = float(np.median(away[changed]))
+    by_written = float(np.median((now - written)[changed]))
+    for moved, undone in ((by, read(now) - by), (by_written, read(now - by_written))):
+        more = f"is {'more' if moved > 0 else 'less'} than expected in {percent(one.share)} of the rows"
+        # Others of the same time are themselves off by something that is much the same for all rows.
+        score = (0.84 if one.own else 0.7) * one.explained(undone)
+        yield Finding("constant offset", score, more, f"is about {moved:+.3g} added?", name)
 
 
 def _clock(one: Compared) -> Iterator[Finding]:
@@ -192,13 +202,3 @@ def _elsewhere(differing: list[Compared], columns: list[Compared]) -> Iterator[F
                 "are columns exchanged?" if exchange else "is a field missing before them?",
                 tuple(names),
             )
-
-
-def _times(factor: float, offset: float) -> str:
-    if offset:
-        return "in another unit as expected"
-    return (
-        f"about {factor:.4g} times as large as expected"
-        if factor >= 1
-        else f"about 1/{1 / factor:.4g} as large as expected"
-    )

@@ -18,9 +18,10 @@ from sluice_lab.mutation.mutators import (
     units,
     values,
 )
-from sluice_lab.mutation.mutators.registry import MUTATORS, SCORE_MUTATORS, Mutator, choose
+from sluice_lab.mutation.mutators.registry import CAUSES, MUTATORS, SCORE_MUTATORS, Mutator, choose
 
 __all__ = [
+    "CAUSES",
     "MUTATORS",
     "SCORE_MUTATORS",
     "Mutator",

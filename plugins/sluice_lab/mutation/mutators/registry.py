@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from sluice.declare.spec import PREDICTIONS
+from sluice.gates.verdict import CauseKind
 
 SOURCES = ("schedule", "arrivals", "weather", "planes", "airports", "airlines")
 # The sources that arrive every day.
@@ -27,6 +28,39 @@ class Mutator:
     # Takes what it damages, and says in words what it did.
     apply: Callable[[Any], str]
 
+
+# What a held delivery's probable cause should be, by the kind of what was done to it: of some kinds there are two that a person would
+# call right, of those that have none nothing that is named is.
+CAUSES: Mapping[str, tuple[CauseKind, ...]] = {
+    "categories": ("other codes",),
+    "columns": ("swapped columns",),
+    "constant": ("constant values",),
+    "correlated": ("constant offset",),
+    "cut files": ("missing rows",),
+    "dates": ("wrong dates",),
+    "delimiters": (),
+    "duplicates": ("duplicate rows",),
+    "encoding": ("another encoding",),
+    "foreign rows": ("another day's rows", "another source's rows"),
+    "headers": (),
+    "missing rows": ("missing rows",),
+    "noise": (),
+    "nulls": ("missing values",),
+    "offsets": ("constant offset", "another unit"),
+    "ordering": ("rows mixed up",),
+    "outliers": ("another unit",),
+    "references": ("other codes", "rows mixed up"),
+    "rounding": ("rounded values",),
+    "shifts": ("shifted columns", "rows mixed up"),
+    "signs": ("wrong sign",),
+    "spikes": ("constant values",),
+    "staleness": ("stale file",),
+    "swaps": ("swapped columns",),
+    "text": ("other codes", "cut text"),
+    "time zones": ("another time zone",),
+    "types": (),
+    "units": ("another unit",),
+}
 
 # Of deliveries, and of predictions.
 MUTATORS: dict[str, Mutator] = {}
