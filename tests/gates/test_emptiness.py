@@ -65,13 +65,22 @@ def test_derived_day_is_empty_where_the_table_that_its_rows_come_from_is(pipelin
     empty = {table: stage(table, rows(), DAY) for table in ("schedule", "planes", "outcomes")}
     made = {**empty, "arrivals": stage("arrivals", rows(DAY), DAY)}
     batch = stage("features", rows(), DAY, inputs=[_read(table, made[table].batch_id) for table in read])
-    why = (
-        f"No rows for {DAY}: its rows come from schedule, which has some, and `may_be_empty` is not declared."
-    )
+    why = f"No rows for {DAY}: its rows come from schedule, which has some, and one is awaited for each."
     expected = Emptiness(accepted=(DAY,)) if accepted else Emptiness(held=(DAY,), reasons=(why,))
     assert emptiness.judge(pipeline, batch) == expected
     declared = declare_empty(pipeline, "derived", "features")
+    assert emptiness.judge(declared, batch) == expected, "a row that is awaited may not be missing"
+    table = declared.derived["features"].model_copy(update={"key_from": None})
+    declared = declared.model_copy(update={"derived": {**declared.derived, "features": table}})
     assert emptiness.judge(declared, batch) == Emptiness(accepted=(DAY,))
+
+
+def test_derived_day_of_which_all_rows_were_left_out_for_a_reason_is_empty(pipeline, stage):
+    made = stage("schedule", rows(DAY, DAY), DAY)
+    read = [_read("schedule", made.batch_id)]
+    for count, accepted in ((2, (DAY,)), (1, ())):
+        batch = stage("features", rows(), DAY, inputs=read, received=count, dropped={"too late": count})
+        assert emptiness.judge(pipeline, batch).accepted == accepted
 
 
 def test_derived_day_was_read_of_another_day_or_with_rows(pipeline, stage):

@@ -67,3 +67,28 @@ def test_day_like_those_before_passes(failing):
 def test_feature_that_is_unlike_its_past_is_held_by_the_rule_meant_for_it(failing, name):
     change, column, rule = FAULTS[name]
     assert failing(f"* replace ({change} as {column})") == {rule}
+
+
+@pytest.mark.parametrize(
+    ("wind", "sight", "rain", "passes"),
+    [
+        ("8.6", "10.0", "0.0", True),
+        ("null", "null", "null", True),
+        ("54.1", "10.0", "0.0", False),
+        ("8.6", "0.0", "0.0", False),
+        ("8.6", "10.0", "25.4", False),
+    ],
+)
+def test_weather_whose_mean_no_day_has_is_held(pipeline, tmp_path, wind, sight, rain, passes):
+    (rule,) = (
+        one
+        for one in suites.load(pipeline, "features").rules
+        if one.meta.rule == "weather_of_a_day_is_possible"
+    )
+    columns = {"wind_speed_mph": wind, "visibility_miles": sight, "precipitation_inches_6h": rain}
+    drawn = ", ".join(f"{value}::double as {name}" for name, value in columns.items())
+    with duckdb.connect() as con:
+        con.execute(f"copy (select date '{DAY}' as ds, {drawn} from range(9)) to '{tmp_path}/day.parquet'")
+    with engine.opened({str(DAY): f"{tmp_path}/day.parquet"}, []) as staged:
+        (found,) = staged.evaluate([rule], show_rows=True)
+    assert (found.result.passed, found.result.broken) == (passes, False)

@@ -341,6 +341,36 @@ def test_earlier_day_exactly_days_back_is_compared_and_the_one_before_it_is_not(
         assert all(one.passed for one in found.values())
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["together", "alone"])
+def test_column_that_no_earlier_day_has_a_value_of_is_compared_with_nothing(
+    tmp_path, pipeline, suite, expect, monkeypatch, together
+):
+    """A column that was added later: history shows nothing of it, which is no past that a clean day could differ from."""
+    of_names = {rule: one for rule, one in _COMPARING.items() if one[1].get("column_list") == ["name"]}
+    of_names.pop("agrees")
+    suite("arrivals", *(expect(kind, rule, **_SPAN, **given) for rule, (kind, given) in of_names.items()))
+    rules = suites.load(pipeline, "arrivals").rules
+    if not together:
+        monkeypatch.setattr(engine.fused_queries, "ask", lambda con, rules: engine.fused_queries.Answers())
+
+    def write(back: int, names: list[str | None]) -> str:
+        path = tmp_path / f"{back}.parquet"
+        day = date.fromisoformat(DAY) - timedelta(days=back)
+        columns = {"ds": [day] * 4, "name": pa.array(names, pa.string())}
+        pq.write_table(pa.table(columns), path)
+        return str(path)
+
+    def judged(earlier: list[str | None]) -> dict[str, tuple[bool, bool]]:
+        with engine.opened({DAY: write(0, ["a", "a", "a", "b"])}, [write(2, earlier)]) as staged:
+            found = [one.result for one in staged.evaluate(rules, show_rows=True)]
+        return {one.rule: (one.passed, "not compared" in one.observed) for one in found}
+
+    assert judged([None] * 4) == dict.fromkeys(of_names, (True, True))
+    with_a_value = judged(["c", None, None, None])
+    assert not any(not_compared for _, not_compared in with_a_value.values())
+    assert not any(passed for passed, _ in with_a_value.values())
+
+
 def test_history_is_the_window_and_no_more(pipeline, rows, stage):
     manifest = stage("weather", rows("weather", DAY), DAY)
     with history.files(pipeline, manifest, 28) as found:
@@ -349,8 +379,12 @@ def test_history_is_the_window_and_no_more(pipeline, rows, stage):
         assert found == []
 
 
-def test_waived_days_are_no_history(pipeline, rows, tmp_path, monkeypatch):
+def test_waived_days_are_no_history_and_what_compares_nothing_for_them_is_told(
+    pipeline, rows, tmp_path, monkeypatch, suite, expect
+):
     monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "waived"))
+    own = settings().expectations
+    monkeypatch.delenv("SLUICE_EXPECTATIONS")
     settings.cache_clear()
     run = Run(run_id="r1")
     wall = pipeline.model_copy(update={"clock": "wall"})
@@ -373,3 +407,20 @@ def test_waived_days_are_no_history(pipeline, rows, tmp_path, monkeypatch):
     assert list(tables.published("flights", "weather", DAY, "2013-04-06")) == [DAY, "2013-04-06"]
     with history.files(pipeline, _stage("weather", rows("weather", "2013-04-07")), 7) as found:
         assert [path[-18:-8] for path in found] == [DAY]
+
+    counted = {
+        f"at_least_{n}": expect(
+            "expect_table_row_count_to_fit_history", f"at_least_{n}", days=7, min_days=n, width=9, slack=9
+        )
+        for n in (1, 2, 3)
+    }
+    suite("weather", *counted.values())
+    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(own))
+    settings.cache_clear()
+    verdict = gates.run(wall, _stage("weather", rows("weather", "2013-04-07")))
+    assert (verdict.outcome, verdict.reasons) == (
+        "WARN",
+        (
+            "1 rules compared nothing, because too many of the days before were published on a waiver: at_least_2.",
+        ),
+    )

@@ -47,7 +47,9 @@ def found():
 
     def find(batch: str, given: str, types: list[str], left_out: int = 0) -> list[tuple]:
         key = [f"k{number}" for number in range(len(types))]
-        rule = ExpectOneRowForEachInput(table="given", key=key, input_key=key, types=types, left_out=left_out)
+        rule = ExpectOneRowForEachInput(
+            table="given", key=key, input_key=key, types=types, left_out=left_out, max_left_out=2
+        )
         listed = ", ".join(key)
         with duckdb.connect() as con:
             for view, values in (("batch", batch), (INPUT, given)):
@@ -66,6 +68,12 @@ def test_row_of_a_repeated_key_is_missed_once_and_may_be_left_out_once(found):
     assert found("('K'), ('L')", given, ["VARCHAR"]) == [("missing", 1, "K")]
     assert found("('K'), ('L')", given, ["VARCHAR"], left_out=2) == [("missing", 1, "K")]
     assert found("('K')", given, ["VARCHAR"], left_out=1) == [("missing", 2, "K, L")]
+
+
+def test_rows_that_are_left_out_for_a_reason_may_not_be_many(found):
+    given = "('K'), ('L'), ('M'), ('N')"
+    assert found("('K'), ('L')", given, ["VARCHAR"], left_out=2) == []
+    assert found("('K')", given, ["VARCHAR"], left_out=3) == [("left out", 3, None)]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +199,7 @@ def test_scores_that_rank_opposite_to_a_peer_or_unlike_the_champion_before_are_t
         "scores_are_reproduced",
         "scores_rank_like_others",
         "rows_say_what_made_them",
+        "rows_say_what_training_knew",
         "one_row_for_each_of_schedule",
         "values_are_those_of_x",
     ],

@@ -203,6 +203,12 @@ def test_read_csv_row_with_a_value_of_the_wrong_type_says_which_version_it_fits(
     message = broken(rows + b"4,IAH,A,x,2.0\n", "csv", SCALED)
     assert "row 4: 'x' is not an integer" in message
     assert "version 2" not in message
+    # In whichever order the file has its columns.
+    header, *lines = encode(ROWS.select(["delay", "dest", "price", "flight", "status"]), "csv").splitlines(
+        keepends=True
+    )
+    message = broken(b"".join([header, *lines, b"90.5,IAH,2.0,4,A\n"]), "csv", SCALED)
+    assert "row 4: '90.5' is not an integer, and the row fits version 2" in message
     # With a column that is left out, the row is not all there.
     header, rest = rows.split(b"\n", 1)
     more = b"".join(line + b",1\n" for line in (rest + b"4,IAH,A,90.5,2.0").splitlines())

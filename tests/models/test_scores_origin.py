@@ -29,7 +29,8 @@ pytestmark = pytest.mark.slow
 
 KEYS, SCORES = "one_row_for_each_of_features", "scores_are_reproduced"
 RANKS, MAKING = "scores_rank_like_others", "rows_say_what_made_them"
-RULES = (KEYS, SCORES, MAKING)
+TRAINING = "rows_say_what_training_knew"
+RULES = (KEYS, SCORES, MAKING, TRAINING)
 
 
 @pytest.fixture
@@ -69,6 +70,19 @@ def test_predictions_as_scoring_made_them_pass(staged, audit):
     verdict = audit(staged)
     assert {one.rule: one.passed for one in verdict.rules if one.rule in RULES} == dict.fromkeys(RULES, True)
     assert verdict.outcome != "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("is_supported", "not is_supported"), ("unseen_categories", "'{}'")]
+)
+def test_prediction_that_says_something_else_of_what_training_knew_is_held(staged, audit, name, said):
+    verdict = audit(altered(staged, f"* replace (if(flight_id = 'flight 1570', {said}, {name}) as {name})"))
+    assert verdict.outcome == "HOLD"
+    assert set(failed(verdict)) == {TRAINING}
+    assert (
+        f"1 of 40 values of {name} on 2013-03-30 are not what version 1 gives by `{name}`, such as flight 1570"
+        in failed(verdict)[TRAINING]
+    )
 
 
 _SHUFFLED = "* replace ((list(score) over (order by flight_id rows between unbounded preceding and unbounded following))[1 + row_number() over (order by flight_id) % 40] as score)"
@@ -215,7 +229,7 @@ def test_model_that_is_wrong_itself_is_held_until_it_is_rolled_back(flights, can
     first = straight(flights, candidate, rows)
     roles.promote(flights, audited(first, None), RUN)
     baseline = "the baseline, carrier_late_rate_28d"
-    assert ranks(flights, day) == f"not unlike {baseline}"
+    assert ranks(flights, day) == f"not unlike {baseline}, of days with 200 rows or more"
 
     second = straight(flights, candidate, rows, inverted=True)
     roles.promote(flights, audited(second, first), RUN)
@@ -229,7 +243,7 @@ def test_model_that_is_wrong_itself_is_held_until_it_is_rolled_back(flights, can
     path.write_bytes(whole)
 
     roles.roll_back(flights, str(first), by="Ada", why="It is the wrong way round.", run=RUN)
-    assert ranks(flights, day) == f"not unlike {baseline}"
+    assert ranks(flights, day) == f"not unlike {baseline}, of days with 200 rows or more"
 
 
 def test_baseline_and_linear_model_are_computed_again(flights, candidate, audited):

@@ -139,17 +139,19 @@ def landed(home, make_home) -> specs.Pipeline:
 
 
 @pytest.fixture
-def changed(tmp_path, monkeypatch) -> Callable[[str, str, str], None]:
-    """Function: from now on a model of the dbt project has another line."""
+def changed(tmp_path, monkeypatch) -> Callable[..., None]:
+    """Function: from now on a model of the dbt project has another line, which unit tests are asked of only where a test says so."""
 
-    def change(model: str, line: str, by: str) -> None:
-        project = tmp_path / f"dbt-{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(settings().dbt_project, project, ignore=shutil.ignore_patterns("target", "logs"))
-        (path,) = project.rglob(f"{model}.sql")
+    def change(model: str, line: str, by: str, *, unit_tests: bool = False) -> None:
+        if not unit_tests:
+            monkeypatch.setattr(project, "require_unit_tests", lambda _: None)
+        own = tmp_path / f"dbt-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(settings().dbt_project, own, ignore=shutil.ignore_patterns("target", "logs"))
+        (path,) = own.rglob(f"{model}.sql")
         sql = path.read_text()
         assert line in sql
         path.write_text(sql.replace(line, by))
-        monkeypatch.setenv("SLUICE_DBT_PROJECT", str(project))
+        monkeypatch.setenv("SLUICE_DBT_PROJECT", str(own))
         settings.cache_clear()
 
     return change

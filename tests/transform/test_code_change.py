@@ -11,7 +11,7 @@ from sluice.core.errors import TransformFailedError
 from sluice.core.runs import Run
 from sluice.gates.code_change import RULE
 from sluice.lake import batches, inputs, tables
-from sluice.transform import project
+from sluice.transform import code_change
 
 RUN = Run(run_id="test")
 DAY, NEXT = "2013-04-02", "2013-04-03"
@@ -35,14 +35,13 @@ def result(verdict):
 
 
 @pytest.mark.slow
-def test_change_is_shown_held_and_accepted_once_by_a_release(published, changed, monkeypatch):
+def test_change_is_shown_held_and_accepted_once_by_a_release(published, changed):
     assert result(judged(published)[1]) is None, "the same code"
     changed(
         "ftr_flights__departure",
         "departures.distance_miles,",
         "departures.distance_miles * 2 as distance_miles,",
     )
-    monkeypatch.setattr(project, "require_unit_tests", lambda _: None)
 
     shown = CliRunner().invoke(main, ["diff", "flights", "features"])
     assert shown.exit_code == 1, shown.output
@@ -83,11 +82,16 @@ def test_change_is_shown_held_and_accepted_once_by_a_release(published, changed,
 
 
 @pytest.mark.slow
-def test_project_whose_unit_tests_fail_builds_nothing_in_the_place_of_another(published, changed):
-    changed("int_flights__departures_left_out", "where scheduled_departure_at <= as_of_at", "where true")
+def test_project_whose_unit_tests_fail_builds_nothing(landed, changed):
+    changed(
+        "int_flights__departures_left_out",
+        "where scheduled_departure_at <= as_of_at",
+        "where true",
+        unit_tests=True,
+    )
     wrong = "1 of dbt's unit tests failed. departures_before_the_prediction_are_left_out: actual differs from expected"
     with pytest.raises(TransformFailedError, match=wrong):
-        crossing.stage(published, "features", [NEXT], RUN)
+        crossing.stage(landed, "features", [DAY], RUN)
     checked = CliRunner().invoke(main, ["check", "flights"])
     assert f"PROBLEM  dbt unit tests of flights: {wrong}" in checked.output
 
@@ -99,7 +103,6 @@ def test_day_that_cannot_be_built_again_is_a_warning(published, changed, monkeyp
         "departures.distance_miles,",
         "departures.distance_miles + 0 as distance_miles,",
     )
-    monkeypatch.setattr(project, "require_unit_tests", lambda _: None)
     last = tables.last_publication("flights", "features")
     missing = [
         {**one, "batches": {DAY: "20130101T000000000000-aaaaaa"}} if one["kind"] == "snapshot" else one
@@ -112,3 +115,14 @@ def test_day_that_cannot_be_built_again_is_a_warning(published, changed, monkeyp
     found = result(verdict)
     assert (found.passed, found.holds) == (False, False)
     assert f"{DAY} cannot be built again with today's models: " in found.observed
+
+
+@pytest.mark.slow
+def test_table_that_only_the_new_models_read_is_read_as_it_is_published(published, monkeypatch):
+    last = tables.last_publication("flights", "features")
+    fewer = tuple(one for one in last.inputs if (one["kind"], one.get("table")) != ("snapshot", "weather"))
+    assert len(fewer) == len(last.inputs) - 1
+    monkeypatch.setattr(tables, "last_publication", lambda *_: last.model_copy(update={"inputs": fewer}))
+    change = code_change.compare(published, "features")
+    assert change.problem == ""
+    assert (change.rows, change.diff["changed"]) == (last.rows, 0)

@@ -66,6 +66,11 @@ def test_row_that_is_left_out_for_a_counted_reason_is_not_missed_and_one_that_is
     assert said(verdict, SCHEDULE) == ""
     assert manifest.rows_by_model == {}
 
+    changed("int_flights__departures_left_out", "or flight = 1004", "or origin = 'JFK'")
+    _, verdict = crossed(landed, "features", DAY)
+    assert verdict.outcome == "HOLD"
+    assert "rows of schedule were left out for a reason, where at most " in said(verdict, SCHEDULE)
+
     changed("stg_flights__arrivals", "concat_ws('|', ds,", "concat_ws('|', ds + 1,")
     _, verdict = crossed(landed, "outcomes", NEXT)
     assert "rows are made of no row of arrivals on 2013-04-02, such as 2013-04-03|" in said(verdict, ARRIVALS)

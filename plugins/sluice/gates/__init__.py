@@ -58,6 +58,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     failing: tuple[FailingRow, ...] = ()
     problems: list[str] = []
     emptied: list[str] = []
+    blind: list[str] = []
     empty = emptiness.Emptiness()
     suite_hash = seen = ""
     publishable, cause = manifest, None
@@ -78,6 +79,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
                 manifest.files, earlier, {**published, **made_of.files}, {**others, **made_of.columns}
             ) as staged,
         ):
+            blind = history.uncompared(spec, manifest, suite.rules, earlier)
             rows_by_partition = staged.count(manifest.partitions)
             if rows_by_partition != manifest.rows_by_partition:
                 problems.append("The staged files do not hold the rows that the manifest says.")
@@ -106,6 +108,10 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
         # Whatever breaks the gate must end as a verdict that publishes nothing.
         problems.append(_described(error, manifest, may_quote=spec.may_quote(manifest.table)))
     noted = [note.sentence() for note in manifest.noted]
+    if blind:
+        noted.append(
+            f"{len(blind)} rules compared nothing, because too many of the days before were published on a waiver: {', '.join(blind)}."
+        )
     outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, noted, empty=empty)
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"
     verdict = Verdict(

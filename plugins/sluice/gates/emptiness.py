@@ -38,15 +38,19 @@ def judge(spec: Pipeline, manifest: Manifest) -> Emptiness:
         return Emptiness()
     is_source = manifest.table in spec.sources
     candidates = _announced(manifest) if is_source else manifest.empty
-    if spec.may_be_empty(manifest.table):
-        return Emptiness(accepted=candidates)
     origin = None if is_source else spec.rows_from(manifest.table)
-    accepted = tuple(day for day in candidates if origin and _was_empty(manifest, origin, day))
+    derived = spec.derived.get(manifest.table)
+    # Where each row is awaited as one row, it is known how many there have to be.
+    awaited = origin if derived and derived.key_from else None
+    if spec.may_be_empty(manifest.table) and not awaited:
+        return Emptiness(accepted=candidates)
+    accepted = tuple(day for day in candidates if origin and _nothing_left(manifest, origin, day))
     held = tuple(day for day in candidates if day not in accepted)
     if is_source:
         why = "its delivery announces none, and `may_be_empty` is not declared"
     elif origin:
-        why = f"its rows come from {origin}, which has some, and `may_be_empty` is not declared"
+        why = f"its rows come from {origin}, which has some, and "
+        why += "one is awaited for each" if awaited else "`may_be_empty` is not declared"
     else:
         why = "neither `rows_from` nor `may_be_empty` is declared"
     return Emptiness(accepted, held, (f"No rows for {_label(held)}: {why}.",) if held else ())
@@ -58,12 +62,13 @@ def _announced(manifest: Manifest) -> tuple[str, ...]:
     return tuple(day for day in manifest.empty if day in said)
 
 
-def _was_empty(manifest: Manifest, table: str, day: str) -> bool:
-    """Whether a batch was built from a publication of a table that has no rows for a day."""
+def _nothing_left(manifest: Manifest, table: str, day: str) -> bool:
+    """Whether a batch was built from a publication of a table that has no rows for a day, or none but those left out for a reason."""
     for read in inputs.of(manifest, inputs.Snapshot):
         batch_id = (read.batches or {}).get(day)
         if read.table == table and batch_id:
-            return not batches.load(manifest.pipeline, table, batch_id).rows_by_partition[day]
+            rows = batches.load(manifest.pipeline, table, batch_id).rows_by_partition[day]
+            return rows == (sum(manifest.dropped.values()) if len(manifest.partitions) == 1 else 0)
     return False
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from sluice.declare.spec import Pipeline
+    from sluice.gates.suites import Rule
     from sluice.lake.batches import Manifest
 
 # Parquet that is read once into memory instead of once a rule: some hundred thousand rows.
@@ -36,10 +37,35 @@ def files(spec: Pipeline, manifest: Manifest, days: int) -> Iterator[list[str]]:
     if not days:
         yield []
         return
-    first = min(manifest.partitions)
-    window = [days_later(first, -back) for back in range(days, 0, -1)]
     with TemporaryDirectory(prefix="sluice-history-") as scratch:
-        yield unwaived_files(spec, manifest.table, window, Path(scratch))
+        yield unwaived_files(spec, manifest.table, _before(manifest, days), Path(scratch))
+
+
+def uncompared(
+    spec: Pipeline, manifest: Manifest, rules: Sequence[Rule], earlier: Sequence[str]
+) -> list[str]:
+    """Rules that hold, and for which there is too little history only because days before were published on a waiver.
+
+    Args:
+        earlier: what `files` gave for the longest history of the rules.
+    """
+    holding = [rule for rule in rules if rule.history_days and rule.meta.severity == "hold"]
+    window = _before(manifest, max((rule.history_days for rule in holding), default=0))
+    if len(earlier) >= len(window):
+        return []
+    waived = waivers.of_partitions(spec, manifest.table, window)
+    found = []
+    for rule in holding:
+        own = window[-rule.history_days :]
+        there = sum(any(path.endswith(f"ds={day}.parquet") for path in earlier) for day in own)
+        if there < rule.min_days <= there + sum(day in waived for day in own):
+            found.append(rule.meta.rule)
+    return found
+
+
+def _before(manifest: Manifest, days: int) -> list[str]:
+    first = min(manifest.partitions)
+    return [days_later(first, -back) for back in range(days, 0, -1)]
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def distributions(
 
 def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float, of: Rows = ROWS) -> str:
     """Share of a day's rows with a value that no trailing day has."""
-    return f"""{of.start(columns, days)}, {of.values(columns)}, {_lengths(days, of)},
+    return f"""{of.start(columns, days)}, {of.values(columns)}, {_lengths(days, of)}, {_known(days)},
         -- The day before on which a value was seen: a join with all trailing days took thirty times as long.
         traced as (select *, lag(ds) over (partition by name, value order by ds) as last_seen from valued),
         news as (
@@ -160,9 +160,9 @@ def categories(columns: Sequence[str], *, days: int, min_days: int, limit: float
             group by all
         ),
         found as (
-            select l.ds, name as column_name, such_as, cast(n as double) / l.rows as new_share, earlier_days,
-                earlier_days >= {min_days} as compared, coalesce(compared and new_share > {limit}, false) as fails
-            from lengths as l left join news using (ds)
+            select l.ds, name as column_name, such_as, cast(n as double) / l.rows as new_share,
+                {_KNOWN_DAYS} as earlier_days, {_KNOWN_DAYS} >= {min_days} as compared, coalesce(compared and new_share > {limit}, false) as fails
+            from lengths as l left join news using (ds) left join known using (ds, name)
         )
         {ending()}"""
 
@@ -173,7 +173,7 @@ def spikes(
     """Rise of one value's share of a day's rows (of a group's, with `by`) above its largest share on a trailing day."""
     shown = f"_part as {by}, " if by else ""
     return f"""{of.start([*columns, *([by] if by else [])], days)}, {of.values(columns, by)}, {_lengths(days, of)},
-        {of.sizes(by)},
+        {_known(days)}, {of.sizes(by)},
         shares as (select v.*, cast(n as double) / rows as share from valued as v join sizes using (ds, _part)),
         tops as (select * from shares semi join batch_days using (ds) where share > {limit}),
         risen as (
@@ -183,10 +183,10 @@ def spikes(
             group by all
         ),
         found as (
-            select l.ds, {shown}name as column_name, value, share, share_before, earlier_days,
-                earlier_days >= {min_days} as compared,
+            select l.ds, {shown}name as column_name, value, share, share_before,
+                {_KNOWN_DAYS} as earlier_days, {_KNOWN_DAYS} >= {min_days} as compared,
                 coalesce(compared and share - share_before > {limit}, false) as fails
-            from lengths as l left join risen using (ds)
+            from lengths as l left join risen using (ds) left join known using (ds, name)
         )
         {ending()}"""
 
@@ -278,6 +278,20 @@ def _lengths(days: int, of: Rows) -> str:
             select d.ds, d.rows, count(e.ds) as earlier_days
             from all_days as d semi join batch_days using (ds)
             left join all_days as e on e.ds < d.ds and e.ds >= d.ds - {days}
+            group by all
+        )"""
+
+
+# Of a column that is found; of a day of which nothing is, its trailing days.
+_KNOWN_DAYS = "coalesce(known_days, if(name is null, l.earlier_days, 0))"
+
+
+def _known(days: int) -> str:
+    """Trailing days on which a column has a value, for each day of the batch and column: one that was added later has fewer."""
+    return f"""
+        known as (
+            select d.ds, v.name, count(*) as known_days
+            from batch_days as d join (select distinct ds, name from valued) as v on v.ds < d.ds and v.ds >= d.ds - {days}
             group by all
         )"""
 

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 _ONE_FOR_EACH, _VALUES = "one_row_for_each_of_", "values_are_those_of_"
 _SCORES, _RANKS = "scores_are_reproduced", "scores_rank_like_others"
-_MAKING = "rows_say_what_made_them"
+_MAKING, _TRAINING = "rows_say_what_made_them", "rows_say_what_training_knew"
+
+# What predictions say of their model's training, with DuckDB's types.
+_OF_TRAINING = {"is_supported": "BOOLEAN", "unseen_categories": "VARCHAR"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def of(spec: Pipeline, manifest: Manifest) -> Iterator[Origin]:
             shown[made.SCORES] = [again.path]
             key_type = _types(spec, manifest.table)[0]
             scores = dict.fromkeys(("expected", *again.peers), "DOUBLE")
-            columns[made.SCORES] = {"ds": "DATE", "key": key_type, **scores}
+            columns[made.SCORES] = {"ds": "DATE", "key": key_type, **scores, **_OF_TRAINING}
             rules += [
                 *_of_scores(spec, manifest, again, key_type),
                 _of_making(spec, manifest, table, input_rows),
@@ -97,7 +100,8 @@ def _by_key(spec: Pipeline, manifest: Manifest, table: str, keys: Sequence[str])
             made.ExpectOneRowForEachInput,
             f"Each row of {table} is awaited as one row: what is missing or there twice is not noticed later, and is acted on.",
             segments=_segments(spec, manifest.table, table),
-            left_out=sum(manifest.dropped.values()),
+            left_out=(left_out := sum(manifest.dropped.values())),
+            max_left_out=_may_be_left_out(spec, manifest, left_out),
             rows_by_model=manifest.rows_by_model,
         )
     ]
@@ -115,6 +119,12 @@ def _by_key(spec: Pipeline, manifest: Manifest, table: str, keys: Sequence[str])
     return rules
 
 
+def _may_be_left_out(spec: Pipeline, manifest: Manifest, left_out: int) -> int:
+    """Rows of a batch that its models may leave out for a reason: a share of those that are awaited, and one always."""
+    declared = spec.derived.get(manifest.table)
+    return max(1, int(declared.max_left_out * (manifest.rows + left_out))) if declared else 0
+
+
 def _of_scores(
     spec: Pipeline, manifest: Manifest, again: rescoring.Rescored, key_type: str
 ) -> Iterator[Rule]:
@@ -127,6 +137,20 @@ def _of_scores(
         made.ExpectScoresToBeReproduced,
         f"A score that its model does not give again was altered on the way; up to {rescoring.SAMPLE_ROWS:,} are computed again.",
         model=again.model,
+    )
+    yield _rule(
+        spec,
+        manifest,
+        _TRAINING,
+        made.ExpectValuesToBeReproduced,
+        "Who acts on a prediction is told by these where its model had met too little of its like.",
+        table=again.model,
+        view=made.SCORES,
+        key=[quoted(spec.model.key)],
+        input_key=["key"],
+        types=[key_type],
+        values={name: name for name in _OF_TRAINING},
+        value_types=list(_OF_TRAINING.values()),
     )
     if again.peers:
         yield rule(
@@ -172,7 +196,9 @@ def _of_making(
 
 def is_reserved(rule: str) -> bool:
     """Whether a rule has a name that only a rule made here may have: two results of one name could not be told apart."""
-    return rule in (_SCORES, _RANKS, _MAKING, code_change.RULE) or rule.startswith((_ONE_FOR_EACH, _VALUES))
+    return rule in (_SCORES, _RANKS, _MAKING, _TRAINING, code_change.RULE) or rule.startswith(
+        (_ONE_FOR_EACH, _VALUES)
+    )
 
 
 def problems(spec: Pipeline, table: str) -> list[str]:

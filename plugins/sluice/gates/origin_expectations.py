@@ -81,11 +81,12 @@ class ExpectOneRowForEachInput(_ByKey):
     """For each row of the input there is one row with its key: none is missing, extra, or there twice.
 
     `segments` are columns of the input by which missing rows are told, where all of a value are. `left_out` rows may be missing, for
-    a reason; where it is another number, `rows_by_model` are the rows of the dbt models on the way.
+    a reason, and at most `max_left_out`; where it is another number, `rows_by_model` are the rows of the dbt models on the way.
     """
 
     segments: list[str] = []
     left_out: int = 0
+    max_left_out: int = 0
     rows_by_model: dict[str, int] = {}
 
     def statement(self) -> str:
@@ -127,6 +128,8 @@ class ExpectOneRowForEachInput(_ByKey):
                 select ds, 'missing' as problem, count(*) as rows, {_first("_key")} as such_as from missing group by ds
                 union all
                 select ds, if(is_known, 'repeated', 'extra'), count(*), {_first("_key")} from surplus group by ds, is_known
+                union all
+                select min(ds), 'left out', {self.left_out}, null from input having {self.left_out} > {self.max_left_out}
             ) left join totals using (ds) left join whole using (ds)
             where problem <> 'missing' or (select count(*) from missing) <> {self.left_out}
             order by ds, problem""")
@@ -141,7 +144,10 @@ class ExpectOneRowForEachInput(_ByKey):
             "missing": f"{rows:,} of {total:,} rows of {self.table} have no row here",
             "extra": f"{rows:,} rows are made of no row of {self.table}",
             "repeated": f"{rows:,} rows are for the same rows of {self.table} as others",
+            "left out": f"{rows:,} rows of {self.table} were left out for a reason, where at most {self.max_left_out:,} may be (`max_left_out`)",
         }[found["problem"]]
+        if found["problem"] == "left out":
+            return said
         if found["problem"] == "missing" and self.left_out:
             said += f" ({self.left_out:,} of all days may be left out for a reason)"
         among = f", among them all of {found['all_of']}" if show and found["all_of"] else ""
@@ -157,6 +163,7 @@ class ExpectValuesToBeReproduced(_ByKey):
 
     values: dict[str, str]
     value_types: list[str]
+    view: str = INPUT
 
     def statement(self) -> str:
         given = [
@@ -169,7 +176,7 @@ class ExpectValuesToBeReproduced(_ByKey):
         ]
         return as_query(f"""
             with given as (
-                select {", ".join([self.identity(self.input_key), *given])} from {INPUT}
+                select {", ".join([self.identity(self.input_key), *given])} from {self.view}
                 qualify count(*) over (partition by _hash) = 1
             ),
             made as (select {", ".join(["ds", self.identity(self.key), *made])} from {{batch}}),
@@ -282,7 +289,9 @@ class ExpectScoresToRankLikePeers(InWords):
         self, metrics: dict, runtime_configuration: dict | None = None, execution_engine: Any = None
     ) -> dict:
         found = super()._validate(metrics, runtime_configuration, execution_engine)
-        found["result"]["details"]["compared"] = f"not unlike {' and '.join(self.peers.values())}"
+        found["result"]["details"]["compared"] = (
+            f"not unlike {' and '.join(self.peers.values())}, of days with {_COMPARED} rows or more"
+        )
         return found
 
     def sentence(self, found: Mapping[str, Any], *, show: bool) -> str:

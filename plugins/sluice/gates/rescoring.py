@@ -35,7 +35,8 @@ _READ = "read_parquet($paths, hive_partitioning = false, can_have_nan = true)"
 
 @dataclass(frozen=True)
 class Rescored:
-    """A file with `ds`, `key`, `expected` and a column for each peer; what computed `expected`, and the peers, in words."""
+    """A file with `ds`, `key`, `expected`, `is_supported`, `unseen_categories` and a column for each peer; what computed `expected`, and
+    the peers, in words."""
 
     path: str
     model: str
@@ -53,6 +54,7 @@ def rescore(spec: Pipeline, manifest: Manifest, files: Sequence[str], scratch: P
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from sluice_ml.coverage import supported, unseen
     from sluice_ml.recomputation import recompute, recompute_baseline
 
     made_by = next(iter(inputs.of(manifest, inputs.Model)), None)
@@ -79,6 +81,8 @@ def rescore(spec: Pipeline, manifest: Manifest, files: Sequence[str], scratch: P
             previous = _previous(spec, made_by, there)
         models = [model for model in (known, previous[1] if previous else None) if model]
         wanted = [name for meta, _ in models for name in (*meta.numeric, *meta.categorical)]
+        if known:
+            wanted += known[0].coverage
         if known is None or declared.baseline in there:
             wanted.append(declared.baseline)
         listed = ", ".join(map(quoted, dict.fromkeys(["ds", declared.key, *wanted])))
@@ -101,6 +105,9 @@ def rescore(spec: Pipeline, manifest: Manifest, files: Sequence[str], scratch: P
         scores[PREVIOUS], peers[PREVIOUS] = recompute(rows, *model), f"version {version}, champion before it"
     path = scratch / "scores.parquet"
     found = {name: pa.array(values, pa.float64()) for name, values in scores.items()}
+    # As scoring says it (`sluice_ml.scoring.score`): a rule supports all rows and has seen no categories.
+    found["is_supported"] = supported(rows, known[0]) if known else pa.repeat(True, len(rows))
+    found["unseen_categories"] = unseen(rows, known[0]) if known else pa.nulls(len(rows), pa.string())
     pq.write_table(pa.table({"ds": rows["ds"], "key": rows[declared.key], **found}), path)
     model_name = f"version {made_by.version}" if known else f"the baseline, {declared.baseline},"
     return Rescored(str(path), model_name, peers)

@@ -53,8 +53,8 @@ class Rows:
         return self._daily(columns, "median(abs(cast({} as double)))")
 
     def mode_shares(self, columns: Sequence[str]) -> str:
-        """`daily (ds, name, value)`: the share of rows that have each column's most frequent value; nulls are no value."""
-        return self._daily(columns, "coalesce(list_max(map_values(histogram({}))), 0) / count(*)")
+        """`daily (ds, name, value)`: the share of rows that have each column's most frequent value; null where it has none."""
+        return self._daily(columns, "list_max(map_values(histogram({}))) / count(*)")
 
     def values(self, columns: Sequence[str], by: str | None = None) -> str:
         """`valued (ds, _part, name, value, n)`: how often each value occurs, as text; nulls are no value."""
@@ -138,7 +138,7 @@ class Shared(Rows):
         return self._daily(columns, "coalesce(sum(n) filter (value is null), 0) / sum(n)")
 
     def mode_shares(self, columns: Sequence[str]) -> str:
-        return self._daily(columns, "coalesce(max(n) filter (value is not null), 0) / sum(n)")
+        return self._daily(columns, "max(n) filter (value is not null) / sum(n)")
 
     def magnitudes(self, columns: Sequence[str]) -> str:
         # The middle one of the sorted values, or the mean of the two in the middle.

@@ -84,7 +84,7 @@ class Rule:
     """One expectation of a suite, ready to run.
 
     `columns` are those that its arguments name; `query` is its SQL, if it is a query; `history_days` is how many days
-    before the batch it compares with.
+    before the batch it compares with, and `min_days` how many of them have to be there.
     """
 
     meta: Meta
@@ -95,6 +95,7 @@ class Rule:
     # As the suite gives them, and the values of a contract where they come from there.
     arguments: Mapping[str, Any]
     history_days: int = 0
+    min_days: int = 0
     # The other table that it compares with, "" if none.
     reference_table: str = ""
 
@@ -292,6 +293,7 @@ def _rule(entry: _Entry, declared: Mapping[str, Sequence[str]]) -> Rule:
         expectation=expectation,
         arguments=kwargs,
         history_days=kwargs.get("days", 0) if compares else 0,
+        min_days=getattr(expectation, "min_days", 0),
         reference_table=kwargs["table"] if compares and "table" in kwargs else "",
     )
 

@@ -183,7 +183,19 @@ def told(problems: Sequence[Problem], raw: pa.Table, names: Sequence[str], layou
         return list(problems)
 
     def version(row: int | None) -> int | None:
-        return None if row is None else fits([raw[name][row - 1].as_py() or "" for name in names], layout)
+        if row is None:
+            return None
+        fields = {name: raw[name][row - 1].as_py() or "" for name in names}
+        for other, columns in layout.known.items():
+            own = layout.other_names.get(other, {})
+            delivered = {own.get(name, name): column for name, column in columns.items()}
+            if (
+                other != layout.version
+                and delivered.keys() == fields.keys()
+                and all(_fits(fields[name], column, layout) for name, column in delivered.items())
+            ):
+                return other
+        return None
 
     found = [(each, version(each.row)) for each in problems]
     return [

@@ -2,7 +2,8 @@
 
 The rule kept here: what a person merges is seen in rows before readers see it. A batch of a derived table records a fingerprint of the
 project that made it. Where that of the table's last publication is another one, its day is built again first, and the gate
-holds the new batch where more has changed than is declared (`max_changed_by_code`), until somebody releases it.
+holds the new batch where more has changed than is declared (`max_changed_by_code`), until somebody releases it. A project whose unit
+tests do not pass makes no batch at all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sluice.core.settings import settings
 from sluice.lake import columns, diff, inputs, tables
 from sluice.lake.inputs import CodeChange
 from sluice.transform import project
-from sluice.transform.runner import build_from_files
+from sluice.transform.runner import build_from_files, published_files
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -28,13 +29,14 @@ def record(spec: Pipeline, table: str) -> dict[str, Any]:
     """For the manifest of a batch that is built now: the code that makes it, and what it changes where it is another one.
 
     Raises:
-        TransformFailedError: it is another one, and its unit tests do not pass.
+        TransformFailedError: its unit tests do not pass.
     """
     code, last = project.fingerprint(spec), tables.last_publication(spec.pipeline, table)
-    change, is_compared = None, spec.derived[table].max_changed_by_code < 1
-    if last and is_compared and any(made.fingerprint != code for made in inputs.of(last, inputs.Code)):
+    change = None
+    if spec.derived[table].max_changed_by_code < 1:
         project.require_unit_tests(spec)
-        change = compare(spec, table)
+        if last and any(made.fingerprint != code for made in inputs.of(last, inputs.Code)):
+            change = compare(spec, table)
     return inputs.Code(fingerprint=code, change=change).record()
 
 
@@ -57,6 +59,11 @@ def compare(spec: Pipeline, table: str) -> CodeChange | None:
             )
             for one in inputs.of(last, inputs.Snapshot)
         }
+        # What the models did not read then is read as it is published now.
+        named = project.sources(project.manifest(spec), spec, spec.derived[table].model)
+        others = [one for one in named if one not in read]
+        back = spec.history_of(table)
+        read |= published_files(spec, others, day, day, into=folder / "files", history_days=back)[0]
         rows = build_from_files(spec, table, day, day, read, workdir=folder).data
         found = _difference(spec, last, day, rows, folder)
     except TransformFailedError as error:

@@ -32,6 +32,7 @@ from sluice_lab.mutation.run import FIRST_MUTATED, Case, Stage
 # Run days that mutations are built for, drawn by the seed: each needs a clean build of its own.
 DAYS = 6
 _TRIES = 500
+_UNTOUCHED = Mutator("clean", "clean", ("transform",), "", True, lambda _: "")
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ def clean(
     Random(f"{seed}/clean").shuffle(days)  # noqa: S311 - reproducible on purpose
     day = days[number % len(days)]
     query, _ = draw(flights, day, Random(f"{seed}/clean/{number}"))  # noqa: S311 - reproducible on purpose
-    untouched = Mutator("clean", "clean", ("transform",), "", True, lambda _: "")
-    return _judged(flights, day, query, untouched, "", number, differs=True)
+    return _judged(flights, day, query, _UNTOUCHED, "", number, differs=True)
 
 
 def _days(seed: int, window: tuple[str, str]) -> list[str]:
@@ -169,7 +169,7 @@ def _judged(
         return case("harmless", "the same rows", 0.0)
     with year.undisturbed(), _changed(flights, nodes[tables[0]][query.model], query):
         stage, outcome, share, rules = run.derived_tables(_uncompared(flights), tables, day)
-        if stage == "missed" and share >= material.MATERIAL_SHARE:
+        if stage == "missed" and (share >= material.MATERIAL_SHARE or chosen is _UNTOUCHED):
             stage, compared, _, compared_rules = run.derived_tables(flights, tables, day)
             if stage != "missed":
                 return case("change of code", compared, share, compared_rules)
