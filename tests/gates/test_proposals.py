@@ -165,6 +165,7 @@ def test_a_day_that_is_beyond_a_bound_counts_and_is_told(publish, say, expect):
         (("expect_rows_to_agree_with_table", {"column_list": ["carrier"], "table": "arrivals", "limit": 0.1}), "0 days were compared, 28 are needed"),
         (("expect_table_row_count_to_fit_history", {"days": 28, "min_days": 15, "width": 0, "slack": 0.1}), "25 days were compared, 28 are needed"),
         (("expect_rows_to_satisfy_condition", {"condition": "distance / (flight - flight) <= 5"}), "it is no finite number"),
+        (("expect_rows_to_satisfy_condition", {"condition": "abs(distance * 0.1 * 10 - distance * 1.1 / 1.1) <= 0.05"}), "nothing moved"),
         (("expect_rows_to_satisfy_condition", {"condition": "carrier >= 5"}), "ConversionException"),
     ],
 )  # fmt: skip

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FEWEST_DAYS = 28
 # A bound that is off by less of the room that it is to leave stays what a person has written.
 _NEAR = 0.1
+# What is this part of its bound at most is what computing in floats leaves of 0: a bound of it would fail on the next value.
+_NOISE = 1e-9
 # In the `why` of a rule that a program has written.
 _AGAIN = re.compile(
     rf"(Its bounds were measured again on [\d,]+ published days\. )?{re.escape(suite_text.REVIEW)}"
@@ -214,7 +216,7 @@ def _of_history(rule: Rule, entry: Mapping[str, Any], read: Callable[[Any], Rule
         # Without it the band is as wide as the days differ; on the others slack has to make room.
         bare = read({**entry, "kwargs": {**given, "slack": 1e-12}})
         rule, of = bare, cast("FitsHistory", bare.expectation)
-        needing = f"2 * highest > {of.allowed}"
+        needing = f"{headroom.widened(0, 1)[1]} * highest > {of.allowed}"
     for argument, statistic in {
         "slack": of.statistic,
         # Those of groups have a sign.
@@ -281,7 +283,7 @@ def _measured(con: duckdb.DuckDBPyConnection, rule: Rule, of: _Bounds) -> dict[b
     """
     old = {end: of.ends.get(end, math.inf if end else -math.inf) for end in (False, True)}
     taken = f"compares and isfinite(lowest) and isfinite(highest) and {of.needing}"
-    query = f"""select count(distinct ds) filter (compares), any_value(ds) filter (compares and not isfinite(highest)),
+    query = f"""select count(distinct ds) filter (compares), min(ds) filter (compares and not isfinite(highest)),
             min(lowest) filter ({taken}), arg_min(ds, {{'found': lowest, 'ds': ds}}) filter ({taken}), count(distinct ds) filter (compares and lowest < $low),
             max(highest) filter ({taken}), arg_max(ds, {{'found': highest, 'ds': -datediff('day', date '2000-01-01', ds)}}) filter ({taken}), count(distinct ds) filter (compares and highest > $high)
         from (
@@ -294,7 +296,8 @@ def _measured(con: duckdb.DuckDBPyConnection, rule: Rule, of: _Bounds) -> dict[b
         raise _NotProposedError(f"{days} days were compared, {FEWEST_DAYS} are needed")
     if odd:
         raise _NotProposedError(f"on {odd} it is no finite number")
-    if high is None or (low == high and of.lowest != of.highest):
+    still = high is None or (low == high and of.lowest != of.highest)
+    if still or max(abs(low), abs(high)) <= _NOISE * max(map(abs, of.ends.values())):
         room = " beyond what `width` leaves" if of.needing != "true" else ""
         raise _NotProposedError(f"nothing moved{room}, so that nothing says how far is too far")
     changes = {}
