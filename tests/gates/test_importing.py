@@ -228,3 +228,20 @@ def test_the_command_says_what_was_taken_and_what_not_and_ends_with_1_where_some
         "NOT TAKEN: expectation 1, expect_column_values_to_not_be_null of a\\x1b: the table has"
     )
     assert "Next: name one of flight_date, carrier" in refused
+
+
+def test_patterns_with_colons_and_rows_without_a_value_mean_what_they_meant(pipeline, own, file, rows, stage):
+    """SQLAlchemy takes `:word` for a parameter; and a row of which one value is missing was left out of a pair."""
+    found = [
+        one("expect_column_values_to_match_regex", column="carrier", regex="^(?:UA|AA):{0}:00|x$"),
+        one("expect_column_pair_values_a_to_be_greater_than_b", column_A="dep_delay", column_B="dep_delay", or_equal=True, ignore_row_if="either_value_is_missing"),
+    ]  # fmt: skip
+    listed = [expectation for each in found for expectation in each["expectations"]]
+    taken = importing.take(pipeline, "arrivals", file({"expectations": listed}))
+    assert (len(taken.taken), taken.refused) == (2, ())
+    verdict = gates.run(pipeline, stage("arrivals", rows("arrivals", "2013-04-02"), "2013-04-02"))
+    result = {one.rule: one for one in verdict.rules}
+    pattern, pair = (result[name] for name in taken.taken)
+    assert not any(one.broken for one in verdict.rules), verdict.reasons
+    assert (pattern.passed, pair.passed) == (False, True)
+    assert verdict.sample

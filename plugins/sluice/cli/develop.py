@@ -168,8 +168,9 @@ def import_suite(pipeline: spec.Pipeline, table: str, file: Path, as_json: bool)
 @arguments.pipeline
 @click.argument("table", type=arguments.TABLE, required=False)
 @click.option("--write", is_flag=True, help="Change the suites; otherwise the diff is only printed.")
+@click.option("--loosen", is_flag=True, help="Propose what would let more through, too.")
 @as_json
-def profile(pipeline: spec.Pipeline, table: str | None, write: bool, as_json: bool) -> None:
+def profile(pipeline: spec.Pipeline, table: str | None, write: bool, loosen: bool, as_json: bool) -> None:
     """Propose the numeric bounds of the rules of TABLE, or of all tables, again from what is published, as a diff of the suites.
 
     Standard output has the diff; standard error says of each bound from what to what it changes, and of others why not.
@@ -180,7 +181,7 @@ def profile(pipeline: spec.Pipeline, table: str | None, write: bool, as_json: bo
     found = {}
     for name in [table] if table else pipeline.tables:
         try:
-            found[name] = proposals.propose(pipeline, name)
+            found[name] = proposals.propose(pipeline, name, loosen=loosen)
         except TableMissingError as error:
             if table:
                 raise

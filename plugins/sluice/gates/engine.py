@@ -13,6 +13,7 @@ that did not give a clean answer is asked again on its own, and is broken only i
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -280,6 +281,7 @@ def _datasource_type() -> type[SQLDatasource]:
     """A GX data source for DuckDB; made on first use because importing GX takes seconds."""
     from great_expectations.datasource.fluent import SQLDatasource
     from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+    from sqlalchemy import TextClause, text
 
     class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
         """Keeps one connection: a DuckDB result lives only as long as the connection that made it."""
@@ -338,6 +340,9 @@ def _datasource_type() -> type[SQLDatasource]:
                 self._unlimited = False
 
         def execute_query(self, query: Any) -> Any:
+            if isinstance(query, TextClause):
+                # No query has parameters: a colon before a word, as in a pattern such as `^(?:a|b)$`, is one of its own.
+                query = text(re.sub(r"(?<![:\w\\]):(?=\w)", r"\:", query.text))
             result = super().execute_query(query)
             return _Unlimited(result) if self._unlimited else result
 

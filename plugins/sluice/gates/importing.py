@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.core.errors import SpecInvalidError
 from sluice.core.sql import literal, quoted
-from sluice.gates import engine, suite_text, suites
+from sluice.gates import engine, suite_text, suites, unjudged
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -41,7 +41,7 @@ _AGGREGATES = {
     "expect_column_median_to_be_between": "median({0})",
     "expect_column_min_to_be_between": "min({0})",
     "expect_column_proportion_of_non_null_values_to_be_between": "count({0}) / count(*)",
-    "expect_column_proportion_of_unique_values_to_be_between": "count(distinct {0}) / count({0})",
+    "expect_column_proportion_of_unique_values_to_be_between": "count(distinct {0}) / nullif(count({0}), 0)",
     "expect_column_stdev_to_be_between": "stddev_samp({0})",
     "expect_column_sum_to_be_between": "sum({0})",
     "expect_column_unique_value_count_to_be_between": "count(distinct {0})",
@@ -108,9 +108,11 @@ def take(spec: Pipeline, table: str, file: Path) -> Imported:
         try:
             name = _rule_name(recorded, names)
             kind, arguments = _converted(recorded, columns)
-            why = f"Imported from {file.name}{version}.{_note(recorded)} {suite_text.REVIEW}"
+            was = f" It was {recorded['severity']}." if isinstance(recorded.get("severity"), str) else ""
+            why = f"Imported from {file.name}{version}.{was}{_note(recorded)} {suite_text.REVIEW}"
             meta = {"rule": name, "severity": "warn", "owner": spec.owner_of(table), "why": why}
             entry = {"type": kind, "kwargs": arguments, "meta": meta}
+            _require_text(entry)
             if _same(entry, there.get(name)):
                 already.append(name)
                 continue
@@ -119,7 +121,12 @@ def take(spec: Pipeline, table: str, file: Path) -> Imported:
                     f"a rule {name} is there, and differs",
                     "keep it, or remove or rename it and import again; nothing is ever overwritten",
                 )
-            new[name] = number, entry, _rule(read, entry)
+            rule = _rule(read, entry)
+            if unjudged.can_be(rule.expectation):
+                # As it was: a row without a value was left out.
+                meta["unjudged"] = "pass"
+                rule = _rule(read, entry)
+            new[name] = number, entry, rule
         except _RefusedError as error:
             refused.append(Refused(number, what, error.why, error.todo))
     rules = [rule for _, _, rule in new.values()]
@@ -228,13 +235,17 @@ def _converted(recorded: Any, columns: Collection[str]) -> tuple[str, dict[str, 
                 f"the table has no column {name!r}{f'; did they mean {near[0]!r}?' if near else ''}",
                 f"name one of {', '.join(columns)} in the file",
             )
-    try:
-        json.dumps(left, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError:
-        raise _RefusedError("a value is no number or no text that JSON can hold", "correct it") from None
+    _require_text(left)
     if kind in _AGGREGATES:
         return _of_days(kind, left)
     return _of_rows(kind, left) if kind in _CONDITIONS else (_RENAMED.get(kind, kind), left)
+
+
+def _require_text(what: Any) -> None:
+    try:
+        json.dumps(what, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        raise _RefusedError("a value is no number or no text that JSON can hold", "correct it") from None
 
 
 def _of_rows(kind: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -73,9 +74,16 @@ class Change:
     # Days that are beyond the bound as it is; they count.
     days_beyond: int
 
+    @property
+    def lets_more_through(self) -> bool:
+        """Whether more would be published with it: it loosens a rule that holds, or that sets rows aside."""
+        return self.looser and self.severity != "warn"
+
     def sentence(self) -> str:
         how = (
-            ("LOOSER" if self.severity != "hold" else "LOOSENS A RULE THAT HOLDS")
+            f"LOOSENS A RULE THAT {'HOLDS' if self.severity == 'hold' else 'SETS ROWS ASIDE'}"
+            if self.lets_more_through
+            else "LOOSER"
             if self.looser
             else "tighter"
         )
@@ -108,8 +116,8 @@ class Proposal:
             yield f"{what}: not proposed, because {why}"
         if self.without_bounds:
             yield f"no plain numeric bound: {', '.join(self.without_bounds)}"
-        loosened = {one.rule: None for one in self.changes if one.looser and one.severity == "hold"}
-        said = f", of which these loosen a rule that holds: {', '.join(loosened)}" if loosened else ""
+        loosened = {one.rule: None for one in self.changes if one.lets_more_through}
+        said = f", of which these would let more through: {', '.join(loosened)}" if loosened else ""
         yield f"{len(self.changes)} bounds would change{said}"
 
 
@@ -136,8 +144,11 @@ class _Bounds:
     shows_values: bool = False
 
 
-def propose(spec: Pipeline, table: str) -> Proposal:
+def propose(spec: Pipeline, table: str, *, loosen: bool = False) -> Proposal:
     """Measure the bounds of a table's rules on its published days.
+
+    Args:
+        loosen: also propose what would let more through than the rules that hold, or set rows aside, do now.
 
     Raises:
         SpecInvalidError: the suite cannot be used.
@@ -162,6 +173,8 @@ def propose(spec: Pipeline, table: str) -> Proposal:
                     new = _measured(con, rule, one)
                     if all(change.new == change.old for change in new.values()):
                         continue
+                    if more := [change for change in new.values() if change.lets_more_through and not loosen]:
+                        raise _NotProposedError(f"it needs `--loosen`: {more[0].sentence()}")
                     changed = text
                     edits = one.edits({end: change.new for end, change in new.items()})
                     for place, value in [*edits, *_why(entry, new)]:
@@ -190,7 +203,7 @@ def _bounds(rule: Rule, entry: Mapping[str, Any], read: Callable[[Any], Rule]) -
     from sluice.gates.expectations import FitsHistory
 
     given, kind = entry["kwargs"], rule.kind
-    if given.get("mostly", 1) != 1:
+    if given.get("mostly", 1) != 1 or given.get("row_condition"):
         return  # some rows may be anywhere
     if isinstance(rule.expectation, FitsHistory):
         yield from _of_history(rule, entry, read)
@@ -201,7 +214,8 @@ def _bounds(rule: Rule, entry: Mapping[str, Any], read: Callable[[Any], Rule]) -
         made = ", ".join(f"{sql} as {quoted(name)}" for name, sql in given["aggregates"].items())
         where = f" where {given['where']}" if given.get("where") else ""
         grouped = f"(select {by}, {made} from batch{where} group by {by})"  # noqa: S608 - the suite's own SQL
-        yield from _of_conditions(given["condition"], grouped)
+        counts = all(re.match(r"\s*count\(", sql, re.IGNORECASE) for sql in given["aggregates"].values())
+        yield from _of_conditions(given["condition"], grouped, shows_values=not counts)
     elif kind in _OF_VALUES:
         yield from _of_arguments(
             given, "(select * from batch)", _OF_VALUES[kind].format(quoted(given["column"]))
@@ -258,7 +272,8 @@ def _rewritten(match: re.Match[str], groups: Mapping[bool, int], place: tuple[st
         said = match.string
         for end in sorted(groups, reverse=True):
             start, stop = match.span(groups[end])
-            said = f"{said[:start]}{new[end]:.12g}{said[stop:]}"
+            if new[end] != float(match[groups[end]]):
+                said = f"{said[:start]}{_plain(new[end])}{said[stop:]}"
         return [(place, said)]
 
     return edits
@@ -316,6 +331,11 @@ def _measured(con: duckdb.DuckDBPyConnection, rule: Rule, of: _Bounds) -> dict[b
         about = rule.meta.rule, rule.meta.severity, what
         changes[end] = Change(*about, old[end], new, looser, days, found, str(day), broken)
     return changes
+
+
+def _plain(number: float) -> str:
+    """Without an exponent, which is not read again."""
+    return f"{Decimal(repr(number)).normalize():f}"
 
 
 def _rounded(number: float, *, up: bool) -> float:
