@@ -101,7 +101,7 @@ KNOWN = {
     "made_up": (
         "schedule",
         "*",
-        "union all (select * replace (flight + 7000 as flight, lag(dest, 7, 'SEA') over (order by hash(flight)) as dest) from landed limit 150)",
+        "union all (select * replace (flight + 7000 as flight, lag(dest, 7, 'SEA') over (order by hash(flight)) as dest) from landed limit 400)",
         "another source's rows",
         "unknown keys",
     ),

@@ -165,6 +165,20 @@ class Evidence:
             for name in self.texts
         }
 
+    @cached_property
+    def null_shares(self) -> dict[str, tuple[float, float]]:
+        """Of each column the share of rows without a value, and the most on nine of ten earlier days."""
+        missing = {name: f"avg(cast({quoted(name)} is null as int))" for name in self.columns}
+        return {
+            name: (
+                self.one(f"select {share} from batch"),
+                self.one(
+                    f"select quantile_cont(share, 0.9) from (select {share} as share from history group by ds)"
+                ),
+            )
+            for name, share in missing.items()
+        }
+
     def is_one_value(self, name: str) -> bool:
         """Whether a column has one value only, and had more on earlier days."""
         now, before = (
@@ -188,7 +202,7 @@ class Evidence:
             f"select {of('now', '')}, {of('was', 'was ')}, {of('older', 'before ')} from now "
             "join past as was on was.entity = now.entity and was.nth = 1 "
             "left join past as older on older.entity = now.entity and older.nth = 2 "
-            f"using sample reservoir({COMPARED_ROWS} rows) repeatable (1)"
+            f"order by hash(now.entity), now limit {COMPARED_ROWS}"
         ).fetchnumpy()
 
     def peers(self, view: str, name: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -196,9 +210,9 @@ class Evidence:
         at = ", ".join(quoted(one) for one in self.key if one in self.instants)
         if not at:
             return None
-        column = quoted(name)
+        column, key = quoted(name), ", ".join(map(quoted, self.key))
         found = self._con.execute(
             f"select {column} as now, (sum({column}) over same - {column}) / nullif(count({column}) over same - 1, 0) as others "
-            f"from {view} window same as (partition by {at}) using sample reservoir({COMPARED_ROWS} rows) repeatable (1)"
+            f"from {view} window same as (partition by {at}) order by hash({key}), {column} limit {COMPARED_ROWS}"
         ).fetchnumpy()
         return found["now"], found["others"]

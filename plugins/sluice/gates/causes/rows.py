@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 from sluice.core.sql import quoted
 from sluice.gates.causes.evidence import Evidence
@@ -83,15 +84,17 @@ def _moved(seen: Evidence) -> Iterator[tuple[int, float]]:
     """Hours by which rows were moved onto the keys of others, and the share of the repeated keys that this explains."""
     for name in seen.instants:
         others = ", ".join(quoted(one) for one in seen.key if one != name)
+        explained = {}
         for hours in (1, -1, 4, -4, 5, -5):
-            twice, found = seen.all(
+            twice, explained[hours] = seen.all(
                 f"with keys as (select {others}, {quoted(name)} as instant, count(*) as rows from batch group by all), "
                 f"twice as (select * exclude (rows) replace (instant - interval ({hours}) hour as instant) from keys where rows > 1) "
                 f"select count(*), count(*) filter (keys.rows is null) from twice left join keys using ({others}, instant)"
             )[0]
-            # Of keys that collide by chance as many would be explained as there are missing.
-            if twice > 3 and found > (0.5 + seen.extra_rows / 2) * twice:
-                yield hours, found / twice
+        hours = max(explained, key=lambda one: explained[one])
+        # Of keys that collide by chance each number of hours explains about as many.
+        if twice > 3 and explained[hours] > max(0.4 * twice, 2 * median(explained.values())):
+            yield hours, explained[hours] / twice
 
 
 def missing_rows(seen: Evidence) -> Iterator[Finding]:
@@ -99,7 +102,7 @@ def missing_rows(seen: Evidence) -> Iterator[Finding]:
     are_repeated = seen.extra_rows >= LEAST_WRONG
     said = f"There are {percent(seen.fullness)} of the usual rows"
     asked = "is a part of the file missing?"
-    if not are_repeated and seen.fullness < (0.98 if seen.is_constant else 0.9):
+    if not are_repeated and seen.fullness < (0.98 if seen.is_constant else 0.8):
         # A holiday has fewer rows as well, whatever else is wrong with them.
         yield Finding("missing rows", 0.9 if seen.is_constant else 0.8, said, asked)
     for name in seen.texts:
@@ -110,7 +113,8 @@ def missing_rows(seen: Evidence) -> Iterator[Finding]:
             "having count(*) = (select count(distinct ds) from recent) and min(share) > 0.03 and min(rows) > 1 "
             f"and one not in (select {column} from batch where {column} is not null)"
         )
-        if not groups or seen.new_values[name] >= LEAST_WRONG:
+        now_null, usually_null = seen.null_shares[name]
+        if not groups or seen.new_values[name] >= LEAST_WRONG or now_null - usually_null > LEAST:
             continue
         gone = sum(share for (share,) in groups)
         values = f"{len(groups)} {'values' if len(groups) > 1 else 'value'} of {name}"
@@ -134,8 +138,10 @@ def unknown_rows(seen: Evidence) -> Iterator[Finding]:
     name, share = seen.unknown_by
     if share > 0.6:
         more = f"{said}, {percent(share)} of them by {name} alone"
+        # Numbers of flights change with each season's plan, codes do not.
+        most = 0.95 if name in seen.texts else 0.85
         yield Finding(
-            "other codes", 0.9 * share * (1 - usual / unknown), more, f"is {name} written otherwise?"
+            "other codes", most * share * (1 - usual / unknown), more, f"is {name} written otherwise?"
         )
     else:
         more = f"{said}, and there are {percent(seen.fullness)} of the usual rows"

@@ -10,7 +10,7 @@ import numpy as np
 from sluice.core.sql import quoted
 from sluice.gates.causes.evidence import Evidence
 from sluice.gates.causes.finding import Finding, percent
-from sluice.gates.causes.units import UNITS, times
+from sluice.gates.causes.units import STEPS, UNITS, times
 
 # Days with values below which the shape of a column is not known.
 _LEAST_DAYS = 7
@@ -98,12 +98,26 @@ def columns(seen: Evidence) -> Iterator[Finding]:
         return
     odd = {one.name: one for one in known if one.unlike(one.now) > _UNLIKE}
     for one in odd.values():
-        for other in known:
+        yield from _rounded(seen, one)
+        for other in known if one in outside else ():
             if other is not one and max(one.unlike(other.now), other.unlike(one.now)) < _UNLIKE:
                 said = "has the values that the other has on earlier days"
                 yield Finding("swapped columns", 0.94, said, "are columns exchanged?", (one.name, other.name))
     for one in odd.values():
         yield from _undone(one)
+
+
+def _rounded(seen: Evidence, one: Shape) -> Iterator[Finding]:
+    """Multiples of a round number, all of them where a column has always had values."""
+    if one.outside.any() or len(np.unique(one.now)) == 1:
+        return
+    column = quoted(one.name)
+    for step in STEPS:
+        usual = seen.one(f"select avg(cast({column} % {step} = 0 as int)) from recent")
+        if (one.now % step == 0).mean() > 0.98 and usual < 0.6:
+            said = f"is a multiple of {step} in all rows, in {percent(usual)} on other days"
+            yield Finding("rounded values", 0.93, said, "are values rounded?", (one.name,))
+            return
 
 
 def _undone(one: Shape) -> Iterator[Finding]:

@@ -32,6 +32,9 @@ UNITS = (
     *((factor, 0, "another unit, or a slipped digit?") for factor in (10, 100, 1000, 0.1, 0.01, 0.001)),
 )
 
+# What values are rounded to.
+STEPS = (50, 20, 10)
+
 
 def times(factor: float, offset: float) -> str:
     """How large values are that are in another unit."""

@@ -10,7 +10,7 @@ from sluice.core.sql import quoted
 from sluice.gates.causes.compared import LEAST_DIFFERING, Compared, around, compared
 from sluice.gates.causes.evidence import Evidence
 from sluice.gates.causes.finding import Finding, percent
-from sluice.gates.causes.units import UNITS, times
+from sluice.gates.causes.units import STEPS, UNITS, times
 
 # Share of the changed values that an explanation must explain.
 _MOST = 0.6
@@ -23,12 +23,7 @@ _NO_CLOCK = (
 
 def nulls(seen: Evidence) -> Iterator[Finding]:
     """Columns that lack more of their values than on nine of ten earlier days."""
-    for name in seen.columns:
-        missing = f"avg(cast({quoted(name)} is null as int))"
-        now = seen.one(f"select {missing} from batch")
-        usual = seen.one(
-            f"select quantile_cont(share, 0.9) from (select {missing} as share from history group by ds)"
-        )
+    for name, (now, usual) in seen.null_shares.items():
         if now - usual > LEAST_DIFFERING:
             said = f"is missing in {percent(now)} of the rows, in {percent(usual)} at most on nine of ten earlier days"
             yield Finding(
@@ -76,7 +71,7 @@ def _said(one: Compared) -> str:
 
 def _rounded(one: Compared) -> list[Finding]:
     """Multiples of a round number, near what should be there."""
-    for step in (50, 20, 10):
+    for step in STEPS:
         multiples, usual = ((values[one.known] % step == 0).mean() for values in (one.now, one.was))
         away = np.abs(one.away(one.read(one.now)))[one.changed]
         if multiples > 0.98 and usual < 0.6 and (away <= step).mean() > 0.9:
