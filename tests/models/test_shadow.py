@@ -172,7 +172,8 @@ def test_better_challenger_is_promoted_when_its_days_are_in_and_no_reader_sees_i
     told = history.read(world.flights)
     assert (told.changes[0].version, told.changes[0].decision) == (2, decided.seq)
     assert (told.changes[0].dag_id, told.in_shadow) == ("flights_monitor", ())
-    assert [check.name for check in told.decisions[0].checks] == ["against the champion"]
+    (check,) = told.decisions[0].checks
+    assert (check.name, check.limits) == ("against the champion", {"margin": 0.0, "shadow_days": SHADOW_DAYS})
 
 
 def test_worse_challenger_is_refused_with_its_numbers_and_the_champion_stays(world):
@@ -188,7 +189,7 @@ def test_worse_challenger_is_refused_with_its_numbers_and_the_champion_stays(wor
     assert roles.current(world.flights).champion == 1
     assert challenger.current(world.flights) is None
     lines = list(history.lines(history.read(world.flights)))
-    assert f"{DAYS[-1]}: Version 2 was refused; version 1 was champion." in "\n".join(lines)
+    assert f"{DAYS[-1]}: Version 2, in shadow, was refused; version 1 was champion." in "\n".join(lines)
 
 
 @pytest.mark.parametrize(("change", "champion"), [(True, 1), (False, 2)], ids=["recipe", "refresh"])

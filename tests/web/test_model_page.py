@@ -11,7 +11,7 @@ from sluice import ledger
 from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
-from sluice.ledger import model_records
+from sluice.ledger import model_records, records
 from sluice.models import challenger, history, roles, training
 from sluice.web.reports import create_app
 from sluice_ml.checks import Finding
@@ -212,3 +212,9 @@ def test_page_says_how_the_candidate_in_shadow_stands(flights, decided, get, mon
     assert "In shadow 9 of 14 days are in" in read
     assert "entered shadow" in read
     assert "Version 2 scores in shadow beside version 1, until 14 days that count have outcomes." in read
+    ended = {"version": 2, "champion": 1, "outcome": "refuse", "numbers": {"entered_shadow": decision.seq}}
+    ledger.append(records.Refused(**ended), **about, partition="2013-05-05")
+    read = words(unmarked(get(PAGE)[2]))
+    assert "refused Version 2, in shadow, decided by the run of 2013-05-05" in read
+    assert "Version 2, in shadow, was refused; version 1 was champion." in read
+    assert "In shadow 9 of 14" not in read

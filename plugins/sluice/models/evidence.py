@@ -40,7 +40,8 @@ def _comparisons(numbers: Mapping[str, Any]) -> Iterator[Check]:
         if known <= raw.keys():
             difference = Estimate(**raw["difference"]) if raw["difference"] else None
             found = Comparison(**{name: raw[name] for name in known - {"difference"}}, difference=difference)
-            limits = {"margin": found.margin, "comparison_days": found.needed}
+            days = "shadow_days" if "entered_shadow" in numbers else "comparison_days"
+            limits = {"margin": found.margin, days: found.needed}
             name = f"against the {found.against}"
             yield Check(name, _STATES[found.outcome], found.sentence, "model.promotion", limits, raw)
     if problem := numbers.get("not_compared"):

@@ -69,6 +69,8 @@ class Decision(Event):
     outcome: str
     reasons: Sequence[str]
     checks: Sequence[Check]
+    # Whether it ends a shadow; then its day is not the one that the candidate was trained for.
+    in_shadow: bool = False
 
     @property
     def sentence(self) -> str:
@@ -76,7 +78,7 @@ class Decision(Event):
         there_was = (
             "there was no champion" if self.champion is None else f"version {self.champion} was champion"
         )
-        return f"Version {self.version} {said}; {there_was}."
+        return f"Version {self.version}{', in shadow,' if self.in_shadow else ''} {said}; {there_was}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +243,7 @@ def _decision(entry: Entry[Any]) -> Decision:
         outcome=record.outcome or ("promote" if entry.kind == "audited" else "refuse"),
         reasons=record.reasons,
         checks=evidence.checks(record.numbers),
+        in_shadow="entered_shadow" in record.numbers,
     )
 
 
