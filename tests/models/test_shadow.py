@@ -32,7 +32,7 @@ from tests.models.conftest import DAY, RUN, aliases, flights_rows, publish, smal
 
 pytestmark = pytest.mark.slow
 
-SHADOW_DAYS = 4
+SHADOW_DAYS, NEXT = 4, Run(run_id="next")
 # Days that no model has learned from; the last has no outcomes in time.
 DAYS = [(date.fromisoformat(DAY) + timedelta(days=place)).isoformat() for place in range(SHADOW_DAYS + 1)]
 FEW = Features(numeric=("route_late_rate_28d", "temperature_f"), categorical=("carrier", "origin"))
@@ -71,6 +71,8 @@ class World:
         self.flights, self.fitted, self.trained = declared(flights), fitted, 0
         # What measures the days that are due: as monitoring does, which takes Evidently seconds a day, or only as far as is needed here.
         self.measure = self._measure
+        # What stood in for the champion, by day.
+        self.made: dict[str, str] = {}
         drawn = flights_rows(flights, days=24, seed=3)
         place = np.arange(drawn.num_rows) % len(DAYS)
         ds = pa.array([date.fromisoformat(DAYS[one]) for one in place], pa.date32())
@@ -131,7 +133,9 @@ class World:
     def _measure(self, flights: spec.Pipeline, run_day: str, run: Run) -> None:
         for day in due.days(flights, run_day):
             known = {"auc": 0.7, "labelled": 150} if day.outcomes else {}
-            numbers = self.measured_day(day.ds, **known)
+            champion = roles.current(flights).champion
+            made = self.made.get(day.ds, roles.BASELINE if champion is None else str(champion))
+            numbers = self.measured_day(day.ds, model_version=made, **known)
             about = {"pipeline": "flights", "subject": flights.model.name, "partition": day.ds}
             ledger.append(model_records.Monitored(**numbers.as_dict(), measured=day.as_dict()), **about)
 
@@ -168,7 +172,8 @@ def test_better_challenger_is_promoted_when_its_days_are_in_and_no_reader_sees_i
     assert (comparison["days"], comparison["must"], comparison["first"]) == (SHADOW_DAYS, "beat", DAYS[0])
     assert roles.current(world.flights).champion == 2
     assert aliases(world.flights) == {"champion": 2, "previous": 1}
-    assert (shadow.judge(world.flights, DAYS[-1], RUN), challenger.current(world.flights)) == (None, None)
+    assert shadow.judge(world.flights, DAYS[-1], RUN).seq == decided.seq, "whoever was killed repeats it"
+    assert (shadow.judge(world.flights, DAYS[-1], NEXT), challenger.current(world.flights)) == (None, None)
     told = history.read(world.flights)
     assert (told.changes[0].version, told.changes[0].decision) == (2, decided.seq)
     assert (told.changes[0].dag_id, told.in_shadow) == ("flights_monitor", ())
@@ -234,9 +239,54 @@ def test_challenger_that_cannot_score_is_refused_once_and_the_day_is_published(w
     assert decided.kind == "refused"
     assert f"Version 2 could not score {DAYS[0]} in shadow: model.ubj of" in decided.record.reasons[0]
     assert tables.published("flights", "predictions")[DAYS[0]].rows > 0
-    assert shadow.score(world.flights, DAYS[0], RUN) is None
+    assert shadow.score(world.flights, DAYS[0], RUN).seq == decided.seq, "its mail may not have been sent"
+    assert shadow.score(world.flights, DAYS[0], NEXT) is None
     assert roles.current(world.flights).champion == 1
     assert history.read(world.flights).decisions[0].dag_id == "flights_score"
+
+
+def test_day_on_which_something_stood_in_for_the_champion_does_not_count(world):
+    world.champion("bad")
+    world.enters("good", champion=1)
+    world.made[DAYS[1]] = roles.BASELINE
+    assert world.live() == [None] * len(DAYS)
+    assert (
+        f"{SHADOW_DAYS - 1} of {SHADOW_DAYS} days are in"
+        in challenger.standing(world.flights, challenger.current(world.flights))[0]
+    )
+
+
+def test_shadow_of_which_too_few_days_count_ends_and_a_model_may_be_asked_for_again(world):
+    world.champion("good")
+    world.enters("good", champion=1)
+    world.live(DAYS[:2])
+    wait = 2 * SHADOW_DAYS + world.flights.monitoring.outcome_wait_days
+    last = date.fromisoformat(DAY) + timedelta(days=wait)
+    assert shadow.judge(world.flights, last.isoformat(), NEXT) is None
+    ended = shadow.judge(world.flights, (last + timedelta(days=1)).isoformat(), Run(run_id="later"))
+    assert (ended.kind, ended.record.outcome) == ("refused", "refuse")
+    assert challenger.current(world.flights) is None
+
+
+def test_scores_of_the_challenger_before_are_not_those_of_the_one_that_took_its_place(world):
+    world.champion("bad")
+    before = world.enters("good", champion=1)
+    first = challenger.current(world.flights).seq
+    world.predict(DAYS[0])
+    assert world.enters("good", champion=1) == before + 1
+    (scored,) = ledger.entries(model_records.ScoredInShadow)
+    late = scored.record.model_copy(update={"predictions": "late"})
+    about = {"pipeline": "flights", "subject": world.flights.model.name, "partition": DAYS[0]}
+    ledger.append(late, **about)
+    assert scored.record.entered_shadow == first
+    assert shadow._scored(world.flights, challenger.current(world.flights)) == {}
+
+
+def test_days_that_were_declared_when_it_entered_decide(world):
+    world.champion("bad")
+    world.enters("good", champion=1)
+    world.flights = declared(world.flights, shadow_days=2)
+    assert world.live(DAYS[:4]) == [None] * 4
 
 
 def test_what_is_scored_again_is_scored_once_for_each_batch_that_readers_see(world):

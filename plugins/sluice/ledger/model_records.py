@@ -152,6 +152,8 @@ class EnteredShadow(Record, kind="entered_shadow"):
     since: int
     # The entry that let it in.
     decision: int
+    # Days that count after which it is decided on; the first entries have none.
+    days: int = 0
 
 
 class ScoredInShadow(Record, kind="scored_in_shadow"):
@@ -160,6 +162,8 @@ class ScoredInShadow(Record, kind="scored_in_shadow"):
     version: int
     # The batch of these predictions.
     predictions: str
+    # The entry with which its shadow began; the first entries have none.
+    entered_shadow: int = 0
 
 
 class ShadowStanding(Record, kind="shadow_standing"):
@@ -167,3 +171,4 @@ class ShadowStanding(Record, kind="shadow_standing"):
 
     version: int
     comparison: dict[str, Any]
+    entered_shadow: int = 0

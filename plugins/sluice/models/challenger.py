@@ -52,6 +52,7 @@ def begin(spec: Pipeline, decision: Entry, run: Run) -> Entry[EnteredShadow]:
                 champion=now,
                 since=since,
                 decision=decision.seq,
+                days=spec.model.shadow_days,
                 reasons=[said, *([ended] if replaced else [])],
             ),
             pipeline=spec.pipeline,
@@ -83,7 +84,8 @@ def standing(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[str, ...]:
     """How the challenger stands by the last run of monitoring, in sentences."""
     about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
     found = ledger.entries(model_records.ShadowStanding, **about)
-    return found[0].record.reasons if found else beside.record.reasons
+    mine = [one.record.reasons for one in found if one.record.entered_shadow == beside.seq]
+    return mine[0] if mine else beside.record.reasons
 
 
 def _champion(spec: Pipeline) -> tuple[int | None, int]:

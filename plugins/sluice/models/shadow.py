@@ -2,8 +2,9 @@
 
 The rule kept here: the champion's day never waits for it, and never fails with it. What it scores are the very rows that the
 published predictions were made from, so that the two can be paired; its scores are staged (`SCORES`) and never published. A
-challenger that cannot score is refused, with what it could not do. When `model.shadow_days` days that count have outcomes, it is
-compared with what was published (`sluice_ml.shadow`), and becomes champion or is refused, with that evidence in the ledger.
+challenger that cannot score is refused, with what it could not do. When as many days that count as were declared when it entered
+(`model.shadow_days`) have outcomes, it is compared with what was published (`sluice_ml.shadow`), and becomes champion or is refused, with that
+evidence in the ledger. Whoever is killed after a decision repeats what follows from it, and decides nothing anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
+from sluice.core.partitions import days_from
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
@@ -22,6 +24,7 @@ from sluice.models import challenger, due, roles
 from sluice.models.config import model_config, registry
 from sluice.models.due import DueDay
 from sluice_ml.errors import MlError
+from sluice_ml.scoring import BASELINE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 # Where the scores are staged: as batches of a table that is never published. No declared table can be called so.
 SCORES = f"{PREDICTIONS}.challenger"
+# A shadow ends without a decision after so many times its days, and the days that outcomes are waited for: meanwhile no model is asked for.
+_AT_MOST = 2
 
 
 def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
@@ -44,6 +49,8 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
     """
     from sluice.lake import tables
 
+    if done := _decided(spec, by=(run.run_id, "score")):
+        return _follow(spec, done, run)
     beside = challenger.current(spec)
     shown = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
     if beside is None or shown is None or not shown.rows or day in due.made_late(spec, day):
@@ -54,12 +61,15 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
     try:
         manifest = _stage(spec, beside, predicted, due.features(spec, predicted), run)
     except MlError as error:
-        reason = f"Version {beside.record.version} could not score {day} in shadow: {error.what}"
+        reason = f"Version {beside.record.version} could not score {day} in shadow: {error}"
         return _decide(spec, beside, day, run, stage="score", passed=False, reasons=[reason])
     if manifest is not None:
         ledger.append(
             model_records.ScoredInShadow(
-                version=beside.record.version, predictions=shown.batch_id, batch_id=manifest.batch_id
+                version=beside.record.version,
+                predictions=shown.batch_id,
+                batch_id=manifest.batch_id,
+                entered_shadow=beside.seq,
             ),
             **_about(spec, day, run),
         )
@@ -73,32 +83,44 @@ def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
     """
     from sluice_ml import shadow
 
+    if done := _decided(spec, by=(run.run_id, "monitor")):
+        return _follow(spec, done, run)
     beside = challenger.current(spec)
     if beside is None:
         return None
+    if done := _decided(spec, beside=beside):
+        return _follow(spec, done, run)
     rows, unreadable = _paired(spec, beside)
+    days = beside.record.days or spec.model.shadow_days
     found = shadow.compare(
         rows,
         model_config(spec),
-        days=spec.model.shadow_days,
+        days=days,
         must=challenger.must(spec, beside),
         against="baseline" if beside.record.champion is None else "champion",
     )
-    if found.outcome == "insufficient_data":
+    late = days_from(str(beside.partition), run_day) > _AT_MOST * days + spec.monitoring.outcome_wait_days
+    if found.outcome == "insufficient_data" and not late:
         ledger.append(
             model_records.ShadowStanding(
                 version=beside.record.version,
                 comparison=asdict(found),
                 reasons=[_standing(beside, found), *unreadable],
+                entered_shadow=beside.seq,
             ),
             **_about(spec, run_day, run),
         )
         return None
+    now = challenger.current(spec)
+    if now is None or now.seq != beside.seq:
+        return None  # another one came, or the champion moved, while this was compared
     said = (
         f"Version {beside.record.version} scored in shadow on {found.days} days that count, {found.first} to {found.last}, on the rows of "
         "the published predictions."
+        if found.days
+        else f"Version {beside.record.version} was in shadow since the run of {beside.partition}, and no day counts."
     )
-    decided = _decide(
+    return _decide(
         spec,
         beside,
         run_day,
@@ -108,9 +130,6 @@ def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
         reasons=[said, found.sentence, *unreadable],
         comparisons=[asdict(found)],
     )
-    if decided.kind == "audited":
-        roles.promote(spec, decided, run)
-    return decided
 
 
 def _stage(
@@ -150,13 +169,15 @@ def _scored(spec: Pipeline, beside: Entry[EnteredShadow]) -> dict[tuple[str | No
     """Day and batch of the published predictions -> batch of the challenger's scores of the same rows."""
     about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
     found = ledger.entries(model_records.ScoredInShadow, **about)
-    return {(one.partition, one.record.predictions): str(one.record.batch_id) for one in found}
+    mine = [one for one in found if one.record.entered_shadow == beside.seq]
+    return {(one.partition, one.record.predictions): str(one.record.batch_id) for one in mine}
 
 
 def _paired(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[pa.Table, list[str]]:
     """The rows of the days that count, as monitoring has measured them last, and why some cannot be read, a sentence each.
 
-    A day counts as on the page of the model (`sluice.models.realised`), whatever has made what was published of it.
+    A day counts as on the page of the model (`sluice.models.realised`), where what was published of it is of the champion that the
+    challenger entered beside, or of the baseline where there was none.
     """
     import pyarrow as pa
 
@@ -177,7 +198,8 @@ def _paired(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[pa.Table, lis
             continue
         batch_id = scored.get((ds, measured.predictions))
         enough = numbers.auc is not None and numbers.labelled >= spec.monitoring.min_rows
-        if batch_id is None or not enough or not says_something(numbers):
+        champion = BASELINE if beside.record.champion is None else str(beside.record.champion)
+        if batch_id is None or not enough or not says_something(numbers) or numbers.model_version != champion:
             continue
         batch_ids = {PREDICTIONS: measured.predictions, SCORES: batch_id, outcomes: measured.outcomes}
         try:
@@ -185,10 +207,9 @@ def _paired(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[pa.Table, lis
                 table: batches.read(batches.load(spec.pipeline, table, one), ds)
                 for table, one in batch_ids.items()
             }
-        except (BatchUnknownError, BatchDamagedError) as error:
+            parts.append(pair(read[PREDICTIONS], read[SCORES], read[outcomes], config))
+        except (BatchUnknownError, BatchDamagedError, MlError) as error:
             unreadable.append(f"{ds} does not count: {error.what}")
-            continue
-        parts.append(pair(read[PREDICTIONS], read[SCORES], read[outcomes], config))
     empty = {"ds": pa.date32(), "score": pa.float64(), SCORE: pa.float64(), config.label: pa.bool_()}
     return pa.concat_tables([pa.schema(empty).empty_table(), *parts]), unreadable
 
@@ -214,7 +235,7 @@ def _decide(
     reasons: list[str],
     comparisons: list[dict[str, Any]] | None = None,
 ) -> Entry:
-    """Record the decision about a challenger, once; returns the entry that does."""
+    """Record the decision about a challenger, once, and do what follows from it; returns the entry that does."""
     outcome = "promote" if passed else "refuse"
     kind = model_records.Audited if passed else records.Refused
     entry: Entry = ledger.append(
@@ -235,10 +256,41 @@ def _decide(
         **_about(spec, day, run),
         once=f"shadow_decided:{spec.pipeline}:{spec.model.name}:{beside.seq}",
     )
-    tags = {"decision": entry.kind, "decision_reasons": " ".join(entry.record.reasons)}
-    registry().tag(spec.model.name, beside.record.version, tags)
+    return _follow(spec, entry, run)
+
+
+def _decided(
+    spec: Pipeline, *, by: tuple[str, str] | None = None, beside: Entry[EnteredShadow] | None = None
+) -> Entry | None:
+    """The decision that a run of a stage has made of a challenger, or that was made of one; None where there is none."""
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name}
+    found: list[Entry] = [
+        *ledger.entries(model_records.Audited, **about),
+        *ledger.entries(records.Refused, **about),
+    ]
+    for one in sorted(found, key=lambda one: -one.seq):
+        numbers = one.record.numbers
+        entered = numbers.get("entered_shadow")
+        if entered and (
+            (one.run, numbers["stage"]) == by if by else beside is not None and entered == beside.seq
+        ):
+            return one
+    return None
+
+
+def _follow(spec: Pipeline, decided: Entry, run: Run) -> Entry:
+    """Do what follows from a decision; repeating it changes nothing."""
+    name, version = spec.model.name, decided.record.version
+    if decided.kind == "audited":
+        roles.promote(spec, decided, run)
+    if version in {one.version for one in registry().versions(name)}:
+        registry().tag(
+            name,
+            version,
+            {"decision": decided.kind, "decision_reasons": " ".join(decided.record.reasons)},
+        )
     roles.set_aliases(spec)
-    return entry
+    return decided
 
 
 def _about(spec: Pipeline, day: str, run: Run) -> dict[str, Any]:

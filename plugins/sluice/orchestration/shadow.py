@@ -49,7 +49,7 @@ def _judge_challenger(pipeline_name: str) -> str:
     decided = shadow.judge(pipeline, run_day(context), run_info(context))
     _tell(context, pipeline, decided)
     if decided is None or decided.kind != "audited":
-        raise AirflowSkipException("No challenger became champion.")
+        raise AirflowSkipException("No challenger became champion in this run.")
     return " ".join(decided.record.reasons)
 
 
