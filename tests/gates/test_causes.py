@@ -10,7 +10,7 @@ import pytest
 from sluice import crossing, ledger
 from sluice.core.runs import Run
 from sluice.core.settings import settings
-from sluice.declare import spec
+from sluice.declare import contracts, spec
 from sluice.gates import causes
 from sluice.lake import tables
 
@@ -271,7 +271,7 @@ def test_most_probable_two_corruptions_that_explain_as_much_are_not_clear(cause,
 
 def test_most_probable_without_earlier_days_says_so(cause, rows, past):
     found = cause("arrivals", rows("arrivals", DAY, change=SECONDS), past["arrivals"].slice(0, 0))
-    assert found.sentence == "Not clear: there is no earlier day to compare with."
+    assert found.sentence == "Not clear: no earlier day was read that it could be compared with."
 
 
 @pytest.mark.parametrize("table", ["schedule", "arrivals"])
@@ -310,3 +310,81 @@ def test_run_clean_batch_is_not_asked_for_a_cause(home, rows, stage, monkeypatch
         Run(run_id="r1"),
     )
     assert (verdict.publishes, verdict.cause) == (True, None)
+
+
+COLUMNS = {
+    "at": contracts.Column(type="timestamp"),
+    "id": contracts.Column(type="integer"),
+    "opened": contracts.Column(type="date"),
+    "status": contracts.Column(type="string", nullable=True),
+    "gate": contracts.Column(type="string", nullable=True),
+    "amount": contracts.Column(type="number", nullable=True),
+}
+# 200 rows of the same things on each of 15 days: a date that stays, a status that is seldom another one, a column that is not filled yet.
+DRAWN = f"""
+    select ds, ds + interval (i) minute as at, i as id, date '2012-01-01' + i::int as opened,
+        if(hash(i, ds) % 400 = 0, 'CANCELLED', 'OK') as status, null::varchar as gate, 100.0 + i + hash(i, ds) % 7 as amount
+    from (select unnest(generate_series(date '{DAY}' - 14, date '{DAY}', interval 1 day))::date as ds), range(200) as t(i)
+"""
+
+
+@pytest.fixture
+def drawn():
+    """Function: the probable cause of a drawn day as a SQL select list makes it, beside some of the days before it."""
+
+    def find(change: str, *, suffix: str = "", days: int = 14, key=("id",)):
+        with duckdb.connect() as con:
+            con.execute(f"create table drawn as {DRAWN}")
+            con.execute(f"create table batch as select {change} from drawn where ds = date '{DAY}' {suffix}")
+            con.execute(
+                f"create table history as from drawn where ds < date '{DAY}' and ds >= date '{DAY}' - {days}"
+            )
+            return causes.most_probable(con, COLUMNS, key)
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ("* replace (if(id % 5 < 2, null, amount) as amount)", "missing values"),
+        ("* replace (amount * 60 as amount)", "another unit"),
+        ("* replace (amount * 60 as amount, 'OK' as status, 'B' || id % 9 as gate)", "another unit"),
+        ("* replace (amount * 60 as amount, 'Zürich' as gate)", "another unit"),
+    ],
+)
+def test_most_probable_is_not_what_is_so_on_every_day(drawn, change, kind):
+    """A date that stays what it was, a status that is nearly always one, a column that is filled for the first time."""
+    found = drawn(change)
+    assert found.kind == kind, found
+
+
+def test_most_probable_of_a_second_day_does_not_know_what_is_usual(drawn):
+    found = drawn("* replace (if(id % 3 = 0, -amount, amount) as amount)", days=1)
+    assert found.kind not in ("stale file", "another day's rows"), found
+
+
+def test_most_probable_says_of_each_column_what_is_so_of_it(drawn):
+    found = drawn(
+        "* replace (if(id % 5 < 2, null, amount) as amount, if(id % 20 = 0, null, status) as status)"
+    )
+    assert found.sentence.startswith("amount is missing in 40% of the rows"), found
+    assert any(one.startswith("status is missing in 5") for one in found.evidence), found
+
+
+def test_most_probable_where_the_key_is_an_instant_is_asked(drawn):
+    found = drawn("*", suffix="union all (from drawn where ds = date '2013-04-05' limit 60)", key=("at",))
+    assert "failed" not in found.sentence, found
+    assert found.kind == "duplicate rows", found
+
+
+def test_most_probable_never_keeps_a_verdict_from_being_made(drawn, monkeypatch):
+    monkeypatch.setattr(causes, "MOST_ROWS", 100)
+    assert "of more than 100 rows" in drawn("*").sentence
+    monkeypatch.undo()
+
+    def broken(seen):
+        raise MemoryError
+
+    monkeypatch.setattr(causes.rows, "missing_rows", broken)
+    assert drawn("*").sentence == "Not clear: the comparison with earlier days failed with MemoryError."

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # A finding of less says too little to be named, and one less far ahead of another kind's is not the cause. Both chosen on the
 # mutations of seeds 31 and 32, so that what is named is seldom wrong (docs/gate-effectiveness.md).
 LEAST, AHEAD = 0.7, 0.02
+# Rows of the batch and of its history, together, beyond which nothing is asked: the verdict does not wait for it.
+MOST_ROWS = 1_000_000
 
 
 def most_probable(con: duckdb.DuckDBPyConnection, columns: Mapping[str, Column], key: Sequence[str]) -> Cause:
@@ -33,13 +35,18 @@ def most_probable(con: duckdb.DuckDBPyConnection, columns: Mapping[str, Column],
         columns: those of the contract; others are not looked at.
         key: the columns that name a row.
     """
-    import duckdb
-
-    if not con.execute("select exists (from history)").fetchall()[0][0]:
-        return Cause(kind=NOT_CLEAR, sentence="Not clear: there is no earlier day to compare with.")
+    earlier, rows_now = con.execute(
+        "select (select count(*) from history), (select count(*) from batch)"
+    ).fetchall()[0]
+    if not earlier:
+        why = "Not clear: no earlier day was read that it could be compared with."
+        return Cause(kind=NOT_CLEAR, sentence=why)
+    if earlier + rows_now > MOST_ROWS:
+        why = f"Not clear: of more than {MOST_ROWS:,} rows, with those of earlier days, it is not looked for."
+        return Cause(kind=NOT_CLEAR, sentence=why)
     try:
         found = findings(Evidence(con, columns, key))
-    except duckdb.Error as error:
+    except Exception as error:  # noqa: BLE001 - whatever a detector does not expect
         # A cause is a help and no judgement: without it the batch is held all the same. A message may quote values.
         why = f"Not clear: the comparison with earlier days failed with {type(error).__name__}."
         return Cause(kind=NOT_CLEAR, sentence=why)
@@ -55,7 +62,7 @@ def most_probable(con: duckdb.DuckDBPyConnection, columns: Mapping[str, Column],
 
 
 def findings(seen: Evidence) -> list[Finding]:
-    """What detectors find, the best first; what is asked of several columns alike is one finding."""
+    """What detectors find, the best first; what is said and asked of several columns alike is one finding."""
     from sluice.gates.causes import shapes, values
 
     detectors = (
@@ -71,12 +78,13 @@ def findings(seen: Evidence) -> list[Finding]:
         values.numbers,
         shapes.columns,
     )
-    merged: dict[tuple[str, str], Finding] = {}
+    merged: dict[tuple[str, str, str], Finding] = {}
     found = sorted((one for detector in detectors for one in detector(seen)), key=lambda one: -one.score)
     for one in found:
         if one.score < LEAST:
             continue
-        best = merged.setdefault((one.kind, one.asked), one)
-        if one.columns and not set(one.columns) & set(best.columns):
-            merged[one.kind, one.asked] = replace(best, columns=(*best.columns, *one.columns))
+        alike = one.kind, one.said, one.asked
+        best = merged.setdefault(alike, one)
+        if not set(one.columns) & set(best.columns):
+            merged[alike] = replace(best, columns=(*best.columns, *one.columns))
     return list(merged.values())

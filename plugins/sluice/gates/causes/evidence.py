@@ -56,6 +56,7 @@ class Evidence:
             f"(select distinct ds from history order by ds desc limit {RECENT_DAYS})"
         )
         self.rows, self._days = self.all("select count(*), count(distinct ds) from batch")[0]
+        self.recent_days = self.one("select count(distinct ds) from recent")
 
     def all(self, query: str) -> list[tuple[Any, ...]]:
         return self._con.execute(query).fetchall()
@@ -161,7 +162,10 @@ class Evidence:
             f"where {name} is not null"
         )
         return {
+            # What a column that is filled for the first time has is new, and no other spelling.
             name: share(quoted(name), "batch", "history") - share(quoted(name), _NEWEST, _EARLIER)
+            if self.one(f"select count({quoted(name)}) from history")
+            else 0.0
             for name in self.texts
         }
 
@@ -180,11 +184,12 @@ class Evidence:
         }
 
     def is_one_value(self, name: str) -> bool:
-        """Whether a column has one value only, and had more on earlier days."""
-        now, before = (
-            self.one(f"select count(distinct {quoted(name)}) from {view}") for view in ("batch", "recent")
+        """Whether a column has one value only, and had more on each earlier day."""
+        values = f"count(distinct {quoted(name)})"
+        now = self.one(f"select {values} from batch")
+        return (
+            now == 1 < self.one(f"select min(found) from (select {values} as found from recent group by ds)")
         )
-        return now == 1 < before
 
     @cached_property
     def pairs(self) -> Mapping[str, np.ndarray]:
@@ -197,12 +202,13 @@ class Evidence:
             f"{side}.{quoted(name)} as {quoted(lead + name)}" for name in shown
         )
         return self._con.execute(
-            f"with past as (select *, {entity} as entity, row_number() over (partition by entity order by ds desc) as nth "
-            f"from recent), now as (select *, {entity} as entity from batch) "
+            # Names with blanks, which no contract has.
+            f'with past as (select *, {entity} as "the entity", row_number() over (partition by {entity} order by ds desc) as "the nth" '
+            f'from recent), now as (select *, {entity} as "the entity" from batch) '
             f"select {of('now', '')}, {of('was', 'was ')}, {of('older', 'before ')} from now "
-            "join past as was on was.entity = now.entity and was.nth = 1 "
-            "left join past as older on older.entity = now.entity and older.nth = 2 "
-            f"order by hash(now.entity), now limit {COMPARED_ROWS}"
+            'join past as was on was."the entity" = now."the entity" and was."the nth" = 1 '
+            'left join past as older on older."the entity" = now."the entity" and older."the nth" = 2 '
+            f'order by hash(now."the entity"), now limit {COMPARED_ROWS}'
         ).fetchnumpy()
 
     def peers(self, view: str, name: str) -> tuple[np.ndarray, np.ndarray] | None:

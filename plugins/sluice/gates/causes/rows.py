@@ -17,11 +17,13 @@ LEAST_WRONG = 0.02
 
 # Hours from the zone that is the furthest ahead to UTC (Pacific/Kiritimati).
 MOST_ZONES = 14
+# Earlier days below which nobody knows how much of a day is usually that of another.
+_LEAST_DAYS = 3
 
 
 def another_day(seen: Evidence) -> Iterator[Finding]:
     """Rows that an earlier day had, value for value: the file of that day, or some of its rows."""
-    if not seen.dates:
+    if not seen.dates or seen.recent_days < _LEAST_DAYS:
         return
     day, share, rows = seen.repeated
     usual = seen.usually_repeated
@@ -46,6 +48,17 @@ def days_off(seen: Evidence) -> Iterator[Finding]:
         if low is None:
             continue
         off = f"{hours} not between {low} and {high}"
+        newest = "ds = (select max(ds) from recent)"
+        before = seen.all(f"select min({hours}), max({hours}) from recent where not {newest}")[0]
+        # A date that stays what it was is one day further away each day: it is no day of the rows.
+        if (
+            before[0] is None
+            or seen.one(
+                f"select avg(cast({hours} not between {before[0]} and {before[1]} as int)) from recent where {newest}"
+            )
+            > LEAST
+        ):
+            continue
         share, beyond, most, known = seen.all(
             f"select avg(cast({off} as int)), median(if({hours} > {high}, {hours} - {high}, {hours} - {low})) filter ({off}), "
             f"max(greatest({hours} - {high}, {low} - {hours})) filter ({off}), "
@@ -83,13 +96,14 @@ def repeated_keys(seen: Evidence) -> Iterator[Finding]:
 def _moved(seen: Evidence) -> Iterator[tuple[int, float]]:
     """Hours by which rows were moved onto the keys of others, and the share of the repeated keys that this explains."""
     for name in seen.instants:
-        others = ", ".join(quoted(one) for one in seen.key if one != name)
+        others = "".join(f"{quoted(one)}, " for one in seen.key if one != name)
         explained = {}
         for hours in (1, -1, 4, -4, 5, -5):
             twice, explained[hours] = seen.all(
-                f"with keys as (select {others}, {quoted(name)} as instant, count(*) as rows from batch group by all), "
-                f"twice as (select * exclude (rows) replace (instant - interval ({hours}) hour as instant) from keys where rows > 1) "
-                f"select count(*), count(*) filter (keys.rows is null) from twice left join keys using ({others}, instant)"
+                f'with keys as (select {others}{quoted(name)} as "the instant", count(*) as "the rows" from batch group by all), '
+                f'twice as (select * exclude ("the rows") replace ("the instant" - interval ({hours}) hour as "the instant") '
+                f'from keys where "the rows" > 1) '
+                f'select count(*), count(*) filter (keys."the rows" is null) from twice left join keys using ({others}"the instant")'
             )[0]
         hours = max(explained, key=lambda one: explained[one])
         # Of keys that collide by chance each number of hours explains about as many.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sluice.core.sql import quoted
-from sluice.gates.causes.evidence import Evidence
+from sluice.gates.causes.evidence import COMPARED_ROWS, Evidence
 from sluice.gates.causes.finding import Finding, percent
 from sluice.gates.causes.units import STEPS, UNITS, times
 
@@ -64,10 +64,11 @@ def shapes(seen: Evidence) -> list[Shape]:
             f"select quantile_cont({column}, [{listed}]) as levels, min({column}), max({column}) from history "
             f"group by ds having count({column}) > 5"
         )
-        now = np.array(
-            [float(one) for (one,) in seen.all(f"select {column} from batch where {column} is not null")]
-        )
-        if len(days) >= _LEAST_DAYS and len(now) > 5:
+        if len(days) < _LEAST_DAYS:
+            continue
+        sampled = f"from (select {column} from batch where {column} is not null) using sample reservoir({COMPARED_ROWS} rows) repeatable (1)"
+        now = np.array([float(one) for (one,) in seen.all(sampled)])
+        if len(now) > 5:
             levels = np.array([one[0] for one in days], dtype=float)
             found.append(
                 Shape(

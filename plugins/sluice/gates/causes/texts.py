@@ -28,12 +28,12 @@ def new_codes(seen: Evidence) -> Iterator[Finding]:
             if other != name and found > 0.8:
                 more = f"{said}, and in {percent(found)} of these one that {other} had"
                 yield Finding("swapped columns", 0.98, more, "are columns exchanged?", (name,))
-        values, foreign, short = seen.all(
+        values, foreign, short, usual_foreign = seen.all(
             f"with strange as (select distinct {column} as one from batch where {column} is not null and {strange}), "
             f"known as (select distinct {column} as old from recent) select count(*), count(*) filter (one ~ '.*[^\\x00-\\x7F].*'), "
-            "count(*) filter (exists (from known where starts_with(old, one))) from strange"
+            "count(*) filter (exists (from known where starts_with(old, one))), (select count(*) from known where old ~ '.*[^\\x00-\\x7F].*') from strange"
         )[0]
-        if foreign > values / 2:
+        if foreign > values / 2 and not usual_foreign:
             asked = "another encoding?"
             yield Finding("another encoding", 0.97, f"{said}, with letters that are no ASCII", asked, (name,))
         elif short > 0.9 * values and (values > 1 or share > 0.5):

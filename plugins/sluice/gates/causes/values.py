@@ -14,6 +14,8 @@ from sluice.gates.causes.units import STEPS, UNITS, times
 
 # Share of the changed values that an explanation must explain.
 _MOST = 0.6
+# Rows below which no ratio and no offset is named, since tables may be about people.
+_MANY = 10
 # In the place of a clock reading HHMM: what is asked, and what the written number is multiplied by to be minutes.
 _NO_CLOCK = (
     ("minutes since midnight instead of a clock?", 1.0),
@@ -23,7 +25,7 @@ _NO_CLOCK = (
 
 def nulls(seen: Evidence) -> Iterator[Finding]:
     """Columns that lack more of their values than on nine of ten earlier days."""
-    for name, (now, usual) in seen.null_shares.items():
+    for name, (now, usual) in sorted(seen.null_shares.items(), key=lambda one: -one[1][0]):
         if now - usual > LEAST_DIFFERING:
             said = f"is missing in {percent(now)} of the rows, in {percent(usual)} at most on nine of ten earlier days"
             yield Finding(
@@ -38,10 +40,10 @@ def nulls_of_a_group(seen: Evidence) -> Iterator[Finding]:
         now, before = (
             {
                 group: shares
-                for group, rows, *shares in seen.all(
-                    f"select {quoted(by)}, count(*), {counted} from {view} group by all"
+                for group, _, *shares in seen.all(
+                    f"select {quoted(by)}, count(*), {counted} from {view} group by all "
+                    f"having count(*) >= {LEAST_DIFFERING * seen.rows}"
                 )
-                if rows >= LEAST_DIFFERING * seen.rows
             }
             for view in ("batch", "recent")
         )
@@ -137,6 +139,9 @@ def _explained(one: Compared) -> Iterator[Finding]:
     written = one.written
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.nanmedian(now[changed] / written[changed])
+    # Of few rows a number would be that of one of them.
+    if changed.sum() < _MANY:
+        return
     if not units and np.isfinite(ratio) and ratio > 0.05 and abs(ratio - 1) > 0.05:
         share = one.explained(read(now / ratio))
         more = f"is about {ratio:.3g} times as large as expected in {percent(one.share)} of the rows"
