@@ -2,8 +2,8 @@
 
 Parsing costs more than building a day, and dbt's own cache does not help here: it is thrown away whenever the path of
 the database changes, which it does in every attempt. The parsed project depends on the files and on dbt's version
-alone, so it is kept under the hash of both: attempts running at once read or write the same bytes. To be rid of it,
-remove the folder `dbt` under `work`.
+alone, and its rows on DuckDB's too, so it is kept under the hash of these: attempts running at once read or write the same bytes.
+To be rid of it, remove the folder `dbt` under `work`.
 
 dbt parses a project as a whole, and one file that it cannot parse stops it. So what is parsed for a pipeline is a copy
 without the folders of the others (`models/<pipeline>`, and folders of that name under `tests`, `macros` and so on). What
@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import chdir
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,10 +196,8 @@ def check(spec: Pipeline) -> None:
 
 
 def fingerprint(spec: Pipeline) -> str:
-    """Hash of dbt's version and of the names and contents of the project's files that the pipeline sees."""
-    from dbt.version import __version__
-
-    digest = hashlib.sha256(__version__.encode())
+    """Hash of the versions of dbt and DuckDB, and of the names and contents of the project's files that the pipeline sees."""
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('duckdb')}".encode())
     for name, path in _files(spec):
         digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
