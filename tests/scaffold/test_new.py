@@ -21,7 +21,7 @@ from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
 from sluice.lake import tables
-from sluice.status import check
+from sluice.status import check, unjudged_columns
 
 RUN = Run(dag_id="ingest", run_id="test")
 DAY = "2024-05-01"
@@ -199,6 +199,7 @@ def test_a_file_becomes_a_pipeline_whose_day_is_published(project, set_clock, ki
     _new("fresh", "--from", str(sample), *shape.flags)
 
     assert {what: error for what, error in check.check_pipeline("fresh") if error} == {}
+    unjudged_columns.check(spec.load("fresh"))
     made = spec.load("fresh")
     ((name, source),) = made.sources.items()
     assert (source.key, source.cadence) == (shape.key, shape.cadence)

@@ -23,6 +23,7 @@ def check_all(pipeline: str | None = None) -> Iterator[tuple[str, SluiceError | 
             yield f"dbt unit tests of {name}", _error_of(partial(_check_unit_tests, name))
         if len(checked) > 1:
             yield f"unused declarations of {name}", _error_of(partial(_check_unused, name))
+            yield f"columns without a rule of {name}", _error_of(partial(_check_columns, name))
 
 
 def check_pipeline(name: str) -> Iterator[tuple[str, SluiceError | None]]:
@@ -120,6 +121,12 @@ def _check_unused(name: str) -> None:
     from sluice.status import unused
 
     unused.check(spec.load(name))
+
+
+def _check_columns(name: str) -> None:
+    from sluice.status import unjudged_columns
+
+    unjudged_columns.check(spec.load(name))
 
 
 def _error_of(checked: Callable[[], object]) -> SluiceError | None:
