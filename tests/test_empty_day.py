@@ -281,14 +281,19 @@ def test_derived_day_is_empty_only_where_the_table_that_its_rows_come_from_is(
     assert verdict.outcome == outcome, verdict.reasons
     if outcome == "HOLD":
         assert verdict.reasons == (
-            f"No rows for {DAY}: its rows come from schedule, which has some, and `may_be_empty` is not declared.",
+            f"No rows for {DAY}: its rows come from schedule, which has some, and one is awaited for each.",
         )
         silent = flights.derived["features"].model_copy(update={"rows_from": None})
         undeclared = flights.model_copy(update={"derived": {**flights.derived, "features": silent}})
         reasons = crossing.audit(undeclared, "features", manifest.batch_id, RUN).reasons
         assert reasons == (f"No rows for {DAY}: neither `rows_from` nor `may_be_empty` is declared.",)
-    # Whatever is built from, the table itself may say that it can be empty.
-    assert crossing.audit(declare_empty(flights, "features"), "features", manifest.batch_id, RUN).publishes
+    # A table may say that it can be empty, unless it awaits a row for each that it is made of.
+    declared = declare_empty(flights, "features")
+    verdict = crossing.audit(declared, "features", manifest.batch_id, RUN)
+    assert verdict.outcome == outcome, verdict.reasons
+    keyless = declared.derived["features"].model_copy(update={"key_from": None})
+    keyless = declared.model_copy(update={"derived": {**declared.derived, "features": keyless}})
+    assert crossing.audit(keyless, "features", manifest.batch_id, RUN).publishes
 
 
 def test_rows_from_names_a_table_that_the_model_reads(flights, tmp_path):

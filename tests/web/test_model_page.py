@@ -201,9 +201,9 @@ def test_page_says_how_the_candidate_in_shadow_stands(flights, decided, get, mon
     assert "In shadow" not in words(unmarked(get(PAGE)[2]))
     about = {"pipeline": "flights", "subject": flights.model.name}
     decision = ledger.append(model_records.Audited(version=2, champion=1, promote=True), **about)
-    challenger.begin(shadowed, decision, RUN)
+    entered = challenger.begin(shadowed, decision, RUN).seq
     standing = model_records.ShadowStanding(
-        version=2, comparison={}, reasons=[f"9 of 14 days are in {ATTACK}."]
+        version=2, comparison={}, reasons=[f"9 of 14 days are in {ATTACK}."], entered_shadow=entered
     )
     ledger.append(standing, **about)
     page = get(PAGE)[2]

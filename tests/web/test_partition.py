@@ -74,7 +74,7 @@ def test_partition_shows_how_its_rows_crossed_and_that_none_is_lost(flights, get
         assert said in words(page), day
         assert ("Replay …" in page) == (day != PASSED)
     assert "<strong>nothing</strong>held" in page
-    assert "Probable cause: Not clear: there is no earlier day to compare with." in words(page)
+    assert "Probable cause: Not clear: no earlier day was read that it could be compared with." in words(page)
     assert "Release …" in page
     assert "Release …" not in get(at(ASIDE))[2], "single rows cannot be released"
 
