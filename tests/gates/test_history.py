@@ -421,6 +421,6 @@ def test_waived_days_are_no_history_and_what_compares_nothing_for_them_is_told(
     assert (verdict.outcome, verdict.reasons) == (
         "WARN",
         (
-            "1 rules compared nothing, because too many of the days before were published on a waiver: at_least_2.",
+            "Too many of the days before were published on a waiver, so that these rules compared nothing: at_least_2.",
         ),
     )

@@ -110,7 +110,7 @@ def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Ver
     noted = [note.sentence() for note in manifest.noted]
     if blind:
         noted.append(
-            f"{len(blind)} rules compared nothing, because too many of the days before were published on a waiver: {', '.join(blind)}."
+            f"Too many of the days before were published on a waiver, so that these rules compared nothing: {', '.join(blind)}."
         )
     outcome, reasons = policy.decide(rows_by_partition, results, problems, emptied, noted, empty=empty)
     folder = f"{manifest.pipeline}/gates/{manifest.table}/{manifest.partitions[0]}"

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sluice import crossing
 from sluice.core.errors import ContractBrokenError, DeliveryUnreadableError, TransformFailedError
@@ -30,19 +30,8 @@ from sluice_lab.mutation.mutators import MUTATORS, Mutator, choose
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Stage = Literal[
-    "unreadable",
-    "contract",
-    "raw gate",
-    "transform",
-    "derived gate",
-    "predictions gate",
-    "change of code",
-    "missed",
-    "harmless",
-]
 # Stages at which damage was stopped.
-STOPPED = (
+_Stopped = Literal[
     "unreadable",
     "contract",
     "raw gate",
@@ -50,7 +39,9 @@ STOPPED = (
     "derived gate",
     "predictions gate",
     "change of code",
-)
+]
+STOPPED: tuple[str, ...] = get_args(_Stopped)
+Stage = _Stopped | Literal["missed", "harmless"]
 # A mutation is drawn where the longest window of a rule (ten weeks, of the registers) has days to look at.
 FIRST_MUTATED = "2013-03-12"
 _TRIES = 200

@@ -12,8 +12,8 @@ class Finding:
     """A corruption that would explain what differs.
 
     `score` (0 to 1) is how much of that it explains, a little less where something else often looks alike. The sentence is
-    `columns` with `said`, which then begins with a verb of `_OF_SEVERAL`, and then `asked`. It has names, counts, shares and ratios, and never a value of a row: so it may be
-    shown of tables about persons, too.
+    `columns` with `said`, which then begins with a verb of `_OF_SEVERAL`, and then `asked`. It has names, counts, shares and ratios, and
+    never a value of a row: so it may be shown of tables about persons, too.
     """
 
     kind: CauseKind
@@ -33,7 +33,7 @@ class Finding:
         return f"{names} {_OF_SEVERAL[verb]} {rest}: {self.asked}"
 
 
-_OF_SEVERAL = {"is": "are", "has": "have", "looks": "look"}
+_OF_SEVERAL = {"is": "are", "has": "have"}
 
 
 def percent(share: float) -> str:
