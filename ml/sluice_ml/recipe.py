@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ _NOT_LEARNED = {
     "happens_at",
     "threads",
 }
-_MODULES = ("boosting", "influence", "linear", "model", "parameters", "splits", "training")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -68,7 +68,15 @@ def statements(source: str) -> str:
     return ast.unparse(tree)
 
 
-# Module to its statements; read once, with the modules themselves: what a file becomes later is not what this process runs.
-CODE = {
-    name: statements(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES
-}
+def _code(modules: Iterable[str]) -> dict[str, str]:
+    """Module to its statements."""
+    return {
+        name: statements(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+        for name in modules
+    }
+
+
+# Read once, with the modules themselves: what a file becomes later is not what this process runs.
+CODE = _code(("boosting", "influence", "linear", "model", "parameters", "splits", "training"))
+# Of all that decides on a score besides the model's file and the rows.
+SCORING = _hash({"code": _code(("coverage", "linear", "model", "scoring")), "libraries": LIBRARIES})

@@ -54,7 +54,7 @@ def test_change_is_shown_held_and_accepted_once_by_a_release(published, changed)
     assert made.change.day == DAY
     assert made.change.diff["columns"] == {"distance_miles": before.rows}
     assert (
-        f"of {DAY}, built again from the same inputs, {before.rows} changed of {before.rows} rows"
+        f"of {DAY}, made again from the same inputs, {before.rows} changed of {before.rows} rows"
         in found.observed
     )
     assert f"distance_miles in {before.rows} (by " in found.observed
@@ -114,7 +114,7 @@ def test_day_that_cannot_be_built_again_is_a_warning(published, changed, monkeyp
     _, verdict = judged(published)
     found = result(verdict)
     assert (found.passed, found.holds) == (False, False)
-    assert f"{DAY} cannot be built again with today's models: " in found.observed
+    assert f"{DAY} cannot be made again with today's code: " in found.observed
 
 
 @pytest.mark.slow

@@ -70,20 +70,26 @@ def backtest(
 @click.argument("table", type=arguments.TABLE, required=False)
 @as_json
 def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
-    """Build the last published day of each derived table (or of TABLE) again with the dbt models as they are, and show what would change.
+    """Make the last published day of each derived table and of the predictions (or of TABLE) again with the code as it is, and show
+    what would change.
 
-    SLUICE_DBT_PROJECT names another project. Ends with 1 where a gate would hold it, or where the day cannot be built.
+    SLUICE_DBT_PROJECT names another dbt project. Ends with 1 where a gate would hold it, or where the day cannot be made.
     """
     from sluice.gates import code_change as judged
+    from sluice.models import code_change as scoring
     from sluice.transform import code_change, project
 
-    if table and table not in pipeline.derived:
+    made = [name for name in pipeline.tables if name not in pipeline.sources]
+    if table and table not in made:
         raise click.UsageError(
-            f"{table} is no derived table. Allowed: {', '.join(pipeline.derived) or 'there is none'}."
+            f"{table} is a source, whose rows no code makes. Allowed: {', '.join(made) or 'there is none'}."
         )
-    if pipeline.derived:
+    if table != spec.PREDICTIONS and pipeline.derived:
         project.require_unit_tests(pipeline)
-    found = {name: code_change.compare(pipeline, name) for name in ([table] if table else pipeline.derived)}
+    found = {
+        name: scoring.compare(pipeline) if name == spec.PREDICTIONS else code_change.compare(pipeline, name)
+        for name in ([table] if table else made)
+    }
     if as_json:
         print_json(found)
     else:
@@ -91,7 +97,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
             echo(
                 f"{name}: {judged.sentence(change, show=pipeline.may_quote(name)) if change else 'nothing with rows is published'}"
             )
-    limits = {name: pipeline.derived[name].max_changed_by_code for name in found}
+    limits = {name: pipeline.max_changed_by_code(name) for name in found}
     if any(change and (change.problem or change.share > limits[name]) for name, change in found.items()):
         sys.exit(1)
 

@@ -65,6 +65,8 @@ class Model(Strict):
     # Findings of `sluice_ml.linting` that are right on purpose, by name (`<check> <column>`), each with its reason.
     accepted_findings: dict[str, NonEmptyStr] = {}
     score_batch_rows: int = Field(ge=1)
+    # As of a derived table: share of the last published predictions that a change of the scoring code may change.
+    max_changed_by_code: float = Field(0.01, ge=0, le=1)
 
     @model_validator(mode="after")
     def _columns_are_features(self) -> Model:

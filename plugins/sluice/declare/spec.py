@@ -195,6 +195,14 @@ class Pipeline(_Strict):
         declared = self.sources.get(table) or self.derived.get(table)
         return declared.owner if declared else self.owner
 
+    def max_changed_by_code(self, table: str) -> float:
+        """Share of the rows of a derived table, or of the predictions, that a change of code may change without a release."""
+        return (
+            self.model.max_changed_by_code
+            if table == PREDICTIONS
+            else self.derived[table].max_changed_by_code
+        )
+
     def key_of(self, table: str) -> tuple[str, ...]:
         """Columns of the business key of a table."""
         declared = self.sources.get(table) or self.derived.get(table)

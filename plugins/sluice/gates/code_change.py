@@ -1,4 +1,4 @@
-"""The rule that holds a derived batch whose code changes more of what readers see than is declared."""
+"""The rule that holds a derived batch, or predictions, whose code changes more of what readers see than is declared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
     accepted = last is not None and any(
         one.fingerprint == made.fingerprint for one in inputs.of(last, inputs.Code)
     )
-    limit = spec.derived[manifest.table].max_changed_by_code
+    limit = spec.max_changed_by_code(manifest.table)
     said = sentence(made.change, show=spec.may_quote(manifest.table))
     return [
         RuleResult(
@@ -39,11 +39,11 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
             # Where there is nothing left to compare with, that is told, and stops nobody: the other rules have judged the rows.
             severity="warn" if made.change.inputs_gone else "hold",
             owner=spec.owner_of(manifest.table),
-            why=f"The dbt models are others than those of the last publication. More than {percent(limit)} of the rows that readers see would "
-            "be others with them (`max_changed_by_code`): somebody has to have meant that.",
+            why=f"The code that made this batch is another than that of the last publication. More than {percent(limit)} of the rows that "
+            "readers see would be others with it (`max_changed_by_code`): somebody has to have meant that.",
             passed=accepted or not (made.change.problem or made.change.share > limit),
             broken=False,
-            observed=f"{said}; published by the same models since" if accepted else said,
+            observed=f"{said}; published by the same code since" if accepted else said,
         )
     ]
 
@@ -51,10 +51,10 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
 def sentence(change: inputs.CodeChange, *, show: bool) -> str:
     """What a change of code changes; with the size of changed numbers, and some rows, where values may be quoted (`show`)."""
     if change.problem:
-        return f"{change.day} cannot be built again with today's models: {change.problem}"
+        return f"{change.day} cannot be made again with today's code: {change.problem}"
     diff, (columns, rows) = change.diff, _NAMED
     counted = [f"{diff[name]:,} {name}" for name in ("changed", "added", "removed") if diff[name]]
-    said = f"of {change.day}, built again from the same inputs, {', '.join(counted) or 'none'} of {change.rows:,} rows"
+    said = f"of {change.day}, made again from the same inputs, {', '.join(counted) or 'none'} of {change.rows:,} rows"
     names = [
         f"{name} in {count:,}{_size(diff, name) if show else ''}"
         for name, count in list(diff["columns"].items())[:columns]

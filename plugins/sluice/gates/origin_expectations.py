@@ -17,6 +17,7 @@ from great_expectations.compatibility import pydantic
 
 from sluice.core.sql import literal, quoted
 from sluice.gates.conditions import FromArguments, as_query
+from sluice_ml.recomputation import SAME_SCORE
 
 # The views of the rows that a batch was made of, and of scores that were computed again. No table is named like this.
 INPUT, SCORES = "_input", "_scores"
@@ -24,10 +25,8 @@ INPUT, SCORES = "_input", "_scores"
 _NAMED = 3
 # Days and kinds of findings that a sentence tells.
 _SHOWN = 3
-# What a score may differ by: scores are sums in float32 (relative precision 1.2e-7) of some hundred trees, which another machine
-# may add in another order. On one machine 5,000 scores of boosted models of 30 and of 400 trees were the same to the last bit, and
-# those of a linear one to 4e-16.
-_RELATIVE, _ABSOLUTE = 1e-5, 1e-9
+# What a score that is nearly nothing may differ by; of others `SAME_SCORE` says it.
+_ABSOLUTE = 1e-9
 # Rows of a day from which on ranks are compared, and standard errors of a rank correlation of unrelated scores, 1 / sqrt(n - 1), that
 # are more than chance: docs/thresholds.md, "Scores against those of others".
 _COMPARED, _BEYOND_CHANCE = 200, 3
@@ -213,7 +212,7 @@ class ExpectScoresToBeReproduced(InWords):
         return f"""
             with compared as (
                 select ds, key, score, expected, predicted is not null as is_there,
-                    (abs(score - expected) <= {_RELATIVE} * expected + {_ABSOLUTE}) is not true as wrong
+                    (abs(score - expected) <= {SAME_SCORE} * expected + {_ABSOLUTE}) is not true as wrong
                 from {SCORES} left join (
                     select ds, try_cast({quoted(self.key)} as {self.type}) as key, score, true as predicted from {{batch}}
                 ) using (ds, key)

@@ -14,7 +14,7 @@ from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake.inputs import Clock, Model, Snapshot, age_days
-from sluice.models import scorer
+from sluice.models import code_change, scorer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
     inputs = [
         Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: batch_id}).record(),
         *([made.record()] if made else []),
+        code_change.record(spec),
     ]
     if shown[day].rows:
         predictions, model = _score(spec, day, run, snapshot, batch_id, late=made.made_late if made else None)

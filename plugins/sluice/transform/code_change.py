@@ -33,7 +33,7 @@ def record(spec: Pipeline, table: str) -> dict[str, Any]:
     """
     code, last = project.fingerprint(spec), tables.last_publication(spec.pipeline, table)
     change = None
-    if spec.derived[table].max_changed_by_code < 1:
+    if spec.max_changed_by_code(table) < 1:
         project.require_unit_tests(spec)
         if last and any(made.fingerprint != code for made in inputs.of(last, inputs.Code)):
             change = compare(spec, table)
