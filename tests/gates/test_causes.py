@@ -388,3 +388,11 @@ def test_most_probable_never_keeps_a_verdict_from_being_made(drawn, monkeypatch)
 
     monkeypatch.setattr(causes.rows, "missing_rows", broken)
     assert drawn("*").sentence == "Not clear: the comparison with earlier days failed with MemoryError."
+
+
+def test_most_probable_asks_about_the_unit_that_is_declared_and_once_of_each_column(cause, rows):
+    """57.3 times explains the day's air time as well as 60 times: degrees for radians is no question about minutes."""
+    found = cause("arrivals", rows("arrivals", DAY, change=SECONDS))
+    told = [found.sentence, *found.evidence]
+    assert all("seconds instead of minutes" in sentence for sentence in told), told
+    assert sorted(sentence.split()[0] for sentence in told) == ["air_time", "arr_delay", "dep_delay"]

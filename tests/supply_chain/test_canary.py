@@ -31,6 +31,7 @@ from sluice.notify import report
 from sluice.notify.send import Smtp
 from sluice.notify.sink import Keeper
 from sluice.status import catalogue
+from sluice.watch import held
 
 HERE = Path(__file__).parent
 PEOPLE = {
@@ -163,7 +164,7 @@ def test_canaries_pushed_through_the_crossings_are_found_nowhere(
     gathered = catalogue.read(flights)
     catalogue.write(gathered)
     printed = [
-        *show.held(holds.open_holds(flights), holds.active_waivers(flights)),
+        *held.as_text(held.read(flights)),
         *show.traced(holds.trace(flights, "passengers", "2013-04-02")),
         *catalogue.lines(gathered),
     ]

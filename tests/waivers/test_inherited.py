@@ -21,6 +21,7 @@ from sluice.notify import report
 from sluice.notify.send import Smtp
 from sluice.notify.sink import Keeper
 from sluice.waivers import inherited
+from sluice.watch import held
 from sluice.web import released
 from sluice_lab.rehearsal.bench import free_ports
 from tests.waivers.conftest import FIRST, RUN, SECOND
@@ -167,7 +168,7 @@ def test_what_rests_on_a_waiver_that_is_over_is_listed_as_to_be_rebuilt(flights,
         ("features", SECOND, "expired"),
         ("outcomes", FIRST, "expired"),
     ]
-    text = "\n".join(show.held([], {}, found))
+    text = "\n".join(held.as_text(held.read(flights)))
     assert "features 2013-04-03 was made from arrivals 2013-04-02, released by Ada until 2013-04-05" in text
     assert f"Run flights_transform again with partition key {SECOND}." in text
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
 import pytest
+from click.testing import CliRunner
 from fastapi import FastAPI, Request
 
 from sluice import ledger
+from sluice.cli import main
 from sluice.core.errors import RunRefusedError
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
@@ -62,11 +65,14 @@ class Started(list):
         return Runs()
 
 
-def hold(pipeline: str, day: str, reason: str, *, table: str = "arrivals", batch: str = "b") -> None:
+def hold(
+    pipeline: str, day: str, reason: str, *, table: str = "arrivals", batch: str = "b", **judgement: object
+) -> None:
     """What a gate records when it holds a batch."""
     about = {"pipeline": pipeline, "subject": table, "partition": day, "run": f"run of {day}"}
     ledger.append(records.Staged(batch_id=batch, dag_id=f"{pipeline}_ingest", rows=983), **about)
     judged = {"verdict_id": "v", "outcome": "HOLD", "rows": 983, "report": f"{pipeline}/gates/page.html"}
+    judged |= judgement
     ledger.append(records.Held(batch_id=batch, reasons=(reason, "Another one."), **judged), **about)
 
 
@@ -113,6 +119,50 @@ def test_held_lists_every_hold_longest_first_with_what_waits_for_it_and_its_link
     waits = flights.split("Waits for it: ")[1].split("</p>")[0]
     assert "features" in waits
     assert "predictions" in waits
+
+
+def test_held_says_the_probable_cause_before_the_reasons_and_nothing_where_there_is_none(get):
+    cause = {"kind": "another unit", "sentence": f"air_time is 60 times as large: {ATTACK}?", "evidence": []}
+    hold("flights", DAY, "180 of 983 rows are wrong.", batch="c", cause=cause)
+
+    flights, trains = get("/air/evidence/_/held")[2].split("<article")[1:]
+
+    if "trains" in flights.split("</a>")[0]:
+        flights, trains = trains, flights
+    said = "<p><strong>Probable cause:</strong> air_time is 60 times as large: &#34;&gt;&lt;img src=x"
+    assert said in flights
+    assert flights.index(said) < flights.index("180 of 983 rows are wrong.")
+    assert "Probable cause" not in trains
+    form = get(f"{REPLAY}?batch=c")[2]
+    assert said in form, "whoever brings it back sees what is probably wrong with it"
+
+
+def test_command_lists_what_the_page_lists(get):
+    cause = {
+        "kind": "not clear",
+        "sentence": "Not clear: no known corruption explains it.",
+        "evidence": ["One."],
+    }
+    hold("flights", DAY, "180 of 983 rows are wrong.", batch="c", cause=cause)
+
+    text = CliRunner().invoke(main, ["held", "flights"]).stdout
+    found = json.loads(CliRunner().invoke(main, ["held", "flights", "--json"]).stdout)
+
+    for said in (
+        "983 rows, 0 days old, owner airport-operations, run day 2013-04-03",
+        "probable cause: Not clear: no known corruption explains it.",
+        "180 of 983 rows are wrong.",
+        "are not made; there are none from an earlier day.",
+        "waits for it: features 2013-04-03, outcomes 2013-04-02, predictions 2013-04-03",
+        f"run: flights_ingest, run of {DAY}",
+    ):
+        assert said in text, said
+    (line,) = found["pipelines"]["flights"]["held"]
+    assert line["cause"] == cause
+    assert (line["age_days"], line["owner"], line["rows"]) == (0, "airport-operations", 983)
+    assert line["effect"] in text
+    assert [item["table"] for item in line["waiting"]] == ["features", "outcomes", "predictions"]
+    assert (line["dag_id"], line["run_id"]) == ("flights_ingest", f"run of {DAY}")
 
 
 def test_held_of_a_reader_of_one_pipeline_shows_nothing_of_another_and_a_broken_one_hides_nothing(get):

@@ -66,14 +66,13 @@ def today(pipeline: spec.Pipeline | None, as_json: bool) -> None:
 @arguments.any_pipeline
 @as_json
 def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
-    """List what is held, refused or quarantined, with age and owner, and mails that wait; of one PIPELINE, or of all.
+    """List what is held, refused or quarantined, with age, owner, probable cause and what waits for it; of one PIPELINE, or of all.
 
-    What lies in the landing zone and is no delivery is named too.
+    What lies in the landing zone and is no delivery is named too, and mails that wait.
     """
     from dataclasses import asdict
 
-    from sluice.holds import Hold, show
-    from sluice.notify import faults, reader_impact, steps
+    from sluice.notify import faults, steps
     from sluice.watch import held as state
 
     found: dict[str, dict[str, object]] = {}
@@ -83,7 +82,9 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
         if listed.problem:
             echo(f"{declared.pipeline}: {listed.problem}", err=True)
         found[declared.pipeline] = {
-            "held": listed.holds,
+            "held": [
+                {**asdict(line.hold), "effect": line.effect, "waiting": line.waiting} for line in listed.lines
+            ],
             "expired": [
                 {"table": table, "day": day, **asdict(one)} for (table, day), one in listed.expired.items()
             ],
@@ -93,15 +94,9 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
         }
         if not as_json:
             echo(f"{declared.pipeline}:")
-
-            def effect(hold: Hold) -> str:
-                hidden = hold.kind in ("held", "refused")
-                return reader_impact.waiting(declared, hold.table, list(hold.days)) if hidden else ""
-
-            lines = show.held(listed.holds, listed.released, listed.to_rebuild, listed.expired, effect)
-            for line in [*lines, *listed.landing.lines()]:
-                echo(f"  {line}")
-            for oldest in listed.holds[:1]:
+            for text in state.as_text(listed):
+                echo(f"  {text}")
+            for oldest in [line.hold for line in listed.lines[:1]]:
                 echo("  Next, for the first of them:")
                 days = oldest.partition
                 known = steps.commands(declared, oldest.table, days, release=oldest.is_releasable)

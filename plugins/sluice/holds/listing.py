@@ -17,6 +17,7 @@ from sluice.core.errors import DeliveryMissingError
 from sluice.core.partitions import Partition, date_of, read_day
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
+from sluice.gates.verdict import Cause
 from sluice.lake import quarantine
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry, records
@@ -51,6 +52,8 @@ class Hold:
     outcome: str = ""
     report: str = ""
 
+    # What is most probably wrong with a source's batch that a rule holds; None where nothing was looked for.
+    cause: Cause | None = None
     # The reasons of its verdict, one by one; none where there is no verdict.
     reasons: tuple[str, ...] = ()
     # Of a delivery that was refused: the files that were there.
@@ -218,6 +221,7 @@ def _hold_of(spec: Pipeline, entry: Entry) -> Hold:
             "rows": record.rows,
             "outcome": record.outcome,
             "dag_id": _dag_of(spec, entry),
+            "cause": Cause.model_validate(record.cause) if record.cause else None,
         }
     run_days = run_days_of(spec, entry.subject, entry.days)
     age = _age(spec, entry.at, run_days[-1])

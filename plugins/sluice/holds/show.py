@@ -1,71 +1,23 @@
-"""The list and the trace as lines of text, for a terminal or a task's log."""
+"""The trace of a partition and what was decided as lines of text, for a terminal or a task's log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sluice import waivers
-from sluice.holds.listing import Hold
-from sluice.holds.stopped import Stopped
 from sluice.holds.tracing import Trace, Traced
 from sluice.lake import diff, inputs
 from sluice.ledger import Entry, model_records, records
-from sluice.schedule import missing_history
-from sluice.waivers.inherited import Rebuild
 
-_KINDS = {
-    "held": "held",
-    "refused": "refused",
-    "quarantined": "quarantined",
-    "waiver_expired": "waiver expired",
-}
 _STANDING = {
     "active": "valid today",
     "expired": "which is over",
     "passed": "which has passed its gate since",
     "replaced": "which was replaced since",
 }
-# Of a reason, in a list; `sluice trace` has all of it.
+# Of a reason, in a list.
 _REASON_CHARS = 160
-
-
-def held(
-    holds: Iterable[Hold],
-    released: Mapping[tuple[str, str], Entry],
-    rebuilds: Iterable[Rebuild | missing_history.Rebuild] = (),
-    expired: Mapping[tuple[str, str], Stopped] | None = None,
-    effect: Callable[[Hold], str] = lambda _: "",
-) -> Iterator[str]:
-    """What is held, one block each; what was held too long; what is seen under a waiver; what is to be rebuilt.
-
-    Args:
-        released: active waivers, by table and day.
-        expired: what was held too long and nobody has given up, by table and day.
-        effect: what readers see meanwhile, in a sentence.
-    """
-    nothing = True
-    for hold in holds:
-        nothing = False
-        rows = "rows unknown" if hold.rows is None else f"{hold.rows} rows"
-        days = "1 day" if hold.age_days == 1 else f"{hold.age_days} days"
-        yield (
-            f"{_KINDS[hold.kind]:14s}  {hold.table} {hold.partition}  {rows}, {days} old, owner {hold.owner}, "
-            f"run day {hold.run_day}"
-        )
-        if hold.rules:
-            yield f"{'':16s}rules: {', '.join(hold.rules)}"
-        yield f"{'':16s}{_short(hold.reason)}"
-        if seen := effect(hold):
-            yield f"{'':16s}{seen}"
-    if nothing:
-        yield "Nothing is held."
-    for (table, day), one in (expired or {}).items():
-        yield f"{'held too long':14s}  {table} {day}  {one.reason}"
-    for (table, day), waiver in released.items():
-        yield f"{'released':14s}  {table} {day}  {waivers.read(waiver).sentence()}"
-    for rebuild in rebuilds:
-        yield f"{'to be rebuilt':14s}  {rebuild.sentence()}"
 
 
 def traced(trace: Trace) -> Iterator[str]:
@@ -139,16 +91,17 @@ def summary(entry: Entry) -> str:
         case records.Mail() as mail:
             return f"{mail.mail_subject} ({mail.status})".lstrip()
         case records.Judgement() as judged:
-            return _judged(entry, _short(" ".join(judged.reasons)))
+            return _judged(entry, short(" ".join(judged.reasons)))
         case records.Refused() as refused if refused.report:
-            return f"{_short(refused.what)} Evidence: {refused.report}"
+            return f"{short(refused.what)} Evidence: {refused.report}"
         case records.Refused() | model_records.TrainingRefused() as refused:
-            return _short(refused.what)
+            return short(refused.what)
         case records.Published() | records.Rewritten() as shown:
-            return _short(diff.sentence(shown.diff) if shown.diff else shown.batch_id or "")
+            return short(diff.sentence(shown.diff) if shown.diff else shown.batch_id or "")
         case other:
-            return _short(other.batch_id or "")
+            return short(other.batch_id or "")
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A reason as a list has it; `sluice trace` has all of it."""
     return text if len(text) <= _REASON_CHARS else f"{text[:_REASON_CHARS]} […]"

@@ -11,7 +11,7 @@ A form counts only if one of these pages sent it: Airflow's login cookie is not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -21,13 +21,11 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
-from sluice import holds, ledger, status
+from sluice import holds, ledger
 from sluice.core.errors import DeliveryMissingError, SluiceError
 from sluice.core.links import COMPUTED
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import Hold
-from sluice.notify import reader_impact
-from sluice.status import Item
 from sluice.watch import held
 from sluice.web.rendering import MayRead, own, read_or_explain
 
@@ -80,12 +78,9 @@ class NobodysRuns:
 
 @dataclass(frozen=True)
 class Line:
-    """A hold with what it means for readers, what waits for it, and what the reader of the page may do about it."""
+    """A line of the list, and what the reader of the page may do about it."""
 
-    hold: Hold
-    # What readers see meanwhile; "" where they see the rest of it.
-    effect: str
-    waiting: Sequence[Item]
+    of: held.Line
     # Action -> why it cannot be asked for here; "" where it can.
     actions: Mapping[str, str]
 
@@ -101,7 +96,8 @@ def add_routes(app: FastAPI, readable: Any, startable: Any) -> None:
         for name in filter(may_read, spec.pipeline_names()):
             read, problem = read_or_explain(lambda name=name: _read(name, runs))  # type: ignore[misc]
             if read:
-                listed, its_lines, problem = read
+                listed, its_lines = read
+                problem = listed.problem
                 found.append(listed)
                 lines += its_lines
             if problem:
@@ -109,7 +105,7 @@ def add_routes(app: FastAPI, readable: Any, startable: Any) -> None:
         return own(
             request,
             "held.html.j2",
-            lines=sorted(lines, key=lambda line: (line.hold.since, line.hold.table)),
+            lines=sorted(lines, key=lambda line: (line.of.hold.since, line.of.hold.table)),
             found=found,
             problems=problems,
         )
@@ -185,53 +181,22 @@ def _declared(action: str, pipeline: str, may_read: MayRead) -> spec.Pipeline:
         raise HTTPException(404) from error
 
 
-def _read(name: str, runs: Runs) -> tuple[held.Held, list[Line], str]:
+def _read(name: str, runs: Runs) -> tuple[held.Held, list[Line]]:
     declared = spec.load(name)
     listed = held.read(declared)
     rights = {action: runs.may_start(_dag_id(name, action)) for action in ACTIONS}
-    waiting, problem = read_or_explain(lambda: tuple(_waiting(declared, listed.holds)))
     lines = [
         Line(
-            hold,
-            effect(declared, hold),
-            found,
+            line,
             {
-                action: _cannot(declared, hold, action, has_right=right)
+                action: _cannot(declared, line.hold, action, has_right=right)
                 for action, right in rights.items()
-                if action == "replay" or hold.is_releasable
+                if action == "replay" or line.hold.is_releasable
             },
         )
-        for hold, found in zip(listed.holds, waiting or [()] * len(listed.holds), strict=True)
+        for line in listed.lines
     ]
-    return listed, lines, " ".join(filter(None, [listed.problem, problem]))
-
-
-def _waiting(declared: spec.Pipeline, open_holds: Sequence[Hold]) -> Iterator[Sequence[Item]]:
-    """For each hold, what is blocked of its run days and is built from its table."""
-    if not any(hold.kind in ("held", "refused") for hold in open_holds):
-        yield from ((),) * len(open_holds)
-        return
-    days = [day for hold in open_holds for day in hold.run_days]
-    items = list(status.of(declared, first=min(days), last=max(days)))
-    for hold in open_holds:
-        own_run = [item for item in items if item.run_day in hold.run_days]
-        after = reader_impact.waits_for(declared, hold.table)
-        unseen = {item.run_day for item in own_run if item.table == hold.table and item.batch_id is None}
-        yield [
-            item
-            for item in own_run
-            if item.run_day in unseen
-            and item.table in after
-            and item.state == "blocked"
-            and not item.batch_id
-        ]
-
-
-def effect(declared: spec.Pipeline, hold: Hold) -> str:
-    """What readers see while it is held; "" where they see the rest of it."""
-    if hold.kind not in ("held", "refused"):
-        return ""
-    return reader_impact.waiting(declared, hold.table, list(hold.days))
+    return listed, lines
 
 
 def _cannot(declared: spec.Pipeline, hold: Hold, action: str, *, has_right: bool) -> str:

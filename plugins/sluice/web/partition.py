@@ -23,7 +23,7 @@ from sluice.holds import show
 from sluice.lake import batches, inputs, tables
 from sluice.ledger import Entry, records
 from sluice.notify import reader_impact
-from sluice.web import held
+from sluice.watch import held
 from sluice.web.rendering import MayRead, own, read_or_explain
 
 # Days back that a rule's history is shown of: a month.

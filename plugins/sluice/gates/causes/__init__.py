@@ -7,7 +7,7 @@ How often that is right is measured by `sluice mutate` (docs/gate-effectiveness.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -57,8 +57,10 @@ def most_probable(con: duckdb.DuckDBPyConnection, columns: Mapping[str, Column],
             sentence="Not clear: no known corruption explains it better than all others.",
             evidence=tuple(one.sentence for one in found),
         )
-    same = [one.sentence for one in found[1:] if one.kind == found[0].kind]
-    return Cause(kind=found[0].kind, sentence=found[0].sentence, evidence=tuple(same))
+    same = [one for one in found if one.kind == found[0].kind]
+    # Of a column the best is enough: what else would explain it, less well, contradicts it.
+    best = {one.columns: one.sentence for one in reversed(same) if one.columns != found[0].columns}
+    return Cause(kind=found[0].kind, sentence=found[0].sentence, evidence=tuple(reversed(best.values())))
 
 
 def findings(seen: Evidence) -> list[Finding]:
@@ -79,8 +81,8 @@ def findings(seen: Evidence) -> list[Finding]:
         shapes.columns,
     )
     merged: dict[tuple[str, str, str], Finding] = {}
-    found = sorted((one for detector in detectors for one in detector(seen)), key=lambda one: -one.score)
-    for one in found:
+    found = _of_declared_units((one for detector in detectors for one in detector(seen)), seen.units)
+    for one in sorted(found, key=lambda one: -one.score):
         if one.score < LEAST:
             continue
         alike = one.kind, one.said, one.asked
@@ -88,3 +90,24 @@ def findings(seen: Evidence) -> list[Finding]:
         if not set(one.columns) & set(best.columns):
             merged[alike] = replace(best, columns=(*best.columns, *one.columns))
     return list(merged.values())
+
+
+def _of_declared_units(found: Iterable[Finding], units: Mapping[str, str]) -> list[Finding]:
+    """Of a column that seems to be in another unit, only what asks about the unit that its contract declares, where anything does.
+
+    60 and 57.3 times explain minutes alike, and nobody has minutes in radians. It scores as the best of the column did: how
+    probable another unit is, beside another kind of corruption, does not change.
+    """
+    kept: list[Finding] = []
+    in_unit: dict[str, list[Finding]] = {}
+    for one in found:
+        if one.kind == "another unit" and len(one.columns) == 1:
+            in_unit.setdefault(one.columns[0], []).append(one)
+        else:
+            kept.append(one)
+    for name, alike in in_unit.items():
+        asked = [one for one in alike if units[name] and units[name] in one.asked]
+        best = max(one.score for one in alike)
+        first = max(asked, key=lambda one: one.score, default=None)
+        kept += [replace(first, score=best)] if first else alike
+    return kept

@@ -41,6 +41,7 @@ class Evidence:
         self.dates, self.instants = of("date", "timestamp"), of("timestamp")
         self.measured = [name for name in columns if name not in key]
         self.types = {name: one.type for name, one in columns.items()}
+        self.units = {name: one.unit for name, one in columns.items()}
         self.clocks, self.minutes = (
             [name for name in self.numbers if name not in key and columns[name].unit == unit]
             for unit in (CLOCK, MINUTES)
