@@ -165,20 +165,18 @@ class Registry:
             ConnectionError: the registry does not answer.
             ModelDamagedError, ModelUnknownError: as `load`.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with _answering():
             return self._files(self._version(name, version))
-        except MlflowException as error:
-            raise ConnectionError(f"The registry of models does not answer: {error}") from error
 
     def description(self, name: str, version: int) -> ModelMeta:
         """What is known of a version besides its file, also where that is lost.
 
         Raises:
+            ConnectionError: the registry does not answer.
             ModelDamagedError, ModelUnknownError: as `load`.
         """
-        return self._meta(self._version(name, version))
+        with _answering():
+            return self._meta(self._version(name, version))
 
     def candidate(self, name: str, version: int) -> Candidate:
         """A registered version with its scored held-out rows, as it was logged.
@@ -305,6 +303,17 @@ class Registry:
             if error.error_code != _GONE:
                 raise
             return {}
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What MLflow could not do, as an error that whoever calls may catch without importing it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise ConnectionError(f"The registry of models does not answer: {error}") from error
 
 
 @contextmanager

@@ -81,6 +81,7 @@ LOOKED_UP = {
         "mails": ["no such"],
     },
     "suite import": {"file": ["no such", "/", "", __file__, RIGHT["samples"]]},
+    "model card": {"out": [f"{__file__}/card.md", "/"]},
     "why": {"prediction": ["no such", ""]},
     "home backup": {"folder": [f"{__file__}/backup", "/"]},
 }

@@ -10,11 +10,14 @@ from datetime import date
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from sluice import crossing, holds, ledger
 from sluice.cli import main
 from sluice.core.errors import SluiceError
-from sluice.core.printable import as_code, printable, printable_all
+from sluice.core.printable import as_code, as_markdown, printable, printable_all
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
@@ -199,3 +202,12 @@ def test_as_code_is_one_span_whatever_is_in_it(text):
     inline = next((token for token in parsed if token.type == "inline"), None)
     kinds = [child.type for child in inline.children]
     assert kinds == (["text", "code_inline", "text"] if text.strip() else ["text"])
+
+
+@given(st.text(st.sampled_from("ab \\`*_[](){}<>#+-.!|~&;:/=$\n\"'0") | st.characters(), max_size=40))
+def test_text_in_a_line_of_markdown_reads_as_it_is_and_is_no_markup(text):
+    """As CommonMark and the tables and strikethroughs of GitHub are read by markdown-it."""
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(f"- name: {as_markdown(text)}")
+    (inline,) = (one for one in tokens if one.type == "inline")
+    assert {one.type for one in inline.children or ()} <= {"text", "text_special"}
+    assert "".join(one.content for one in inline.children or ()) == f"name: {printable(text)}".strip()

@@ -70,6 +70,18 @@ def test_one_pipeline_is_checked_alone_and_its_gaps_are_counted(copy):
     assert said.exit_code == 0, said.output
     assert "other" not in said.output
     assert 'gaps     pipeline flights: 1 "?" in flights.yml for a person to fill in' in said.output
+    assert "note " not in said.output
     wrong = CliRunner().invoke(main, ["check", "other"])
     assert wrong.exit_code == 1
     assert "PROBLEM  pipeline other" in wrong.output
+
+
+def test_what_the_model_card_lacks_is_a_note_and_no_problem(copy):
+    flights = copy / "pipelines" / "flights.yml"
+    text = flights.read_text()
+    start, end = text.index("    caveats:"), text.index("  key: flight_id\n")
+    flights.write_text(text[:start] + text[end:])
+    said = CliRunner().invoke(main, ["check", "flights"])
+    assert said.exit_code == 0, said.output
+    named = "model.card.caveats, model.card.motivation, model.card.distribution"
+    assert f"note     model of flights: not stated, and so missing in its card: {named}" in said.output

@@ -18,9 +18,9 @@ from sluice.declare import spec
 def check(pipeline: str | None) -> None:
     """Check settings, pipelines (or one PIPELINE), suites, dbt models and their unit tests; no data is touched.
 
-    What is left for a person to fill in, `"?"`, is counted, and is no problem.
+    What is left for a person to fill in, `"?"`, is counted, and what the model card lacks is named; neither is a problem.
     """
-    from sluice.status.check import check_all, gaps
+    from sluice.status.check import check_all, gaps, unstated
 
     problems = 0
     for what, error in check_all(pipeline):
@@ -28,6 +28,8 @@ def check(pipeline: str | None) -> None:
         problems += error is not None
     for name, left in gaps(pipeline).items():
         echo(f'gaps     pipeline {name}: {left} "?" in {name}.yml for a person to fill in')
+    for name, missing in unstated(pipeline).items():
+        echo(f"note     model of {name}: not stated, and so missing in its card: {', '.join(missing)}")
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
 

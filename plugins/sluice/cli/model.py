@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import sys
+from pathlib import Path
 
 import click
 
@@ -43,6 +44,28 @@ def history(pipeline: spec.Pipeline, as_json: bool) -> None:
         return
     for line in history.lines(found):
         echo(line)
+
+
+@model.command()
+@arguments.pipeline
+@click.option(
+    "--version", type=click.IntRange(1), help="Default: the champion or, without one, the newest candidate."
+)
+@click.option("--datasheet", is_flag=True, help="The datasheet of what it was trained on, instead.")
+@click.option("--out", type=arguments.OUTPUT_FILE, help="File to write; default: standard output.")
+def card(pipeline: spec.Pipeline, version: int | None, datasheet: bool, out: Path | None) -> None:
+    """Print the model card of a version, or the datasheet of its training set, as Markdown.
+
+    What only a person can say of it is declared under `model.card`; what is missing says so.
+    """
+    from sluice.models import cards
+
+    text = cards.markdown("datasheet" if datasheet else "card", pipeline, version)
+    if out:
+        out.write_text(text, encoding="utf-8")
+        echo(out)
+    else:
+        click.echo(text, nl=False)
 
 
 @model.command()

@@ -12,6 +12,9 @@ import re
 from typing import Any
 
 _BACKTICKS = re.compile("`+")
+# What begins a link, an image, code, HTML, an entity, emphasis, a cell or a formula within a line of CommonMark or of GitHub's dialect;
+# an underscore does so at the edge of a word only.
+_MARKUP = re.compile(r"[\\`*\[\]<>&|~$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def printable(text: str) -> str:
@@ -47,3 +50,8 @@ def as_code(text: str) -> str:
     fence = "`" * (longest + 1)
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{space}{shown}{space}{fence}" if shown else ""
+
+
+def as_markdown(text: str) -> str:
+    """Text within a line of Markdown, where nothing in it is markup; it must not be the first on its line."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text))

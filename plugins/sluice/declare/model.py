@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sluice.declare.card import Card
 from sluice.declare.contracts import Strict
 from sluice.declare.features import Coverage, Features, Influence
 from sluice.declare.field_types import NonEmptyStr, TimeOfDay
@@ -28,6 +29,8 @@ class Promotion(Strict):
 class Model(Strict):
     name: str
     question: str
+    # What only a person can say of it, for the model card and the datasheet of its training set.
+    card: Card = Card()
     # Derived tables: one row a thing to predict, and what became of it. They join on `key`.
     features_table: str = "features"
     outcomes_table: str = "outcomes"

@@ -85,7 +85,7 @@ def read(spec: Pipeline, happened: Iterable[tuple[str, Mark]]) -> Realised:
         for day in held.days:
             marks[day].add(Mark(held.kind, held.subject))
     days = [_day(spec, ds, measured.get(ds), sorted(marks[ds])) for ds in span]
-    auc, lead = _means([day for day in days if day.counts], spec)
+    auc, lead = means([day for day in days if day.counts], spec)
     return Realised(days, auc, lead, sum(day.counts for day in days), needed)
 
 
@@ -121,7 +121,8 @@ def _why_unknown(numbers: DayNumbers) -> str:
     )
 
 
-def _means(days: Sequence[Day], spec: Pipeline) -> tuple[Estimate | None, Estimate | None]:
+def means(days: Sequence[Day], spec: Pipeline) -> tuple[Estimate | None, Estimate | None]:
+    """The mean AUC of days that count, and their mean lead over the baseline; None where they are too few."""
     import numpy as np
 
     from sluice_ml.metrics import mean_of_days

@@ -74,7 +74,8 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
     from sluice_ml.recipe import LIBRARIES
     from sluice_ml.training import fit
 
-    entry = _training(spec, version)
+    entry = training_of(spec, version)
+    _require_declared(spec, entry)
     record, day = entry.record, str(entry.partition)
     meta = registry().description(spec.model.name, version)
     declared = model_config(spec)
@@ -142,8 +143,12 @@ def _compared(pair: tuple[Any, Any], chars: int | None = None) -> str:
     return f"the same, {now}" if pair[0] == pair[1] else f"{then} then, {now} now"
 
 
-def _training(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
-    """The newest training that gave a version."""
+def training_of(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
+    """The newest training that gave a version.
+
+    Raises:
+        ModelNotRecordedError: the ledger knows none.
+    """
     found = ledger.entries(model_records.Trained, pipeline=spec.pipeline, subject=spec.model.name)
     known = sorted({entry.record.version for entry in found})
     if version not in known:
@@ -153,8 +158,12 @@ def _training(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
             allowed=", ".join(map(str, known)) or "none was trained yet",
             todo=f"look at what there is with `sluice model show {spec.pipeline}`",
         )
-    entry = next(entry for entry in found if entry.record.version == version)
-    tables = {spec.model.features_table, spec.model.outcomes_table}
+    return next(entry for entry in found if entry.record.version == version)
+
+
+def _require_declared(spec: Pipeline, entry: Entry[model_records.Trained]) -> None:
+    """Refuse a training on tables that are not declared any more."""
+    version, tables = entry.record.version, {spec.model.features_table, spec.model.outcomes_table}
     if set(entry.record.snapshots) != tables:
         raise ModelNotRecordedError(
             f"Version {version} of {spec.model.name} was trained on snapshots of {', '.join(entry.record.snapshots) or 'no table'}.",
@@ -162,7 +171,6 @@ def _training(spec: Pipeline, version: int) -> Entry[model_records.Trained]:
             allowed=f"a training on {' and '.join(sorted(tables))}, which the pipeline declares",
             todo="rebuild it with the YAML of that time",
         )
-    return entry
 
 
 def _recorded(meta: ModelMeta, declared: ModelConfig) -> ModelConfig:

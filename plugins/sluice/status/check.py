@@ -8,6 +8,7 @@ from functools import partial
 from sluice.core.errors import SluiceError, SpecInvalidError
 from sluice.core.settings import settings, unknown_variables, variables
 from sluice.declare import spec
+from sluice.declare.card import missing_card_fields
 
 
 def check_all(pipeline: str | None = None) -> Iterator[tuple[str, SluiceError | None]]:
@@ -52,6 +53,12 @@ def gaps(pipeline: str | None = None) -> dict[str, int]:
         for name, text in texts.items()
     }
     return {name: count for name, count in counts.items() if count}
+
+
+def unstated(pipeline: str | None = None) -> dict[str, list[str]]:
+    """Pipeline -> keys of what only a person can say of its model and nobody has; of one, or of all that lack any."""
+    declared = [each for each in spec.load_all() if pipeline in (None, each.pipeline)]
+    return {each.pipeline: missing for each in declared if (missing := missing_card_fields(each))}
 
 
 def require_sound(name: str) -> None:

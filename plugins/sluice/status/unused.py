@@ -98,7 +98,7 @@ def _features(spec: Pipeline) -> Iterator[str]:
     for twice in sorted({name for name in features if features.count(name) > 1}):
         yield f"feature {twice!r} is listed twice"
     # A column is also of use where a setting of the model or a rule names it, or where it says what a row is about.
-    said = json.dumps(model.model_dump(mode="json"))
+    said = json.dumps(model.model_dump(mode="json", exclude={"card"}))
     path = settings().expectations / spec.pipeline / f"{table}.json"
     rules = json.dumps([rule.get("kwargs") for rule in _json(path)["expectations"]]) if path.is_file() else ""
     used = {*re.findall(r"\w+", said + rules), "ds", *PLATFORM}

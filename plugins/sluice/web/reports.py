@@ -30,7 +30,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from sluice.declare import spec
-from sluice.web import held, index, ledger_page, model_page, partition, released
+from sluice.web import card_page, held, index, ledger_page, model_page, partition, released
 from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain, script
 from sluice_ml import snapshots
 
@@ -89,6 +89,7 @@ def create_app(
     partition.add_routes(app, readable)
     ledger_page.add_routes(app, readable)
     model_page.add_routes(app, readable)
+    card_page.add_routes(app, readable)
     held.add_routes(app, readable, Depends(runs))
 
     @app.get("/")
