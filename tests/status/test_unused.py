@@ -116,3 +116,13 @@ def test_check_names_dbt_leftovers(copy):
     assert "nothing is made of the dbt model 'stg_flights__old'" in found
     assert "sources.yml of dbt declares 'trains', which the pipeline does not" in found
     assert "dbt_project/models/trains is of no pipeline" in found
+
+
+def test_column_that_only_the_model_card_speaks_of_is_used_by_nothing(copy):
+    flights = copy / "dags" / "pipelines" / "flights.yml"
+    edit(flights, "      - wind_gust_mph\n", "")
+    edit(flights, "      - wind_gust_mph\n", "")
+    edit(flights, "    caveats: >-\n", "    caveats: >-\n      There is no wind_gust_mph in it.\n")
+    suite = copy / "expectations" / "flights" / "features.json"
+    suite.write_text(suite.read_text().replace("wind_gust_mph", "wind_speed_mph"))
+    assert "column 'wind_gust_mph' of 'features' is no feature, and nothing else uses it" in said()
