@@ -10,7 +10,7 @@ from datetime import date
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -204,6 +204,7 @@ def test_as_code_is_one_span_whatever_is_in_it(text):
     assert kinds == (["text", "code_inline", "text"] if text.strip() else ["text"])
 
 
+@example("_a_ __b__ *c* [d](http://e.example) ![f](g) <h@i.example> <b> &lt; `j` ~~k~~ l|m")
 @given(st.text(st.sampled_from("ab \\`*_[](){}<>#+-.!|~&;:/=$\n\"'0") | st.characters(), max_size=40))
 def test_text_in_a_line_of_markdown_reads_as_it_is_and_is_no_markup(text):
     """As CommonMark and the tables and strikethroughs of GitHub are read by markdown-it."""
