@@ -117,6 +117,8 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         ("  airlines:\n", "  features:\n", "'features' names two tables"),
         ("  airlines:\n", "  predictions:\n", "'predictions' names two tables"),
         ("  outcomes:\n", "  predictions:\n", "'predictions' names two tables"),
+        ("  airlines:\n", "  monitoring:\n", "'monitoring' is the table that monitoring writes"),
+        ("  outcomes:\n", "  monitoring:\n", "'monitoring' is the table that monitoring writes"),
         ("name: flights_late_arrival\n", "name: arrivals\n", "the model is named 'arrivals' like a table"),
         (
             "name: flights_late_arrival\n",

@@ -13,6 +13,7 @@ from sluice import holds, ledger
 from sluice.core.partitions import Partition
 from sluice.declare import spec
 from sluice.declare.features import Features
+from sluice.declare.spec import MONITORING
 from sluice.holds import show
 from sluice.lake import batches, rewrites, snapshots, tables
 from sluice.lake.batches import Manifest
@@ -120,6 +121,11 @@ def test_outcomes_that_come_weeks_late_or_are_corrected_are_measured_and_the_war
     world.outcomes(first)
     assert world.due(last) == [first, last]
     monitoring.report_days(world.flights, last, RUN)
+    shown = tables.scan("flights", MONITORING, first, last, columns=["ds", "metric", "value"]).to_pylist()
+    assert {str(row["ds"]): row["value"] for row in shown if row["metric"] == "auc"} == {
+        first: auc(world, first),
+        last: None,
+    }
     decided = monitoring.decide(world.flights, last, RUN)
     assert not [reason for reason in decided["reasons"] if "No outcomes" in reason]
     assert world.due(last) == [last]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # The table that scoring writes.
 PREDICTIONS = "predictions"
+# The table that repeats what monitoring has measured; no run crosses into it (`sluice.models.monitoring_table`).
+MONITORING = "monitoring"
 # How the name of a quarantine table ends; see `sluice.lake.quarantine`.
 QUARANTINE = "__quarantine"
 
@@ -37,6 +39,10 @@ def _check_names(spec: Pipeline) -> None:
     if taken or PREDICTIONS in spec.derived:
         name = sorted(taken)[0] if taken else PREDICTIONS
         raise ValueError(f"{name!r} names two tables; {PREDICTIONS!r} is the one that scoring writes")
+    if spec.has_model and MONITORING in {*spec.sources, *spec.derived}:
+        raise ValueError(
+            f"{MONITORING!r} is the table that monitoring writes, and no other may have its name"
+        )
     if reserved := sorted({*spec.sources, *spec.derived} & set(_TASKS)):
         raise ValueError(f"{reserved[0]!r} is the name of a task, and no table may have it")
 

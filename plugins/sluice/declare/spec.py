@@ -21,6 +21,7 @@ from sluice.declare import consistency
 from sluice.declare.broken import BrokenPipeline as BrokenPipeline
 from sluice.declare.broken import describe_broken as describe_broken
 from sluice.declare.calendars import Expected
+from sluice.declare.consistency import MONITORING as MONITORING
 from sluice.declare.consistency import PREDICTIONS as PREDICTIONS
 from sluice.declare.consistency import QUARANTINE as QUARANTINE
 from sluice.declare.contracts import Column as Column

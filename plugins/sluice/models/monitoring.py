@@ -18,7 +18,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import model_records
-from sluice.models import challenger, due, scorer, training_history, waived
+from sluice.models import challenger, due, monitoring_table, scorer, training_history, waived
 from sluice.models.config import model_config, monitoring_config
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             folder=folder,
         )
         pages[ds] = str(Path(written).relative_to(settings().reports))
+    monitoring_table.publish(spec, run_day, run)
     return pages
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from sluice import holds, ledger
 from sluice.core.errors import BatchUnknownError
+from sluice.declare.spec import MONITORING
 from sluice.lake import batches, connection, quarantine, snapshots, tables
 from sluice.watch import maintenance
 from tests.watch.maintenance.conftest import RUN, TABLE, make_old, retention, snapshots_of
@@ -130,3 +132,17 @@ def test_everything_that_went_is_in_the_ledger(world, old):
     assert f"{TABLE} {old.orphan.batch_id}" in done.data["batches"]
     assert "2 condemned_batches" in done.data["reasons"][0]
     assert any(line.startswith("condemned batches: 2") for line in maintenance.lines(gone))
+
+
+def test_table_of_monitoring_is_cleared_as_any_other(world):
+    rows = pa.table({"ds": pa.array([date(2013, 1, 5)], pa.date32()), "entry": pa.array([1], pa.int64())})
+    about = {"partitions": ["2013-01-05"], "received": 1, "dropped": {}, "inputs": [], "run": RUN}
+    first, second = (batches.stage("flights", MONITORING, rows, sort_by=["entry"], **about) for _ in range(2))
+    for manifest in (first, second):
+        tables.publish(manifest, verdict_id="entry 1 of the ledger")
+    make_old(world.home, timedelta(days=100))
+    maintenance.clear_tables(retention(world, snapshots_count=1), RUN, now=SOON)
+    with pytest.raises(BatchUnknownError):
+        batches.load("flights", MONITORING, first.batch_id)
+    assert world.exists(second)
+    assert tables.scan("flights", MONITORING, "2013-01-05", "2013-01-05").num_rows == 1

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sluice import ledger
 from sluice.core import clock, failpoints
 from sluice.core.runs import Run
-from sluice.declare.spec import Pipeline
+from sluice.declare.spec import MONITORING, Pipeline
 from sluice.lake import cleanup as lake
 from sluice.lake import connection, quarantine
 from sluice.lake.batches import full_id
@@ -53,6 +53,8 @@ class _Clearing:
         self._grace_ended = now - timedelta(days=kept.grace_days)
         # Name to the table that the ledger knows it by.
         self._tables = {name: table for table in spec.tables for name in (table, quarantine.table_of(table))}
+        if spec.has_model:
+            self._tables[MONITORING] = MONITORING
 
     def plan(self) -> list[Removal]:
         must_stay = needed.batches(self._spec, self._named_since, inputs_since=self._inputs)

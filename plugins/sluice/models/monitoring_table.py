@@ -1,0 +1,176 @@
+"""What monitoring has measured of each day, as a published table `monitoring`: for whoever asks in SQL.
+
+The rule kept here: the ledger is what counts, and the table repeats it. Each time, the days are published of which it shows another
+entry than the ledger's newest, so that a run that was killed, a day that was measured again and a home without the table come to
+the same end. No gate judges it, because nothing in it is new; `entry` names what each row repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sluice import ledger
+from sluice.core.errors import BatchSupersededError
+from sluice.core.partitions import Partition, date_of, days_later
+from sluice.core.runs import Run
+from sluice.declare.spec import MONITORING
+from sluice.lake import batches, tables
+from sluice.ledger import Entry, model_records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.declare.monitoring import Monitoring
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.monitored_day import DayNumbers
+
+# Whether a value is inside its limit; of one that is not known yet, and of one that no limit is declared for.
+WITHIN, BEYOND, UNKNOWN, WITHOUT = "within", "beyond", "unknown", "no limit"
+# Days that a run looks back on: as many as a decision may (`sluice.models.monitoring`).
+_DAYS = 200
+
+
+def publish(spec: Pipeline, last: str, run: Run) -> list[str]:
+    """Publish the days to `last` (YYYY-MM-DD) of which the table does not show the newest measurement; return them."""
+    days = Partition(days_later(last, -_DAYS), last)
+    newest: dict[str, Entry[model_records.Monitored]] = {}
+    for entry in ledger.entries(
+        model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=days
+    ):
+        newest.setdefault(entry.record.ds, entry)
+    shown = _shown(spec, days)
+    due = [newest[ds] for ds in sorted(newest) if shown.get(ds, 0) < newest[ds].seq]
+    for entry in due:
+        _publish(spec, entry, run)
+    return [entry.record.ds for entry in due]
+
+
+def rows(spec: Pipeline, entry: Entry[model_records.Monitored]) -> pa.Table:
+    """What an entry says, a row a metric."""
+    import pyarrow as pa
+
+    from sluice_ml.findings import says_something
+    from sluice_ml.monitored_day import DayNumbers
+
+    numbers = DayNumbers.from_dict(entry.record.stored())
+    same = {
+        "ds": date_of(numbers.ds),
+        "model": spec.model.name,
+        "model_version": numbers.model_version,
+        "counts": says_something(numbers),
+        "maturity_days": numbers.maturity_days,
+        "entry": entry.seq,
+    }
+    return pa.Table.from_pylist(
+        [{**same, **metric} for metric in _metrics(numbers, spec.monitoring)], schema=_schema()
+    )
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    number, whole, text = pa.float64(), pa.int64(), pa.string()
+    return pa.schema(
+        {
+            "ds": pa.date32(),
+            "model": text,
+            "model_version": text,
+            "metric": text,
+            "value": number,
+            "low": number,
+            "high": number,
+            # The value must not be below `limit_low`, nor above `limit_high`.
+            "limit_low": number,
+            "limit_high": number,
+            # Rows that it was measured on.
+            "n": whole,
+            "state": text,
+            # Whether the day may be held against, or for, the model: nothing of it is released, stale, late or broken.
+            "counts": pa.bool_(),
+            "maturity_days": whole,
+            "entry": whole,
+        }
+    )
+
+
+def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]]:
+    """Each metric of a day with the limit that one day alone is held to; what is cumulated over days is decided elsewhere."""
+    from sluice_ml.cumulated import calibration_gap, lead
+
+    known, all_rows, off = numbers.labelled, numbers.rows, limits.calibration.day
+    yield _metric("auc", numbers.auc, known, interval=(numbers.auc_low, numbers.auc_high))
+    yield _metric("baseline_auc", numbers.baseline_auc, known)
+    yield _metric("lead", lead(numbers), known)
+    yield _metric("log_loss", numbers.log_loss, known)
+    yield _metric("brier", numbers.brier, known)
+    yield _metric("label_rate", numbers.label_rate, known)
+    yield _metric("expected_rate", numbers.expected_rate, known)
+    yield _metric("calibration_gap", calibration_gap(numbers), known, limit_low=-off, limit_high=off)
+    # No outcome is missing before they are published.
+    coverage = numbers.coverage if numbers.has_outcomes else None
+    yield _metric("coverage", coverage, all_rows, limit_low=limits.min_coverage)
+    yield _metric("score_mean", numbers.score_mean, all_rows)
+    yield _metric("estimated_auc", numbers.estimated_auc, all_rows)
+    yield _metric("estimated_brier", numbers.estimated_brier, all_rows)
+    yield _metric("shift", numbers.shift, numbers.sampled_rows, limit_high=limits.shift_warn)
+    yield _metric("broken_features", float(sum(map(len, numbers.broken.values()))), all_rows, limit_high=0.0)
+    yield _metric("input_age_days", float(numbers.input_age_days), all_rows)
+
+
+def _metric(
+    name: str,
+    value: float | None,
+    n: int,
+    *,
+    interval: tuple[float | None, float | None] = (None, None),
+    limit_low: float | None = None,
+    limit_high: float | None = None,
+) -> dict[str, Any]:
+    return {
+        "metric": name,
+        "value": value,
+        "low": interval[0],
+        "high": interval[1],
+        "limit_low": limit_low,
+        "limit_high": limit_high,
+        "n": n,
+        "state": _state(value, limit_low, limit_high),
+    }
+
+
+def _state(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    if low is None and high is None:
+        return WITHOUT
+    beyond = (low is not None and value < low) or (high is not None and value > high)
+    return BEYOND if beyond else WITHIN
+
+
+def _shown(spec: Pipeline, days: Partition) -> dict[str, int]:
+    """Day -> the entry that the table's rows repeat; empty where there is no table."""
+    if not tables.published(spec.pipeline, MONITORING, days.first, days.last):
+        return {}
+    found = tables.scan(spec.pipeline, MONITORING, days.first, days.last, columns=["ds", "entry"])
+    return {str(row["ds"]): row["entry"] for row in found.to_pylist()}
+
+
+def _publish(spec: Pipeline, entry: Entry[model_records.Monitored], run: Run) -> None:
+    ds, found = entry.record.ds, rows(spec, entry)
+    manifest = batches.stage(
+        spec.pipeline,
+        MONITORING,
+        found,
+        partitions=[ds],
+        received=found.num_rows,
+        dropped={},
+        inputs=[],
+        run=run,
+        sort_by=["metric"],
+    )
+    try:
+        tables.publish(manifest, verdict_id=f"entry {entry.seq} of the ledger")
+    except BatchSupersededError:
+        # Another run has published the day meanwhile; where that was an older measurement, the next run finds it.
+        return
