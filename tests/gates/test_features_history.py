@@ -69,26 +69,92 @@ def test_feature_that_is_unlike_its_past_is_held_by_the_rule_meant_for_it(failin
     assert failing(f"* replace ({change} as {column})") == {rule}
 
 
+@pytest.fixture
+def asked(pipeline, tmp_path):
+    """Function: whether nine rows of a day, drawn by SQL, pass one rule of the suite."""
+
+    def ask(rule: str, drawn: str) -> bool:
+        (wanted,) = (one for one in suites.load(pipeline, "features").rules if one.meta.rule == rule)
+        with duckdb.connect() as con:
+            con.execute(
+                f"copy (select date '{DAY}' as ds, {drawn} from range(9) as t(i)) to '{tmp_path}/day.parquet'"
+            )
+        with engine.opened({str(DAY): f"{tmp_path}/day.parquet"}, []) as staged:
+            (found,) = staged.evaluate([wanted], show_rows=True)
+        assert not found.result.broken
+        return found.result.passed
+
+    return ask
+
+
+READINGS = {
+    "wind_speed_mph": "8.6",
+    "wind_gust_mph": "null",
+    "visibility_miles": "10.0",
+    "precipitation_inches_6h": "0.0",
+    "temperature_f": "50.0",
+}
+
+
 @pytest.mark.parametrize(
-    ("wind", "sight", "rain", "passes"),
+    ("changed", "passes"),
     [
-        ("8.6", "10.0", "0.0", True),
-        ("null", "null", "null", True),
-        ("54.1", "10.0", "0.0", False),
-        ("8.6", "0.0", "0.0", False),
-        ("8.6", "10.0", "25.4", False),
+        ({}, True),
+        (dict.fromkeys(READINGS, "null"), True),
+        ({"wind_speed_mph": "54.1"}, False),
+        ({"wind_gust_mph": "0.4"}, False),
+        ({"visibility_miles": "0.0"}, False),
+        ({"precipitation_inches_6h": "25.4"}, False),
+        ({"wind_speed_mph": "null"}, False),
+        ({"visibility_miles": "null"}, False),
+        ({"precipitation_inches_6h": "null"}, False),
+        ({"temperature_f": "null"}, False),
     ],
 )
-def test_weather_whose_mean_no_day_has_is_held(pipeline, tmp_path, wind, sight, rain, passes):
-    (rule,) = (
-        one
-        for one in suites.load(pipeline, "features").rules
-        if one.meta.rule == "weather_of_a_day_is_possible"
-    )
-    columns = {"wind_speed_mph": wind, "visibility_miles": sight, "precipitation_inches_6h": rain}
-    drawn = ", ".join(f"{value}::double as {name}" for name, value in columns.items())
-    with duckdb.connect() as con:
-        con.execute(f"copy (select date '{DAY}' as ds, {drawn} from range(9)) to '{tmp_path}/day.parquet'")
-    with engine.opened({str(DAY): f"{tmp_path}/day.parquet"}, []) as staged:
-        (found,) = staged.evaluate([rule], show_rows=True)
-    assert (found.result.passed, found.result.broken) == (passes, False)
+def test_weather_whose_mean_no_day_has_or_of_which_one_reading_is_missing_is_held(asked, changed, passes):
+    drawn = ", ".join(f"{value}::double as {name}" for name, value in (READINGS | changed).items())
+    assert asked("weather_of_a_day_is_possible", drawn) == passes
+
+
+JOINED = {
+    "origin": "'EWR'",
+    "carrier": "'UA'",
+    "dest": "'SFO'",
+    "flight": "'1'",
+    "departure_minute_of_day": "600",
+    **dict.fromkeys(
+        (
+            *("wind_speed_mph", "wind_gust_mph", "visibility_miles", "temperature_f", "pressure_millibar"),
+            *("precipitation_inches_6h", "origin_late_rate_1d", "origin_late_rate_7d"),
+            *("carrier_flights_count_28d", "carrier_late_rate_28d"),
+            *("route_flights_count_28d", "route_late_rate_28d", "route_delay_minutes_28d", "distance_miles"),
+            *("flight_late_rate_28d", "origin_hour_departures_count"),
+        ),
+        "1.0",
+    ),
+}
+
+
+def test_what_is_joined_is_the_same_where_its_key_is(asked):
+    rule = "what_is_joined_is_the_same"
+
+    def passes(**changed: str) -> bool:
+        return asked(rule, ", ".join(f"{value} as {name}" for name, value in (JOINED | changed).items()))
+
+    assert passes()
+    assert passes(**dict.fromkeys(("wind_gust_mph", "flight_late_rate_28d"), "null::double"))
+    keys = {
+        "origin": ("temperature_f", "origin_late_rate_1d"),
+        "carrier": ("carrier_late_rate_28d",),
+        "dest": ("route_delay_minutes_28d", "distance_miles"),
+        "flight": ("flight_late_rate_28d",),
+    }
+    for key, columns in keys.items():
+        for column in columns:
+            differs = {column: "if(i = 0, -1.0, 1.0)"}
+            assert not passes(**differs), column
+            assert not passes(**{column: "if(i = 0, null, 1.0)"}), column
+            assert passes(**differs, **{key: "if(i = 0, 'ABC', 'DEF')"}), column
+    assert not passes(origin_hour_departures_count="if(i = 0, 2, 1)")
+    hours = "if(i = 0, 599, 600)"
+    assert passes(origin_hour_departures_count="if(i = 0, 2, 1)", departure_minute_of_day=hours)

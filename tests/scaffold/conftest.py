@@ -1,4 +1,4 @@
-"""A project without any pipeline, and samples of its data."""
+"""A project without any pipeline, and samples of its data; flights, where rules are proposed of what is published."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from sluice.core.settings import settings
+from tests.gates.conftest import audit, expect, pipeline, rows, stage, suite, year
+
+__all__ = ["audit", "expect", "pipeline", "rows", "stage", "suite", "year"]
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def import_suite(pipeline: spec.Pipeline, table: str, file: Path, as_json: bool)
 
     Rules that are there are not touched. Ends with 1 where an expectation was not taken.
     """
-    from sluice.gates import importing
+    from sluice.scaffold import importing
 
     found = importing.take(pipeline, table, file)
     if as_json:
@@ -184,7 +184,8 @@ def profile(pipeline: spec.Pipeline, table: str | None, write: bool, loosen: boo
     Standard output has the diff; standard error says of each bound from what to what it changes, and of others why not.
     """
     from sluice.core.errors import TableMissingError
-    from sluice.gates import proposals, suite_text
+    from sluice.gates import suite_text
+    from sluice.scaffold import proposals
 
     found = {}
     for name in [table] if table else pipeline.tables:

@@ -1,4 +1,4 @@
-"""A new pipeline from samples of its data: what can be measured of a file is proposed, and what cannot is left as a visible gap."""
+"""What a person would write by hand, proposed: a pipeline from samples of its data, rules from another suite, bounds from published days."""
 
 from sluice.scaffold.files import require_free, write
 from sluice.scaffold.questions import Given, by_source, collect_answers, source_name

@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from sluice.core.sql import literal, quoted
-from sluice.gates import headroom
+from sluice.scaffold import headroom
 from sluice.scaffold.sample import Sample
 
 if TYPE_CHECKING:

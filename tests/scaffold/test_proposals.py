@@ -14,8 +14,9 @@ from sluice.cli import main
 from sluice.core.errors import TableMissingError
 from sluice.core.partitions import days_between
 from sluice.core.runs import Run
-from sluice.gates import headroom, proposals, suite_text
+from sluice.gates import suite_text
 from sluice.lake import tables
+from sluice.scaffold import headroom, proposals
 
 SPAN = {"days": 28, "min_days": 7}
 DAYS = days_between("2013-03-01", "2013-04-09")

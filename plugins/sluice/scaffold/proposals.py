@@ -1,6 +1,6 @@
 """Propose the numeric bounds of a suite's rules again, from what is published, as a diff of its file.
 
-The rules kept here: a bound leaves the room of `sluice.gates.headroom` around the most extreme published day; nothing is proposed from
+The rules kept here: a bound leaves the room of `sluice.scaffold.headroom` around the most extreme published day; nothing is proposed from
 fewer than `FEWEST_DAYS`; days on a waiver do not count; and of each change it is said whether it makes a rule looser. A rule that holds
 has let none of its failing days be published, so that what it held is not among what is measured.
 """
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sluice.core.sql import quoted
-from sluice.gates import headroom, history_sql, measuring, suite_text, suites
+from sluice.gates import history_sql, measuring, suite_text, suites
+from sluice.scaffold import headroom
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from sluice import gates
 from sluice.cli import main
 from sluice.core.errors import SpecInvalidError
-from sluice.gates import importing, suite_text, suites
+from sluice.gates import suite_text, suites
+from sluice.scaffold import importing
 
 OLD = {
     "expectation_suite_name": "flights.warning",
