@@ -79,6 +79,16 @@ def shadow_bag(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="session")
+def critical_bag(tmp_path_factory) -> dict:
+    """The same, of flights with a model that is critical."""
+    base = tmp_path_factory.mktemp("critical_pipeline")
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    critical = "\nmodel:\n  criticality: critical\n  shadow_days: 14\n"
+    (base / "flights.yml").write_text(text.replace("\nmodel:\n", critical))
+    return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
+
+
+@pytest.fixture(scope="session")
 def bag(tmp_path_factory) -> dict:
     """What Airflow's own parser sees, as plain data."""
     return describe(tmp_path_factory.mktemp("airflow"))

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sluice.core.dag_ids import PLATFORM_DAGS, STAGES
+from sluice.core.dag_ids import OF_CRITICAL_MODEL, OF_DERIVED, OF_MODEL, PLATFORM_DAGS, STAGES
 from sluice.declare.spec import load_all
 
 pytestmark = pytest.mark.airflow
@@ -27,7 +27,7 @@ ANSWERS = {
 
 def test_bag_has_exactly_the_declared_dags(bag):
     assert bag["import_errors"] == {}
-    declared = {f"{spec.pipeline}_{stage}" for spec in load_all() for stage in STAGES}
+    declared = {f"{spec.pipeline}_{stage}" for spec in load_all() for stage in spec.stages}
     assert set(bag["dags"]) == declared | set(PLATFORM_DAGS)
 
 
@@ -35,7 +35,7 @@ def test_pipeline_with_a_mistyped_key_is_one_dag_that_names_it_and_the_others_ha
     mistyped_bag,
 ):
     assert mistyped_bag["import_errors"] == {}
-    flights = {f"flights_{stage}" for stage in STAGES}
+    flights = {f"flights_{stage}" for stage in STAGES if stage not in OF_CRITICAL_MODEL}
     others = {dag_id for dag_id in mistyped_bag["dags"] if not dag_id.startswith("ships_")}
     assert others == flights | {"trains_broken"} | set(PLATFORM_DAGS)
     broken = mistyped_bag["dags"]["trains_broken"]
@@ -51,7 +51,7 @@ def test_pipeline_with_a_mistyped_key_is_one_dag_that_names_it_and_the_others_ha
 
 def test_pipeline_of_sources_only_has_no_dag_about_derived_tables_or_a_model(mistyped_bag):
     ships = {dag_id.removeprefix("ships_") for dag_id in mistyped_bag["dags"] if dag_id.startswith("ships_")}
-    assert ships == {*STAGES} - {"transform", "score", "monitor", "train", "rollback"}
+    assert ships == {*STAGES} - {*OF_DERIVED, *OF_MODEL, *OF_CRITICAL_MODEL}
     reconcile = mistyped_bag["dags"]["ships_reconcile"]["tasks"]
     assert set(reconcile) == {"find_due", "start_ingest"}
     crossings = {task_id for task_id in mistyped_bag["dags"]["ships_backfill"]["tasks"] if "." in task_id}
@@ -232,3 +232,30 @@ def test_challenger_is_scored_after_the_predictions_and_decided_on_after_the_rep
         assert (task["explains"], task["callbacks"], task["pool"]) == (True, ["mail_failure"], "sluice_heavy")
     without = {task for dag in bag["dags"].values() for task in dag["tasks"] if "challenger" in task}
     assert without == set()
+
+
+def test_only_a_critical_model_has_a_dag_in_which_a_person_is_asked_and_no_other_run_waits_for_that(
+    bag, critical_bag
+):
+    assert critical_bag["import_errors"] == {}
+    assert critical_bag["heavy"] == []
+    assert "flights_promote" not in bag["dags"]
+    monitor, promote = (
+        critical_bag["dags"]["flights_monitor"]["tasks"],
+        critical_bag["dags"]["flights_promote"],
+    )
+    assert monitor["judge_challenger"]["outlets"] == ["flights.approval_request"]
+    assert promote["woken_by"] == ["flights.approval_request"]
+    assert promote["max_active_runs"] > 1
+    assert promote["timeout"] > timedelta(days=7).total_seconds()
+    assert promote["callbacks"] == ["mail_failed_run"]
+    shape = {name: [*task["downstream"], *task["outlets"]] for name, task in promote["tasks"].items()}
+    assert shape == {
+        "find_challenger": ["approve_promotion", "promote_challenger", "report_promotion"],
+        "approve_promotion": ["promote_challenger"],
+        "promote_challenger": ["report_promotion", "flights.champion"],
+        "report_promotion": [],
+    }
+    assert {task["pool"] for task in promote["tasks"].values()} == {"default_pool"}
+    ours = [task for name, task in promote["tasks"].items() if name != "approve_promotion"]
+    assert [(task["explains"], task["callbacks"]) for task in ours] == [(True, ["mail_failure"])] * 3

@@ -56,3 +56,12 @@ def test_without_a_card_all_of_it_is_missing_and_without_a_model_nothing(tmp_pat
 def test_statement_that_says_nothing_and_a_mistyped_key_are_refused(tmp_path, line, said):
     with pytest.raises(SpecInvalidError, match=said.replace(".", r"\.")):
         _with_card(tmp_path, line)
+
+
+def test_critical_model_requires_every_statement_and_names_those_that_are_missing(tmp_path):
+    critical = "  criticality: critical\n  shadow_days: 14\n  card:\n"
+    assert _parse(tmp_path, TEXT.replace("  card:\n", critical)).is_critical
+    before, rest = TEXT.replace("  card:\n", critical).split("    caveats: >-\n")
+    text = before + rest[rest.index("    motivation: >-\n") :]
+    with pytest.raises(SpecInvalidError, match=r"which requires a statement card\.caveats:"):
+        _parse(tmp_path, text)

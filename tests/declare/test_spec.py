@@ -60,6 +60,17 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "  test_days: 14\n  shadow_days: 9",
             "shadow_days is 9 and promotion.comparison_days 10: fewer days than a comparison needs decide nothing",
         ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  criticality: critical",
+            "criticality is critical, which requires shadow_days above 0:",
+        ),
+        (
+            "  gate:\n",
+            "  criticality: critical\n  shadow_days: 14\n  gate:\n    replay: false\n    calibration: null\n",
+            "requires gate.replay switched on, gate.calibration switched on:",
+        ),
+        ("  test_days: 14", "  test_days: 14\n  criticality: high", "'experiment', 'normal' or 'critical'"),
         ("    flips: {share", "    flip: {share", "did you mean 'flips'"),
         ("    flips: {share: 0.4}", "    flips: {shares: 0.4}", "did you mean 'share'"),
         ("    operating_point: 0.25\n", "", "give the score from which somebody acts"),

@@ -132,11 +132,19 @@ def publish(flights: spec.Pipeline, table: str, rows: pa.Table, days: Sequence[s
         run=RUN,
         sort_by=["flight_id"],
     )
+    return publish_staged(flights, manifest)
+
+
+def publish_staged(
+    flights: spec.Pipeline, manifest: batches.Manifest, *, made_late: bool = False
+) -> batches.Manifest:
+    """Publish a batch, and record it as a crossing does."""
     tables.publish(manifest, verdict_id="v", empty=manifest.empty)
+    known = rewrites.publication(flights, manifest)
     ledger.append(
-        records.Published(batch_id=manifest.batch_id, **rewrites.publication(flights, manifest)),
+        records.Published(batch_id=manifest.batch_id, made_late=made_late, **known),
         pipeline="flights",
-        subject=table,
+        subject=manifest.table,
         partition=str(Partition.of(manifest.partitions)),
     )
     return manifest

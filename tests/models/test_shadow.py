@@ -28,7 +28,7 @@ from sluice.models.scoring import stage_predictions
 from sluice.status import training as status_of_training
 from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.training import Candidate, fit
-from tests.models.conftest import DAY, RUN, aliases, flights_rows, publish, small_config
+from tests.models.conftest import DAY, RUN, aliases, flights_rows, publish, publish_staged, small_config
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,8 @@ class World:
         ds = pa.array([date.fromisoformat(DAYS[one]) for one in place], pa.date32())
         self.rows = drawn.set_column(drawn.column_names.index("ds"), "ds", ds)
         # What was learned from, of which monitoring reads some.
-        publish(self.flights, "features", flights_rows(flights, days=2).drop_columns(["is_late"]))
+        learned = flights_rows(flights, days=2).drop_columns(["is_late"])
+        self.learned = publish(self.flights, "features", learned)
         self.snapshot = tables.snapshot_id("flights", "features")
 
     def candidate(self, quality: str, *, champion: int | None, change: bool = True) -> Entry:
@@ -107,11 +108,10 @@ class World:
         assert training.promote_candidate(self.flights, version, DAY, RUN)["in_shadow"]
         return version
 
-    def predict(self, day: str) -> Entry | None:
+    def predict(self, day: str, *, made_late: bool = False) -> Entry | None:
         """Publish features and predictions of a day, and score it in shadow."""
         publish(self.flights, "features", self._of(day).drop_columns(["is_late"]))
-        manifest = stage_predictions(self.flights, [day], RUN)
-        tables.publish(manifest, verdict_id="v")
+        publish_staged(self.flights, stage_predictions(self.flights, [day], RUN), made_late=made_late)
         return shadow.score(self.flights, day, RUN)
 
     def monitor(self, day: str) -> Entry | None:
@@ -314,9 +314,7 @@ def test_day_that_was_predicted_late_or_learned_from_is_not_scored_in_shadow(wor
 def test_day_that_was_predicted_after_its_time_is_not_scored_in_shadow(world):
     world.champion("good")
     world.enters("good", champion=1)
-    about = {"pipeline": "flights", "subject": "predictions", "partition": DAYS[0]}
-    ledger.append(records.Published(batch_id="b", made_late=True), **about)
-    world.predict(DAYS[0])
+    world.predict(DAYS[0], made_late=True)
     assert ledger.entries(model_records.ScoredInShadow) == []
 
 

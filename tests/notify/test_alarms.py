@@ -95,3 +95,20 @@ def test_model_that_training_does_not_mend_is_one_mail_for_each_series(flights, 
     assert first["Subject"] == "[sluice][STUCK] flights flights_late_arrival: training does not help"
     assert why in " ".join(body(first).split())
     assert "sluice model rollback flights VERSION --by NAME --why REASON" in body(first)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "advised", "not_advised"),
+    [
+        ({}, "change it under `model.gate`", "model.shadow_days"),
+        ({"entered_shadow": 4}, "declare more `model.shadow_days`", "model.gate"),
+        ({"entered_shadow": 4, "approval": 7}, "It had passed the gate and its shadow", "model.gate"),
+    ],
+    ids=["gate", "shadow", "person"],
+)
+def test_refusal_advises_what_helps_where_it_was_refused(flights, numbers, advised, not_advised):
+    decided = records.Refused(version=3, reasons=["It is no better."], numbers=numbers)
+    event = report.of_refusal(flights, decided, partition="2013-04-01", task_url="http://x/")
+    said = " ".join(event.next_steps)
+    assert advised in said
+    assert not_advised not in said

@@ -260,9 +260,8 @@ def test_every_status_is_readable_in_the_ledger(flights, sink, held, closed_port
 
 def test_what_is_told_once_and_never_over_keeps_nothing_from_being_settled(flights, sink, held):
     smtp, _, _ = sink
-    refused = report.of_refusal(
-        flights, 3, ["It is no better."], partition="2013-04-01", task_url="http://x/"
-    )
+    decided = records.Refused(version=3, reasons=["It is no better."])
+    refused = report.of_refusal(flights, decided, partition="2013-04-01", task_url="http://x/")
     deliver(refused, smtp)
     assert refused.links["Model"].endswith("/plugin/evidence/evidence/_/model/flights")
     assert faults.open_from("flights") is None

@@ -26,13 +26,16 @@ TAKES = {
     ("flights_release", "grant_waiver"): "check_request",
     ("flights_release", "run_again"): "check_request",
     ("flights_release", "report_release"): "check_request",
+    ("flights_promote", "approve_promotion"): "find_challenger",
+    ("flights_promote", "promote_challenger"): "find_challenger",
+    ("flights_promote", "report_promotion"): "find_challenger",
 }
 
 
 @pytest.fixture(scope="module")
 def dags():
     """The DAGs of flights, built as the files under dags/ build them."""
-    from sluice.orchestration import monitor, operate, train
+    from sluice.orchestration import monitor, operate, promote, train
     from sluice.orchestration.stages import crossing, stage_dag
 
     flights = spec.load("flights")
@@ -45,6 +48,7 @@ def dags():
         "monitor": lambda: monitor.report_and_decide(flights),
         "replay": lambda: operate.replay(flights),
         "release": lambda: operate.release(flights),
+        "promote": lambda: promote.approval_of_challenger(flights),
     }.items():
         params = operate.release_form(flights) if stage in ("replay", "release") else {}
         with stage_dag(flights, stage, schedule=None, doc=None, params=params) as dag:

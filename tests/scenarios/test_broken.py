@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sluice.core import dag_ids
+from sluice.declare import spec
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.long]
 
@@ -45,7 +46,7 @@ def broken(live):
 
 def test_broken_pipeline_is_one_red_dag_and_one_mail_and_the_other_pipeline_goes_on(live, broken):
     seen = set(live.mails())
-    assert set(dag_ids.of_pipeline("flights")) <= known(live)
+    assert set(dag_ids.of_pipeline("flights", spec.load("flights").stages)) <= known(live)
 
     run = live.run(BROKEN)
 

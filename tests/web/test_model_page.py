@@ -12,7 +12,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice.ledger import model_records, records
-from sluice.models import challenger, history, roles, training
+from sluice.models import approval, challenger, history, roles, training
 from sluice.web.reports import create_app
 from sluice_ml.checks import Finding
 from tests.models.conftest import DAY, RUN, candidate, flights, trained
@@ -218,3 +218,25 @@ def test_page_says_how_the_candidate_in_shadow_stands(flights, decided, get, mon
     assert "refused Version 2, in shadow, decided by the run of 2013-05-05" in read
     assert "Version 2, in shadow, was refused; version 1 was champion." in read
     assert "In shadow 9 of 14" not in read
+
+
+def test_page_says_since_when_a_challenger_waits_for_a_person_and_links_to_the_form(
+    flights, decided, get, monkeypatch
+):
+    critical = {"shadow_days": 14, "criticality": "critical"}
+    shadowed = flights.model_copy(update={"model": flights.model.model_copy(update=critical)})
+    monkeypatch.setattr(spec, "load", lambda _: shadowed)
+    about = {"pipeline": "flights", "subject": flights.model.name, "partition": "2013-05-05"}
+    decision = ledger.append(model_records.Audited(version=2, champion=1, promote=True), **about)
+    entered = challenger.begin(shadowed, decision, RUN).seq
+    passed = model_records.Audited(version=2, champion=1, numbers={"entered_shadow": entered})
+    asked = approval.ask(shadowed, ledger.append(passed, **about), RUN)
+    page = get(PAGE)[2]
+    read = words(unmarked(page))
+    assert f"Waits for a person Version 2 waits for a person since {asked.at:%Y-%m-%d %H:%M} UTC" in read
+    assert "/dags/flights_promote/required_actions" in page
+    approval.approve(shadowed, asked, by=f"ada {ATTACK}", why=ATTACK, run=RUN)
+    page = get(PAGE)[2]
+    assert ATTACK not in page
+    assert "Moved by the gate and ada" in words(unmarked(page))
+    assert "Waits for a person" not in words(unmarked(page))

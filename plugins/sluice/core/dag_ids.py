@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# The DAGs of a pipeline with derived tables and a model.
+# The DAGs of a pipeline with derived tables and a critical model.
 STAGES = (
     "ingest",
     "transform",
     "score",
     "monitor",
     "train",
+    "promote",
     "backfill",
     "replay",
     "release",
@@ -20,9 +21,10 @@ STAGES = (
     "watch",
     "maintain",
 )
-# Those of them that only a pipeline with derived tables has, and only one with a model.
+# Those of them that only a pipeline with derived tables has, only one with a model, and only one with a critical model.
 OF_DERIVED = ("transform",)
 OF_MODEL = ("score", "monitor", "train", "rollback")
+OF_CRITICAL_MODEL = ("promote",)
 # The task of a watcher that checks what the pipeline declares: its success is the end of what it found.
 DECLARATION_TASK = "check_declaration"
 # Those of no pipeline.

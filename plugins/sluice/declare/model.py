@@ -12,6 +12,9 @@ from sluice.declare.features import Coverage, Features, Influence
 from sluice.declare.field_types import NonEmptyStr, TimeOfDay
 from sluice.declare.gate import Gate
 
+# Checks of `model.gate` that are made where nothing is declared about them.
+_ALWAYS_CHECKED = ("replay", "constant", "calibration", "learned_gap")
+
 
 class Promotion(Strict):
     """When a candidate may become champion: see `sluice_ml.promotion`. AUCs are means of those within each day."""
@@ -56,6 +59,8 @@ class Model(Strict):
     params: dict[str, float | int | str | bool]
     promotion: Promotion
     gate: Gate = Gate()
+    # Who lets a candidate that passed become champion: nobody, the gate, or a person whom the gate asks after a shadow.
+    criticality: Literal["experiment", "normal", "critical"] = "normal"
     # Days that a candidate which passed the gate scores in shadow, unseen, before it may become champion; 0: none.
     shadow_days: int = Field(0, ge=0)
     # `paused`: no model is trained, whoever asks; scoring and monitoring go on.
@@ -98,5 +103,21 @@ class Model(Strict):
             raise ValueError(
                 f"shadow_days is {self.shadow_days} and promotion.comparison_days {self.promotion.comparison_days}: fewer days than a "
                 "comparison needs decide nothing; give at least as many shadow_days, or 0 for no shadow"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _critical_has_its_evidence(self) -> Model:
+        if self.criticality != "critical":
+            return self
+        lacks = [] if self.shadow_days else ["shadow_days above 0"]
+        lacks += [f"gate.{name} switched on" for name in _ALWAYS_CHECKED if not getattr(self.gate, name)]
+        lacks += [
+            f"a statement card.{name}" for name in Card.model_fields if self.card.statement(name) is None
+        ]
+        if lacks:
+            raise ValueError(
+                f"criticality is critical, which requires {', '.join(lacks)}: a person who is asked to approve a model must see what it "
+                "did on days that nobody knew, each check that is made by default, and what it is for; declare them, or criticality normal"
             )
         return self

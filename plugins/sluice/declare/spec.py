@@ -109,6 +109,11 @@ class Pipeline(_Strict):
         return self.declared_model is not None
 
     @property
+    def is_critical(self) -> bool:
+        """Whether a person has to approve a champion."""
+        return self.declared_model is not None and self.declared_model.criticality == "critical"
+
+    @property
     def model(self) -> Model:
         """The declared model.
 
@@ -140,6 +145,7 @@ class Pipeline(_Strict):
         lacks = {
             *(() if self.derived else dag_ids.OF_DERIVED),
             *(() if self.has_model else dag_ids.OF_MODEL),
+            *(() if self.is_critical else dag_ids.OF_CRITICAL_MODEL),
         }
         return tuple(stage for stage in dag_ids.STAGES if stage not in lacks)
 

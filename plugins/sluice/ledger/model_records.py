@@ -17,7 +17,8 @@ class Choice(Record):
     champion: int | None = None
     promote: bool = False
     numbers: dict[str, Any] = {}
-    # promote, refuse, or insufficient_data: too few days to compare on, so that nothing was decided about the model.
+    # promote, refuse, insufficient_data: too few days to compare on, so that nothing was decided about the model, or experiment: it
+    # passed, and `model.criticality` lets none become champion.
     outcome: str = ""
 
 
@@ -47,6 +48,8 @@ class Trained(Record, kind="trained"):
     capped: dict[str, dict[str, int]] = {}
     mlflow_run: str = ""
     code: str = ""
+    # Who triggered the training; "" where monitoring asked for it.
+    asked_by: str = ""
 
 
 class TrainingRefused(Record, kind="training_refused"):
@@ -75,6 +78,9 @@ class Promoted(Choice, kind="promoted"):
     decision: int | None = None
     previous: int | None = None
     decided_at: str = ""
+    # Of a critical model: who approved, and why.
+    by: str = ""
+    why: str = ""
 
 
 class RolledBack(Record, kind="rolled_back"):
@@ -164,6 +170,15 @@ class ScoredInShadow(Record, kind="scored_in_shadow"):
     predictions: str
     # The entry with which its shadow began; the first entries have none.
     entered_shadow: int = 0
+
+
+class ApprovalRequested(Record, kind="approval_requested"):
+    """A challenger of a critical model passed its shadow, and waits for a person."""
+
+    version: int
+    # The entry of the decision that it passed, and that with which its shadow began.
+    decision: int
+    entered_shadow: int
 
 
 class ShadowStanding(Record, kind="shadow_standing"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -171,7 +171,14 @@ class AirflowApi:
         return self.until(reached, f"{dag_id}.{task_id} {run_id}", seconds)
 
     def answer(
-        self, dag_id: str, run_id: str, task_id: str, option: str, *, seconds: float = 300
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        option: str,
+        *,
+        form: Mapping[str, Any] | None = None,
+        seconds: float = 300,
     ) -> dict[str, Any]:
         """Answer a task that waits for a person, as the user who is logged in; returns the task when it has ended.
 
@@ -184,9 +191,8 @@ class AirflowApi:
             found = next(task for task in self.tasks(dag_id, run_id) if task["task_id"] == task_id)
             asked = self._get(path) if found["state"] == "awaiting_input" else None
             if asked and not asked["response_received"] and self._scheduler_is_past(asked["created_at"]):
-                self.request(
-                    "PATCH", path, json={"chosen_options": [option], "params_input": {}}, accept=(200, 409)
-                )
+                said = {"chosen_options": [option], "params_input": {**(form or {})}}
+                self.request("PATCH", path, json=said, accept=(200, 409))
             return found if found["state"] in (*FINAL, "skipped") else None
 
         return self.until(ended, f"{dag_id}.{task_id} {run_id}", seconds)

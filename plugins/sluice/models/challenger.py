@@ -13,8 +13,11 @@ from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.runs import Run
 from sluice.ledger import Entry, champion, model_records, records
-from sluice.ledger.model_records import EnteredShadow
+from sluice.ledger.model_records import ApprovalRequested, EnteredShadow
 from sluice.ledger.store import Filters
+
+# Why a candidate that passed everything becomes no champion.
+EXPERIMENT = "It passed, and does not become champion: `model.criticality` is experiment."
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -73,6 +76,15 @@ def begin(spec: Pipeline, decision: Entry, run: Run) -> Entry[EnteredShadow]:
     return beside
 
 
+def waiting(spec: Pipeline) -> Entry[ApprovalRequested] | None:
+    """The request to a person to decide on the challenger; None where there is none (see `sluice.models.approval`)."""
+    if (beside := current(spec)) is None:
+        return None
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
+    found = ledger.entries(ApprovalRequested, **about)
+    return next((one for one in found if one.record.entered_shadow == beside.seq), None)
+
+
 def must(spec: Pipeline, beside: Entry[EnteredShadow]) -> Must:
     """What the gate found the challenger to be: another recipe must beat the champion, a refresh must keep up with it."""
     decided = ledger.entries(model_records.Audited, pipeline=spec.pipeline, subject=spec.model.name)
@@ -81,7 +93,10 @@ def must(spec: Pipeline, beside: Entry[EnteredShadow]) -> Must:
 
 
 def standing(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[str, ...]:
-    """How the challenger stands by the last run of monitoring, in sentences."""
+    """How the challenger stands by the last run of monitoring, or since when it waits for a person, in sentences."""
+    if asked := waiting(spec):
+        said = f"Version {beside.record.version} waits for a person since {asked.at:%Y-%m-%d %H:%M} UTC ({spec.pipeline}_promote)."
+        return (said, *asked.record.reasons)
     about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
     found = ledger.entries(model_records.ShadowStanding, **about)
     mine = [one.record.reasons for one in found if one.record.entered_shadow == beside.seq]

@@ -28,6 +28,7 @@ _OUTCOMES = {
     "promote": "may become champion",
     "refuse": "was refused",
     "insufficient_data": "was not decided on, for too few days or outcomes",
+    "experiment": "passed, and stays an experiment",
 }
 
 
@@ -65,7 +66,7 @@ class Decision(Event):
     version: int | None
     # The champion that it was compared with; None: the baseline.
     champion: int | None
-    # promote, refuse or insufficient_data.
+    # promote, refuse, insufficient_data or experiment.
     outcome: str
     reasons: Sequence[str]
     checks: Sequence[Check]
@@ -93,9 +94,11 @@ class Change(Event):
     # None: the baseline.
     version: int | None
     previous: int | None
-    # promoted, by the gate, or rolled_back, by a person; who answers for that, and of a command who typed it.
+    # promoted, by the gate, or rolled_back, by a person; who answers for that (of a promotion, who approved it) and why, and of a
+    # command who typed it.
     kind: str
     by: str
+    why: str
     account: str
     # The entry of the decision that it rests on; None of a person's.
     decision: int | None
@@ -103,12 +106,15 @@ class Change(Event):
 
     @property
     def moved_by(self) -> str:
-        return "the gate" if self.kind == "promoted" else f"a person{f', {self.by}' if self.by else ''}"
+        if self.kind == "promoted":
+            return f"the gate and {self.by}, who approved it: {self.why}" if self.by else "the gate"
+        return f"a person{f', {self.by}' if self.by else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Incident(Event):
-    """A training set that was refused, another that stood in for the champion, a candidate that entered shadow, by `kind`."""
+    """A training set that was refused, another that stood in for the champion, a candidate that entered shadow or waits for a person, by
+    `kind`."""
 
     kind: str
     reasons: Sequence[str]
@@ -130,6 +136,8 @@ class History:
     realised: Realised
     # How the candidate in shadow stands, in sentences; nothing where there is none.
     in_shadow: Sequence[str] = ()
+    # Whether it waits for a person.
+    waits: bool = False
 
     @property
     def candidate_decision(self) -> Decision | None:
@@ -187,11 +195,13 @@ def read(spec: Pipeline) -> History:
                 ("training_refused", "train"),
                 ("stood_in", "score"),
                 ("entered_shadow", "train"),
+                ("approval_requested", "monitor"),
             )
             for entry in ledger.entries(kind, **about)
         ],
         realised=realised.read(spec, _marks(changes, decisions)),
         in_shadow=challenger.standing(spec, beside) if (beside := challenger.current(spec)) else (),
+        waits=challenger.waiting(spec) is not None,
     )
 
 
@@ -253,7 +263,10 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
     # Promotions of an earlier version do not name their decision.
     before = (one.entry for one in decisions if one.version == record.version and one.entry < entry.seq)
     # A command records its user's account, and has no run in Airflow.
-    stage = record.numbers.get("stage", "train") if not person else "" if record.account else "rollback"
+    if person:
+        stage = "" if record.account else "rollback"
+    else:
+        stage = "promote" if record.by else record.numbers.get("stage", "train")
     return Change(
         **_event(entry, stage),
         since=_since(entry),
@@ -262,7 +275,8 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
         version=record.version,
         previous=roles.previous_of(entry),
         kind=entry.kind,
-        by=record.by if person else "",
+        by=record.by,
+        why=record.why,
         account=record.account if person else "",
         decision=None if person else record.decision or next(before, None),
         reasons=record.reasons,

@@ -23,7 +23,7 @@ DAYS = 90
 
 @dataclass(frozen=True, order=True)
 class Mark:
-    """What happened on a day: held, retrain_requested, promoted, rolled_back, refuse or insufficient_data; and what it was about."""
+    """What happened on a day: held, retrain_requested, promoted, rolled_back, or the outcome of a decision; and what it was about."""
 
     kind: str
     about: str

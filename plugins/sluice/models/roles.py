@@ -63,13 +63,14 @@ def current(spec: Pipeline, then: datetime | None = None) -> Roles:
     )
 
 
-def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
+def promote(spec: Pipeline, decision: Entry, run: Run, *, by: str = "", why: str = "") -> Entry:
     """Make the version that a decision is about champion, and the champion previous; returns the entry that did.
 
     Repeating it while its version is champion changes nothing.
 
     Args:
         decision: entry of kind `audited`; its `champion` is what the version was compared with.
+        by: who approved, and `why`, where a person had to.
 
     Raises:
         PromotionRefusedError: the decision has acted already, or there is another champion than it was compared with.
@@ -93,6 +94,7 @@ def promote(spec: Pipeline, decision: Entry, run: Run) -> Entry:
             **decision.record.stored(),
             decision=decision.seq,
             previous=now.champion,
+            **({"by": by, "why": why} if by else {}),
             **champion.decided_now(spec),
         ),
         **_following(spec, now, run),
@@ -185,6 +187,15 @@ def set_aliases(spec: Pipeline) -> Roles:
         # Somebody may have decided while this process was slow: what it has just shown would then be the past.
         if current(spec) == now:
             return now
+
+
+def show_decision(spec: Pipeline, decided: Entry) -> None:
+    """Say in MLflow what was decided about a version, if that is still there, and set the aliases."""
+    name, version = spec.model.name, decided.record.version
+    if version in {one.version for one in registry().versions(name)}:
+        said = {"decision": decided.kind, "decision_reasons": " ".join(decided.record.reasons)}
+        registry().tag(name, version, said)
+    set_aliases(spec)
 
 
 def lines(spec: Pipeline) -> Iterator[str]:

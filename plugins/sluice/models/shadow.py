@@ -20,7 +20,7 @@ from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import Entry, model_records, records
 from sluice.ledger.model_records import EnteredShadow
-from sluice.models import challenger, due, roles
+from sluice.models import approval, challenger, due, roles, training
 from sluice.models.config import model_config, registry
 from sluice.models.due import DueDay
 from sluice_ml.errors import MlError
@@ -79,6 +79,8 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
 def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
     """Decide on the challenger when its days are in, and let it become champion if it earned that; until then record how it stands.
 
+    A challenger of a critical model waits for a person then (`sluice.models.approval`).
+
     Returns: the decision, of kind `audited` or `refused`; None where nothing was to be decided.
     """
     from sluice_ml import shadow
@@ -88,6 +90,8 @@ def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
     beside = challenger.current(spec)
     if beside is None:
         return None
+    if spec.is_critical and (asked := challenger.waiting(spec)):
+        return approval.give_up(spec, asked, run)
     if done := _decided(spec, beside=beside):
         return _follow(spec, done, run)
     rows, unreadable = _paired(spec, beside)
@@ -114,6 +118,7 @@ def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
     now = challenger.current(spec)
     if now is None or now.seq != beside.seq:
         return None  # another one came, or the champion moved, while this was compared
+    problem = training.no_longer_sound(spec, beside.record.version) if found.passed else ""
     said = (
         f"Version {beside.record.version} scored in shadow on {found.days} days that count, {found.first} to {found.last}, on the rows of "
         "the published predictions."
@@ -126,8 +131,8 @@ def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
         run_day,
         run,
         stage="monitor",
-        passed=found.passed,
-        reasons=[said, found.sentence, *unreadable],
+        passed=found.passed and not problem,
+        reasons=[said, found.sentence, *([problem] if problem else []), *unreadable],
         comparisons=[asdict(found)],
     )
 
@@ -236,14 +241,15 @@ def _decide(
     comparisons: list[dict[str, Any]] | None = None,
 ) -> Entry:
     """Record the decision about a challenger, once, and do what follows from it; returns the entry that does."""
-    outcome = "promote" if passed else "refuse"
-    kind = model_records.Audited if passed else records.Refused
+    experiment = passed and spec.model.criticality == "experiment"
+    outcome = "experiment" if experiment else "promote" if passed else "refuse"
+    kind = model_records.Audited if outcome == "promote" else records.Refused
     entry: Entry = ledger.append(
         kind(
             version=beside.record.version,
             champion=beside.record.champion,
-            promote=passed,
-            reasons=reasons,
+            promote=outcome == "promote",
+            reasons=[*reasons, challenger.EXPERIMENT] if experiment else reasons,
             # Whose DAG has decided, and on which shadow.
             numbers={
                 "outcome": outcome,
@@ -280,16 +286,9 @@ def _decided(
 
 def _follow(spec: Pipeline, decided: Entry, run: Run) -> Entry:
     """Do what follows from a decision; repeating it changes nothing."""
-    name, version = spec.model.name, decided.record.version
     if decided.kind == "audited":
-        roles.promote(spec, decided, run)
-    if version in {one.version for one in registry().versions(name)}:
-        registry().tag(
-            name,
-            version,
-            {"decision": decided.kind, "decision_reasons": " ".join(decided.record.reasons)},
-        )
-    roles.set_aliases(spec)
+        (approval.ask if spec.is_critical else roles.promote)(spec, decided, run)
+    roles.show_decision(spec, decided)
     return decided
 
 

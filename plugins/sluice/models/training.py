@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
-from sluice.core.errors import VerdictMissingError
+from sluice.core.errors import HistoryRewrittenError, VerdictMissingError, WaiverExpiredError
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.core.version import code_version, lock_hash
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sluice.declare.spec import Pipeline
+    from sluice.ledger.store import Filters
     from sluice_ml.checks import Finding
     from sluice_ml.promotion import Champion
 
 
-def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
+def stage_candidate(spec: Pipeline, run_day: str, run: Run, *, asked_by: str = "") -> int:
     """Train on what was known on the morning of `run_day`, and register the candidate; returns its version.
 
     The snapshots that the training set was read from are tagged in the tables, so that they are never expired.
+
+    Args:
+        asked_by: who triggered the training; "" where monitoring asked for it.
 
     Raises:
         TableMissingError: there are no features or no outcomes.
@@ -42,11 +46,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
     declared = spec.model
     pinned = pin(spec, run_day, run.run_id)
     snapshots = dict(pinned.snapshots)
-    # Features look back further than the days that are trained on, and those end where outcomes are known: what the features
-    # were built from must be intact too.
-    days = declared.training_days + spec.history_days + spec.lag_days(declared.outcomes_table)
-    rewrites.require_intact(spec, days, until=run_day, pinned=pinned)
-    on_waivers = waived.require_valid(spec, days, until=run_day, snapshots=snapshots)
+    on_waivers = _require_sound(spec, run_day, pinned)
     # The champion is compared on the candidate's held-out rows: they need what it was trained on, also where that is declared no more.
     champion, _ = _champion(spec, roles.current(spec).champion)
     chosen = trainset.read(spec, run_day, snapshots, also=champion.features if champion else ())
@@ -85,6 +85,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
             capped=candidate.meta.capped,
             mlflow_run=mlflow_run,
             code=code_version(),
+            **({"asked_by": asked_by} if asked_by else {}),
         ),
         pipeline=spec.pipeline,
         subject=declared.name,
@@ -93,6 +94,46 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run) -> int:
     )
     roles.set_aliases(spec)
     return version
+
+
+def _require_sound(spec: Pipeline, run_day: str, pinned: Pinned) -> list[dict[str, Any]]:
+    """Refuse to rely on what a training reads where it was rewritten, or rests on a waiver that is over; returns the waivers."""
+    declared = spec.model
+    # Features look back further than the days that are trained on, and those end where outcomes are known: what the features
+    # were built from must be intact too.
+    days = declared.training_days + spec.history_days + spec.lag_days(declared.outcomes_table)
+    rewrites.require_intact(spec, days, until=run_day, pinned=pinned)
+    return waived.require_valid(spec, days, until=run_day, snapshots=pinned.snapshots)
+
+
+def trained(spec: Pipeline, version: int) -> ledger.Entry[model_records.Trained] | None:
+    """The newest training that gave a version; None where none is recorded."""
+    found = ledger.entries(model_records.Trained, pipeline=spec.pipeline, subject=spec.model.name)
+    return next((one for one in found if one.record.version == version), None)
+
+
+def no_longer_sound(spec: Pipeline, version: int) -> str:
+    """Why a version that passed must not become champion all the same, by what is known now, in a sentence; "" where it may.
+
+    Its files must be whole, and what it was trained on as it was then, without a waiver that has ended since.
+    """
+    from sluice_ml.errors import ModelDamagedError, ModelUnknownError
+
+    found = trained(spec, version)
+    try:
+        registry().load(spec.model.name, version, threads=settings().threads)
+        if found is not None:
+            about: Filters = {
+                "pipeline": spec.pipeline,
+                "subject": spec.model.name,
+                "partition": found.partition,
+            }
+            pins = ledger.entries(model_records.Pinned, **about)
+            after = next((one.seq for one in pins if one.run == found.run), found.seq)
+            _require_sound(spec, str(found.partition), Pinned(found.record.snapshots, after))
+    except (ModelDamagedError, ModelUnknownError, HistoryRewrittenError, WaiverExpiredError) as error:
+        return f"What version {version} rests on does not hold any more: {error.what}"
+    return ""
 
 
 def audit_candidate(
@@ -118,13 +159,16 @@ def audit_candidate(
     candidate = models.candidate(name, version)
     champion, problem = _champion(spec, now.champion)
     decision = decide(candidate, champion, model_config(spec), not_compared=problem, replayed=replayed)
-    record = (model_records.Audited if decision.promote else records.Refused)(
+    # With a shadow, an experiment ends when that does.
+    ends = decision.promote and spec.model.criticality == "experiment" and not spec.model.shadow_days
+    promote = decision.promote and not ends
+    record = (model_records.Audited if promote else records.Refused)(
         version=version,
         champion=now.champion,
-        promote=decision.promote,
-        reasons=decision.reasons,
+        promote=promote,
+        reasons=[*decision.reasons, challenger.EXPERIMENT] if ends else decision.reasons,
         numbers=decision.numbers,
-        outcome=decision.outcome,
+        outcome="experiment" if ends else decision.outcome,
     )
     ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run.run_id)
     tagged = record.entry_kind if decision.outcome != "insufficient_data" else "insufficient data"

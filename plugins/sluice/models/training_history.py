@@ -47,7 +47,7 @@ def read(spec: Pipeline) -> list[Event]:
 
 
 def _kind(entry: Entry) -> EventKind:
-    undecided = entry.kind == "refused" and entry.record.outcome == "insufficient_data"
+    undecided = entry.kind == "refused" and entry.record.outcome in ("insufficient_data", "experiment")
     return "undecided" if undecided else _KINDS[entry.kind]
 
 

@@ -34,6 +34,7 @@ _SUBJECTS = {
     "refused_model": "Model",
     "damaged_model": "Model",
     "stuck_model": "Model",
+    "approval_requested": "Model",
     "digest": "About",
     "resolved": "About",
     "broken_declaration": "About",

@@ -41,6 +41,7 @@ Kind = Literal[
     "refused_model",
     "damaged_model",
     "stuck_model",
+    "approval_requested",
     "resolved",
     "digest",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sluice.core import clock
 from sluice.core.dag_ids import DECLARATION_TASK
@@ -21,6 +21,7 @@ from sluice.core.errors import (
 )
 from sluice.core.links import evidence_url, page_url
 from sluice.core.partitions import Partition
+from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.gates import policy
 from sluice.gates.verdict import RuleResult, Verdict
@@ -38,7 +39,11 @@ from sluice.notify.watcher_events import (
     of_waiver_expired,
 )
 
+if TYPE_CHECKING:
+    from sluice.ledger.model_records import Choice
+
 __all__ = [
+    "of_approval",
     "of_broken_declaration",
     "of_broken_ledger",
     "of_damaged_model",
@@ -188,10 +193,27 @@ def _evidence(exception: BaseException | None) -> dict[str, str]:
     return {"Evidence": evidence_url(report)} if report else {}
 
 
-def of_refusal(
-    spec: Pipeline, version: int, reasons: Sequence[str], *, partition: str, task_url: str
-) -> Event:
+# What to do about a candidate that was refused: by the gate, at the end of its shadow, or by a person.
+_AFTER_REFUSAL = {
+    "gate": (
+        "Train again when there is more data, or when a feature or a parameter has been changed.",
+        "If a limit of the gate is wrong for this data, change it under `model.gate` in the pipeline's YAML, and train again.",
+    ),
+    "shadow": (
+        "It had passed the gate, whose limits have no part in this. Monitoring asks for a new model when one is due; train "
+        "again when a feature or a parameter has been changed.",
+        "If too few days counted, or the noise of so few was too large, declare more `model.shadow_days`.",
+    ),
+    "approval": (
+        "It had passed the gate and its shadow. Monitoring asks for a new model when one is due; a person may train one before.",
+    ),
+}
+
+
+def of_refusal(spec: Pipeline, decided: Choice, *, partition: str | None, task_url: str) -> Event:
     """A candidate that did not earn the place of the champion. It is told once, and ends with nothing."""
+    version, numbers = decided.version, decided.numbers
+    stage = "approval" if "approval" in numbers else "shadow" if "entered_shadow" in numbers else "gate"
     return Event(
         kind="refused_model",
         pipeline=spec.pipeline,
@@ -200,14 +222,40 @@ def of_refusal(
         cause=f"version {version}",
         owner=spec.owner,
         effect="Predictions go on as before, by the model or the rule that made them until now.",
-        summary=f"Candidate version {version} was refused. " + " ".join(reasons),
+        summary=f"Candidate version {version} was refused. " + " ".join(decided.reasons),
         facts={"Version": str(version)},
         next_steps=(
             "Read on the page of the model, or with `sluice model history`, what each check found and which limit it was held to.",
-            "Train again when there is more data, or when a feature or a parameter has been changed.",
-            "If a limit of the gate is wrong for this data, change it under `model.gate` in the pipeline's YAML, and train again.",
+            *_AFTER_REFUSAL[stage],
         ),
         links={"Model": page_url("model", spec.pipeline), "Task": task_url},
+        occurred_at=clock.utc_now(),
+    )
+
+
+def of_approval(spec: Pipeline, decided: Choice, *, partition: str | None, task_url: str) -> Event:
+    """A challenger of a critical model that waits for a person. It is told once, and ends with nothing: the answer is another event."""
+    dag_id = f"{spec.pipeline}_promote"
+    return Event(
+        kind="approval_requested",
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=partition,
+        cause=f"version {decided.version}",
+        owner=spec.owner,
+        effect=f"Version {decided.version} becomes champion if a person approves it. Until then predictions go on as before.",
+        summary=f"Version {decided.version} passed the gate and its shadow. " + " ".join(decided.reasons),
+        facts={"Version": str(decided.version)},
+        next_steps=(
+            "Look at what each check found, on the page of the model.",
+            "Then open the form, choose Approve or Reject, and give the reason. Who approves answers for it.",
+            f"If no form is there, {dag_id} was paused: unpause and trigger it.",
+        ),
+        links={
+            "Approve or reject": f"{settings().ui_url}/dags/{dag_id}/required_actions",
+            "Model": page_url("model", spec.pipeline),
+            "Task": task_url,
+        },
         occurred_at=clock.utc_now(),
     )
 

@@ -36,6 +36,11 @@ def champion(spec: Pipeline) -> Asset:
     return _asset(spec, "champion")
 
 
+def approval_request(spec: Pipeline) -> Asset:
+    """A challenger of a critical model waits for a person."""
+    return _asset(spec, "approval_request")
+
+
 def by_stage(spec: Pipeline) -> dict[str, Asset]:
     """Stage -> the asset that starts it."""
     return {

@@ -22,6 +22,7 @@ from sluice.orchestration.runs import asked_for_by_a_person
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
     from sluice.ledger import Entry
+    from sluice.ledger.model_records import Choice
     from sluice.notify.events import Event
     from sluice.notify.send import Smtp
     from sluice.status import Status
@@ -215,17 +216,26 @@ def _partition(context: Mapping[str, Any]) -> str | None:
     return given
 
 
-def mail_refusal(
-    context: Mapping[str, Any], pipeline: spec.Pipeline, version: int, reasons: Sequence[str]
-) -> None:
-    """Send the mail of a candidate that was refused."""
+def mail_refusal(context: Mapping[str, Any], pipeline: spec.Pipeline, decided: Choice) -> None:
+    """Send the mail of a candidate that was refused; of one that passed, and stays an experiment, there is nothing to say."""
     from sluice.notify import report
 
-    ti = context["ti"]
-    event = report.of_refusal(
-        pipeline, version, reasons, partition=context["dag_run"].partition_key, task_url=task_url(ti)
+    if decided.outcome == "experiment":
+        return
+    partition = context["dag_run"].partition_key
+    mail_event(
+        pipeline, report.of_refusal(pipeline, decided, partition=partition, task_url=task_url(context["ti"]))
     )
-    mail_event(pipeline, event)
+
+
+def mail_approval(context: Mapping[str, Any], pipeline: spec.Pipeline, decided: Choice) -> None:
+    """Send the mail of a challenger that waits for a person."""
+    from sluice.notify import report
+
+    partition = context["dag_run"].partition_key
+    mail_event(
+        pipeline, report.of_approval(pipeline, decided, partition=partition, task_url=task_url(context["ti"]))
+    )
 
 
 def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: str, *, since: str) -> None:

@@ -79,7 +79,7 @@ def replay(pipeline: spec.Pipeline) -> None:
 def release(pipeline: spec.Pipeline) -> None:
     """Find what is held, ask a person, record the waiver, run its run again, and report."""
     requested: Any = _check_request.override(task_id="check_request", **ANSWERS)(pipeline.pipeline)
-    approved = _Ask(
+    approved = Ask(
         task_id="approve_release",
         subject="{{ result_of('check_request', ti.xcom_pull('check_request'))['subject'] }}",
         body="{{ result_of('check_request', ti.xcom_pull('check_request'))['body'] }}",
@@ -112,15 +112,17 @@ def _run_again(planned_by: str) -> TriggerDagRunOperator:
     )
 
 
-class _Ask(ApprovalOperator):
-    """Notes the answer and who gave it: a rejection would otherwise leave no trace that the report could read."""
+class Ask(ApprovalOperator):
+    """Notes the answer, who gave it and the reason, if the form asks for one: a rejection would otherwise leave no trace that the
+    report could read."""
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         if "error" not in event:
             user = event["responded_by_user"] or {}
             by = user.get("name") or user.get("id") or "" if isinstance(user, dict) else user.name or user.id
             approved = event["chosen_options"] == [self.APPROVE]
-            context["ti"].xcom_push(key="answer", value={"approved": approved, "by": by})
+            why = (event["params_input"] or {}).get("why") or ""
+            context["ti"].xcom_push(key="answer", value={"approved": approved, "by": by, "why": why})
         return super().execute_complete(context, event)
 
 

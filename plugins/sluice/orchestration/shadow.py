@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.declare import spec
 from sluice.orchestration import assets
-from sluice.orchestration.callbacks import mail_refusal
+from sluice.orchestration.callbacks import mail_approval, mail_refusal
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_day, run_info
 from sluice.orchestration.stages import HEAVY_POOL
@@ -24,10 +24,11 @@ def score_challenger(pipeline: spec.Pipeline) -> Any:
 
 
 def judge_challenger(pipeline: spec.Pipeline) -> Any:
-    """Decide on the challenger when its days are in; the task skips itself unless it becomes champion."""
-    return _judge_challenger.override(
-        task_id="judge_challenger", pool=HEAVY_POOL, outlets=[assets.champion(pipeline)]
-    )(pipeline.pipeline)
+    """Decide on the challenger when its days are in; the task skips itself unless it becomes champion, or waits for a person to decide that."""
+    passed = assets.approval_request(pipeline) if pipeline.is_critical else assets.champion(pipeline)
+    return _judge_challenger.override(task_id="judge_challenger", pool=HEAVY_POOL, outlets=[passed])(
+        pipeline.pipeline
+    )
 
 
 @task
@@ -49,11 +50,13 @@ def _judge_challenger(pipeline_name: str) -> str:
     decided = shadow.judge(pipeline, run_day(context), run_info(context))
     _tell(context, pipeline, decided)
     if decided is None or decided.kind != "audited":
-        raise AirflowSkipException("No challenger became champion in this run.")
+        raise AirflowSkipException("No challenger passed its shadow in this run.")
+    if pipeline.is_critical:
+        mail_approval(context, pipeline, decided.record)
     return " ".join(decided.record.reasons)
 
 
 def _tell(context: Any, pipeline: spec.Pipeline, decided: Entry | None) -> None:
     """Mail a challenger that was refused."""
     if decided is not None and decided.kind == "refused":
-        mail_refusal(context, pipeline, decided.record.version, decided.record.reasons)
+        mail_refusal(context, pipeline, decided.record)

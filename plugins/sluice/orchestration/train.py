@@ -73,7 +73,8 @@ def _stage_candidate(pipeline_name: str) -> int:
     reason = trainset.skip_reason(pipeline, day, run)
     if reason:
         raise AirflowSkipException(reason)
-    return training.stage_candidate(pipeline, day, run)
+    asked_by = context["dag_run"].triggering_user_name or ""
+    return training.stage_candidate(pipeline, day, run, asked_by=asked_by)
 
 
 @task.short_circuit
@@ -89,7 +90,7 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
     replayed = replay.check(pipeline, day) if pipeline.model.gate.replay else None
     decision = training.audit_candidate(pipeline, version, day, run_info(context), replayed=replayed)
     if not decision.promote:
-        mail_refusal(context, pipeline, version, decision.reasons)
+        mail_refusal(context, pipeline, decision)
     return decision.promote
 
 

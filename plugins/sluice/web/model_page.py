@@ -35,6 +35,7 @@ OUTCOMES = {
     "promote": ("PASS", "passed"),
     "refuse": ("HOLD", "refused"),
     "insufficient_data": ("WARN", "insufficient data"),
+    "experiment": ("WARN", "experiment"),
 }
 
 

@@ -19,6 +19,7 @@ WORDS = {
     "rolled_back": "rolled back to",
     "refuse": "refused",
     "insufficient_data": "not decided on",
+    "experiment": "passed, and stays an experiment",
 }
 
 

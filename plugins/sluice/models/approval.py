@@ -1,0 +1,177 @@
+"""A person's answer to a challenger of a critical model (`model.criticality`), which the Airflow UI asks for.
+
+The rule kept here: a challenger waits as the last part of its shadow. So what ends a shadow, another champion or a newer
+candidate, ends the waiting, and an answer that comes later changes nothing. What an approval rests on is asked again when it is given.
+The answer is one entry of the ledger: `promoted` with who approved and why, or `refused` with who rejected and why, with what has changed, or
+with that nobody answered.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sluice import ledger
+from sluice.core import clock, dag_ids
+from sluice.core.errors import PromotionRefusedError
+from sluice.core.links import page_url
+from sluice.core.printable import as_code
+from sluice.core.runs import Run
+from sluice.ledger import Entry, model_records, records
+from sluice.ledger.model_records import ApprovalRequested
+from sluice.models import challenger, roles, training
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
+    from sluice.ledger.store import Filters
+
+# How long an answer is waited for: whatever day it was asked on, working days are among them.
+WITHIN = timedelta(days=7)
+# Monitoring gives up a request a day after the DAG that asks should have: nobody was asked, because it is paused or broken.
+_GIVEN_UP = WITHIN + timedelta(days=1)
+
+
+def ask(spec: Pipeline, decision: Entry, run: Run) -> Entry[ApprovalRequested]:
+    """Record that a challenger, by a decision that ends its shadow, waits for a person; repeating it changes nothing."""
+    version = decision.record.version
+    return ledger.append(
+        ApprovalRequested(
+            version=version,
+            decision=decision.seq,
+            entered_shadow=decision.record.numbers["entered_shadow"],
+            reasons=[
+                f"Version {version} passed the gate and its shadow. The model is critical: it becomes champion when a person approves it."
+            ],
+        ),
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=decision.partition,
+        run=run.run_id,
+        once=f"approval_requested:{spec.pipeline}:{spec.model.name}:{decision.seq}",
+    )
+
+
+def read(spec: Pipeline, entry: int) -> Entry[ApprovalRequested]:
+    """The request that is an entry of the ledger."""
+    found = ledger.entries(ApprovalRequested, pipeline=spec.pipeline, subject=spec.model.name)
+    return next(one for one in found if one.seq == entry)
+
+
+def question(spec: Pipeline, asked: Entry[ApprovalRequested]) -> str:
+    """What a person is asked, in Markdown; what others wrote or delivered is in it as code, which nothing acts on."""
+    decision, trained = _decision(spec, asked), training.trained(spec, asked.record.version)
+    started_by = (trained.record.asked_by if trained else "") or "monitoring"
+    second = spec.releases.self_approval == "refuse"
+    return "\n\n".join(
+        [
+            f"Shall **version {asked.record.version}** of `{spec.model.name}` score in place of {roles.named(decision.record.champion)}? "
+            f"Its training was started by {as_code(started_by)}. It passed the gate, and in shadow:",
+            "\n".join(f"- {as_code(reason)}" for reason in decision.record.reasons),
+            f"Owner: {as_code(spec.owner)}.",
+            f"[Evidence]({page_url('model', spec.pipeline)})",
+            "Whoever approves answers for it, and has to give a reason: both are recorded."
+            + (f" It has to be another person than {as_code(started_by)}." if second else ""),
+        ]
+    )
+
+
+def approve(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str, run: Run) -> Entry | None:
+    """Let a challenger become champion on a person's word, or refuse it, where what it rests on holds no more.
+
+    Repeating it returns what was decided then.
+
+    Returns: the entry of kind `promoted` or `refused`; None where it is not waited for any more.
+    Raises:
+        PromotionRefusedError: nobody, no reason, or who may not approve it.
+    """
+    if (done := answer(spec, asked)) or not _waits(spec, asked):
+        return done
+    version = asked.record.version
+    trained = training.trained(spec, version)
+    where = f"model {spec.model.name} of {spec.pipeline}, version {version}"
+    todo = f"clear approve_promotion of this run of {spec.pipeline}_promote: it asks again"
+    if not by.strip() or not why.strip():
+        raise PromotionRefusedError(
+            "Somebody has to answer for an approval, with a reason.",
+            where=where,
+            allowed="a person whom Airflow knows, and a sentence in the form's field `why`",
+            todo=todo,
+        )
+    if spec.releases.self_approval == "refuse" and trained and trained.record.asked_by == by:
+        raise PromotionRefusedError(
+            f"{by} started the training of version {version}, and may not approve it as well.",
+            where=where,
+            allowed=f"another person (dags/pipelines/{spec.pipeline}.yml: releases.self_approval is refuse)",
+            todo=f"{todo}, another person",
+        )
+    if problem := training.no_longer_sound(spec, version):
+        said = f"{by} approved version {version} ({why}), but it cannot become champion any more: {problem}"
+        return _refuse(spec, asked, said, by, why, run)
+    return roles.promote(spec, _decision(spec, asked), run, by=by, why=why)
+
+
+def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str, run: Run) -> Entry | None:
+    """Refuse a challenger because a person rejected it, or nobody answered (`by` is ""); returns as `approve`."""
+    if (done := answer(spec, asked)) or not _waits(spec, asked):
+        return done
+    version = asked.record.version
+    said = f"Nobody decided on version {version} within {WITHIN.days} days."
+    if by:
+        said = f"{by} rejected version {version}{f': {why}' if why.strip() else ', and gave no reason.'}"
+    return _refuse(spec, asked, said, by, why, run)
+
+
+def give_up(spec: Pipeline, asked: Entry[ApprovalRequested], run: Run) -> Entry | None:
+    """Refuse a challenger that nobody has decided on although the time is over; None while it is not."""
+    if clock.utc_now() - asked.at <= _GIVEN_UP:
+        return None
+    return reject(spec, asked, by="", why="", run=run)
+
+
+def answer(spec: Pipeline, asked: Entry[ApprovalRequested]) -> Entry | None:
+    """The entry with which a request was answered; None where it was not."""
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": asked.seq}
+    promoted = ledger.entries(model_records.Promoted, **about)
+    refused = ledger.entries(records.Refused, **about)
+    answers: list[Entry] = [
+        *(one for one in promoted if one.record.decision == asked.record.decision),
+        *(one for one in refused if one.record.numbers.get("approval") == asked.seq),
+    ]
+    return answers[0] if answers else None
+
+
+def _waits(spec: Pipeline, asked: Entry[ApprovalRequested]) -> bool:
+    now = challenger.waiting(spec)
+    return now is not None and now.seq == asked.seq
+
+
+def _decision(spec: Pipeline, asked: Entry[ApprovalRequested]) -> Entry[model_records.Audited]:
+    found = ledger.entries(model_records.Audited, pipeline=spec.pipeline, subject=spec.model.name)
+    return next(one for one in found if one.seq == asked.record.decision)
+
+
+def _refuse(spec: Pipeline, asked: Entry[ApprovalRequested], said: str, by: str, why: str, run: Run) -> Entry:
+    decided = _decision(spec, asked).record
+    entry: Entry = ledger.append(
+        records.Refused(
+            version=decided.version,
+            champion=decided.champion,
+            reasons=[said, *decided.reasons],
+            numbers={
+                **decided.numbers,
+                "outcome": "refuse",
+                "stage": dag_ids.parts(run.dag_id or "_")[1],
+                "approval": asked.seq,
+                "by": by,
+                "why": why,
+            },
+            outcome="refuse",
+        ),
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=asked.partition,
+        run=run.run_id,
+        once=f"approval_answered:{spec.pipeline}:{spec.model.name}:{asked.seq}",
+    )
+    roles.show_decision(spec, entry)
+    return entry

@@ -1,0 +1,99 @@
+"""Tasks of `<pipeline>_promote`: a person decides on a challenger of a critical model, under *Required Actions*."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sluice.declare import spec
+from sluice.models import approval
+from sluice.orchestration import assets
+from sluice.orchestration.callbacks import mail_refusal
+from sluice.orchestration.failures import explain_failure
+from sluice.orchestration.operate import Ask
+from sluice.orchestration.runs import result_of, run_info
+
+if TYPE_CHECKING:
+    from sluice.ledger import Entry
+    from sluice.ledger.model_records import ApprovalRequested
+
+ANSWER_WITHIN = approval.WITHIN
+
+
+def approval_of_challenger(pipeline: spec.Pipeline) -> None:
+    """Find who waits, ask a person, let it become champion, and report."""
+    asked: Any = _find_challenger.override(task_id="find_challenger")(pipeline.pipeline)
+    approved = Ask(
+        task_id="approve_promotion",
+        subject="{{ result_of('find_challenger', ti.xcom_pull('find_challenger'))['subject'] }}",
+        body="{{ result_of('find_challenger', ti.xcom_pull('find_challenger'))['body'] }}",
+        defaults=ApprovalOperator.REJECT,
+        params={"why": Param("", type="string", description="The reason, in a sentence; it is recorded")},
+        response_timeout=ANSWER_WITHIN,
+    )
+    promoted = _promote_challenger.override(
+        task_id="promote_challenger", outlets=[assets.champion(pipeline)]
+    )(pipeline.pipeline, asked)
+    reported = _report_promotion.override(task_id="report_promotion", trigger_rule="none_failed")(
+        pipeline.pipeline, asked
+    )
+    asked >> approved >> promoted >> reported
+
+
+@task.short_circuit
+@explain_failure
+def _find_challenger(pipeline_name: str) -> dict[str, Any]:
+    """Who waits, in words for whoever is asked; nothing where nobody does: state decides, events only wake."""
+    from sluice.models import challenger
+
+    pipeline = spec.load(pipeline_name)
+    asked = challenger.waiting(pipeline)
+    if asked is None:
+        return {}
+    return {
+        "entry": asked.seq,
+        "subject": f"Let version {asked.record.version} of {pipeline.model.name} become champion?",
+        "body": approval.question(pipeline, asked),
+    }
+
+
+@task
+@explain_failure
+def _promote_challenger(pipeline_name: str, found: dict[str, Any]) -> str:
+    """Returns what was recorded."""
+    context, pipeline = get_current_context(), spec.load(pipeline_name)
+    asked, answered = _asked(pipeline, found), _answer(context)
+    done = approval.approve(pipeline, asked, by=answered["by"], why=answered["why"], run=run_info(context))
+    if done is None or done.kind == "refused":
+        raise AirflowSkipException("It did not become champion: report_promotion says why.")
+    return f"Entry {done.seq} of the ledger."
+
+
+@task
+@explain_failure
+def _report_promotion(pipeline_name: str, found: dict[str, Any]) -> str:
+    """Champion, refused and why, or not waited for any more; a refusal is recorded and mailed."""
+    context, pipeline = get_current_context(), spec.load(pipeline_name)
+    asked, answered = _asked(pipeline, found), _answer(context)
+    version = asked.record.version
+    done = approval.answer(pipeline, asked)
+    if done is None and not answered["approved"]:
+        done = approval.reject(pipeline, asked, by=answered["by"], why=answered["why"], run=run_info(context))
+    if done is None:
+        return f"Version {version} is not waited for any more: a newer candidate is, or there is another champion."
+    if done.kind == "refused":
+        mail_refusal(context, pipeline, done.record)
+        return str(done.record.reasons[0])
+    return f"Version {version} is champion on the word of {done.record.by}: {done.record.why}"
+
+
+def _asked(pipeline: spec.Pipeline, found: dict[str, Any]) -> Entry[ApprovalRequested]:
+    return approval.read(pipeline, result_of("find_challenger", found)["entry"])
+
+
+def _answer(context: Any) -> dict[str, Any]:
+    """Whether it was approved, why, and the name of the person who answered; "" where the time ran out."""
+    return result_of("approve_promotion", context["ti"].xcom_pull("approve_promotion", key="answer"))

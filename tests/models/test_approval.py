@@ -1,0 +1,221 @@
+"""Of a critical model no challenger becomes champion without a person; an experiment has no champion at all. With real models."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from sluice import ledger
+from sluice.core import clock
+from sluice.core.errors import PromotionRefusedError
+from sluice.core.runs import Run
+from sluice.declare import pipeline_clock, spec
+from sluice.ledger import Entry, model_records, records
+from sluice.models import approval, challenger, history, monitoring, roles, shadow, training, training_history
+from sluice.models.config import registry
+from tests.models.conftest import DAY, RUN, aliases
+from tests.models.test_shadow import DAYS, NEXT, World, declared, fitted, world
+
+__all__ = ["fitted", "world"]
+
+pytestmark = pytest.mark.slow
+
+ANSWERED = Run(dag_id="flights_promote", run_id="answered")
+
+
+@pytest.fixture
+def critical(world) -> World:
+    """A bad champion, and a better challenger of a critical model."""
+    world.flights = declared(world.flights, criticality="critical")
+    world.champion("bad")
+    world.enters("good", champion=1)
+    return world
+
+
+@pytest.fixture
+def asked(critical) -> Entry[model_records.ApprovalRequested]:
+    """The challenger passed its shadow, and waits."""
+    assert critical.live()[-1].kind == "audited"
+    return challenger.waiting(critical.flights)
+
+
+def test_challenger_that_passed_waits_and_everywhere_it_is_said_since_when(critical, asked):
+    flights = critical.flights
+    assert (roles.current(flights).champion, asked.record.version) == (1, 2)
+    assert aliases(flights) == {"champion": 1, "challenger": 2}
+    said = f"Version 2 waits for a person since {asked.at:%Y-%m-%d %H:%M} UTC (flights_promote)."
+    found = history.read(flights)
+    assert (found.in_shadow[0], found.waits) == (said, True)
+    assert said in "\n".join(history.lines(found))
+    assert f"{asked.partition}: approval requested" in "\n".join(history.lines(found))
+    assert f"  {said}" in list(roles.lines(flights))
+    assert shadow.judge(flights, DAYS[-1], RUN).kind == "audited", "whoever was killed repeats it"
+    assert shadow.judge(flights, DAYS[-1], NEXT) is None
+    assert len(ledger.entries(model_records.ApprovalRequested)) == 1
+    assert "version 2 is in shadow and will be decided on first" in monitoring._not_asked(flights)
+
+
+def test_person_who_is_asked_sees_what_it_rests_on_and_an_approval_is_recorded_with_who_and_why(
+    critical, asked
+):
+    flights = critical.flights
+    question = approval.question(flights, asked)
+    assert "Shall **version 2** of `flights_late_arrival` score in place of version 1?" in question
+    assert "`The candidate beats the champion by more than the noise" in question
+
+    done = approval.approve(flights, asked, by="ada", why="Its days are fine.", run=ANSWERED)
+
+    assert (done.kind, done.record.by, done.record.why) == ("promoted", "ada", "Its days are fine.")
+    assert aliases(flights) == {"champion": 2, "previous": 1}
+    assert approval.approve(flights, asked, by="bob", why="Twice.", run=NEXT) == done
+    assert approval.reject(flights, asked, by="bob", why="No.", run=NEXT) == done
+    change = history.read(flights).changes[0]
+    assert (change.dag_id, change.moved_by) == (
+        "flights_promote",
+        "the gate and ada, who approved it: Its days are fine.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "why", "said"),
+    [
+        ("ada", "It is worse at night.", "ada rejected version 2: It is worse at night."),
+        ("ada", "", "ada rejected version 2, and gave no reason."),
+        ("", "", "Nobody decided on version 2 within 7 days."),
+    ],
+)
+def test_rejection_or_silence_refuses_it_and_a_model_may_be_asked_for_again(critical, asked, by, why, said):
+    flights = critical.flights
+    done = approval.reject(flights, asked, by=by, why=why, run=ANSWERED)
+    assert (done.kind, done.record.outcome, done.record.reasons[0]) == ("refused", "refuse", said)
+    assert (roles.current(flights).champion, challenger.current(flights)) == (1, None)
+    assert approval.approve(flights, asked, by="bob", why="All the same.", run=NEXT) == done
+    assert history.read(flights).decisions[0].dag_id == "flights_promote"
+    assert monitoring._not_asked(flights) == ""
+    assert [event.kind for event in training_history.read(flights)][-1] == "refused"
+    (tags,) = (one.tags for one in registry().versions(flights.model.name) if one.version == 2)
+    assert tags["decision"] == "refused"
+
+
+def test_monitoring_gives_up_a_request_that_nobody_was_asked_about(critical, asked, monkeypatch):
+    real = clock.utc_now
+    monkeypatch.setattr(clock, "utc_now", lambda: real() + timedelta(days=7, hours=23))
+    assert shadow.judge(critical.flights, DAYS[-1], NEXT) is None
+    monkeypatch.setattr(clock, "utc_now", lambda: real() + timedelta(days=8, hours=1))
+    later = Run(dag_id="flights_monitor", run_id="later")
+    done = shadow.judge(critical.flights, DAYS[-1], later)
+    assert shadow.judge(critical.flights, DAYS[-1], later) == done, "its mail may not have been sent"
+    assert done.record.reasons[0] == "Nobody decided on version 2 within 7 days."
+    assert history.read(critical.flights).decisions[0].dag_id == "flights_monitor"
+
+
+@pytest.mark.parametrize(("by", "why"), [("", "Fine."), ("ada", "  ")])
+def test_approval_without_a_name_or_a_reason_is_none(critical, asked, by, why):
+    with pytest.raises(PromotionRefusedError, match="with a reason"):
+        approval.approve(critical.flights, asked, by=by, why=why, run=ANSWERED)
+    assert challenger.waiting(critical.flights) == asked
+
+
+def test_whoever_started_the_training_may_not_approve_it_where_two_people_are_wanted(critical):
+    about = {"pipeline": "flights", "subject": critical.flights.model.name, "partition": DAY}
+    ledger.append(model_records.Trained(version=2, asked_by="ada"), **about)
+    critical.flights = critical.flights.model_copy(update={"releases": spec.Releases(self_approval="refuse")})
+    critical.live()
+    asked = challenger.waiting(critical.flights)
+    assert "another person than `ada`" in approval.question(critical.flights, asked)
+    with pytest.raises(PromotionRefusedError, match="ada started the training of version 2"):
+        approval.approve(critical.flights, asked, by="ada", why="Fine.", run=ANSWERED)
+    assert approval.approve(critical.flights, asked, by="bob", why="Fine.", run=ANSWERED).kind == "promoted"
+
+
+def test_newer_candidate_takes_the_place_of_the_one_that_waits(critical, asked):
+    assert critical.enters("good", champion=1) == 3
+    for act in (approval.approve, approval.reject):
+        assert act(critical.flights, asked, by="ada", why="Fine.", run=ANSWERED) is None
+    assert (roles.current(critical.flights).champion, challenger.waiting(critical.flights)) == (1, None)
+    assert ledger.entries(records.Refused) == []
+
+
+def test_approval_that_comes_after_the_champion_has_moved_moves_nothing(critical, asked):
+    roles.roll_back(critical.flights, "baseline", by="bob", why="Odd.", run=Run(run_id="by hand"))
+    assert approval.approve(critical.flights, asked, by="ada", why="Fine.", run=ANSWERED) is None
+    assert roles.current(critical.flights).champion is None
+
+
+def _damages_the_model(world: World, home) -> str:
+    run_id = registry()._version(world.flights.model.name, 2).run_id
+    (home / "models" / world.flights.model.name / run_id / "artifacts/model/model.ubj").write_bytes(b"x")
+    return "model.ubj of"
+
+
+def _rewrites_history(world: World, home) -> str:
+    learned = (date.fromisoformat(DAY) - timedelta(days=1)).isoformat()
+    Path(world.learned.files[learned]).write_bytes(b"x")
+    return f"features {learned}"
+
+
+@pytest.mark.parametrize("change", [_damages_the_model, _rewrites_history])
+def test_what_an_approval_rests_on_is_asked_again_when_it_is_given(critical, asked, home, change):
+    said = change(critical, home)
+    done = approval.approve(critical.flights, asked, by="ada", why="Fine.", run=ANSWERED)
+    assert done.kind == "refused"
+    assert "ada approved version 2 (Fine.), but it cannot become champion any more" in done.record.reasons[0]
+    assert said in done.record.reasons[0]
+    assert roles.current(critical.flights).champion == 1
+
+
+def test_release_that_is_over_by_now_refuses_a_challenger_that_learned_from_it(world):
+    """Also of a model that no person has to approve: the days in shadow are long."""
+    from sluice import waivers
+
+    learned = (date.fromisoformat(DAY) - timedelta(days=1)).isoformat()
+    world.champion("bad")
+    world.enters("good", champion=1)
+    pipeline_clock.advance(world.flights, date.fromisoformat(DAY))
+    about = {"pipeline": "flights", "subject": "arrivals", "partition": learned}
+    ledger.append(records.Held(batch_id="b", verdict_id="v", outcome="HOLD"), **about)
+    word = {"by": "operator", "why": "Confirmed.", "until": DAY}
+    judged = {"batch_id": "b", "verdict_id": "v", "rules": []}
+    waivers.grant(world.flights, "arrivals", learned, content_hash="c", **judged, **word)
+    ledger.append(records.Published(batch_id="b"), **about)
+    pipeline_clock.advance(world.flights, date.fromisoformat(DAYS[-1]))
+
+    decided = world.live()[-1]
+
+    assert decided.kind == "refused"
+    assert "What version 2 rests on does not hold any more" in decided.record.reasons[2]
+    assert f"arrivals {learned} (by operator until {DAY})" in decided.record.reasons[2]
+    assert roles.current(world.flights).champion == 1
+
+
+def test_experiment_that_passes_its_shadow_is_recorded_and_does_not_score(world):
+    world.flights = declared(world.flights, criticality="experiment")
+    world.enters("good", champion=None)
+    decided = world.live()[-1]
+    assert (decided.kind, decided.record.outcome) == ("refused", "experiment")
+    assert decided.record.reasons[-1] == challenger.EXPERIMENT
+    assert roles.current(world.flights).champion is None
+    assert "Version 1, in shadow, passed, and stays an experiment" in "\n".join(
+        history.lines(history.read(world.flights))
+    )
+    assert [event.kind for event in training_history.read(world.flights)][-1] == "undecided"
+
+
+def test_experiment_without_a_shadow_ends_with_the_gate(flights, trained):
+    model = flights.model.model_copy(update={"criticality": "experiment"})
+    experiment = flights.model_copy(update={"model": model})
+    decided = training.audit_candidate(experiment, trained(), DAY, RUN)
+    assert (decided.outcome, decided.promote, decided.reasons[-1]) == (
+        "experiment",
+        False,
+        challenger.EXPERIMENT,
+    )
+    assert training.audit_candidate(flights, 1, DAY, RUN).promote, "it is the word experiment alone"
+
+
+def test_challenger_of_a_model_that_is_critical_no_more_waits_no_longer(critical, asked):
+    critical.flights = declared(critical.flights, criticality="normal")
+    assert shadow.judge(critical.flights, DAYS[-1], NEXT).kind == "audited"
+    assert roles.current(critical.flights).champion == 2
