@@ -112,6 +112,11 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         ("sources:\n", "sources: [\n", "Not valid YAML"),
         ("mail_to: [flights-oncall@example.com]", "mail_to: []", "mail_to"),
         (
+            "owner: flights-data\n",
+            "owner: flights-data\nwebhook_connection: https://hooks.example/T0/secret\n",
+            "webhook_connection: the id of an Airflow connection, which keeps the URL as its password, is wanted here",
+        ),
+        (
             "        tailnum: {type: string}\n",
             "        DS: {type: string}\n",
             "'DS' has the name of one that Sluice adds",

@@ -59,6 +59,25 @@ def test_declared_port_and_login_are_used(callbacks, connection):
 
 
 @pytest.mark.airflow
+def test_webhook_is_the_password_of_the_declared_connection_and_without_one_the_mail_goes_out_all_the_same(
+    callbacks, connection, monkeypatch
+):
+    connection(host="mail.example.com")
+    flights = spec.load("flights")
+    assert callbacks.smtp(flights).webhook is None
+    declared = flights.model_copy(update={"webhook_connection": "slack_flights"})
+    missing = callbacks.smtp(declared)
+    assert missing.host == "mail.example.com"
+    assert missing.webhook.problem == "it could not be read (AirflowNotFoundException)"
+
+    url = "https://hooks.slack.com/services/T0/B0/secret"
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_FLIGHTS", json.dumps({"conn_type": "generic", "password": url}))
+    hook = callbacks.smtp(declared).webhook
+    assert (hook.url, hook.connection, hook.problem) == (url, "slack_flights", "")
+    assert "secret" not in repr(callbacks.smtp(declared))
+
+
+@pytest.mark.airflow
 def test_mail_of_a_failed_task_goes_to_the_owner_and_says_which_task_of_which_run(
     callbacks, connection, context_of, sink, mails
 ):

@@ -253,7 +253,11 @@ class PromotionRefusedError(SluiceError):
 
 
 class MailUndeliveredError(RetryableError):
-    """The SMTP server did not take a mail."""
+    """The SMTP server did not take a mail, or the webhook beside it a message."""
+
+
+class MessageRefusedError(MailUndeliveredError):
+    """The webhook answers, and does not take this one message."""
 
 
 class ScenarioUnknownError(SluiceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -42,5 +43,15 @@ def _check_cron(schedule: str) -> str:
     return schedule
 
 
+def _check_connection_id(name: str) -> str:
+    """Accept the id of a connection; an address in its place is a secret that is told to nobody."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name):
+        raise ValueError(
+            "the id of an Airflow connection, which keeps the URL as its password, is wanted here: letters, digits, _, . and -"
+        )
+    return name
+
+
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Cron = Annotated[str, AfterValidator(_check_cron)]
+ConnectionId = Annotated[str, AfterValidator(_check_connection_id)]

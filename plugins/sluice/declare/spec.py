@@ -30,7 +30,7 @@ from sluice.declare.contracts import Contract as Contract
 from sluice.declare.contracts import Strict as _Strict
 from sluice.declare.derived import Derived as Derived
 from sluice.declare.derived import History as History
-from sluice.declare.field_types import Address, Cron, Name, NonEmptyStr, TimeZone
+from sluice.declare.field_types import Address, ConnectionId, Cron, Name, NonEmptyStr, TimeZone
 from sluice.declare.model import Model as Model
 from sluice.declare.monitoring import Monitoring
 from sluice.declare.retention import Retention
@@ -54,6 +54,8 @@ class Pipeline(_Strict):
     title: NonEmptyStr
     owner: NonEmptyStr
     mail_to: tuple[Address, ...] = Field(min_length=1)
+    # Airflow connection of a webhook (Slack's format) that is told what `mail_to` is mailed; its password is the URL.
+    webhook_connection: ConnectionId | None = None
     # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
     # `wall`: a live pipeline; `schedule` starts its runs.
     clock: Literal["feed", "wall"]

@@ -276,6 +276,8 @@ class Mail(Record, kind="mail"):
     mail_subject: str = ""
     to: tuple[str, ...] = ()
     refused: dict[str, str] = {}
+    # Of a message to a webhook: the Airflow connection that has its URL; such an entry belongs to no incident.
+    webhook: str = ""
     # Of one that no server has taken: why, what its status will be, and its event as JSON.
     error: str = ""
     when_sent: str = ""

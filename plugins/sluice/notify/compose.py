@@ -53,14 +53,11 @@ def compose(
         key: identity of the mail; the event's own, if empty.
         answers: key of the mail that this one is a reply to.
     """
-    kind: Any = _environment().get_template(f"{event.kind}.j2").module
-    subject = _one_line(kind.subject(event))
+    said = sentences(event)
+    subject = said["subject"]
     context = {
         "event": event,
-        "subject": subject,
-        "headline": _one_line(kind.headline(event)),
-        "effect": _one_line(event.effect),
-        "meaning": _one_line(kind.meaning(event)),
+        **said,
         "facts": _facts(event),
         "name": " ".join(filter(None, (event.pipeline, event.subject, event.partition))),
         "rows": [_cells(event, row) for row in event.sample],
@@ -78,6 +75,13 @@ def compose(
     message.set_content(_environment().get_template("layout.txt.j2").render(context))
     message.add_alternative(_environment().get_template("layout.html.j2").render(context), subtype="html")
     return message
+
+
+def sentences(event: Event) -> dict[str, str]:
+    """What a mail and a message say first: subject, headline, what readers see, and what happened."""
+    kind: Any = _environment().get_template(f"{event.kind}.j2").module
+    said = {"subject": kind.subject, "headline": kind.headline, "meaning": kind.meaning}
+    return {"effect": _one_line(event.effect), **{name: _one_line(of(event)) for name, of in said.items()}}
 
 
 @lru_cache(maxsize=1)

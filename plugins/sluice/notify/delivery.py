@@ -3,24 +3,36 @@
 The record of a mail is written after the server took it. A crash between the two sends it again with the same
 Message-ID: a mail twice is a nuisance, a fault that nobody heard of is damage. A mail that no server took is recorded
 with its whole event, and is sent by whoever comes next: the next delivery that works, or the watcher.
+
+A webhook is told what a mail tells, after it, whether or not the mail was taken. Of a message that it did not take there is a
+record like that of a mail, which belongs to no incident; only the watcher sends it again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from sluice import ledger
 from sluice.core import locks
-from sluice.core.errors import DatabaseUnavailableError, LedgerEntryInvalidError, MailUndeliveredError
+from sluice.core.errors import (
+    DatabaseUnavailableError,
+    LedgerEntryInvalidError,
+    MailUndeliveredError,
+    MessageRefusedError,
+)
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry, records
-from sluice.notify import faults
-from sluice.notify.compose import compose
+from sluice.notify import faults, webhook
+from sluice.notify.compose import compose, sentences
 from sluice.notify.events import Event
 from sluice.notify.send import Smtp, is_about_the_mail, send
+from sluice.notify.webhook import Webhook
+
+log = logging.getLogger(__name__)
 
 
 def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
@@ -62,7 +74,7 @@ def post(
     status: str = "sent",
     **data: Any,
 ) -> Entry:
-    """Send one mail and record it with `status`.
+    """Send one mail and record it with `status`; then tell the webhook, where there is one.
 
     Args:
         incident: key of the incident that it belongs to.
@@ -72,6 +84,35 @@ def post(
         MailUndeliveredError: recorded as `failed`, with all that is needed to send it later.
     """
     key = f"{incident}-over" if answers else incident
+    try:
+        return _post_mail(
+            event,
+            smtp,
+            sender=sender,
+            to=to,
+            incident=incident,
+            key=key,
+            answers=answers,
+            status=status,
+            **data,
+        )
+    finally:
+        if smtp.webhook:
+            _post_message(event, smtp.webhook, key)
+
+
+def _post_mail(
+    event: Event,
+    smtp: Smtp,
+    *,
+    sender: str,
+    to: Sequence[str],
+    incident: str,
+    key: str,
+    answers: str,
+    status: str,
+    **data: Any,
+) -> Entry:
     message = compose(event, sender=sender, to=to, key=key, answers=answers)
     about = {"message": key, "mail_subject": message["Subject"], "to": list(to), **data}
     if status == "sent":
@@ -97,13 +138,28 @@ def post(
     return faults.record(event, incident, status, message["Subject"], {**about, "refused": refused})
 
 
+def _post_message(event: Event, hook: Webhook, key: str) -> None:
+    """Post the message that goes with a mail and record it; one that was not taken is recorded, and never raised."""
+    subject = sentences(event)["subject"]
+    about = {"message": f"{key}-webhook", "webhook": hook.connection, "mail_subject": subject}
+    try:
+        webhook.post(event, hook)
+    except MailUndeliveredError as error:
+        log.warning("%s", error)
+        again = {"error": str(error), "when_sent": "posted", "content": event.model_dump_json()}
+        faults.record(event, "", "failed", f"{subject}: {error}", {**about, **again})
+    else:
+        faults.record(event, "", "posted", subject, about)
+
+
 def post_or_record(spec: Pipeline, event: Event, smtp: Smtp, *, incident: str, **how: Any) -> Entry:
     """As `post`, of a pipeline's mail; returns the entry, also of one that no server took."""
     try:
         return post(event, smtp, sender=settings().mail_from, to=spec.mail_to, incident=incident, **how)
     except MailUndeliveredError:
-        # Recorded as undelivered, which is the newest entry about this fault.
-        return ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=1)[0]
+        # Recorded as undelivered, which is the newest entry about this fault that is no webhook's.
+        newest = ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=2)
+        return next(entry for entry in newest if not entry.record.webhook)
 
 
 def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str]) -> list[Entry]:
@@ -111,12 +167,12 @@ def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str
 
     Returns: the entries of those that were taken now.
     """
-    if not faults.undelivered(pipeline):
+    if not faults.undelivered_mails(pipeline):
         return []
     sent = []
     with alone(f"retry-{pipeline}", wait=False) as alone_at_it:
         # Read again: whoever was at it before may have sent them.
-        for entry in faults.undelivered(pipeline) if alone_at_it else []:
+        for entry in faults.undelivered_mails(pipeline) if alone_at_it else []:
             try:
                 sent.append(_send_again(entry, smtp, sender=sender, to=to))
             except MailUndeliveredError as error:
@@ -124,6 +180,38 @@ def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str
                 if not is_about_the_mail(error):
                     break
     return sent
+
+
+def post_undelivered(pipeline: str, hook: Webhook | None) -> list[Entry]:
+    """Post the messages that no webhook has taken, oldest first; without a webhook they are given up.
+
+    Returns: the entries of those that were taken now.
+    """
+    posted = []
+    with alone(f"webhook-{pipeline}", wait=False) as alone_at_it:
+        waiting = [entry for entry in faults.undelivered(pipeline) if entry.record.webhook]
+        for entry in waiting if alone_at_it else []:
+            event = Event.model_validate_json(entry.record.content)
+            about = {
+                "fault": entry.record.fault,
+                "message": entry.record.message,
+                "mail_subject": entry.record.mail_subject,
+                "webhook": hook.connection if hook else entry.record.webhook,
+                "first_tried": entry.at.isoformat(),
+            }
+            if hook is None:
+                faults.record(event, "", "dropped", "the pipeline declares no webhook any more", about)
+                continue
+            try:
+                webhook.post(event, hook)
+            except MailUndeliveredError as error:
+                _record_again(entry, error)
+                if not isinstance(error, MessageRefusedError):
+                    break
+            else:
+                said = f"{entry.record.mail_subject} (could not be delivered before)"
+                posted.append(faults.record(event, "", "posted", said, about))
+    return posted
 
 
 def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
@@ -153,7 +241,12 @@ def _record_again(entry: Entry, error: MailUndeliveredError) -> None:
         entry.record.incident,
         "failed",
         f"again: {entry.record.mail_subject}: {error}",
-        {"fault": entry.record.fault, "message": entry.record.message, "error": str(error)},
+        {
+            "fault": entry.record.fault,
+            "message": entry.record.message,
+            "webhook": entry.record.webhook,
+            "error": str(error),
+        },
     )
 
 

@@ -19,8 +19,8 @@ from sluice.notify import resolution
 from sluice.notify.events import Event
 from sluice.notify.resolution import Ending
 
-# Statuses of an entry whose mail the server took.
-DELIVERED = ("sent", "resolved", "digest")
+# Statuses of an entry whose mail the server took, or the webhook its message.
+DELIVERED = ("sent", "resolved", "digest", "posted")
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,21 @@ def belongs_to(event: Event, past: list[Incident], *, window_minutes: float) -> 
 
 
 def undelivered(pipeline: str | None = None) -> list[Entry]:
-    """Mails that no server has taken, each as the record of its first attempt, oldest first."""
+    """Mails and messages that no server has taken, each as the record of its first attempt, oldest first."""
     found: dict[str, Entry] = {}
     after = ledger.closed_up_to(pipeline, "mails") if pipeline else None
     for entry in reversed(ledger.entries(records.Mail, pipeline=pipeline, after=after)):
         message = entry.record.message
         if entry.record.status == "failed":
             found.setdefault(message, entry)
-        elif entry.record.status in DELIVERED:
+        elif entry.record.status in (*DELIVERED, "dropped"):
             found.pop(message, None)
     return list(found.values())
+
+
+def undelivered_mails(pipeline: str) -> list[Entry]:
+    """As `undelivered`, without a webhook's messages."""
+    return [entry for entry in undelivered(pipeline) if not entry.record.webhook]
 
 
 def undelivered_lines(pipeline: str | None = None) -> list[str]:

@@ -12,9 +12,10 @@ from sluice.notify.send import Smtp
 def retry_failed(spec: Pipeline, smtp: Smtp) -> list[Entry]:
     """Send what could not be delivered, oldest first, and close faults whose end was not told.
 
-    It goes to those who get the pipeline's mails today. What the server does not take now stays undelivered.
+    It goes to those who get the pipeline's mails today, and to its webhook. What is not taken now stays undelivered.
 
     Returns: the entries that were made.
     """
+    posted = delivery.post_undelivered(spec.pipeline, smtp.webhook)
     sent = delivery.send_undelivered(spec.pipeline, smtp, sender=settings().mail_from, to=spec.mail_to)
-    return [*sent, *resolved_mails.close_ended(spec, smtp)]
+    return [*posted, *sent, *resolved_mails.close_ended(spec, smtp)]

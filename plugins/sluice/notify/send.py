@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from typing import Literal
 
 from sluice.core.errors import MailUndeliveredError
+from sluice.notify.webhook import Webhook
 
 # Seconds that a server may take to answer. A mail is sent by a task that has failed already: it must not hang too.
 TIMEOUT = 10.0
@@ -18,7 +19,8 @@ TIMEOUT = 10.0
 class Smtp:
     """Where mails are handed in. `tls`: no encryption, STARTTLS on the plain port, or TLS from the first byte.
 
-    `connection` is the Airflow connection it was read from, named in errors.
+    `connection` is the Airflow connection it was read from, named in errors. `webhook` is told the same beside it, where the
+    pipeline declares one.
     """
 
     host: str
@@ -27,6 +29,7 @@ class Smtp:
     password: str = field(default="", repr=False)
     tls: Literal["none", "starttls", "ssl"] = "none"
     connection: str = "smtp_default"
+    webhook: Webhook | None = None
 
 
 def send(message: EmailMessage, smtp: Smtp) -> dict[str, str]:

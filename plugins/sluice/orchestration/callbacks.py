@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sluice.ledger.model_records import Choice
     from sluice.notify.events import Event
     from sluice.notify.send import Smtp
+    from sluice.notify.webhook import Webhook
     from sluice.status import Status
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, 
 def _deliver(pipeline: spec.Pipeline, event: Event) -> None:
     from sluice import notify
 
-    notify.deliver(event, smtp(), sender=settings().mail_from, to=pipeline.mail_to)
+    notify.deliver(event, smtp(pipeline), sender=settings().mail_from, to=pipeline.mail_to)
 
 
 def mail_success(context: Mapping[str, Any]) -> None:
@@ -137,7 +138,12 @@ def mail_success(context: Mapping[str, Any]) -> None:
 
     ti = context["ti"]
     name, task = dag_ids.parts(ti.dag_id)[0], ti.task_id.rsplit(".", 1)[-1]
-    _mail_end(name, lambda: notify.close_succeeded(spec.load(name), task, _partition(context), smtp()))
+
+    def close() -> list[Entry]:
+        pipeline = spec.load(name)
+        return notify.close_succeeded(pipeline, task, _partition(context), smtp(pipeline))
+
+    _mail_end(name, close)
 
 
 def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
@@ -146,7 +152,7 @@ def mail_published(pipeline: spec.Pipeline, table: str, batch_id: str) -> None:
     from sluice.lake import batches
 
     label = str(batches.load(pipeline.pipeline, table, batch_id).days)
-    _mail_end(pipeline.pipeline, lambda: notify.close_published(pipeline, table, label, smtp()))
+    _mail_end(pipeline.pipeline, lambda: notify.close_published(pipeline, table, label, smtp(pipeline)))
 
 
 def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: Manifest) -> None:
@@ -158,7 +164,9 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
     if made_by is None:
         return
     if not made_by.get("problems"):
-        _mail_end(pipeline.pipeline, lambda: notify.close_scored(pipeline, made_by["version"], smtp()))
+        _mail_end(
+            pipeline.pipeline, lambda: notify.close_scored(pipeline, made_by["version"], smtp(pipeline))
+        )
         return
     event = report.of_damaged_model(
         pipeline,
@@ -182,14 +190,14 @@ def mail_done(pipeline: spec.Pipeline, found: Status) -> None:
     """Send the RESOLVED mails of what was started in vain, and is done or given up by now."""
     from sluice import notify
 
-    _mail_end(pipeline.pipeline, lambda: notify.done(pipeline, found, smtp()))
+    _mail_end(pipeline.pipeline, lambda: notify.done(pipeline, found, smtp(pipeline)))
 
 
 def mail_completed(pipeline: spec.Pipeline, run_days: Sequence[str]) -> None:
     """Send the RESOLVED mails of what ends because all sources of these run days are published."""
     from sluice import notify
 
-    _mail_end(pipeline.pipeline, lambda: notify.close_completed(pipeline, run_days, smtp()))
+    _mail_end(pipeline.pipeline, lambda: notify.close_completed(pipeline, run_days, smtp(pipeline)))
 
 
 def _mail_end(pipeline: str, close: Callable[[], list[Entry]]) -> None:
@@ -252,8 +260,8 @@ def task_url(ti: Any) -> str:
     return f"{settings().ui_url}/dags/{ti.dag_id}/runs/{ti.run_id}/tasks/{ti.task_id}"
 
 
-def smtp() -> Smtp:
-    """The SMTP server that the configured Airflow connection names."""
+def smtp(pipeline: spec.Pipeline | None = None) -> Smtp:
+    """The SMTP server that the configured Airflow connection names, and the webhook that a pipeline declares beside it."""
     from sluice.notify.send import Smtp
 
     name = settings().smtp_connection
@@ -269,4 +277,14 @@ def smtp() -> Smtp:
         password=connection.password or "",
         tls=tls,
         connection=name,
+        webhook=_webhook(pipeline.webhook_connection) if pipeline and pipeline.webhook_connection else None,
     )
+
+
+def _webhook(name: str) -> Webhook:
+    from sluice.notify.webhook import Webhook
+
+    try:
+        return Webhook(BaseHook.get_connection(name).password or "", name)
+    except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises: the mail goes out all the same
+        return Webhook("", name, problem=f"it could not be read ({type(error).__name__})")

@@ -74,7 +74,7 @@ def _check_landing(pipeline_name: str) -> list[str]:
     reported = faults.reported_names(pipeline_name)
     if event := report.of_unexpected_files(pipeline, found, reported=reported, task_url=_own_url()):
         mail_event(pipeline, event)
-    notify.close_removed(pipeline, found, smtp())
+    notify.close_removed(pipeline, found, smtp(pipeline))
     return _logged([entry.sentence() for entry in found.entries])
 
 
@@ -90,7 +90,7 @@ def _check_history(pipeline_name: str) -> list[str]:
         mail_rewritten(pipeline, rewrite, _own_url())
     still = {(rewrite.table, rewrite.day) for rewrite in found}
     for table, day in watch.restored(pipeline, still):
-        notify.close_matching(pipeline, table, day, smtp())
+        notify.close_matching(pipeline, table, day, smtp(pipeline))
     return _logged([rewrite.sentence() for rewrite in found])
 
 
@@ -125,7 +125,7 @@ def _send_notices(pipeline_name: str) -> int:
     from sluice import notify
 
     pipeline = spec.load(pipeline_name)
-    server = smtp()
+    server = smtp(pipeline)
     sent = notify.retry_failed(pipeline, server)
     notify.digest(pipeline, server)
     return len(sent)
