@@ -141,8 +141,11 @@ def test_message_with_hostile_values_mentions_nobody_and_links_nowhere(held):
         "&lt;!channel&gt; &lt;@U1&gt; &lt;https://evil.example|click&gt; &amp; *x*>"
     ]
     assert all(len(text) <= 3000 for text in said)
-    assert not any(re.search(r"&(?!amp;|lt;|gt;)", text) for text in said), "half of an escaped character"
     assert "and 6 more" in texts(found)
+    for before in range(5):
+        long = held.model_copy(update={"effect": "x" * before + "<" * 2000, "rules": ()})
+        text = webhook.message(long)["blocks"][0]["text"]["text"]
+        assert re.search(r"&(?!amp;|lt;|gt;)", text) is None, "half of an escaped character, where it is cut"
 
 
 @pytest.mark.parametrize(
