@@ -19,7 +19,7 @@ from sluice.notify.send import Smtp
 from sluice.notify.webhook import Webhook
 from tests.notify.reading import publication
 
-SECRET = "T00/B00/very-secret"
+UNSEEN = "T00/B00/very-secret"
 ATTACK = "<!channel> <@U1> <https://evil.example|click> & *x*"
 
 
@@ -52,7 +52,7 @@ class Slack:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.hook = Webhook(f"http://127.0.0.1:{self.server.server_port}/services/{SECRET}", "slack_flights")
+        self.hook = Webhook(f"http://127.0.0.1:{self.server.server_port}/services/{UNSEEN}", "slack_flights")
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_message_says_what_the_mail_says_first_and_no_row_of_the_data(slack, hel
         assert part in said, part
     assert "N509JB" not in said, "a channel has more readers than a mail"
     assert all(block["text"]["verbatim"] and block["type"] == "section" for block in taken["blocks"])
-    assert slack.asked == [f"/services/{SECRET}"]
+    assert slack.asked == [f"/services/{UNSEEN}"]
 
 
 def test_message_with_hostile_values_mentions_nobody_and_links_nowhere(held):
@@ -187,14 +187,14 @@ def test_message_that_is_not_taken_is_an_error_that_names_the_connection_and_not
     assert len(slack.asked) == times, "and the redirect is not followed"
     assert "'slack_flights'" in str(caught.value)
     told = f"{caught.value} {caught.value!r} {caught.value.__cause__} {slack.hook!r} {caplog.text}"
-    assert SECRET not in told
+    assert UNSEEN not in told
 
 
 def test_url_is_in_no_log_of_a_message_that_was_taken(slack, held, caplog):
     caplog.set_level(logging.DEBUG)
     webhook.post(held, slack.hook)
     assert slack.taken
-    assert SECRET not in caplog.text
+    assert UNSEEN not in caplog.text
 
 
 def test_slow_or_absent_server_is_given_up_in_bounded_time(slack, held, quick, monkeypatch, closed_port):
@@ -208,22 +208,22 @@ def test_slow_or_absent_server_is_given_up_in_bounded_time(slack, held, quick, m
         answered.set()
     assert len(slack.asked) == webhook.ATTEMPTS
     with pytest.raises(MailUndeliveredError, match="ConnectError"):
-        webhook.post(held, Webhook(f"http://127.0.0.1:{closed_port}/{SECRET}", "slack_flights"))
+        webhook.post(held, Webhook(f"http://127.0.0.1:{closed_port}/{UNSEEN}", "slack_flights"))
 
 
 @pytest.mark.parametrize(
     "hook",
     [
         Webhook("", "slack_flights"),
-        Webhook(f"ftp://x/{SECRET}", "slack_flights"),
-        Webhook(f"https://[/{SECRET}", "slack_flights"),
+        Webhook(f"ftp://x/{UNSEEN}", "slack_flights"),
+        Webhook(f"https://[/{UNSEEN}", "slack_flights"),
         Webhook("", "slack_flights", problem="it could not be read (AirflowNotFoundException)"),
     ],
 )
 def test_connection_without_a_usable_url_says_so_and_not_what_it_holds(held, hook):
     with pytest.raises(MailUndeliveredError, match="'slack_flights'") as caught:
         webhook.post(held, hook)
-    assert SECRET not in str(caught.value)
+    assert UNSEEN not in str(caught.value)
 
 
 def test_one_fault_is_one_message_and_one_more_when_it_is_over(flights, sink, slack, held, mails):
@@ -240,7 +240,7 @@ def test_one_fault_is_one_message_and_one_more_when_it_is_over(flights, sink, sl
     assert {entry.record.webhook for entry in ledger.entries(records.Mail)} == {"", "slack_flights"}
     (incident,) = faults.incidents("flights", held.fault)
     assert incident.is_resolved
-    assert SECRET not in json.dumps([entry.data for entry in ledger.entries()])
+    assert UNSEEN not in json.dumps([entry.data for entry in ledger.entries()])
 
 
 def test_message_that_fails_neither_loses_nor_fails_the_mail_and_the_watcher_posts_it(
