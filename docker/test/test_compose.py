@@ -158,6 +158,7 @@ def test_image_is_exchanged_and_rolled_back(installation, published_day):
                 _python(installation, "from sluice.core.version import code_version; print(code_version())")
             )
             assert installation.do("sluice", "ledger", "--json") == before
+            assert "Nothing to migrate" in installation.do("sluice", "migrate", "--dry-run")
     finally:
         engine.environment["IMAGE"] = installation.image
         engine.run(engine.name, "rmi", "--force", newer)
