@@ -36,6 +36,20 @@ def connect(uri: str) -> MlflowClient:
     return client
 
 
+def migrate(uri: str) -> None:
+    """Make the schema at `uri`, or bring one that an earlier MLflow made to this one's; a server does so for its own.
+
+    MLflow itself refuses an older schema, unless it lacks whole tables.
+    """
+    if not uri.startswith(("http://", "https://")):
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.db import upgrade
+
+        with _one_at_a_time(uri):
+            upgrade.main([uri], standalone_mode=False)
+    connect(uri)
+
+
 def experiment_id(client: MlflowClient, name: str, artifacts: str) -> str:
     """The experiment of this name, created where needed, its files under `artifacts` (empty: the server's choice)."""
     known = client.get_experiment_by_name(name)

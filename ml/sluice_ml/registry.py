@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice_ml.artifacts import CONTENT, META, TAGS, TEST, describe, pack, sha256, unpack
-from sluice_ml.connection import connect, create, experiment_id
+from sluice_ml.connection import connect, create, experiment_id, migrate
 from sluice_ml.errors import ModelDamagedError, ModelUnknownError
 from sluice_ml.model import ModelMeta, Trained, load
 from sluice_ml.training import Candidate
@@ -79,8 +79,8 @@ class Registry:
         self._uri, self._artifacts = uri, artifacts.rstrip("/")
 
     def init(self) -> None:
-        """Create the schema ahead of time; safe from several processes at once over SQLite."""
-        self._client.search_registered_models(max_results=1)
+        """Create or migrate the schema ahead of time; safe from several processes at once over SQLite."""
+        migrate(self._uri)
 
     @contextmanager
     def training(self, name: str, tags: Mapping[str, str]) -> Iterator[str]:

@@ -47,6 +47,7 @@ GROUPS: dict[str, list[click.Command]] = {
         model.model,
         operate.maintain,
         home.home,
+        home.migrate,
         operate.up,
         operate.down,
     ],

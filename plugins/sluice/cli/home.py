@@ -1,4 +1,4 @@
-"""`sluice home`: the home folder as a whole."""
+"""`sluice home` and `sluice migrate`: the home folder as a whole."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def home_backup(folder: Path) -> None:
     from sluice.local.home import backup
 
     echo(f"Backed up to {backup(folder)}. docs/operations.md says how to restore it.")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+def migrate(dry_run: bool) -> None:
+    """Bring what an earlier version made to this one: the databases' schemas. Take a backup first."""
+    from sluice.local import migration
+
+    for line in migration.migrate(dry_run=dry_run):
+        echo(line)

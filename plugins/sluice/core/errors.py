@@ -84,6 +84,14 @@ class HomeMovedError(SluiceError):
     """A home folder was copied or moved: its files name another place."""
 
 
+class HomeNewerError(SluiceError):
+    """A home folder was made, or migrated, by a newer version of Sluice."""
+
+
+class SchemaNewerError(SluiceError):
+    """A database has a schema that only a newer version of the library knows."""
+
+
 class AdoptionRefusedError(SluiceError):
     """A home cannot be made independent of the one that it was copied from."""
 

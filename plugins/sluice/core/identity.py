@@ -7,6 +7,7 @@ independent. The rule kept here: whoever uses a home has checked it, because the
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
@@ -20,9 +21,12 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from sluice.core.errors import HomeMovedError, SpecInvalidError
+from sluice import __version__
+from sluice.core.errors import HomeMovedError, HomeNewerError, SpecInvalidError
 
 FILE = "home.json"
+# Number of the arrangement of files in a home; raised when code of an earlier number would misread what this one writes.
+LAYOUT = 1
 # What a path may hold besides letters and digits. Everything else means something to a URI, to SQLAlchemy, to a glob of
 # DuckDB, to Jinja, to a configuration file or to a shell.
 _ALLOWED = " /-_.,+@()"
@@ -46,6 +50,8 @@ class Identity(BaseModel):
     made_at: AwareDatetime
     # Id of the home that this one was copied from.
     copied_from: str | None = None
+    # See LAYOUT; homes of 0.1 do not say it.
+    layout: int = 1
 
 
 def check_path(path: Path | str, variable: str) -> None:
@@ -77,6 +83,7 @@ def claimed(home: Path, databases: Sequence[str] = ()) -> Path:
     Raises:
         SpecInvalidError: it cannot be made.
         HomeMovedError: it was copied or moved here.
+        HomeNewerError: a newer version of Sluice made it.
     """
     here = home.resolve()
     found = read(here)
@@ -90,17 +97,30 @@ def claimed(home: Path, databases: Sequence[str] = ()) -> Path:
 
 
 def read(home: Path) -> Identity | None:
-    """The identity of a home; None where it has none (yet)."""
+    """The identity of a home; None where it has none (yet).
+
+    Raises:
+        HomeNewerError: its files are arranged in a way that this version does not know.
+    """
     try:
-        return Identity.model_validate_json((home / FILE).read_bytes())
+        found = json.loads((home / FILE).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if found.get("layout", 1) > LAYOUT:
+        raise HomeNewerError(
+            f"The home {home} has layout {found['layout']}, of a newer version of Sluice than this one, {__version__}.",
+            where=str(home / FILE),
+            allowed=f"a home of layout {LAYOUT} or earlier",
+            todo="use the newer version again, or restore the backup that was taken before it migrated this home",
+        )
+    return Identity.model_validate(found)
 
 
 def write(home: Path, identity: Identity, *, replace: bool) -> None:
     """Write an identity, whole or not at all; without `replace` the first one that is written stays."""
     part = home / f".{FILE}.{secrets.token_hex(4)}"
-    part.write_text(identity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Without what is as it always was: earlier versions refuse a key that they do not know.
+    part.write_text(identity.model_dump_json(indent=2, exclude_defaults=True) + "\n", encoding="utf-8")
     try:
         if replace:
             part.replace(home / FILE)
@@ -119,6 +139,7 @@ def new(home: Path, *, copied_from: str | None = None) -> Identity:
         path=str(home.resolve()),
         made_at=datetime.now(UTC),
         copied_from=copied_from,
+        layout=LAYOUT,
     )
 
 

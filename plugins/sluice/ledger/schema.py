@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    inspect,
     text,
 )
 from sqlalchemy.engine import make_url
@@ -102,6 +103,15 @@ def writing() -> Iterator[Connection]:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
         metadata.create_all(connection)
         yield connection
+
+
+def lacking() -> set[str]:
+    """Return the indexes that a ledger lacks which an earlier version made; none where there is no ledger yet."""
+    with reading() as connection:
+        there = inspect(connection).get_indexes(LEDGER.name) if connection else None
+    return (
+        set() if there is None else {str(one.name) for one in LEDGER.indexes} - {one["name"] for one in there}
+    )
 
 
 def complete() -> None:

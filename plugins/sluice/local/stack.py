@@ -169,7 +169,7 @@ def _declare(say: Callable[[str], None]) -> None:
         _require_free(s.api_port + 1, "SLUICE_API_PORT")
         _require_free(s.smtp_port, "SLUICE_SMTP_PORT")
     say("Preparing the databases")
-    _prepare()
+    prepare()
     say("Starting the mail sink and Airflow")
     for name in PROGRAMS:
         _request_start(name)
@@ -341,11 +341,15 @@ def airflow(*arguments: str) -> NoReturn:
     os.execve(executable, [executable, *arguments], environment())  # noqa: S606 - no shell is wanted
 
 
-def _prepare() -> None:
-    """Create or migrate Airflow's database and MLflow's, side by side: each takes seconds."""
+def prepare() -> None:
+    """Create or migrate Airflow's database and MLflow's, side by side: each takes seconds.
+
+    Raises:
+        StackError: one could not be migrated; names the log that says why.
+    """
     login()
-    s = settings()
-    log = s.home / "logs" / "prepare.log"
+    log = settings().home / "logs" / "prepare.log"
+    log.parent.mkdir(exist_ok=True)
     with log.open("ab") as out:
         jobs = [
             subprocess.Popen(command, env=environment(), stdout=out, stderr=out, umask=_UMASK)

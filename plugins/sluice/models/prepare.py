@@ -1,4 +1,4 @@
-"""`python -m sluice.models.prepare`: create the registry's schema ahead of the first task that needs it."""
+"""`python -m sluice.models.prepare`: create or migrate the registry's schema ahead of the first task that needs it."""
 
 from __future__ import annotations
 
