@@ -119,6 +119,11 @@ class Installation:
 
     def down(self, *, volumes: bool) -> None:
         self.compose("down", *(["--volumes"] if volumes else []))
+        if volumes:
+            # podman-compose leaves a volume that it has not made itself, as that of a restored home.
+            volume = (self.engine.name, "volume")
+            for name in self.engine.run(*volume, "ls", "--quiet", "--filter", f"name={self.project}").split():
+                self.engine.run(*volume, "rm", name)
 
     def login(self) -> tuple[str, str]:
         """User and password, as docs/deploy.md says where to read them."""
