@@ -6,6 +6,7 @@ platform that a table lacks comes with its next publication.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
     """
     # Airflow's migrations import Airflow, which reads its settings then.
     os.environ.update(stack.environment())
+    # It tells of every database that it looks at.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     changes = [(one.name, change) for one in _databases() if (change := one.change())]
     if lacking := schema.lacking():
         changes.append(("The ledger", f"gets the indexes {_listed(lacking)}"))
