@@ -7,8 +7,7 @@ platform that a table lacks comes with its next publication.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,10 +76,10 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
         StackError: the stack is running, or a database could not be migrated.
     """
     # Airflow's migrations import Airflow, which reads its settings then.
-    os.environ.update(stack.environment())
+    variables = stack.use_environment()
     # It tells of every database that it looks at.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    changes = [(one.name, change) for one in _databases() if (change := one.change())]
+    changes = [(one.name, change) for one in _databases(variables) if (change := one.change())]
     if lacking := schema.lacking():
         changes.append(("The ledger", f"gets the indexes {_listed(lacking)}"))
     if changes and not dry_run:
@@ -91,6 +90,7 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
                 allowed="an installation that nothing uses while its databases are migrated",
                 todo="run `sluice down`, take a backup (`sluice home backup FOLDER`), and migrate then",
             )
+        (settings().home / "logs").mkdir(exist_ok=True)
         stack.prepare()
         schema.complete()
     yield from (f"{name} {change}." for name, change in changes)
@@ -100,8 +100,8 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
         yield "Nothing was changed: this was a dry run."
 
 
-def _databases() -> list[Database]:
-    airflow = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+def _databases(variables: Mapping[str, str]) -> list[Database]:
+    airflow = variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     found = [Database("Airflow's database", airflow, "airflow", "migrations")]
     # That of an MLflow server is migrated where the server runs.
     if not settings().mlflow_url.startswith(("http://", "https://")):

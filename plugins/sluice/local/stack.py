@@ -106,6 +106,12 @@ def environment() -> dict[str, str]:
     return {**defaults, **os.environ, "PATH": defaults["PATH"]}
 
 
+def use_environment() -> dict[str, str]:
+    """Give this process the environment of the stack's processes; returns it."""
+    os.environ.update(found := environment())
+    return found
+
+
 def apart(variables: Mapping[str, str]) -> dict[str, str]:
     """Environment of another installation on this machine: nothing of this one's Sluice or Airflow, and `variables`."""
     kept = {name: value for name, value in os.environ.items() if not re.match("SLUICE_|_?AIRFLOW", name)}
@@ -149,7 +155,7 @@ def run(say: Callable[[str], None], ready: Callable[[], None]) -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    os.environ.update(environment())
+    use_environment()
     os.umask(_UMASK)
     supervisor.log_to(settings().home / "logs")
     threading.Thread(target=wait, daemon=True).start()
@@ -342,14 +348,9 @@ def airflow(*arguments: str) -> NoReturn:
 
 
 def prepare() -> None:
-    """Create or migrate Airflow's database and MLflow's, side by side: each takes seconds.
-
-    Raises:
-        StackError: one could not be migrated; names the log that says why.
-    """
+    """Create or migrate Airflow's database and MLflow's, side by side: each takes seconds."""
     login()
     log = settings().home / "logs" / "prepare.log"
-    log.parent.mkdir(exist_ok=True)
     with log.open("ab") as out:
         jobs = [
             subprocess.Popen(command, env=environment(), stdout=out, stderr=out, umask=_UMASK)
@@ -359,9 +360,7 @@ def prepare() -> None:
             )
         ]
         if sum(job.wait() for job in jobs):
-            raise StackError(
-                "A database could not be prepared.", where=str(log), todo="read the end of that log"
-            )
+            raise StackError("A database could not be prepared.", where=str(log), todo="read its end")
 
 
 def _wait(missing: Callable[[], list[str]], *, seconds: float) -> None:

@@ -39,6 +39,7 @@ def main(archive: Path) -> None:
         flights = spec.load("flights")
         rows = {"flight_id": ["a", "b"], "ds": pa.array([date.fromisoformat("2013-03-30")] * 2, pa.date32())}
         publish(flights, "features", pa.table(rows))
+        (settings().home / "logs").mkdir(exist_ok=True)
         stack.prepare()
         candidate = fit(flights_rows(flights), small_config(flights))
         with registry().training(flights.model.name, {"as_of": DAY}) as run_id:
