@@ -91,6 +91,7 @@ def test_card_has_the_sections_of_its_source_and_the_recorded_numbers_with_n_and
     assert facts["Training data", "days"].said.startswith(
         f"{learned['first']} to {learned['last']}: {learned['days']} days, {learned['rows']:,} rows"
     )
+    assert facts["Model details", "criticality"].said.startswith("normal: a candidate that passes the gate")
     assert facts["Model details", "file (SHA-256)"].said == champion.sha256
     assert "may become champion; there was no champion" in facts["Model details", "decision"].said
     gate = {name: state for name, state, _ in _table(card, "Checks of the gate").rows}

@@ -36,10 +36,12 @@ class Card(Strict):
         said = " ".join((getattr(self, name) or _GAP).split())
         return None if said == _GAP else said
 
+    @property
+    def missing(self) -> list[str]:
+        """Names of the statements that nobody has made."""
+        return [name for name in Card.model_fields if self.statement(name) is None]
+
 
 def missing_card_fields(spec: Pipeline) -> list[str]:
     """Keys of the statements about a pipeline's model that nobody has made (`model.card.intended_use`); none without a model."""
-    if not spec.has_model:
-        return []
-    card = spec.model.card
-    return [f"model.card.{name}" for name in Card.model_fields if card.statement(name) is None]
+    return [f"model.card.{name}" for name in spec.model.card.missing] if spec.has_model else []

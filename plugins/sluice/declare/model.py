@@ -112,9 +112,7 @@ class Model(Strict):
             return self
         lacks = [] if self.shadow_days else ["shadow_days above 0"]
         lacks += [f"gate.{name} switched on" for name in _ALWAYS_CHECKED if not getattr(self.gate, name)]
-        lacks += [
-            f"a statement card.{name}" for name in Card.model_fields if self.card.statement(name) is None
-        ]
+        lacks += [f"a statement card.{name}" for name in self.card.missing]
         if lacks:
             raise ValueError(
                 f"criticality is critical, which requires {', '.join(lacks)}: a person who is asked to approve a model must see what it "

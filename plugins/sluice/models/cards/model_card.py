@@ -23,6 +23,13 @@ _METRICS = {
     "brier": "Brier score",
 }
 
+# Criticality -> who lets a candidate that passed become champion.
+_LETS_IN = {
+    "experiment": "no candidate becomes champion",
+    "normal": "a candidate that passes the gate becomes champion by itself",
+    "critical": "a candidate becomes champion when a person approves it, after its shadow",
+}
+
 
 def write(spec: Pipeline, version: int | None = None) -> Document:
     """Write the card of a version; of the champion or, without one, of the newest candidate, where none is given.
@@ -69,6 +76,7 @@ def _details(known: Known) -> Iterator[Fact]:
     spec, record, meta = known.spec, known.training.record, known.meta
     yield Fact("question", spec.model.question)
     yield Fact("owner", f"{spec.owner}; questions to {', '.join(spec.mail_to)}")
+    yield Fact("criticality", f"{spec.model.criticality}: {_LETS_IN[spec.model.criticality]}")
     kind = record.algorithm or UNRECORDED
     yield Fact("kind", f"{kind}, {meta.rounds} rounds" if meta and meta.rounds else kind)
     trained = f"for the run of {known.training.partition} (entry {known.training.seq} of the ledger, run {known.training.run})"
