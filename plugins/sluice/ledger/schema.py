@@ -131,6 +131,17 @@ def reading() -> Iterator[Connection | None]:
         yield connection if engine.dialect.has_table(connection, LEDGER.name) else None
 
 
+@contextmanager
+def session() -> Iterator[Connection | None]:
+    """A connection without a transaction, for locks that last as long as it does; None where the ledger is a file."""
+    engine = _engine(settings().ledger_url)
+    if engine.name != "postgresql":
+        yield None
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
 # SQLite already reads one snapshot in a transaction; Postgres must be asked to.
 _SNAPSHOT = {"postgresql": {"isolation_level": "REPEATABLE READ"}}
 

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from sluice import ledger
-from sluice.core import locks
 from sluice.core.errors import (
     DatabaseUnavailableError,
     LedgerEntryInvalidError,
@@ -25,7 +24,7 @@ from sluice.core.errors import (
 )
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
-from sluice.ledger import Entry, records
+from sluice.ledger import Entry, locks, records
 from sluice.notify import faults, webhook
 from sluice.notify.compose import compose, sentences
 from sluice.notify.events import Event
@@ -270,5 +269,5 @@ def _free_key(event: Event, past: Sequence[faults.Incident]) -> str:
 
 
 def alone(key: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-    """Keep other processes of this machine from the same work meanwhile: see `locks.alone`."""
-    return locks.alone(settings().work / "mail" / f"{key}.lock", wait=wait)
+    """Keep other processes from the same work meanwhile, of all machines that share the ledger: see `ledger.locks`."""
+    return locks.alone(f"mail {key}", settings().work / "mail" / f"{key}.lock", wait=wait)
