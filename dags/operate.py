@@ -23,7 +23,7 @@ since, and everything that waited for it follows. The last task says how many ro
 A replay where nothing is held is refused before anything is touched.
 """
 
-RELEASE = """### Release: publish a held batch on a person's word
+RELEASE = """### Release: publish a held batch under a waiver
 
 Say which table and day, why, and until when. The task `approve_release` then waits, under *Required Actions*, for a
 person's answer. Who approves answers for it: name, reason and last day are recorded as a waiver and shown wherever the

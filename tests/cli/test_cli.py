@@ -204,8 +204,13 @@ def test_help_names_every_command_under_what_it_is_for_with_its_whole_summary(ho
     assert sorted(command.name for commands in GROUPS.values() for command in commands) == sorted(
         main.commands
     )
-    for command in main.commands.values():
-        assert " ".join(command.help.split("\n\n")[0].split()).rstrip(".") in " ".join(said.split())
+    groups = {name: command for name, command in main.commands.items() if isinstance(command, click.Group)}
+    assert {"model", "suite", "home"} <= groups.keys()
+    for shown, commands in [(said, main.commands)] + [
+        (CliRunner().invoke(main, [name, "--help"]).output, group.commands) for name, group in groups.items()
+    ]:
+        for command in commands.values():
+            assert " ".join(command.help.split("\n\n")[0].split()).rstrip(".") in " ".join(shown.split())
 
 
 def test_suite_is_shown_as_a_table_of_its_rules(home):
@@ -217,6 +222,11 @@ def test_suite_is_shown_as_a_table_of_its_rules(home):
     assert [line.split()[0] for line in rules] == [rule["rule"] for rule in found["rules"]]
     (line,) = (line for line in rules if line.startswith("known_origin "))
     assert line.split("  ")[-1] == "column: origin; value: upper(trim(origin)); value_set: EWR, JFK, LGA"
+    (several,) = (line for line in rules if line.startswith("gaps_agree "))
+    assert "condition: ((dep_time is null) = (dep_delay is null)) and (" in several
+    assert " and (dep_time is not null or arr_time is null) and " in several, (
+        "as the rule that runs brackets them"
+    )
     (rule,) = (rule for rule in found["rules"] if rule["rule"] == "known_origin")
     assert rule["arguments"]["value_set"] == ["EWR", "JFK", "LGA"]
     assert {"severity", "limit", "owner", "why", "type"} < rule.keys()

@@ -80,7 +80,7 @@ def held() -> Event:
         ],
         commands={
             "sluice replay flights arrivals 2013-02-08": "send it through the gate again",
-            "sluice release flights arrivals 2013-02-08 --by NAME --why REASON --until DAY": "publish it on your word",
+            "sluice release flights arrivals 2013-02-08 --by NAME --why REASON --until DAY": "publish it under your waiver",
         },
         links={
             "Open the evidence": "http://127.0.0.1:8080/plugin/evidence/evidence/flights/gates/arrivals/a.html",

@@ -182,7 +182,9 @@ def test_release_is_asked_of_a_person_whose_answer_is_the_waiver(live, flights, 
         assert not live.published("schedule", day)
 
     run = ask()
-    assert answer(run, "Approve") == f"schedule {day} is published on the word of admin until 2013-12-31."
+    assert (
+        answer(run, "Approve") == f"schedule {day} is published under the waiver of admin until 2013-12-31."
+    )
 
     (waiver,) = ledger.entries(kind="waiver", pipeline="flights", subject="schedule", partition=day)
     assert (waiver.data["by"], waiver.data["why"]) == ("admin", "The airline confirmed it.")

@@ -42,13 +42,13 @@ def test_index_and_pages_of_a_released_day_say_on_whose_word_it_is_shown(get):
     ledger.append(records.Published(batch_id=batch), **about)
     schedule = "flights/gates/schedule/2013-04-02/20130402T080000000000-bbbbbb"
 
-    said = "arrivals 2013-04-03 is shown on the word of Ada, until 2013-04-05: &lt;b&gt;Confirmed&lt;/b&gt;."
+    said = "arrivals 2013-04-03 is shown under the waiver of Ada, until 2013-04-05: &lt;b&gt;Confirmed&lt;/b&gt;."
     for path in ("/air/evidence/", "/air/evidence/flights"):
         body = get(path)[2]
         assert said in body
         assert re.search(rf'<a class="chip WARN" href="[^"]*{batch}.html"[^>]*>HOLD, released</a>', body)
-    assert "on the word of Ada" in get(f"/air/evidence/{HELD}.html")[2]
-    assert "on the word of" not in get(f"/air/evidence/{schedule}.html")[2]
+    assert "under the waiver of Ada" in get(f"/air/evidence/{HELD}.html")[2]
+    assert "under the waiver of" not in get(f"/air/evidence/{schedule}.html")[2]
     assert [one.day for one in released.of_page(f"flights/gates/arrivals/2013-04-03/{batch}.html")] == [
         "2013-04-03"
     ]

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from sluice.cli import develop, home, inspect, model, new, operate
-from sluice.cli.output import echo
+from sluice.cli.output import Group, echo
 from sluice.core import clock
 from sluice.core.errors import SluiceError
 from sluice_ml.errors import MlError
@@ -77,7 +77,7 @@ GROUPS: dict[str, list[click.Command]] = {
 }
 
 
-class _Group(click.Group):
+class _Main(Group):
     """Lists its commands by what they are for, and shows an error of ours as one plain message, without a traceback."""
 
     def invoke(self, ctx: click.Context):
@@ -90,13 +90,10 @@ class _Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in GROUPS.items():
-            with formatter.section(title):
-                formatter.write_dl(
-                    [(str(each.name), each.get_short_help_str(limit=200)) for each in commands]
-                )
+            self.format_section(formatter, title, commands)
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Main)
 @click.version_option(package_name="sluice")
 def main() -> None:
     """Every row, model and prediction is published with evidence, or held with a reason and a way back."""

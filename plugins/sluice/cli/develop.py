@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sluice.cli import arguments
-from sluice.cli.output import as_json, echo, print_json
+from sluice.cli.output import Group, as_json, echo, print_json
 from sluice.core.progress import timed
 from sluice.declare import spec
 
@@ -104,7 +104,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.group()
+@click.group(cls=Group)
 def suite() -> None:
     """Show the rules of a table, take those of an existing suite, or measure how close published days came to their limits."""
 

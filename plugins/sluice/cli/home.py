@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from sluice.cli.output import echo
+from sluice.cli.output import Group, echo
 
 
-@click.group()
+@click.group(cls=Group)
 def home() -> None:
     """Tell where the home folder (SLUICE_HOME) lies, make a copied or moved one independent, or back it up."""
 
@@ -44,7 +44,7 @@ def home_backup(folder: Path) -> None:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 def migrate(dry_run: bool) -> None:
-    """Bring what an earlier version made to this one: the databases' schemas. Take a backup first."""
+    """Bring what an earlier version made to this one: the databases' schemas; take a backup first."""
     from sluice.local import migration
 
     for line in migration.migrate(dry_run=dry_run):

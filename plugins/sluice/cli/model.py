@@ -11,12 +11,12 @@ import click
 
 from sluice.cli import arguments
 from sluice.cli.arguments import TEXT
-from sluice.cli.output import as_json, echo, print_json
+from sluice.cli.output import Group, as_json, echo, print_json
 from sluice.core.runs import Run
 from sluice.declare import spec
 
 
-@click.group()
+@click.group(cls=Group)
 def model() -> None:
     """Show which versions of a pipeline's model have or had which role, or roll back."""
 

@@ -108,7 +108,7 @@ def replay(pipeline: spec.Pipeline, table: str, day: str) -> None:
     "--until", type=DAY, default=None, help="Last day (YYYY-MM-DD) that it is valid, by the pipeline's clock."
 )
 def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, until: str | None) -> None:
-    """Publish what is held of DAY as it is, on a person's word, which is recorded and shown with the data."""
+    """Publish what is held of DAY as it is, under a waiver, which is recorded and shown with the data."""
     from sluice import holds
 
     said = {"by": by, "why": why, "until": until or ""}

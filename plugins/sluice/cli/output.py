@@ -25,6 +25,19 @@ def print_json(found: object) -> None:
     click.echo(json.dumps(to_jsonable_python(found), indent=2))
 
 
+class Group(click.Group):
+    """A group of commands whose help has the summary of each as a whole; click cuts them off at 45 characters or so."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_section(formatter, "Commands", list(self.commands.values()))
+
+    def format_section(
+        self, formatter: click.HelpFormatter, title: str, commands: list[click.Command]
+    ) -> None:
+        with formatter.section(title):
+            formatter.write_dl([(str(each.name), each.get_short_help_str(limit=200)) for each in commands])
+
+
 def for_each(pipeline: spec.Pipeline | None, work: Callable[[spec.Pipeline], None]) -> bool:
     """Work on one pipeline, or on all; return whether it was possible for each.
 

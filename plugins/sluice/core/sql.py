@@ -11,3 +11,8 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Return a text, in single quotes."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def all_of(condition: str | list[str]) -> str:
+    """Return conditions that have to hold together as one; each is in brackets, because it may have an `or` of its own."""
+    return condition if isinstance(condition, str) else " and ".join(f"({one})" for one in condition)

@@ -18,7 +18,7 @@ from typing import Any
 from great_expectations.compatibility import pydantic
 from great_expectations.expectations.core import UnexpectedRowsExpectation
 
-from sluice.core.sql import literal, quoted
+from sluice.core.sql import all_of, literal, quoted
 from sluice.gates.suites import QUERY
 
 # Names go into SQL as they are.
@@ -105,7 +105,7 @@ class ExpectRowsToSatisfyCondition(_OfRows):
 
     @property
     def passing(self) -> str:
-        return _all(self.condition)
+        return all_of(self.condition)
 
 
 class ExpectColumnValuesToBeDeclared(_OfRows):
@@ -183,7 +183,7 @@ class ExpectGroupsToSatisfyCondition(_OfGroups):
 
     @property
     def passing(self) -> str:
-        return _all(self.condition)
+        return all_of(self.condition)
 
     @property
     def compared(self) -> Sequence[str]:
@@ -238,10 +238,6 @@ TYPES: Mapping[str, type] = {
 }
 # Those whose failures are whole rows of the batch.
 OF_ROWS = (_OfRows, ExpectKeyToBeUnique)
-
-
-def _all(condition: str | list[str]) -> str:
-    return condition if isinstance(condition, str) else " and ".join(f"({one})" for one in condition)
 
 
 def as_query(query: str) -> str:

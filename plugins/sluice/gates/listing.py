@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from sluice.core.sql import all_of
 from sluice.gates import suites
 
 if TYPE_CHECKING:
@@ -41,5 +42,5 @@ def _text(value: Any, name: str = "") -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} = {_text(each)}" for name, each in value.items())
     if isinstance(value, list):
-        return (" and " if name == "condition" else ", ").join(map(_text, value))
+        return all_of(value) if name == "condition" else ", ".join(map(_text, value))
     return value if isinstance(value, str) else json.dumps(value)

@@ -108,7 +108,7 @@ def commands(spec: Pipeline, table: str, label: str, *, release: bool = False) -
     found[f"sluice replay {name} {table} {day}"] = "send it through the gate again"
     if release:
         found[f"sluice release {name} {table} {day} --by NAME --why REASON --until DAY"] = (
-            "publish it on your word, until a day"
+            "publish it under your waiver, until a day"
         )
     found[f"sluice trace {name} {table} {day}"] = "where its rows went"
     found[f"sluice held {name}"] = "all that is held, with age and owner"

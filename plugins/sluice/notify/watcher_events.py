@@ -339,7 +339,7 @@ def _made_from(spec: Pipeline, waiver: Entry) -> tuple[Section, ...]:
 
 def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
     """A release whose last day is over, while readers still see what it let pass."""
-    table, label, word = waiver.subject, waiver.partition or "", waiver.record
+    table, label, record = waiver.subject, waiver.partition or "", waiver.record
     days, released = list(waiver.days), waivers.read(waiver)
     return Event(
         kind="waiver_expired",
@@ -349,15 +349,15 @@ def of_waiver_expired(spec: Pipeline, waiver: Entry, *, task_url: str) -> Event:
         cause="release has ended",
         occurrence=waiver.hash,
         ends_with=EndsWith.of("published", table),
-        batch_id=word.batch_id,
+        batch_id=record.batch_id,
         owner=spec.owner_of(table),
         effect=(
-            f"Readers still see {table} of {label}, which did not pass its rules; the word that let it pass "
-            "has ended. It counts as held again"
+            f"Readers still see {table} of {label}, which did not pass its rules; the waiver that let it pass "
+            "has expired. It counts as held again"
             + (", and training leaves it out." if spec.has_model else ".")
         ),
         summary=f"{released.signed} released it until {released.until}: {released.why}",
-        facts={"Released by": released.signed, "Until": released.until, "Rules": ", ".join(word.rules)},
+        facts={"Released by": released.signed, "Until": released.until, "Rules": ", ".join(record.rules)},
         sections=_made_from(spec, waiver),
         next_steps=(
             f"If the data is wrong: land a corrected file. {steps.taken_up(spec, table, tuple(days))}"

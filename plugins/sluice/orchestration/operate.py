@@ -250,7 +250,7 @@ def _grant_waiver(pipeline_name: str, requested: dict[str, Any]) -> int:
 @task
 @explain_failure
 def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
-    """Published, or held still, and by whose word."""
+    """Published, or held still, and under whose waiver."""
     from airflow.sdk.exceptions import AirflowFailException
 
     from sluice import holds, ledger
@@ -274,7 +274,7 @@ def _report_release(pipeline_name: str, requested: dict[str, Any]) -> str:
     hold = holds.find(pipeline, params["table"], params["day"])
     if hold is not None and hold.kind != "quarantined":
         raise AirflowFailException(f"{name} was released and is not published: {hold.reason}")
-    return f"{name} is published on the word of {by} until {params['until']}."
+    return f"{name} is published under the waiver of {by} until {params['until']}."
 
 
 def _requested_by(context: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """How far the data of a source may be relied on today: one letter, after Lawrence's data readiness levels.
 
 C: it is loaded. B: it is valid as well, its newest verdict lets it pass. A: it is fit for this task now: fresh, within
-its purpose, nothing of it held, nothing of it shown on a person's word.
+its purpose, nothing of it held, nothing of it shown under a waiver.
 """
 
 from __future__ import annotations
