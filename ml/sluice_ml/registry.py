@@ -66,6 +66,27 @@ class LoadedModel:
         return self.model.meta.metrics
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What MLflow could not do, as an error that whoever calls may catch without importing it.
+
+    Its stores let errors of the database, of HTTP and of a bucket through as they are.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except Exception as error:
+        # botocore is imported by the lake alone.
+        of_a_bucket = type(error).__module__.startswith("botocore.")
+        if not of_a_bucket and not isinstance(error, MlflowException | SQLAlchemyError | OSError):
+            raise
+        raise ConnectionError(f"The registry of models does not answer: {error}") from error
+
+
 class Registry:
     """Runs and model versions of one MLflow installation. Cheap to make; connects on first use.
 
@@ -146,10 +167,12 @@ class Registry:
         )
         return int(made.version)
 
+    @_answering()
     def load(self, name: str, version: int, *, threads: int) -> LoadedModel:
         """A version ready to score.
 
         Raises:
+            ConnectionError: the registry does not answer.
             ModelDamagedError: a file is missing, is not the one that was registered, or cannot be used by this code.
             ModelUnknownError: there is no such version.
         """
@@ -158,6 +181,7 @@ class Registry:
         with _of_this_code(known):
             return LoadedModel(version, load(content, meta, threads=threads), known)
 
+    @_answering()
     def content(self, name: str, version: int) -> tuple[ModelMeta, bytes]:
         """A version's description and its model file, their hashes checked.
 
@@ -165,9 +189,9 @@ class Registry:
             ConnectionError: the registry does not answer.
             ModelDamagedError, ModelUnknownError: as `load`.
         """
-        with _answering():
-            return self._files(self._version(name, version))
+        return self._files(self._version(name, version))
 
+    @_answering()
     def description(self, name: str, version: int) -> ModelMeta:
         """What is known of a version besides its file, also where that is lost.
 
@@ -175,22 +199,26 @@ class Registry:
             ConnectionError: the registry does not answer.
             ModelDamagedError, ModelUnknownError: as `load`.
         """
-        with _answering():
-            return self._meta(self._version(name, version))
+        return self._meta(self._version(name, version))
 
+    @_answering()
     def candidate(self, name: str, version: int) -> Candidate:
         """A registered version with its scored held-out rows, as it was logged.
 
         Raises:
-            ModelDamagedError: as `load`.
-            ModelUnknownError: there is no such version.
+            ConnectionError, ModelDamagedError, ModelUnknownError: as `load`.
         """
         known = self._version(name, version)
         meta = self._meta(known)
         return unpack(meta, self._read(known, CONTENT[meta.algorithm]), self._read(known, TEST))
 
+    @_answering()
     def roles(self, name: str) -> dict[str, int]:
-        """Alias to version, as MLflow shows them; none where the model is not there."""
+        """Alias to version, as MLflow shows them; none where the model is not there.
+
+        Raises:
+            ConnectionError: the registry does not answer.
+        """
         return {alias: int(version) for alias, version in self._aliases(name).items()}
 
     def set_roles(self, name: str, roles: Mapping[str, int | None]) -> None:
@@ -207,8 +235,13 @@ class Registry:
         for key, value in tags.items():
             self._client.set_model_version_tag(name, str(version), key, value)
 
+    @_answering()
     def versions(self, name: str) -> list[Version]:
-        """All versions of a model with their roles, newest first; none where the model is not there."""
+        """All versions of a model with their roles, newest first; none where the model is not there.
+
+        Raises:
+            ConnectionError: the registry does not answer.
+        """
         roles: dict[str, list[str]] = {}
         for alias, version in self._aliases(name).items():
             roles.setdefault(version, []).append(alias)
@@ -276,8 +309,8 @@ class Registry:
                 if getattr(error, "error_code", _GONE) != _GONE:
                     raise
                 raise ModelDamagedError(
-                    f"{file} of {version.name} version {version.version} cannot be read: {error}",
-                    where=f"run {version.run_id}",
+                    f"{file} of {version.name} version {version.version} cannot be read.",
+                    where=f"run {version.run_id}: {error}",
                     todo=todo,
                 ) from error
         expected = version.tags.get(TAGS[file])
@@ -303,17 +336,6 @@ class Registry:
             if error.error_code != _GONE:
                 raise
             return {}
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """What MLflow could not do, as an error that whoever calls may catch without importing it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        raise ConnectionError(f"The registry of models does not answer: {error}") from error
 
 
 @contextmanager

@@ -204,11 +204,22 @@ def test_as_code_is_one_span_whatever_is_in_it(text):
     assert kinds == (["text", "code_inline", "text"] if text.strip() else ["text"])
 
 
+@example("http://e.example FTP://e.example //e.example www.e.example a@e.example @name mailto:a@e.example")
 @example("_a_ __b__ *c* [d](http://e.example) ![f](g) <h@i.example> <b> &lt; `j` ~~k~~ l|m")
 @given(st.text(st.sampled_from("ab \\`*_[](){}<>#+-.!|~&;:/=$\n\"'0") | st.characters(), max_size=40))
 def test_text_in_a_line_of_markdown_reads_as_it_is_and_is_no_markup(text):
-    """As CommonMark and the tables and strikethroughs of GitHub are read by markdown-it."""
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(f"- name: {as_markdown(text)}")
+    """As CommonMark and the tables, strikethroughs and bare addresses of GitHub are read by markdown-it."""
+    reader = MarkdownIt("commonmark", {"linkify": True}).enable(["table", "strikethrough", "linkify"])
+    # A name without www. is no address on GitHub.
+    reader.linkify.set({"fuzzy_link": False, "fuzzy_email": True})
+    tokens = reader.parse(f"- name: {as_markdown(text)}")
     (inline,) = (one for one in tokens if one.type == "inline")
     assert {one.type for one in inline.children or ()} <= {"text", "text_special"}
     assert "".join(one.content for one in inline.children or ()) == f"name: {printable(text)}".strip()
+
+
+def test_address_in_a_line_of_markdown_is_taken_apart():
+    """GitHub links www., which markdown-it does only with every name that has a dot."""
+    assert as_markdown("www.e.example WWW.e.example") == r"www\.e.example WWW\.e.example"
+    assert as_markdown("see http://e.example, @name") == r"see http:/\/e.example, \@name"
+    assert as_markdown("2013/04/01 at 1.5") == "2013/04/01 at 1.5"

@@ -10,6 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
+from unittest.mock import Mock
 
 import pytest
 
@@ -106,17 +108,25 @@ def test_load_model_of_another_format_is_refused_although_its_files_are_whole(re
         registry.load(NAME, 1, threads=1)
 
 
-def test_load_from_a_store_that_does_not_answer_says_nothing_of_the_model(registry, candidate, monkeypatch):
+def test_read_from_a_store_that_does_not_answer_says_nothing_of_the_model(registry, candidate, monkeypatch):
+    from botocore.exceptions import EndpointConnectionError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
 
     register(registry, candidate)
-
-    def unreachable(*_):
-        raise MlflowException("API request failed: connection refused")
-
-    monkeypatch.setattr(registry._client, "download_artifacts", unreachable)
-    with pytest.raises(MlflowException, match="connection refused"):
-        registry.load(NAME, 1, threads=1)
+    for error in (
+        MlflowException("API request failed: connection refused"),
+        OperationalError("SELECT 1", {}, Exception("connection refused")),
+        TimeoutError("connection refused"),
+        EndpointConnectionError(endpoint_url="http://bucket", error="connection refused"),
+    ):
+        for asked in ("download_artifacts", "search_model_versions"):
+            with monkeypatch.context() as patched:
+                patched.setattr(registry._client, asked, Mock(side_effect=error))
+                for read in (partial(registry.load, threads=1), registry.description, registry.candidate):
+                    with pytest.raises(ConnectionError) as caught:
+                        read(NAME, 1)
+                    assert str(caught.value) == f"The registry of models does not answer: {error}"
 
 
 def test_log_same_candidate_again_puts_back_what_is_lost_or_damaged(registry, candidate, tmp_path):

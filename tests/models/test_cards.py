@@ -14,7 +14,7 @@ from sluice.core.errors import ModelNotRecordedError
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.card import Card
-from sluice.ledger import model_records
+from sluice.ledger import model_records, records
 from sluice.models import cards, training
 from sluice.models.cards.document import Document, Fact, Section, Table, markdown
 from tests.models.conftest import DAY, RUN, candidate, flights, trained
@@ -171,6 +171,18 @@ def test_lost_registry_takes_its_own_facts_from_the_card_and_no_others(flights, 
     sheet = cards.write("datasheet", flights)
     assert "cannot be read" in _facts(sheet)["Composition", "registry"].said
     assert _table(sheet, "Sources").rows
+    assert str(settings().home) not in cards.markdown("card", flights)
+
+
+def test_registry_that_does_not_answer_is_named_without_its_address(flights, champion, monkeypatch, caplog):
+    monkeypatch.setenv("SLUICE_MLFLOW_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings.cache_clear()
+    for name in cards.DOCUMENTS:
+        text = cards.markdown(name, flights)
+        assert "its description cannot be read: the registry does not answer" in text
+        assert "127.0.0.1" not in text
+    assert "127.0.0.1" in caplog.text
 
 
 def test_values_of_personal_data_are_in_neither(flights, champion):
@@ -181,13 +193,32 @@ def test_values_of_personal_data_are_in_neither(flights, champion):
         }
     )
     ledger.append(few, pipeline="flights", subject=flights.model.name, partition=DAY)
-    assert "carrier Ada" in cards.markdown("card", flights)
+    estimate = {"value": 0.1, "low": 0.0, "high": 0.2}
+    groups = {
+        "check": "slices",
+        "state": "FAIL",
+        "sentence": "carrier Bea is at another level.",
+        "numbers": {
+            "slices": [{"slice": "carrier Cas", "rows": 9, "level": estimate, "auc": None}],
+            "too_small": {"carrier Dan": 1},
+        },
+    }
+    broken = {
+        "check": "value",
+        "state": "ERROR",
+        "sentence": "value could not be computed: ValueError: Eve",
+        "numbers": {},
+    }
+    refused = records.Refused(version=1, numbers={"gate": [groups, broken]})
+    ledger.append(refused, pipeline="flights", subject=flights.model.name, partition=DAY)
+    for value in ("carrier Ada", "carrier Bea", "carrier Cas", "carrier Dan", "Eve"):
+        assert value in cards.markdown("card", flights)
     assert "carrier Ada" in cards.markdown("datasheet", flights)
     arrivals = flights.sources["arrivals"].model_copy(update={"pii": "pseudonymised"})
     personal = flights.model_copy(update={"sources": {**flights.sources, "arrivals": arrivals}})
     for name in cards.DOCUMENTS:
         text = cards.markdown(name, personal)
-        assert "Ada" not in text
+        assert not any(value in text for value in ("Ada", "Bea", "Cas", "Dan", "Eve"))
         assert "arrivals (pseudonymised)" in text
         assert "By carrier" not in text
 

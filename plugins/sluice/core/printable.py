@@ -13,8 +13,9 @@ from typing import Any
 
 _BACKTICKS = re.compile("`+")
 # What begins a link, an image, code, HTML, an entity, emphasis, a cell or a formula within a line of CommonMark or of GitHub's dialect;
-# an underscore does so at the edge of a word only.
-_MARKUP = re.compile(r"[\\`*\[\]<>&|~$]|(?<![^\W_])_|_(?![^\W_])")
+# an underscore does so at the edge of a word only. GitHub links a bare address, too: what makes it one is the second slash, the dot after
+# www, or the @ of a mail or a name.
+_MARKUP = re.compile(r"[\\`*\[\]<>&|~$@]|(?<![^\W_])_|_(?![^\W_])|(?<=/)/|(?<=[Ww]{3})\.")
 
 
 def printable(text: str) -> str:

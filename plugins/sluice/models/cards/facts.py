@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from sluice.models.history import Decision, History
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice_ml.model import ModelMeta
+
+log = logging.getLogger(__name__)
 
 UNRECORDED = "not recorded"
 # What stands in the place of values that come from personal data.
@@ -85,6 +88,11 @@ class Known:
             return _WITHHELD
         return ", ".join(texts) or none
 
+    def sentence(self, check: Check) -> str:
+        """What a check found. That of the groups names values of their columns, and an error may quote one."""
+        quotes = check.name == "slices" or check.state == "ERROR"
+        return self.values([check.sentence], "") if quotes else check.sentence
+
     def waivers(self) -> Fact:
         """The waivers that its rows rest on."""
         found = (
@@ -131,4 +139,7 @@ def read(spec: Pipeline, version: int | None = None) -> Known:
     try:
         return Known(spec, training, found, registry().description(spec.model.name, version), "")
     except (MlError, ConnectionError) as error:
-        return Known(spec, training, found, None, str(error))
+        # The message of a library may name a host, a path or an account: the log has it, and a document that is handed on does not.
+        log.warning("The registry's description of version %s cannot be read", version, exc_info=True)
+        said = error.what if isinstance(error, MlError) else "the registry does not answer; the log says more"
+        return Known(spec, training, found, None, said)

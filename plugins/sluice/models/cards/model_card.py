@@ -213,9 +213,12 @@ def _measured(known: Known) -> Iterator[Table]:
         yield Table(
             "Checks of the gate",
             ("check", "state", "found"),
-            [(one.name.replace("_", " "), one.state.replace("_", " "), one.sentence) for one in checks],
+            [
+                (one.name.replace("_", " "), one.state.replace("_", " "), known.sentence(one))
+                for one in checks
+            ],
         )
-    for check in checks:
+    for check in checks if known.spec.may_quote(None) else ():
         if found := check.numbers.get("slices"):
             yield Table(
                 f"By group, beside {check.numbers.get('peer', 'the champion')}; intervals of AUCs are as wide as so many groups ask for (Bonferroni)",
@@ -247,7 +250,7 @@ def _caveats(known: Known) -> Iterator[Fact]:
         for check in checks
         for name, rows in check.numbers.get("too_small", {}).items()
     ]
-    yield Fact("groups too small to be judged", listed(too_small, "none"))
+    yield Fact("groups too small to be judged", known.values(too_small, "none"))
     yield known.waivers()
     if known.history.champion and known.history.champion.version == known.version:
         name, model = known.spec.pipeline, known.spec.model.name
