@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -15,11 +16,11 @@ from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.card import Card
 from sluice.ledger import model_records, records
-from sluice.models import cards, training
+from sluice.models import cards, history, roles, training
 from sluice.models.cards.document import Document, Fact, Section, Table, markdown
-from tests.models.conftest import DAY, RUN, candidate, flights, trained
+from tests.models.conftest import DAY, RUN, audited, candidate, flights, trained
 
-__all__ = ["candidate", "flights", "trained"]
+__all__ = ["audited", "candidate", "flights", "trained"]
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +78,7 @@ def test_card_has_the_sections_of_its_source_and_the_recorded_numbers_with_n_and
     test, auc = champion.splits["test"], champion.metrics["candidate"]["daily_auc"]
     shown = f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
     assert card.lead[0] == "Version 1 is champion."
-    assert f"On {test['days']} days ({test['rows']:,} rows)" in card.lead[1]
+    assert f"On {test['rows']:,} rows of {test['days']} days" in card.lead[1]
     assert shown in card.lead[1]
     measured = _table(card, f"On the {test['rows']:,} rows of the {test['days']} held-out days")
     assert [row[0] for row in measured.rows] == [
@@ -150,14 +151,123 @@ def test_card_says_how_the_version_did_on_the_days_that_it_scored(flights, champ
         )
         ledger.append(model_records.Monitored(**numbers.as_dict()), **about, partition=numbers.ds)
         said = _facts(cards.write("card", flights))[
-            "Quantitative analyses", "realised, of the last 90 monitored days"
+            "Quantitative analyses", "realised, of 90 days to the newest that was monitored"
         ].said
+        if number == 2:
+            assert said == "it scored none of these days"
         if number == 11:
             assert said == "insufficient data: it scored 9, of which 9 count; 10 are needed"
     assert said == (
         "the AUC within a day is 0.700 (0.700 to 0.700) on average, +0.100 (+0.100 to +0.100) beside the baseline's, "
         "over 10 days that count (8,900 outcomes)"
     )
+
+
+def test_settings_are_those_of_the_training_whatever_is_declared_today(flights, champion):
+    model = flights.model
+    changed = _changed(
+        flights,
+        baseline="route_late_rate_28d",
+        label="was_late",
+        training_days=7,
+        promotion=model.promotion.model_copy(update={"resamples": 7, "confidence": 0.5}),
+        coverage=model.coverage.model_copy(update={"segments": (), "min_rows": 7}),
+        gate=model.gate.model_copy(update={"slices": None}),
+    )
+    for name in cards.DOCUMENTS:
+        then, now = (cards.write(name, one).sections for one in (flights, changed))
+        # What is done where it cannot score is a matter of today.
+        assert [one for one in now if one.title != "Intended use"] == [
+            one for one in then if one.title != "Intended use"
+        ]
+    shutil.rmtree(settings().home / "models")
+    card, sheet = _facts(cards.write("card", changed)), _facts(cards.write("datasheet", changed))
+    assert card["Metrics", "intervals"].said.startswith("50%, as declared today: ")
+    assert card["Training data", "label"].said.startswith("was_late, as declared today: ")
+    assert "all rows of 7 days, as declared today" in sheet["Collection process", "sampling"].said
+    # The decision has these.
+    assert card["Factors", "groups that the gate compares"].said == "carrier, origin"
+
+
+def test_role_is_what_was_decided_and_when_it_was_champion_has_its_zone(flights, champion, trained, audited):
+    about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
+    second, third = trained(), trained()
+
+    def role(version: int, declared: spec.Pipeline = flights) -> str:
+        return cards.write("card", declared, version).lead[0]
+
+    assert role(second) == "Version 2 is a candidate."
+    shadow = {
+        "since": history.read(flights).changes[0].entry,
+        "champion": 1,
+        "decision": 0,
+        "reasons": ["It began."],
+    }
+    ledger.append(model_records.EnteredShadow(version=second, **shadow), **about)
+    in_shadow = _changed(flights, shadow_days=14)
+    assert role(second, in_shadow) == "Version 2 is challenger."
+    ended = {"entered_shadow": 1, "not_compared": "No rows."}
+    refused = records.Refused(version=second, champion=1, outcome="refuse", numbers=ended)
+    ledger.append(refused, **about)
+    assert role(second, in_shadow) == role(second) == "Version 2 was refused."
+    (row,) = _table(cards.write("card", flights, second), f"In shadow, decided by the run of {DAY}").rows
+    assert row[1] == "NOT APPLICABLE"
+
+    roles.promote(flights, audited(third, 1), RUN)
+    assert role(third) == "Version 3 is champion."
+    assert re.fullmatch(r"Version 1 was champion until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", role(1))
+    said = _facts(cards.write("card", flights, 1))["Model details", "champion"].said
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
+    assert re.match(f"from {moment} \\(recorded\\) until {moment}, in place of the baseline", said)
+
+
+def test_monitoring_is_quoted_of_a_day_that_this_champion_scored(
+    flights, champion, trained, audited, measured_day
+):
+    about = {"pipeline": "flights", "subject": flights.model.name}
+
+    def monitored(ds: str, version: int) -> None:
+        numbers = measured_day(ds, model_version=str(version)).as_dict()
+        ledger.append(model_records.Monitored(**numbers), **about, partition=ds)
+        ledger.append(model_records.Decided(action="nothing", reasons=[f"Of {ds}."]), **about, partition=ds)
+
+    def said() -> list[str]:
+        facts = cards.write("card", flights).sections[-1].facts
+        return [one.said for one in facts if one.name.startswith("monitoring")]
+
+    nothing = ["it has not looked at a day that this champion scored"]
+    assert said() == nothing
+    monitored("2013-04-01", 1)
+    assert said() == ["Of 2013-04-01."]
+    roles.promote(flights, audited(trained(), 1), RUN)
+    assert said() == nothing
+    monitored("2013-04-02", 1)
+    assert said() == nothing
+    monitored("2013-04-03", 2)
+    assert said() == ["Of 2013-04-03."]
+
+
+def test_datasheet_counts_what_the_training_read(flights, champion):
+    about = {"pipeline": "flights", "subject": flights.model.name}
+
+    def rows_of_arrivals() -> tuple[str, ...]:
+        rows = _table(cards.write("datasheet", flights), "Sources").rows
+        return next(tuple(row[-2:]) for row in rows if row[0] == "arrivals")
+
+    published = records.Published(batch_id="b", quarantined={"rule": 3}, dropped={"copies": 2})
+    day = champion.splits["refit"]["last"]
+    ledger.append(published, pipeline="flights", subject="arrivals", partition=day)
+    assert rows_of_arrivals() == ("0", "0"), "it was published after it was read"
+    pin = ledger.append(model_records.Pinned(tag="t"), **about, partition=DAY, run="r")
+    ledger.append(published, pipeline="flights", subject="arrivals", partition=day)
+    less = champion.model_copy(update={"left_out": {f"{day} temperature_f": 4}, "snapshots": {}})
+    for version in (1, 2):
+        again = less.model_copy(update={"version": version})
+        ledger.append(again, **about, partition=DAY, run=pin.run)
+    assert rows_of_arrivals() == ("3", "2")
+    facts = _facts(cards.write("datasheet", flights, 1))
+    assert facts["Composition", "rows"].said.endswith(", but for 4 that are left out below")
+    assert facts["Uses", "other versions trained on the same snapshots"].said == "not recorded"
 
 
 def test_lost_registry_takes_its_own_facts_from_the_card_and_no_others(flights, champion):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 
 import pytest
@@ -188,6 +189,9 @@ def test_history_tells_who_was_champion_since_when_who_moved_it_and_why(flights,
     assert ["version 1, in place of version 2, by a person" in line for line in moved] == [True, False, False]
     assert "version 2, in place of version 1, by the gate" in moved[1]
     assert "version 1, in place of the baseline, by the gate" in moved[2]
+    assert all(
+        re.match(r"since \S+ \d\d:\d\d UTC \(recorded\)( until \S+ \d\d:\d\d UTC)?: ", line) for line in moved
+    )
     assert lines[1] == "    Version 2 gives way to version 1, says operator: The new one is late."
 
 

@@ -105,6 +105,16 @@ class Change(Event):
     reasons: Sequence[str]
 
     @property
+    def began(self) -> str:
+        """`since` as people read it."""
+        return f"{self.since:%Y-%m-%d %H:%M %Z}{'' if self.by_its_clock else ' (recorded)'}"
+
+    @property
+    def ended(self) -> str:
+        """`until` as people read it; "" of the present champion."""
+        return f"{self.until:%Y-%m-%d %H:%M %Z}" if self.until else ""
+
+    @property
     def moved_by(self) -> str:
         if self.kind == "promoted":
             return f"the gate and {self.by}, who approved it: {self.why}" if self.by else "the gate"
@@ -213,8 +223,8 @@ def lines(history: History) -> Iterator[str]:
     for event in history.events:
         recorded = f"(entry {event.entry}, run {event.run})"
         if isinstance(event, Change):
-            until = f" until {event.until.isoformat()}" if event.until else ""
-            yield f"since {event.since.isoformat()}{'' if event.by_its_clock else ' (recorded)'}{until}: {roles.named(event.version)}, in place of {roles.named(event.previous)}, by {event.moved_by} {recorded}"
+            until = f" until {event.ended}" if event.until else ""
+            yield f"since {event.began}{until}: {roles.named(event.version)}, in place of {roles.named(event.previous)}, by {event.moved_by} {recorded}"
         elif isinstance(event, Decision):
             yield f"{event.day}: {event.sentence} {recorded}"
         else:

@@ -123,14 +123,7 @@ def no_longer_sound(spec: Pipeline, version: int) -> str:
     try:
         registry().load(spec.model.name, version, threads=settings().threads)
         if found is not None:
-            about: Filters = {
-                "pipeline": spec.pipeline,
-                "subject": spec.model.name,
-                "partition": found.partition,
-            }
-            pins = ledger.entries(model_records.Pinned, **about)
-            after = next((one.seq for one in pins if one.run == found.run), found.seq)
-            _require_sound(spec, str(found.partition), Pinned(found.record.snapshots, after))
+            _require_sound(spec, str(found.partition), Pinned(found.record.snapshots, pinned_at(spec, found)))
     except (ModelDamagedError, ModelUnknownError, HistoryRewrittenError, WaiverExpiredError) as error:
         return f"What version {version} rests on does not hold any more: {error.what}"
     return ""
@@ -235,6 +228,13 @@ def pin(spec: Pipeline, run_day: str, run_id: str) -> Pinned:
     )
     names = (spec.model.features_table, spec.model.outcomes_table)
     return Pinned({name: tables.pin(spec.pipeline, name, tag) for name in names}, entry.seq)
+
+
+def pinned_at(spec: Pipeline, trained: ledger.Entry[model_records.Trained]) -> int:
+    """The entry with which a training fixed what it reads; its own, where none is recorded."""
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "partition": trained.partition}
+    pins = ledger.entries(model_records.Pinned, **about)
+    return next((one.seq for one in pins if one.run == trained.run), trained.seq)
 
 
 def content_hash(rows: pa.Table) -> str:

@@ -168,7 +168,7 @@ def lines(why: Why) -> Iterator[str]:
     if why.stood_in:
         yield f"                  {why.stood_in}"
     if why.decided:
-        yield f"  let in        {'earlier, ' if why.stood_in else ''}by {why.decided.moved_by}, since {why.decided.since.isoformat()}{'' if why.decided.by_its_clock else ' (recorded)'} (entry {why.decided.entry}), in place of {roles.named(why.decided.previous)}"
+        yield f"  let in        {'earlier, ' if why.stood_in else ''}by {why.decided.moved_by}, since {why.decided.began} (entry {why.decided.entry}), in place of {roles.named(why.decided.previous)}"
         yield from (f"                  {reason}" for reason in why.decided.reasons)
     yield from _reason_lines(why)
     for name, score in why.others.items():

@@ -9,8 +9,9 @@ from sluice import ledger
 from sluice.core.partitions import Partition
 from sluice.gates import suites
 from sluice.ledger import model_records, records
+from sluice.models import training
 from sluice.models.cards.document import Document, Fact, Section, Table, days, listed
-from sluice.models.cards.facts import Known, read
+from sluice.models.cards.facts import UNRECORDED, Known, read
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -52,11 +53,12 @@ def _motivation(known: Known) -> Iterator[Fact]:
 def _composition(known: Known) -> Iterator[Fact]:
     spec, model, record, meta = known.spec, known.spec.model, known.training.record, known.meta
     yield Fact("a row", spec.derived[model.features_table].grain)
+    but = f", but for {sum(record.left_out.values()):,} that are left out below" if record.left_out else ""
     yield Fact(
         "rows",
-        f"{record.rows:,} were read: all published features of these days that have an outcome",
+        f"{record.rows:,} were read: all published features of these days that have an outcome{but}",
     )
-    yield Fact("label", f"{model.label}: {spec.derived[model.outcomes_table].description}")
+    yield known.label()
     for name, part in (
         ("learned by the model that serves", "refit"),
         ("learned by the judged model", "train"),
@@ -117,10 +119,11 @@ def _collection(known: Known) -> Iterator[Fact]:
     )
     yield Fact(
         "when it was known",
-        f"features of a day on its own morning; outcomes {spec.lag_days(model.outcomes_table)} day(s) later, as known on the morning of "
+        f"features of a day on its own morning; outcomes {spec.lag_days(model.outcomes_table)} day(s) later (as declared today), as known on the morning of "
         f"{known.training.partition}",
     )
-    yield Fact("sampling", f"none: all rows of {model.training_days} days, but for what is capped below")
+    read = known.setting("training_days", model.training_days, "all rows of {} days".format)
+    yield Fact("sampling", f"none: {read}, but for what is left out or capped below")
 
 
 def _sources(known: Known) -> Table:
@@ -143,15 +146,17 @@ def _sources(known: Known) -> Table:
 
 
 def _not_published(known: Known, source: str) -> tuple[int, int]:
-    """Rows that were set aside and exact copies that were dropped, of the newest publication of each day that was learned."""
+    """Rows that were set aside and exact copies that were dropped, of the publications of its days that the training read."""
     if not known.learned:
         return 0, 0
     learned = Partition(known.learned["first"], known.learned["last"])
+    pinned = training.pinned_at(known.spec, known.training)
     newest: dict[str | None, records.Published] = {}
     for entry in ledger.entries(
         records.Published, pipeline=known.spec.pipeline, subject=source, days=learned
     ):
-        newest.setdefault(entry.partition, entry.record)
+        if entry.seq <= pinned:
+            newest.setdefault(entry.partition, entry.record)
     return (
         sum(sum(one.quarantined.values()) for one in newest.values()),
         sum(sum(one.dropped.values()) for one in newest.values()),
@@ -164,7 +169,7 @@ def _preprocessing(known: Known) -> Iterator[Fact]:
         yield Fact(
             table, f"built by the dbt model {spec.derived[table].model}: {spec.derived[table].description}"
         )
-    rule = spec.derived[model.outcomes_table].values_from.get(model.label)
+    rule = spec.derived[model.outcomes_table].values_from.get(known.label_name)
     yield Fact(
         "label, computed again by the gate as",
         rule or f"not declared (derived.{model.outcomes_table}.values_from)",
@@ -191,9 +196,10 @@ def _uses(known: Known) -> Iterator[Fact]:
         )
         if entry.record.snapshots == known.training.record.snapshots and entry.record.version != known.version
     )
+    others = listed([str(one) for one in dict.fromkeys(same)], "none")
     yield Fact(
         "other versions trained on the same snapshots",
-        listed([str(one) for one in dict.fromkeys(same)], "none"),
+        others if known.training.record.snapshots else UNRECORDED,
     )
 
 
@@ -208,7 +214,7 @@ def _distribution(known: Known) -> Iterator[Fact]:
         "; ".join(f"{licence} ({', '.join(names)})" for licence, names in licences.items()),
     )
     where = [f"{spec.pipeline}.{table}, snapshot {snapshot}" for table, snapshot in record.snapshots.items()]
-    yield Fact("where it is", "; ".join(where) or "not recorded")
+    yield Fact("where it is", "; ".join(where) or UNRECORDED)
 
 
 def _maintenance(known: Known) -> Iterator[Fact]:

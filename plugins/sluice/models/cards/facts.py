@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from sluice.core.errors import ModelNotRecordedError
 from sluice.declare.card import missing_card_fields
 from sluice.ledger import Entry, model_records
-from sluice.models import history, rebuild, roles
+from sluice.models import challenger, history, rebuild
 from sluice.models.cards.document import Fact
 from sluice.models.config import registry
 from sluice.models.evidence import Check
-from sluice.models.history import Decision, History
+from sluice.models.history import Change, Decision, History
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -65,12 +65,38 @@ class Known:
         return next((one.checks for one in self.decisions if not one.in_shadow), ())
 
     @cached_property
+    def reigns(self) -> list[Change]:
+        """From when to when it was champion, the newest first."""
+        return [one for one in self.history.changes if one.version == self.version]
+
+    @property
+    def is_champion(self) -> bool:
+        return bool(self.reigns) and self.reigns[0] == self.history.changes[0]
+
+    @cached_property
     def role(self) -> str:
         """What it is now, in words."""
-        now = roles.current(self.spec)
-        held = (name for name in ("champion", "previous", "challenger") if getattr(now, name) == self.version)
-        named = {"champion": "is champion", "previous": "was champion before", "challenger": "is challenger"}
-        return named.get(next(held, ""), "has no role")
+        if self.is_champion:
+            return "is champion"
+        beside = challenger.current(self.spec)
+        if beside and beside.record.version == self.version:
+            return "is challenger"
+        if self.reigns:
+            return f"was champion until {self.reigns[0].ended}"
+        return "was refused" if self.decisions and self.decisions[0].outcome == "refuse" else "is a candidate"
+
+    def setting(self, name: str, declared: Any, shown: Callable[[Any], str] = str) -> str:
+        """A setting that it was trained by; where that was not recorded, the one that is declared today, which is said."""
+        return shown(self.config[name]) if name in self.config else f"{shown(declared)}, as declared today"
+
+    @property
+    def label_name(self) -> str:
+        return str(self.config.get("label", self.spec.model.label))
+
+    def label(self) -> Fact:
+        """What is predicted; it is described as it is today."""
+        said = self.setting("label", self.spec.model.label)
+        return Fact("label", f"{said}: {self.spec.derived[self.spec.model.outcomes_table].description}")
 
     def stated(self, name: str, field: str) -> Fact:
         """What a person states under `model.card`."""

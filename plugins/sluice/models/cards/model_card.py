@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sluice import ledger
@@ -10,6 +10,7 @@ from sluice.ledger import model_records
 from sluice.models import realised, roles
 from sluice.models.cards.document import Document, Fact, Section, Table, days, estimate, listed
 from sluice.models.cards.facts import UNRECORDED, Known, read
+from sluice.models.evidence import Check
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
@@ -66,8 +67,8 @@ def _lead(known: Known) -> Iterator[str]:
     if test and "daily_auc" in measured.get("candidate", {}):
         rival = estimate(measured["baseline"].get("daily_auc"))
         yield (
-            f"On {test['days']} days ({test['rows']:,} rows) that it was judged on, its AUC within a day is "
-            f"{estimate(measured['candidate']['daily_auc'])} on average, and the baseline's {rival}."
+            f"On {test['rows']:,} rows of {test['days']} days that it was judged on, its AUC within a day is "
+            f"{estimate(measured['candidate']['daily_auc'])} on average over those with both outcomes, and the baseline's {rival}."
         )
     yield from known.unstated()
 
@@ -85,13 +86,12 @@ def _details(known: Known) -> Iterator[Fact]:
     )
     decided = [f"{one.sentence} (entry {one.entry})" for one in known.decisions]
     yield Fact("decision", " Before: ".join(decided) or "not decided on yet")
-    for change in known.history.changes:
-        if change.version == known.version:
-            until = f" until {change.until:%Y-%m-%d %H:%M}" if change.until else ""
-            yield Fact(
-                "champion",
-                f"from {change.since:%Y-%m-%d %H:%M}{until}, in place of {roles.named(change.previous)}, by {change.moved_by}",
-            )
+    for change in known.reigns:
+        until = f" until {change.ended}" if change.until else ""
+        yield Fact(
+            "champion",
+            f"from {change.began}{until}, in place of {roles.named(change.previous)}, by {change.moved_by}",
+        )
     if meta:
         yield Fact(
             "features",
@@ -122,37 +122,46 @@ def _use(known: Known) -> Iterator[Fact]:
 
 def _factors(known: Known) -> Iterator[Fact]:
     model = known.spec.model
-    columns = model.gate.slices.columns if model.gate.slices else ()
-    yield Fact("groups that the gate compares", listed(columns, "none (model.gate.slices)"))
-    yield Fact(
-        "groups whose training rows are counted", listed(model.coverage.segments, "none (model.coverage)")
+    yield Fact("groups that the gate compares", _compared(known))
+    segments = known.setting(
+        "segments", model.coverage.segments, lambda found: listed(found, "none (model.coverage)")
     )
+    yield Fact("groups whose training rows are counted", segments)
+    fewer = known.setting("segment_min_rows", model.coverage.min_rows, "fewer than {} rows".format)
     found = known.values(known.training.record.unsupported, "none")
-    yield Fact(
-        f"groups with too little training (fewer than {model.coverage.min_rows} rows, or one outcome)", found
-    )
+    yield Fact(f"groups with too little training ({fewer}, or one outcome)", found)
+
+
+def _compared(known: Known) -> str:
+    """The columns by which the gate compared it, the last time that it was asked."""
+    none = "none (model.gate.slices)"
+    for one in known.checks:
+        if one.name == "slices" and (one.state == "NOT_CHECKED" or "columns" in one.limits):
+            return listed(one.limits.get("columns", ()), none)
+    declared = known.spec.model.gate.slices
+    return f"{listed(declared.columns if declared else (), none)}, as declared today"
 
 
 def _metrics(known: Known) -> Iterator[Fact]:
     model = known.spec.model
     yield Fact("decides", "the mean of the AUCs within each day, because the question is asked within a day")
     yield Fact("beside it", ", ".join(list(_METRICS.values())[1:]))
-    resamples = known.config.get("resamples", model.promotion.resamples)
+    resamples = known.setting("resamples", model.promotion.resamples, "{} draws of whole days".format)
+    confidence = known.setting("confidence", model.promotion.confidence, "{:.0%}".format)
     yield Fact(
         "intervals",
-        f"{known.config.get('confidence', model.promotion.confidence):.0%}: Student's t over the days for the AUC within a day, "
-        f"{resamples} draws of whole days for the others",
+        f"{confidence}: Student's t over the days for the AUC within a day, {resamples} for the others",
     )
     point, value = model.gate.operating_point, model.gate.value
     yield Fact(
         "somebody acts from a score of",
-        "not declared (model.gate.operating_point)" if point is None else f"{point:g}",
+        "not declared (model.gate.operating_point)" if point is None else f"{point:g}, as declared today",
     )
     if value:
         costs = (
             f"{name.replace('_', ' ')} {one:g}" for name, one in value.model_dump(exclude={"margin"}).items()
         )
-        yield Fact("costs", ", ".join(costs))
+        yield Fact("costs, as declared today", ", ".join(costs))
 
 
 def _evaluation(known: Known) -> Iterator[Fact]:
@@ -169,10 +178,7 @@ def _evaluation(known: Known) -> Iterator[Fact]:
 
 def _training(known: Known) -> Iterator[Fact]:
     yield Fact("days", days(known.learned))
-    yield Fact(
-        "label",
-        f"{known.spec.model.label}: {known.spec.derived[known.spec.model.outcomes_table].description}",
-    )
+    yield known.label()
     yield Fact("more", "the datasheet of the training set")
 
 
@@ -180,13 +186,15 @@ def _realised(known: Known) -> Iterator[Fact]:
     found = [day for day in known.history.realised.days if day.version == str(known.version)]
     counting = [day for day in found if day.counts]
     auc, lead = realised.means(counting, known.spec)
-    name = f"realised, of the last {realised.DAYS} monitored days"
+    name = f"realised, of {realised.DAYS} days to the newest that was monitored"
     if auc and lead:
         yield Fact(
             name,
             f"the AUC within a day is {estimate(vars(auc))} on average, {estimate(vars(lead), '+.3f')} beside the baseline's, over "
             f"{len(counting)} days that count ({sum(day.labelled for day in counting):,} outcomes)",
         )
+    elif not found:
+        yield Fact(name, "it scored none of these days")
     else:
         needed = known.spec.model.promotion.comparison_days
         yield Fact(
@@ -199,7 +207,8 @@ def _measured(known: Known) -> Iterator[Table]:
     record = known.training.record
     test = record.splits.get("test")
     if test and record.metrics:
-        names = {"candidate": f"version {known.version}", "baseline": f"the rule {known.spec.model.baseline}"}
+        rule = f"the rule {known.setting('baseline', known.spec.model.baseline)}"
+        names = {"candidate": f"version {known.version}", "baseline": rule}
         others = {name: f"{name} model" for name in record.metrics if name not in (*names, record.algorithm)}
         yield Table(
             f"On the {test['rows']:,} rows of the {test['days']} held-out days",
@@ -209,16 +218,11 @@ def _measured(known: Known) -> Iterator[Table]:
                 for name, said in {**names, **others}.items()
             ],
         )
-    if checks := known.checks:
-        yield Table(
-            "Checks of the gate",
-            ("check", "state", "found"),
-            [
-                (one.name.replace("_", " "), one.state.replace("_", " "), known.sentence(one))
-                for one in checks
-            ],
-        )
-    for check in checks if known.spec.may_quote(None) else ():
+    if known.checks:
+        yield _said(known, "Checks of the gate", known.checks)
+    if ended := next((one for one in known.decisions if one.in_shadow), None):
+        yield _said(known, f"In shadow, decided by the run of {ended.day}", ended.checks)
+    for check in known.checks if known.spec.may_quote(None) else ():
         if found := check.numbers.get("slices"):
             yield Table(
                 f"By group, beside {check.numbers.get('peer', 'the champion')}; intervals of AUCs are as wide as so many groups ask for (Bonferroni)",
@@ -240,6 +244,14 @@ def _measured(known: Known) -> Iterator[Table]:
             )
 
 
+def _said(known: Known, caption: str, checks: Sequence[Check]) -> Table:
+    return Table(
+        caption,
+        ("check", "state", "found"),
+        [(one.name.replace("_", " "), one.state.replace("_", " "), known.sentence(one)) for one in checks],
+    )
+
+
 def _caveats(known: Known) -> Iterator[Fact]:
     yield known.stated("caveats", "caveats")
     checks = known.checks
@@ -252,9 +264,21 @@ def _caveats(known: Known) -> Iterator[Fact]:
     ]
     yield Fact("groups too small to be judged", known.values(too_small, "none"))
     yield known.waivers()
-    if known.history.champion and known.history.champion.version == known.version:
-        name, model = known.spec.pipeline, known.spec.model.name
-        for entry in ledger.entries(model_records.Decided, pipeline=name, subject=model, limit=1):
-            yield Fact(
-                f"monitoring of {entry.partition} says", " ".join(entry.record.reasons) or entry.record.action
-            )
+    if known.is_champion:
+        yield _monitored(known)
+
+
+def _monitored(known: Known) -> Fact:
+    """What monitoring said of the newest day that the champion scored; what it said before was about another one."""
+    scored = {day.ds for day in known.history.realised.days if day.version == str(known.version)}
+    decided = ledger.entries(
+        model_records.Decided,
+        pipeline=known.spec.pipeline,
+        subject=known.spec.model.name,
+        after=known.reigns[0].entry,
+    )
+    for entry in decided:
+        if entry.partition in scored:
+            said = " ".join(entry.record.reasons) or entry.record.action
+            return Fact(f"monitoring of {entry.partition} says", said)
+    return Fact("monitoring", "it has not looked at a day that this champion scored")
