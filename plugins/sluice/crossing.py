@@ -288,19 +288,22 @@ def _commit(spec: Pipeline, allowed: _Permission) -> Publication:
         outdated.require_newest(spec, manifest, strictly=waiver is not None)
         quarantined = splits.set_aside(manifest)
         splits.check_conserved(manifest, quarantined)
-        quarantine.record(manifest, quarantined, verdict_id=verdict_id, waiver=waiver)
+        quarantine.record(
+            manifest, quarantined, verdict_id=verdict_id, waiver=waiver, retention=spec.retention
+        )
         publication = tables.publish(
             manifest,
             verdict_id=verdict_id,
             waiver=waiver,
             empty=allowed.empty,
+            retention=spec.retention,
             check=partial(outdated.require_not_behind, spec, manifest),
         )
     except BatchSupersededError:
         # It was too late, perhaps between the two: readers see a newer batch, which lacks none of these rows.
-        quarantine.close_older(manifest, verdict_id=verdict_id)
+        quarantine.close_older(manifest, verdict_id=verdict_id, retention=spec.retention)
         raise
-    quarantine.close_older(manifest, verdict_id=verdict_id, waiver=waiver)
+    quarantine.close_older(manifest, verdict_id=verdict_id, waiver=waiver, retention=spec.retention)
     return publication
 
 

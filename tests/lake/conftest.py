@@ -89,9 +89,9 @@ def in_processes():
     return run
 
 
-def publish(manifest):
+def publish(manifest, retention=None):
     """Publish a staged batch."""
-    return tables.publish(manifest, verdict_id="verdict-1")
+    return tables.publish(manifest, verdict_id="verdict-1", retention=retention)
 
 
 def shown(day=DAY):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from sluice.core import clock
 from sluice.core.errors import TableMissingError
+from sluice.declare.retention import Retention
 from sluice.lake import connection, snapshots, tables
 from tests.lake.conftest import DAY, NEXT, YEAR, publish, shown
 
@@ -52,23 +55,21 @@ def test_publish_again_forgets_the_snapshots_that_the_first_one_did_not_come_to(
         publish(stage(day))
     manifest = stage("2013-01-03")
     publish(manifest)
-    # Beside the current one.
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 1)
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 0)
+    monkeypatch.setattr(snapshots, "_SLACK", 0)
     assert len(tables.history("flights", "weather")) == 3
 
-    assert publish(manifest).repeated
+    # Beside the current one.
+    assert publish(manifest, Retention(snapshots_count=1)).repeated
 
     assert len(tables.history("flights", "weather")) == 2
     assert shown(DAY)
 
 
 def test_newest_snapshots_are_kept_after_every_publish(stage, monkeypatch):
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 3)
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 2)
+    monkeypatch.setattr(snapshots, "_SLACK", 2)
     published, kept = [], []
     for number in range(1, 13):
-        published.append(publish(stage(f"2013-01-{number:02}")).snapshot_id)
+        published.append(publish(stage(f"2013-01-{number:02}"), Retention(snapshots_count=3)).snapshot_id)
         found = [each["snapshot_id"] for each in reversed(tables.history("flights", "weather"))]
         assert found == published[-len(found) :]
         kept.append(len(found))
@@ -76,15 +77,28 @@ def test_newest_snapshots_are_kept_after_every_publish(stage, monkeypatch):
     assert kept == [1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6]
 
 
+def test_publish_forgets_no_snapshot_of_the_days_that_are_kept(stage, monkeypatch):
+    monkeypatch.setattr(snapshots, "_SLACK", 0)
+    for number in range(1, 5):
+        publish(stage(f"2013-01-{number:02}"), Retention(snapshots_days=1, snapshots_count=1))
+    assert len(tables.history("flights", "weather")) == 4
+
+    monkeypatch.setattr(clock, "system_now", lambda: datetime.now(UTC) + timedelta(days=2))
+    publish(stage("2013-01-05"), Retention(snapshots_days=90, snapshots_count=1))
+    assert len(tables.history("flights", "weather")) == 5
+    publish(stage("2013-01-06"), Retention(snapshots_days=1, snapshots_count=1))
+    assert len(tables.history("flights", "weather")) == 2, "the current one and one more"
+
+
 def test_publish_a_month_day_by_day_keeps_metadata_flat(stage, rows, monkeypatch):
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 5)
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 3)
+    monkeypatch.setattr(snapshots, "_SLACK", 3)
+    few = Retention(snapshots_count=5)
     first = stage(DAY)
     publish(first)
     pinned = tables.pin("flights", "weather", "model-1")
     forgotten = publish(stage("2013-01-02")).snapshot_id
     for number in range(3, 32):
-        last = publish(stage(f"2013-01-{number:02}"))
+        last = publish(stage(f"2013-01-{number:02}"), few)
 
     with connection.opened() as lake:
         table = lake.load_table(("flights", "weather"))

@@ -21,6 +21,7 @@ from sluice.core.errors import (
     TableMissingError,
     VerdictMissingError,
 )
+from sluice.declare.retention import Retention
 from sluice.lake import connection, snapshots, tables
 from tests.lake.conftest import DAY, NEXT, YEAR, publish, shown
 
@@ -173,13 +174,13 @@ def test_publish_other_batches_of_a_day_from_four_processes_ends_with_the_newest
 @pytest.mark.parametrize("kept", [100, 1])
 def test_publish_other_days_from_four_processes_shows_all(stage, in_processes, monkeypatch, kept):
     # Also where every commit expires the snapshots that the other processes started from.
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", kept)
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", kept - 1)
+    monkeypatch.setattr(snapshots, "_SLACK", kept - 1)
+    few = Retention(snapshots_count=kept)
     days = [f"2013-01-0{number}" for number in range(1, 9)]
     staged = [stage(day) for day in days]
 
     def work(mine):
-        return [publish(manifest).repeated for manifest in mine]
+        return [publish(manifest, few).repeated for manifest in mine]
 
     done = in_processes(*[lambda mine=staged[start::4]: work(mine) for start in range(4)])
 

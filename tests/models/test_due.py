@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from sluice import holds, ledger
 from sluice.core.partitions import Partition
 from sluice.declare import spec
 from sluice.declare.features import Features
+from sluice.declare.retention import Retention
 from sluice.declare.spec import MONITORING
 from sluice.holds import show
 from sluice.lake import batches, rewrites, snapshots, tables
@@ -35,7 +35,7 @@ class World:
         self.days = sorted({day.isoformat() for day in self.rows["ds"].to_pylist()})
 
     def publish(self, manifest: Manifest) -> Manifest:
-        tables.publish(manifest, verdict_id="v")
+        tables.publish(manifest, verdict_id="v", retention=self.flights.retention)
         ledger.append(
             records.Published(batch_id=manifest.batch_id, **rewrites.publication(self.flights, manifest)),
             pipeline="flights",
@@ -93,10 +93,10 @@ def world(flights) -> World:
 
 
 @pytest.fixture
-def few_snapshots(monkeypatch) -> Callable[[], None]:
+def few_snapshots(world, monkeypatch) -> None:
     """As after hundreds of publications: only the newest snapshot is kept."""
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_KEPT", 1)
-    monkeypatch.setattr(snapshots, "_SNAPSHOTS_SLACK", 0)
+    monkeypatch.setattr(snapshots, "_SLACK", 0)
+    world.flights = world.flights.model_copy(update={"retention": Retention(snapshots_count=1)})
 
 
 def measured(world: World) -> list[tuple[str, int, bool]]:

@@ -16,6 +16,7 @@ from sluice import crossing, holds, ledger
 from sluice.core import failpoints
 from sluice.core.runs import Run
 from sluice.declare import spec
+from sluice.declare.retention import Retention
 from sluice.lake import batches, connection, snapshots, tables
 from sluice.ledger import records
 from sluice_lab import feed
@@ -265,6 +266,7 @@ def trace(name: str, table: str, day: str, batch_id: str | None = None) -> dict[
 
 def instrumented(job_: str, **given: Any) -> Any:
     """A job in an installation that keeps no old snapshot, with failpoints inside pyiceberg too."""
-    snapshots._SNAPSHOTS_KEPT, snapshots._SNAPSHOTS_SLACK = 1, 0
+    snapshots._SLACK, expire = 0, snapshots.expire
+    snapshots.expire = lambda table, _declared: expire(table, Retention(snapshots_count=1))
     inside_pyiceberg()
     return globals()[job_](**given)

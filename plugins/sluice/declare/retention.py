@@ -15,10 +15,11 @@ from sluice.declare.contracts import Strict
 class Retention(Strict):
     """Each is declared; the defaults suit a pipeline of some megabytes a day."""
 
-    # Snapshots of a table, for time travel: those of the last days stay, and as many of the newest, however old.
-    # Publishing itself keeps thirty to fifty, so that its own cost stays: see `sluice.lake.snapshots`.
-    snapshots_days: int = Field(30, ge=1)
-    snapshots_count: int = Field(20, ge=1)
+    # Snapshots of a table, for time travel: those of the last days stay, and as many of the newest, however old. pyiceberg
+    # copies all snapshots' metadata some thirty times a commit: one over 365 of them took five times as long as one over 50.
+    # So by default none is kept for its age: a replay publishes a year in a day.
+    snapshots_days: int = Field(0, ge=0)
+    snapshots_count: int = Field(30, ge=1)
     # Staged batches that readers do not see and nobody waits for, since they were last spoken of in the ledger.
     batches_days: int = Field(60, ge=1)
     # Batches that published predictions were made from, since those were staged: until then a day can be measured whose

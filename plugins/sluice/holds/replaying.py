@@ -216,7 +216,8 @@ def conclude(spec: Pipeline, planned: Plan, run: Run, *, by: str = "") -> Outcom
 def give_up(spec: Pipeline, held: Plan | Hold, run: Run) -> None:
     """Close a hold that has grown too old, as `expired`; a later delivery of its days is judged as ever."""
     if held.kind == "quarantined":
-        quarantine.expire(spec.pipeline, held.table, held.days.first, held.days.last, run=run)
+        first, last = held.days.first, held.days.last
+        quarantine.expire(spec.pipeline, held.table, first, last, run=run, retention=spec.retention)
     ledger.append(
         records.Expired(
             kind=held.kind,

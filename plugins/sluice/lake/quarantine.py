@@ -24,6 +24,7 @@ from sluice.lake.conflicts import retry_on_conflict
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from sluice.declare.retention import Retention
     from sluice.declare.spec import Pipeline
 
 Status = Literal["open", "repaired", "released", "expired"]
@@ -78,7 +79,12 @@ def table(found: Sequence[_Row]) -> pa.Table:
 
 
 def record(
-    manifest: Manifest, quarantined: pa.Table | None, *, verdict_id: str, waiver: int | None = None
+    manifest: Manifest,
+    quarantined: pa.Table | None,
+    *,
+    verdict_id: str,
+    waiver: int | None = None,
+    retention: Retention | None = None,
 ) -> None:
     """Bring the quarantine table up to the batch that is about to be published; a repetition changes nothing.
 
@@ -87,6 +93,7 @@ def record(
 
     Args:
         aside: what the batch sets aside, as `shape(whole=False)`.
+        retention: which snapshots of the quarantine table are kept: see `snapshots.expire`.
 
     Raises:
         BatchSupersededError: a newer batch of one of the days has been recorded.
@@ -103,7 +110,7 @@ def record(
             return
         try:
             made_from = inputs.Batch(table=manifest.table, batch_id=manifest.batch_id)
-            _write(manifest, changed, manifest.run, verdict_id, made_from)
+            _write(manifest, changed, manifest.run, verdict_id, retention, made_from)
         except BatchSupersededError as error:
             # By this same batch, in another process? Then the next look finds nothing left to change.
             origin, first, last = _origin(manifest), manifest.partitions[0], manifest.partitions[-1]
@@ -136,7 +143,9 @@ def has_recorded(manifest: Manifest) -> bool:
     )
 
 
-def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = None) -> None:
+def close_older(
+    manifest: Manifest, *, verdict_id: str, waiver: int | None = None, retention: Retention | None = None
+) -> None:
     """Close rows of a batch's days that an older batch set aside than the one that readers see, which has them.
 
     `record` does so before a batch is visible. But a batch that sets nothing aside leaves nothing here that an older one
@@ -162,7 +171,7 @@ def close_older(manifest: Manifest, *, verdict_id: str, waiver: int | None = Non
         }
         changed = {day: found for day, found in closed.items() if found != there[day]}
         if changed:
-            _write(manifest, changed, manifest.run, verdict_id)
+            _write(manifest, changed, manifest.run, verdict_id, retention)
 
     # A newer batch may have been here: then another look tells what is left to do.
     retry_on_conflict(
@@ -209,7 +218,9 @@ def _open_rows(pipeline: str, table: str) -> list[_Row]:
     ]
 
 
-def expire(pipeline: str, table: str, start: str, end: str, *, run: Run) -> int:
+def expire(
+    pipeline: str, table: str, start: str, end: str, *, run: Run, retention: Retention | None = None
+) -> int:
     """Close what is still open of the days `start` to `end` (inclusive) as `expired`; return how many rows that were."""
     expired = 0
     for day, partition in tables.published(pipeline, table_of(table), start, end).items():
@@ -219,7 +230,7 @@ def expire(pipeline: str, table: str, start: str, end: str, *, run: Run) -> int:
             manifest = batches.load(pipeline, table_of(table), partition.batch_id)
             closed = [row | {"status": "expired"} if row["status"] == "open" else row for row in there]
             origin = manifest.model_copy(update={"table": table})
-            _write(origin, {date_of(day): closed}, run, "expired")
+            _write(origin, {date_of(day): closed}, run, "expired", retention)
             expired += still_open
     return expired
 
@@ -256,6 +267,7 @@ def _write(
     by_day: Mapping[date, Sequence[_Row]],
     run: Run,
     verdict_id: str,
+    retention: Retention | None,
     *made_from: inputs.Batch,
 ) -> None:
     """Replace days of the quarantine table of a batch's table; what a newer delivery wrote cannot be replaced."""
@@ -275,7 +287,7 @@ def _write(
         after=_origin(manifest),
     )
     failpoints.hit("quarantine.staged")
-    tables.publish(staged, verdict_id=verdict_id)
+    tables.publish(staged, verdict_id=verdict_id, retention=retention)
     failpoints.hit("quarantine.recorded")
 
 

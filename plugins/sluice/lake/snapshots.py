@@ -10,10 +10,10 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sluice.core import failpoints, retry
+from sluice.core import clock, failpoints, retry
 from sluice.core.errors import TableMissingError
 from sluice.core.partitions import EARLIEST, LATEST
 from sluice.lake import connection, empty_days
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import FileScanTask, Table
 
+    from sluice.declare.retention import Retention
+
 # Property of every publishing snapshot; the others begin with `sluice.` too.
 BATCH = "sluice.batch_id"
 # Property of a snapshot whose batch has waived inputs: the waivers' numbers in the ledger.
 WAIVED = "sluice.waived_inputs"
 
-# pyiceberg copies all snapshots' metadata some thirty times a commit: a commit over 365 of them took five times as long
-# as one over 50. So only the newest are kept, and those that a tag pins. Nothing is lost by it but time travel: what
-# readers see stays, and the ledger names the batch of every publication. Files go with `sluice.watch.maintenance`.
-_SNAPSHOTS_KEPT = 30
-# How many more may gather before they are expired together.
-_SNAPSHOTS_SLACK = 20
+# How many snapshots that `retention` does not keep may gather before a publish forgets them together. Nothing is lost by it
+# but time travel: what readers see and what a tag pins stays, and the ledger names the batch of every publication. Files go
+# with `sluice.watch.maintenance`.
+_SLACK = 20
 
 # How often the newest metadata are asked for where what the catalog named is gone already.
 _READS = 5
@@ -213,7 +213,7 @@ def planned(
         raise TableMissingError(
             f"Table {'.'.join(table.name())} has no snapshot {snapshot_id}: it never had, or it has been expired.",
             where=table.location(),
-            allowed=f"the last {_SNAPSHOTS_KEPT} snapshots, and those that were pinned",
+            allowed="those that `retention` of the pipeline keeps, and those that were pinned",
             todo="find the batch of that snapshot in the ledger; where readers still see it, its files are there",
         )
     by_day: dict[str, list[FileScanTask]] = {}
@@ -236,7 +236,13 @@ def visible(table: Table, days: BooleanExpression, snapshot_id: int | None = Non
     }
 
 
-def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None = None) -> int:
+def commit(
+    table: Table,
+    manifest: Manifest,
+    verdict_id: str,
+    waiver: int | None = None,
+    retention: Retention | None = None,
+) -> int:
     """Replace the batch's partitions in one commit; return the new snapshot's id.
 
     Raises:
@@ -279,7 +285,7 @@ def commit(table: Table, manifest: Manifest, verdict_id: str, waiver: int | None
         failpoints.hit("publish.before_commit")
     failpoints.hit("publish.committed")
     snapshot_id = snapshot_of(table, manifest.batch_id)
-    expire(table)
+    expire(table, retention)
     failpoints.hit("publish.expired")
     return snapshot_id
 
@@ -307,12 +313,19 @@ def forget(table: Table, ids: Sequence[int]) -> None:
     table.maintenance.expire_snapshots().by_ids(list(ids)).commit()
 
 
-def expire(table: Table) -> None:
-    """Forget the oldest snapshots where so many have gathered that they slow a commit down."""
+def expire(table: Table, retention: Retention | None) -> None:
+    """Forget the snapshots that are not to be kept, where so many have gathered that they slow a commit down.
+
+    Args:
+        retention: what the pipeline declares; without it, all are left to the maintenance.
+    """
     from pyiceberg.exceptions import CommitFailedException
 
-    found = expirable(table, keep=_SNAPSHOTS_KEPT)
-    if len(found) > _SNAPSHOTS_SLACK:
+    if retention is None:
+        return
+    since = clock.system_now() - timedelta(days=retention.snapshots_days)
+    found = expirable(table, keep=retention.snapshots_count, before=since)
+    if len(found) > _SLACK:
         # Where another process was faster, it forgets them itself, or the next commit will.
         with suppress(CommitFailedException, ValueError):
             forget(table, found)

@@ -30,6 +30,8 @@ from sluice.lake.snapshots import Published
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from sluice.declare.retention import Retention
+
 __all__ = [
     "Publication",
     "Published",
@@ -69,6 +71,7 @@ def publish(
     waiver: int | None = None,
     check: Callable[[Mapping[str, str]], None] = lambda _shown: None,
     empty: Sequence[str] = (),
+    retention: Retention | None = None,
 ) -> Publication:
     """Make a batch visible in one commit that replaces its partitions; metadata only, the files stay where they are.
 
@@ -76,6 +79,7 @@ def publish(
         waiver: number in the ledger of the waiver that a held batch is published under.
         check: is given what the commit would replace (day -> batch), and raises where it must not.
         empty: days of which the verdict says that they have no rows, and may be published so.
+        retention: which snapshots of the table are kept: see `snapshots.expire`.
 
     Raises:
         VerdictMissingError: `verdict_id` is empty.
@@ -108,11 +112,11 @@ def publish(
         if old == dict.fromkeys(manifest.partitions, manifest.batch_id):
             published = snapshots.snapshot_of(table, manifest.batch_id)
             # Whoever published it may not have come so far.
-            snapshots.expire(table)
+            snapshots.expire(table, retention)
             return Publication(published, manifest.batch_id, True)
         check_newer(manifest, old)
         check(old)
-        committed = snapshots.commit(table, manifest, verdict_id, waiver)
+        committed = snapshots.commit(table, manifest, verdict_id, waiver, retention)
         return Publication(committed, manifest.batch_id, False, old)
 
     with connection.opened() as lake:

@@ -170,7 +170,7 @@ def _publish(spec: Pipeline, entry: Entry[model_records.Monitored], run: Run) ->
         sort_by=["metric"],
     )
     try:
-        tables.publish(manifest, verdict_id=f"entry {entry.seq} of the ledger")
+        tables.publish(manifest, verdict_id=f"entry {entry.seq} of the ledger", retention=spec.retention)
     except BatchSupersededError:
         # Another run has published the day meanwhile; where that was an older measurement, the next run finds it.
         return

@@ -41,7 +41,7 @@ def _age(world: World, count: int) -> None:
             "flights", TABLE, rows, partitions=chunk, received=len(chunk), dropped={}, inputs=[], run=RUN,
             sort_by=["flight"],
         )  # fmt: skip
-        tables.publish(manifest, verdict_id="v")
+        tables.publish(manifest, verdict_id="v", retention=world.flights.retention)
         for day in chunk:
             world.note(
                 "held", TABLE, day, batch_id=manifest.batch_id, reasons=["A test."], outcome="HOLD", rules=[]

@@ -44,7 +44,7 @@ def test_snapshots_go_by_days_and_count_and_never_what_is_pinned(world, old):
     pinned = tables.pin("flights", TABLE, "train-2013-01-03")
     before = snapshots_of(TABLE)
     world.clear()
-    assert snapshots_of(TABLE) == before, "all are younger than 30 days"
+    assert snapshots_of(TABLE) == before, "all are among the newest thirty"
 
     few = retention(world, snapshots_count=1)
     gone = maintenance.clear_tables(few, RUN, now=SOON)
@@ -57,6 +57,18 @@ def test_snapshots_go_by_days_and_count_and_never_what_is_pinned(world, old):
     assert sorted(as_pinned["flight"].to_pylist()) == [11, 12, 13, 20, 21, 22]
     assert any(one.kind == "metadata_files" and one.size > 0 for one in gone), "only they referred to them"
     assert any(one.kind == "condemned_batches" and old.replaced.batch_id in one.name for one in gone)
+
+
+def test_publishing_forgets_no_snapshot_that_retention_keeps(world, monkeypatch):
+    monkeypatch.setattr(snapshots, "_SLACK", 0)
+    world.flights = retention(world, snapshots_count=1, snapshots_days=90)
+    for number in range(1, 5):
+        world.cross(f"2013-01-0{number}", number * 10)
+    assert len(snapshots_of(TABLE)) == 4
+
+    world.flights = retention(world, snapshots_count=1, snapshots_days=0)
+    world.cross("2013-01-05", 50)
+    assert len(snapshots_of(TABLE)) == 2, "the current one and one more"
 
 
 @pytest.mark.parametrize("keep", [1, 2])
