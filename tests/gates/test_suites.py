@@ -191,6 +191,21 @@ def test_shipped_suites_have_a_line_for_each_part_of_a_rule(pipeline):
         assert len(lines) < 12 * len(rules), table
 
 
+def test_shipped_suites_repeat_no_values_that_a_contract_declares(pipeline):
+    declared = [
+        (name, column)
+        for name, source in pipeline.sources.items()
+        for column, about in source.contract.columns.items()
+        if about.values
+    ]
+    assert ("planes", "type") in declared
+    for name, column in declared:
+        kinds = {
+            one.kind for one in suites.load(pipeline, name).rules if one.arguments.get("column") == column
+        }
+        assert "expect_column_values_to_be_in_set" not in kinds, f"{name}.{column}: use the contract's values"
+
+
 def test_check_unknown_columns_and_bad_sql_are_listed_for_all_tables(pipeline, suite, expect):
     for table in pipeline.tables:
         suite(table, expect(NOT_NULL, column="ds"))

@@ -165,6 +165,30 @@ def test_command_lists_what_the_page_lists(get):
     assert (line["dag_id"], line["run_id"]) == ("flights_ingest", f"run of {DAY}")
 
 
+def test_command_lists_held_before_refused_and_alike_days_in_one_line(get):
+    ledger.append(
+        records.Refused(what="It cannot be read."),
+        pipeline="flights",
+        subject="weather",
+        partition="2013-03-29",
+    )
+    days = ("2013-03-31", "2013-04-01", DAY)
+    rules = [{"rule": "known_origin", "passed": False, "severity": "hold"}]
+    for number, day in enumerate(days):
+        hold("flights", day, f"{number} rows are wrong.", batch=f"c{number}", rules=rules)
+
+    text = CliRunner().invoke(main, ["held", "flights"]).stdout
+    found = json.loads(CliRunner().invoke(main, ["held", "flights", "--json"]).stdout)
+
+    held, refused = (line for line in text.splitlines() if re.match(r"  \w+ +(arrivals|weather) 2013", line))
+    assert held.startswith(f"  held            arrivals {', '.join(days)}  {3 * 983} rows, ")
+    assert held.endswith("run days 2013-04-01, 2013-04-02, 2013-04-03")
+    assert refused.startswith("  refused         weather 2013-03-29  rows unknown, ")
+    assert text.count("rules: known_origin") == 1, "what is true of each is said once"
+    assert "rows are wrong" not in text, "what is not is left out"
+    assert [one["partition"] for one in found["pipelines"]["flights"]["held"]] == [*days, "2013-03-29"]
+
+
 def test_held_of_a_reader_of_one_pipeline_shows_nothing_of_another_and_a_broken_one_hides_nothing(get):
     _, _, page = get("/air/evidence/_/held", cookie="_token=only-trains")
     assert "trains" in page

@@ -9,6 +9,7 @@ from sluice import holds, status, waivers, watch
 from sluice.core.errors import LandingUnreachableError, SluiceError
 from sluice.declare.spec import Pipeline
 from sluice.holds import Hold, show, stopped
+from sluice.holds.listing import Kind
 from sluice.holds.stopped import Stopped
 from sluice.ingest.unexpected import LandingScan
 from sluice.ledger import Entry
@@ -16,6 +17,11 @@ from sluice.notify import reader_impact
 from sluice.schedule import missing_history
 from sluice.status import Item
 from sluice.waivers import inherited
+
+# What stops readers, and needs a person, before what does not.
+_ORDER: tuple[Kind, ...] = ("held", "refused", "waiver_expired", "quarantined")
+# Of days that are summed up in one line; with `--json` each is there.
+_DAYS_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Held:
-    """What is held of a pipeline, the longest held first."""
+    """What is held of a pipeline: held batches, what was refused, what is seen under an expired waiver, single rows; of each the oldest first."""
 
     pipeline: str
     lines: tuple[Line, ...]
@@ -46,7 +52,7 @@ class Held:
 def read(spec: Pipeline) -> Held:
     """Read what is held; a landing zone that does not answer hides nothing of it but what waits."""
     problem = ""
-    open_holds = holds.open_holds(spec)
+    open_holds = sorted(holds.open_holds(spec), key=lambda hold: _ORDER.index(hold.kind))
     try:
         landing = watch.unexpected_files(spec)
     except LandingUnreachableError as error:
@@ -69,9 +75,15 @@ def read(spec: Pipeline) -> Held:
 
 
 def as_text(listed: Held) -> Iterator[str]:
-    """The same for a terminal: what is held, one block each, then what stands beside it."""
+    """The same for a terminal: what is held, one block each or for days that are alike, then what stands beside it."""
+    alike: dict[object, list[Line]] = {}
     for line in listed.lines:
-        yield from _block(line)
+        hold = line.hold
+        cause = hold.cause.sentence if hold.cause else ""
+        # A reason counts the rows; the rules that they fail do not.
+        alike.setdefault((hold.kind, hold.table, hold.rules or hold.reason, cause), []).append(line)
+    for lines in alike.values():
+        yield from _block(lines)
     if not listed.lines:
         yield "Nothing is held."
     for (table, day), one in listed.expired.items():
@@ -83,14 +95,30 @@ def as_text(listed: Held) -> Iterator[str]:
     yield from listed.landing.lines()
 
 
-def _block(line: Line) -> Iterator[str]:
-    hold = line.hold
-    rows = "rows unknown" if hold.rows is None else f"{hold.rows} rows"
-    days = "1 day" if hold.age_days == 1 else f"{hold.age_days} days"
+def _block(lines: Sequence[Line]) -> Iterator[str]:
+    """Days that are alike: their rows together, the age of the oldest, and what is true of each of them."""
+    found = [line.hold for line in lines]
+    hold = found[0]
+    rows = [one.rows for one in found if one.rows is not None]
+    counted = f"{sum(rows)} rows" if len(rows) == len(found) else "rows unknown"
+    age = max(one.age_days for one in found)
+    run_days = sorted({one.run_day for one in found})
     yield (
-        f"{hold.kind.replace('_', ' '):14s}  {hold.table} {hold.partition}  {rows}, {days} old, owner {hold.owner}, "
-        f"run day {hold.run_day}"
+        f"{hold.kind.replace('_', ' '):14s}  {hold.table} {_named([one.partition for one in found])}  {counted}, "
+        f"{'1 day' if age == 1 else f'{age} days'} old, owner {hold.owner}, "
+        f"run day{'s' if len(run_days) > 1 else ''} {_named(run_days)}"
     )
+    others = [set(_details(line)) for line in lines[1:]]
+    yield from (text for text in _details(lines[0]) if all(text in each for each in others))
+
+
+def _named(days: Sequence[str]) -> str:
+    more = len(days) - _DAYS_NAMED
+    return ", ".join(days[:_DAYS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _details(line: Line) -> Iterator[str]:
+    hold = line.hold
     if hold.cause:
         yield f"{'':16s}probable cause: {hold.cause.sentence}"
     if hold.rules:
