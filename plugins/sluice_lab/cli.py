@@ -10,6 +10,7 @@ import click
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, OUTPUT_FILE, OUTPUT_FOLDER, SOURCE
 from sluice.cli.output import echo
+from sluice.core.progress import timed
 from sluice.declare import spec
 
 
@@ -94,12 +95,11 @@ def rehearse(
 
 
 @click.command()
+@click.argument("pipeline", type=arguments.PIPELINE, required=False)
 @click.option(
     "--stage",
     type=click.Choice(["files", "transform", "score"]),
-    default="files",
-    show_default=True,
-    help="Damage deliveries, the SQL of dbt models, or the predictions after they were scored.",
+    help="Without a PIPELINE: damage deliveries (files, the default), the SQL of dbt models, or the predictions after they were scored.",
 )
 @click.option(
     "--seed", default=1, show_default=True, help="The same seed damages the same days in the same ways."
@@ -118,12 +118,29 @@ def rehearse(
     show_default=True,
     help="Deliveries or days to leave as they are.",
 )
-@click.option("--out", type=OUTPUT_FOLDER, help="Folder for report.md and cases.jsonl.")
-def mutate(stage: str, seed: int, mutations: int, clean: int, out: Path | None) -> None:
-    """Damage one stage's clean data in random ways, and report what share of it is caught, where, and the false alarms."""
+@click.option(
+    "--out",
+    type=OUTPUT_FOLDER,
+    help="Folder for report.md, cases.jsonl and, with a PIPELINE, suggestions.json.",
+)
+def mutate(
+    pipeline: spec.Pipeline | None, stage: str | None, seed: int, mutations: int, clean: int, out: Path | None
+) -> None:
+    """Damage clean data in random ways, and report what share of it is caught, where, and the false alarms.
+
+    With a PIPELINE: the published days of its sources, asked of its own rules, and which rules would see what they miss; nothing is
+    published or recorded. Without one: a stage of the example, in a home of its own. Ends with 1 below the goal, or with a false alarm.
+    """
     from sluice_lab.mutation import command
 
-    sys.exit(command.mutate(stage, seed, mutations, clean, out))
+    if pipeline is None:
+        sys.exit(command.mutate(stage or "files", seed, mutations, clean, out))
+    if stage:
+        raise click.UsageError("--stage damages the example; leave PIPELINE out, or --stage.")
+    found, code = command.mutate_published(pipeline, seed, mutations, clean, out, timed(echo))
+    for line in ("", *found.read_text(encoding="utf-8").splitlines(), "", found):
+        echo(line)
+    sys.exit(code)
 
 
 @click.command()

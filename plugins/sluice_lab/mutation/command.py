@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sluice.core.settings import settings
 from sluice.local import stack
 from sluice.transform import project
+
+if TYPE_CHECKING:
+    from sluice.declare.spec import Pipeline
 
 # Share of the material mutations of a stage that is to be caught; reaching it is what a run's exit code says.
 GOALS: Mapping[str, float] = {"files": 0.95, "transform": 0.9, "score": 0.9}
@@ -24,6 +28,22 @@ def mutate(stage: str, seed: int, mutations: int, clean: int, out: Path | None) 
         out: folder of `report.md` and `cases.jsonl`; default: `mutation/reports/<stage>-<seed>` in this home.
     """
     return _run("sluice_lab.mutation", f"{stage}-{seed}", [stage, seed, mutations, clean], out)
+
+
+def mutate_published(
+    spec: Pipeline, seed: int, mutations: int, clean: int, out: Path | None, say: Callable[[str], None]
+) -> tuple[Path, int]:
+    """Damage what a pipeline has published in this home; returns the report's file, and as `mutate`, by the goal of files.
+
+    Args:
+        out: as of `mutate`, with `suggestions.json`; default: `mutation/reports/<pipeline>-<seed>` in this home.
+        say: takes a line a mutation.
+    """
+    from sluice_lab.mutation import effectiveness
+
+    folder = (out or settings().home / "mutation" / "reports" / f"{spec.pipeline}-{seed}").resolve()
+    report = effectiveness.run(spec, seed, mutations, clean, folder, say)
+    return folder / "report.md", int(report.caught_share < GOALS["files"] or bool(report.false_alarms))
 
 
 def robustness(seed: int, days: int, out: Path | None) -> int:
