@@ -126,6 +126,28 @@ def test_score_whose_key_is_missing_is_told_because_it_cannot_be_compared():
     ]
 
 
+def test_whole_number_under_another_spelling_finds_no_partner():
+    """Outcomes are joined by the text: '7.0', as floats make it, would never meet theirs."""
+    from sluice.gates.origin_expectations import INPUT, ExpectOneRowForEachInput
+
+    rule = ExpectOneRowForEachInput(table="features", key=["id"], input_key=["number"], types=["BIGINT"])
+    with duckdb.connect() as con:
+        con.execute(
+            f"create table {INPUT} as select date '2013-04-02' as ds, * from (values (7), (8), (9), (10)) as t(number)"
+        )
+        con.execute(
+            "create table batch as select date '2013-04-02' as ds, * from (values ('7.0'), (' 8'), ('9'), ('10')) as t(id)"
+        )
+        found = con.sql(rule.unexpected_rows_query.format(batch="batch")).to_arrow_table().to_pylist()
+        con.execute("create or replace table batch as select ds, id::double as id from batch")
+        numbers = con.sql(rule.unexpected_rows_query.format(batch="batch")).fetchall()
+    assert [rule.sentence(one, show=False) for one in found] == [
+        "2 rows are made of no row of features on 2013-04-02",
+        "2 of 4 rows of features have no row here on 2013-04-02",
+    ]
+    assert numbers == [], "a number is compared as one"
+
+
 def test_value_that_the_row_of_its_key_does_not_give_is_told_with_both_and_a_repeated_key_is_not_compared():
     from sluice.gates.origin_expectations import INPUT, ExpectValuesToBeReproduced
 

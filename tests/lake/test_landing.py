@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 
@@ -55,6 +56,21 @@ def test_landing_list_names_only_the_folder(zone):
     assert zone.list("b/2013-01-02") == ["b/2013-01-02/1", "b/2013-01-02/2"]
     assert zone.list("b") == ["b/2013-01-02/1", "b/2013-01-02/2", "b/2013-01-02x/3"]
     assert zone.list("c") == []
+
+
+def test_folder_that_vanishes_while_the_zone_is_walked_has_nothing_and_ends_no_walk(tmp_path):
+    for name in ("a/1", "b/x/1", "c/1", "lost+found/1", "top"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+
+    def is_known(name: str) -> bool:
+        if name in ("a", "b/x"):
+            shutil.rmtree(tmp_path / name)
+        return name in ("a", "b")
+
+    assert sorted(Landing(str(tmp_path)).walk(is_known)) == ["c/", "top"]
+    with pytest.raises(LandingUnreachableError):
+        list(Landing(str(tmp_path / "gone")).walk(is_known))
 
 
 def test_landing_walk_looks_into_known_folders_only(zone):

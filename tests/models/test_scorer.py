@@ -35,15 +35,15 @@ def model_file(flights: spec.Pipeline, home: Path, version: int, name: str = "mo
     return home / "models" / flights.model.name / run_id / "artifacts" / "model" / name
 
 
-def publish_features(flights: spec.Pipeline, rows: pa.Table) -> str:
-    """The last day of the rows, as published features; returns the day."""
+def publish_features(flights: spec.Pipeline, rows: pa.Table, count: int | None = None) -> str:
+    """The last day of the rows, or `count` of them, as published features; returns the day."""
     day = rows["ds"][-1].as_py()
-    rows = rows.drop_columns(["is_late"]).filter(pa.compute.equal(rows["ds"], day))
+    rows = rows.drop_columns(["is_late"]).filter(pa.compute.equal(rows["ds"], day))[:count]
     manifest = batches.stage(
         "flights", "features", rows, partitions=[day.isoformat()], received=rows.num_rows, dropped={}, inputs=[],
         run=RUN, sort_by=["flight_id"],
     )  # fmt: skip
-    tables.publish(manifest, verdict_id="v")
+    tables.publish(manifest, verdict_id="v", empty=manifest.empty)
     return day.isoformat()
 
 

@@ -11,6 +11,7 @@ from sluice.cli import arguments
 from sluice.cli.output import Group, as_json, echo, print_json
 from sluice.core.progress import timed
 from sluice.declare import spec
+from sluice.lake.inputs import CodeChange
 
 
 @click.command()
@@ -79,6 +80,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
     """
     from sluice.gates import code_change as judged
     from sluice.models import code_change as scoring
+    from sluice.models import scorer
     from sluice.transform import code_change, project
 
     made = [name for name in pipeline.tables if name not in pipeline.sources]
@@ -88,16 +90,20 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
         )
     if table != spec.PREDICTIONS and pipeline.derived:
         project.require_unit_tests(pipeline)
-    found = {
-        name: scoring.compare(pipeline) if name == spec.PREDICTIONS else code_change.compare(pipeline, name)
-        for name in ([table] if table else made)
-    }
+
+    def compare(name: str) -> CodeChange | None:
+        if name != spec.PREDICTIONS:
+            return code_change.compare(pipeline, name)
+        model = scorer.choose(pipeline).model
+        return scoring.compare(pipeline, model) if model else None
+
+    found = {name: compare(name) for name in ([table] if table else made)}
     if as_json:
         print_json(found)
     else:
         for name, change in found.items():
             echo(
-                f"{name}: {judged.sentence(change, show=pipeline.may_quote(name)) if change else 'nothing with rows is published'}"
+                f"{name}: {judged.sentence(change, show=pipeline.may_quote(name)) if change else 'nothing with rows is published, or by the baseline'}"
             )
     limits = {name: pipeline.max_changed_by_code(name) for name in found}
     if any(change and (change.problem or change.share > limits[name]) for name, change in found.items()):

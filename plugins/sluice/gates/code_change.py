@@ -25,7 +25,8 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
     made = next((one for one in inputs.of(manifest, inputs.Code) if one.change), None)
     if made is None or made.change is None:
         return []
-    last = tables.last_publication(spec.pipeline, manifest.table)
+    version = inputs.version(manifest)
+    last = tables.last_publication(spec.pipeline, manifest.table, lambda one: inputs.version(one) == version)
     accepted = last is not None and any(
         one.fingerprint == made.fingerprint for one in inputs.of(last, inputs.Code)
     )

@@ -56,6 +56,15 @@ class InWords(FromArguments):
         }
 
 
+def _typed(value: str, kind: str) -> str:
+    """SQL of a key's value as its type; a text that says a whole number in another way than the type does ('7.0') is none: it finds no
+    partner where keys are joined as text."""
+    if not kind.endswith(("INT", "INTEGER")):
+        return f"try_cast({value} as {kind})"
+    other = f"typeof({value}) = 'VARCHAR' and cast(try_cast({value} as {kind}) as varchar) <> cast({value} as varchar)"
+    return f"if({other}, null, try_cast({value} as {kind}))"
+
+
 class _ByKey(InWords):
     """A rule that finds the rows of the input by key.
 
@@ -69,9 +78,7 @@ class _ByKey(InWords):
 
     def identity(self, key: Sequence[str]) -> str:
         """What tells rows apart, and how a key is shown. A null is equal to nulls alone: not to what has not the type."""
-        values = [
-            f"try_cast({one} as {kind}), ({one}) is null" for one, kind in zip(key, self.types, strict=True)
-        ]
+        values = [f"{_typed(one, kind)}, ({one}) is null" for one, kind in zip(key, self.types, strict=True)]
         shown = ", ".join(map(_text, key))
         return f"hash(ds, {', '.join(values)}) as _hash, concat_ws('|', {shown}) as _key"
 

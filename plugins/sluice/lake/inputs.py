@@ -108,7 +108,7 @@ class Clock(_Input):
 
 
 class CodeChange(BaseModel):
-    """What today's dbt models make of a day that others made and that readers see, from the same inputs."""
+    """What today's code, the dbt models or what scores, makes of a day that others made and that readers see, from the same inputs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -128,7 +128,7 @@ class CodeChange(BaseModel):
 
 
 class Code(_Input):
-    """The dbt project that made a derived batch, and what it changes where the last publication was made by another."""
+    """The code that made a derived batch or predictions, and what it changes where the last publication was made by another."""
 
     kind: Literal["code"] = "code"
     fingerprint: str
@@ -138,6 +138,11 @@ class Code(_Input):
 def age_days(manifest: Manifest) -> int:
     """Days that the oldest source behind a batch was behind when the batch was built."""
     return max((one.age_days for one in of(manifest, Freshness)), default=0)
+
+
+def version(manifest: Manifest) -> int | None:
+    """The version of the model that made a batch of predictions; None of the baseline's, and of any other batch."""
+    return next((one.version for one in of(manifest, Model)), None)
 
 
 def made_late(manifest: Manifest) -> bool:

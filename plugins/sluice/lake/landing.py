@@ -195,11 +195,18 @@ class _Folder:
             yield from self._entries("", is_known)
 
     def _entries(self, folder: str, is_known: Callable[[str], bool]) -> Iterator[str]:
-        """By recursion: as deep as folders are known."""
-        with os.scandir(self.root / folder) as entries:
+        """By recursion: as deep as folders are known. A folder that vanishes meanwhile has none."""
+        try:
+            scanned = os.scandir(self.root / folder)
+        except FileNotFoundError:
+            if folder:
+                return
+            raise
+        with scanned as entries:
             for entry in entries:
                 name = f"{folder}{entry.name}"
-                if entry.name.startswith("."):
+                # `lost+found` is the file system's own, where the zone is a disk of its own.
+                if entry.name.startswith(".") or name == "lost+found":
                     continue
                 if is_known(name) and entry.is_dir():
                     yield from self._entries(f"{name}/", is_known)
@@ -249,6 +256,8 @@ def _holds_something(folder: str) -> bool:
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None
+    except FileNotFoundError:
+        return False  # gone since it was listed
     except PermissionError:
         return True
 

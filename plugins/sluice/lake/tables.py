@@ -51,6 +51,9 @@ __all__ = [
     "snapshot_id",
 ]
 
+# Manifests that are opened to find the last batch of a kind: two months of days.
+_LOOKED_AT = 60
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -176,14 +179,23 @@ def published(
         return snapshots.visible(found, snapshots.between(start, end), snapshot_id) if found else {}
 
 
-def last_publication(pipeline: str, table: str) -> Manifest | None:
-    """The full batch with rows that was staged last of those that readers see; None where there is none, or it was cleared away."""
-    shown = [one for one in published(pipeline, table).values() if one.rows]
-    newest = max((batches.full_id(one.batch_id) for one in shown), default="")
-    try:
-        return batches.load(pipeline, table, newest) if newest else None
-    except BatchUnknownError:
-        return None
+def last_publication(
+    pipeline: str, table: str, wanted: Callable[[Manifest], bool] | None = None
+) -> Manifest | None:
+    """The full batch with rows that was staged last of those that readers see; None where there is none, or it was cleared away.
+
+    Args:
+        wanted: the last of which this is true, of the `_LOOKED_AT` that were staged last.
+    """
+    shown = {batches.full_id(one.batch_id) for one in published(pipeline, table).values() if one.rows}
+    for batch_id in sorted(shown, reverse=True)[: _LOOKED_AT if wanted else 1]:
+        try:
+            found = batches.load(pipeline, table, batch_id)
+        except BatchUnknownError:
+            return None
+        if wanted is None or wanted(found):
+            return found
+    return None
 
 
 def published_to(manifest: Manifest, table: str, days: Sequence[str] | None = None) -> dict[str, Published]:

@@ -58,14 +58,16 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
     inputs = [
         Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: batch_id}).record(),
         *([made.record()] if made else []),
-        code_change.record(spec),
     ]
     if shown[day].rows:
-        predictions, model = _score(spec, day, run, snapshot, batch_id, late=made.made_late if made else None)
-        inputs.append(model)
+        predictions, made_by = _score(
+            spec, day, run, snapshot, batch_id, late=made.made_late if made else None
+        )
+        inputs += made_by
     else:
         # Nothing to predict: no model is asked for, and the day is published as empty as its features.
         predictions = schema(declared.key).empty_table()
+        inputs.append(code_change.record(spec, None))
     on_waivers = inherited.of_inputs(spec, PREDICTIONS, [day], inputs)
     lacking = missing_history.of_inputs(spec, PREDICTIONS, [day], inputs)
     where = f"{spec.pipeline}.{PREDICTIONS}"
@@ -86,8 +88,8 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
 
 def _score(
     spec: Pipeline, day: str, run: Run, snapshot: int, batch_id: str, *, late: bool | None
-) -> tuple[pa.Table, dict[str, Any]]:
-    """The predictions of a day, and the model that made them, as an input to record.
+) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The predictions of a day, and the model and the code that made them, as inputs to record.
 
     Args:
         late: whether their time is over: then the champion of that time makes them, and not today's.
@@ -118,12 +120,13 @@ def _score(
     )
     stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
     made_by = Model(name=declared.name, version=choice.version, promoted=choice.since)
-    return predictions, {
+    model = {
         **made_by.record(),
         **(stands_in if choice.problems else {}),
         **({"without_champion": day} if late and choice.champion is None else {}),
         **summarise(predictions),
     }
+    return predictions, [code_change.record(spec, chosen), model]
 
 
 def _clock(spec: Pipeline, day: str) -> Clock | None:
