@@ -245,6 +245,23 @@ def test_challenger_that_cannot_score_is_refused_once_and_the_day_is_published(w
     assert history.read(world.flights).decisions[0].dag_id == "flights_score"
 
 
+def test_day_with_a_number_that_no_model_can_hold_does_not_count_and_refuses_nobody(world):
+    world.enters("good", champion=None)
+    sound, place = world.rows, world.rows.column_names.index("temperature_f")
+    world.rows = sound.set_column(place, "temperature_f", pa.array(np.full(sound.num_rows, np.inf)))
+    assert world.predict(DAYS[0]) is None
+    assert shadow.score(world.flights, DAYS[0], NEXT) is None
+    (scored,) = ledger.entries(model_records.ScoredInShadow)
+    assert scored.record.batch_id is None
+    world.rows = sound
+    assert world.monitor(DAYS[0]) is None
+    assert world.live(DAYS[1:]) == [None] * SHADOW_DAYS
+    first, second = history.read(world.flights).in_shadow
+    assert f"{SHADOW_DAYS - 1} of {SHADOW_DAYS} days are in" in first
+    assert second.startswith(f"{DAYS[0]} does not count: ")
+    assert "have a temperature_f that is infinite" in second
+
+
 def test_day_on_which_something_stood_in_for_the_champion_does_not_count(world):
     world.champion("bad")
     world.enters("good", champion=1)

@@ -235,6 +235,7 @@ def test_page_says_since_when_a_challenger_waits_for_a_person_and_links_to_the_f
     read = words(unmarked(page))
     assert f"Waits for a person Version 2 waits for a person since {asked.at:%Y-%m-%d %H:%M} UTC" in read
     assert "/dags/flights_promote/required_actions" in page
+    assert "/dags/flights_rollback" in page
     approval.approve(shadowed, asked, by=f"ada {ATTACK}", why=ATTACK, run=RUN)
     page = get(PAGE)[2]
     assert ATTACK not in page

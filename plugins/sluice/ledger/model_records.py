@@ -163,7 +163,8 @@ class EnteredShadow(Record, kind="entered_shadow"):
 
 
 class ScoredInShadow(Record, kind="scored_in_shadow"):
-    """A challenger has scored the features that a day's published predictions were made from: `batch_id`, never published."""
+    """A challenger has scored the features that a day's published predictions were made from: `batch_id`, never published; None where the
+    day's numbers gave no scores."""
 
     version: int
     # The batch of these predictions.

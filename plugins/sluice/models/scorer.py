@@ -71,7 +71,7 @@ def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: dateti
         if version is None:
             continue
         try:
-            model = _usable(spec, version, columns)
+            model = usable(spec, version, columns)
         except (ModelDamagedError, ModelUnknownError, RowsUnusableError) as error:
             problems.append(error)
             continue
@@ -97,7 +97,12 @@ def record(spec: Pipeline, choice: Choice, day: str, run: Run) -> None:
         )
 
 
-def _usable(spec: Pipeline, version: int, columns: Sequence[str] | None) -> LoadedModel:
+def usable(spec: Pipeline, version: int, columns: Sequence[str] | None) -> LoadedModel:
+    """A version that can score rows with these columns.
+
+    Raises:
+        ModelDamagedError, ModelUnknownError, RowsUnusableError: it cannot.
+    """
     model = registry().load(spec.model.name, version, threads=settings().threads)
     features = (*model.meta.numeric, *model.meta.categorical)
     missing = sorted(set(features) - set(columns)) if columns is not None else []

@@ -2,7 +2,7 @@
 
 The rule kept here: the champion's day never waits for it, and never fails with it. What it scores are the very rows that the
 published predictions were made from, so that the two can be paired; its scores are staged (`SCORES`) and never published. A
-challenger that cannot score is refused, with what it could not do. When as many days that count as were declared when it entered
+challenger that cannot score is refused, with what it could not do; a day whose numbers it cannot hold only does not count. When as many days that count as were declared when it entered
 (`model.shadow_days`) have outcomes, it is compared with what was published (`sluice_ml.shadow`), and becomes champion or is refused, with that
 evidence in the ledger. Whoever is killed after a decision repeats what follows from it, and decides nothing anew.
 """
@@ -16,14 +16,13 @@ from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
 from sluice.core.partitions import days_from
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import Entry, model_records, records
 from sluice.ledger.model_records import EnteredShadow
-from sluice.models import approval, challenger, due, roles, training
-from sluice.models.config import model_config, registry
+from sluice.models import approval, challenger, due, roles, scorer, training
+from sluice.models.config import model_config
 from sluice.models.due import DueDay
-from sluice_ml.errors import MlError
+from sluice_ml.errors import MlError, RowsUnusableError
 from sluice_ml.scoring import BASELINE
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
     from sluice.ledger.store import Filters
+    from sluice_ml.model import Trained
     from sluice_ml.promotion import Comparison
 
 # Where the scores are staged: as batches of a table that is never published. No declared table can be called so.
@@ -57,22 +57,25 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
         return None
     if (day, shown.batch_id) in _scored(spec, beside):
         return None
-    predicted = DueDay(day, shown.batch_id, None)
+    features = due.features(spec, DueDay(day, shown.batch_id, None))
     try:
-        manifest = _stage(spec, beside, predicted, due.features(spec, predicted), run)
+        model = scorer.usable(spec, beside.record.version, features.column_names).model
     except MlError as error:
         reason = f"Version {beside.record.version} could not score {day} in shadow: {error}"
         return _decide(spec, beside, day, run, stage="score", passed=False, reasons=[reason])
-    if manifest is not None:
-        ledger.append(
-            model_records.ScoredInShadow(
-                version=beside.record.version,
-                predictions=shown.batch_id,
-                batch_id=manifest.batch_id,
-                entered_shadow=beside.seq,
-            ),
-            **_about(spec, day, run),
-        )
+    if day <= model.meta.learned_until:
+        return None
+    try:
+        staged: dict[str, Any] = {"batch_id": _stage(spec, model, day, features, run).batch_id}
+    except RowsUnusableError as error:
+        # The columns are there: it is the day's numbers, which are not the challenger's fault.
+        staged = {"reasons": [f"{day} does not count: {error.what}"]}
+    ledger.append(
+        model_records.ScoredInShadow(
+            version=beside.record.version, predictions=shown.batch_id, entered_shadow=beside.seq, **staged
+        ),
+        **_about(spec, day, run),
+    )
     return None
 
 
@@ -137,13 +140,11 @@ def judge(spec: Pipeline, run_day: str, run: Run) -> Entry | None:
     )
 
 
-def _stage(
-    spec: Pipeline, beside: Entry[EnteredShadow], day: DueDay, features: pa.Table, run: Run
-) -> Manifest | None:
-    """Stage the challenger's scores of a day; None where it has learned from the day.
+def _stage(spec: Pipeline, model: Trained, day: str, features: pa.Table, run: Run) -> Manifest:
+    """Stage the challenger's scores of a day.
 
     Raises:
-        MlError: it cannot score.
+        RowsUnusableError: rows have numbers that it cannot hold, or scores came out that are none.
     """
     import numpy as np
     import pyarrow as pa
@@ -152,16 +153,19 @@ def _stage(
     from sluice_ml.shadow import SCORE
 
     key = spec.model.key
-    model = registry().load(spec.model.name, beside.record.version, threads=settings().threads).model
-    if day.ds <= model.meta.learned_until:
-        return None
     parts = features.to_batches(max_chunksize=spec.model.score_batch_rows)
     scores = np.concatenate([model.score(part) for part in parts])
+    if wrong := int((~np.isfinite(scores)).sum()):
+        raise RowsUnusableError(
+            f"{wrong} rows have a score that is no number.",
+            where=f"{spec.pipeline} {day}",
+            todo="train another model",
+        )
     return batches.stage(
         spec.pipeline,
         SCORES,
         features.select([key, "ds"]).append_column(SCORE, pa.array(scores)),
-        partitions=[day.ds],
+        partitions=[day],
         received=features.num_rows,
         dropped={},
         inputs=[],
@@ -170,12 +174,14 @@ def _stage(
     )
 
 
-def _scored(spec: Pipeline, beside: Entry[EnteredShadow]) -> dict[tuple[str | None, str], str]:
-    """Day and batch of the published predictions -> batch of the challenger's scores of the same rows."""
+def _scored(
+    spec: Pipeline, beside: Entry[EnteredShadow]
+) -> dict[tuple[str | None, str], model_records.ScoredInShadow]:
+    """Day and batch of the published predictions -> the challenger's scores of the same rows, or why there are none."""
     about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
     found = ledger.entries(model_records.ScoredInShadow, **about)
     mine = [one for one in found if one.record.entered_shadow == beside.seq]
-    return {(one.partition, one.record.predictions): str(one.record.batch_id) for one in mine}
+    return {(one.partition, one.record.predictions): one.record for one in mine}
 
 
 def _paired(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[pa.Table, list[str]]:
@@ -196,17 +202,30 @@ def _paired(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[pa.Table, lis
     newest: dict[str, model_records.Monitored] = {}
     for entry in ledger.entries(model_records.Monitored, **about):
         newest.setdefault(entry.record.ds, entry.record)
-    parts, unreadable = [], []
+    parts: list[pa.Table] = []
+    unreadable: list[str] = []
     for ds, record in sorted(newest.items()):
         numbers, measured = DayNumbers.from_dict(record.stored()), record.measured
         if measured is None or measured.predictions is None or measured.outcomes is None:
             continue
-        batch_id = scored.get((ds, measured.predictions))
+        in_shadow = scored.get((ds, measured.predictions))
         enough = numbers.auc is not None and numbers.labelled >= spec.monitoring.min_rows
         champion = BASELINE if beside.record.champion is None else str(beside.record.champion)
-        if batch_id is None or not enough or not says_something(numbers) or numbers.model_version != champion:
+        if (
+            in_shadow is None
+            or not enough
+            or not says_something(numbers)
+            or numbers.model_version != champion
+        ):
             continue
-        batch_ids = {PREDICTIONS: measured.predictions, SCORES: batch_id, outcomes: measured.outcomes}
+        if in_shadow.batch_id is None:
+            unreadable += in_shadow.reasons
+            continue
+        batch_ids = {
+            PREDICTIONS: measured.predictions,
+            SCORES: in_shadow.batch_id,
+            outcomes: measured.outcomes,
+        }
         try:
             read = {
                 table: batches.read(batches.load(spec.pipeline, table, one), ds)

@@ -12,6 +12,9 @@ from sluice import holds, ledger
 from sluice.core.errors import BatchUnknownError
 from sluice.declare.spec import MONITORING
 from sluice.lake import batches, connection, quarantine, snapshots, tables
+from sluice.ledger import records
+from sluice.ledger.model_records import EnteredShadow, ScoredInShadow
+from sluice.models.shadow import SCORES
 from sluice.watch import maintenance
 from tests.watch.maintenance.conftest import RUN, TABLE, make_old, retention, snapshots_of
 
@@ -158,3 +161,25 @@ def test_table_of_monitoring_is_cleared_as_any_other(world):
         batches.load("flights", MONITORING, first.batch_id)
     assert world.exists(second)
     assert tables.scan("flights", MONITORING, "2013-01-05", "2013-01-05").num_rows == 1
+
+
+def test_scores_of_a_challenger_stay_while_it_is_in_shadow_and_go_some_time_after(world):
+    shadowed = world.flights.model.model_copy(update={"shadow_days": 14})
+    world.flights = world.flights.model_copy(update={"model": shadowed})
+    scores = world.stage("2013-01-03", table=SCORES)
+    about = {"pipeline": "flights", "subject": shadowed.name, "partition": "2013-01-03"}
+    entered = ledger.append(EnteredShadow(version=2, champion=None, since=0, decision=1), **about)
+    scored = ScoredInShadow(version=2, predictions="p", batch_id=scores.batch_id, entered_shadow=entered.seq)
+    ledger.append(scored, **about)
+    make_old(world.home, timedelta(days=400))
+
+    later = datetime.now(UTC) + timedelta(days=world.flights.retention.batches_days + 1)
+    assert "condemned_batches" not in world.clear(now=later)
+    assert world.exists(scores)
+
+    ledger.append(records.Refused(version=2), **about)
+    assert "condemned_batches" not in world.clear(), "an entry of the last days names it"
+    assert world.clear(now=later)["condemned_batches"] == 1
+    make_old(world.home, timedelta(days=400))
+    assert world.clear(now=later)["batches"] == 1
+    assert not world.folder(scores).exists()

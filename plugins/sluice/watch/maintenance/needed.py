@@ -12,10 +12,14 @@ from sluice.lake import batches as lake_batches
 from sluice.lake import quarantine, tables
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry, records
+from sluice.ledger.model_records import ScoredInShadow
+from sluice.models import challenger
+from sluice.models.shadow import SCORES
 
 
 def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[str, set[str]]:
-    """Table -> full ids of the batches that are held, released, named in the ledger since an instant, or read by a prediction.
+    """Table -> full ids of the batches that are held, released, named in the ledger since an instant, read by a prediction, or the scores
+    of a challenger.
 
     A batch that was named may be in the hands of a task; its days begin anew.
 
@@ -36,7 +40,11 @@ def batches(spec: Pipeline, since: datetime, *, inputs_since: datetime) -> dict[
         if not _has_expired(spec, waiver):
             keep(waiver.subject, waiver.record.batch_id)
     for entry in ledger.entries(pipeline=spec.pipeline, since=since):
-        keep(entry.subject, entry.record.batch_id)
+        # Of which the ledger's subject is the model.
+        keep(SCORES if entry.kind == ScoredInShadow.entry_kind else entry.subject, entry.record.batch_id)
+    if spec.has_model and (beside := challenger.current(spec)):
+        for scored in ledger.entries(ScoredInShadow, pipeline=spec.pipeline, after=beside.seq):
+            keep(SCORES, scored.record.batch_id)
     for table, batch_id in _read_by_predictions(spec, inputs_since):
         keep(table, batch_id)
     return found

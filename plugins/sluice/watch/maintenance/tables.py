@@ -2,7 +2,7 @@
 
 The rule kept here: a batch and its splits are one family, and it stays as a whole while any snapshot that is kept refers to
 one of them, while it is held, released or set aside, while predictions were made from it within `inputs_days`, or
-while an entry of the ledger of the last `batches_days` names it. Then it is
+while an entry of the ledger of the last `batches_days` names it. A challenger's scores stay as long as its shadow, too. Then it is
 condemned: it does not exist any more, so that nobody can begin to publish it, but its files stay for `grace_days`, so that
 whoever had begun can end. Whoever did is found at the next look, and the batch is restored.
 """
@@ -20,6 +20,7 @@ from sluice.lake import cleanup as lake
 from sluice.lake import connection, quarantine
 from sluice.lake.batches import full_id
 from sluice.lake.cleanup import Folder, Inventory
+from sluice.models.shadow import SCORES
 from sluice.watch.maintenance import needed, record
 from sluice.watch.maintenance.record import Removal
 
@@ -53,6 +54,8 @@ class _Clearing:
         self._grace_ended = now - timedelta(days=kept.grace_days)
         # Name to the table that the ledger knows it by.
         self._tables = {name: table for table in spec.tables for name in (table, quarantine.table_of(table))}
+        if spec.has_model:
+            self._tables[SCORES] = spec.model.name
         if spec.has_model:
             self._tables[MONITORING] = MONITORING
 
