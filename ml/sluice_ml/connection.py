@@ -23,9 +23,7 @@ def connect(uri: str) -> MlflowClient:
     Over SQLite any number of processes may be first at once. Over another database create the schema ahead of time, by
     calling this once.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    _be_quiet()
     from mlflow import MlflowClient
 
     with _one_at_a_time(uri):
@@ -42,7 +40,7 @@ def migrate(uri: str) -> None:
     MLflow itself refuses an older schema, unless it lacks whole tables.
     """
     if not uri.startswith(("http://", "https://")):
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        _be_quiet()
         from mlflow.db import upgrade
 
         with _one_at_a_time(uri):
@@ -69,6 +67,13 @@ def create(make: Callable[[], object]) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _be_quiet() -> None:
+    """What MLflow reads when it is imported for the first time."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 
 @contextmanager
