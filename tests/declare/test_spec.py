@@ -111,6 +111,7 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         ("pipeline: flights\n", "pipeline: planes\n", "is called 'planes' but its file 'flights.yml'"),
         ("sources:\n", "sources: [\n", "Not valid YAML"),
         ("mail_to: [flights-oncall@example.com]", "mail_to: []", "mail_to"),
+        ("owner: flights-data\n", "owner: flights-data\nstakeholders: [desk]\n", "stakeholders.0"),
         (
             "owner: flights-data\n",
             "owner: flights-data\nwebhook_connection: https://hooks.example/T0/secret\n",

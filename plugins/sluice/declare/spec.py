@@ -56,6 +56,8 @@ class Pipeline(_Strict):
     mail_to: tuple[Address, ...] = Field(min_length=1)
     # Airflow connection of a webhook (Slack's format) that is told what `mail_to` is mailed; its password is the URL.
     webhook_connection: ConnectionId | None = None
+    # Who is mailed once a day whether yesterday's predictions were fit for use; nobody, by default.
+    stakeholders: tuple[Address, ...] = ()
     # `feed`: a replayed pipeline, whose today is the last delivered day; its runs are started by whoever delivers.
     # `wall`: a live pipeline; `schedule` starts its runs.
     clock: Literal["feed", "wall"]

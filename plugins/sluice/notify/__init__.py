@@ -2,7 +2,8 @@
 
 Silence is safe: a clean day has no events. This package knows nothing of Airflow; the connection it sends through is
 handed to it. `report` makes events, `faults` tells which belong together, `delivery` sends or counts them, `resolved_mails`
-closes them, `resolution` finds what ended them, `digest_mail` collects what needs no mail of its own, `resend` sends what could not be sent.
+closes them, `resolution` finds what ended them, `digest_mail` collects what needs no mail of its own, `fitness_mail` tells stakeholders
+whether they can use what was made, `webhook` posts what is mailed to a chat, `resend` sends what could not be sent.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sluice.notify.delivery import deliver
     from sluice.notify.digest_mail import digest
     from sluice.notify.faults import undelivered
+    from sluice.notify.fitness_mail import tell_stakeholders
     from sluice.notify.resend import retry_failed
     from sluice.notify.resolved_mails import (
         close_completed,
@@ -36,11 +38,18 @@ __all__ = [
     "digest",
     "done",
     "retry_failed",
+    "tell_stakeholders",
     "undelivered",
 ]
 
 # Module of each that is not in `resolved_mails`.
-_MODULES = {"deliver": "delivery", "digest": "digest_mail", "retry_failed": "resend", "undelivered": "faults"}
+_MODULES = {
+    "deliver": "delivery",
+    "digest": "digest_mail",
+    "retry_failed": "resend",
+    "tell_stakeholders": "fitness_mail",
+    "undelivered": "faults",
+}
 
 
 def __getattr__(name: str) -> Any:

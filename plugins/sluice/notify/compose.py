@@ -36,6 +36,7 @@ _SUBJECTS = {
     "stuck_model": "Model",
     "approval_requested": "Model",
     "digest": "About",
+    "fitness": "About",
     "resolved": "About",
     "broken_declaration": "About",
     "unexpected_file": "About",

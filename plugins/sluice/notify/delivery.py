@@ -152,9 +152,15 @@ def _post_message(event: Event, hook: Webhook, key: str) -> None:
 
 
 def post_or_record(spec: Pipeline, event: Event, smtp: Smtp, *, incident: str, **how: Any) -> Entry:
-    """As `post`, of a pipeline's mail; returns the entry, also of one that no server took."""
+    """As `post`, of a pipeline's mail, to `mail_to` by default; returns the entry, also of one that no server took."""
     try:
-        return post(event, smtp, sender=settings().mail_from, to=spec.mail_to, incident=incident, **how)
+        return post(
+            event,
+            smtp,
+            sender=settings().mail_from,
+            incident=incident,
+            **{"to": spec.mail_to, **how},
+        )
     except MailUndeliveredError:
         # Recorded as undelivered, which is the newest entry about this fault that is no webhook's.
         newest = ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=2)
@@ -215,6 +221,9 @@ def post_undelivered(pipeline: str, hook: Webhook | None) -> list[Entry]:
 
 def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
     event = Event.model_validate_json(entry.record.content)
+    if event.kind == "fitness":
+        # Never to the operators in the stakeholders' place.
+        to = entry.record.to
     message = compose(event, sender=sender, to=to, key=entry.record.message, answers=entry.record.answers)
     refused = send(message, smtp)
     return faults.record(

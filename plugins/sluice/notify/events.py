@@ -44,6 +44,7 @@ Kind = Literal[
     "approval_requested",
     "resolved",
     "digest",
+    "fitness",
 ]
 
 # Failing rows shown in one mail.
@@ -162,7 +163,8 @@ class Event(_Frozen):
     rules_total: int | None = None
     sample: Annotated[tuple[FailingRow, ...], BeforeValidator(lambda rows: tuple(rows)[:SAMPLE_ROWS])] = ()
     sections: tuple[Section, ...] = ()
-    # Of a RESOLVED: the kind of `notify.resolution.Ending`, where all that is over ended alike; and its subject line.
+    # Of a RESOLVED: the kind of `notify.resolution.Ending`, where all that is over ended alike; and its subject line, which a mail to
+    # stakeholders has too.
     ended_by: str = ""
     subject_line: Text = ""
     # Further facts about it, as label to value.

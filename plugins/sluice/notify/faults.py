@@ -20,7 +20,7 @@ from sluice.notify.events import Event
 from sluice.notify.resolution import Ending
 
 # Statuses of an entry whose mail the server took, or the webhook its message.
-DELIVERED = ("sent", "resolved", "digest", "posted")
+DELIVERED = ("sent", "resolved", "digest", "fitness", "posted")
 
 
 @dataclass(frozen=True)

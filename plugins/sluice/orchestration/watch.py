@@ -128,6 +128,7 @@ def _send_notices(pipeline_name: str) -> int:
     server = smtp(pipeline)
     sent = notify.retry_failed(pipeline, server)
     notify.digest(pipeline, server)
+    notify.tell_stakeholders(pipeline, server)
     return len(sent)
 
 

@@ -57,13 +57,16 @@ class Today:
     strip: tuple[tuple[str, Mark], ...]
 
 
-def read(spec: Pipeline) -> Today:
+def read(spec: Pipeline, *, last: str | None = None) -> Today:
     """Read how a pipeline stands.
+
+    Args:
+        last: the newest run day that is looked at (YYYY-MM-DD); all that were due, by default.
 
     Raises:
         LandingUnreachableError: the landing zone does not answer.
     """
-    found = reading.of(spec)
+    found = reading.of(spec, last=last)
     days: dict[str, list[Item]] = {}
     for item in found:
         days.setdefault(item.run_day, []).append(item)
