@@ -35,7 +35,7 @@ def check(pipeline: str | None) -> None:
         raise click.ClickException(f"{problems} problem(s)")
 
 
-@click.command()
+@click.command(name="backtest")
 @arguments.pipeline
 @click.argument("first", type=arguments.DAY)
 @click.argument("last", type=arguments.DAY)
@@ -50,7 +50,7 @@ def check(pipeline: str | None) -> None:
     help="Folder of `days.csv` and `index.html`; default: backtest/FIRST_LAST in the home folder.",
 )
 @as_json
-def backtest(
+def backtest_command(
     pipeline: spec.Pipeline, first: str, last: str, policy: Path | None, out: Path | None, as_json: bool
 ) -> None:
     """Replay training, promotion and monitoring from FIRST to LAST over published history, under the declared policy or another."""
@@ -78,7 +78,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
 
     SLUICE_DBT_PROJECT names another dbt project. Ends with 1 where a gate would hold it, or where the day cannot be made.
     """
-    from sluice.gates import code_change as judged
+    from sluice.gates.code_change import sentence
     from sluice.models import code_change as scoring
     from sluice.models import scorer
     from sluice.transform import code_change, project
@@ -103,7 +103,7 @@ def diff(pipeline: spec.Pipeline, table: str | None, as_json: bool) -> None:
     else:
         for name, change in found.items():
             echo(
-                f"{name}: {judged.sentence(change, show=pipeline.may_quote(name)) if change else 'nothing with rows is published, or by the baseline'}"
+                f"{name}: {sentence(change, show=pipeline.may_quote(name)) if change else 'nothing with rows is published, or by the baseline'}"
             )
     limits = {name: pipeline.max_changed_by_code(name) for name in found}
     if any(change and (change.problem or change.share > limits[name]) for name, change in found.items()):

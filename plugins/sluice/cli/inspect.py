@@ -13,24 +13,23 @@ from sluice.core.partitions import Partition
 from sluice.declare import spec
 
 
-@click.command()
+@click.command(name="status")
 @arguments.pipeline
 @click.option("--first", type=DAY, help="First run day; default: the first that anything is expected of.")
 @click.option("--last", type=DAY, help="Last run day; default: today.")
 @as_json
-def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json: bool) -> None:
+def status_command(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json: bool) -> None:
     """Show what should be and what is, for each table and run day of PIPELINE; exits with 1 where something is missing or held.
 
     What lies in the landing zone and is no delivery is named last.
     """
     from dataclasses import asdict
 
-    from sluice import status as state
-    from sluice import watch as watcher
+    from sluice import status, watch
     from sluice.status import as_text
 
-    found = state.of(pipeline, first=first, last=last)
-    landing = watcher.unexpected_files(pipeline)
+    found = status.of(pipeline, first=first, last=last)
+    landing = watch.unexpected_files(pipeline)
     if as_json:
         print_json({**asdict(found), "unexpected_files": landing.entries})
     else:
@@ -40,19 +39,19 @@ def status(pipeline: spec.Pipeline, first: str | None, last: str | None, as_json
         sys.exit(1)
 
 
-@click.command()
+@click.command(name="today")
 @arguments.any_pipeline
 @as_json
-def today(pipeline: spec.Pipeline | None, as_json: bool) -> None:
+def today_command(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     """Say whether the newest predictions are fit for use, and what stands around them; of one PIPELINE, or of all."""
-    from sluice.status import today as state
+    from sluice.status import today
 
     found = []
 
     def say(declared: spec.Pipeline) -> None:
-        found.append(state.read(declared))
+        found.append(today.read(declared))
         if not as_json:
-            for line in state.lines(found[-1]):
+            for line in today.lines(found[-1]):
                 echo(line)
 
     complete = for_each(pipeline, say)
@@ -62,10 +61,10 @@ def today(pipeline: spec.Pipeline | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(name="held")
 @arguments.any_pipeline
 @as_json
-def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
+def held_command(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     """List what is held, refused or quarantined, with age, owner, probable cause and what waits for it; of one PIPELINE, or of all.
 
     What lies in the landing zone and is no delivery is named too, and mails that wait.
@@ -73,12 +72,12 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from sluice.notify import faults, steps
-    from sluice.watch import held as state
+    from sluice.watch import held
 
     found: dict[str, dict[str, object]] = {}
 
     def list_held(declared: spec.Pipeline) -> None:
-        listed = state.read(declared)
+        listed = held.read(declared)
         if listed.problem:
             echo(f"{declared.pipeline}: {listed.problem}", err=True)
         found[declared.pipeline] = {
@@ -94,7 +93,7 @@ def held(pipeline: spec.Pipeline | None, as_json: bool) -> None:
         }
         if not as_json:
             echo(f"{declared.pipeline}:")
-            for text in state.as_text(listed):
+            for text in held.as_text(listed):
                 echo(f"  {text}")
             for oldest in [line.hold for line in listed.lines[:1]]:
                 echo("  Next, for the first of them:")
@@ -133,32 +132,32 @@ def trace(pipeline: spec.Pipeline, table: str, day: str, as_json: bool) -> None:
         echo(line)
 
 
-@click.command()
+@click.command(name="why")
 @arguments.pipeline
 @click.argument("prediction", type=TEXT)
 @click.option("--day", type=DAY, help="The day of its data; default: the newest that has such a prediction.")
 @as_json
-def why(pipeline: spec.Pipeline, prediction: str, day: str | None, as_json: bool) -> None:
+def why_command(pipeline: spec.Pipeline, prediction: str, day: str | None, as_json: bool) -> None:
     """Explain a PREDICTION, by its id or key: who scored it, who let that model in, what moved the score, and the rows it came from."""
-    from sluice.models import why as explained
+    from sluice.models import why
 
-    found = explained.read(pipeline, prediction, day)
+    found = why.read(pipeline, prediction, day)
     if as_json:
         print_json(found)
         return
-    for line in explained.lines(found):
+    for line in why.lines(found):
         echo(line)
 
 
-@click.command()
+@click.command(name="watch")
 @arguments.pipeline
 @click.option("--days", type=click.IntRange(1), help="Days of history to compare; default: `integrity_days`.")
 @as_json
-def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
+def watch_command(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
     """Look for missed deadlines, rewritten history and lapsed waivers, as the watcher does, and record them; mails nothing."""
-    from sluice import watch as watcher
+    from sluice import watch
 
-    found = watcher.findings(pipeline, days)
+    found = watch.findings(pipeline, days)
     if as_json:
         print_json({"pipeline": pipeline.pipeline, "findings": found})
     else:
@@ -168,26 +167,26 @@ def watch(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(name="catalogue")
 @arguments.pipeline
 @as_json
 @click.option(
     "--impact", "column", type=TEXT, metavar="TABLE.COLUMN", help="Tell what depends on a column instead."
 )
-def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> None:
+def catalogue_command(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> None:
     """Show every source: columns, owner, licence, purpose, freshness, readiness and users; and write it as a page."""
-    from sluice.status import catalogue as shelf
+    from sluice.status import catalogue
 
     if column is not None:
-        found = shelf.impact(pipeline, column)
+        found = catalogue.impact(pipeline, column)
         if as_json:
             print_json(found)
         else:
-            for line in shelf.impact_lines(found, pipeline):
+            for line in catalogue.impact_lines(found, pipeline):
                 echo(line)
         return
-    gathered = shelf.read(pipeline)
-    page = shelf.write(gathered)
+    gathered = catalogue.read(pipeline)
+    page = catalogue.write(gathered)
     if as_json:
         parts = {
             "today": gathered.today,
@@ -197,7 +196,7 @@ def catalogue(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> Non
         }
         print_json({"pipeline": pipeline.pipeline, **parts})
         return
-    for line in shelf.lines(gathered):
+    for line in catalogue.lines(gathered):
         echo(line)
     echo("")
     echo(f"As a page: {page}")

@@ -31,10 +31,10 @@ def show(pipeline: spec.Pipeline) -> None:
         echo(line)
 
 
-@model.command()
+@model.command(name="history")
 @arguments.pipeline
 @as_json
-def history(pipeline: spec.Pipeline, as_json: bool) -> None:
+def history_command(pipeline: spec.Pipeline, as_json: bool) -> None:
     """Show since when which version has been champion, who or what moved it and on what evidence, and what was refused."""
     from sluice.models import history
 
@@ -68,23 +68,23 @@ def card(pipeline: spec.Pipeline, version: int | None, datasheet: bool, out: Pat
         click.echo(text, nl=False)
 
 
-@model.command()
+@model.command(name="rebuild")
 @arguments.pipeline
 @click.argument("version", type=click.IntRange(1))
 @as_json
-def rebuild(pipeline: spec.Pipeline, version: int, as_json: bool) -> None:
+def rebuild_command(pipeline: spec.Pipeline, version: int, as_json: bool) -> None:
     """Train VERSION again from the snapshots that it was trained on, and compare: the same bytes, or what is no longer the same.
 
     Nothing is registered. Exits with 1 where the file is another one.
     """
     from sluice.core.progress import timed
-    from sluice.models import rebuild as again
+    from sluice.models import rebuild
 
-    made = again.rebuild(pipeline, version, timed(lambda line: echo(line, err=True)))
+    made = rebuild.rebuild(pipeline, version, timed(lambda line: echo(line, err=True)))
     if as_json:
         print_json({**dataclasses.asdict(made), "is_same": made.is_same})
     else:
-        for line in again.lines(made):
+        for line in rebuild.lines(made):
             echo(line)
     if not made.is_same:
         sys.exit(1)

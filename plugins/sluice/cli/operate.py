@@ -25,9 +25,9 @@ from sluice.declare import spec
 )
 def land(pipeline: spec.Pipeline, source: str, day: str, file: Path, version: int | None) -> None:
     """Put a FILE of SOURCE with the data of DAY (YYYY-MM-DD) into the landing zone, with its manifest."""
-    from sluice.ingest.deliveries import land as land_file
+    from sluice.ingest import deliveries
 
-    echo(f"Landed {land_file(pipeline, source, day, file.read_bytes(), version=version)}")
+    echo(f"Landed {deliveries.land(pipeline, source, day, file.read_bytes(), version=version)}")
     echo(_taken_up(pipeline, source, day, day))
 
 
@@ -121,20 +121,25 @@ def release(pipeline: spec.Pipeline, table: str, day: str, by: str, why: str, un
 @arguments.pipeline
 @click.argument("day", type=DAY)
 @click.option("--table", "tables", type=TABLE, multiple=True, help="Only these tables; default: all.")
-@click.option("--training", is_flag=True, help="Instead, the training that monitoring asked for on that day.")
+@click.option(
+    "--training",
+    "is_training",
+    is_flag=True,
+    help="Instead, the training that monitoring asked for on that day.",
+)
 @click.option("--by", type=TEXT, default="", help="The person who answers for it.")
 @click.option("--why", type=TEXT, default="", help="The reason, in a sentence.")
 def skip(
-    pipeline: spec.Pipeline, day: str, tables: tuple[str, ...], training: bool, by: str, why: str
+    pipeline: spec.Pipeline, day: str, tables: tuple[str, ...], is_training: bool, by: str, why: str
 ) -> None:
     """Give up what is not published of the run day DAY: nothing waits for it any more, and the ledger says who said so."""
     from sluice import holds
-    from sluice.status import training as trainings
+    from sluice.status import training
 
-    if training and tables:
+    if is_training and tables:
         raise click.UsageError("--training is about no table: leave one of the two out.")
-    if training:
-        trainings.skip(pipeline, day, by=by, why=why, run=Run(run_id="sluice skip"))
+    if is_training:
+        training.skip(pipeline, day, by=by, why=why, run=Run(run_id="sluice skip"))
         echo(f"Given up: the training that was asked for on {day}, and those asked for before.")
         return
     for entry in holds.skip(pipeline, day, tables, by=by, why=why, run=Run(run_id="sluice skip")):
