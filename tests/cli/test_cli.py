@@ -159,7 +159,7 @@ def test_every_command_has_its_wrong_arguments_tried():
         (["trace", "flights", "arivals", "2013-04-02"], "schedule, arrivals, weather"),
         (["land", "flights", "features", "2013-04-02", __file__], "schedule, arrivals, weather"),
         (["held", "flihgts"], "Did you mean 'flights'? Allowed: flights"),
-        (["ledger", "--kind", "hold"], "Did you mean 'held'? Allowed: audited, day_completed"),
+        (["ledger", "--kind", "hold"], "Did you mean 'held'? Allowed: approval_requested, audited"),
         (["ledger", "--pipeline", "flight"], "Allowed: flights"),
         (["ledger", "--partition", "2013-13-40"], "or first..last"),
     ],
@@ -241,7 +241,7 @@ def test_what_is_shown_is_printed_as_json_too(home):
     def shown(*words: str, code: int = 0):
         done = CliRunner().invoke(main, [*words, "--json"])
         assert done.exit_code == code, done.output
-        return json.loads(done.output)
+        return json.loads(done.stdout)
 
     (hold,) = shown("held")["pipelines"]["flights"]["held"]
     assert (hold["table"], hold["partition"], hold["rows"]) == ("arrivals", "2013-04-01", batch.rows)
@@ -258,6 +258,15 @@ def test_what_is_shown_is_printed_as_json_too(home):
     catalogue = shown("catalogue", "flights")
     assert {source["name"] for source in catalogue["sources"]} == set(flights.sources)
     assert shown("catalogue", "flights", "--impact", "arrivals.tailnum")
+    about = shown("home", "status")
+    assert about["home"] == about["made_at"] == str(home.resolve())
+    assert shown("model", "show", "flights") == {
+        "model": "flights_late_arrival",
+        "roles": {"champion": None, "previous": None, "challenger": None, "since": 0},
+        "in_shadow": [],
+        "versions": [],
+        "other_aliases": {},
+    }
 
 
 def test_maintain_dry_run_says_what_would_go_and_touches_nothing(home):
@@ -269,6 +278,13 @@ def test_maintain_dry_run_says_what_would_go_and_touches_nothing(home):
 
     assert planned.exit_code == 0, planned.output
     assert "would go: scratch: 1" in planned.output
+    as_json = CliRunner().invoke(main, ["maintain", "flights", "--dry-run", "--json"])
+    found = json.loads(as_json.output)["pipelines"]["flights"]
+    assert found == {
+        "verified": 0,
+        "dry_run": True,
+        "removed": [{"kind": "scratch", "what": str(scratch), "size": 0, "table": ""}],
+    }
     assert scratch.is_dir()
     assert ledger.entries() == []
 

@@ -50,7 +50,7 @@ def test_challenger_that_passed_waits_and_everywhere_it_is_said_since_when(criti
     assert (found.in_shadow[0], found.waits) == (said, True)
     assert said in "\n".join(history.lines(found))
     assert f"{asked.partition}: approval requested" in "\n".join(history.lines(found))
-    assert f"  {said}" in list(roles.lines(flights))
+    assert f"  {said}" in list(roles.lines(roles.read(flights)))
     assert shadow.judge(flights, DAYS[-1], RUN).kind == "audited", "whoever was killed repeats it"
     assert shadow.judge(flights, DAYS[-1], NEXT) is None
     assert len(ledger.entries(model_records.ApprovalRequested)) == 1

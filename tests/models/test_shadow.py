@@ -227,7 +227,7 @@ def test_standing_says_how_many_days_are_in_wherever_the_model_is_shown(world):
         f"Version 2 is in shadow beside version 1: 2 of {SHADOW_DAYS} days are in, mean daily AUC +0."
     )
     assert said in "\n".join(history.lines(history.read(world.flights)))
-    assert f"  {said}" in list(roles.lines(world.flights))
+    assert f"  {said}" in list(roles.lines(roles.read(world.flights)))
 
 
 def test_challenger_that_cannot_score_is_refused_once_and_the_day_is_published(world, home):

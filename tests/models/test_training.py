@@ -52,4 +52,6 @@ def test_training_names_the_rows_that_it_left_out_where_its_model_is_shown(fligh
 
     (trained,) = ledger.entries(kind="trained")
     assert trained.data["left_out"] == {"2013-03-30 wind_gust_mph": 1}
-    assert any(line.endswith("cannot hold: 2013-03-30 wind_gust_mph: 1") for line in roles.lines(flights))
+    assert any(
+        line.endswith("cannot hold: 2013-03-30 wind_gust_mph: 1") for line in roles.lines(roles.read(flights))
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sluice.cli.output import Group, echo
+from sluice.cli.output import Group, as_json, echo, print_json
 
 
 @click.group(cls=Group)
@@ -15,11 +15,16 @@ def home() -> None:
 
 
 @home.command(name="status")
-def home_status() -> None:
+@as_json
+def home_status(as_json: bool) -> None:
     """Tell where the home lies and was made, who may read it, and what of this installation is outside of it."""
-    from sluice.local.home import status
+    from sluice.local.home import lines, read
 
-    for line in status():
+    found = read()
+    if as_json:
+        print_json(found)
+        return
+    for line in lines(found):
         echo(line)
 
 

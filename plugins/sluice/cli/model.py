@@ -23,11 +23,16 @@ def model() -> None:
 
 @model.command()
 @arguments.pipeline
-def show(pipeline: spec.Pipeline) -> None:
+@as_json
+def show(pipeline: spec.Pipeline, as_json: bool) -> None:
     """Show every version with its role, its training day, the decision about it, and whether its files are whole."""
     from sluice.models import roles
 
-    for line in roles.lines(pipeline):
+    found = roles.read(pipeline)
+    if as_json:
+        print_json(found)
+        return
+    for line in roles.lines(found):
         echo(line)
 
 

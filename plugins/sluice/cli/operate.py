@@ -9,7 +9,7 @@ import click
 
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, SOURCE, TABLE, TEXT
-from sluice.cli.output import echo, for_each
+from sluice.cli.output import as_json, echo, for_each, print_json
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
@@ -149,23 +149,32 @@ def skip(
 @click.command()
 @arguments.any_pipeline
 @click.option("--dry-run", is_flag=True, help="Say what would go, and touch nothing.")
-def maintain(pipeline: spec.Pipeline | None, dry_run: bool) -> None:
+@as_json
+def maintain(pipeline: spec.Pipeline | None, dry_run: bool, as_json: bool) -> None:
     """Clear away what `retention` declares to be no longer needed, as the maintenance DAG does; mails nothing."""
     from sluice import ledger
     from sluice.watch import maintenance
 
     run = Run(run_id="sluice maintain")
 
+    found: dict[str, dict[str, object]] = {}
+
     def clear(declared: spec.Pipeline) -> None:
-        echo(f"{declared.pipeline}:")
         entries = ledger.verify() if dry_run else maintenance.check_chain(declared, run)[0]
-        echo(f"  {entries} entries of the ledger, chain intact")
         gone = maintenance.clear_tables(declared, run, dry_run=dry_run)
         gone += maintenance.clear_evidence(declared, run, dry_run=dry_run)
+        found[declared.pipeline] = {"verified": entries, "dry_run": dry_run, "removed": gone}
+        if as_json:
+            return
+        echo(f"{declared.pipeline}:")
+        echo(f"  {entries} entries of the ledger, chain intact")
         for line in list(maintenance.lines(gone)) or ["nothing had to go"]:
             echo(f"  {'would go: ' if dry_run and gone else ''}{line}")
 
-    if not for_each(pipeline, clear):
+    complete = for_each(pipeline, clear)
+    if as_json:
+        print_json({"pipelines": found})
+    if not complete:
         sys.exit(1)
 
 

@@ -198,31 +198,80 @@ def show_decision(spec: Pipeline, decided: Entry) -> None:
     set_aliases(spec)
 
 
-def lines(spec: Pipeline) -> Iterator[str]:
-    """Every version in a line for a terminal, newest first, then what is shown elsewhere although it was not decided."""
+@dataclass(frozen=True)
+class Version:
+    """A registered version."""
+
+    version: int
+    # champion, previous, challenger or "".
+    role: str
+    as_of: str
+    decision: str
+    # What is wrong with its files; "" where they are whole.
+    problem: str
+    rows_left_out: str
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Who scores, and every version."""
+
+    model: str
+    roles: Roles
+    # How the challenger stands, in sentences.
+    in_shadow: tuple[str, ...]
+    # Newest first.
+    versions: tuple[Version, ...]
+    # What MLflow's aliases name although it was not decided.
+    other_aliases: dict[str, int | None]
+
+
+def read(spec: Pipeline) -> Versions:
+    """Read every version, and look whether its files are whole."""
     now, models, name = current(spec), registry(), spec.model.name
     held = {version: role for role, version in _as_aliases(now).items() if version is not None}
-    yield f"{name}: {named(now.champion)} scores" + (
-        f", by entry {now.since} of the ledger" if now.since else ""
-    )
-    if beside := challenger.current(spec):
-        yield from (f"  {sentence}" for sentence in challenger.standing(spec, beside))
+    beside = challenger.current(spec)
+    found = []
     for known in models.versions(name):
+        problem = ""
         try:
             models.load(name, known.version, threads=settings().threads)
             # It scores without its held-out rows, but cannot be judged again.
             models.candidate(name, known.version)
-            state = "files are whole"
         except MlError as error:
-            state = error.what
-        day, decided = known.tags.get("as_of", "?"), known.tags.get("decision", "not decided")
-        yield f"  {known.version:4d}  {held.get(known.version, ''):10s}  as of {day}  {decided:11s}  {state}"
-        if left_out := known.tags.get("rows_left_out"):
-            yield f"        rows left out of its training, with a number that a model cannot hold: {left_out}"
+            problem = error.what
+        tags = known.tags
+        day, decided = tags.get("as_of", "?"), tags.get("decision", "not decided")
+        left_out = tags.get("rows_left_out", "")
+        found.append(Version(known.version, held.get(known.version, ""), day, decided, problem, left_out))
     shown = models.roles(name)
-    for alias, version in _as_aliases(now).items():
-        if shown.get(alias) != version:
-            yield f"  MLflow's alias {alias} names {shown.get(alias, 'nothing')}; decided is {'nothing' if version is None else version}"
+    return Versions(
+        model=name,
+        roles=now,
+        in_shadow=challenger.standing(spec, beside) if beside else (),
+        versions=tuple(found),
+        other_aliases={
+            alias: shown.get(alias)
+            for alias, version in _as_aliases(now).items()
+            if shown.get(alias) != version
+        },
+    )
+
+
+def lines(found: Versions) -> Iterator[str]:
+    """The same for a terminal: every version in a line, then what is shown elsewhere although it was not decided."""
+    now = found.roles
+    since = f", by entry {now.since} of the ledger" if now.since else ""
+    yield f"{found.model}: {named(now.champion)} scores{since}"
+    yield from (f"  {sentence}" for sentence in found.in_shadow)
+    for one in found.versions:
+        state = one.problem or "files are whole"
+        yield f"  {one.version:4d}  {one.role:10s}  as of {one.as_of}  {one.decision:11s}  {state}"
+        if one.rows_left_out:
+            yield f"        rows left out of its training, with a number that a model cannot hold: {one.rows_left_out}"
+    for alias, shown in found.other_aliases.items():
+        decided = _as_aliases(now)[alias]
+        yield f"  MLflow's alias {alias} names {shown or 'nothing'}; decided is {decided or 'nothing'}"
 
 
 def _as_aliases(now: Roles) -> dict[str, int | None]:

@@ -2,6 +2,6 @@
 
 from sluice.local.home.adoption import adopt
 from sluice.local.home.backup import backup
-from sluice.local.home.state import status
+from sluice.local.home.state import lines, read
 
-__all__ = ["adopt", "backup", "status"]
+__all__ = ["adopt", "backup", "lines", "read"]

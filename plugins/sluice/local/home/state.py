@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sluice.core import identity
 from sluice.core.errors import SluiceError
@@ -11,24 +12,52 @@ from sluice.core.settings import settings
 from sluice.declare import spec
 
 
-def status() -> Iterator[str]:
-    """The facts about this process's home, a line each; also of one that must be adopted first."""
+@dataclass(frozen=True)
+class State:
+    """The facts about a home."""
+
+    home: str
+    # None of one that is not made yet, or has no record of it.
+    id: str | None = None
+    made_at: str | None = None
+    copied_from: str | None = None
+    # As in `ls -l`, in octal; None where there is no folder yet.
+    permissions: str | None = None
+    outside: tuple[str, ...] = ()
+
+
+def read() -> State:
+    """Read the facts about this process's home; also of one that must be adopted first."""
     home = settings().home_folder.resolve()
-    yield f"home            {home}"
     if not home.is_dir():
-        yield "made            not yet: the first command that writes makes it"
-        return
+        return State(str(home))
     found = identity.read(home)
     made_at = found.path if found else identity.stored_path(home, settings().databases_of_home)
-    yield f"id              {found.id if found else 'none yet'}"
-    yield f"made at         {made_at or 'not recorded'}"
-    if made_at and made_at != str(home):
-        yield f"                NOT HERE: run `SLUICE_HOME='{home}' sluice home adopt`"
-    if found and found.copied_from:
+    return State(
+        home=str(home),
+        id=found.id if found else None,
+        made_at=str(made_at) if made_at else None,
+        copied_from=(found.copied_from or None) if found else None,
+        permissions=f"{stat.S_IMODE(home.stat().st_mode):04o}",
+        outside=tuple(outside()),
+    )
+
+
+def lines(found: State) -> Iterator[str]:
+    """The same for a terminal, a line each."""
+    yield f"home            {found.home}"
+    if found.permissions is None:
+        yield "made            not yet: the first command that writes makes it"
+        return
+    yield f"id              {found.id or 'none yet'}"
+    yield f"made at         {found.made_at or 'not recorded'}"
+    if found.made_at and found.made_at != found.home:
+        yield f"                NOT HERE: run `SLUICE_HOME='{found.home}' sluice home adopt`"
+    if found.copied_from:
         yield f"copied from     the home with the id {found.copied_from}"
-    mode = stat.S_IMODE(home.stat().st_mode)
-    yield f"permissions     {mode:04o}{'' if not mode & 0o077 else ', so others than its owner can read it'}"
-    yield from (f"outside of it   {line}" for line in outside())
+    others = ", so others than its owner can read it" if int(found.permissions, 8) & 0o077 else ""
+    yield f"permissions     {found.permissions}{others}"
+    yield from (f"outside of it   {line}" for line in found.outside)
 
 
 def outside() -> Iterator[str]:
