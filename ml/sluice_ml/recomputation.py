@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # hundred trees, which another machine may add in another order. On one machine 5,000 scores of boosted models of 30 and of 400 trees
 # were the same to the last bit, and those of a linear one to 4e-16.
 SAME_SCORE = 1e-5
+# What a score that is nearly nothing may differ by.
+SAME_NEAR_ZERO = 1e-9
 
 
 def recompute(rows: pa.Table, meta: ModelMeta, content: bytes) -> list[float]:

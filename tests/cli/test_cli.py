@@ -147,7 +147,17 @@ def test_every_command_refuses_wrong_arguments_and_says_what_is_allowed(home, na
 
 def test_every_command_has_its_wrong_arguments_tried():
     tried = {each.values[0] for each in _calls()}
-    without = {"demo", "up", "down", "check", "supply-chain", "airflow", "home adopt", "home status"}
+    without = {
+        "demo",
+        "up",
+        "down",
+        "check",
+        "supply-chain",
+        "airflow",
+        "home adopt",
+        "home status",
+        "migrate",
+    }
     assert tried | without == set(COMMANDS)
 
 

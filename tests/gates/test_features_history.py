@@ -113,7 +113,14 @@ READINGS = {
 )
 def test_weather_whose_mean_no_day_has_or_of_which_one_reading_is_missing_is_held(asked, changed, passes):
     drawn = ", ".join(f"{value}::double as {name}" for name, value in (READINGS | changed).items())
-    assert asked("weather_of_a_day_is_possible", drawn) == passes
+    origins = "['EWR', 'JFK', 'LGA'][i % 3 + 1] as origin"
+    assert asked("weather_of_a_day_is_possible", f"{origins}, {drawn}") == passes
+
+
+def test_calm_and_fog_at_the_only_airport_with_a_reading_are_possible(asked):
+    calm = READINGS | {"wind_speed_mph": "0.0", "visibility_miles": "0.1"}
+    drawn = ", ".join(f"if(i = 0, {value}, null)::double as {name}" for name, value in calm.items())
+    assert asked("weather_of_a_day_is_possible", f"if(i = 0, 'EWR', 'JFK') as origin, {drawn}")
 
 
 JOINED = {
@@ -146,7 +153,7 @@ def test_what_is_joined_is_the_same_where_its_key_is(asked):
     keys = {
         "origin": ("temperature_f", "origin_late_rate_1d"),
         "carrier": ("carrier_late_rate_28d",),
-        "dest": ("route_delay_minutes_28d", "distance_miles"),
+        "dest": ("route_delay_minutes_28d",),
         "flight": ("flight_late_rate_28d",),
     }
     for key, columns in keys.items():

@@ -88,7 +88,7 @@ def test_what_the_model_had_scored_is_compared_also_when_something_stood_in_for_
     )
     scoring_changed(0.9)
     by_baseline = stage_predictions(flights, [later], RUN)
-    assert inputs.version(by_baseline) is None
+    assert inputs.scored_by(by_baseline) == ("flights_late_arrival", None)
     assert inputs.of(by_baseline, inputs.Code)[0].change is None, "the baseline's are not compared"
     tables.publish(by_baseline, verdict_id="unjudged")
     path.write_bytes(whole)

@@ -25,8 +25,8 @@ def results(spec: Pipeline, manifest: Manifest) -> list[RuleResult]:
     made = next((one for one in inputs.of(manifest, inputs.Code) if one.change), None)
     if made is None or made.change is None:
         return []
-    version = inputs.version(manifest)
-    last = tables.last_publication(spec.pipeline, manifest.table, lambda one: inputs.version(one) == version)
+    by = inputs.scored_by(manifest)
+    last = tables.last_publication(spec.pipeline, manifest.table, lambda one: inputs.scored_by(one) == by)
     accepted = last is not None and any(
         one.fingerprint == made.fingerprint for one in inputs.of(last, inputs.Code)
     )

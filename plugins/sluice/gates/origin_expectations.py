@@ -10,14 +10,14 @@ Custom SQL expectations of Great Expectations, whose import takes seconds: impor
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from great_expectations.compatibility import pydantic
 
 from sluice.core.sql import literal, quoted
 from sluice.gates.conditions import FromArguments, as_query
-from sluice_ml.recomputation import SAME_SCORE
+from sluice_ml.recomputation import SAME_NEAR_ZERO, SAME_SCORE
 
 # The views of the rows that a batch was made of, and of scores that were computed again. No table is named like this.
 INPUT, SCORES = "_input", "_scores"
@@ -25,8 +25,6 @@ INPUT, SCORES = "_input", "_scores"
 _NAMED = 3
 # Days and kinds of findings that a sentence tells.
 _SHOWN = 3
-# What a score that is nearly nothing may differ by; of others `SAME_SCORE` says it.
-_ABSOLUTE = 1e-9
 # Rows of a day from which on ranks are compared, and standard errors of a rank correlation of unrelated scores, 1 / sqrt(n - 1), that
 # are more than chance: docs/thresholds.md, "Scores against those of others".
 _COMPARED, _BEYOND_CHANCE = 200, 3
@@ -56,11 +54,15 @@ class InWords(FromArguments):
         }
 
 
+def _cast(value: str, kind: str) -> str:
+    return f"try_cast({value} as {kind})"
+
+
 def _typed(value: str, kind: str) -> str:
-    """SQL of a key's value as its type; a text that says a whole number in another way than the type does ('7.0') is none: it finds no
+    """SQL of a batch's key as its type; a text that says a whole number in another way than the type does ('7.0') is none: it finds no
     partner where keys are joined as text."""
     if not kind.endswith(("INT", "INTEGER")):
-        return f"try_cast({value} as {kind})"
+        return _cast(value, kind)
     other = f"typeof({value}) = 'VARCHAR' and cast(try_cast({value} as {kind}) as varchar) <> cast({value} as varchar)"
     return f"if({other}, null, try_cast({value} as {kind}))"
 
@@ -76,9 +78,9 @@ class _ByKey(InWords):
     input_key: list[str] = pydantic.Field(min_items=1)
     types: list[str] = pydantic.Field(min_items=1)
 
-    def identity(self, key: Sequence[str]) -> str:
+    def identity(self, key: Sequence[str], typed: Callable[[str, str], str] = _cast) -> str:
         """What tells rows apart, and how a key is shown. A null is equal to nulls alone: not to what has not the type."""
-        values = [f"{_typed(one, kind)}, ({one}) is null" for one, kind in zip(key, self.types, strict=True)]
+        values = [f"{typed(one, kind)}, ({one}) is null" for one, kind in zip(key, self.types, strict=True)]
         shown = ", ".join(map(_text, key))
         return f"hash(ds, {', '.join(values)}) as _hash, concat_ws('|', {shown}) as _key"
 
@@ -106,7 +108,7 @@ class ExpectOneRowForEachInput(_ByKey):
             for name in self.segments
         ] or ["select null::date as ds, '' as name, '' as value, 0 as rows, 1 as lost where false"]
         return as_query(f"""
-            with made as (select ds, {self.identity(self.key)} from {{batch}}),
+            with made as (select ds, {self.identity(self.key, _typed)} from {{batch}}),
             input as (select {", ".join(["ds", self.identity(self.input_key), *map(quoted, self.segments)])} from {INPUT}),
             different as (
                 select _hash, sum(n) as n from (select _hash, 1 as n from made union all select _hash, -1 from input)
@@ -219,7 +221,7 @@ class ExpectScoresToBeReproduced(InWords):
         return f"""
             with compared as (
                 select ds, key, score, expected, predicted is not null as is_there,
-                    (abs(score - expected) <= {SAME_SCORE} * expected + {_ABSOLUTE}) is not true as wrong
+                    (abs(score - expected) <= {SAME_SCORE} * expected + {SAME_NEAR_ZERO}) is not true as wrong
                 from {SCORES} left join (
                     select ds, try_cast({quoted(self.key)} as {self.type}) as key, score, true as predicted from {{batch}}
                 ) using (ds, key)

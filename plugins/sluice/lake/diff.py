@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Written by the platform, not by the producer or the model.
 PROVENANCE = frozenset({"delivery_id", "prediction_id", "run_id", "scored_at", "feature_snapshot_id"})
 EXAMPLES = 20
-_NONE: Mapping[str, float] = {}
+_NONE: Mapping[str, tuple[float, float]] = {}
 # DuckDB's types of numbers; of decimals no size is told.
 _NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"}
 _NUMBERS |= {f"U{name}" for name in _NUMBERS if name.endswith("INT") or name == "INTEGER"}
@@ -31,14 +31,14 @@ def compare(
     key: Sequence[str],
     *,
     examples: bool,
-    relative: Mapping[str, float] = _NONE,
+    tolerances: Mapping[str, tuple[float, float]] = _NONE,
 ) -> dict[str, Any]:
     """Compare the rows of two sets of Parquet files.
 
     Args:
         before, after: paths or URIs.
         key: columns that name a row; of rows with the same key the first is compared with the first, and so on.
-        relative: share of its old value that a number may differ by and is the same, by column.
+        tolerances: what a number may differ by and is the same, by column: a share of its old value, and an amount besides.
         examples: whether rows and sizes may be shown; False where they may hold personal data.
 
     Returns: JSON: `added`, `removed` and `changed` rows, `columns` (changed rows by column, most first),
@@ -53,7 +53,7 @@ def compare(
         shared = [name for name in old if name in new and name not in PROVENANCE]
         keys = [name for name in key if name in shared]
         values = [name for name in shared if name not in keys]
-        differs = {name: _differs(name, old[name] == new[name], relative.get(name)) for name in values}
+        differs = {name: _differs(name, old[name] == new[name], tolerances.get(name)) for name in values}
         _pair(con, keys, values)
         counted = ", ".join(f"count(*) filter (where {differs[name]})" for name in values)
         anything = " or ".join(differs.values()) or "false"
@@ -127,12 +127,13 @@ def _pair(con: duckdb.DuckDBPyConnection, keys: Sequence[str], values: Sequence[
     )
 
 
-def _differs(name: str, same_type: bool, relative: float | None) -> str:
+def _differs(name: str, same_type: bool, tolerance: tuple[float, float] | None) -> str:
     cast = "" if same_type else "::varchar"
     column = quoted(name)
     differs = f"o.{column}{cast} is distinct from n.{column}{cast}"
-    if relative is not None:
-        differs += f" and (abs(o.{column} - n.{column}) <= {relative} * abs(o.{column})) is not true"
+    if tolerance is not None:
+        share, amount = tolerance
+        differs += f" and (abs(o.{column} - n.{column}) <= {share} * abs(o.{column}) + {amount}) is not true"
     return f"(o is not null and n is not null and {differs})"
 
 

@@ -140,9 +140,9 @@ def age_days(manifest: Manifest) -> int:
     return max((one.age_days for one in of(manifest, Freshness)), default=0)
 
 
-def version(manifest: Manifest) -> int | None:
-    """The version of the model that made a batch of predictions; None of the baseline's, and of any other batch."""
-    return next((one.version for one in of(manifest, Model)), None)
+def scored_by(manifest: Manifest) -> tuple[str, int | None] | None:
+    """Name and version of the model that made a batch of predictions, None for the baseline's version; None of any other batch."""
+    return next(((one.name, one.version) for one in of(manifest, Model)), None)
 
 
 def made_late(manifest: Manifest) -> bool:

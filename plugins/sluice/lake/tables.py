@@ -192,7 +192,7 @@ def last_publication(
         try:
             found = batches.load(pipeline, table, batch_id)
         except BatchUnknownError:
-            return None
+            continue
         if wanted is None or wanted(found):
             return found
     return None

@@ -54,7 +54,7 @@ def compare(spec: Pipeline, model: LoadedModel) -> CodeChange | None:
     """
     import pyarrow.parquet as pq
 
-    from sluice_ml.recomputation import SAME_SCORE
+    from sluice_ml.recomputation import SAME_NEAR_ZERO, SAME_SCORE
 
     last = _last(spec, model)
     if last is None:
@@ -84,14 +84,14 @@ def compare(spec: Pipeline, model: LoadedModel) -> CodeChange | None:
             [str(after)],
             [spec.model.key],
             examples=spec.may_quote(PREDICTIONS),
-            relative={"score": SAME_SCORE},
+            tolerances={"score": (SAME_SCORE, SAME_NEAR_ZERO)},
         )
         return CodeChange(day=day, rows=last.rows_by_partition[day] + found["added"], diff=found)
 
 
 def _last(spec: Pipeline, model: LoadedModel) -> Manifest | None:
     return tables.last_publication(
-        spec.pipeline, PREDICTIONS, lambda one: inputs.version(one) == model.version
+        spec.pipeline, PREDICTIONS, lambda one: inputs.scored_by(one) == (spec.model.name, model.version)
     )
 
 

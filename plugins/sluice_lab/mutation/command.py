@@ -43,7 +43,9 @@ def mutate_published(
 
     folder = (out or settings().home / "mutation" / "reports" / f"{spec.pipeline}-{seed}").resolve()
     report = effectiveness.run(spec, seed, mutations, clean, folder, say)
-    return folder / "report.md", int(report.caught_share < GOALS["files"] or bool(report.false_alarms))
+    return folder / "report.md", int(
+        not report.counted or report.caught_share < GOALS["files"] or bool(report.false_alarms)
+    )
 
 
 def robustness(seed: int, days: int, out: Path | None) -> int:

@@ -5,6 +5,7 @@ No damage says a value of the rows, which may be personal data: columns, shares 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -52,6 +53,13 @@ class Day:
         varies = self.con.execute(f"select {counted} from day").fetchall()[0]
         return [name for name, yes in zip(names, varies, strict=True) if yes]
 
+    def deviation(self, name: str) -> float:
+        """A column's standard deviation on the day; 0 where it has none."""
+        found = self.con.execute(
+            f"select coalesce(stddev_pop({quoted(name)}::double), 0) from day"
+        ).fetchall()[0][0]
+        return found if math.isfinite(found) else 0.0
+
     def one(self, names: Sequence[str]) -> str:
         if not names:
             raise NotApplicableError
@@ -86,9 +94,9 @@ class Day:
     def shuffled(self, name: str) -> str:
         order = f"hash({self._key}, {self.rng.randrange(2**31)})"
         return (
-            f"with a as (select *, row_number() over (order by {self._key}) as _nth from day), "
-            f"b as (select {quoted(name)} as _other, row_number() over (order by {order}) as _nth from day) "
-            f"select a.* exclude (_nth) replace (_other as {quoted(name)}) from a join b using (_nth)"
+            f"with a as (select *, row_number() over (order by {self._key}) as _sluice_nth from day), "
+            f"b as (select {quoted(name)} as _sluice_other, row_number() over (order by {order}) as _sluice_nth from day) "
+            f"select a.* exclude (_sluice_nth) replace (_sluice_other as {quoted(name)}) from a join b using (_sluice_nth)"
         )
 
     @property
@@ -113,13 +121,13 @@ def _of_values(types: Sequence[str], draw: Callable[[Day, str], tuple[str, str]]
 
 def _scaled(day: Day, name: str) -> tuple[str, str]:
     factor = day.rng.choice(_FACTORS)
-    return f"{name} * {factor}", f"is multiplied by {factor:.4g}"
+    return f"{name}::double * {factor}", f"is multiplied by {factor:.4g}"
 
 
 def _moved(day: Day, name: str) -> tuple[str, str]:
     steps = day.rng.choice([-3, -1, -0.5, 0.5, 1, 3])
     return (
-        f"{name} + {steps} * (select stddev_pop({name}) from day)",
+        f"{name}::double + {steps} * (select stddev_pop({name}) from day)",
         f"is {steps:+g} standard deviations off",
     )
 
@@ -128,14 +136,14 @@ def _noisy(day: Day, name: str) -> tuple[str, str]:
     seed, width = day.rng.randrange(2**31), day.rng.choice([1, 3])
     noise = f"(hash({name}, {seed}) % 2001 / 1000.0 - 1)"
     return (
-        f"{name} + {width} * {noise} * (select stddev_pop({name}) from day)",
+        f"{name}::double + {width} * {noise} * (select stddev_pop({name}) from day)",
         f"has noise of {width} standard deviations",
     )
 
 
 def _rounded(day: Day, name: str) -> tuple[str, str]:
     unit = f"(select nullif(stddev_pop({name}), 0) from day)"
-    return f"round({name} / {unit}) * {unit}", "is rounded to its standard deviation"
+    return f"round({name}::double / {unit}) * {unit}", "is rounded to its standard deviation"
 
 
 def _coded(day: Day, name: str) -> tuple[str, str]:
@@ -161,6 +169,11 @@ def _later(day: Day, name: str) -> tuple[str, str]:
     return f"{name} + interval ({hours}) hour", f"is {hours:+d} hours off"
 
 
+def _other_day(day: Day, name: str) -> tuple[str, str]:
+    days = day.rng.choice([-7, -1, 1])
+    return f"{name} + {days}", f"is {days:+d} days off"
+
+
 def _swapped(day: Day) -> Damage:
     first = day.one([name for name in day.of() if len(day.of(day.columns[name].type)) > 1])
     second = day.one([name for name in day.of(day.columns[first].type) if name != first])
@@ -182,11 +195,20 @@ def _missing_rows(day: Day) -> Damage:
 
 
 def _repeated(day: Day) -> Damage:
+    """Rows under the same key that differ in one column: rows that are alike as a whole are stored once."""
+    name = day.one([one for one in day.numbers if one not in day.key])
     where, part = day.where()
-    return f"{part} are there twice", [], f"from day union all by name select * from day where {where}"
+    copied = day.replaced({name: f"{quoted(name)}::double + 1"}, "true")
+    return (
+        f"{part} are there twice, with another {name}",
+        [],
+        f"from day union all by name select * from ({copied}) as day where {where}",
+    )
 
 
 def _of_before(day: Day) -> str:
+    if not day.con.execute("select 1 from duckdb_views() where view_name = 'before'").fetchall():
+        raise NotApplicableError
     return "select * replace ((select any_value(ds) from day) as ds) from before"
 
 
@@ -203,20 +225,27 @@ def _foreign(day: Day) -> Damage:
     )
 
 
+def _missing_values(day: Day) -> Damage:
+    name = day.one([one for one in day.of() if day.columns[one].nullable])
+    where, part = day.where()
+    return f"{name} is missing in {part}", [name], day.replaced({name: "null"}, where)
+
+
 DAMAGES: Mapping[str, Callable[[Day], Damage]] = {
-    "missing values": _of_values((), lambda day, name: ("null", "is missing")),
+    "missing values": _missing_values,
     "constant": _of_values(
         (),
         lambda day, name: (f"(select mode({name}) from day)", "is its commonest value"),
     ),
     "error code": _of_values(_NUMERIC, _coded),
     "unit": _of_values(_NUMERIC, _scaled),
-    "sign": _of_values(_NUMERIC, lambda day, name: (f"-{name}", "has the other sign")),
+    "sign": _of_values(_NUMERIC, lambda day, name: (f"-{name}::double", "has the other sign")),
     "offset": _of_values(_NUMERIC, _moved),
     "noise": _of_values(_NUMERIC, _noisy),
     "rounding": _of_values(_NUMERIC, _rounded),
     "category": _of_values(_TEXT, _spelled),
-    "time": _of_values(("date", "timestamp"), _later),
+    "time": _of_values(("timestamp",), _later),
+    "date": _of_values(("date",), _other_day),
     "flag": _of_values(("boolean",), lambda day, name: (f"not {name}", "is the opposite")),
     "swapped columns": _swapped,
     "shuffled": _shuffled,

@@ -5,6 +5,7 @@ The rule kept here: nothing is suggested that was not seen to fail on a missed m
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +13,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from sluice.core.partitions import days_between
 from sluice.core.sql import quoted
 from sluice.gates import suite_text, suites
-from sluice.lake import tables
-from sluice_lab.mutation.published import HISTORY_DAYS, Source, Tried, judge
+from sluice_lab.mutation.published import Source, Tried, clean_rows, judge
 
 if TYPE_CHECKING:
     from sluice.gates.suites import Rule
 
 # Clean days that a suggested rule must pass; with none failing of 20, it fails on 14% of days at most (95%; Clopper and Pearson).
 _CLEAN_DAYS = 20
-_SPAN = {"days": 28, "min_days": HISTORY_DAYS}
+# Compared days that a suggested rule needs, as those of `sluice new`, and as evidence that clean days pass it.
+_MIN_DAYS, _FEWEST_CLEAN = 7, 10
 _NULLS, _MODES, _MEANS = (
     f"expect_column_{name}_to_fit_history" for name in ("null_shares", "mode_shares", "means")
 )
@@ -74,24 +76,27 @@ class Suggestion:
     clean_days: int
 
 
-def suggest(missed: Sequence[Tried]) -> list[Suggestion]:
-    """The rules that see most of what was missed first."""
-    by_rule: dict[tuple[str, str], list[Tried]] = defaultdict(list)
-    read: dict[tuple[str, str], tuple[dict[str, Any], Rule]] = {}
+def suggest(missed: Sequence[Tried], folder: Path) -> list[Suggestion]:
+    """The rules that see most of what was missed first; what a rule of the suite already warns of is left out: its severity is the answer."""
+    seen: dict[tuple[str, str, str], list[Tried]] = defaultdict(list)
+    read: dict[tuple[str, str, str], tuple[dict[str, Any], Rule]] = {}
     for tried in missed:
-        for entry, rule in _candidates(tried):
-            about = tried.source.table, rule.meta.rule
-            read[about] = entry, rule
-            path = tried.path
-            _, (result,), _ = judge(tried.source, tried.case.run_day, path, 1, [rule])
+        for entry, rule in () if tried.case.told else _candidates(tried):
+            _, (result,) = judge(tried.source, tried.case.run_day, tried.path, [rule])
             if not result.passed and not result.broken:
-                by_rule[about].append(tried)
+                about = tried.source.table, rule.kind, str(rule.columns)
+                seen[about].append(tried)
+                read.setdefault(about, (entry, rule))
                 break
     found = []
-    for about, seen in by_rule.items():
+    for about, by in seen.items():
         entry, rule = read[about]
-        if (days := _clean_days(seen[0].source, rule)) is not None:
-            found.append(Suggestion(about[0], entry, tuple(one.case.number for one in seen), days))
+        if (days := _clean_days(by[0].source, rule, folder)) is not None:
+            kinds = ", ".join(sorted({one.case.kind for one in by}))
+            entry["meta"]["why"] = (
+                f"A mutation run missed damage that this sees: {kinds}. {suite_text.REVIEW}"
+            )
+            found.append(Suggestion(about[0], entry, tuple(one.case.number for one in by), days))
     return sorted(found, key=lambda one: (-len(one.sees), one.table, str(one.expectation)))
 
 
@@ -100,9 +105,9 @@ def _candidates(tried: Tried) -> Iterator[tuple[dict[str, Any], Rule]]:
     read, declared = suites.reader(spec, source.table), spec.sources[source.table].contract.columns
     for kind in _BY_KIND.get(tried.case.kind, ()):
         columns = [one for one in tried.columns if kind not in _TAKES or declared[one].type in _TAKES[kind]]
-        arguments: dict[str, Any] = _SPAN | _GIVEN.get(kind, {})
+        arguments: dict[str, Any] = _span(source) | _GIVEN.get(kind, {})
         if kind == _UNIQUE:
-            arguments = {"key": [quoted(one) for one in spec.key_of(source.table)]}
+            arguments = {"key": ["ds", *(quoted(one) for one in spec.key_of(source.table))]}
         elif kind == _DIFFERS:
             arguments["column_list"] = [name for name, one in declared.items() if one.type in _NUMERIC]
         elif kind != _COUNT:
@@ -110,26 +115,38 @@ def _candidates(tried: Tried) -> Iterator[tuple[dict[str, Any], Rule]]:
         if not arguments.get("column_list", True):
             continue
         about = source.table if kind in _ABOUT_ROWS else "_".join(columns)
+        name = suite_text.rule_name(about, kind.removeprefix("expect_"))
+        if any(one.meta.rule == name for one in source.rules):
+            continue
         entry = {
             "type": kind,
             "kwargs": arguments,
             "meta": {
-                "rule": suite_text.rule_name(about, kind.removeprefix("expect_")),
+                "rule": name,
                 "severity": "warn",
                 "owner": spec.owner_of(source.table),
-                "why": f"A mutation run missed damage of the kind {tried.case.kind}, which this sees. {suite_text.REVIEW}",
+                "why": suite_text.REVIEW,
             },
         }
         yield entry, read(entry)
 
 
-def _clean_days(source: Source, rule: Rule) -> int | None:
-    """How many clean days the rule passes; None where one of them fails."""
-    days = source.days[:: max(1, len(source.days) // _CLEAN_DAYS)][:_CLEAN_DAYS]
+def _span(source: Source) -> dict[str, Any]:
+    """Days that a rule looks back: four weeks, and more where days are published more rarely, so that ten are among them."""
+    gap = len(days_between(source.clean[0], source.clean[-1])) / len(source.clean)
+    return {"days": min(366, max(28, math.ceil(10 * gap))), "min_days": _MIN_DAYS}
+
+
+def _clean_days(source: Source, rule: Rule, folder: Path) -> int | None:
+    """How many clean days the rule was asked about and passes; None where one fails, or too few could be compared."""
+    count = min(_CLEAN_DAYS, len(source.days))
+    last = len(source.days) - 1
+    days = sorted({source.days[round(place * last / max(count - 1, 1))] for place in range(count)})
+    compared = 0
     for day in days:
-        with TemporaryDirectory(prefix="sluice-suggest-") as name:
-            (path,) = tables.files(source.spec.pipeline, source.table, day, day, into=Path(name))
-            _, (result,), _ = judge(source, day, path, 1, [rule])
+        with TemporaryDirectory(prefix="clean-", dir=folder) as name:
+            _, (result,) = judge(source, day, clean_rows(source, day, Path(name)), [rule])
         if not result.passed:
             return None
-    return len(days)
+        compared += not result.observed.startswith("not compared")
+    return compared if compared >= min(_FEWEST_CLEAN, len(source.days)) else None
