@@ -110,6 +110,16 @@ def auc(world: World, day: str) -> float:
     ]
 
 
+def test_table_of_monitoring_that_the_catalog_refuses_stops_no_decision(world):
+    *_, last = world.days[-20:]
+    world.features(last)
+    world.predict(last)
+    notes = pa.table({"ds": [date.fromisoformat(last)], "flight_id": ["by hand"]})
+    world._stage(MONITORING, notes, [last])
+    assert list(monitoring.report_days(world.flights, last, RUN)) == [last]
+    assert monitoring.decide(world.flights, last, RUN)["action"]
+
+
 def test_outcomes_that_come_weeks_late_or_are_corrected_are_measured_and_the_warning_goes(world):
     first, *_, last = world.days[-20:]
     world.features(first, last)

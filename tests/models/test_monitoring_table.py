@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import duckdb
+import pyarrow as pa
 import pytest
 
 from sluice import ledger
+from sluice.core.errors import ContractBrokenError
+from sluice.core.partitions import date_of
 from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, tables
@@ -134,3 +139,40 @@ def test_slower_of_two_runs_gives_way(flights, measure, monkeypatch):
     assert _ask("select count(*) from monitoring") == [(15,)]
     monkeypatch.setattr(batches, "stage", stage)
     assert monitoring_table.publish(flights, LAST, RUN) == []
+
+
+def test_shift_is_beyond_at_its_limit_as_the_decision_has_it(flights, measure):
+    limit = flights.monitoring.shift_warn
+    measure(FIRST, shift=limit)
+    measure(LAST, shift=limit - 0.01)
+    monitoring_table.publish(flights, LAST, RUN)
+    assert _ask("select state from monitoring where metric = 'shift' order by ds") == [
+        ("beyond",),
+        ("within",),
+    ]
+
+
+def test_day_whose_entry_is_later_than_any_of_the_ledger_is_published_again(flights, measure):
+    entry = measure(FIRST)
+    monitoring_table._publish(
+        flights, replace(entry, seq=entry.seq + 100), RUN
+    )  # as before the ledger was restored
+    assert monitoring_table.publish(flights, LAST, RUN) == [FIRST]
+    assert _ask("select distinct entry from monitoring") == [(entry.seq,)]
+
+
+def test_table_that_is_another_one_is_refused_by_name_and_logged_with_what_to_do(flights, measure, caplog):
+    foreign = pa.table({"ds": [date_of(FIRST)], "note": ["by hand"]})
+    staged = batches.stage(
+        "flights", "monitoring", foreign, partitions=[FIRST], received=1, dropped={}, inputs=[], run=RUN,
+        sort_by=["note"],
+    )  # fmt: skip
+    tables.publish(staged, verdict_id="another's")
+    measure(FIRST)
+    with pytest.raises(ContractBrokenError, match=r"lacks columns .*entry.*flights\.monitoring"):
+        monitoring_table.publish(flights, LAST, RUN)
+
+    monitoring_table.publish_or_warn(flights, LAST, RUN)
+    assert "flights.monitoring does not show what was measured" in caplog.text
+    assert "rename the table that is there" in caplog.text
+    assert _ask("select note from monitoring") == [("by hand",)]

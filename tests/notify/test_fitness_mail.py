@@ -90,7 +90,7 @@ def test_stakeholders_are_told_once_a_day_what_the_page_says_of_yesterday(asked,
 @pytest.mark.parametrize(
     ("fitness", "reasons", "said"),
     [
-        ("fit", (), "No rule warns of them, and nothing that they rest on is late"),
+        ("fit", (), "No rule warns of them; a model has made them in time"),
         ("reservations", ("One.", "Two.", "Three.", "Four."), "Because: One; Two; Three; and 1 more."),
         ("not_made", (), "No reason is recorded."),
     ],
@@ -117,3 +117,14 @@ def test_second_sentence_says_what_stands_against_it(asked, fitness, reasons, sa
     told = fitness_mail._event(persons, found, FIRST).summary
     assert "Two" not in told, "a reason may quote values"
     assert ("about persons" in told) == bool(reasons)
+
+
+def test_second_sentence_about_tables_says_nothing_of_a_model(asked):
+    found = today.Today(
+        pipeline="flights", title="t", now=None, run_day=FIRST, fitness="fit", sentence="A sentence.", reasons=(),
+        scorer="", monitoring="", held=0, oldest_days=0, next_run=None, strip=(),
+    )  # fmt: skip
+    plain = asked.model_copy(update={"model": None})
+    said = fitness_mail._why(plain, found)
+    assert said == fitness_mail._FIT_TABLES
+    assert "model" not in said

@@ -20,6 +20,7 @@ from sluice.notify.webhook import Webhook
 from tests.notify.reading import publication
 
 UNSEEN = "T00/B00/very-secret"
+UNSEEN_TOO = "very-secret"
 ATTACK = "<!channel> <@U1> <https://evil.example|click> & *x*"
 
 
@@ -224,6 +225,43 @@ def test_connection_without_a_usable_url_says_so_and_not_what_it_holds(held, hoo
     with pytest.raises(MailUndeliveredError, match="'slack_flights'") as caught:
         webhook.post(held, hook)
     assert UNSEEN not in str(caught.value)
+
+
+# Exceptions of httpx's set-up, which are no `httpx.HTTPError`.
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ALL_PROXY", f"socks5://user:{UNSEEN_TOO}@127.0.0.1:9", "ImportError"),
+        ("HTTP_PROXY", f"gopher://{UNSEEN_TOO}", "ValueError"),
+        ("SSL_CERT_FILE", f"/nowhere/{UNSEEN_TOO}", "FileNotFoundError"),
+    ],
+)
+def test_environment_that_no_client_can_be_made_in_is_recorded_and_stops_no_mail(
+    flights, sink, slack, held, mails, monkeypatch, variable, value, said
+):
+    smtp = both(sink[0], slack.hook)
+    monkeypatch.setenv(variable, value)
+    assert deliver(held, smtp).record.status == "sent"
+    publication("2013-02-08")
+    notify.retry_failed(flights, smtp)
+
+    assert len(mails(sink[1])) == 2, "the fault and its end"
+    failed = [entry.record for entry in ledger.entries(records.Mail) if entry.record.status == "failed"]
+    assert failed
+    assert all(said in one.error and UNSEEN_TOO not in one.error for one in failed)
+
+    monkeypatch.delenv(variable)
+    notify.retry_failed(flights, smtp)
+    assert len(slack.taken) == 2
+    assert faults.undelivered_lines("flights") == []
+
+
+def test_mails_do_not_wait_for_the_webhook(flights, sink, slack, held, quick, closed_port):
+    slack.answers = [(500, {})] * 3
+    with pytest.raises(MailUndeliveredError):
+        deliver(held, both(Smtp("127.0.0.1", closed_port), slack.hook))
+    notify.retry_failed(flights, both(sink[0], slack.hook))
+    assert statuses() == ["failed", "failed", "sent", "posted"]
 
 
 def test_one_fault_is_one_message_and_one_more_when_it_is_over(flights, sink, slack, held, mails):

@@ -98,7 +98,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             folder=folder,
         )
         pages[ds] = str(Path(written).relative_to(settings().reports))
-    monitoring_table.publish(spec, run_day, run)
+    monitoring_table.publish_or_warn(spec, run_day, run)
     return pages
 
 

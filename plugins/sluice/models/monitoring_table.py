@@ -7,11 +7,12 @@ the same end. No gate judges it, because nothing in it is new; `entry` names wha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
-from sluice.core.errors import BatchSupersededError
+from sluice.core.errors import BatchSupersededError, ContractBrokenError, SluiceError
 from sluice.core.partitions import Partition, date_of, days_later
 from sluice.core.runs import Run
 from sluice.declare.spec import MONITORING
@@ -25,14 +26,34 @@ if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice_ml.monitored_day import DayNumbers
 
+log = logging.getLogger(__name__)
+
 # Whether a value is inside its limit; of one that is not known yet, and of one that no limit is declared for.
 WITHIN, BEYOND, UNKNOWN, WITHOUT = "within", "beyond", "unknown", "no limit"
 # Days that a run looks back on: as many as a decision may (`sluice.models.monitoring`).
 _DAYS = 200
 
 
+def publish_or_warn(spec: Pipeline, last: str, run: Run) -> None:
+    """As `publish`; what the catalog or the warehouse refuses is logged: no decision waits for a table that repeats the ledger."""
+    try:
+        publish(spec, last, run)
+    except SluiceError as error:
+        log.warning(
+            "The table %s.%s does not show what was measured; the next run makes up for it. %s",
+            spec.pipeline,
+            MONITORING,
+            error,
+        )
+
+
 def publish(spec: Pipeline, last: str, run: Run) -> list[str]:
-    """Publish the days to `last` (YYYY-MM-DD) of which the table does not show the newest measurement; return them."""
+    """Publish the days to `last` (YYYY-MM-DD) of which the table does not show the newest measurement; return them.
+
+    Raises:
+        ContractBrokenError: there is a table `monitoring` that is another one.
+    """
+    _check_ours(spec)
     days = Partition(days_later(last, -_DAYS), last)
     newest: dict[str, Entry[model_records.Monitored]] = {}
     for entry in ledger.entries(
@@ -40,7 +61,7 @@ def publish(spec: Pipeline, last: str, run: Run) -> list[str]:
     ):
         newest.setdefault(entry.record.ds, entry)
     shown = _shown(spec, days)
-    due = [newest[ds] for ds in sorted(newest) if shown.get(ds, 0) < newest[ds].seq]
+    due = [newest[ds] for ds in sorted(newest) if shown.get(ds) != newest[ds].seq]
     for entry in due:
         _publish(spec, entry, run)
     return [entry.record.ds for entry in due]
@@ -80,7 +101,7 @@ def _schema() -> pa.Schema:
             "value": number,
             "low": number,
             "high": number,
-            # The value must not be below `limit_low`, nor above `limit_high`.
+            # The value must not be below `limit_low`, nor above `limit_high`; a shift must stay below it.
             "limit_low": number,
             "limit_high": number,
             # Rows that it was measured on.
@@ -113,7 +134,7 @@ def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]
     yield _metric("score_mean", numbers.score_mean, all_rows)
     yield _metric("estimated_auc", numbers.estimated_auc, all_rows)
     yield _metric("estimated_brier", numbers.estimated_brier, all_rows)
-    yield _metric("shift", numbers.shift, numbers.sampled_rows, limit_high=limits.shift_warn)
+    yield _metric("shift", numbers.shift, numbers.sampled_rows, limit_high=limits.shift_warn, below=True)
     yield _metric("broken_features", float(sum(map(len, numbers.broken.values()))), all_rows, limit_high=0.0)
     yield _metric("input_age_days", float(numbers.input_age_days), all_rows)
 
@@ -126,7 +147,9 @@ def _metric(
     interval: tuple[float | None, float | None] = (None, None),
     limit_low: float | None = None,
     limit_high: float | None = None,
+    below: bool = False,
 ) -> dict[str, Any]:
+    """A row; with `below`, a value at `limit_high` is beyond it."""
     return {
         "metric": name,
         "value": value,
@@ -135,17 +158,30 @@ def _metric(
         "limit_low": limit_low,
         "limit_high": limit_high,
         "n": n,
-        "state": _state(value, limit_low, limit_high),
+        "state": _state(value, limit_low, limit_high, below=below),
     }
 
 
-def _state(value: float | None, low: float | None, high: float | None) -> str:
+def _state(value: float | None, low: float | None, high: float | None, *, below: bool) -> str:
     if value is None:
         return UNKNOWN
     if low is None and high is None:
         return WITHOUT
-    beyond = (low is not None and value < low) or (high is not None and value > high)
-    return BEYOND if beyond else WITHIN
+    too_low = low is not None and value < low
+    too_high = high is not None and (value >= high if below else value > high)
+    return BEYOND if too_low or too_high else WITHIN
+
+
+def _check_ours(spec: Pipeline) -> None:
+    there = tables.columns(spec.pipeline, MONITORING)
+    missing = [name for name in _schema().names if name not in there]
+    if there and missing:
+        raise ContractBrokenError(
+            f"The table lacks columns of what monitoring measured: {', '.join(missing)}.",
+            where=f"{spec.pipeline}.{MONITORING} in the catalog",
+            allowed="the table that monitoring makes itself, with all of its columns",
+            todo="rename the table that is there, or drop it where nobody needs it: its place is monitoring's",
+        )
 
 
 def _shown(spec: Pipeline, days: Partition) -> dict[str, int]:

@@ -31,6 +31,15 @@ _IN_WORDS: dict[Fitness, str] = {
     "not_made": "not made",
 }
 
+# What `status.today` has looked at, and no more.
+_FIT = (
+    "No rule warns of them; a model has made them in time, from inputs that are neither old nor released by a person; and "
+    "monitoring warns of nothing."
+)
+_FIT_TABLES = (
+    "No rule warns of them, none was released by a person, and nothing newer is there to make them from."
+)
+
 
 def tell_stakeholders(spec: Pipeline, smtp: Smtp) -> Entry | None:
     """Send the mail about the newest run day up to yesterday, unless it was told.
@@ -85,9 +94,7 @@ def _event(spec: Pipeline, found: Today, day: str) -> Event:
 def _why(spec: Pipeline, found: Today) -> str:
     """The second sentence: what stands against using them; values of data about persons are not mailed."""
     if found.fitness == "fit":
-        return (
-            "No rule warns of them, and nothing that they rest on is late, released by a person or in doubt."
-        )
+        return _FIT if spec.has_model else _FIT_TABLES
     reasons = found.reasons
     if not reasons:
         return "No reason is recorded."

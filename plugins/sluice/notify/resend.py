@@ -16,6 +16,7 @@ def retry_failed(spec: Pipeline, smtp: Smtp) -> list[Entry]:
 
     Returns: the entries that were made.
     """
-    posted = delivery.post_undelivered(spec.pipeline, smtp.webhook)
     sent = delivery.send_undelivered(spec.pipeline, smtp, sender=settings().mail_from, to=spec.mail_to)
-    return [*posted, *sent, *resolved_mails.close_ended(spec, smtp)]
+    closed = resolved_mails.close_ended(spec, smtp)
+    # Last: a mail does not wait for the chat beside it.
+    return [*sent, *closed, *delivery.post_undelivered(spec.pipeline, smtp.webhook)]

@@ -72,7 +72,11 @@ def post(event: Event, webhook: Webhook) -> None:
             )(_post_once, client, message(event), webhook)
     except _TryAgainError as error:
         raise _undelivered(webhook, f"did not take the message: {error}") from None
-    except (httpx.InvalidURL, httpx.HTTPError) as error:
+    except MailUndeliveredError:
+        raise
+    except Exception as error:  # noqa: BLE001 - recorded and told by whoever posts
+        # Also what this machine is set up with: a proxy of a kind that httpx does not know, a file of certificates that is not there.
+        # What it says may quote the URL.
         raise _undelivered(webhook, f"did not take the message: {type(error).__name__}") from None
 
 
@@ -158,5 +162,5 @@ def _undelivered(
         f"The webhook of the Airflow connection {webhook.connection!r} {what}.",
         where=f"Airflow connection {webhook.connection!r}",
         allowed="the URL of an incoming webhook of Slack, or of what takes its format, as the connection's password",
-        todo="correct the connection, or see that Airflow's workers reach its host; it is sent again by the watcher",
+        todo="correct the connection, or see that Airflow's workers reach its host (their proxy, their certificates); it is sent again by the watcher",
     )

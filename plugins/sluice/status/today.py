@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sluice import holds, ledger, schedule
+from sluice import holds, ledger, schedule, waivers
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.holds import stopped
 from sluice.lake import tables
@@ -78,7 +78,7 @@ def read(spec: Pipeline, *, last: str | None = None) -> Today:
     if spec.has_model:
         fitness, sentence, reasons = _fitness(spec, newest, days)
     else:
-        fitness, sentence, reasons = _fitness_of_tables(days[newest.run_day] if newest else [])
+        fitness, sentence, reasons = _fitness_of_tables(spec, days[newest.run_day] if newest else [])
     open_now = holds.open_batches(spec)
     return Today(
         pipeline=spec.pipeline,
@@ -110,20 +110,25 @@ def _fitness(
     return "fit", f"The predictions of {newest.day} are fit for use.", ()
 
 
-def _fitness_of_tables(items: list[Item]) -> tuple[Fitness, str, tuple[str, ...]]:
+def _fitness_of_tables(spec: Pipeline, items: list[Item]) -> tuple[Fitness, str, tuple[str, ...]]:
     """As `_fitness`, of a pipeline without a model: whether readers see all of its newest run day."""
     if not items:
         return "not_made", "No table is due yet.", ()
-    day, left = items[0].run_day, [item for item in items if not item.is_done]
+    day = items[0].run_day
+    # A day that was given up asks for nothing more, and readers see nothing of it either.
+    left = [item for item in items if not item.is_done or item.batch_id is None]
     reasons = tuple(textwrap.shorten(item.sentence(), _REASON_CHARS, placeholder=" …") for item in left)
     if any(item.batch_id is None for item in left):
         return "not_made", f"Not all tables of the run of {day} are published.", reasons
+    doubts = tuple(dict.fromkeys(reason for item in items for reason in _doubts(spec, item)))
     if left:
         return (
             "reservations",
             f"All tables of the run of {day} are published, not all from the newest inputs.",
-            reasons,
+            (*reasons, *doubts),
         )
+    if doubts:
+        return "reservations", f"All tables of the run of {day} are published, with reservations.", doubts
     return "fit", f"All tables of the run of {day} are published.", ()
 
 
@@ -144,10 +149,7 @@ def _reservations(spec: Pipeline, newest: Item) -> Iterator[str]:
     day = newest.day
     if newest.state != "published":
         yield newest.sentence()
-    verdicts = ledger.entries(records.Verdict, pipeline=spec.pipeline, subject=PREDICTIONS, partition=day)
-    judged = [entry for entry in verdicts if entry.record.batch_id == full_id(newest.batch_id or "")]
-    if judged and judged[0].record.outcome != "PASS":
-        yield from judged[0].record.reasons
+    yield from _doubts(spec, newest)
     marks = ("is_baseline", "input_age_days", "made_late", "has_waived_input")
     rows = tables.scan(spec.pipeline, PREDICTIONS, day, day, columns=marks).to_pylist()
     if any(row["is_baseline"] for row in rows):
@@ -162,6 +164,16 @@ def _reservations(spec: Pipeline, newest: Item) -> Iterator[str]:
     for entry in decided:
         if entry.record.action != "nothing":
             yield f"Monitoring of {entry.partition}: {' '.join(entry.record.reasons)}"
+
+
+def _doubts(spec: Pipeline, item: Item) -> Iterator[str]:
+    """What its gate said of what readers see, where that is no PASS, and on whose word it is published."""
+    verdicts = ledger.entries(records.Verdict, pipeline=spec.pipeline, subject=item.table, partition=item.day)
+    judged = [entry for entry in verdicts if entry.record.batch_id == full_id(item.batch_id or "")]
+    if judged and judged[0].record.outcome != "PASS":
+        yield from judged[0].record.reasons
+    for waiver in waivers.of_partitions(spec, item.table, [item.day]).values():
+        yield f"{item.table} {item.day} was released by {waiver.record.by} although it did not pass its rules."
 
 
 def _mark(items: list[Item]) -> Mark:
