@@ -12,10 +12,11 @@ from sluice.core import clock
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock, spec
+from sluice.lake import connection
 from sluice.ledger import Entry, model_records, records
 from sluice.models import approval, challenger, history, monitoring, roles, shadow, training, training_history
 from sluice.models.config import registry
-from tests.models.conftest import DAY, RUN, aliases
+from tests.models.conftest import DAY, RUN, aliases, publish
 from tests.models.test_shadow import DAYS, NEXT, World, declared, fitted, world
 
 __all__ = ["fitted", "world"]
@@ -97,6 +98,10 @@ def test_rejection_or_silence_refuses_it_and_a_model_may_be_asked_for_again(crit
     assert [event.kind for event in training_history.read(flights)][-1] == "refused"
     (tags,) = (one.tags for one in registry().versions(flights.model.name) if one.version == 2)
     assert tags["decision"] == "refused"
+
+    normal = declared(flights, criticality="normal")
+    assert shadow.judge(normal, DAYS[-1], RUN) == done, "the run in which it passed is repeated"
+    assert roles.current(normal).champion == 1
 
 
 def test_monitoring_gives_up_a_request_that_nobody_was_asked_about(critical, asked, monkeypatch):
@@ -219,3 +224,63 @@ def test_challenger_of_a_model_that_is_critical_no_more_waits_no_longer(critical
     critical.flights = declared(critical.flights, criticality="normal")
     assert shadow.judge(critical.flights, DAYS[-1], NEXT).kind == "audited"
     assert roles.current(critical.flights).champion == 2
+    again = approval.answer(critical.flights, asked)
+    assert shadow.judge(critical.flights, DAYS[-1], RUN) == again, "the run in which it passed is repeated"
+
+
+@pytest.mark.parametrize("by_whom", ["monitor", "approval"])
+def test_challenger_that_waits_when_the_model_becomes_an_experiment_is_never_promoted(
+    critical, asked, by_whom
+):
+    experiment, normal = (declared(critical.flights, criticality=one) for one in ("experiment", "normal"))
+    if by_whom == "monitor":
+        done = shadow.judge(experiment, DAYS[-1], NEXT)
+    else:
+        done = approval.approve(experiment, asked, by="ada", why="Fine.", run=ANSWERED)
+    assert (done.kind, done.record.outcome) == ("refused", "experiment")
+    assert done.record.reasons[0] == challenger.EXPERIMENT
+    assert shadow.judge(experiment, DAYS[-1], RUN) == done, "the run in which it passed is repeated"
+    assert shadow.judge(normal, DAYS[-1], RUN) == done
+    assert (roles.current(normal).champion, challenger.waiting(critical.flights)) == (1, None)
+
+
+def test_candidate_that_passed_the_gate_before_the_model_became_an_experiment_is_not_promoted(world):
+    version = world.candidate("good", champion=None).record.version
+    experiment = declared(world.flights, criticality="experiment", shadow_days=0)
+    with pytest.raises(PromotionRefusedError, match="must not become champion"):
+        training.promote_candidate(experiment, version, DAY, RUN)
+    assert roles.current(experiment).champion is None
+    assert not training.promote_candidate(
+        declared(experiment, shadow_days=0, criticality="normal"), version, DAY, RUN
+    )["in_shadow"]
+
+
+@pytest.mark.parametrize("criticality", ["critical", "normal"])
+def test_challenger_that_can_score_no_longer_while_it_waits_is_refused(critical, asked, home, criticality):
+    _damages_the_model(critical, home)
+    critical.flights = declared(critical.flights, criticality=criticality)
+    done = critical.predict(DAYS[-1])
+    assert (done.kind, done.record.outcome, done.record.numbers["approval"]) == (
+        "refused",
+        "refuse",
+        asked.seq,
+    )
+    assert f"Version 2 could not score {DAYS[-1]} in shadow: model.ubj of" in done.record.reasons[0]
+    assert approval.approve(critical.flights, asked, by="ada", why="Fine.", run=ANSWERED) == done
+    assert (roles.current(critical.flights).champion, challenger.waiting(critical.flights)) == (1, None)
+
+
+def test_column_that_the_newest_features_do_not_have_refuses_it(critical, asked):
+    with connection.opened() as lake:
+        lake.drop_table("flights.features")
+    publish(critical.flights, "features", critical._of(DAYS[-1]).drop_columns(["is_late", "temperature_f"]))
+    said = "Version 2 needs temperature_f, which the rows do not have."
+    assert said in training.no_longer_sound(critical.flights, 2)
+
+
+def test_what_a_challenger_rests_on_is_asked_again_when_the_model_is_critical_no_more(critical, asked, home):
+    said = _damages_the_model(critical, home)
+    critical.flights = declared(critical.flights, criticality="normal")
+    done = shadow.judge(critical.flights, DAYS[-1], NEXT)
+    assert (done.kind, roles.current(critical.flights).champion) == ("refused", 1)
+    assert said in done.record.reasons[0]

@@ -9,7 +9,7 @@ with that nobody answered.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sluice import ledger
 from sluice.core import clock, dag_ids
@@ -55,6 +55,14 @@ def read(spec: Pipeline, entry: int) -> Entry[ApprovalRequested]:
     """The request that is an entry of the ledger."""
     found = ledger.entries(ApprovalRequested, pipeline=spec.pipeline, subject=spec.model.name)
     return next(one for one in found if one.seq == entry)
+
+
+def request(spec: Pipeline, decision: Entry) -> Entry[ApprovalRequested] | None:
+    """The request that followed from a decision; None where nobody was asked."""
+    found = ledger.entries(
+        ApprovalRequested, pipeline=spec.pipeline, subject=spec.model.name, after=decision.seq
+    )
+    return next((one for one in found if one.record.decision == decision.seq), None)
 
 
 def question(spec: Pipeline, asked: Entry[ApprovalRequested]) -> str:
@@ -104,10 +112,13 @@ def approve(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: st
             allowed=f"another person (dags/pipelines/{spec.pipeline}.yml: releases.self_approval is refuse)",
             todo=f"{todo}, another person",
         )
+    decision = _decision(spec, asked)
+    if spec.model.criticality == "experiment":
+        return refuse(spec, decision, challenger.EXPERIMENT, run, by=by, why=why, outcome="experiment")
     if problem := training.no_longer_sound(spec, version):
         said = f"{by} approved version {version} ({why}), but it cannot become champion any more: {problem}"
-        return _refuse(spec, asked, said, by, why, run)
-    return roles.promote(spec, _decision(spec, asked), run, by=by, why=why)
+        return refuse(spec, decision, said, run, by=by, why=why)
+    return roles.promote(spec, decision, run, by=by, why=why)
 
 
 def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str, run: Run) -> Entry | None:
@@ -118,7 +129,7 @@ def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str
     said = f"Nobody decided on version {version} within {WITHIN.days} days."
     if by:
         said = f"{by} rejected version {version}{f': {why}' if why.strip() else ', and gave no reason.'}"
-    return _refuse(spec, asked, said, by, why, run)
+    return refuse(spec, _decision(spec, asked), said, run, by=by, why=why)
 
 
 def give_up(spec: Pipeline, asked: Entry[ApprovalRequested], run: Run) -> Entry | None:
@@ -150,8 +161,18 @@ def _decision(spec: Pipeline, asked: Entry[ApprovalRequested]) -> Entry[model_re
     return next(one for one in found if one.seq == asked.record.decision)
 
 
-def _refuse(spec: Pipeline, asked: Entry[ApprovalRequested], said: str, by: str, why: str, run: Run) -> Entry:
-    decided = _decision(spec, asked).record
+def refuse(
+    spec: Pipeline,
+    decision: Entry,
+    said: str,
+    run: Run,
+    *,
+    by: str = "",
+    why: str = "",
+    outcome: Literal["refuse", "experiment"] = "refuse",
+) -> Entry:
+    """Refuse a challenger that has passed its shadow, once, with the reason first; returns the entry."""
+    decided, asked = decision.record, request(spec, decision)
     entry: Entry = ledger.append(
         records.Refused(
             version=decided.version,
@@ -159,19 +180,19 @@ def _refuse(spec: Pipeline, asked: Entry[ApprovalRequested], said: str, by: str,
             reasons=[said, *decided.reasons],
             numbers={
                 **decided.numbers,
-                "outcome": "refuse",
+                "outcome": outcome,
                 "stage": dag_ids.parts(run.dag_id or "_")[1],
-                "approval": asked.seq,
+                **({"approval": asked.seq} if asked else {}),
                 "by": by,
                 "why": why,
             },
-            outcome="refuse",
+            outcome=outcome,
         ),
         pipeline=spec.pipeline,
         subject=spec.model.name,
-        partition=asked.partition,
+        partition=decision.partition,
         run=run.run_id,
-        once=f"approval_answered:{spec.pipeline}:{spec.model.name}:{asked.seq}",
+        once=f"approval_answered:{spec.pipeline}:{spec.model.name}:{decision.seq}",
     )
     roles.show_decision(spec, entry)
     return entry

@@ -62,6 +62,8 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
         model = scorer.usable(spec, beside.record.version, features.column_names).model
     except MlError as error:
         reason = f"Version {beside.record.version} could not score {day} in shadow: {error}"
+        if passed := _decided(spec, beside=beside):
+            return approval.refuse(spec, passed, reason, run)
         return _decide(spec, beside, day, run, stage="score", passed=False, reasons=[reason])
     if day <= model.meta.learned_until:
         return None
@@ -281,32 +283,47 @@ def _decide(
         **_about(spec, day, run),
         once=f"shadow_decided:{spec.pipeline}:{spec.model.name}:{beside.seq}",
     )
-    return _follow(spec, entry, run)
+    # Somebody else's decision, which came first, is followed by whoever looks for it.
+    return _follow(spec, entry, run) if entry.kind == kind.entry_kind else entry
 
 
 def _decided(
     spec: Pipeline, *, by: tuple[str, str] | None = None, beside: Entry[EnteredShadow] | None = None
 ) -> Entry | None:
-    """The decision that a run of a stage has made of a challenger, or that was made of one; None where there is none."""
+    """The newest decision about a challenger, or about that which a run of a stage has decided on; None where there is none."""
     about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name}
     found: list[Entry] = [
         *ledger.entries(model_records.Audited, **about),
         *ledger.entries(records.Refused, **about),
     ]
-    for one in sorted(found, key=lambda one: -one.seq):
-        numbers = one.record.numbers
-        entered = numbers.get("entered_shadow")
-        if entered and (
-            (one.run, numbers["stage"]) == by if by else beside is not None and entered == beside.seq
-        ):
-            return one
-    return None
+    shadows = [
+        (one.record.numbers["entered_shadow"], one)
+        for one in sorted(found, key=lambda one: -one.seq)
+        if "entered_shadow" in one.record.numbers
+    ]
+    # A person may have answered since a run decided.
+    of_run = (entered for entered, one in shadows if (one.run, one.record.numbers["stage"]) == by)
+    wanted = beside.seq if beside else next(of_run, None)
+    return next((one for entered, one in shadows if entered == wanted), None)
 
 
 def _follow(spec: Pipeline, decided: Entry, run: Run) -> Entry:
-    """Do what follows from a decision; repeating it changes nothing."""
+    """Do what follows from a decision, as the model is declared now; repeating it changes nothing.
+
+    Returns: the decision, or what it has come to: a person's answer, or a refusal.
+    """
     if decided.kind == "audited":
-        (approval.ask if spec.is_critical else roles.promote)(spec, decided, run)
+        version, asked = decided.record.version, approval.request(spec, decided)
+        if asked and (done := approval.answer(spec, asked)):
+            return done
+        if spec.model.criticality == "experiment" and roles.current(spec).champion != version:
+            return approval.refuse(spec, decided, challenger.EXPERIMENT, run, outcome="experiment")
+        if spec.is_critical:
+            approval.ask(spec, decided, run)
+        elif asked and (problem := training.no_longer_sound(spec, version)):
+            return approval.refuse(spec, decided, problem, run)
+        else:
+            roles.promote(spec, decided, run)
     roles.show_decision(spec, decided)
     return decided
 

@@ -6,14 +6,19 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
-from sluice.core.errors import HistoryRewrittenError, VerdictMissingError, WaiverExpiredError
+from sluice.core.errors import (
+    HistoryRewrittenError,
+    PromotionRefusedError,
+    VerdictMissingError,
+    WaiverExpiredError,
+)
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.core.version import code_version, lock_hash
 from sluice.lake import rewrites
 from sluice.lake.rewrites import Pinned
 from sluice.ledger import model_records, records
-from sluice.models import challenger, roles, trainset, waived
+from sluice.models import challenger, roles, scorer, trainset, waived
 from sluice.models.config import model_config, registry
 
 if TYPE_CHECKING:
@@ -115,16 +120,24 @@ def trained(spec: Pipeline, version: int) -> ledger.Entry[model_records.Trained]
 def no_longer_sound(spec: Pipeline, version: int) -> str:
     """Why a version that passed must not become champion all the same, by what is known now, in a sentence; "" where it may.
 
-    Its files must be whole, and what it was trained on as it was then, without a waiver that has ended since.
+    Its files must be whole, what it scores by among the newest features, and what it was trained on as it was then, without a
+    waiver that has ended since.
     """
-    from sluice_ml.errors import ModelDamagedError, ModelUnknownError
+    from sluice.lake import tables
+    from sluice_ml.errors import ModelDamagedError, ModelUnknownError, RowsUnusableError
 
-    found = trained(spec, version)
+    found, newest = trained(spec, version), tables.last_publication(spec.pipeline, spec.model.features_table)
     try:
-        registry().load(spec.model.name, version, threads=settings().threads)
+        scorer.usable(spec, version, list(newest.columns) if newest else None)
         if found is not None:
             _require_sound(spec, str(found.partition), Pinned(found.record.snapshots, pinned_at(spec, found)))
-    except (ModelDamagedError, ModelUnknownError, HistoryRewrittenError, WaiverExpiredError) as error:
+    except (
+        ModelDamagedError,
+        ModelUnknownError,
+        RowsUnusableError,
+        HistoryRewrittenError,
+        WaiverExpiredError,
+    ) as error:
         return f"What version {version} rests on does not hold any more: {error.what}"
     return ""
 
@@ -176,7 +189,8 @@ def promote_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> d
 
     Raises:
         VerdictMissingError: the newest decision about this version is not that it may be promoted.
-        PromotionRefusedError: that decision has acted already, or is about another champion than there is now.
+        PromotionRefusedError: that decision has acted already, or is about another champion than there is now, or the model has
+            been declared an experiment since.
     """
     decided = _decision(spec, version, run_day)
     if decided is None or decided.kind != "audited":
@@ -185,7 +199,15 @@ def promote_candidate(spec: Pipeline, version: int, run_day: str, run: Run) -> d
             where=f"{spec.pipeline} {run_day}",
             todo="run audit_candidate of this run",
         )
-    in_shadow = spec.model.shadow_days > 0 and roles.current(spec).champion != version
+    is_new = roles.current(spec).champion != version
+    in_shadow = spec.model.shadow_days > 0 and is_new
+    if is_new and not in_shadow and spec.model.criticality == "experiment":
+        raise PromotionRefusedError(
+            f"Version {version} passed before `model.criticality` was experiment, and must not become champion.",
+            where=f"{spec.pipeline} {run_day}",
+            allowed="a model that is declared normal, or critical",
+            todo="nothing, if that is right; run audit_candidate of this run again to have it recorded",
+        )
     entry = (challenger.begin if in_shadow else roles.promote)(spec, decided, run)
     roles.set_aliases(spec)
     return {"version": version, "ledger": entry.seq, "in_shadow": in_shadow}
