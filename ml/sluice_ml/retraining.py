@@ -6,6 +6,7 @@ every day. The rules kept here bring the loop to rest:
 - one request at a time, and at most `per_week` in seven days;
 - after refusals in a row the next request waits: `backoff_days`, doubled with each, at most `backoff_max_days`;
 - a candidate that could not be compared counts in none of these: the next request waits for `backoff_days`;
+- one that passed and stays an experiment counts in none either: the next request waits for `attest_days`;
 - where no candidate has become champion yet, each refused one is followed by a request, after the same waits;
 - a refused refresh (the model was only old) attests the champion for `attest_days`, or for the wait where that is longer;
 - after `refusals_to_person` refusals in a row a person is asked, once;
@@ -35,6 +36,7 @@ EventKind = Literal[
     "asked",  # a model was asked for
     "refused",  # a candidate was refused
     "undecided",  # a candidate could not be compared: too few days, which says nothing about it
+    "experiment",  # a candidate passed, and stays an experiment
     "promoted",  # a candidate became champion
     "skipped",  # nothing was trained: learning is paused
     "rolled_back",  # a person chose the champion
@@ -108,6 +110,8 @@ class _State:
     refused: list[date] = field(default_factory=list)
     # The last candidate that could not be compared.
     undecided: date | None = None
+    # The last candidate that stays an experiment.
+    experiment: date | None = None
     # Whether there has been a champion.
     served: bool = False
     attested_until: date | None = None
@@ -130,6 +134,8 @@ class _State:
             self.pending = None
         elif event.kind == "undecided":
             self.pending, self.undecided = None, event.on
+        elif event.kind == "experiment":
+            self.pending, self.experiment = None, event.on
         elif self.pending is None or event.on < self.pending:
             # A training that nobody asked for here, or a roll-back: a person's. A refused one changed nothing, but that the
             # first champion is still awaited.
@@ -208,6 +214,11 @@ class _State:
         if self.undecided is not None:
             again = self.undecided + timedelta(days=self.config.backoff_days)
             rests.append((again, f"The candidate of {self.undecided} had too few days to be compared on."))
+        if self.experiment is not None:
+            again = self.experiment + timedelta(days=self.config.attest_days)
+            rests.append(
+                (again, f"The candidate of {self.experiment} passed, and stays an experiment until {again}.")
+            )
         if not drop and self.attested_until is not None:
             rests.append(
                 (

@@ -15,7 +15,8 @@ from sluice.declare import pipeline_clock, spec
 from sluice.lake import connection
 from sluice.ledger import Entry, model_records, records
 from sluice.models import approval, challenger, history, monitoring, roles, shadow, training, training_history
-from sluice.models.config import registry
+from sluice.models.config import monitoring_config, registry
+from sluice_ml import retraining
 from tests.models.conftest import DAY, RUN, aliases, publish
 from tests.models.test_shadow import DAYS, NEXT, World, declared, fitted, world
 
@@ -83,6 +84,7 @@ def test_person_who_is_asked_sees_what_it_rests_on_and_an_approval_is_recorded_w
     ("by", "why", "said"),
     [
         ("ada", "It is worse at night.", "ada rejected version 2: It is worse at night."),
+        ("ada", " No\x1b. ", "ada rejected version 2: No\\x1b."),
         ("ada", "", "ada rejected version 2, and gave no reason."),
         ("", "", "Nobody decided on version 2 within 7 days."),
     ],
@@ -205,7 +207,13 @@ def test_experiment_that_passes_its_shadow_is_recorded_and_does_not_score(world)
     assert "Version 1, in shadow, passed, and stays an experiment" in "\n".join(
         history.lines(history.read(world.flights))
     )
-    assert [event.kind for event in training_history.read(world.flights)][-1] == "undecided"
+    assert [event.kind for event in training_history.read(world.flights)][-1] == "experiment"
+    past, config = training_history.read(world.flights), monitoring_config(world.flights).retraining
+    passed = past[-1].on
+    answer = retraining.answer(["no_champion"], passed + timedelta(days=config.attest_days - 1), past, config)
+    assert (answer.ask, answer.until) == (False, passed + timedelta(days=config.attest_days))
+    assert f"The candidate of {passed} passed, and stays an experiment" in answer.why
+    assert retraining.answer(["no_champion"], answer.until, past, config).ask
 
 
 def test_experiment_without_a_shadow_ends_with_the_gate(flights, trained):
@@ -217,6 +225,8 @@ def test_experiment_without_a_shadow_ends_with_the_gate(flights, trained):
         False,
         challenger.EXPERIMENT,
     )
+    (tags,) = (one.tags for one in registry().versions(flights.model.name))
+    assert challenger.EXPERIMENT in tags["decision_reasons"]
     assert training.audit_candidate(flights, 1, DAY, RUN).promote, "it is the word experiment alone"
 
 
@@ -284,3 +294,37 @@ def test_what_a_challenger_rests_on_is_asked_again_when_the_model_is_critical_no
     done = shadow.judge(critical.flights, DAYS[-1], NEXT)
     assert (done.kind, roles.current(critical.flights).champion) == ("refused", 1)
     assert said in done.record.reasons[0]
+
+
+@pytest.mark.parametrize("first", ["approved", "refused"])
+def test_of_an_approval_and_a_rejection_at_once_only_the_first_takes_effect(
+    critical, asked, monkeypatch, first
+):
+    """The second has looked already when the first is recorded: it looks at the ledger as it was then."""
+    flights = critical.flights
+    acts = {
+        "approved": lambda: approval.approve(flights, asked, by="ada", why="Fine.", run=ANSWERED),
+        "refused": lambda: approval.reject(flights, asked, by="bob", why="No.", run=NEXT),
+    }
+    then = {name: getattr(approval, name)(flights, asked) for name in ("answer", "_waits")}
+    done = acts[first]()
+    for name, seen in then.items():
+        monkeypatch.setattr(approval, name, lambda *_, seen=seen: seen)
+    (second,) = acts.keys() - {first}
+    assert acts[second]() == done
+    assert roles.current(flights).champion == (2 if first == "approved" else 1)
+    assert len(ledger.entries(model_records.Promoted)) == (2 if first == "approved" else 1)
+    assert len(ledger.entries(records.Refused)) == (0 if first == "approved" else 1)
+
+
+def test_approval_whose_run_was_killed_before_the_promotion_is_completed_by_whoever_comes_next(
+    critical, asked
+):
+    flights = critical.flights
+    word = model_records.Approved(version=2, decision=asked.record.decision, by="ada", why="Fine.")
+    about = {"pipeline": "flights", "subject": flights.model.name}
+    ledger.append(
+        word, **about, once=f"approval_answered:flights:{flights.model.name}:{asked.record.decision}"
+    )
+    done = approval.reject(flights, asked, by="bob", why="No.", run=NEXT)
+    assert (done.kind, done.record.by, roles.current(flights).champion) == ("promoted", "ada", 2)

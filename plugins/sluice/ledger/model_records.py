@@ -182,6 +182,15 @@ class ApprovalRequested(Record, kind="approval_requested"):
     entered_shadow: int
 
 
+class Approved(Record, kind="approved"):
+    """A person approved a challenger, before anybody else answered: it becomes champion by the entry `promoted` that follows."""
+
+    version: int
+    decision: int
+    by: str
+    why: str
+
+
 class ShadowStanding(Record, kind="shadow_standing"):
     """How a challenger stands, while too few days have outcomes to decide; `comparison` is that of `sluice_ml.promotion`."""
 

@@ -3,7 +3,7 @@
 The rule kept here: a challenger waits as the last part of its shadow. So what ends a shadow, another champion or a newer
 candidate, ends the waiting, and an answer that comes later changes nothing. What an approval rests on is asked again when it is given.
 The answer is one entry of the ledger: `promoted` with who approved and why, or `refused` with who rejected and why, with what has changed, or
-with that nobody answered.
+with that nobody answered. Of an approval and a refusal at once the one that is recorded first counts (`_answer_once`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sluice import ledger
 from sluice.core import clock, dag_ids
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.links import page_url
-from sluice.core.printable import as_code
+from sluice.core.printable import as_code, printable
 from sluice.core.runs import Run
 from sluice.ledger import Entry, model_records, records
 from sluice.ledger.model_records import ApprovalRequested
@@ -116,9 +116,12 @@ def approve(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: st
     if spec.model.criticality == "experiment":
         return refuse(spec, decision, challenger.EXPERIMENT, run, by=by, why=why, outcome="experiment")
     if problem := training.no_longer_sound(spec, version):
-        said = f"{by} approved version {version} ({why}), but it cannot become champion any more: {problem}"
+        said = f"{by} approved version {version} ({printable(why.strip())}), but it cannot become champion any more: {problem}"
         return refuse(spec, decision, said, run, by=by, why=why)
-    return roles.promote(spec, decision, run, by=by, why=why)
+    if not _waits(spec, asked):  # what it rests on took a while to ask
+        return answer(spec, asked)
+    approved = model_records.Approved(version=version, decision=decision.seq, by=by, why=why)
+    return _answer_once(spec, decision, approved, run)
 
 
 def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str, run: Run) -> Entry | None:
@@ -128,7 +131,7 @@ def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str
     version = asked.record.version
     said = f"Nobody decided on version {version} within {WITHIN.days} days."
     if by:
-        said = f"{by} rejected version {version}{f': {why}' if why.strip() else ', and gave no reason.'}"
+        said = f"{by} rejected version {version}{f': {printable(why.strip())}' if why.strip() else ', and gave no reason.'}"
     return refuse(spec, _decision(spec, asked), said, run, by=by, why=why)
 
 
@@ -173,26 +176,36 @@ def refuse(
 ) -> Entry:
     """Refuse a challenger that has passed its shadow, once, with the reason first; returns the entry."""
     decided, asked = decision.record, request(spec, decision)
+    refused = records.Refused(
+        version=decided.version,
+        champion=decided.champion,
+        reasons=[said, *decided.reasons],
+        numbers={
+            **decided.numbers,
+            "outcome": outcome,
+            "stage": dag_ids.parts(run.dag_id or "_")[1],
+            **({"approval": asked.seq} if asked else {}),
+            "by": by,
+            "why": why,
+        },
+        outcome=outcome,
+    )
+    return _answer_once(spec, decision, refused, run)
+
+
+def _answer_once(
+    spec: Pipeline, decision: Entry, said: model_records.Approved | records.Refused, run: Run
+) -> Entry:
+    """Record an answer, unless there is one, and do what follows from that which is recorded; returns the entry that does."""
     entry: Entry = ledger.append(
-        records.Refused(
-            version=decided.version,
-            champion=decided.champion,
-            reasons=[said, *decided.reasons],
-            numbers={
-                **decided.numbers,
-                "outcome": outcome,
-                "stage": dag_ids.parts(run.dag_id or "_")[1],
-                **({"approval": asked.seq} if asked else {}),
-                "by": by,
-                "why": why,
-            },
-            outcome=outcome,
-        ),
+        said,
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=decision.partition,
         run=run.run_id,
         once=f"approval_answered:{spec.pipeline}:{spec.model.name}:{decision.seq}",
     )
+    if entry.kind == "approved":
+        return roles.promote(spec, decision, run, by=entry.record.by, why=entry.record.why)
     roles.show_decision(spec, entry)
     return entry

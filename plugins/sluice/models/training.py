@@ -178,7 +178,7 @@ def audit_candidate(
     )
     ledger.append(record, pipeline=spec.pipeline, subject=name, partition=run_day, run=run.run_id)
     tagged = record.entry_kind if decision.outcome != "insufficient_data" else "insufficient data"
-    models.tag(name, version, {"decision": tagged, "decision_reasons": " ".join(decision.reasons)})
+    models.tag(name, version, {"decision": tagged, "decision_reasons": " ".join(record.reasons)})
     return record
 
 

@@ -47,8 +47,11 @@ def read(spec: Pipeline) -> list[Event]:
 
 
 def _kind(entry: Entry) -> EventKind:
-    undecided = entry.kind == "refused" and entry.record.outcome in ("insufficient_data", "experiment")
-    return "undecided" if undecided else _KINDS[entry.kind]
+    if entry.kind == "refused" and entry.record.outcome == "insufficient_data":
+        return "undecided"
+    if entry.kind == "refused" and entry.record.outcome == "experiment":
+        return "experiment"
+    return _KINDS[entry.kind]
 
 
 def _day(entry: Entry) -> date | None:
