@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from sluice import crossing, ledger, notify
@@ -9,7 +11,7 @@ from sluice.core.runs import Run
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import tables
 from sluice.ledger import records
-from sluice.notify import faults, fitness_mail
+from sluice.notify import delivery, faults, fitness_mail
 from sluice.notify.send import Smtp
 from sluice.notify.webhook import Webhook
 from sluice.status import today
@@ -71,6 +73,11 @@ def test_stakeholders_are_told_once_a_day_what_the_page_says_of_yesterday(asked,
     manifest = crossing.stage(asked, "arrivals", [SECOND], RUN)
     assert crossing.audit(asked, "arrivals", manifest.batch_id, RUN).outcome == "HOLD"
     feed.deliver(asked, THIRD)
+    # As the mail of a table that is called so.
+    tables_own = records.Mail(
+        event="held", status="posted", message="another-webhook", webhook="slack_flights"
+    )
+    ledger.append(tables_own, pipeline="flights", subject=fitness_mail.SUBJECT, partition=SECOND)
     failed = notify.tell_stakeholders(asked, Smtp("127.0.0.1", closed_port))
     assert (failed.record.status, failed.partition) == ("failed", SECOND)
     assert notify.tell_stakeholders(asked, smtp) is None, "it waits to be sent again"
@@ -128,3 +135,70 @@ def test_second_sentence_about_tables_says_nothing_of_a_model(asked):
     said = fitness_mail._why(plain, found)
     assert said == fitness_mail._FIT_TABLES
     assert "model" not in said
+
+
+def failed_mail(asked, smtp):
+    """The entry of a fitness mail that no server takes."""
+    found = today.Today(
+        pipeline="flights", title="t", now=None, run_day=FIRST, fitness="fit", sentence="A sentence.", reasons=(),
+        scorer="", monitoring="", held=0, oldest_days=0, next_run=None, strip=(),
+    )  # fmt: skip
+    event = fitness_mail._event(asked, found, FIRST)
+    return delivery.post_or_record(asked, event, smtp, to=PEOPLE, incident=event.key, status="fitness")
+
+
+def test_mail_goes_to_todays_stakeholders_and_is_given_up_where_there_are_none(
+    asked, sink, mails, closed_port
+):
+    smtp, folder, _ = sink
+    assert failed_mail(asked, Smtp("127.0.0.1", closed_port)).record.status == "failed"
+    delivery.send_undelivered("flights", smtp, sender="sluice@localhost", to=["oncall@example.com"])
+    assert mails(folder) == [], "who is no watcher does not know whose it is"
+
+    notify.retry_failed(asked.model_copy(update={"stakeholders": ("right@example.com",)}), smtp)
+    (mail,) = mails(folder)
+    assert mail["To"] == "right@example.com"
+
+
+def test_mail_to_stakeholders_that_are_declared_no_more_is_given_up(asked, sink, mails, closed_port):
+    failed_mail(asked, Smtp("127.0.0.1", closed_port))
+    notify.retry_failed(asked.model_copy(update={"stakeholders": ()}), sink[0])
+    assert mails(sink[1]) == []
+    assert faults.undelivered() == []
+    assert ledger.entries(records.Mail, limit=1)[0].record.status == "dropped"
+
+
+def test_entry_of_a_failed_mail_is_found_behind_two_newer_ones_of_its_subject(
+    asked, closed_port, monkeypatch
+):
+    post = delivery.post
+
+    def overtaken(event, *what, **how):
+        try:
+            return post(event, *what, **how)
+        finally:
+            for number in (1, 2):
+                faults.record(event, "", "posted", "a message", {"message": f"{number}", "webhook": "slack"})
+
+    monkeypatch.setattr(delivery, "post", overtaken)
+    entry = failed_mail(asked, Smtp("127.0.0.1", closed_port))
+    assert (entry.record.status, entry.record.webhook) == ("failed", "")
+
+
+@pytest.mark.parametrize(
+    ("hour", "mark", "run_day", "waits"),
+    [
+        (7, "open", SECOND, True),
+        (12, "open", SECOND, False),
+        (7, "held", SECOND, False),
+        (7, "open", FIRST, False),
+    ],
+)
+def test_day_that_is_merely_not_finished_is_waited_for_until_noon(asked, hour, mark, run_day, waits):
+    found = today.Today(
+        pipeline="flights", title="t", now=datetime(2013, 4, 4, hour, tzinfo=UTC), run_day=run_day, fitness="not_made",
+        sentence="Not made.", reasons=(), scorer="", monitoring="", held=0, oldest_days=0, next_run=None,
+        strip=((run_day, mark),),
+    )  # fmt: skip
+    live = asked.model_copy(update={"clock": "wall"})
+    assert fitness_mail._may_come(live, found, SECOND) == waits

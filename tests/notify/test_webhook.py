@@ -256,6 +256,24 @@ def test_environment_that_no_client_can_be_made_in_is_recorded_and_stops_no_mail
     assert faults.undelivered_lines("flights") == []
 
 
+def test_message_that_is_refused_again_is_given_up_with_its_reason_and_the_next_is_posted(
+    flights, sink, slack, held, quick
+):
+    smtp = both(sink[0], slack.hook)
+    slack.answers = [(400, {})]
+    deliver(held, smtp)
+    slack.answers = [(500, {})] * 3
+    deliver(Event(**{**held.model_dump(), "cause": "another"}), smtp)
+    slack.answers = [(400, {})]
+    notify.retry_failed(flights, smtp)
+    assert statuses()[-2:] == ["dropped", "posted"]
+    (given_up,) = [entry for entry in ledger.entries(records.Mail) if entry.record.status == "dropped"]
+    assert (
+        "refused again: The webhook of the Airflow connection 'slack_flights'" in given_up.record.reasons[0]
+    )
+    assert faults.undelivered_lines("flights") == []
+
+
 def test_mails_do_not_wait_for_the_webhook(flights, sink, slack, held, quick, closed_port):
     slack.answers = [(500, {})] * 3
     with pytest.raises(MailUndeliveredError):

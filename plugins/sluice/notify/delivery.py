@@ -82,7 +82,7 @@ def post(
     Raises:
         MailUndeliveredError: recorded as `failed`, with all that is needed to send it later.
     """
-    key = f"{incident}-over" if answers else incident
+    key = _message_key(incident, answers)
     try:
         return _post_mail(
             event,
@@ -98,6 +98,10 @@ def post(
     finally:
         if smtp.webhook:
             _post_message(event, smtp.webhook, key)
+
+
+def _message_key(incident: str, answers: str) -> str:
+    return f"{incident}-over" if answers else incident
 
 
 def _post_mail(
@@ -162,13 +166,19 @@ def post_or_record(spec: Pipeline, event: Event, smtp: Smtp, *, incident: str, *
             **{"to": spec.mail_to, **how},
         )
     except MailUndeliveredError:
-        # Recorded as undelivered, which is the newest entry about this fault that is no webhook's.
-        newest = ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject, limit=2)
-        return next(entry for entry in newest if not entry.record.webhook)
+        # Recorded as undelivered; other processes may have recorded others since.
+        key = _message_key(incident, how.get("answers", ""))
+        newest = ledger.entries(records.Mail, pipeline=spec.pipeline, subject=event.subject)
+        return next(entry for entry in newest if entry.record.message == key)
 
 
-def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str]) -> list[Entry]:
+def send_undelivered(
+    pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str], stakeholders: Sequence[str] | None = None
+) -> list[Entry]:
     """Send the mails that no server has taken, oldest first; at most one process is at it at a time.
+
+    Args:
+        stakeholders: who gets what is theirs; without any it is given up, and where that is not known (None) it waits.
 
     Returns: the entries of those that were taken now.
     """
@@ -178,8 +188,16 @@ def send_undelivered(pipeline: str, smtp: Smtp, *, sender: str, to: Sequence[str
     with alone(f"retry-{pipeline}", wait=False) as alone_at_it:
         # Read again: whoever was at it before may have sent them.
         for entry in faults.undelivered_mails(pipeline) if alone_at_it else []:
+            event = Event.model_validate_json(entry.record.content)
+            # Never to the operators in the stakeholders' place.
+            people = stakeholders if event.kind == "fitness" else to
+            if people is None:
+                continue
+            if event.kind == "fitness" and not people:
+                _drop(entry, "the pipeline declares no stakeholders any more")
+                continue
             try:
-                sent.append(_send_again(entry, smtp, sender=sender, to=to))
+                sent.append(_send_again(entry, smtp, sender=sender, to=people))
             except MailUndeliveredError as error:
                 _record_again(entry, error)
                 if not is_about_the_mail(error):
@@ -205,14 +223,16 @@ def post_undelivered(pipeline: str, hook: Webhook | None) -> list[Entry]:
                 "first_tried": entry.at.isoformat(),
             }
             if hook is None:
-                faults.record(event, "", "dropped", "the pipeline declares no webhook any more", about)
+                _drop(entry, "the pipeline declares no webhook any more")
                 continue
             try:
                 webhook.post(event, hook)
+            except MessageRefusedError as error:
+                # Refused twice: it is the message, which does not change.
+                _drop(entry, f"refused again: {error.what}")
             except MailUndeliveredError as error:
                 _record_again(entry, error)
-                if not isinstance(error, MessageRefusedError):
-                    break
+                break
             else:
                 said = f"{entry.record.mail_subject} (could not be delivered before)"
                 posted.append(faults.record(event, "", "posted", said, about))
@@ -221,9 +241,6 @@ def post_undelivered(pipeline: str, hook: Webhook | None) -> list[Entry]:
 
 def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
     event = Event.model_validate_json(entry.record.content)
-    if event.kind == "fitness":
-        # Never to the operators in the stakeholders' place.
-        to = entry.record.to
     message = compose(event, sender=sender, to=to, key=entry.record.message, answers=entry.record.answers)
     refused = send(message, smtp)
     return faults.record(
@@ -239,6 +256,15 @@ def _send_again(entry: Entry, smtp: Smtp, *, sender: str, to: Sequence[str]) -> 
             "refused": refused,
             "first_tried": entry.at.isoformat(),
         },
+    )
+
+
+def _drop(entry: Entry, why: str) -> None:
+    """Record that a mail or a message is given up; `undelivered` has it no more."""
+    about = {name: getattr(entry.record, name) for name in ("fault", "message", "mail_subject", "webhook")}
+    event = Event.model_validate_json(entry.record.content)
+    faults.record(
+        event, entry.record.incident, "dropped", why, {**about, "first_tried": entry.at.isoformat()}
     )
 
 

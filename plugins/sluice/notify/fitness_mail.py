@@ -25,6 +25,8 @@ from sluice.status.today import Fitness, Today
 SUBJECT = "stakeholders"
 # Reasons that the second sentence names; the page has all.
 _REASONS = 3
+# Until this hour of the pipeline's clock the mail waits for a day that is on its way: half of the working day is left to act on it.
+_NOON = 12
 _IN_WORDS: dict[Fitness, str] = {
     "fit": "fit for use",
     "reservations": "fit for use with reservations",
@@ -58,9 +60,11 @@ def tell_stakeholders(spec: Pipeline, smtp: Smtp) -> Entry | None:
         return None
     with delivery.alone(f"{SUBJECT}-{spec.pipeline}"):
         found = today.read(spec, last=yesterday)
-        if found.run_day is None or ledger.entries(
-            records.Mail, pipeline=spec.pipeline, subject=SUBJECT, partition=found.run_day, limit=1
-        ):
+        if found.run_day is None or _may_come(spec, found, yesterday):
+            return None
+        told = ledger.entries(records.Mail, pipeline=spec.pipeline, subject=SUBJECT, partition=found.run_day)
+        # A table may have the name that stands for the stakeholders.
+        if any(entry.record.event == "fitness" for entry in told):
             return None
         event = _event(spec, found, found.run_day)
         return delivery.post_or_record(
@@ -71,6 +75,18 @@ def tell_stakeholders(spec: Pipeline, smtp: Smtp) -> Entry | None:
             incident=event.key,
             status="fitness",
         )
+
+
+def _may_come(spec: Pipeline, found: Today, yesterday: str) -> bool:
+    """Whether yesterday is merely not finished: nothing of it is held or missing, and it is not noon yet."""
+    return (
+        spec.clock == "wall"
+        and found.fitness == "not_made"
+        and found.run_day == yesterday
+        and dict(found.strip).get(yesterday) == "open"
+        and found.now is not None
+        and found.now.hour < _NOON
+    )
 
 
 def _event(spec: Pipeline, found: Today, day: str) -> Event:

@@ -16,7 +16,13 @@ def retry_failed(spec: Pipeline, smtp: Smtp) -> list[Entry]:
 
     Returns: the entries that were made.
     """
-    sent = delivery.send_undelivered(spec.pipeline, smtp, sender=settings().mail_from, to=spec.mail_to)
+    sent = delivery.send_undelivered(
+        spec.pipeline,
+        smtp,
+        sender=settings().mail_from,
+        to=spec.mail_to,
+        stakeholders=spec.stakeholders,
+    )
     closed = resolved_mails.close_ended(spec, smtp)
     # Last: a mail does not wait for the chat beside it.
     return [*sent, *closed, *delivery.post_undelivered(spec.pipeline, smtp.webhook)]

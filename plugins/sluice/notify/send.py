@@ -71,7 +71,7 @@ def _undelivered(smtp: Smtp, error: Exception) -> MailUndeliveredError:
     if isinstance(error, smtplib.SMTPAuthenticationError):
         todo = f"correct the login and password of the Airflow connection {smtp.connection!r}"
     elif isinstance(error, smtplib.SMTPRecipientsRefused):
-        todo = "correct `mail_to` in the pipeline's YAML, or ask the server's operator why it refuses them"
+        todo = "correct `mail_to` (of the mail [DAILY], `stakeholders`) in the pipeline's YAML, or ask the server's operator why it refuses them"
     else:
         todo = (
             f"start the server, or correct host, port and TLS of the Airflow connection {smtp.connection!r}"
