@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable
 from datetime import date, timedelta
 
@@ -16,7 +13,6 @@ import pytest
 from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.features import Features
 from sluice.lake import batches, tables
@@ -333,23 +329,26 @@ def test_monitoring_asks_for_no_model_while_one_is_in_shadow_and_the_request_is_
     )
 
 
-def _judge_and_die(world: World) -> None:
-    os.environ["SLUICE_FAILPOINT"] = "ledger.appended=kill"
-    settings.cache_clear()
-    shadow.judge(world.flights, DAYS[-1], RUN)
+class _Killed(BaseException):
+    """The end of a process, in the place of what it would have done next."""
 
 
-def test_killed_between_the_decision_and_the_promotion_the_next_run_promotes_by_that_decision(world):
+def test_killed_between_the_decision_and_the_promotion_the_next_run_promotes_by_that_decision(
+    world, monkeypatch
+):
+    def die(*_: object, **__: object) -> None:
+        raise _Killed
+
     world.champion("bad")
     world.enters("good", champion=1)
     world.live(DAYS[:-1])
     world.predict(DAYS[-1])
     publish(world.flights, "outcomes", world._of(DAYS[-2]).select(["flight_id", "ds", "is_late"]))
     world.measure(world.flights, DAYS[-1], RUN)
-    killed = multiprocessing.get_context("fork").Process(target=_judge_and_die, args=(world,))
-    killed.start()
-    killed.join(120)
-    assert killed.exitcode == -signal.SIGKILL
+    with monkeypatch.context() as patch:
+        patch.setattr(roles, "promote", die)
+        with pytest.raises(_Killed):
+            shadow.judge(world.flights, DAYS[-1], RUN)
     assert (_decision(2).record.numbers["stage"], roles.current(world.flights).champion) == ("monitor", 1)
     assert shadow.judge(world.flights, DAYS[-1], RUN) == _decision(2)
     assert roles.current(world.flights).champion == 2
