@@ -15,6 +15,7 @@ ROWS = "expect_rows_to_satisfy_condition"
 GROUPS = "expect_groups_to_satisfy_condition"
 COUNTS = "expect_value_counts_to_be_between"
 KEY = "expect_key_to_be_unique"
+DETERMINED = "expect_columns_to_be_determined_by_keys"
 DECLARED = "expect_column_values_to_be_declared"
 DAYS = (date(2013, 4, 1), date(2013, 4, 2))
 # Ten rows a day; of the second day the last two have no delay, and HA is there alone.
@@ -143,6 +144,9 @@ def test_values_that_the_contract_does_not_declare_fail(judge):
             "has no argument 'condtion' (allowed: condition, mostly); did you mean 'condition'?",
         ),
         (ROWS, {}, "condition: field required"),
+        (DETERMINED, {"columns_by_key": {}}, "columns_by_key has none"),
+        (DETERMINED, {"columns_by_key": {"origin": []}}, "'' is no name of a column"),
+        (DETERMINED, {"columns_by_key": {"origin": ["dest, 1"]}}, "'dest, 1' is no name of a column"),
         (ROWS, {"condition": "true", "mostly": 1.5}, "mostly: ensure this value is less than or equal to 1"),
         (
             ROWS,

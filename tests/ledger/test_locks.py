@@ -18,11 +18,11 @@ from tests.proof.postgres import Postgres, binaries
 pytestmark = pytest.mark.slow
 
 HOLDER = """
-import time
+import signal
 from sluice.notify import delivery
 with delivery.alone("fault"):
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 

@@ -144,7 +144,7 @@ def test_program_that_dies_at_once_is_reported_once_and_comes_up_by_itself_when_
     dying = [
         sys.executable,
         "-c",
-        f"import os, sys, time\nif os.path.exists({str(cause)!r}): sys.exit(3)\ntime.sleep(600)",
+        f"import os, signal, sys\nif os.path.exists({str(cause)!r}): sys.exit(3)\nsignal.pause()",
     ]
     sessions.request_start(stack.run, "scheduler", dying, on_failure=[sys.executable, "-c", report])
     stack.want_parent("triggerer")

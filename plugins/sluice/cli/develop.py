@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,9 @@ from sluice.cli import arguments
 from sluice.cli.output import Group, as_json, echo, print_json
 from sluice.core.progress import timed
 from sluice.declare import spec
-from sluice.lake.inputs import CodeChange
+
+if TYPE_CHECKING:
+    from sluice.lake.inputs import CodeChange
 
 
 @click.command()

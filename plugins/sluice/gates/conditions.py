@@ -225,6 +225,34 @@ class ExpectKeyToBeUnique(FromArguments):
         )
 
 
+class ExpectColumnsToBeDeterminedByKeys(FromArguments):
+    """Rows of a day that are the same in a key are the same in the columns that it determines; a null is a value of its own.
+
+    What is joined to rows by a key has that functional dependency: a part that was altered or shuffled has not. `columns_by_key` has the
+    columns by SQL expressions, such as `origin, dest`.
+    """
+
+    columns_by_key: dict[str, list[str]]
+
+    @pydantic.validator("columns_by_key", allow_reuse=True)
+    def _columns_are_named(cls, given: dict[str, list[str]]) -> dict[str, list[str]]:
+        if not given:
+            raise ValueError("columns_by_key has none")
+        odd = [name for names in given.values() for name in names or [""] if not NAME.match(name)]
+        if odd:
+            raise ValueError(f"{odd[0]!r} is no name of a column")
+        return given
+
+    def statement(self) -> str:
+        # Of a struct no part is null, so that a null beside a value counts as two.
+        found = " union all ".join(
+            f"select ds, {literal(key)} as determined_by, concat_ws(' ', {key}) as key,"
+            f" count(distinct ({', '.join(map(quoted, names))}, 0)) as values_found from {{batch}} group by ds, {key}"
+            for key, names in self.columns_by_key.items()
+        )
+        return as_query(f"select * from ({found}) where values_found > 1")
+
+
 # By the name that a suite gives them.
 TYPES: Mapping[str, type] = {
     one.expectation_type: one
@@ -234,6 +262,7 @@ TYPES: Mapping[str, type] = {
         ExpectGroupsToSatisfyCondition,
         ExpectValueCountsToBeBetween,
         ExpectKeyToBeUnique,
+        ExpectColumnsToBeDeterminedByKeys,
     )
 }
 # Those whose failures are whole rows of the batch.

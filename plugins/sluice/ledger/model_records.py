@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -171,6 +172,10 @@ class ScoredInShadow(Record, kind="scored_in_shadow"):
     predictions: str
     # The entry with which its shadow began; the first entries have none.
     entered_shadow: int = 0
+
+
+# How long a person's answer is waited for: whatever day it was asked on, working days are among them.
+ANSWER_WITHIN = timedelta(days=7)
 
 
 class ApprovalRequested(Record, kind="approval_requested"):

@@ -18,17 +18,15 @@ from sluice.core.links import page_url
 from sluice.core.printable import as_code, printable
 from sluice.core.runs import Run
 from sluice.ledger import Entry, model_records, records
-from sluice.ledger.model_records import ApprovalRequested
+from sluice.ledger.model_records import ANSWER_WITHIN, ApprovalRequested
 from sluice.models import challenger, roles, training
 
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice.ledger.store import Filters
 
-# How long an answer is waited for: whatever day it was asked on, working days are among them.
-WITHIN = timedelta(days=7)
 # Monitoring gives up a request a day after the DAG that asks should have: nobody was asked, because it is paused or broken.
-_GIVEN_UP = WITHIN + timedelta(days=1)
+_GIVEN_UP = ANSWER_WITHIN + timedelta(days=1)
 
 
 def ask(spec: Pipeline, decision: Entry, run: Run) -> Entry[ApprovalRequested]:
@@ -129,7 +127,7 @@ def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str
     if (done := answer(spec, asked)) or not _waits(spec, asked):
         return done
     version = asked.record.version
-    said = f"Nobody decided on version {version} within {WITHIN.days} days."
+    said = f"Nobody decided on version {version} within {ANSWER_WITHIN.days} days."
     if by:
         said = f"{by} rejected version {version}{f': {printable(why.strip())}' if why.strip() else ', and gave no reason.'}"
     return refuse(spec, _decision(spec, asked), said, run, by=by, why=why)

@@ -9,7 +9,7 @@ from airflow.sdk import Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sluice.declare import spec
-from sluice.models import approval
+from sluice.ledger.model_records import ANSWER_WITHIN
 from sluice.orchestration import assets
 from sluice.orchestration.callbacks import mail_refusal
 from sluice.orchestration.failures import explain_failure
@@ -19,8 +19,6 @@ from sluice.orchestration.runs import result_of, run_info
 if TYPE_CHECKING:
     from sluice.ledger import Entry
     from sluice.ledger.model_records import ApprovalRequested
-
-ANSWER_WITHIN = approval.WITHIN
 
 
 def approval_of_challenger(pipeline: spec.Pipeline) -> None:
@@ -47,7 +45,7 @@ def approval_of_challenger(pipeline: spec.Pipeline) -> None:
 @explain_failure
 def _find_challenger(pipeline_name: str) -> dict[str, Any]:
     """Who waits, in words for whoever is asked; nothing where nobody does: state decides, events only wake."""
-    from sluice.models import challenger
+    from sluice.models import approval, challenger
 
     pipeline = spec.load(pipeline_name)
     asked = challenger.waiting(pipeline)
@@ -64,6 +62,8 @@ def _find_challenger(pipeline_name: str) -> dict[str, Any]:
 @explain_failure
 def _promote_challenger(pipeline_name: str, found: dict[str, Any]) -> str:
     """Returns what was recorded."""
+    from sluice.models import approval
+
     context, pipeline = get_current_context(), spec.load(pipeline_name)
     asked, answered = _asked(pipeline, found), _answer(context)
     done = approval.approve(pipeline, asked, by=answered["by"], why=answered["why"], run=run_info(context))
@@ -76,6 +76,8 @@ def _promote_challenger(pipeline_name: str, found: dict[str, Any]) -> str:
 @explain_failure
 def _report_promotion(pipeline_name: str, found: dict[str, Any]) -> str:
     """Champion, refused and why, or not waited for any more; a refusal is recorded and mailed."""
+    from sluice.models import approval
+
     context, pipeline = get_current_context(), spec.load(pipeline_name)
     asked, answered = _asked(pipeline, found), _answer(context)
     version = asked.record.version
@@ -91,6 +93,8 @@ def _report_promotion(pipeline_name: str, found: dict[str, Any]) -> str:
 
 
 def _asked(pipeline: spec.Pipeline, found: dict[str, Any]) -> Entry[ApprovalRequested]:
+    from sluice.models import approval
+
     return approval.read(pipeline, result_of("find_challenger", found)["entry"])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sluice.core.partitions import days_between
+from sluice.core.partitions import days_between, days_later
 from sluice.core.sql import quoted
 from sluice.gates import suite_text, suites
 from sluice_lab.mutation.published import Source, Tried, clean_rows, judge
@@ -142,11 +142,16 @@ def _clean_days(source: Source, rule: Rule, folder: Path) -> int | None:
     count = min(_CLEAN_DAYS, len(source.days))
     last = len(source.days) - 1
     days = sorted({source.days[round(place * last / max(count - 1, 1))] for place in range(count)})
-    compared = 0
     for day in days:
         with TemporaryDirectory(prefix="clean-", dir=folder) as name:
             _, (result,) = judge(source, day, clean_rows(source, day, Path(name)), [rule])
         if not result.passed:
             return None
-        compared += not result.observed.startswith("not compared")
-    return compared if compared >= min(_FEWEST_CLEAN, len(source.days)) else None
+    # A rule that looks back compares nothing of a day with too few before it, and passes.
+    back = rule.history_days
+    compared = [
+        day
+        for day in days
+        if sum(days_later(day, -back) <= one < day for one in source.clean) >= rule.min_days
+    ]
+    return len(compared) if len(compared) >= min(_FEWEST_CLEAN, len(source.days)) else None
