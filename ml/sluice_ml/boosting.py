@@ -3,16 +3,22 @@
 Early stopping on the days of one week stops wherever that week's noise says: one model that was shipped had a single tree.
 The loss of every round is therefore averaged over blocks of days, each predicted by a model of the days before it, and the
 number with the lowest mean is fixed from then on.
+
+With class weights that loss is weighted as the training is, and afterwards what the weights moved is taken back from the one
+number that all rows have in common: scores are probabilities with and without them.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sluice_ml.config import ModelConfig
 from sluice_ml.model import feature_types
 from sluice_ml.parameters import FIXED
+from sluice_ml.splits import weights_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,15 +67,35 @@ def _train(
 
     def quantised(part: Data, ref: xgboost.DMatrix | None = None) -> xgboost.QuantileDMatrix:
         return xgboost.QuantileDMatrix(
-            *part, feature_types=types, enable_categorical=True, nthread=config.threads, ref=ref
+            *part,
+            weight=weights_of(part[1], config),
+            feature_types=types,
+            enable_categorical=True,
+            nthread=config.threads,
+            ref=ref,
         )
 
+    params = {**config.params, **FIXED, "seed": config.seed, "nthread": config.threads}
+    if any(config.directions):
+        params["monotone_constraints"] = f"({','.join(map(str, config.directions))})"
     train = quantised(data)
-    return xgboost.train(
-        {**config.params, **FIXED, "seed": config.seed, "nthread": config.threads},
+    booster = xgboost.train(
+        params,
         train,
         rounds,
         evals=[(quantised(block, train), "block")] if block else [],
         evals_result=seen,
         verbose_eval=False,
     )
+    return _unweighted(booster, config) if config.weighted_odds else booster
+
+
+def _unweighted(booster: xgboost.Booster, config: ModelConfig) -> xgboost.Booster:
+    """Take what the weights moved from the log-odds that all rows have in common; where there are trees, only the model's JSON can."""
+    import xgboost
+
+    model = json.loads(bytes(booster.save_raw(raw_format="json")))
+    common = model["learner"]["learner_model_param"]
+    (base,) = json.loads(common["base_score"])
+    common["base_score"] = json.dumps([1 / (1 + math.exp(config.weighted_odds) * (1 - base) / base)])
+    return xgboost.Booster({"nthread": config.threads}, model_file=bytearray(json.dumps(model).encode()))

@@ -6,6 +6,7 @@ The fields are those of the YAML's `model` and `monitoring` sections, flattened.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -90,6 +91,9 @@ class ModelConfig:
     `confidence` are those of every interval. `refresh_margin` and `comparison_days` decide on promotion
     (`sluice_ml.promotion`).
 
+    The score never falls with a column of `increasing`, and never rises with one of `decreasing`, while all else stays the same.
+    `class_weights` are how much a row weighs in training whose label is false, and whose label is true.
+
     `segments` are the columns by which coverage is counted (`sluice_ml.coverage`), supported from `segment_min_rows` training
     rows on. At most `max_day_share` of the training rows are of one day, and at most `max_value_share` of a day's of one
     value of `capped_column` (`sluice_ml.influence`). `known_at` and `happens_at` are the columns that say when a row's features
@@ -102,6 +106,8 @@ class ModelConfig:
     label: str
     categorical: tuple[str, ...]
     numeric: tuple[str, ...]
+    increasing: tuple[str, ...]
+    decreasing: tuple[str, ...]
     baseline: str
     baseline_default: float
     training_days: int
@@ -111,6 +117,7 @@ class ModelConfig:
     seed: int
     rounds: int
     params: Mapping[str, float | int | str | bool]
+    class_weights: tuple[float, float]
     resamples: int
     confidence: float
     simpler_margin: float
@@ -131,6 +138,20 @@ class ModelConfig:
     def features(self) -> tuple[str, ...]:
         """The model's columns, in the order of its matrix."""
         return (*self.numeric, *self.categorical)
+
+    @property
+    def directions(self) -> tuple[int, ...]:
+        """Of each feature: 1 where the score may not fall with it, -1 where it may not rise, 0 where it may do either."""
+        return tuple((name in self.increasing) - (name in self.decreasing) for name in self.features)
+
+    @property
+    def weighted_odds(self) -> float:
+        """By how much class weights move the log-odds of what is learned.
+
+        Rows weighted w1 and w0 are as if there were that many of each: the odds that are learned are w1 / w0 times the true ones
+        (Elkan, "The Foundations of Cost-Sensitive Learning", IJCAI 2001, theorem 2).
+        """
+        return math.log(self.class_weights[1] / self.class_weights[0])
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe, for the record kept with a model."""

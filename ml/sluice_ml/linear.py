@@ -4,6 +4,9 @@ A missing number counts as the training rows' median and has a weight of its own
 a deviation of one; each category has its own weight. `spread` is, by feature, the deviation of what it adds to the sums of the
 training rows. Columns are added one by one, so that a batch scored whole equals
 its rows scored alone to the last bit, which a matrix product does not promise.
+
+What class weights moved is taken back from the intercept. Where a feature has a direction, the sign of its weight is a bound of the
+same problem, which scikit-learn does not take: SciPy solves it then.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig
 from sluice_ml.model import ModelMeta, encode
+from sluice_ml.splits import weights_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import scipy.sparse
 
 # Inverse strength of the penalty on the sum of squared weights (scikit-learn's `C`).
 _INVERSE_STRENGTH = 0.1
@@ -88,7 +93,6 @@ def fit(matrix: np.ndarray, label: np.ndarray, config: ModelConfig, sizes: list[
     """
     import numpy as np
     import scipy.sparse
-    from sklearn.linear_model import LogisticRegression
 
     numbers, columns = [], []
     for place in range(len(config.numeric)):
@@ -106,12 +110,55 @@ def fit(matrix: np.ndarray, label: np.ndarray, config: ModelConfig, sizes: list[
         where = (known, codes[known].astype(int))
         hot.append(scipy.sparse.csr_matrix((np.ones(len(known)), where), (len(label), size + 1)))
     design = scipy.sparse.hstack([scipy.sparse.csr_matrix(np.column_stack(columns).astype("float64")), *hot])
-    model = LogisticRegression(C=_INVERSE_STRENGTH, max_iter=_STEPS).fit(design.tocsr(), label)
-    weights = iter(model.coef_[0].tolist())
+    solve = _bounded if any(config.directions) else _unbounded
+    intercept, found = solve(design.tocsr(), label, config)
+    weights = iter(found.tolist())
     content: dict[str, Any] = {
-        "intercept": float(model.intercept_[0]),
+        "intercept": intercept - config.weighted_odds,
         "numbers": [{**number, "weight": next(weights), "missing": next(weights)} for number in numbers],
         "categories": [[next(weights) for _ in range(size + 1)] for size in sizes],
     }
     content["spread"] = [float(part.std()) for part in _parts(content, matrix)]
     return json.dumps(content, indent=1).encode()
+
+
+def _unbounded(
+    design: scipy.sparse.csr_matrix, label: np.ndarray, config: ModelConfig
+) -> tuple[float, np.ndarray]:
+    """The intercept and the weights of a regularised logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=_INVERSE_STRENGTH, max_iter=_STEPS)
+    model.fit(design, label, sample_weight=weights_of(label, config))
+    return float(model.intercept_[0]), model.coef_[0]
+
+
+def _bounded(
+    design: scipy.sparse.csr_matrix, label: np.ndarray, config: ModelConfig
+) -> tuple[float, np.ndarray]:
+    """The same, the weights of numbers that have a direction on its side of zero."""
+    import numpy as np
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    rows = weights_of(label, config)
+    rows = np.ones(len(label)) if rows is None else rows
+    strength = 1 / (_INVERSE_STRENGTH * rows.sum())
+
+    def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
+        """The mean loss with its penalty, and its slopes: last the intercept's, which has no penalty."""
+        weights, margin = point[:-1], design @ point[:-1] + point[-1]
+        wrong = rows * (expit(margin) - label) / rows.sum()
+        value = (
+            rows @ (np.logaddexp(0, margin) - label * margin) / rows.sum() + strength / 2 * weights @ weights
+        )
+        return value, np.append(design.T @ wrong + strength * weights, wrong.sum())
+
+    sides: dict[int, tuple[int | None, int | None]] = {1: (0, None), -1: (None, 0), 0: (None, None)}
+    bounds: list[tuple[int | None, int | None]] = [(None, None)] * (design.shape[1] + 1)
+    # Each number has two columns: its value, and that it is missing.
+    bounds[: 2 * len(config.numeric) : 2] = [sides[one] for one in config.directions[: len(config.numeric)]]
+    # As scikit-learn stops (its `tol`).
+    options = {"maxiter": _STEPS, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
+    found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return float(found.x[-1]), found.x[:-1]

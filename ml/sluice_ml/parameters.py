@@ -14,6 +14,11 @@ FIXED = {
     "eval_metric": "logloss",
     "tree_method": "hist",
 }
+# What has a key of its own in the YAML, because not only XGBoost has to know it.
+_DECLARED = {
+    "monotone_constraints": "model.features.increasing and decreasing",
+    "scale_pos_weight": "model.class_weights",
+}
 _UNUSED = re.compile(r"Parameters: \{(.*)\} are not used")
 _LOG_PREFIX = re.compile(r"^\[[\d:]+\] \S+: ")
 
@@ -26,6 +31,8 @@ def problems(params: Mapping[str, Any]) -> list[str]:
     import numpy as np
     import xgboost
 
+    if elsewhere := [f"{name} is declared as {key}" for name, key in _DECLARED.items() if name in params]:
+        return elsewhere
     rows, label = np.array([[0.0], [1.0]] * 4), np.array([0, 1] * 4)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

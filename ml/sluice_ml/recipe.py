@@ -40,12 +40,18 @@ _NOT_LEARNED = {
     "happens_at",
     "threads",
 }
+# Settings that came later, at which a recipe is what it was before they came.
+_AS_BEFORE = {"increasing": (), "decreasing": (), "class_weights": (1.0, 1.0)}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def digest(config: ModelConfig) -> str:
     """sha256 of the recipe that `config` is: two models with the same one differ in their days only."""
-    declared = {name: value for name, value in config.as_dict().items() if name not in _NOT_LEARNED}
+    declared = {
+        name: value
+        for name, value in config.as_dict().items()
+        if name not in _NOT_LEARNED and not (name in _AS_BEFORE and value == _AS_BEFORE[name])
+    }
     return _hash({"declared": declared, "recipe": RECIPE})
 
 

@@ -120,5 +120,13 @@ def label_of(rows: pa.Table, config: ModelConfig) -> np.ndarray:
     return rows[config.label].to_numpy()
 
 
+def weights_of(label: np.ndarray, config: ModelConfig) -> np.ndarray | None:
+    """What each row weighs in training; None where all weigh the same."""
+    import numpy as np
+
+    without, with_label = config.class_weights
+    return None if without == with_label == 1 else np.where(label, with_label, without)
+
+
 def days_of(rows: pa.Table) -> list:
     return sorted(rows["ds"].unique().to_pylist())

@@ -70,6 +70,27 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "  criticality: critical\n  shadow_days: 14\n  gate:\n    replay: false\n    calibration: null\n",
             "requires gate.replay switched on, gate.calibration switched on:",
         ),
+        (
+            "  features:\n    categorical",
+            "  features:\n    increasing: [wind_gust_mp]\n    categorical",
+            "features.increasing names 'wind_gust_mp', which is no numeric feature",
+        ),
+        (
+            "  features:\n    categorical",
+            "  features:\n    decreasing: [carrier]\n    categorical",
+            "features.decreasing names 'carrier', which is categorical",
+        ),
+        (
+            "  features:\n    categorical",
+            "  features:\n    increasing: [wind_gust_mph]\n    decreasing: [wind_gust_mph]\n    categorical",
+            "both name 'wind_gust_mph'",
+        ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  class_weights: {late: 2}",
+            "'late' is no value of the label: they are true and false",
+        ),
+        ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 0}", "greater than 0"),
         ("  test_days: 14", "  test_days: 14\n  criticality: high", "'experiment', 'normal' or 'critical'"),
         ("    flips: {share", "    flip: {share", "did you mean 'flips'"),
         ("    flips: {share: 0.4}", "    flips: {shares: 0.4}", "did you mean 'share'"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import zipfile
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from sluice.declare.monitoring import Retraining
@@ -15,6 +18,14 @@ from sluice_ml.config import CusumConfig, GateConfig, ModelConfig, MonitoringCon
 from sluice_ml.training import fit
 
 FIRST, LAST = date(2013, 2, 13), date(2013, 3, 14)
+DAYS, PER_DAY = 60, 150
+# What a model of rows that were `drawn` reads.
+COLUMNS = {
+    "numeric": ("risk", "noise"),
+    "categorical": ("carrier",),
+    "baseline": "noise",
+    "segments": ("carrier",),
+}
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +72,8 @@ def config():
             "pressure",
             "precipitation",
         ),
+        increasing=(),
+        decreasing=(),
         baseline="carrier_late_rate",
         baseline_default=0.2,
         training_days=30,
@@ -77,6 +90,7 @@ def config():
             "colsample_bytree": 0.8,
             "reg_lambda": 2.0,
         },
+        class_weights=(1.0, 1.0),
         resamples=200,
         confidence=0.95,
         # Whatever the simpler model reaches here: most tests are about trees.
@@ -125,3 +139,41 @@ def monitoring():
 @pytest.fixture(scope="session")
 def candidate(rows, config):
     return fit(rows, config)
+
+
+def drawn(*, straight: bool, odd_week: bool = False, seed: int = 5) -> pa.Table:
+    """Rows of DAYS days. Whether one is late depends on `risk` along a straight line, or where no line finds it.
+
+    odd_week: in the week before the test days the rule is turned round.
+    """
+    draw = np.random.default_rng(seed)
+    count = DAYS * PER_DAY
+    day, risk = np.repeat(np.arange(DAYS), PER_DAY), draw.normal(size=count)
+    margin = risk if straight else np.where(np.abs(risk) < 0.7, -1.5, 1.0)
+    if odd_week:
+        margin = np.where((day >= DAYS - 17) & (day < DAYS - 10), -margin, margin)
+    return pa.table(
+        {
+            "flight_id": [f"{place}" for place in range(count)],
+            "ds": pa.array([date(2013, 1, 1) + timedelta(int(each)) for each in day], pa.date32()),
+            "is_late": draw.random(count) < 1 / (1 + np.exp(-margin)),
+            "risk": risk,
+            "noise": draw.normal(size=count),
+            "carrier": draw.choice(["AA", "UA"], count),
+        }
+    )
+
+
+@pytest.fixture
+def small(config):
+    return dataclasses.replace(
+        config,
+        **COLUMNS,
+        training_days=DAYS,
+        valid_days=7,
+        valid_blocks=4,
+        test_days=10,
+        rounds=60,
+        simpler_margin=0.005,
+        threads=1,
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from sluice_ml.backtest import Day, replay
 from sluice_ml.training import fit
-from tests.ml.test_rounds import COLUMNS, drawn
+from tests.ml.conftest import COLUMNS, drawn
 
 FIRST, LAST = date(2013, 2, 5), date(2013, 2, 28)
 

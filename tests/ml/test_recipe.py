@@ -17,6 +17,9 @@ from sluice_ml import recipe
         {"training_days": 29},
         {"seed": 1},
         {"simpler_margin": 0.5},
+        {"increasing": ("departure_minute",)},
+        {"decreasing": ("departure_minute",)},
+        {"class_weights": (1.0, 2.0)},
     ],
 )
 def test_digest_changes_with_what_decides_a_model(config, change):
@@ -28,6 +31,14 @@ def test_digest_changes_with_what_decides_a_model(config, change):
 )
 def test_digest_does_not_change_with_what_only_judges_it(config, change):
     assert recipe.digest(dataclasses.replace(config, **change)) == recipe.digest(config)
+
+
+def test_digest_of_a_recipe_without_later_settings_is_what_it_was_before_they_came(config):
+    """Else every champion would be another recipe's after an upgrade."""
+    before = {name: value for name, value in config.as_dict().items() if name not in recipe._NOT_LEARNED}
+    for name in recipe._AS_BEFORE:
+        del before[name]
+    assert recipe.digest(config) == recipe._hash({"declared": before, "recipe": recipe.RECIPE})
 
 
 def test_new_code_or_library_is_no_change_of_recipe_and_what_was_computed_before_is_not_used(

@@ -3,63 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from sluice_ml.linear import LinearModel
 from sluice_ml.model import BOOSTED, LINEAR, ScoringModel, load
 from sluice_ml.promotion import Champion, decide
 from sluice_ml.training import fit
-
-DAYS, PER_DAY = 60, 150
-# What a model of rows that were `drawn` reads.
-COLUMNS = {
-    "numeric": ("risk", "noise"),
-    "categorical": ("carrier",),
-    "baseline": "noise",
-    "segments": ("carrier",),
-}
-
-
-def drawn(*, straight: bool, odd_week: bool = False, seed: int = 5) -> pa.Table:
-    """Rows of DAYS days. Whether one is late depends on `risk` along a straight line, or where no line finds it.
-
-    odd_week: in the week before the test days the rule is turned round.
-    """
-    draw = np.random.default_rng(seed)
-    count = DAYS * PER_DAY
-    day, risk = np.repeat(np.arange(DAYS), PER_DAY), draw.normal(size=count)
-    margin = risk if straight else np.where(np.abs(risk) < 0.7, -1.5, 1.0)
-    if odd_week:
-        margin = np.where((day >= DAYS - 17) & (day < DAYS - 10), -margin, margin)
-    return pa.table(
-        {
-            "flight_id": [f"{place}" for place in range(count)],
-            "ds": pa.array([date(2013, 1, 1) + timedelta(int(each)) for each in day], pa.date32()),
-            "is_late": draw.random(count) < 1 / (1 + np.exp(-margin)),
-            "risk": risk,
-            "noise": draw.normal(size=count),
-            "carrier": draw.choice(["AA", "UA"], count),
-        }
-    )
-
-
-@pytest.fixture
-def small(config):
-    return dataclasses.replace(
-        config,
-        **COLUMNS,
-        training_days=DAYS,
-        valid_days=7,
-        valid_blocks=4,
-        test_days=10,
-        rounds=60,
-        simpler_margin=0.005,
-        threads=1,
-    )
+from tests.ml.conftest import drawn
 
 
 def test_rounds_one_odd_week_does_not_stop_the_boosting(small):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 
@@ -17,6 +18,7 @@ from sluice.declare import spec
 from sluice.declare.card import Card
 from sluice.ledger import model_records, records
 from sluice.models import cards, history, roles, training
+from sluice.models.cards import facts, model_card
 from sluice.models.cards.document import Document, Fact, Section, Table, markdown
 from tests.models.conftest import DAY, RUN, audited, candidate, flights, trained
 
@@ -101,6 +103,23 @@ def test_card_has_the_sections_of_its_source_and_the_recorded_numbers_with_n_and
     groups = _table(card, "By group, beside the linear model")
     assert len(groups.rows) == 8
     assert all("(" in level for _, _, level, _ in groups.rows)
+
+
+def test_directions_and_class_weights_are_shown_as_they_were_recorded(flights, champion):
+    known = facts.read(flights)
+
+    def shown(**settings) -> dict[str, str]:
+        """What the card says of a version that was trained by these."""
+        meta = dataclasses.replace(known.meta, config={**known.meta.config, **settings})
+        return {one.name: one.said for one in model_card._details(dataclasses.replace(known, meta=meta))}
+
+    found = shown(
+        increasing=["precipitation_inches_6h"], decreasing=["visibility_miles"], class_weights=[1.0, 4.0]
+    )
+    assert found["its score never falls with"].startswith("precipitation_inches_6h, while")
+    assert found["its score never rises with"].startswith("visibility_miles, while")
+    assert found["class weights"].startswith("a row whose label is true weighs 4 in training, another 1;")
+    assert not {"its score never falls with", "its score never rises with", "class weights"} & {*shown()}
 
 
 def test_datasheet_has_the_sections_of_its_source_and_what_was_learned(flights, champion):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sluice.declare.contracts import Strict
 
@@ -12,6 +12,27 @@ class Features(Strict):
 
     numeric: tuple[str, ...] = Field(min_length=1)
     categorical: tuple[str, ...] = ()
+    # Numbers with which the score never falls, and never rises, while all else stays the same.
+    increasing: tuple[str, ...] = ()
+    decreasing: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _only_numbers_have_a_direction(self) -> Features:
+        for key, names in (("increasing", self.increasing), ("decreasing", self.decreasing)):
+            if found := [name for name in names if name in self.categorical]:
+                raise ValueError(
+                    f"features.{key} names {found[0]!r}, which is categorical: only a number has an order"
+                )
+            if found := [name for name in names if name not in self.numeric]:
+                raise ValueError(
+                    f"features.{key} names {found[0]!r}, which is no numeric feature of the model"
+                )
+        if both := [name for name in self.increasing if name in self.decreasing]:
+            raise ValueError(
+                f"features.increasing and features.decreasing both name {both[0]!r}: leave it out of one, or of "
+                "numeric if the score shall not depend on it"
+            )
+        return self
 
 
 class Coverage(Strict):

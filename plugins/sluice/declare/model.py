@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sluice.declare.card import Card
 from sluice.declare.contracts import Strict
@@ -57,6 +57,8 @@ class Model(Strict):
     seed: int
     rounds: int = Field(ge=1)
     params: dict[str, float | int | str | bool]
+    # How much a row with each value of the label weighs in training; 1 where it is not given. Scores stay probabilities.
+    class_weights: dict[bool, Annotated[float, Field(gt=0)]] = {}
     promotion: Promotion
     gate: Gate = Gate()
     # Who lets a candidate that passed become champion: nobody, the gate, or a person whom the gate asks after a shadow.
@@ -75,6 +77,13 @@ class Model(Strict):
     score_batch_rows: int = Field(ge=1)
     # As of a derived table: share of the last published predictions that a change of the scoring code may change.
     max_changed_by_code: float = Field(0.01, ge=0, le=1)
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights_are_of_labels(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (unknown := [one for one in value if not isinstance(one, bool)]):
+            raise ValueError(f"{unknown[0]!r} is no value of the label: they are true and false")
+        return value
 
     @model_validator(mode="after")
     def _columns_are_features(self) -> Model:

@@ -100,6 +100,16 @@ def _details(known: Known) -> Iterator[Fact]:
         yield Fact(
             "parameters", listed([f"{name} {one}" for name, one in known.config["params"].items()], "none")
         )
+        # Models of before these could be declared recorded none of them.
+        for key, said in (("increasing", "never falls with"), ("decreasing", "never rises with")):
+            if names := known.config.get(key):
+                yield Fact(f"its score {said}", f"{listed(names, '')}, while all else stays the same")
+        without, positive = known.config.get("class_weights", (1, 1))
+        if (without, positive) != (1, 1):
+            yield Fact(
+                "class weights",
+                f"a row whose label is true weighs {positive:g} in training, another {without:g}; scores are probabilities all the same",
+            )
         yield Fact("libraries", listed([f"{name} {one}" for name, one in meta.libraries.items()], UNRECORDED))
     else:
         yield Fact("registry", f"its description cannot be read: {known.problem}")
