@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sluice.core import retry
 from sluice.core.errors import StackError
 from sluice.core.settings import settings
-from sluice.local import keys, stack
+from sluice.local import stack
 
 # Seconds that the server may take to come up.
 _PATIENCE = 120
@@ -24,7 +24,7 @@ def main() -> None:
 
     Raises:
         StackError: the database server does not answer.
-        subprocess.CalledProcessError: a schema could not be migrated; Airflow has said why.
+        subprocess.CalledProcessError: a schema could not be migrated, or is of a newer version; `sluice migrate` has said why.
     """
     s = settings()
     for url in (
@@ -34,9 +34,7 @@ def main() -> None:
         s.mlflow_url,
     ):
         create(make_url(url))
-    keys.login()
-    _run("sluice", "airflow", "db", "migrate")
-    _run(sys.executable, "-m", "sluice.models.prepare")
+    _run("sluice", "migrate")
     for name, slots in stack.POOLS.items():
         # One that is there keeps the slots that somebody gave it.
         if subprocess.run(

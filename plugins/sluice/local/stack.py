@@ -79,10 +79,9 @@ def environment() -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(s.home.resolve() / "airflow" / "logs"),
-        # Beside the UI's port, so that two stacks on one machine do not meet.
+        # Beside the UI's port, so that two stacks do not meet; at the name below it is asked for the log of a task.
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(s.api_port + 1),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(s.api_port + 1),
-        # Where the log server is asked for the log of a task.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "sluice.local.loopback",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
@@ -360,7 +359,8 @@ def prepare() -> None:
             )
         ]
         if sum(job.wait() for job in jobs):
-            raise StackError("A database could not be prepared.", where=str(log), todo="read its end")
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+            raise StackError(f"A database could not be prepared:\n{end}", where=str(log), todo="read its end")
 
 
 def _wait(missing: Callable[[], list[str]], *, seconds: float) -> None:
