@@ -2,8 +2,8 @@
 
 Only of a model whose YAML declares `criticality: critical`. Starts when monitoring has decided that a challenger passed its shadow. The task
 `approve_promotion` then waits, under *Required Actions*, for a person's answer with a reason: who approves answers for the
-model, and both are recorded. What it rests on is asked again when the answer comes. After seven days without one it is refused. If an event
-was lost, or this DAG was paused, trigger it: it asks about whichever challenger waits.
+model, and both are recorded. What it rests on is asked again when the answer comes. After seven days without one it is refused. While it waits,
+each day's monitoring starts this DAG again, and a run that finds another one asking ends at once. Trigger it to be asked now.
 """
 
 from datetime import timedelta

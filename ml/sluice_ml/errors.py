@@ -43,6 +43,10 @@ class ModelUnknownError(MlError):
     """The registry has no such model version."""
 
 
+class ScoresInvalidError(MlError):
+    """A model gave scores that are no numbers, for rows that it can hold."""
+
+
 class RowsLeakError(MlError):
     """Training rows show the model its own test, or what was not known yet."""
 

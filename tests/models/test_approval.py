@@ -317,8 +317,16 @@ def test_of_an_approval_and_a_rejection_at_once_only_the_first_takes_effect(
     assert len(ledger.entries(records.Refused)) == (0 if first == "approved" else 1)
 
 
+@pytest.mark.parametrize(
+    "who",
+    [
+        lambda flights, asked: approval.reject(flights, asked, by="bob", why="No.", run=NEXT),
+        lambda flights, asked: approval.give_up(flights, asked, NEXT),
+    ],
+    ids=["rejection", "monitoring of the next day"],
+)
 def test_approval_whose_run_was_killed_before_the_promotion_is_completed_by_whoever_comes_next(
-    critical, asked
+    critical, asked, who
 ):
     flights = critical.flights
     word = model_records.Approved(version=2, decision=asked.record.decision, by="ada", why="Fine.")
@@ -326,5 +334,5 @@ def test_approval_whose_run_was_killed_before_the_promotion_is_completed_by_whoe
     ledger.append(
         word, **about, once=f"approval_answered:flights:{flights.model.name}:{asked.record.decision}"
     )
-    done = approval.reject(flights, asked, by="bob", why="No.", run=NEXT)
+    done = who(flights, asked)
     assert (done.kind, done.record.by, roles.current(flights).champion) == ("promoted", "ada", 2)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import math
 from collections.abc import Callable
 from datetime import date, timedelta
 
@@ -238,6 +241,25 @@ def test_challenger_that_cannot_score_is_refused_once_and_the_day_is_published(w
     assert shadow.score(world.flights, DAYS[0], NEXT) is None
     assert roles.current(world.flights).champion == 1
     assert history.read(world.flights).decisions[0].dag_id == "flights_score"
+
+
+def test_challenger_whose_scores_are_no_numbers_is_refused_and_no_day_is_left_out_for_it(world):
+    world.champion("good")
+    good = world.fitted["good"]
+    config = dataclasses.replace(
+        small_config(world.flights), numeric=FEW.numeric, categorical=FEW.categorical
+    )
+    linear = fit(flights_rows(world.flights), dataclasses.replace(config, simpler_margin=1.0, valid_blocks=1))
+    assert linear.meta.algorithm == "linear"
+    broken = json.dumps({**json.loads(linear.content), "intercept": math.nan}).encode()
+    sha256 = hashlib.sha256(broken).hexdigest()
+    world.fitted = {**world.fitted, "broken": dataclasses.replace(linear, content=broken, sha256=sha256)}
+    world.enters("broken", champion=1)
+    decided = world.predict(DAYS[0])
+    assert decided.kind == "refused"
+    assert "rows have a score that is no number" in decided.record.reasons[0]
+    assert ledger.entries(model_records.ScoredInShadow) == []
+    assert (roles.current(world.flights).champion, good.meta.algorithm) == (1, "boosted")
 
 
 def test_scores_of_the_challenger_before_are_not_those_of_the_one_that_took_its_place(world):

@@ -7,7 +7,7 @@ import pytest
 from sluice import crossing, holds, ledger, notify, status
 from sluice.core.runs import Run
 from sluice.lake import tables
-from sluice.ledger import records
+from sluice.ledger import model_records, records
 from sluice.ledger.kinds import KINDS
 from sluice.ledger.records import EndsWith
 from sluice.notify import by_status, faults, report
@@ -102,6 +102,21 @@ def test_training_that_was_answered_and_fails_when_it_is_started_again_is_not_ov
         ledger.append(KINDS[kind](**({"version": 1} if kind == "promoted" else {})), **about)
     tell(failed_run(live, "flights_train"), smtp)
     assert len(look()) == 1
+
+
+def test_task_in_which_a_person_was_asked_is_over_when_nobody_is_waited_for_any_more(live, sink):
+    smtp, _, _ = sink
+    shadowed = live.model_copy(update={"model": live.model.model_copy(update={"shadow_days": 14})})
+    about = {"pipeline": "flights", "subject": live.model.name, "partition": DAY}
+    entered = model_records.EnteredShadow(version=2, champion=None, since=0, decision=1, days=14)
+    begun = ledger.append(entered, **about).seq
+    ledger.append(model_records.ApprovalRequested(version=2, decision=1, entered_shadow=begun), **about)
+    tell(failed_run(live, "flights_promote"), smtp)
+    notify.done(shadowed, status.of(shadowed), smtp)
+    assert not are_over()
+    ledger.append(records.Refused(version=2, reasons=["No."]), **about)
+    notify.done(shadowed, status.of(shadowed), smtp)
+    assert are_over()
 
 
 def test_task_of_a_day_that_was_published_before_is_over_unless_something_newer_has_come(live, sink, look):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from sluice import ledger
+from sluice.core.errors import ResultMissingError
 from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice.ledger import model_records, records
@@ -50,6 +51,8 @@ class Tasks:
         with stage_dag(pipeline, "promote", schedule=None, doc=None) as self.dag:
             promote.approval_of_challenger(pipeline)
         self.context_of, self.left = context_of, {}
+        # Runs of the DAG that have not ended, of which this is one.
+        self.running = 1
 
     def run(self, task_id: str):
         """Do what a task does, with what those before it have left; returns what it returns."""
@@ -81,6 +84,7 @@ class Tasks:
             run_id="run-1",
             try_number=1,
             xcom_pull=pull,
+            get_dr_count=lambda **_: self.running,
             xcom_push=lambda key, value: self.left.update({key: value}),
         )
         return {**self.context_of(DAY), "ti": ti, "task_instance": ti, "task": task}
@@ -111,6 +115,54 @@ def test_monitoring_that_let_it_pass_mails_the_form_once(critical, tasks, sink, 
     assert f"Version 2 passed the gate and its shadow. {REASON}" in text
     assert "/dags/flights_promote/required_actions" in text
     assert roles.current(critical).champion == 1
+
+
+def test_monitoring_wakes_the_dag_that_asks_each_day_in_case_that_was_lost_and_one_run_asks(
+    critical, tasks, context_of, sink, mails
+):
+    from airflow.sdk.execution_time.context import set_current_context
+
+    from sluice.orchestration import shadow
+
+    ti = SimpleNamespace(dag_id="flights_monitor", task_id="judge_challenger", run_id="next", try_number=1)
+    context = context_of("2013-03-31")
+    context["dag_run"].run_id = "next"
+    with set_current_context({**context, "ti": ti}):
+        assert shadow._judge_challenger.function("flights") == "Version 2 waits for a person."
+    assert mails(sink[1]) == []
+    tasks.running = 2
+    assert tasks.run("find_challenger") == {}
+    tasks.running, tasks.left = 1, {}
+    assert tasks.run("find_challenger")["subject"].startswith("Let version 2")
+
+
+@pytest.mark.parametrize(("left", "open_for"), [(7200, 7200), (-7200, 60)])
+def test_form_is_open_until_the_request_is_too_old_also_where_it_is_asked_again(
+    critical, tasks, monkeypatch, left, open_for
+):
+    from sluice.orchestration.operate import Ask
+
+    (asked,) = ledger.entries(model_records.ApprovalRequested)
+    found = tasks.run("find_challenger")
+    assert datetime.fromisoformat(found["until"]) == asked.at + model_records.ANSWER_WITHIN
+    assert f"{found['until'][:16].replace('T', ' ')} UTC it is refused" in found["body"]
+    found["until"] = (datetime.now(UTC) + timedelta(seconds=left)).isoformat()
+    monkeypatch.setattr(Ask, "execute", lambda self, _context: self.response_timeout)  # it would wait
+    task = tasks.dag.get_task("approve_promotion").prepare_for_execution()
+    timeout = task.execute(tasks._context(task))
+    assert timedelta(0) <= timedelta(seconds=open_for) - timeout < timedelta(seconds=60)
+
+
+def test_approval_that_a_person_has_marked_as_followed_is_not_and_says_which_task_to_clear(critical, tasks):
+    from sluice.orchestration.failures import TaskFailure, cause_of
+
+    tasks.run("find_challenger")
+    tasks.answers("Approve", by="ada", why="Its days are fine.")
+    with pytest.raises(TaskFailure) as caught:
+        tasks.run("report_promotion")
+    assert isinstance(cause_of(caught.value), ResultMissingError)
+    tasks.run("promote_challenger")
+    assert tasks.run("report_promotion").startswith("Version 2 is champion")
 
 
 def test_approved_with_a_reason_it_is_champion_and_nobody_is_mailed(critical, tasks, sink, mails):

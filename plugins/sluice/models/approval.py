@@ -73,7 +73,7 @@ def question(spec: Pipeline, asked: Entry[ApprovalRequested]) -> str:
             f"Shall **version {asked.record.version}** of `{spec.model.name}` score in place of {roles.named(decision.record.champion)}? "
             f"Its training was started by {as_code(started_by)}. It passed the gate, and in shadow:",
             "\n".join(f"- {as_code(reason)}" for reason in decision.record.reasons),
-            f"Owner: {as_code(spec.owner)}.",
+            f"Owner: {as_code(spec.owner)}. Without an answer until {asked.at + ANSWER_WITHIN:%Y-%m-%d %H:%M} UTC it is refused.",
             f"[Evidence]({page_url('model', spec.pipeline)})",
             "Whoever approves answers for it, and has to give a reason: both are recorded."
             + (f" It has to be another person than {as_code(started_by)}." if second else ""),
@@ -134,7 +134,14 @@ def reject(spec: Pipeline, asked: Entry[ApprovalRequested], *, by: str, why: str
 
 
 def give_up(spec: Pipeline, asked: Entry[ApprovalRequested], run: Run) -> Entry | None:
-    """Refuse a challenger that nobody has decided on although the time is over; None while it is not."""
+    """Refuse a challenger that nobody has decided on although the time is over; None while it is not.
+
+    An approval whose run was killed before the promotion is completed.
+    """
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": asked.seq}
+    for given in ledger.entries(model_records.Approved, **about):
+        if given.record.decision == asked.record.decision:
+            return _answer_once(spec, _decision(spec, asked), given.record, run)
     if clock.utc_now() - asked.at <= _GIVEN_UP:
         return None
     return reject(spec, asked, by="", why="", run=run)

@@ -96,7 +96,8 @@ def standing(spec: Pipeline, beside: Entry[EnteredShadow]) -> tuple[str, ...]:
     """How the challenger stands by the last run of monitoring, or since when it waits for a person, in sentences."""
     if asked := waiting(spec):
         said = f"Version {beside.record.version} waits for a person since {asked.at:%Y-%m-%d %H:%M} UTC ({spec.pipeline}_promote)."
-        return (said, *asked.record.reasons)
+        changed = f"The model is not critical any more: the next run of {spec.pipeline}_monitor decides without a person."
+        return (said, *asked.record.reasons) if spec.is_critical else (said, changed)
     about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": beside.seq}
     found = ledger.entries(model_records.ShadowStanding, **about)
     mine = [one.record.reasons for one in found if one.record.entered_shadow == beside.seq]

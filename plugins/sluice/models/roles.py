@@ -319,6 +319,6 @@ def _refused(spec: Pipeline, what: str, now: Roles) -> PromotionRefusedError:
         f"{what}; now {named(now.champion)} is champion{since}.",
         where=f"model {spec.model.name} of {spec.pipeline}",
         allowed="a decision about the champion that there is, once",
-        todo="nothing, if that is right; else run audit_candidate of this run again, or "
+        todo=f"nothing, if that is right; else run audit_candidate again in the run of {spec.pipeline}_train that made it, or "
         f"`sluice model rollback {spec.pipeline} VERSION --by NAME --why REASON`",
     )

@@ -22,7 +22,7 @@ from sluice.ledger.model_records import EnteredShadow
 from sluice.models import approval, challenger, due, roles, scorer, training
 from sluice.models.config import model_config
 from sluice.models.due import DueDay
-from sluice_ml.errors import MlError, RowsUnusableError
+from sluice_ml.errors import MlError, RowsUnusableError, ScoresInvalidError
 from sluice_ml.scoring import BASELINE
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
     try:
         model = scorer.usable(spec, beside.record.version, features.column_names).model
     except MlError as error:
-        reason = f"Version {beside.record.version} could not score {day} in shadow: {error}"
-        if passed := _decided(spec, beside=beside):
-            return approval.refuse(spec, passed, reason, run)
-        return _decide(spec, beside, day, run, stage="score", passed=False, reasons=[reason])
+        return _refuse(spec, beside, day, run, error)
     if day <= model.meta.learned_until:
         return None
     try:
@@ -72,6 +69,8 @@ def score(spec: Pipeline, day: str, run: Run) -> Entry | None:
     except RowsUnusableError as error:
         # The columns are there: it is the day's numbers, which are not the challenger's fault.
         staged = {"reasons": [f"{day} does not count: {error.what}"]}
+    except ScoresInvalidError as error:
+        return _refuse(spec, beside, day, run, error)
     ledger.append(
         model_records.ScoredInShadow(
             version=beside.record.version, predictions=shown.batch_id, entered_shadow=beside.seq, **staged
@@ -146,7 +145,8 @@ def _stage(spec: Pipeline, model: Trained, day: str, features: pa.Table, run: Ru
     """Stage the challenger's scores of a day.
 
     Raises:
-        RowsUnusableError: rows have numbers that it cannot hold, or scores came out that are none.
+        RowsUnusableError: rows have numbers that it cannot hold.
+        ScoresInvalidError: scores came out that are no numbers.
     """
     import numpy as np
     import pyarrow as pa
@@ -158,7 +158,7 @@ def _stage(spec: Pipeline, model: Trained, day: str, features: pa.Table, run: Ru
     parts = features.to_batches(max_chunksize=spec.model.score_batch_rows)
     scores = np.concatenate([model.score(part) for part in parts])
     if wrong := int((~np.isfinite(scores)).sum()):
-        raise RowsUnusableError(
+        raise ScoresInvalidError(
             f"{wrong} rows have a score that is no number.",
             where=f"{spec.pipeline} {day}",
             todo="train another model",
@@ -285,6 +285,14 @@ def _decide(
     )
     # Somebody else's decision, which came first, is followed by whoever looks for it.
     return _follow(spec, entry, run) if entry.kind == kind.entry_kind else entry
+
+
+def _refuse(spec: Pipeline, beside: Entry[EnteredShadow], day: str, run: Run, error: MlError) -> Entry:
+    """Refuse a challenger that cannot score, also one that has passed, and waits for a person."""
+    reason = f"Version {beside.record.version} could not score {day} in shadow: {error}"
+    if passed := _decided(spec, beside=beside):
+        return approval.refuse(spec, passed, reason, run)
+    return _decide(spec, beside, day, run, stage="score", passed=False, reasons=[reason])
 
 
 def _decided(

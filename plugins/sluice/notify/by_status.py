@@ -22,6 +22,8 @@ def has_ended(spec: Pipeline, found: Status, seen: Entry) -> bool:
     """Whether all that an entry of kind `mail` told of is done, was given up, or is declared no more."""
     if _is_undeclared(spec, seen):
         return True
+    if _is_of_approval(spec, seen):
+        return not training.waits_for_a_person(spec)
     items = _items(spec, found, seen)
     return all(item.is_done for item in items) if items else seen.record.event == stuck.KIND
 
@@ -30,6 +32,8 @@ def sentences(spec: Pipeline, found: Status, seen: Entry) -> str:
     """What has become of it, a sentence each."""
     if _is_undeclared(spec, seen):
         return f"{', '.join(seen.record.ends_with.names)} is not declared any more."
+    if _is_of_approval(spec, seen):
+        return "No candidate waits for a person any more."
     return " ".join(item.sentence().rstrip(".") + "." for item in _items(spec, found, seen))
 
 
@@ -37,6 +41,12 @@ def _is_undeclared(spec: Pipeline, seen: Entry) -> bool:
     end = seen.record.ends_with
     declared = {*spec.tables, MONITORING, TRAINING}
     return bool(end.names) and end.how in _OF_TABLES and declared.isdisjoint(end.names)
+
+
+def _is_of_approval(spec: Pipeline, seen: Entry) -> bool:
+    """Whether it tells of a task, or a run, in which a person was asked: of one that is refused, none of its tasks will succeed."""
+    about = (seen.record.dag_id, seen.subject)
+    return seen.record.event in _FAILURES and f"{spec.pipeline}_promote" in about
 
 
 def _items(spec: Pipeline, found: Status, seen: Entry) -> list[Item]:

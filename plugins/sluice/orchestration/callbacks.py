@@ -224,13 +224,17 @@ def _partition(context: Mapping[str, Any]) -> str | None:
     return given
 
 
-def mail_refusal(context: Mapping[str, Any], pipeline: spec.Pipeline, decided: Choice) -> None:
-    """Send the mail of a candidate that was refused; of one that passed, and stays an experiment, there is nothing to say."""
+def mail_refusal(
+    context: Mapping[str, Any], pipeline: spec.Pipeline, decided: Choice, partition: str | None
+) -> None:
+    """Send the mail of a candidate that was refused by the decision of a partition, whichever run tells of it.
+
+    Of one that passed, and stays an experiment, there is nothing to say.
+    """
     from sluice.notify import report
 
     if decided.outcome == "experiment":
         return
-    partition = context["dag_run"].partition_key
     mail_event(
         pipeline, report.of_refusal(pipeline, decided, partition=partition, task_url=task_url(context["ti"]))
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from sluice.core import clock
 from sluice.declare import spec
 from sluice.ledger.model_records import ANSWER_WITHIN
 from sluice.orchestration import assets
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def approval_of_challenger(pipeline: spec.Pipeline) -> None:
     """Find who waits, ask a person, let it become champion, and report."""
     asked: Any = _find_challenger.override(task_id="find_challenger")(pipeline.pipeline)
-    approved = Ask(
+    approved = _AskInTime(
         task_id="approve_promotion",
         subject="{{ result_of('find_challenger', ti.xcom_pull('find_challenger'))['subject'] }}",
         body="{{ result_of('find_challenger', ti.xcom_pull('find_challenger'))['body'] }}",
@@ -41,18 +43,29 @@ def approval_of_challenger(pipeline: spec.Pipeline) -> None:
     asked >> approved >> promoted >> reported
 
 
+class _AskInTime(Ask):
+    """Waits for an answer until the challenger's request is too old, also where the run began later or was cleared."""
+
+    def execute(self, context: Any) -> Any:
+        found = result_of("find_challenger", context["ti"].xcom_pull("find_challenger"))
+        left = datetime.fromisoformat(found["until"]) - clock.utc_now()
+        self.response_timeout = max(left, timedelta(minutes=1))
+        return super().execute(context)
+
+
 @task.short_circuit
 @explain_failure
 def _find_challenger(pipeline_name: str) -> dict[str, Any]:
-    """Who waits, in words for whoever is asked; nothing where nobody does: state decides, events only wake."""
+    """Who waits, in words for whoever is asked; nothing where nobody does, or another run asks: state decides, events only wake."""
     from sluice.models import approval, challenger
 
-    pipeline = spec.load(pipeline_name)
+    ti, pipeline = get_current_context()["ti"], spec.load(pipeline_name)
     asked = challenger.waiting(pipeline)
-    if asked is None:
+    if asked is None or ti.get_dr_count(dag_id=ti.dag_id, states=["running"]) > 1:
         return {}
     return {
         "entry": asked.seq,
+        "until": (asked.at + ANSWER_WITHIN).isoformat(),
         "subject": f"Let version {asked.record.version} of {pipeline.model.name} become champion?",
         "body": approval.question(pipeline, asked),
     }
@@ -76,7 +89,7 @@ def _promote_challenger(pipeline_name: str, found: dict[str, Any]) -> str:
 @explain_failure
 def _report_promotion(pipeline_name: str, found: dict[str, Any]) -> str:
     """Champion, refused and why, or not waited for any more; a refusal is recorded and mailed."""
-    from sluice.models import approval
+    from sluice.models import approval, challenger
 
     context, pipeline = get_current_context(), spec.load(pipeline_name)
     asked, answered = _asked(pipeline, found), _answer(context)
@@ -84,10 +97,12 @@ def _report_promotion(pipeline_name: str, found: dict[str, Any]) -> str:
     done = approval.answer(pipeline, asked)
     if done is None and not answered["approved"]:
         done = approval.reject(pipeline, asked, by=answered["by"], why=answered["why"], run=run_info(context))
+    if done is None and (now := challenger.waiting(pipeline)) and now.seq == asked.seq:
+        result_of("promote_challenger", None)  # approved, and a person has marked what follows as done
     if done is None:
         return f"Version {version} is not waited for any more: a newer candidate is, or there is another champion."
     if done.kind == "refused":
-        mail_refusal(context, pipeline, done.record)
+        mail_refusal(context, pipeline, done.record, done.partition)
         return str(done.record.reasons[0])
     return f"Version {version} is champion on the word of {done.record.by}: {done.record.why}"
 

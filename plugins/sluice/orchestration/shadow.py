@@ -24,7 +24,7 @@ def score_challenger(pipeline: spec.Pipeline) -> Any:
 
 
 def judge_challenger(pipeline: spec.Pipeline) -> Any:
-    """Decide on the challenger when its days are in; the task skips itself unless it becomes champion, or waits for a person to decide that."""
+    """Decide on the challenger when its days are in; the task skips itself unless it becomes champion, or a person has to decide that."""
     passed = assets.approval_request(pipeline) if pipeline.is_critical else assets.champion(pipeline)
     return _judge_challenger.override(task_id="judge_challenger", pool=HEAVY_POOL, outlets=[passed])(
         pipeline.pipeline
@@ -43,12 +43,14 @@ def _score_challenger(pipeline_name: str) -> None:
 @task
 @explain_failure
 def _judge_challenger(pipeline_name: str) -> str:
-    """Returns what was decided."""
-    from sluice.models import shadow
+    """Returns what was decided; a challenger that waits for a person wakes the DAG that asks again, once a day, in case that was lost."""
+    from sluice.models import challenger, shadow
 
     context, pipeline = get_current_context(), spec.load(pipeline_name)
     decided = shadow.judge(pipeline, run_day(context), run_info(context))
     _tell(context, pipeline, decided)
+    if decided is None and pipeline.is_critical and (asked := challenger.waiting(pipeline)):
+        return f"Version {asked.record.version} waits for a person."
     if decided is None or decided.kind != "audited":
         raise AirflowSkipException("No challenger passed its shadow in this run.")
     if pipeline.is_critical:
@@ -59,4 +61,4 @@ def _judge_challenger(pipeline_name: str) -> str:
 def _tell(context: Any, pipeline: spec.Pipeline, decided: Entry | None) -> None:
     """Mail a challenger that was refused."""
     if decided is not None and decided.kind == "refused":
-        mail_refusal(context, pipeline, decided.record)
+        mail_refusal(context, pipeline, decided.record, decided.partition)

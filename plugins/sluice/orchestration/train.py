@@ -90,7 +90,7 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
     replayed = replay.check(pipeline, day) if pipeline.model.gate.replay else None
     decision = training.audit_candidate(pipeline, version, day, run_info(context), replayed=replayed)
     if not decision.promote:
-        mail_refusal(context, pipeline, decision)
+        mail_refusal(context, pipeline, decision, day)
     return decision.promote
 
 

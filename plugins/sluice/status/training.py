@@ -50,6 +50,13 @@ def requests(spec: Pipeline, monitored: Sequence[Entry]) -> dict[str, Item]:
     return {day: Item("train", TRAINING, day, day, *states[day]) for day in states}
 
 
+def waits_for_a_person(spec: Pipeline) -> bool:
+    """Whether a challenger waits for a person's decision; see `sluice.models.approval`."""
+    from sluice.models import challenger
+
+    return spec.model is not None and challenger.waiting(spec) is not None
+
+
 def is_answered(spec: Pipeline, run_day: str, *, after: int) -> bool:
     """Whether a training as of a run day or a later one was decided, or given up by a person, after an entry of the ledger."""
     return any(
