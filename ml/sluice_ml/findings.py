@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -26,6 +26,7 @@ Name = Literal[
     "old model",
     "few outcomes",
     "no outcomes",
+    "custom check",  # a query of the pipeline's own failed, or could not be computed
 ]
 
 
@@ -101,6 +102,22 @@ def of_outcomes(days: Sequence[DayNumbers], newest: DayNumbers, config: Monitori
         sentence = f"No outcomes of {listed(overdue)} after {config.outcome_wait_days} days."
         found.append(Finding("no outcomes", "warn", sentence))
     return found
+
+
+def of_custom_checks(days: Sequence[DayNumbers], newest: DayNumbers) -> list[Finding]:
+    """Name the checks that failed or could not be computed on the newest day, and on those that were measured in its run."""
+    told = [
+        day for day in days if day.ds == newest.ds or days_between(day.ds, newest.ds) == day.maturity_days
+    ]
+    return [Finding("custom check", "warn", sentence) for day in told for sentence in _of_checks(day)]
+
+
+def _of_checks(day: DayNumbers) -> Iterator[str]:
+    for check in day.custom_checks:
+        if check.state == "FAIL":
+            yield f"Custom check {check.name} failed on {day.ds}: {check.said}. {check.sentence}"
+        elif check.state == "ERROR":
+            yield f"Custom check {check.name} of {day.ds} {check.said.removesuffix('.')}. Nothing is known of: {check.sentence}"
 
 
 def overdue_days(days: Sequence[DayNumbers], newest: DayNumbers, config: MonitoringConfig) -> list[str]:

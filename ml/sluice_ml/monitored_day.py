@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig
+from sluice_ml.custom_checks import CustomCheck
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.model import BaselineModel, require
 
@@ -67,6 +68,8 @@ class DayNumbers:
     smallest_shifts: Mapping[str, float] = field(default_factory=dict)
     # Days from the day to the run that measured it: how much time its outcomes had to come.
     maturity_days: int = 0
+    # What the pipeline's own queries said of the day.
+    custom_checks: tuple[CustomCheck, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe; `DayNumbers.from_dict` reads it back."""
@@ -75,6 +78,7 @@ class DayNumbers:
             **asdict(self),
             "drifted": list(self.drifted),
             "released": list(self.released),
+            "custom_checks": [asdict(check) for check in self.custom_checks],
             "broken": broken,
         }
 
@@ -84,7 +88,14 @@ class DayNumbers:
         known = {each.name for each in fields(cls)}
         lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
         broken = {source: tuple(columns) for source, columns in raw.get("broken", {}).items()}
-        given = {"has_outcomes": raw["labelled"] > 0, **raw, **lists, "broken": broken}
+        checks = tuple(CustomCheck(**check) for check in raw.get("custom_checks", ()))
+        given = {
+            "has_outcomes": raw["labelled"] > 0,
+            **raw,
+            **lists,
+            "broken": broken,
+            "custom_checks": checks,
+        }
         return cls(**{name: value for name, value in given.items() if name in known})
 
 

@@ -15,7 +15,15 @@ from typing import Any
 from sluice_ml import estimation, performance, shifts
 from sluice_ml.config import MonitoringConfig
 from sluice_ml.cumulated import usual_lead
-from sluice_ml.findings import Action, Finding, of_left_out, of_outcomes, overdue_days, says_something
+from sluice_ml.findings import (
+    Action,
+    Finding,
+    of_custom_checks,
+    of_left_out,
+    of_outcomes,
+    overdue_days,
+    says_something,
+)
 from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.retraining import CAUSES, Cause, Event, answer
 
@@ -79,6 +87,7 @@ def decide(
         *performance.found(judged, sums, usual, config, inputs_shifted=bool(shifted)),
         *_of_age(model_age_days, events, config),
         *of_outcomes(days, newest, config),
+        *of_custom_checks(days, newest),
     ]
     causes = {finding.cause for finding in found}
     wanted = tuple(cause for cause in CAUSES if cause in causes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from sluice import holds, ledger
 from sluice.core.partitions import Partition
+from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.features import Features
 from sluice.declare.retention import Retention
@@ -20,6 +22,7 @@ from sluice.lake.batches import Manifest
 from sluice.ledger import model_records, records
 from sluice.models import due, monitoring, roles
 from sluice.models.scoring import stage_predictions
+from sluice.notify import digest_mail
 from sluice.watch.maintenance import needed
 from tests.models.conftest import RUN, flights_rows
 
@@ -118,6 +121,28 @@ def test_table_of_monitoring_that_the_catalog_refuses_stops_no_decision(world):
     world._stage(MONITORING, notes, [last])
     assert list(monitoring.report_days(world.flights, last, RUN)) == [last]
     assert monitoring.decide(world.flights, last, RUN)["action"]
+
+
+def test_failed_custom_check_is_on_the_page_in_the_decision_and_in_the_digest(world, tmp_path, monkeypatch):
+    folder = tmp_path / "expectations" / "flights"
+    shutil.copytree(settings().expectations / "flights", folder)
+    (folder / "monitoring" / "few.sql").write_text(
+        "-- Few are predicted.\nselect count(*) as value, 0 as low, 1 as high from predictions where ds = getvariable('day')"
+    )
+    monkeypatch.setenv("SLUICE_EXPECTATIONS", str(tmp_path / "expectations"))
+    settings.cache_clear()
+    *_, last = world.days[-20:]
+    world.features(last)
+    world.predict(last)
+    page = monitoring.report_days(world.flights, last, RUN)[last]
+    rows = world._of([last]).num_rows
+    sentence = f"Custom check few failed on {last}: {rows} (at least 0, at most 1). Few are predicted."
+    assert sentence in (settings().reports / page).read_text()
+    assert monitoring.decide(world.flights, last, RUN)["action"] == "warn"
+    (item,) = digest_mail._monitoring(world.flights, 0)
+    assert sentence in item.text
+    # Those that are shipped have too little to judge by on a first day, which is nothing to tell of.
+    assert item.text.count("Custom check") == 1
 
 
 def test_outcomes_that_come_weeks_late_or_are_corrected_are_measured_and_the_warning_goes(world):

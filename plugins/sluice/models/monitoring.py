@@ -18,7 +18,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import model_records
-from sluice.models import challenger, due, monitoring_table, scorer, training_history, waived
+from sluice.models import challenger, custom_checks, due, monitoring_table, scorer, training_history, waived
 from sluice.models.config import model_config, monitoring_config
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
 
     champion = scorer.choose(spec).model
     model, config = model_config(spec), monitoring_config(spec)
-    folders = {}
+    folders, budget = {}, custom_checks.Budget()
     found = due.days(spec, run_day)
     earlier = [day for day in found if day.ds != run_day][: spec.monitoring.days_per_run]
     for day in (*earlier, *(day for day in found if day.ds == run_day)):
@@ -82,6 +82,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             released=tuple(one.released for one in rests_on),
             has_outcomes=day.outcomes is not None,
             made_late=day.made_late,
+            custom_checks=custom_checks.run(spec, day.ds, budget),
         )
         ledger.append(model_records.Monitored(**numbers.as_dict(), measured=day.as_dict()), **about)
         folders[day.ds] = folder

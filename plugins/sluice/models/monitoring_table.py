@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 # Whether a value is inside its limit; of one that is not known yet, and of one that no limit is declared for.
 WITHIN, BEYOND, UNKNOWN, WITHOUT = "within", "beyond", "unknown", "no limit"
+# The same of custom checks, whose names begin so.
+_STATES = {"PASS": WITHIN, "FAIL": BEYOND, "INSUFFICIENT": UNKNOWN, "ERROR": "error"}
+_CUSTOM = "custom."
 # Days that a run looks back on: as many as a decision may (`sluice.models.monitoring`).
 _DAYS = 200
 
@@ -137,12 +140,15 @@ def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]
     yield _metric("shift", numbers.shift, numbers.sampled_rows, limit_high=limits.shift_warn, below=True)
     yield _metric("broken_features", float(sum(map(len, numbers.broken.values()))), all_rows, limit_high=0.0)
     yield _metric("input_age_days", float(numbers.input_age_days), all_rows)
+    for check in numbers.custom_checks:
+        row = _metric(_CUSTOM + check.name, check.value, check.n, limit_low=check.low, limit_high=check.high)
+        yield {**row, "state": _STATES[check.state]}
 
 
 def _metric(
     name: str,
     value: float | None,
-    n: int,
+    n: int | None,
     *,
     interval: tuple[float | None, float | None] = (None, None),
     limit_low: float | None = None,

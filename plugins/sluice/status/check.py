@@ -23,6 +23,7 @@ def check_all(pipeline: str | None = None) -> Iterator[tuple[str, SluiceError | 
         if len(checked) > 1 and spec.load(name).derived:
             yield f"dbt unit tests of {name}", _error_of(partial(_check_unit_tests, name))
         if len(checked) > 1:
+            yield f"custom checks of {name}", _error_of(partial(_check_custom_checks, name))
             yield f"unused declarations of {name}", _error_of(partial(_check_unused, name))
             yield f"columns without a rule of {name}", _error_of(partial(_check_columns, name))
 
@@ -104,6 +105,12 @@ def _check_model(name: str) -> None:
     from sluice.models.config import check_model
 
     check_model(spec.load(name))
+
+
+def _check_custom_checks(name: str) -> None:
+    from sluice.models import custom_checks
+
+    custom_checks.check(spec.load(name))
 
 
 def _check_suites(name: str) -> None:

@@ -89,6 +89,7 @@ def _values(spec: Pipeline) -> Iterator[str]:
 def _features(spec: Pipeline) -> Iterator[str]:
     """Features that are listed twice, and columns of the feature table that nobody uses."""
     from sluice.gates.suites import columns_of
+    from sluice.models import custom_checks
 
     if not spec.has_model:
         return
@@ -97,11 +98,12 @@ def _features(spec: Pipeline) -> Iterator[str]:
     features = [*model.features.categorical, *model.features.numeric]
     for twice in sorted({name for name in features if features.count(name) > 1}):
         yield f"feature {twice!r} is listed twice"
-    # A column is also of use where a setting of the model or a rule names it, or where it says what a row is about.
+    # A column is also of use where a setting of the model, a rule or a custom check names it, or where it says what a row is about.
     said = json.dumps(model.model_dump(mode="json", exclude={"card"}))
     path = settings().expectations / spec.pipeline / f"{table}.json"
     rules = json.dumps([rule.get("kwargs") for rule in _json(path)["expectations"]]) if path.is_file() else ""
-    used = {*re.findall(r"\w+", said + rules), "ds", *PLATFORM}
+    queries = " ".join(each.sql for each in custom_checks.declared(spec))
+    used = {*re.findall(r"\w+", said + rules + queries), "ds", *PLATFORM}
     used.update(name for source in spec.sources.values() for name in source.key)
     for name in columns:
         if name not in used:
