@@ -28,18 +28,23 @@ if TYPE_CHECKING:
 Data = tuple["np.ndarray", "np.ndarray"]
 
 
-def search(folds: Sequence[tuple[Data, Data]], config: ModelConfig) -> tuple[int, list[np.ndarray]]:
+def search(
+    folds: Sequence[tuple[Data, Data]],
+    config: ModelConfig,
+    callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
+) -> tuple[int, list[np.ndarray]]:
     """The number of rounds with the lowest mean loss over all blocks, and the scores of each block at it.
 
     Args:
         folds: days to learn from, and the block of days after them.
+        callbacks: what XGBoost calls while it trains.
     """
     import numpy as np
 
     curves, boosters = [], []
     for before, block in folds:
         seen: dict[str, dict[str, list[float]]] = {}
-        boosters.append(_train(before, config, config.rounds, block, seen))
+        boosters.append(_train(before, config, config.rounds, block, seen, callbacks))
         curves.append(seen["block"][FIXED["eval_metric"]])
     rounds = int(np.argmin(np.mean(curves, axis=0))) + 1
     scores = [
@@ -60,6 +65,7 @@ def _train(
     rounds: int,
     block: Data | None = None,
     seen: dict[str, dict[str, list[float]]] | None = None,
+    callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
 ) -> xgboost.Booster:
     import xgboost
 
@@ -85,6 +91,7 @@ def _train(
         rounds,
         evals=[(quantised(block, train), "block")] if block else [],
         evals_result=seen,
+        callbacks=callbacks,
         verbose_eval=False,
     )
     return _unweighted(booster, config) if config.weighted_odds else booster

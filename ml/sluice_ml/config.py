@@ -159,6 +159,24 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoundsConfig:
+    """Between what a parameter is searched: whole numbers where both ends are, `log` by its order of magnitude."""
+
+    low: float
+    high: float
+    log: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningConfig:
+    """How long other parameters are searched for, and where: see `sluice_ml.tuning`."""
+
+    cpu_minutes: float
+    trials: int
+    space: Mapping[str, BoundsConfig]
+
+
+@dataclass(frozen=True, kw_only=True)
 class CusumConfig:
     """When a loss of every day is more than chance: see `sluice_ml.cumulated`."""
 

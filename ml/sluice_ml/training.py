@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
     named = {"train": parts.learn, "valid": valid, "test": parts.test, "refit": parts.used}
     for name, part in named.items():
         _require_both_classes(name, part, config)
-    rounds, chosen_by = _search(parts, valid, config)
+    rounds, chosen_by = _search(Blocks(parts, config), config)
     algorithm = _simplest(chosen_by, config.simpler_margin)
     learned, relearned = _Learned(parts.learn, config), _Learned(parts.used, config)
     description = ModelMeta(
@@ -144,26 +144,38 @@ class _Learned:
         return _hash(self.matrix.tobytes() + self.label.tobytes())
 
 
-def _search(parts: Parts, valid: pa.Table, config: ModelConfig) -> tuple[int, dict[str, float | None]]:
-    """The rounds, and the mean daily AUC of each kind of model over the blocks; None where no two days have one."""
-    import numpy as np
+class Blocks:
+    """The rolling blocks of days, as numbers; `label` and `day` are those of all their rows, in the blocks' order."""
 
-    learned = [_Learned(before, config) for before, _ in parts.blocks]
-    blocks = [
-        (each.encode(block, config), label_of(block, config))
-        for each, (_, block) in zip(learned, parts.blocks, strict=True)
-    ]
-    for each in learned:
-        _require_both_classes("train", each.rows, config)
-    folds = [((each.matrix, each.label), block) for each, block in zip(learned, blocks, strict=True)]
-    rounds, boosted = boosting.search(folds, config)
+    def __init__(self, parts: Parts, config: ModelConfig) -> None:
+        import numpy as np
+
+        self.learned = [_Learned(before, config) for before, _ in parts.blocks]
+        for each in self.learned:
+            _require_both_classes("train", each.rows, config)
+        self.folds = [
+            ((each.matrix, each.label), (each.encode(block, config), label_of(block, config)))
+            for each, (_, block) in zip(self.learned, parts.blocks, strict=True)
+        ]
+        self.label = np.concatenate([label_of(block, config) for _, block in parts.blocks])
+        self.day = np.concatenate([_day(block) for _, block in parts.blocks])
+
+    def daily(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """The AUC of each day, of the scores of each block."""
+        import numpy as np
+
+        return daily(self.label, np.concatenate(scores), self.day)
+
+
+def _search(blocks: Blocks, config: ModelConfig) -> tuple[int, dict[str, float | None]]:
+    """The rounds, and the mean daily AUC of each kind of model over the blocks; None where no two days have one."""
+    rounds, boosted = boosting.search(blocks.folds, config)
     straight = [
         linear.predict(json.loads(_fit(LINEAR, each, config, rounds)), matrix)
-        for each, (matrix, _) in zip(learned, blocks, strict=True)
+        for each, (_, (matrix, _)) in zip(blocks.learned, blocks.folds, strict=True)
     ]
-    label, day = label_of(valid, config), _day(valid)
     found = {
-        kind: mean_of_days(daily(label, np.concatenate(scores), day), config.confidence)
+        kind: mean_of_days(blocks.daily(scores), config.confidence)
         for kind, scores in ((LINEAR, straight), (BOOSTED, boosted))
     }
     return rounds, {kind: estimate.value if estimate else None for kind, estimate in found.items()}

@@ -25,7 +25,7 @@ def assets(condition):
 
 bag = DagBag(dag_folder=sys.argv[1], load_op_links=False)
 heavy = ("pandas", "numpy", "pyarrow", "duckdb", "great_expectations", "dbt", "xgboost", "mlflow", "evidently",
-         "pyiceberg", "boto3", "sklearn", "scipy")
+         "pyiceberg", "boto3", "sklearn", "scipy", "optuna")
 print("BAG", json.dumps({
     "import_errors": bag.import_errors,
     "heavy": [name for name in heavy if name in sys.modules],
@@ -85,6 +85,16 @@ def critical_bag(tmp_path_factory) -> dict:
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
     critical = "\nmodel:\n  criticality: critical\n  shadow_days: 14\n"
     (base / "flights.yml").write_text(text.replace("\nmodel:\n", critical))
+    return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
+
+
+@pytest.fixture(scope="session")
+def tuned_bag(tmp_path_factory) -> dict:
+    """The same, of flights with a search for parameters."""
+    base = tmp_path_factory.mktemp("tuned_pipeline")
+    text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
+    declared = "\nmodel:\n  tuning: {cpu_minutes: 60}\n"
+    (base / "flights.yml").write_text(text.replace("\nmodel:\n", declared))
     return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sluice.core.dag_ids import OF_CRITICAL_MODEL, OF_DERIVED, OF_MODEL, PLATFORM_DAGS, STAGES
+from sluice.core.dag_ids import OF_CRITICAL_MODEL, OF_DERIVED, OF_MODEL, OF_TUNED_MODEL, PLATFORM_DAGS, STAGES
 from sluice.declare.spec import load_all
 
 pytestmark = pytest.mark.airflow
@@ -35,7 +35,7 @@ def test_pipeline_with_a_mistyped_key_is_one_dag_that_names_it_and_the_others_ha
     mistyped_bag,
 ):
     assert mistyped_bag["import_errors"] == {}
-    flights = {f"flights_{stage}" for stage in STAGES if stage not in OF_CRITICAL_MODEL}
+    flights = {f"flights_{stage}" for stage in STAGES if stage not in (*OF_CRITICAL_MODEL, *OF_TUNED_MODEL)}
     others = {dag_id for dag_id in mistyped_bag["dags"] if not dag_id.startswith("ships_")}
     assert others == flights | {"trains_broken"} | set(PLATFORM_DAGS)
     broken = mistyped_bag["dags"]["trains_broken"]
@@ -51,7 +51,7 @@ def test_pipeline_with_a_mistyped_key_is_one_dag_that_names_it_and_the_others_ha
 
 def test_pipeline_of_sources_only_has_no_dag_about_derived_tables_or_a_model(mistyped_bag):
     ships = {dag_id.removeprefix("ships_") for dag_id in mistyped_bag["dags"] if dag_id.startswith("ships_")}
-    assert ships == {*STAGES} - {*OF_DERIVED, *OF_MODEL, *OF_CRITICAL_MODEL}
+    assert ships == {*STAGES} - {*OF_DERIVED, *OF_MODEL, *OF_CRITICAL_MODEL, *OF_TUNED_MODEL}
     reconcile = mistyped_bag["dags"]["ships_reconcile"]["tasks"]
     assert set(reconcile) == {"find_due", "start_ingest"}
     crossings = {task_id for task_id in mistyped_bag["dags"]["ships_backfill"]["tasks"] if "." in task_id}
@@ -232,6 +232,20 @@ def test_challenger_is_scored_after_the_predictions_and_decided_on_after_the_rep
         assert (task["explains"], task["callbacks"], task["pool"]) == (True, ["mail_failure"], "sluice_heavy")
     without = {task for dag in bag["dags"].values() for task in dag["tasks"] if "challenger" in task}
     assert without == set()
+
+
+def test_only_a_model_that_declares_it_is_searched_parameters_for_and_the_budget_fits_into_the_timeouts(
+    bag, tuned_bag
+):
+    assert tuned_bag["import_errors"] == {}
+    assert tuned_bag["heavy"] == []
+    assert {*tuned_bag["dags"]} - {*bag["dags"]} == {"flights_tune"}
+    tune = tuned_bag["dags"]["flights_tune"]
+    assert (tune["schedule"], tune["max_active_runs"]) == ("NullTimetable", 1)
+    (name, task), *others = tune["tasks"].items()
+    assert (name, others, task["outlets"]) == ("propose_parameters", [], []), "it changes nothing"
+    assert (task["explains"], task["callbacks"], task["pool"]) == (True, ["mail_failure"], "sluice_heavy")
+    assert 60 * 60 < task["timeout"] < tune["timeout"]
 
 
 def test_only_a_critical_model_has_a_dag_in_which_a_person_is_asked_and_no_other_run_waits_for_that(

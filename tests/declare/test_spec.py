@@ -91,6 +91,18 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "'late' is no value of the label: they are true and false",
         ),
         ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 0}", "greater than 0"),
+        ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minutes: 0}", "greater than 0"),
+        ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minute: 5}", "did you mean 'cpu_minutes'"),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  tuning: {cpu_minutes: 5, space: {max_depth: {low: 5, high: 5}}}",
+            "low is 5 and high 5: give a greater high",
+        ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  tuning: {cpu_minutes: 5, space: {reg_lambda: {low: 0, high: 5, log: true}}}",
+            "low is 0: what is searched by its order of magnitude is above 0",
+        ),
         ("  test_days: 14", "  test_days: 14\n  criticality: high", "'experiment', 'normal' or 'critical'"),
         ("    flips: {share", "    flip: {share", "did you mean 'flips'"),
         ("    flips: {share: 0.4}", "    flips: {shares: 0.4}", "did you mean 'share'"),

@@ -18,7 +18,7 @@ from sluice.declare import spec
 
 @click.group(cls=Group)
 def model() -> None:
-    """Show which versions of a pipeline's model have or had which role, or roll back."""
+    """Show which versions of a pipeline's model have or had which role, roll back, or search for other parameters."""
 
 
 @model.command()
@@ -93,6 +93,35 @@ def rebuild_command(pipeline: spec.Pipeline, version: int, as_json: bool) -> Non
             echo(line)
     if not made.is_same:
         sys.exit(1)
+
+
+@model.command(name="tune")
+@arguments.pipeline
+@click.option(
+    "--day",
+    type=arguments.DAY,
+    help="As of the morning of this day; default: today, by the pipeline's clock.",
+)
+@as_json
+def tune_command(pipeline: spec.Pipeline, day: str | None, as_json: bool) -> None:
+    """Search for other parameters within the budget of `model.tuning`, as the DAG of the same name does, and propose them.
+
+    Nothing is changed: the proposal is recorded, and a person puts it into the YAML.
+    """
+    from sluice.core.partitions import day_of
+    from sluice.core.progress import timed
+    from sluice.declare import pipeline_clock
+    from sluice.models import tuning
+
+    # Each call is a search of its own.
+    run = Run(run_id=f"sluice model tune {secrets.token_hex(4)}")
+    day = day or day_of(pipeline_clock.today(pipeline))
+    entry = tuning.tune(pipeline, day, run, timed(lambda line: echo(line, err=True)))
+    if as_json:
+        print_json({"entry": entry.seq, **entry.record.model_dump(mode="json")})
+        return
+    for line in tuning.lines(pipeline, entry):
+        echo(line)
 
 
 @model.command()

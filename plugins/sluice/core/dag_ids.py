@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# The DAGs of a pipeline with derived tables and a critical model.
+# The DAGs of a pipeline with derived tables and a critical model whose parameters are searched for.
 STAGES = (
     "ingest",
     "transform",
     "score",
     "monitor",
     "train",
+    "tune",
     "promote",
     "backfill",
     "replay",
@@ -21,10 +22,12 @@ STAGES = (
     "watch",
     "maintain",
 )
-# Those of them that only a pipeline with derived tables has, only one with a model, and only one with a critical model.
+# Those of them that only a pipeline with derived tables has, only one with a model, only one with a critical model, and only one that
+# declares a search for its parameters.
 OF_DERIVED = ("transform",)
 OF_MODEL = ("score", "monitor", "train", "rollback")
 OF_CRITICAL_MODEL = ("promote",)
+OF_TUNED_MODEL = ("tune",)
 # The task of a watcher that checks what the pipeline declares: its success is the end of what it found.
 DECLARATION_TASK = "check_declaration"
 # Those of no pipeline.

@@ -11,6 +11,7 @@ from sluice.declare.contracts import Strict
 from sluice.declare.features import Coverage, Features, Influence
 from sluice.declare.field_types import NonEmptyStr, TimeOfDay
 from sluice.declare.gate import Gate
+from sluice.declare.tuning import Tuning
 
 # Checks of `model.gate` that are made where nothing is declared about them.
 _ALWAYS_CHECKED = ("replay", "constant", "calibration", "learned_gap")
@@ -59,6 +60,8 @@ class Model(Strict):
     params: dict[str, float | int | str | bool]
     # How much a row with each value of the label weighs in training; 1 where it is not given. Scores stay probabilities.
     class_weights: dict[bool, Annotated[float, Field(gt=0)]] = {}
+    # A search for other `params`, by `<pipeline>_tune`, which only a pipeline that declares it has.
+    tuning: Tuning | None = None
     promotion: Promotion
     gate: Gate = Gate()
     # Who lets a candidate that passed become champion: nobody, the gate, or a person whom the gate asks after a shadow.

@@ -118,6 +118,11 @@ class Pipeline(_Strict):
         return self.declared_model is not None and self.declared_model.criticality == "critical"
 
     @property
+    def is_tuned(self) -> bool:
+        """Whether a search for other parameters is declared."""
+        return self.declared_model is not None and self.declared_model.tuning is not None
+
+    @property
     def model(self) -> Model:
         """The declared model.
 
@@ -150,6 +155,7 @@ class Pipeline(_Strict):
             *(() if self.derived else dag_ids.OF_DERIVED),
             *(() if self.has_model else dag_ids.OF_MODEL),
             *(() if self.is_critical else dag_ids.OF_CRITICAL_MODEL),
+            *(() if self.is_tuned else dag_ids.OF_TUNED_MODEL),
         }
         return tuple(stage for stage in dag_ids.STAGES if stage not in lacks)
 

@@ -53,6 +53,34 @@ class Trained(Record, kind="trained"):
     asked_by: str = ""
 
 
+class Tuned(Record, kind="tuned"):
+    """Other parameters were searched for, and some proposed, or none; nothing was changed."""
+
+    # Parameters, rounds, mean daily AUC and CPU seconds of the declared ones, and of each trial in its order.
+    present: dict[str, Any]
+    trials: tuple[dict[str, Any], ...]
+    # The place of the best among the trials, and its AUC minus that of the present ones.
+    best: int | None
+    gain: dict[str, float] | None
+    # All parameters as they should stand; none where nothing is proposed.
+    proposed: dict[str, Any]
+    # The days that chose.
+    first: str
+    last: str
+    days: int
+    cpu_seconds: float
+    # What ended the search: budget or trials.
+    ended: str
+    seed: int
+    recipe_sha256: str
+    snapshots: dict[str, int]
+    libraries: dict[str, str]
+    code: str
+    asked_by: str
+    # Its page, relative to the folder of evidence.
+    report: str
+
+
 class TrainingRefused(Record, kind="training_refused"):
     """A training set was refused."""
 

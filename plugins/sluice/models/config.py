@@ -16,7 +16,7 @@ from sluice.declare.spec import Pipeline
 if TYPE_CHECKING:
     from sluice.declare.contracts import Strict
     from sluice.declare.gate import Gate
-    from sluice_ml.config import GateConfig, ModelConfig, MonitoringConfig
+    from sluice_ml.config import GateConfig, ModelConfig, MonitoringConfig, TuningConfig
     from sluice_ml.registry import Registry
 
 
@@ -100,6 +100,22 @@ def monitoring_config(spec: Pipeline) -> MonitoringConfig:
     )
 
 
+def tuning_config(spec: Pipeline) -> TuningConfig:
+    """Raises SpecInvalidError where no search is declared."""
+    from sluice_ml.config import BoundsConfig, TuningConfig
+
+    declared = spec.model.tuning
+    if declared is None:
+        raise SpecInvalidError(
+            f"{spec.pipeline} declares no search for parameters.",
+            where=f"model in dags/pipelines/{spec.pipeline}.yml",
+            allowed="a budget: `tuning: {cpu_minutes: 30}`",
+            todo="declare it, and run this again",
+        )
+    space = {name: BoundsConfig(**bounds.model_dump()) for name, bounds in declared.space.items()}
+    return TuningConfig(cpu_minutes=declared.cpu_minutes, trials=declared.trials, space=space)
+
+
 def check_model(spec: Pipeline) -> None:
     """Check that the columns that the model uses exist, and that XGBoost knows and takes its parameters.
 
@@ -108,7 +124,15 @@ def check_model(spec: Pipeline) -> None:
     """
     from sluice_ml import parameters
 
-    if found := [*_missing_columns(spec), *parameters.problems(spec.model.params), *_too_early(spec)]:
+    params, tuning = spec.model.params, spec.model.tuning
+    tried = [params]
+    if tuning:
+        tried += [
+            {**params, **{name: getattr(bounds, end) for name, bounds in tuning.space.items()}}
+            for end in ("low", "high")
+        ]
+    wrong = dict.fromkeys(said for each in tried for said in parameters.problems(each))
+    if found := [*_missing_columns(spec), *wrong, *_too_early(spec)]:
         raise SpecInvalidError(
             f"{'; '.join(found)}.",
             where=f"model in dags/pipelines/{spec.pipeline}.yml",

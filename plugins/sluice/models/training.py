@@ -51,7 +51,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run, *, asked_by: str = "
     declared = spec.model
     pinned = pin(spec, run_day, run.run_id)
     snapshots = dict(pinned.snapshots)
-    on_waivers = _require_sound(spec, run_day, pinned)
+    on_waivers = require_sound(spec, run_day, pinned)
     # The champion is compared on the candidate's held-out rows: they need what it was trained on, also where that is declared no more.
     champion, _ = _champion(spec, roles.current(spec).champion)
     chosen = trainset.read(spec, run_day, snapshots, also=champion.features if champion else ())
@@ -101,7 +101,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run, *, asked_by: str = "
     return version
 
 
-def _require_sound(spec: Pipeline, run_day: str, pinned: Pinned) -> list[dict[str, Any]]:
+def require_sound(spec: Pipeline, run_day: str, pinned: Pinned) -> list[dict[str, Any]]:
     """Refuse to rely on what a training reads where it was rewritten, or rests on a waiver that is over; returns the waivers."""
     declared = spec.model
     # Features look back further than the days that are trained on, and those end where outcomes are known: what the features
@@ -130,7 +130,7 @@ def no_longer_sound(spec: Pipeline, version: int) -> str:
     try:
         scorer.usable(spec, version, list(newest.columns) if newest else None)
         if found is not None:
-            _require_sound(spec, str(found.partition), Pinned(found.record.snapshots, pinned_at(spec, found)))
+            require_sound(spec, str(found.partition), Pinned(found.record.snapshots, pinned_at(spec, found)))
     except (
         ModelDamagedError,
         ModelUnknownError,
