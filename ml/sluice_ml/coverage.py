@@ -84,6 +84,8 @@ def unseen(rows: pa.Table | pa.RecordBatch, meta: ModelMeta) -> pa.Array:
         shown = pc.utf8_slice_codeunits(values.take(places), 0, _SHOWN_LETTERS)
         for place, value in zip(places.to_pylist(), shown.to_pylist(), strict=True):
             found.setdefault(place, {})[name] = value
+    if not found:
+        return pa.nulls(rows.num_rows, pa.string())
     texts = {place: json.dumps(categories, ensure_ascii=False) for place, categories in found.items()}
     return pa.array([texts.get(place) for place in range(rows.num_rows)], pa.string())
 

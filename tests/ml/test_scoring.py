@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_score_prediction_ids_are_unique_the_same_in_a_run_and_other_in_another(
     assert len(first.unique()) == 300
     assert first.equals(again)
     assert not set(first.to_pylist()) & set(other.to_pylist())
+
+
+def test_score_prediction_id_is_the_one_that_earlier_versions_gave(rows, model):
+    """A run that is repeated after an upgrade makes the same predictions."""
+    first = scored(rows.slice(0, 1), model, run_id="a", name="arrival")["prediction_id"][0].as_py()
+    key = rows["flight_id"][0].as_py()
+    assert first == hashlib.blake2b(f"arrival\0a\0{key}".encode(), digest_size=16).hexdigest()
 
 
 def test_score_prediction_ids_of_two_models_in_one_run_are_two(rows, model):
