@@ -97,6 +97,36 @@ def test_of_too_few_days_nothing_is_said_and_nothing_is_drawn(flights, measure):
     assert performance_chart.draw(realised.read(flights, [])) is not None
 
 
+def test_estimates_and_what_has_a_limit_are_drawn_and_only_days_that_count_can_be_beyond_it(flights, measure):
+    as_said = {"label_rate": 0.2, "expected_rate": 0.2, "shift": 0.1}
+    for back in range(1, 12):
+        measure(back, **as_said)
+    measure(0, None, None, labelled=0, shift=0.9, estimated_auc=0.68)
+    measure(12, label_rate=0.9, expected_rate=0.1, shift=0.1)
+    measure(13, label_rate=0.9, expected_rate=0.1, shift=0.95, released=("a word",))
+    for loss in (0.2, 1.2):
+        decided = model_records.Decided(action="warn", numbers={"sums": {"performance": loss}})
+        ledger.append(decided, pipeline="flights", subject=flights.model.name, partition=day(1))
+
+    charts = {chart.heading: chart for chart in performance_chart.draw_all(realised.read(flights, []))}
+
+    beyond = {
+        name: [bar.title for bar in chart.bars if bar.outcome == "HOLD"] for name, chart in charts.items()
+    }
+    assert beyond == {
+        "AUC": [],
+        "Loss against the baseline, added up": [f"{day(1)}: Loss against the baseline, added up 120%."],
+        "Calibration": [f"{day(12)}: Calibration +4.38."],
+        "Drift": [f"{day(0)}: Drift 90%."],
+    }
+    assert [len(chart.bars) for chart in charts.values()] == [12, 1, 12, 13]
+    assert [dot.title for dot in charts["AUC"].dots] == [f"{day(0)}: AUC 0.680 estimated."]
+    drift, height = charts["Drift"], performance_chart.HEIGHT
+    assert drift.limits == [(pytest.approx(height * (1 - 0.7 / (1.1 * 0.9))), "limit 70%")]
+    assert drift.bars[-1].height == pytest.approx(height / 1.1)
+    assert [said for _, said in charts["Calibration"].limits] == ["limit -3.20", "limit +3.20"]
+
+
 def test_each_day_says_what_was_held_asked_for_and_decided(flights, measure):
     measure(0)
     about = {"pipeline": "flights", "partition": day(2)}

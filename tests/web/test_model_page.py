@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from fastapi import FastAPI
@@ -115,8 +116,15 @@ def test_page_draws_realised_performance_where_enough_days_count_and_says_so_whe
             assert "<svg" not in page
     asked = model_records.RetrainRequested(causes=(ATTACK,))
     ledger.append(asked, **about, partition="2013-04-05")
+    folder = settings().reports / "flights" / "monitor" / "2013-04-05"
+    folder.mkdir(parents=True)
+    for name in ("index.html", "drift.snapshot.json.xz"):
+        (folder / name).touch()
 
     page = get(PAGE)[2]
+
+    of_monitoring = re.findall(r'href="/air/evidence/flights/monitor/([^"]*)"', page)
+    assert of_monitoring == ["2013-04-05/index.html", "2013-04-05/drift.html"]
 
     assert "is 0.711 on average (0.707 to 0.715), +0.111 (+0.107 to +0.115) beside the baseline's" in words(
         page

@@ -252,12 +252,12 @@ def _champion_days(champion: LoadedModel | None) -> int:
     return champion.meta.splits["test"]["days"] if champion else 0
 
 
-def recorded_days(spec: Pipeline, day: str) -> list[DayNumbers]:
-    """The newest record of each monitored day to `day`, in the order of days."""
+def recorded_days(spec: Pipeline, day: str, back: int = _HISTORY_DAYS) -> list[DayNumbers]:
+    """The newest record of each monitored day to `day`, from `back` days before it, in the order of days."""
     from sluice_ml.monitored_day import DayNumbers
 
     newest: dict[str, model_records.Monitored] = {}
-    first = days_later(day, -_HISTORY_DAYS)
+    first = days_later(day, -back)
     for entry in ledger.entries(
         model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=Partition(first, day)
     ):

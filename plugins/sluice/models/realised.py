@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sluice import ledger
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Days that are looked back on: about as many as a model learns from, and one season.
 DAYS = 90
+# What is measured of a day and has a limit: the mean score against the realised rate (log-odds), the shift of the inputs, and the loss
+# against the baseline that has added up to the day, as a share of what is an alarm.
+CALIBRATION, DRIFT, LOSS = "calibration_gap", "shift", "loss"
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +48,10 @@ class Day:
     marks: Sequence[Mark]
     # Why one of the AUCs is None.
     unknown: str = ""
+    # What the scores expect of themselves: an estimate, also before outcomes come.
+    estimated_auc: float | None = None
+    # By name: of CALIBRATION, DRIFT and LOSS what is known, and may be held against the model.
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Realised:
     counted: int
     # Days that count without which nothing is said: as many as a comparison of two models needs (`promotion.comparison_days`).
     needed: int
+    # The lowest and the highest value of CALIBRATION, DRIFT and LOSS that is no alarm; None where there is no such limit.
+    limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
 
 def read(spec: Pipeline, happened: Iterable[tuple[str, Mark]]) -> Realised:
@@ -75,7 +84,7 @@ def read(spec: Pipeline, happened: Iterable[tuple[str, Mark]]) -> Realised:
     if not newest:
         return Realised((), None, None, 0, needed)
     span = Partition(days_later(newest, 1 - DAYS), newest)
-    measured = {numbers.ds: numbers for numbers in monitoring.recorded_days(spec, newest)}
+    measured = {numbers.ds: numbers for numbers in monitoring.recorded_days(spec, newest, DAYS)}
     marks: dict[str, set[Mark]] = defaultdict(set)
     for day, mark in happened:
         marks[day].add(mark)
@@ -84,12 +93,28 @@ def read(spec: Pipeline, happened: Iterable[tuple[str, Mark]]) -> Realised:
     for held in ledger.entries(records.Held, pipeline=name, days=span):
         for day in held.days:
             marks[day].add(Mark(held.kind, held.subject))
-    days = [_day(spec, ds, measured.get(ds), sorted(marks[ds])) for ds in span]
+    losses = _losses(spec, span)
+    days = [_day(spec, ds, measured.get(ds), sorted(marks[ds]), losses.get(ds)) for ds in span]
     auc, lead = means([day for day in days if day.counts], spec)
-    return Realised(days, auc, lead, sum(day.counts for day in days), needed)
+    off = spec.monitoring.calibration.day
+    limits = {CALIBRATION: (-off, off), DRIFT: (None, spec.monitoring.shift_warn), LOSS: (None, 1.0)}
+    return Realised(days, auc, lead, sum(day.counts for day in days), needed, limits)
 
 
-def _day(spec: Pipeline, ds: str, numbers: DayNumbers | None, marks: Sequence[Mark]) -> Day:
+def _losses(spec: Pipeline, span: Partition) -> dict[str, float | None]:
+    """What had added up to each day, by its newest decision."""
+    newest: dict[str, float | None] = {}
+    for entry in ledger.entries(
+        model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name, days=span
+    ):
+        newest.setdefault(entry.partition or "", (entry.record.numbers.get("sums") or {}).get("performance"))
+    return newest
+
+
+def _day(
+    spec: Pipeline, ds: str, numbers: DayNumbers | None, marks: Sequence[Mark], loss: float | None
+) -> Day:
+    from sluice_ml.cumulated import calibration_gap
     from sluice_ml.findings import says_something
     from sluice_ml.scoring import BASELINE
 
@@ -98,6 +123,12 @@ def _day(spec: Pipeline, ds: str, numbers: DayNumbers | None, marks: Sequence[Ma
     known = numbers.auc is not None and numbers.baseline_auc is not None
     by_a_model = numbers.model_version != BASELINE
     enough = numbers.labelled >= spec.monitoring.min_rows
+    counts = known and by_a_model and enough and says_something(numbers)
+    measured = {
+        CALIBRATION: calibration_gap(numbers) if counts else None,
+        DRIFT: numbers.shift if by_a_model and says_something(numbers) else None,
+        LOSS: loss,
+    }
     return Day(
         ds=ds,
         version=numbers.model_version,
@@ -105,9 +136,11 @@ def _day(spec: Pipeline, ds: str, numbers: DayNumbers | None, marks: Sequence[Ma
         rows=numbers.rows,
         auc=numbers.auc,
         baseline_auc=numbers.baseline_auc,
-        counts=known and by_a_model and enough and says_something(numbers),
+        counts=counts,
         marks=marks,
         unknown="" if known else _why_unknown(numbers),
+        estimated_auc=numbers.estimated_auc,
+        measured={name: value for name, value in measured.items() if value is not None},
     )
 
 

@@ -5,6 +5,7 @@ The rule kept here: everything shown is what `sluice model history` reads (`slui
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -13,11 +14,13 @@ from pydantic_core import to_jsonable_python
 
 from sluice.core.errors import SluiceError
 from sluice.core.links import COMPUTED
+from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.models import history, roles
 from sluice.web import performance_chart
 from sluice.web.partition import STEP
 from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain
+from sluice_ml import snapshots
 
 # Champions and refusals that are shown: of at most one request to train a week a year. The JSON has all.
 SHOWN = 52
@@ -68,12 +71,21 @@ def add_routes(app: FastAPI, readable: Any) -> None:
             states=STATES,
             outcomes=OUTCOMES,
             named=roles.named,
-            chart=performance_chart.draw(found[0].realised) if found else None,
+            charts=performance_chart.draw_all(found[0].realised) if found else (),
             height=performance_chart.HEIGHT,
             step=STEP,
             sentence=performance_chart.sentence,
+            more=performance_chart.more,
+            reports=partial(_reports, pipeline),
             words=performance_chart.words,
         )
+
+
+def _reports(pipeline: str, day: str) -> list[str]:
+    """The pages about a monitored day that are kept: its own, and Evidently's reports."""
+    folder = settings().reports / pipeline / "monitor" / day
+    own_page = ["index"] if (folder / "index.html").is_file() else []
+    return [*own_page, *snapshots.kept(folder)]
 
 
 def is_there(pipeline: str) -> bool:
