@@ -65,6 +65,15 @@ class ValueConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResourcesConfig:
+    """See `sluice_ml.checks.resources`: at most so many megabytes (of 10^6 bytes), and at least so many rows a second."""
+
+    model_mb: float
+    rows_per_second: float
+    memory_mb: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateConfig:
     """The checks of the model gate by name (`sluice_ml.checks`); None is not checked.
 
@@ -78,6 +87,7 @@ class GateConfig:
     slices: SlicesConfig | None
     flips: FlipsConfig | None
     value: ValueConfig | None
+    resources: ResourcesConfig | None
 
 
 @dataclass(frozen=True, kw_only=True)

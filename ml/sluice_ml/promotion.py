@@ -17,7 +17,7 @@ that was judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +32,8 @@ from sluice_ml.training import Candidate
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from sluice_ml.usage import Usage
 
 Outcome = Literal["promote", "refuse", "insufficient_data"]
 Must = Literal["beat", "keep_up"]
@@ -120,8 +122,9 @@ def decide(
     *,
     not_compared: str = "",
     replayed: checks.Finding | None = None,
+    usage: Callable[[], Usage] | None = None,
 ) -> Decision:
-    """Compare the candidate with the baseline and the champion on its held-out rows. Pure.
+    """Compare the candidate with the baseline and the champion on its held-out rows. Pure, but for `usage`.
 
     A champion that needs a column which the held-out rows do not have cannot be compared: the decision says so, and rests
     on the other comparisons.
@@ -130,6 +133,7 @@ def decide(
         config: what is declared today: confidence, margins and limits.
         not_compared: why there is no `champion` to compare with although one scores; "" where that is not so.
         replayed: what `sluice_ml.checks.replay` found in the tables that the candidate learned from; None where nobody looked.
+        usage: measures what serving the candidate takes (`sluice_ml.usage`); None where that is not asked.
     """
     test, meta = candidate.test, candidate.meta
     theirs: np.ndarray | None = None
@@ -145,7 +149,7 @@ def decide(
         else:
             must: Must = "beat" if change else "keep_up"
             comparisons.append(days.compare("champion", mine, theirs, must, after=champion.learned_until))
-    findings = checks.run(days.judged(candidate, mine, theirs, champion), config.gate)
+    findings = checks.run(days.judged(candidate, mine, theirs, champion, usage), config.gate)
     findings += [replayed] if replayed else []
     not_checked = [*checks.undeclared(config.gate), *([] if replayed else ["replay"])]
     refitted = refit_holds(meta.refit_loss_change)
@@ -227,7 +231,12 @@ class Days:
         )
 
     def judged(
-        self, candidate: Candidate, mine: np.ndarray, theirs: np.ndarray | None, champion: Champion | None
+        self,
+        candidate: Candidate,
+        mine: np.ndarray,
+        theirs: np.ndarray | None,
+        champion: Champion | None,
+        usage: Callable[[], Usage] | None = None,
     ) -> checks.Judged:
         """What the checks are given; `theirs` is None where there is no champion that can be compared with."""
         config, rival = self._config, theirs is not None
@@ -246,6 +255,7 @@ class Days:
             peer="the champion" if rival else f"the {kind} model",
             peer_score=theirs if theirs is not None else other,
             learned_daily_auc=candidate.meta.learned_daily_auc,
+            usage=usage,
             needed_days=max(2, config.comparison_days),
             min_outcomes=config.gate.min_outcomes,
             confidence=config.confidence,

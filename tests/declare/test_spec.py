@@ -118,6 +118,7 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "gate.slices names 'distance_miles'",
         ),
         ("flips: {share: 0.4}", "calibration: {level: .inf}", "finite number"),
+        (", rows_per_second: 20000}", "}", "gate.resources.rows_per_second"),
         (
             "    airports: [planned_minutes]",
             "    airport: [planned_minutes]",

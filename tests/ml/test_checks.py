@@ -18,6 +18,7 @@ from sluice_ml.config import (
     FlipsConfig,
     GateConfig,
     LearnedGapConfig,
+    ResourcesConfig,
     SlicesConfig,
     ValueConfig,
 )
@@ -42,6 +43,7 @@ def whole(config):
         slices=SlicesConfig(**declared.slices.model_dump()),
         flips=FlipsConfig(threshold=POINT, share=0.2),
         value=ValueConfig(threshold=POINT, margin=0.05, **costs),
+        resources=ResourcesConfig(model_mb=10, memory_mb=100, rows_per_second=20_000),
     )
     return dataclasses.replace(config, gate=gate, resamples=100)
 
@@ -83,7 +85,11 @@ def mine(candidate):
 def test_real_candidate_passes_all_and_what_was_not_checked_is_said(candidate, whole, config):
     decision = decide(candidate, None, whole)
     assert decision.promote, decision.reasons
-    assert states(decision) == {**dict.fromkeys(checks.CHECKS, "PASS"), "flips": "NOT_APPLICABLE"}
+    assert states(decision) == {
+        **dict.fromkeys(checks.CHECKS, "PASS"),
+        "flips": "NOT_APPLICABLE",
+        "resources": "NOT_APPLICABLE",
+    }
     assert json.loads(json.dumps(decision.numbers["gate"], allow_nan=False)) == decision.numbers["gate"]
     bare = decide(candidate, None, config)
     assert bare.promote

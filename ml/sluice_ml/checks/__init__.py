@@ -1,4 +1,4 @@
-"""The checks of the model gate: each is one pure function from the held-out scores of a candidate to one finding.
+"""The checks of the model gate: each is one function from the held-out scores of a candidate to one finding.
 
 A check is declared by one entry under the YAML's `model.gate`. It says PASS or FAIL, INSUFFICIENT where days or rows are too few to
 say either, NOT_APPLICABLE where it compares with a champion and there is none that can score, and ERROR where it could
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sluice_ml.checks import calibration, constant, flips, learned_gap, slices, value
+from sluice_ml.checks import calibration, constant, flips, learned_gap, resources, slices, value
 from sluice_ml.checks.judged import Finding, Judged, insufficient
 from sluice_ml.config import GateConfig
 
@@ -26,6 +26,7 @@ CHECKS: Mapping[str, Callable[[Judged, Any], Finding]] = {
     "slices": slices.check,
     "flips": flips.check,
     "value": value.check,
+    "resources": resources.check,
 }
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from sluice_ml.usage import Usage
+
     Numbers = TypeVar("Numbers", float, np.ndarray)
 
 State = Literal["PASS", "FAIL", "INSUFFICIENT", "NOT_APPLICABLE", "ERROR"]
@@ -37,6 +39,7 @@ class Judged:
     not: "champion", or "baseline" where there is no champion that can be compared with; `may_compare` marks the rows of days that it did
     not learn from. `peer` is the champion or, where there is none to compare with, the other kind of model that was trained on the same
     days; `peer_score` is None where that was not kept. `learned_daily_auc` is the judged model's mean daily AUC on the days that it learned.
+    `usage` measures what the model that would serve takes; None where that is not asked.
     """
 
     rows: pa.Table
@@ -49,6 +52,7 @@ class Judged:
     peer: str
     peer_score: np.ndarray | None
     learned_daily_auc: float | None
+    usage: Callable[[], Usage] | None = None
     needed_days: int
     min_outcomes: int
     confidence: float

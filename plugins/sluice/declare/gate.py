@@ -76,6 +76,16 @@ class Value(_Check):
         return self
 
 
+class Resources(_Check):
+    """What serving a model may take, measured by one thread on the held-out rows: see `sluice_ml.checks.resources`."""
+
+    # Megabytes (10^6 bytes) of its file, and of the memory that loading it and scoring add.
+    model_mb: float = Field(gt=0)
+    memory_mb: float = Field(gt=0)
+    # Rows that it must score in a second of CPU time.
+    rows_per_second: float = Field(gt=0)
+
+
 class Gate(Strict):
     """The checks of the model gate."""
 
@@ -91,6 +101,7 @@ class Gate(Strict):
     slices: Slices | None = None
     flips: Flips | None = None
     value: Value | None = None
+    resources: Resources | None = None
 
     @model_validator(mode="after")
     def _operating_point_is_declared(self) -> Gate:

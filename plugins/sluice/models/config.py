@@ -75,6 +75,7 @@ def _gate_config(declared: Gate) -> GateConfig:
         slices=of(config.SlicesConfig, declared.slices),
         flips=of(config.FlipsConfig, declared.flips, threshold=point),
         value=of(config.ValueConfig, declared.value, threshold=point),
+        resources=of(config.ResourcesConfig, declared.resources),
     )
 
 

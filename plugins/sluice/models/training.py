@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
@@ -157,6 +158,7 @@ def audit_candidate(
         ModelDamagedError: the candidate's file is not the one that was registered.
     """
     from sluice_ml.promotion import decide
+    from sluice_ml.usage import measure
 
     models, name = registry(), spec.model.name
     now = roles.current(spec)
@@ -164,7 +166,14 @@ def audit_candidate(
         return stands.record
     candidate = models.candidate(name, version)
     champion, problem = _champion(spec, now.champion)
-    decision = decide(candidate, champion, model_config(spec), not_compared=problem, replayed=replayed)
+    decision = decide(
+        candidate,
+        champion,
+        model_config(spec),
+        not_compared=problem,
+        replayed=replayed,
+        usage=partial(measure, candidate),
+    )
     # With a shadow, an experiment ends when that does.
     ends = decision.promote and spec.model.criticality == "experiment" and not spec.model.shadow_days
     promote = decision.promote and not ends

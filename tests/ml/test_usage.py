@@ -1,0 +1,78 @@
+"""What a model takes is measured on the model that would serve, and one that takes too much is refused for that alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import pytest
+
+from sluice.declare import spec
+from sluice.models.config import model_config
+from sluice_ml import boosting
+from sluice_ml.model import encode
+from sluice_ml.promotion import Decision, decide
+from sluice_ml.splits import label_of, labelled, vocabulary_of
+from sluice_ml.training import Candidate
+from sluice_ml.usage import measure
+
+
+@pytest.fixture(scope="module")
+def declared(config):
+    """The gate of flights, but for resources switched off."""
+    limits = model_config(spec.load("flights")).gate.resources
+    return dataclasses.replace(config, gate=dataclasses.replace(config.gate, resources=limits))
+
+
+@pytest.fixture(scope="module")
+def bloated(candidate, rows, config):
+    """The candidate, served by 1,500 trees that are twelve splits deep."""
+    known, _ = labelled(rows, config)
+    deep = {"max_depth": 12, "learning_rate": 0.002, "min_child_weight": 1, "reg_lambda": 1.0}
+    matrix = encode(known, config.numeric, config.categorical, vocabulary_of(known, config))
+    content = boosting.fit(
+        matrix, label_of(known, config), dataclasses.replace(config, params=deep), rounds=1500
+    )
+    return dataclasses.replace(candidate, content=content)
+
+
+def finding(decision: Decision) -> dict:
+    return next(one for one in decision.numbers["gate"] if one["check"] == "resources")
+
+
+def decided(candidate: Candidate, config) -> Decision:
+    return decide(candidate, None, config, usage=partial(measure, candidate))
+
+
+def test_model_that_takes_little_passes_with_its_numbers(candidate, declared):
+    decision = decided(candidate, declared)
+    found = finding(decision)
+    print(found)
+    assert decision.promote, decision.reasons
+    assert found["numbers"]["model_bytes"] == len(candidate.content)
+    assert found["numbers"]["rows"] == candidate.test.num_rows
+    assert found["numbers"]["added_bytes"] > 0
+
+
+def test_thousands_of_deep_trees_are_refused_with_number_limit_and_what_to_do(bloated, declared):
+    decision = decided(bloated, declared)
+    found = finding(decision)
+    print(found)
+    assert (decision.outcome, found["state"]) == ("refuse", "FAIL")
+    for said in (
+        f"its file has {len(bloated.content) / 1e6:,.2f} MB (limit 10)",
+        "rows a second of CPU time (limit 20,000 at least)",
+        "MB of memory (limit 100)",
+        "Train fewer or shallower trees (`rounds`, `params.max_depth`), or raise the limit",
+    ):
+        assert said in found["sentence"]
+    without = dataclasses.replace(declared, gate=dataclasses.replace(declared.gate, resources=None))
+    assert decided(bloated, without).promote
+
+
+def test_model_that_cannot_be_measured_is_an_error_and_is_not_promoted(candidate, declared):
+    broken = dataclasses.replace(candidate, content=b"{}")
+    decision = decided(broken, declared)
+    found = finding(decision)
+    assert (decision.outcome, found["state"]) == ("refuse", "ERROR")
+    assert "the process that scores ended with 1" in found["sentence"]
