@@ -129,6 +129,7 @@ def _judged(one: Kept, kind: str, config: ModelConfig, champion: np.ndarray | No
         if champion is None
         else champion,
         learned_daily_auc=one.learned[kind],
+        shows_values=True,
         needed_days=config.comparison_days,
         min_outcomes=config.gate.min_outcomes,
         confidence=config.confidence,

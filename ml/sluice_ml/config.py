@@ -65,6 +65,16 @@ class ValueConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FairnessConfig:
+    """See `sluice_ml.checks.fairness`: how far groups of `column` may be apart; None is measured, and held to no limit."""
+
+    column: str
+    threshold: float
+    opportunity: float
+    selection: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResourcesConfig:
     """See `sluice_ml.checks.resources`: at most so many megabytes (of 10^6 bytes), and at least so many rows a second."""
 
@@ -77,10 +87,12 @@ class ResourcesConfig:
 class GateConfig:
     """The checks of the model gate by name (`sluice_ml.checks`); None is not checked.
 
-    `min_outcomes`: rows of each outcome without which a check says nothing.
+    `min_outcomes`: rows of each outcome without which a check says nothing. `shows_values`: whether findings may name values of
+    the rows; where these are about people, groups are numbered.
     """
 
     min_outcomes: int
+    shows_values: bool
     constant: ConstantConfig | None
     calibration: CalibrationConfig | None
     learned_gap: LearnedGapConfig | None
@@ -88,6 +100,7 @@ class GateConfig:
     flips: FlipsConfig | None
     value: ValueConfig | None
     resources: ResourcesConfig | None
+    fairness: FairnessConfig | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -255,6 +255,7 @@ class Days:
             peer="the champion" if rival else f"the {kind} model",
             peer_score=theirs if theirs is not None else other,
             learned_daily_auc=candidate.meta.learned_daily_auc,
+            shows_values=config.gate.shows_values,
             usage=usage,
             needed_days=max(2, config.comparison_days),
             min_outcomes=config.gate.min_outcomes,

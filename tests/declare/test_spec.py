@@ -118,6 +118,7 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "gate.slices names 'distance_miles'",
         ),
         ("flips: {share: 0.4}", "calibration: {level: .inf}", "finite number"),
+        ("    flips: {share: 0.4}", "    fairness: {column: origin}", "gate.fairness.opportunity"),
         (", rows_per_second: 20000}", "}", "gate.resources.rows_per_second"),
         (
             "    airports: [planned_minutes]",

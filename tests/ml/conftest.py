@@ -113,7 +113,7 @@ def config():
 def gate(**checks) -> GateConfig:
     """A gate of these checks and no others."""
     absent = dict.fromkeys(CHECKS)
-    return GateConfig(**{"min_outcomes": 50, **absent, **checks})
+    return GateConfig(**{"min_outcomes": 50, "shows_values": True, **absent, **checks})
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from sluice_ml import checks
 from sluice_ml.config import (
     CalibrationConfig,
     ConstantConfig,
+    FairnessConfig,
     FlipsConfig,
     GateConfig,
     LearnedGapConfig,
@@ -37,12 +38,14 @@ def whole(config):
     costs = {"true_positive": 1, "false_positive": 1, "false_negative": 4, "true_negative": 0}
     gate = GateConfig(
         min_outcomes=declared.min_outcomes,
+        shows_values=True,
         constant=ConstantConfig(**declared.constant.model_dump()),
         calibration=CalibrationConfig(**declared.calibration.model_dump()),
         learned_gap=LearnedGapConfig(**declared.learned_gap.model_dump()),
         slices=SlicesConfig(**declared.slices.model_dump()),
         flips=FlipsConfig(threshold=POINT, share=0.2),
         value=ValueConfig(threshold=POINT, margin=0.05, **costs),
+        fairness=FairnessConfig(column="origin", threshold=POINT, opportunity=0.3, selection=0.3),
         resources=ResourcesConfig(model_mb=10, memory_mb=100, rows_per_second=20_000),
     )
     return dataclasses.replace(config, gate=gate, resamples=100)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sluice_ml.checks import calibration, constant, flips, learned_gap, resources, slices, value
+from sluice_ml.checks import calibration, constant, fairness, flips, learned_gap, resources, slices, value
 from sluice_ml.checks.judged import Finding, Judged, insufficient
 from sluice_ml.config import GateConfig
 
@@ -27,6 +27,7 @@ CHECKS: Mapping[str, Callable[[Judged, Any], Finding]] = {
     "flips": flips.check,
     "value": value.check,
     "resources": resources.check,
+    "fairness": fairness.check,
 }
 
 
@@ -41,7 +42,8 @@ def run(judged: Judged, gate: GateConfig) -> list[Finding]:
             # As they are recorded; what is not a number is no evidence.
             finding = replace(finding, numbers=json.loads(json.dumps(finding.numbers, allow_nan=False)))
         except Exception as error:  # noqa: BLE001 whatever it was, the decision has to record it, and must not promote
-            finding = Finding(name, "ERROR", f"{name} could not be computed: {type(error).__name__}: {error}")
+            quoted = f": {error}" if judged.shows_values else ""
+            finding = Finding(name, "ERROR", f"{name} could not be computed: {type(error).__name__}{quoted}")
         found.append(finding)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 State = Literal["PASS", "FAIL", "INSUFFICIENT", "NOT_APPLICABLE", "ERROR"]
 # A score can be 0 or 1: its log-odds are kept finite.
 _MARGIN = 1e-9
+# Name of the rows that have no value of a column.
+MISSING = "(missing)"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Judged:
     not: "champion", or "baseline" where there is no champion that can be compared with; `may_compare` marks the rows of days that it did
     not learn from. `peer` is the champion or, where there is none to compare with, the other kind of model that was trained on the same
     days; `peer_score` is None where that was not kept. `learned_daily_auc` is the judged model's mean daily AUC on the days that it learned.
-    `usage` measures what the model that would serve takes; None where that is not asked.
+    `shows_values` says whether a finding may name values of the rows. `usage` measures what the model that would serve takes; None where that is not asked.
     """
 
     rows: pa.Table
@@ -52,6 +54,7 @@ class Judged:
     peer: str
     peer_score: np.ndarray | None
     learned_daily_auc: float | None
+    shows_values: bool
     usage: Callable[[], Usage] | None = None
     needed_days: int
     min_outcomes: int
@@ -59,12 +62,29 @@ class Judged:
     resamples: int
     seed: int
 
-    def interval(self, measure: Callable[[np.ndarray], float]) -> Estimate:
-        """A number of weighted rows, measured on all of them and in draws of whole days."""
+    def groups(self, column: str) -> Iterator[tuple[str, np.ndarray]]:
+        """Each value of a column by its name and which rows have it; MISSING last, for those without one.
+
+        Where values may not be shown, groups are numbered in the order of their values.
+        """
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        held = pc.cast(self.rows[column], pa.string())
+        values = pc.fill_null(held, "").to_numpy(zero_copy_only=False).astype(str)
+        absent = pc.is_null(held).to_numpy(zero_copy_only=False)
+        for number, value in enumerate(np.unique(values[~absent]), start=1):
+            yield f"{column} {value if self.shows_values else f'group {number}'}", (values == value) & ~absent
+        if absent.any():
+            yield f"{column} {MISSING}", absent
+
+    def interval(self, measure: Callable[[np.ndarray], float], confidence: float | None = None) -> Estimate:
+        """A number of weighted rows, measured on all of them and in draws of whole days; with the declared confidence, or another."""
         import numpy as np
 
         drawn = [measure(weight) for weight in draws(self.day, resamples=self.resamples, seed=self.seed)]
-        return interval(measure(np.ones(len(self.day))), np.array(drawn), self.confidence)
+        return interval(measure(np.ones(len(self.day))), np.array(drawn), confidence or self.confidence)
 
     def enough(self, place: np.ndarray) -> bool:
         """Whether the rows at `place` are of enough days, and have enough of both outcomes, to say anything."""

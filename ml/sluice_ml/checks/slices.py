@@ -9,7 +9,6 @@ was trained. A value with fewer days, or fewer rows of either outcome, than a ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sluice_ml.checks.calibration import recalibrated
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def check(judged: Judged, limits: SlicesConfig) -> Finding:
     """FAIL where the level of a value is surely beyond its limit, or its AUC surely below the peer's by more than the limit."""
-    every = dict(_slices(judged, limits.columns))
+    every = {name: place for column in limits.columns for name, place in judged.groups(column)}
     large = {name: place for name, place in every.items() if judged.enough(place)}
     small = {name: int(place.sum()) for name, place in every.items() if name not in large}
     # Of many slices one is often far off by chance: what is asked of one is asked of all of them together (Bonferroni).
@@ -48,18 +47,6 @@ def check(judged: Judged, limits: SlicesConfig) -> Finding:
         f"{'; '.join(wrong) or f'None of {len(found)} slices is worse'}.{f' Too small to judge: {unjudged}.' if small else ''}",
         {"peer": judged.peer, "slices": found, "too_small": small, "limits": vars(limits)},
     )
-
-
-def _slices(judged: Judged, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each value of the columns by its name, and which rows have it."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for column in columns:
-        values = pc.fill_null(pc.cast(judged.rows[column], pa.string()), "(missing)").to_numpy().astype(str)
-        for value in np.unique(values):
-            yield f"{column} {value}", values == value
 
 
 def _level(judged: Judged, place: np.ndarray, score: np.ndarray) -> Estimate:

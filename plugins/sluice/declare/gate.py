@@ -76,6 +76,16 @@ class Value(_Check):
         return self
 
 
+class Fairness(_Check):
+    """How far groups may be apart at the operating point: see `sluice_ml.checks.fairness`."""
+
+    # A column of the feature table, whether the model uses it or not.
+    column: str
+    # Difference of true-positive rates, and of selection rates; without a limit the second is measured and refuses nothing.
+    opportunity: float = Field(gt=0, lt=1)
+    selection: float | None = Field(None, gt=0, lt=1)
+
+
 class Resources(_Check):
     """What serving a model may take, measured by one thread on the held-out rows: see `sluice_ml.checks.resources`."""
 
@@ -102,11 +112,12 @@ class Gate(Strict):
     flips: Flips | None = None
     value: Value | None = None
     resources: Resources | None = None
+    fairness: Fairness | None = None
 
     @model_validator(mode="after")
     def _operating_point_is_declared(self) -> Gate:
-        if self.operating_point is None and (self.flips or self.value):
+        if self.operating_point is None and (self.flips or self.value or self.fairness):
             raise ValueError(
-                "flips and value ask what happens at an operating_point: give the score from which somebody acts"
+                "flips, value and fairness ask what happens at an operating_point: give the score from which somebody acts"
             )
         return self

@@ -56,11 +56,11 @@ def model_config(spec: Pipeline) -> ModelConfig:
         happens_at=declared.happens_at,
         accepted_findings=declared.accepted_findings,
         threads=settings().threads,
-        gate=_gate_config(declared.gate),
+        gate=_gate_config(declared.gate, shows_values=spec.may_quote(None)),
     )
 
 
-def _gate_config(declared: Gate) -> GateConfig:
+def _gate_config(declared: Gate, *, shows_values: bool) -> GateConfig:
     from sluice_ml import config
 
     def of(kind: type, check: Strict | None, **more: object) -> Any:
@@ -69,6 +69,7 @@ def _gate_config(declared: Gate) -> GateConfig:
     point = declared.operating_point
     return config.GateConfig(
         min_outcomes=declared.min_outcomes,
+        shows_values=shows_values,
         constant=of(config.ConstantConfig, declared.constant),
         calibration=of(config.CalibrationConfig, declared.calibration),
         learned_gap=of(config.LearnedGapConfig, declared.learned_gap),
@@ -76,6 +77,7 @@ def _gate_config(declared: Gate) -> GateConfig:
         flips=of(config.FlipsConfig, declared.flips, threshold=point),
         value=of(config.ValueConfig, declared.value, threshold=point),
         resources=of(config.ResourcesConfig, declared.resources),
+        fairness=of(config.FairnessConfig, declared.fairness, threshold=point),
     )
 
 
@@ -159,6 +161,7 @@ def _missing_columns(spec: Pipeline) -> Iterator[str]:
 
     model = spec.model
     times = [name for name in (model.known_at, model.happens_at) if name]
+    sensitive = [model.gate.fairness.column] if model.gate.fairness else []
     used = {
         model.features_table: [
             *model.features.categorical,
@@ -166,6 +169,7 @@ def _missing_columns(spec: Pipeline) -> Iterator[str]:
             model.baseline,
             model.key,
             *times,
+            *sensitive,
         ],
         model.outcomes_table: [model.key, model.label],
     }

@@ -64,6 +64,7 @@ def read_days(
     def scan(table: str, columns: list[str]) -> pa.Table:
         return tables.scan(spec.pipeline, table, first, last, columns=columns, snapshot_id=snapshots[table])
 
+    sensitive = [declared.gate.fairness.column] if declared.gate.fairness else []
     instants = [name for name in (declared.known_at, declared.happens_at) if name]
     columns = dict.fromkeys(
         [
@@ -75,6 +76,7 @@ def read_days(
             *instants,
         ]
     )
+    also = [*also, *sensitive]
     there = tables.columns(spec.pipeline, declared.features_table) if also else []
     columns |= dict.fromkeys(name for name in also if name in there)
     features = scan(declared.features_table, list(columns))

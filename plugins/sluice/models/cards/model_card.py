@@ -53,7 +53,11 @@ def write(spec: Pipeline, version: int | None = None) -> Document:
             Section("Quantitative analyses", list(_realised(known)), list(_measured(known))),
             Section(
                 "Ethical considerations",
-                [known.stated("considerations", "ethical_considerations"), known.personal_data()],
+                [
+                    known.stated("considerations", "ethical_considerations"),
+                    known.personal_data(),
+                    Fact("fairness", _fairness(known)),
+                ],
             ),
             Section("Caveats and recommendations", list(_caveats(known))),
         ],
@@ -150,6 +154,14 @@ def _compared(known: Known) -> str:
             return listed(one.limits.get("columns", ()), none)
     declared = known.spec.model.gate.slices
     return f"{listed(declared.columns if declared else (), none)}, as declared today"
+
+
+def _fairness(known: Known) -> str:
+    """How far groups of the declared column were apart, the last time that the gate was asked."""
+    for one in known.checks:
+        if one.name == "fairness" and one.state != "NOT_CHECKED":
+            return f"{one.state}: {known.sentence(one)}"
+    return "no groups were compared: the gate that judged it had no sensitive column (model.gate.fairness)"
 
 
 def _metrics(known: Known) -> Iterator[Fact]:
