@@ -152,6 +152,11 @@ def test_declaration_of_what_does_not_exist_is_refused(pipelines, old, new, said
             "  label: is_lte\n",
             "the model uses 'is_lte', which is no column of 'outcomes'",
         ),
+        (
+            "    flips: {share: 0.4}\n",
+            "    fairness: {column: orgin, opportunity: 0.1}\n",
+            "the model uses 'orgin', which is no column of 'features'; did you mean 'origin'?",
+        ),
         ("landing: landing\n", "landing: ftp://host/x\n", "The landing zone 'ftp://host/x' cannot be used"),
     ],
 )

@@ -99,7 +99,7 @@ def test_card_has_the_sections_of_its_source_and_the_recorded_numbers_with_n_and
     assert "may become champion; there was no champion" in facts["Model details", "decision"].said
     gate = {name: state for name, state, _ in _table(card, "Checks of the gate").rows}
     assert (gate["learned gap"], gate["flips"]) == ("PASS", "NOT APPLICABLE")
-    assert facts["Caveats and recommendations", "not checked"].said == "replay"
+    assert facts["Caveats and recommendations", "not checked"].said == "fairness, replay"
     groups = _table(card, "By group, beside the linear model")
     assert len(groups.rows) == 8
     assert all("(" in level for _, _, level, _ in groups.rows)
@@ -350,6 +350,15 @@ def test_values_of_personal_data_are_in_neither(flights, champion):
         assert not any(value in text for value in ("Ada", "Bea", "Cas", "Dan", "Eve"))
         assert "arrivals (pseudonymised)" in text
         assert "By carrier" not in text
+
+
+def test_card_says_how_far_groups_were_apart_or_that_none_were_compared(flights, champion):
+    fairness = ("Ethical considerations", "fairness")
+    assert "(model.gate.fairness)" in _facts(cards.write("card", flights))[fairness].said
+    found = {"check": "fairness", "state": "FAIL", "sentence": "By origin: +0.3.", "numbers": {}}
+    refused = records.Refused(version=1, numbers={"gate": [found]})
+    ledger.append(refused, pipeline="flights", subject=flights.model.name, partition=DAY)
+    assert _facts(cards.write("card", flights))[fairness].said == "FAIL: By origin: +0.3."
 
 
 def test_hostile_text_is_no_markup_wherever_it_stands():

@@ -50,6 +50,8 @@ def test_decisions_have_each_check_with_its_state_its_interval_and_where_its_lim
         "slices": "PASS",
         "flips": "INSUFFICIENT",
         "value": "INSUFFICIENT",
+        "resources": "PASS",
+        "fairness": "NOT_CHECKED",
         "replay": "FAIL",
     }
     assert checks["replay"].sentence == "What came later changes origin_late_rate_1d."
@@ -91,7 +93,7 @@ def test_command_prints_the_same_facts_as_json_and_names_what_was_refused(flight
     printed = CliRunner().invoke(main, ["model", "history", "flights", "--json"])
     told = json.loads(printed.output)
     assert [change["version"] for change in told["changes"]] == [1]
-    assert [check["state"] for check in told["decisions"][0]["checks"]][-1] == "FAIL"
+    assert {check["name"]: check["state"] for check in told["decisions"][0]["checks"]}["replay"] == "FAIL"
     assert told["champion"]["version"] == 1
 
     text = CliRunner().invoke(main, ["model", "history", "flights"]).output

@@ -13,6 +13,7 @@ from sluice.core.errors import SpecInvalidError
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
+from sluice.declare.gate import Fairness
 from sluice.lake import batches, tables
 from sluice.models import trainset
 from sluice.models.config import model_config
@@ -87,7 +88,7 @@ def test_read_leaves_out_what_no_model_can_hold_and_says_of_which_day(flights, r
 
 
 def test_read_takes_further_columns_where_the_table_has_them(flights, rows):
-    """A champion is compared by what it was trained on, also where that is declared no more."""
+    """A champion is compared by what it was trained on, also where that is declared no more; groups by a column that no model uses."""
     snapshots = {}
     for table, columns in (
         ("features", rows.drop_columns("is_late")),
@@ -106,6 +107,12 @@ def test_read_takes_further_columns_where_the_table_has_them(flights, rows):
     read = trainset.read(declared, DAY, snapshots, also=("wind_gust_mph", "never_there", "distance_miles"))
 
     assert {*read.rows.column_names} - {*without} == {"wind_gust_mph"}
+
+    gate = declared.model.gate.model_copy(
+        update={"fairness": Fairness(column="wind_gust_mph", opportunity=0.1)}
+    )
+    judged = declared.model_copy(update={"model": declared.model.model_copy(update={"gate": gate})})
+    assert {*trainset.read(judged, DAY, snapshots).rows.column_names} - {*without} == {"wind_gust_mph"}
 
 
 def test_sound_rows_are_trained_on(flights, rows):
