@@ -17,11 +17,12 @@ LAST = "2013-03-30"
 
 @pytest.fixture
 def history(flights):
-    """The pipeline with published features and outcomes, and a model of few rounds."""
+    """The pipeline with published features and outcomes, and a model of few rounds; what it takes, no backtest measures."""
     rows = flights_rows(flights)
     publish(flights, "features", rows.drop_columns(["is_late"]))
     publish(flights, "outcomes", rows.select(["flight_id", "ds", "is_late"]))
-    small = flights.model.model_copy(update={"rounds": 8, "accepted_findings": {}})
+    gate = flights.model.gate.model_copy(update={"resources": None})
+    small = flights.model.model_copy(update={"rounds": 8, "accepted_findings": {}, "gate": gate})
     return flights.model_copy(update={"model": small})
 
 
