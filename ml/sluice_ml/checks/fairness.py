@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluice_ml.checks.judged import MISSING, Finding, Judged
+from sluice_ml.checks.judged import MISSING, Finding, Judged, State
 from sluice_ml.config import FairnessConfig
 from sluice_ml.metrics import Estimate
 
@@ -52,7 +52,7 @@ def check(judged: Judged, limits: FairnessConfig) -> Finding:
         )
     if without:
         said.append(f"{without} rows have no {limits.column}")
-    state = "FAIL" if fails else "INSUFFICIENT" if small or len(large) < 2 else "PASS"
+    state: State = "FAIL" if fails else "INSUFFICIENT" if small or len(large) < 2 else "PASS"
     return Finding(
         "fairness",
         state,
