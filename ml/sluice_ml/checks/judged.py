@@ -84,7 +84,8 @@ class Judged:
         import numpy as np
 
         drawn = [measure(weight) for weight in draws(self.day, resamples=self.resamples, seed=self.seed)]
-        return interval(measure(np.ones(len(self.day))), np.array(drawn), confidence or self.confidence)
+        wide = self.confidence if confidence is None else confidence
+        return interval(measure(np.ones(len(self.day))), np.array(drawn), wide)
 
     def enough(self, place: np.ndarray) -> bool:
         """Whether the rows at `place` are of enough days, and have enough of both outcomes, to say anything."""
