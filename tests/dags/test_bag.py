@@ -207,7 +207,10 @@ def test_the_shape_of_the_flights_dags(bag):
             "run_again": ["report_release"],
             "report_release": [],
         },
-        "flights_rollback": {"roll_back_champion": ["-> flights.champion"]},
+        "flights_rollback": {
+            "roll_back_champion": ["score_again", "-> flights.champion"],
+            "score_again": ["-> flights.features"],
+        },
         # The chain first: what must stay is read from the ledger.
         "flights_maintain": {
             "check_ledger": ["clear_tables"],

@@ -8,9 +8,11 @@ import pytest
 
 from sluice import ledger
 from sluice.core.runs import Run
+from sluice.lake import tables
 from sluice.ledger import model_records
 from sluice.models import roles
 from sluice.models.config import registry
+from sluice.models.scoring import stage_predictions
 from sluice_ml.training import fit
 from tests.models.conftest import DAY, flights_rows, small_config
 
@@ -61,4 +63,36 @@ def test_roll_back_moves_the_champion_once_on_a_persons_word(live, flights, cham
 
     live.succeed("flights_rollback", conf={**form, "version": roles.BASELINE})
     assert registry().roles(flights.model.name) == {"previous": first}
-    assert set(live.mails()) == before, "whoever filled in the form is watching"
+    told = [mail for name, mail in live.mails().items() if name not in before]
+    assert [str(mail["Subject"]).strip() for mail in told] == [
+        f"[sluice][ROLLED BACK] flights flights_late_arrival: {who} scores again"
+        for who in (f"version {first}", "the baseline")
+    ], "who filled in the form is watching what was refused"
+    assert "Nothing that is published was made by" in told[0].get_body(("plain",)).get_content()
+
+
+@pytest.mark.long
+def test_predictions_of_today_are_made_again_and_that_ends_what_was_mailed(live, flights, champions):
+    _, second = champions
+    day = "2013-05-12"
+    live.deliver(flights, "2013-05-09", day)
+    live.succeed("flights_backfill", conf={"first_day": "2013-05-09", "last_day": day})
+    tables.publish(stage_predictions(flights, [day], RUN), verdict_id="scenario")
+    assert _version_of(day) == {str(second)}
+    before = set(live.mails())
+
+    run = live.succeed("flights_rollback", conf={"version": roles.BASELINE, "why": "It ranks at random."})
+    scored = live.api.wait_for_partition("flights_score", day, since=run["run_after"], seconds=300)
+    live.wait_until_idle()
+
+    assert scored["state"] == "success", live.api.failures("flights_score", scored["dag_run_id"])
+    assert _version_of(day) == {"baseline"}
+    told = [mail for name, mail in live.mails().items() if name not in before]
+    assert len(told) == 2, [str(mail["Subject"]) for mail in told]
+    assert ["[ROLLED BACK]" in told[0]["Subject"], "[RESOLVED]" in told[1]["Subject"]] == [True, True]
+    said = " ".join(told[0].get_body(("plain",)).get_content().split())
+    assert f"Those of {day} are made again by the baseline" in said
+
+
+def _version_of(day: str) -> set[str]:
+    return set(tables.scan("flights", "predictions", day, day)["model_version"].to_pylist())

@@ -132,10 +132,19 @@ def tune_command(pipeline: spec.Pipeline, day: str | None, as_json: bool) -> Non
 def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     """Let VERSION, which was champion before, score again; with `baseline` for it, the declared rule and no model."""
     from sluice import waivers
-    from sluice.models import roles
+    from sluice.models import roles, rolled_back
 
     # Each call is a decision of its own.
     run = Run(run_id=f"sluice model rollback {secrets.token_hex(4)}")
     entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
     echo(f"The next run of {pipeline.pipeline}_score goes by it.")
+    made, again = rolled_back.made_before(pipeline, entry)
+    if made:
+        echo(
+            f"Published predictions of {made[0]} to {made[-1]} ({len(made)} days) were made before it, and say so."
+        )
+    for day in again:
+        echo(
+            f"{day} is still in time: {pipeline.pipeline}_reconcile has it scored again, or trigger {pipeline.pipeline}_score for it."
+        )

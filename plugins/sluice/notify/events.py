@@ -42,6 +42,7 @@ Kind = Literal[
     "damaged_model",
     "stuck_model",
     "approval_requested",
+    "rolled_back",
     "resolved",
     "digest",
     "fitness",

@@ -21,7 +21,6 @@ from sluice.core.errors import (
 )
 from sluice.core.links import evidence_url, page_url
 from sluice.core.partitions import Partition
-from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
 from sluice.gates import policy
 from sluice.gates.verdict import RuleResult, Verdict
@@ -29,6 +28,7 @@ from sluice.lake import batches
 from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
 from sluice.notify.events import Event, FailedRule, FailingRow
+from sluice.notify.model_events import of_approval, of_refusal, of_roll_back, of_stuck_model
 from sluice.notify.watcher_events import (
     of_broken_declaration,
     of_broken_ledger,
@@ -40,7 +40,7 @@ from sluice.notify.watcher_events import (
 )
 
 if TYPE_CHECKING:
-    from sluice.ledger.model_records import Choice
+    pass
 
 __all__ = [
     "of_approval",
@@ -51,6 +51,8 @@ __all__ = [
     "of_missed_deadline",
     "of_refusal",
     "of_rewritten",
+    "of_roll_back",
+    "of_stuck_model",
     "of_unexpected_files",
     "of_verdict",
     "of_waiver_expired",
@@ -191,106 +193,6 @@ def _evidence(exception: BaseException | None) -> dict[str, str]:
     """A link to the page that an error's evidence is on, where it has one."""
     report = exception.report if isinstance(exception, SluiceError) else ""
     return {"Evidence": evidence_url(report)} if report else {}
-
-
-# What to do about a candidate that was refused: by the gate, at the end of its shadow, or by a person.
-_AFTER_REFUSAL = {
-    "gate": (
-        "Train again when there is more data, or when a feature or a parameter has been changed.",
-        "If a limit of the gate is wrong for this data, change it under `model.gate` in the pipeline's YAML, and train again.",
-    ),
-    "shadow": (
-        "It had passed the gate, whose limits have no part in this. Monitoring asks for a new model when one is due; train "
-        "again when a feature or a parameter has been changed.",
-        "If too few days counted, or the noise of so few was too large, declare more `model.shadow_days`.",
-    ),
-    "approval": (
-        "It had passed the gate and its shadow. Monitoring asks for a new model when one is due; a person may train one before.",
-    ),
-}
-
-
-def of_refusal(spec: Pipeline, decided: Choice, *, partition: str | None, task_url: str) -> Event:
-    """A candidate that did not earn the place of the champion. It is told once, and ends with nothing."""
-    version, numbers = decided.version, decided.numbers
-    stage = "approval" if "approval" in numbers else "shadow" if "entered_shadow" in numbers else "gate"
-    return Event(
-        kind="refused_model",
-        pipeline=spec.pipeline,
-        subject=spec.model.name,
-        partition=partition,
-        cause=f"version {version}",
-        owner=spec.owner,
-        effect="Predictions go on as before, by the model or the rule that made them until now.",
-        summary=f"Candidate version {version} was refused. " + " ".join(decided.reasons),
-        facts={"Version": str(version)},
-        next_steps=(
-            "Read on the page of the model, or with `sluice model history`, what each check found and which limit it was held to.",
-            *_AFTER_REFUSAL[stage],
-        ),
-        links={"Model": page_url("model", spec.pipeline), "Task": task_url},
-        occurred_at=clock.utc_now(),
-    )
-
-
-def of_approval(spec: Pipeline, decided: Choice, *, partition: str | None, task_url: str) -> Event:
-    """A challenger of a critical model that waits for a person. It is told once, and ends with nothing: the answer is another event."""
-    dag_id = f"{spec.pipeline}_promote"
-    return Event(
-        kind="approval_requested",
-        pipeline=spec.pipeline,
-        subject=spec.model.name,
-        partition=partition,
-        cause=f"version {decided.version}",
-        owner=spec.owner,
-        effect=f"Version {decided.version} becomes champion if a person approves it. Until then predictions go on as before.",
-        summary=f"Version {decided.version} passed the gate and its shadow. " + " ".join(decided.reasons),
-        facts={"Version": str(decided.version)},
-        next_steps=(
-            "Look at what each check found, on the page of the model.",
-            "Then open the form, choose Approve or Reject, and give the reason. Who approves answers for it.",
-            f"If no form is there, {dag_id} was paused: unpause and trigger it.",
-        ),
-        links={
-            "Approve or reject": f"{settings().ui_url}/dags/{dag_id}/required_actions",
-            "Model": page_url("model", spec.pipeline),
-            "Task": task_url,
-        },
-        occurred_at=clock.utc_now(),
-    )
-
-
-def of_stuck_model(spec: Pipeline, why: str, *, since: str, task_url: str) -> Event:
-    """A model that training does not mend, or no candidate can replace. It is told once, and ends with nothing.
-
-    Args:
-        why: a sentence of `sluice_ml.retraining`.
-        since: the first day of the series (YYYY-MM-DD): another series is another fault.
-    """
-    name = spec.pipeline
-    return Event(
-        kind="stuck_model",
-        pipeline=name,
-        subject=spec.model.name,
-        partition=None,
-        cause=f"since {since}",
-        owner=spec.owner,
-        effect="Predictions go on by the present champion.",
-        summary=why,
-        facts={"Since": since},
-        next_steps=(
-            "Look at what monitoring found in these days: the reports under Evidence, and `sluice ledger --kind decided`.",
-            "If an earlier champion was better, let it score again: the command below, or "
-            f"{name}_rollback in the UI. Otherwise change a feature or a parameter, and trigger {name}_train.",
-            "A champion that you choose starts the count again.",
-        ),
-        commands={
-            f"sluice model show {name}": "every version with its role",
-            f"sluice model rollback {name} VERSION --by NAME --why REASON": "let an earlier champion score again",
-        },
-        links={"Model": page_url("model", spec.pipeline), "Task": task_url},
-        occurred_at=clock.utc_now(),
-    )
 
 
 def _failed(rule: RuleResult, hidden: frozenset[str]) -> FailedRule:

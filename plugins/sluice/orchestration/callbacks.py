@@ -22,7 +22,7 @@ from sluice.orchestration.runs import asked_for_by_a_person
 if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
     from sluice.ledger import Entry
-    from sluice.ledger.model_records import Choice
+    from sluice.ledger.model_records import Choice, RolledBack
     from sluice.notify.events import Event
     from sluice.notify.send import Smtp
     from sluice.notify.webhook import Webhook
@@ -126,10 +126,11 @@ def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, 
     notify.deliver(event.model_copy(update=about), smtp(), sender=settings().mail_from, to=to)
 
 
-def _deliver(pipeline: spec.Pipeline, event: Event) -> None:
+def _deliver(pipeline: spec.Pipeline, event: Event, also: Sequence[str] = ()) -> None:
     from sluice import notify
 
-    notify.deliver(event, smtp(pipeline), sender=settings().mail_from, to=pipeline.mail_to)
+    to = tuple(dict.fromkeys((*pipeline.mail_to, *also)))
+    notify.deliver(event, smtp(pipeline), sender=settings().mail_from, to=to)
 
 
 def mail_success(context: Mapping[str, Any]) -> None:
@@ -178,10 +179,10 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
     mail_event(pipeline, event)
 
 
-def mail_event(pipeline: spec.Pipeline, event: Event) -> None:
+def mail_event(pipeline: spec.Pipeline, event: Event, also: Sequence[str] = ()) -> None:
     """Send a mail; one that is not taken is recorded, and sent by `send_notices` of the watcher."""
     try:
-        _deliver(pipeline, event)
+        _deliver(pipeline, event, also)
     except MailUndeliveredError as error:
         log.warning("%s", error)
 
@@ -248,6 +249,20 @@ def mail_approval(context: Mapping[str, Any], pipeline: spec.Pipeline, decided: 
     mail_event(
         pipeline, report.of_approval(pipeline, decided, partition=partition, task_url=task_url(context["ti"]))
     )
+
+
+def mail_roll_back(
+    context: Mapping[str, Any],
+    pipeline: spec.Pipeline,
+    entry: Entry[RolledBack],
+    made: Sequence[str],
+    again: Sequence[str],
+) -> None:
+    """Send the mail of a roll-back, also to those who act on predictions."""
+    from sluice.notify import report
+
+    event = report.of_roll_back(pipeline, entry, made=made, again=again, task_url=task_url(context["ti"]))
+    mail_event(pipeline, event, pipeline.stakeholders)
 
 
 def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: str, *, since: str) -> None:

@@ -44,15 +44,17 @@ def rollback_form(pipeline: spec.Pipeline) -> dict[str, Param]:
 
 
 def roll_back(pipeline: spec.Pipeline) -> None:
-    """Let an earlier champion score again."""
-    _roll_back.override(task_id="roll_back_champion", outlets=[assets.champion(pipeline)], **ANSWERS)(
-        pipeline.pipeline
-    )
+    """Let an earlier champion score again, tell who acts on predictions, and make those again that are still in time."""
+    decided: Any = _roll_back.override(
+        task_id="roll_back_champion", outlets=[assets.champion(pipeline)], **ANSWERS
+    )(pipeline.pipeline)
+    features = assets.by_stage(pipeline)["score"]
+    _score_again.override(task_id="score_again", outlets=[features])(pipeline.pipeline, decided)
 
 
 @task
 @explain_failure
-def _roll_back(pipeline_name: str) -> str:
+def _roll_back(pipeline_name: str) -> dict[str, Any]:
     """Returns what was decided; a repetition of the same run returns what it decided then."""
     from sluice.models import roles
 
@@ -60,7 +62,24 @@ def _roll_back(pipeline_name: str) -> str:
     params, by = context["params"], context["dag_run"].triggering_user_name or ""
     run = run_info(context)
     entry = roles.roll_back(spec.load(pipeline_name), params["version"], by=by, why=params["why"], run=run)
-    return str(entry.record.reasons[0])
+    return {"entry": entry.seq, "decided": entry.record.reasons[0]}
+
+
+@task
+@explain_failure
+def _score_again(pipeline_name: str, decided: dict[str, Any]) -> list[str]:
+    """Returns the days that are scored again: the state asks for them (`sluice.status`), and this wakes them at once."""
+    from sluice.models import rolled_back
+    from sluice.orchestration.callbacks import mail_roll_back
+
+    context, pipeline = get_current_context(), spec.load(pipeline_name)
+    entry = rolled_back.read(pipeline, result_of("roll_back_champion", decided)["entry"])
+    made, again = rolled_back.made_before(pipeline, entry)
+    mail_roll_back(context, pipeline, entry, made, again)
+    if not again:
+        raise AirflowSkipException("Nothing that it made, and readers see, is still in time.")
+    context["outlet_events"][assets.by_stage(pipeline)["score"]].add_partitions(again)
+    return again
 
 
 @task

@@ -26,7 +26,8 @@ from sluice.lake import batches, inputs, tables
 from sluice.lake.batches import full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
-from sluice.ledger import model_records, skips
+from sluice.ledger import Entry, champion, model_records, skips
+from sluice.models import rolled_back
 from sluice.schedule import Schedule, missing_history
 from sluice.status import training
 from sluice.status.needs import Needs
@@ -84,6 +85,8 @@ class _Known:
     # Table and day of what was made without history that is published now -> what that is.
     rebuilds: dict[tuple[str, str], str] = field(default_factory=dict)
     monitored: set[str | None] = field(default_factory=set)
+    # What decided on the champion, newest first; nothing where nobody ever rolled back.
+    moves: list[Entry] = field(default_factory=list)
     # Run day -> the request for a new model that was made on it.
     requests: dict[str, Item] = field(default_factory=dict)
 
@@ -112,6 +115,8 @@ class _Known:
             decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name)
             known.monitored = {entry.partition for entry in decided}
             known.requests = training.requests(spec, decided)
+            moves = champion.decisions(spec.pipeline, spec.model.name)
+            known.moves = moves if any(one.kind == "rolled_back" for one in moves) else []
         return known
 
     def begin(self, first: str | None) -> date:
@@ -266,12 +271,21 @@ class _Known:
                 return f"{read.table} {own} was published anew since"
         return ""
 
+    def _rolled_back(self, run_day: str) -> str:
+        """Why predictions that readers see are made again by the champion that there is now; "" where they need not be."""
+        if not self.moves:
+            return ""
+        made_of = self._inputs(PREDICTIONS, self.shown[PREDICTIONS][run_day].batch_id)
+        return rolled_back.why_again(made_of, self.moves)
+
     def _predictions(self, run_day: str, derived: dict[tuple[str, str], Item]) -> Item | None:
         """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none, or on one without features."""
         spec = self.spec
         if run_day in self.shown[PREDICTIONS]:
             in_time = not pipeline_clock.is_late(spec, date_of(run_day))
-            newer = self._newer_inputs(PREDICTIONS, run_day) if in_time else ""
+            newer = (
+                (self._newer_inputs(PREDICTIONS, run_day) or self._rolled_back(run_day)) if in_time else ""
+            )
             return self._published("score", PREDICTIONS, run_day, newer)
         if spec.starts is None and run_day < min(self.shown[PREDICTIONS], default=run_day):
             return None

@@ -1,0 +1,96 @@
+"""What a roll-back leaves: the predictions that are still in time are made again, and those of earlier days are named and stay."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from sluice import ledger, status
+from sluice.cli import main
+from sluice.core.runs import Run
+from sluice.declare import pipeline_clock
+from sluice.lake import tables
+from sluice.models import roles, rolled_back
+from sluice.models.scoring import stage_predictions
+from sluice.notify import report
+from tests.models.conftest import RUN, flights, publish_staged
+from tests.models.test_shadow import DAYS, World, fitted, world
+
+__all__ = ["fitted", "flights", "world"]  # fixtures
+
+pytestmark = pytest.mark.slow
+
+BACK = Run(run_id="rolled back")
+
+
+@pytest.fixture
+def reigns(world: World, home) -> World:
+    """Two days were predicted by version 1, and two by version 2."""
+    (home / "landing").mkdir()
+    world.champion("good")
+    for day in DAYS[:2]:
+        world.predict(day)
+    roles.promote(world.flights, world.candidate("bad", champion=1), RUN)
+    for day in DAYS[2:4]:
+        world.predict(day)
+    return world
+
+
+def _roll_back(world: World) -> ledger.Entry:
+    return roles.roll_back(world.flights, "1", by="ada", why="It ranks at random.", run=BACK)
+
+
+def _state(world: World, day: str) -> status.Item:
+    (item,) = [one for one in status.of(world.flights, first=day, last=day) if one.stage == "score"]
+    return item
+
+
+def test_predictions_in_time_are_made_again_once_and_earlier_ones_stay(reigns):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
+    assert _state(reigns, DAYS[3]).state == "published"
+    entry = _roll_back(reigns)
+    assert rolled_back.made_before(reigns.flights, entry) == (DAYS[2:4], [DAYS[3]])
+    item = _state(reigns, DAYS[3])
+    assert (item.state, item.is_possible) == ("outdated", True)
+    assert item.reason == f"version 2 made them, and gave way by the roll-back of entry {entry.seq}"
+
+    publish_staged(reigns.flights, stage_predictions(reigns.flights, [DAYS[3]], BACK))
+    versions = tables.scan("flights", "predictions", DAYS[2], DAYS[3])
+    assert set(versions["model_version"].to_pylist()) == {"2", "1"}
+    assert _state(reigns, DAYS[3]).state == "published"
+    assert rolled_back.made_before(reigns.flights, entry) == ([DAYS[2]], [])
+
+
+def test_nothing_is_made_again_when_its_time_is_over_and_the_mail_says_what_stays(reigns):
+    late = date.fromisoformat(DAYS[3]) + timedelta(days=2)
+    pipeline_clock.advance(reigns.flights, late)
+    entry = _roll_back(reigns)
+    made, again = rolled_back.made_before(reigns.flights, entry)
+    assert (made, again) == (DAYS[2:4], [])
+    event = report.of_roll_back(
+        reigns.flights, entry, made=made, again=again, task_url="http://127.0.0.1:8080/"
+    )
+    assert event.effect == (
+        f"Predictions of 2 days that readers see ({DAYS[2]} to {DAYS[3]}) were made by version 2. They stay as they were made: they "
+        "are what was known and acted on."
+    )
+    assert event.summary == "Version 2 gives way to version 1, says ada: It ranks at random."
+    assert (event.partition, event.ends_with.names) == (None, ())
+
+
+def test_reign_that_published_nothing_leaves_nothing(reigns):
+    roles.promote(reigns.flights, reigns.candidate("good", champion=2), RUN)
+    entry = roles.roll_back(reigns.flights, "2", by="ada", why="Too early.", run=BACK)
+    assert rolled_back.made_before(reigns.flights, entry) == ([], [])
+    assert rolled_back.read(reigns.flights, entry.seq) == entry
+
+
+def test_command_says_what_is_made_again(reigns):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
+    asked = CliRunner().invoke(main, ["model", "rollback", "flights", "1", "--by", "ada", "--why", "Random."])
+    assert asked.exit_code == 0, asked.output
+    said = " ".join(asked.output.split())
+    assert f"Published predictions of {DAYS[2]} to {DAYS[3]} (2 days) were made before it" in said
+    assert f"{DAYS[3]} is still in time" in said
