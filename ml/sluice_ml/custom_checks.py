@@ -15,6 +15,9 @@ from typing import Any, Literal
 # What a query may return: the value, the limits that it must not be beyond, and the rows that it was measured on.
 COLUMNS = ("value", "low", "high", "n")
 
+# What a column of 64 bits can hold.
+MOST_ROWS = 2**63 - 1
+
 State = Literal["PASS", "FAIL", "ERROR", "INSUFFICIENT"]
 
 
@@ -32,6 +35,8 @@ class CustomCheck:
     problem: str = ""
     # The snapshots that it read, by table.
     snapshots: Mapping[str, int] = field(default_factory=dict)
+    # Of the file as it was run; "" where it could not be read.
+    sql_sha256: str = ""
 
     @property
     def said(self) -> str:
@@ -41,11 +46,11 @@ class CustomCheck:
         if self.value is None:
             return "too little to judge by: the query returned no row"
         limits = [
-            f"{name} {limit:g}"
+            f"{name} {limit:.15g}"
             for name, limit in (("at least", self.low), ("at most", self.high))
             if limit is not None
         ]
-        return f"{self.value:.4g} ({', '.join(limits)})"
+        return f"{_rounded(self.value, [limit for limit in (self.low, self.high) if limit is not None])} ({', '.join(limits)})"
 
 
 def problem_of_columns(columns: Sequence[str]) -> str:
@@ -83,6 +88,8 @@ def judge(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, An
         return _error("low and high are both null, so that it could never fail")
     if low is not None and high is not None and low > high:
         return _error(f"low is {low:g}, above high, which is {high:g}")
+    if n is not None and not (n == int(n) and 0 <= n <= MOST_ROWS):
+        return _error("n is no number of rows")
     beyond = (low is not None and value < low) or (high is not None and value > high)
     return {
         "state": "FAIL" if beyond else "PASS",
@@ -94,7 +101,24 @@ def judge(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, An
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal) and math.isfinite(value)
+    try:
+        return (
+            isinstance(value, int | float | Decimal)
+            and not isinstance(value, bool)
+            and math.isfinite(float(value))
+        )
+    except OverflowError:
+        return False
+
+
+def _rounded(value: float, limits: Sequence[float]) -> str:
+    """With four digits, or as many as it takes to stand on its side of the limits."""
+
+    def sides(number: float) -> list[int]:
+        return [(number > limit) - (number < limit) for limit in limits]
+
+    texts = (f"{value:.{digits}g}" for digits in range(4, 17))
+    return next((text for text in texts if sides(float(text)) == sides(value)), repr(value))
 
 
 def _error(problem: str) -> dict[str, Any]:

@@ -104,11 +104,9 @@ def of_outcomes(days: Sequence[DayNumbers], newest: DayNumbers, config: Monitori
     return found
 
 
-def of_custom_checks(days: Sequence[DayNumbers], newest: DayNumbers) -> list[Finding]:
-    """Name the checks that failed or could not be computed on the newest day, and on those that were measured in its run."""
-    told = [
-        day for day in days if day.ds == newest.ds or days_between(day.ds, newest.ds) == day.maturity_days
-    ]
+def of_custom_checks(days: Sequence[DayNumbers], run_day: str) -> list[Finding]:
+    """Name the checks that failed or could not be computed on the day of the run, and on those that were measured in it."""
+    told = [day for day in days if day.ds == run_day or days_between(day.ds, run_day) == day.maturity_days]
     return [Finding("custom check", "warn", sentence) for day in told for sentence in _of_checks(day)]
 
 

@@ -88,7 +88,11 @@ class DayNumbers:
         known = {each.name for each in fields(cls)}
         lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
         broken = {source: tuple(columns) for source, columns in raw.get("broken", {}).items()}
-        checks = tuple(CustomCheck(**check) for check in raw.get("custom_checks", ()))
+        kept = {each.name for each in fields(CustomCheck)}
+        checks = tuple(
+            CustomCheck(**{name: value for name, value in check.items() if name in kept})
+            for check in raw.get("custom_checks", ())
+        )
         given = {
             "has_outcomes": raw["labelled"] > 0,
             **raw,

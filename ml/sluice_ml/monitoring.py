@@ -53,6 +53,7 @@ def decide(
     model_age_days: int | None,
     past: Iterable[Event] = (),
     not_asked: str = "",
+    run_day: str = "",
 ) -> MonitorDecision:
     """Decide on the newest day of `history`, in the light of those before it.
 
@@ -64,6 +65,7 @@ def decide(
         model_age_days: days since the champion's training, None where there is none.
         past: what happened to the model until now, in the order in which it happened.
         not_asked: why no model is asked for, whatever calls for one; "" where one may be.
+        run_day: the day of the run that decides, on which there may have been nothing to predict; "" for the newest day.
 
     Raises:
         ValueError: `history` is empty.
@@ -87,7 +89,7 @@ def decide(
         *performance.found(judged, sums, usual, config, inputs_shifted=bool(shifted)),
         *_of_age(model_age_days, events, config),
         *of_outcomes(days, newest, config),
-        *of_custom_checks(days, newest),
+        *of_custom_checks(days, run_day or newest.ds),
     ]
     causes = {finding.cause for finding in found}
     wanted = tuple(cause for cause in CAUSES if cause in causes)

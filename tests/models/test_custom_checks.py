@@ -90,7 +90,28 @@ def _run(flights: spec.Pipeline, day: str = DAY) -> dict[str, CustomCheck]:
         ("select 1 as value, null as low", "ERROR", "could never fail"),
         ("select 1 as value, 2 as low, 1 as high", "ERROR", "above high"),
         ("select 1 as value, 0 as low from predictions", "ERROR", "more than one row"),
-        ("select score as value, 0 as low from predictions where flight_id::int > 0", "ERROR", "'...'"),
+        (
+            "select score as value, 0 as low from predictions where flight_id::int > 0",
+            "ERROR",
+            "Conversion Error",
+        ),
+        (
+            "select date_diff('day', cast(flight_id as date), ds) as value, 0 as low from predictions",
+            "ERROR",
+            "kept",
+        ),
+        ("select max(error(flight_id)) as value, 0 as low from predictions", "ERROR", "Invalid Input Error"),
+        (
+            "select sum((score * 1000000 + 1234567)::tinyint) as value, 0 as low from predictions",
+            "ERROR",
+            "kept",
+        ),
+        ("select 5 as value, 0 as low, 1e19::hugeint as n", "ERROR", "n is no number of rows"),
+        ("select 5 as value, 0 as low, -1 as n", "ERROR", "n is no number of rows"),
+        ("select 5 as value, 0 as low, 2.5 as n", "ERROR", "n is no number of rows"),
+        ("select true as value, 0 as low", "ERROR", "value is no finite number"),
+        ("select repeat('9', 400)::bignum as value, 0 as low", "ERROR", "value is no finite number"),
+        ("select 0.999996 as value, 1 as low", "FAIL", "0.999996 (at least 1)"),
         ("select 1 as value, 0 as low from predictons", "ERROR", "predictons"),
     ],
 )
@@ -102,40 +123,51 @@ def test_check_says_what_its_query_returns_and_what_cannot_be_computed_is_an_err
     found = _run(flights)
     assert (found["one"].state, found["one"].sentence) == (state, "What is looked for.")
     assert said in found["one"].said
-    assert "Smith" not in found["one"].said
+    for personal in ("Smith", "EWR", "1234567"):
+        assert personal not in found["one"].said
+    assert found["one"].sql_sha256 == hashlib.sha256((SAYS + query).encode()).hexdigest()
     # The day and the seven before it, not what was published of later and earlier days.
     assert (found["other"].state, found["other"].n) == ("PASS", 80)
     assert found["other"].snapshots == {"predictions": tables.snapshot_id("flights", "predictions")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "query",
-    [
-        "copy (select 2 as score) to '{published}' (use_tmp_file false)",
+HARMFUL = [
+    ("copy (select 2 as score) to '{published}' (use_tmp_file false)", "not one select"),
+    (
         "with w as (copy (select 2 as score) to '{published}' (use_tmp_file false)) select 1 as value, 0 as low",
+        "Error",
+    ),
+    (
         "with w as (insert into predictions (score) values (1) returning 1) select count(*) as value, 0 as low from w",
-        "drop table predictions; select 1 as value, 0 as low",
-        "select count(*) as value, 0 as low from read_parquet('{published}')",
-        "select length(content) as value, 0 as low from read_text('/etc/hostname')",
-        "select 1 as value, 0 as low from 'https://example.com/x.parquet'",
-    ],
-)
-def test_check_can_neither_write_nor_read_anything_but_its_tables(flights, write, query):
+        "Error",
+    ),
+    ("drop table predictions; select 1 as value, 0 as low", "not one select"),
+    ("select count(*) as value, 0 as low from read_parquet('{published}')", "Permission Error"),
+    ("select length(content) as value, 0 as low from read_text('/etc/hostname')", "Permission Error"),
+    ("select 1 as value, 0 as low from 'https://example.com/x.parquet'", "Error"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "problem"), HARMFUL)
+def test_check_can_neither_write_nor_read_anything_but_its_tables(flights, write, query, problem):
     (file,) = tables.files("flights", "predictions", DAY, DAY, into=Path("unused"))
     before = hashlib.sha256(Path(file).read_bytes()).digest()
     write(SAYS + query.format(published=file))
     write(ONE, "other.sql")
     found = _run(flights)
     assert (found["one"].state, found["other"].state, found["other"].n) == ("ERROR", "PASS", 80)
+    assert problem in found["one"].problem
     assert hashlib.sha256(Path(file).read_bytes()).digest() == before
 
 
 @pytest.mark.slow
 def test_copy_that_queries_read_cannot_be_changed_and_leads_to_no_file(flights, tmp_path):
-    custom_checks._copy(flights, DAY, ["predictions"], tmp_path)
+    (file,) = tables.files("flights", "predictions", DAY, DAY, into=Path("unused"))
+    before = hashlib.sha256(Path(file).read_bytes()).digest()
+    copied = custom_checks._copy(flights, DAY, ["predictions"], tmp_path, custom_checks.Budget())
+    assert not copied.problems
     with custom_checks._copied(DAY, tmp_path) as con:
-        assert con.sql("select count(*) from predictions").fetchall() == [(80,)]
         for statement in (
             "delete from predictions",
             "create table other as select 1",
@@ -143,9 +175,52 @@ def test_copy_that_queries_read_cannot_be_changed_and_leads_to_no_file(flights, 
             f"attach '{tmp_path}/other.duckdb'",
             "select * from read_text('/etc/hostname')",
             "set enable_external_access = true",
+            *(query.format(published=file) for query, _ in HARMFUL),
         ):
             with pytest.raises(duckdb.Error):
                 con.execute(statement)
+        assert con.sql("select count(*) from predictions").fetchall() == [(80,)]
+        # 10 GB.
+        assert con.sql("select current_setting('max_temp_directory_size')").fetchall() == [("9.3 GiB",)]
+    assert hashlib.sha256(Path(file).read_bytes()).digest() == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "enable_logging()",
+        "Enable_Profiling (save_location := 'out.json')",
+        '"write_log"',
+        "checkpoint /* of the day */ ()",
+    ],
+)
+def test_check_that_would_change_the_instance_is_refused_before_it_is_bound(home, write, call):
+    call = call if "(" in call else f"{call}('Ms Smith')"
+    write(SAYS + f"select count(*) as value, 0 as low from {call}")
+    with pytest.raises(SpecInvalidError, match="which no check may"):
+        custom_checks.check(spec.load("flights"))
+
+
+@pytest.mark.slow
+def test_columns_with_personal_data_cannot_be_read_and_are_not_copied(flights, write, tmp_path):
+    name, source = next(iter(flights.sources.items()))
+    columns = {
+        **source.contract.columns,
+        "is_baseline": source.contract.columns["carrier"].model_copy(update={"pii": True}),
+    }
+    contract = source.contract.model_copy(update={"columns": columns})
+    personal = flights.model_copy(
+        update={"sources": {**flights.sources, name: source.model_copy(update={"contract": contract})}}
+    )
+    write(SAYS + "select count(is_baseline) as value, 0 as low from predictions")
+    with pytest.raises(SpecInvalidError, match="no check can read is_baseline: personal data"):
+        custom_checks.check(personal)
+    assert "personal data" in _run(personal)["one"].problem
+    custom_checks._copy(personal, DAY, ["predictions"], tmp_path, custom_checks.Budget())
+    with custom_checks._copied(DAY, tmp_path) as con:
+        shown = con.table("predictions").columns
+    assert "score" in shown
+    assert "is_baseline" not in shown
 
 
 @pytest.mark.slow
@@ -160,15 +235,20 @@ def test_check_that_does_not_end_is_stopped_and_the_others_have_what_is_left(fli
 
     _, other = custom_checks.run(flights, DAY, custom_checks.Budget(0.2))
     assert other.state == "ERROR"
-    assert "the checks before it" in other.problem
+    assert "the checks before it, took" in other.problem
 
 
 @pytest.mark.slow
-def test_tables_that_cannot_be_read_are_an_error_of_each_check(flights, write):
+def test_table_that_cannot_be_read_is_an_error_of_the_checks_that_name_it(flights, write):
     write(ONE)
+    write(SAYS + "select count(*) as value, 0 as low from features", "other.sql")
     (file,) = tables.files("flights", "predictions", DAY, DAY, into=Path("unused"))
     Path(file).write_bytes(b"damaged")
-    assert [(each.name, each.state) for each in _run(flights).values()] == [("one", "ERROR")]
+    found = _run(flights)
+    assert [(each.name, each.state) for each in found.values()] == [("one", "ERROR"), ("other", "PASS")]
+    assert found["one"].problem.startswith("its table predictions cannot be read: ")
+    assert found["one"].sentence == "What is looked for."
+    assert found["one"].snapshots == {"predictions": tables.snapshot_id("flights", "predictions")}
 
 
 @pytest.mark.parametrize(
@@ -250,6 +330,45 @@ def test_failed_and_broken_checks_warn_once_by_the_run_that_measured_them_and_ar
         ["custom.head", None, None, None, "unknown"],
         ["custom.ranks", None, None, None, "error"],
     ]
+
+
+def test_check_is_told_of_by_the_run_that_measured_it_also_where_that_day_was_empty(flights, measured_day):
+    failed = CustomCheck(
+        name="volume", sentence="As many as ever.", state="FAIL", value=0.4, low=0.5, n=2**64
+    )
+    about = {"pipeline": "flights", "subject": flights.model.name}
+    for day, after in ((DAYS[0], 3), (DAYS[1], 0)):
+        numbers = measured_day(day, custom_checks=(failed,), maturity_days=after).as_dict()
+        # A later version may have recorded more.
+        numbers["custom_checks"][0]["later"] = 1
+        ledger.append(model_records.Monitored(**numbers), partition=day, **about)
+
+    # Nothing was predicted after DAYS[1].
+    def told(day: str) -> list[str]:
+        decided = monitoring.decide(flights, day, Run(run_id="test"))
+        return [reason.split(":")[0] for reason in decided["reasons"] if "Custom check" in reason]
+
+    assert told(DAYS[1]) == [f"Custom check volume failed on {DAYS[1]}"]
+    assert told(DAYS[2]) == []
+    assert told(DAYS[3]) == [f"Custom check volume failed on {DAYS[0]}"]
+    # Of a number of rows that no column can hold, the table shows none.
+    monitoring_table.publish_or_warn(flights, DAYS[1], Run(run_id="test"))
+    rows = tables.scan("flights", "monitoring", DAYS[0], DAYS[1]).to_pylist()
+    assert [row["n"] for row in rows if row["metric"] == "custom.volume"] == [None, None]
+
+
+def test_files_of_an_editor_are_no_checks_and_a_byte_order_mark_is_no_text(home, write):
+    write("", ".one.sql.swp")
+    write("", ".one.sql")
+    write("\N{ZERO WIDTH NO-BREAK SPACE}" + ONE)
+    custom_checks.check(spec.load("flights"))
+
+
+@pytest.mark.slow
+def test_head_of_equal_scores_says_nothing(home):
+    flights = spec.load("flights")
+    publish(flights, "predictions", _predictions({day: [0.5] * _FLIGHTS for day in DAYS[-3:]}))
+    assert _run(flights)["top_k_overlap"].state == "INSUFFICIENT"
 
 
 @pytest.mark.slow

@@ -3,18 +3,29 @@
 with scored as (
     select
         ds,
-        split_part(flight_id, '|', 2) || split_part(flight_id, '|', 3) || split_part(flight_id, '|', 5) as flight,
-        percent_rank() over (partition by ds order by score desc) < 0.1 as is_top
+        concat_ws('|', split_part(flight_id, '|', 2), split_part(flight_id, '|', 3), split_part(flight_id, '|', 5)) as flight,
+        max(score) as score
     from predictions
     where ds >= getvariable('day') - 1 and not is_baseline
+    group by all
+),
+
+placed as (
+    select
+        ds,
+        flight,
+        score,
+        percent_rank() over (partition by ds order by score desc) < 0.1 as is_top
+    from scored
 ),
 
 both_days as (
     select
+        today.score,
         today.is_top,
         before.is_top as was_top
-    from scored as today
-    inner join scored as before using (flight)
+    from placed as today
+    inner join placed as before using (flight)
     where today.ds = getvariable('day') and before.ds = getvariable('day') - 1
 )
 
@@ -24,4 +35,5 @@ select
     null as high,
     count(*) as n
 from both_days
-having count(*) filter (where is_top) >= 20
+-- Of equal scores none is higher than another.
+having count(*) filter (where is_top) >= 20 and count(distinct score) > 1

@@ -79,6 +79,6 @@ class Monitoring(Strict):
     # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
     days_per_run: int = Field(14, ge=1)
     max_model_age_days: int = Field(ge=1)
-    # Days before a monitored day that custom checks may read.
-    custom_check_days: int = Field(7, ge=0)
+    # Days before a monitored day that custom checks may read, each time copied for them: a year at most.
+    custom_check_days: int = Field(7, ge=0, le=366)
     retraining: Retraining = Retraining()

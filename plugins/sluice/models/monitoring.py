@@ -46,7 +46,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
 
     champion = scorer.choose(spec).model
     model, config = model_config(spec), monitoring_config(spec)
-    folders, budget = {}, custom_checks.Budget()
+    folders, budget = {}, custom_checks.Budget(custom_checks.RUN_SECONDS / 2)
     found = due.days(spec, run_day)
     earlier = [day for day in found if day.ds != run_day][: spec.monitoring.days_per_run]
     for day in (*earlier, *(day for day in found if day.ds == run_day)):
@@ -76,6 +76,9 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             maturity_days=days_from(day.ds, run_day),
             compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
         )
+        if day.ds == run_day:
+            # Whatever the earlier days took.
+            budget.seconds = max(budget.seconds, 0.0) + custom_checks.RUN_SECONDS / 2
         rests_on = waived.of_monitored_day(spec, day.ds)
         numbers = replace(
             numbers,
@@ -230,6 +233,7 @@ def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> Monitor
         model_age_days=days_from(trained, day) if trained else None,
         past=training_history.read(spec),
         not_asked=_not_asked(spec),
+        run_day=day,
     )
 
 

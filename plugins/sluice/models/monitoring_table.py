@@ -121,6 +121,7 @@ def _schema() -> pa.Schema:
 def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]]:
     """Each metric of a day with the limit that one day alone is held to; what is cumulated over days is decided elsewhere."""
     from sluice_ml.cumulated import calibration_gap, lead
+    from sluice_ml.custom_checks import MOST_ROWS
 
     known, all_rows, off = numbers.labelled, numbers.rows, limits.calibration.day
     yield _metric("auc", numbers.auc, known, interval=(numbers.auc_low, numbers.auc_high))
@@ -141,7 +142,9 @@ def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]
     yield _metric("broken_features", float(sum(map(len, numbers.broken.values()))), all_rows, limit_high=0.0)
     yield _metric("input_age_days", float(numbers.input_age_days), all_rows)
     for check in numbers.custom_checks:
-        row = _metric(_CUSTOM + check.name, check.value, check.n, limit_low=check.low, limit_high=check.high)
+        # Entries of before n was bounded may have more than the column can hold.
+        n = None if check.n is None or not 0 <= check.n <= MOST_ROWS else check.n
+        row = _metric(_CUSTOM + check.name, check.value, n, limit_low=check.low, limit_high=check.high)
         yield {**row, "state": _STATES[check.state]}
 
 
