@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _RUNS = 5
 # A model that scores its held-out rows five times for longer than this is too slow for any of ours (flights: a second).
 _SECONDS = 600
+_STATUS = Path("/proc/self/status")
 _ROWS, _META, _CONTENT = "rows.arrow", "model.json", "content"
 
 
@@ -75,7 +76,7 @@ def _score(folder: Path) -> Usage:
 
     meta = ModelMeta.from_json((folder / _META).read_text(encoding="utf-8"))
     rows = feather.read_table(folder / _ROWS, memory_map=True)
-    before = _memory("VmRSS")
+    before, _ = _memory()
     content = (folder / _CONTENT).read_bytes()
     model = load(content, meta, threads=1)
     seconds = []
@@ -87,14 +88,25 @@ def _score(folder: Path) -> Usage:
         rows=rows.num_rows,
         model_bytes=len(content),
         rows_per_second=rows.num_rows / median(seconds),
-        added_bytes=_memory("VmHWM") - before,
+        added_bytes=_memory()[1] - before,
     )
 
 
-def _memory(name: str) -> int:
-    """Bytes of this process's memory by the name that Linux gives it (proc(5)); the peak of `getrusage` is no less than its parent's."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+def _memory() -> tuple[int, int]:
+    """Bytes of this process's memory now, and at its peak.
+
+    On Linux as proc(5) gives them, because the peak of `getrusage` is no less there than that of the process which started this one.
+    """
+    if _STATUS.exists():
+        lines = (line.partition(":") for line in _STATUS.read_text(encoding="ascii").splitlines())
+        found = {name: value for name, _, value in lines}
+        now, peak = (1024 * int(found[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+        return now, peak
+    import resource
+
+    import psutil
+
+    return psutil.Process().memory_info().rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":
