@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from functools import partial
 
+import pyarrow as pa
 import pytest
 import xgboost
 
@@ -17,6 +19,27 @@ from sluice_ml.promotion import Decision, decide
 from sluice_ml.splits import label_of, labelled, vocabulary_of
 from sluice_ml.training import Candidate
 from sluice_ml.usage import measure
+
+# Rows that scoring is given at once.
+BATCH = 5_000
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def measured(work):
+    return partial(measure, batch_rows=BATCH, work=work)
+
+
+@pytest.fixture(scope="module")
+def decided(measured):
+    def made(candidate: Candidate, config) -> Decision:
+        return decide(candidate, None, config, usage=partial(measured, candidate))
+
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +76,7 @@ def finding(decision: Decision) -> dict:
     return next(one for one in decision.numbers["gate"] if one["check"] == "resources")
 
 
-def decided(candidate: Candidate, config) -> Decision:
-    return decide(candidate, None, config, usage=partial(measure, candidate))
-
-
-def test_model_that_takes_little_passes_with_its_numbers(candidate, declared):
+def test_model_that_takes_little_passes_with_its_numbers(candidate, declared, decided):
     decision = decided(candidate, declared)
     found = finding(decision)
     assert decision.promote, decision.reasons
@@ -66,7 +85,7 @@ def test_model_that_takes_little_passes_with_its_numbers(candidate, declared):
     assert found["numbers"]["added_bytes"] > 0
 
 
-def test_deep_trees_are_refused_with_number_limit_and_what_to_do(bloated, declared):
+def test_deep_trees_are_refused_with_number_limit_and_what_to_do(bloated, declared, decided):
     decision = decided(bloated, declared)
     found = finding(decision)
     assert (decision.outcome, found["state"]) == ("refuse", "FAIL")
@@ -79,15 +98,30 @@ def test_deep_trees_are_refused_with_number_limit_and_what_to_do(bloated, declar
     assert decided(bloated, without).promote
 
 
-def test_model_that_cannot_be_measured_is_an_error_and_is_not_promoted(candidate, declared):
+def test_memory_is_of_the_model_and_one_batch_however_many_rows_are_held_out(candidate, measured, work):
+    """Twenty times the rows: 200 bytes of each would be seen."""
+    many = dataclasses.replace(candidate, test=pa.concat_tables([candidate.test] * 20))
+    few, found = measured(candidate), measured(many)
+    assert (found.rows, found.rows > 10 * BATCH) == (20 * few.rows, True)
+    assert found.added_bytes < few.added_bytes + 4e6
+    assert not list(work.iterdir())
+
+
+def test_process_that_scores_is_given_no_variable_of_this_one(candidate, measured, monkeypatch):
+    """With this one it would not start."""
+    monkeypatch.setitem(os.environ, "PYTHONHOME", "/nowhere")
+    assert measured(candidate).rows == candidate.test.num_rows
+
+
+def test_model_that_cannot_be_measured_is_an_error_and_is_not_promoted(candidate, declared, decided):
     broken = dataclasses.replace(candidate, content=b"{}")
     decision = decided(broken, declared)
     found = finding(decision)
     assert (decision.outcome, found["state"]) == ("refuse", "ERROR")
-    assert "the process that scores ended with 1" in found["sentence"]
+    assert "the process that scores ended with 1, and said: XGBoostError: " in found["sentence"]
 
 
-def test_slow_scoring_and_memory_are_refused_each_by_its_limit(candidate, declared):
+def test_slow_scoring_and_memory_are_refused_each_by_its_limit(candidate, declared, decided):
     tight = dataclasses.replace(declared.gate.resources, memory_mb=1, rows_per_second=1e9)
     decision = decided(
         candidate, dataclasses.replace(declared, gate=dataclasses.replace(declared.gate, resources=tight))

@@ -166,13 +166,14 @@ def audit_candidate(
         return stands.record
     candidate = models.candidate(name, version)
     champion, problem = _champion(spec, now.champion)
+    settings().work.mkdir(parents=True, exist_ok=True)
     decision = decide(
         candidate,
         champion,
         model_config(spec),
         not_compared=problem,
         replayed=replayed,
-        usage=partial(measure, candidate),
+        usage=partial(measure, candidate, batch_rows=spec.model.score_batch_rows, work=settings().work),
     )
     # With a shadow, an experiment ends when that does.
     ends = decision.promote and spec.model.criticality == "experiment" and not spec.model.shadow_days
