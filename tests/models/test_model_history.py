@@ -146,6 +146,17 @@ def test_refit_that_fits_worse_fails_as_the_decision_says(change, state):
     assert check.state == state
 
 
+def test_limit_that_was_not_declared_is_not_shown_as_one():
+    gate = {
+        "check": "fairness",
+        "state": "PASS",
+        "sentence": "",
+        "numbers": {"limits": {"opportunity": 0.1, "selection": None}},
+    }
+    (check,) = evidence.checks({"gate": [gate]})
+    assert check.limits == {"opportunity": 0.1}
+
+
 def test_champion_that_could_not_be_compared_is_a_check_of_its_own():
     (check,) = evidence.checks({"not_compared": "Its file is gone."})
     assert (check.state, check.sentence) == (

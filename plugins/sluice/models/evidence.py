@@ -64,6 +64,8 @@ def _refit(numbers: Mapping[str, Any]) -> Iterator[Check]:
 def _gate(numbers: Mapping[str, Any]) -> Iterator[Check]:
     for raw in numbers.get("gate", ()):
         name, limits = raw["check"], raw["numbers"].get("limits", {})
+        # What is null was held to no limit.
+        limits = {key: limit for key, limit in limits.items() if limit is not None}
         yield Check(name, raw["state"], raw["sentence"], f"model.gate.{name}", limits, raw["numbers"])
     for name in numbers.get("not_checked", ()):
         yield Check(name, "NOT_CHECKED", "It was not made.", f"model.gate.{name}")
