@@ -3,9 +3,11 @@
 Uncertainty is a bootstrap that draws whole groups: the rows of one day share its weather and its jams, so drawing rows as
 if they were independent would make noise look like skill. All models are measured on the same draws, so their differences
 are paired. The intervals are percentile intervals; with few groups they are too narrow (Cameron, Gelbach and Miller,
-2008, "Bootstrap-based improvements for inference with clustered errors"). They are shown, and decide nothing: what decides is
-the mean of daily AUCs, or of their paired differences, with Student's t interval over the days, which is right for few days
-(tests/ml/test_metrics.py shows the coverage of both).
+2008, "Bootstrap-based improvements for inference with clustered errors"). Those of a model's metrics are shown, and decide nothing: what
+decides on promotion is the mean of daily AUCs, or of their paired differences, with Student's t interval over the days, which is right for
+few days (tests/ml/test_metrics.py shows the coverage of both). Of the checks of the model gate, the levels (`calibration`, `slices`), the
+slope and `flips` are decided by percentile intervals: over few days they are surer than they say, and their limits are set far from
+what good models were measured to have (docs/models.md).
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from sluice_ml.checks import fairness
+from sluice_ml.checks.judged import MISSING, Judged
 from sluice_ml.config import FairnessConfig, SlicesConfig
 from sluice_ml.promotion import Decision, decide
 from sluice_ml.training import Candidate
@@ -97,6 +99,75 @@ def test_group_that_is_too_small_is_insufficient_and_rows_without_a_value_are_no
     group[:40] = None
     decision = decide(with_group(grouped, group), None, judging)
     assert (decision.outcome, finding(decision)["numbers"]["without_value"]) == ("promote", 40)
+
+
+def test_group_whose_rows_came_true_on_few_days_is_insufficient(grouped, judging):
+    """It has rows of every day, and enough of both outcomes."""
+    test, days = grouped.test, np.unique(grouped.test["ds"].to_numpy().astype("datetime64[D]"))
+    of_few = np.isin(test["ds"].to_numpy().astype("datetime64[D]"), days[:2])
+    late, group = test["is_late"].to_numpy(), test["group"].to_numpy()
+    gathered = np.where(late, np.where(of_few, "ada", "bob"), group)
+    few = {"min_outcomes": 5}
+    enough = dataclasses.replace(judging, gate=dataclasses.replace(judging.gate, **few), comparison_days=3)
+    decision = decide(with_group(grouped, gathered), None, enough)
+    assert finding(decision)["state"] == "INSUFFICIENT"
+    assert "rows that came true on 3 days" in finding(decision)["sentence"]
+    assert decide(grouped, None, enough).promote
+
+
+def test_value_that_reads_like_none_is_a_group(grouped, judging):
+    group = np.where(grouped.test["group"].to_numpy() == "ada", MISSING, "bob").astype(object)
+    group[:40] = None
+    held = dataclasses.replace(judging, gate=dataclasses.replace(judging.gate, shows_values=True))
+    found = finding(decide(with_group(grouped, group), None, held))
+    assert found["numbers"]["without_value"] == 40
+    assert set(found["numbers"]["selection_rate"]["groups"]) == {f"group '{MISSING}'", "group bob"}
+
+
+def test_column_of_too_many_values_is_an_error_that_says_what_is_allowed(grouped, judging):
+    unique = with_group(grouped, np.arange(grouped.test.num_rows))
+    found = finding(decide(unique, None, judging))
+    assert found["state"] == "ERROR"
+    assert "at most 100 groups are compared: declare a column of groups" in found["sentence"]
+
+
+def drawn(generator: np.random.Generator, days: int, groups: int) -> Judged:
+    """Groups that are treated alike, but for what each day does to each of them; half as many rows on one day as on another."""
+    size = generator.integers(20, 80, (days, groups))
+    tilt = 0.5 + 0.12 * generator.standard_normal((days, groups))
+    day, group = (np.repeat(index.ravel(), size.ravel()) for index in np.indices((days, groups)))
+    rows = len(day)
+    label = generator.random(rows) < 0.4
+    return Judged(
+        rows=pa.table({"group": pa.array(group)}),
+        label=label,
+        day=np.datetime64("2013-01-01") + day,
+        score=(generator.random(rows) < np.repeat(tilt.ravel(), size.ravel())).astype("float64"),
+        rival="baseline",
+        rival_score=np.zeros(rows),
+        may_compare=np.ones(rows, dtype=bool),
+        peer="",
+        peer_score=None,
+        learned_daily_auc=None,
+        shows_values=True,
+        needed_days=2,
+        min_outcomes=1,
+        confidence=0.95,
+        resamples=0,
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize(("days", "groups"), [(5, 2), (10, 2), (7, 12)])
+def test_interval_of_few_days_and_of_many_groups_covers_no_difference(days, groups):
+    """Of 1,000 draws of groups that are treated alike, 95% intervals should hold none in 95%: also of the two of twelve that are furthest apart."""
+    generator, held = np.random.default_rng(5), {"true_positive_rate": 0, "selection_rate": 0}
+    for _ in range(1000):
+        found = fairness.check(drawn(generator, days, groups), LIMITS)
+        for name in held:
+            held[name] += found.numbers[name]["difference"]["low"] <= 0
+    # Three standard errors of a share of 1,000.
+    assert min(held.values()) / 1000 > 0.95 - 0.021, held
 
 
 def test_column_of_one_value_compares_nothing_and_is_insufficient(grouped, judging):

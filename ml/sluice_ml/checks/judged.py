@@ -75,24 +75,29 @@ class Judged:
         values = pc.fill_null(held, "").to_numpy(zero_copy_only=False).astype(str)
         absent = pc.is_null(held).to_numpy(zero_copy_only=False)
         for number, value in enumerate(np.unique(values[~absent]), start=1):
-            yield f"{column} {value if self.shows_values else f'group {number}'}", (values == value) & ~absent
+            # A value that reads like the name of those without one is quoted.
+            shown = f"'{value}'" if value == MISSING else value
+            yield f"{column} {shown if self.shows_values else f'group {number}'}", (values == value) & ~absent
         if absent.any():
             yield f"{column} {MISSING}", absent
 
-    def interval(self, measure: Callable[[np.ndarray], float], confidence: float | None = None) -> Estimate:
-        """A number of weighted rows, measured on all of them and in draws of whole days; with the declared confidence, or another."""
+    def interval(self, measure: Callable[[np.ndarray], float]) -> Estimate:
+        """A number of weighted rows, measured on all of them and in draws of whole days."""
         import numpy as np
 
         drawn = [measure(weight) for weight in draws(self.day, resamples=self.resamples, seed=self.seed)]
-        wide = self.confidence if confidence is None else confidence
-        return interval(measure(np.ones(len(self.day))), np.array(drawn), wide)
+        return interval(measure(np.ones(len(self.day))), np.array(drawn), self.confidence)
 
     def enough(self, place: np.ndarray) -> bool:
         """Whether the rows at `place` are of enough days, and have enough of both outcomes, to say anything."""
+        rarer = min(self.label[place].sum(), (~self.label[place]).sum())
+        return self.enough_days(place) and bool(rarer >= self.min_outcomes)
+
+    def enough_days(self, place: np.ndarray) -> bool:
+        """Whether the rows at `place` are of as many days as a comparison needs."""
         import numpy as np
 
-        rarer = min(self.label[place].sum(), (~self.label[place]).sum())
-        return len(np.unique(self.day[place])) >= self.needed_days and rarer >= self.min_outcomes
+        return len(np.unique(self.day[place])) >= self.needed_days
 
 
 def insufficient(judged: Judged, check: str, place: np.ndarray | None = None) -> Finding | None:
