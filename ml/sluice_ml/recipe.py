@@ -19,6 +19,8 @@ from sluice_ml.config import ModelConfig
 
 # Library to version, of those that decide what is learned.
 LIBRARIES = {name: version(name) for name in ("xgboost", "scikit-learn", "numpy", "pyarrow")}
+# What decides beside them, and is no part of a model's description: it solves for a linear model with directions.
+_ALSO = {"scipy": version("scipy")}
 
 # To be raised with a change of this package after which the same rows give a model that ranks them differently by intent.
 RECIPE = 1
@@ -41,7 +43,7 @@ _NOT_LEARNED = {
     "threads",
 }
 # Settings that came later, at which a recipe is what it was before they came.
-_AS_BEFORE = {"increasing": (), "decreasing": (), "class_weights": (1.0, 1.0)}
+AS_BEFORE: dict[str, Any] = {"increasing": (), "decreasing": (), "class_weights": (1.0, 1.0)}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -50,15 +52,17 @@ def digest(config: ModelConfig) -> str:
     declared = {
         name: value
         for name, value in config.as_dict().items()
-        if name not in _NOT_LEARNED and not (name in _AS_BEFORE and value == _AS_BEFORE[name])
+        if name not in _NOT_LEARNED and not (name in AS_BEFORE and value == AS_BEFORE[name])
     }
+    # Of these the order decides nothing.
+    declared |= {name: sorted(declared[name]) for name in ("increasing", "decreasing") if name in declared}
     return _hash({"declared": declared, "recipe": RECIPE})
 
 
 def exact(config: ModelConfig) -> str:
     """sha256 of all that a candidate depends on besides its rows: `config` but for the gate, this code and the libraries."""
     declared = {name: value for name, value in config.as_dict().items() if name not in ("threads", "gate")}
-    return _hash({"declared": declared, "code": CODE, "libraries": LIBRARIES})
+    return _hash({"declared": declared, "code": CODE, "libraries": LIBRARIES | _ALSO})
 
 
 def _hash(content: dict[str, Any]) -> str:
@@ -83,6 +87,6 @@ def _code(modules: Iterable[str]) -> dict[str, str]:
 
 
 # Read once, with the modules themselves: what a file becomes later is not what this process runs.
-CODE = _code(("boosting", "influence", "linear", "model", "parameters", "splits", "training"))
+CODE = _code(("boosting", "config", "influence", "linear", "model", "parameters", "splits", "training"))
 # Of all that decides on a score besides the model's file and the rows.
 SCORING = _hash({"code": _code(("coverage", "linear", "model", "scoring")), "libraries": LIBRARIES})

@@ -36,9 +36,19 @@ def test_digest_does_not_change_with_what_only_judges_it(config, change):
 def test_digest_of_a_recipe_without_later_settings_is_what_it_was_before_they_came(config):
     """Else every champion would be another recipe's after an upgrade."""
     before = {name: value for name, value in config.as_dict().items() if name not in recipe._NOT_LEARNED}
-    for name in recipe._AS_BEFORE:
+    for name in recipe.AS_BEFORE:
         del before[name]
     assert recipe.digest(config) == recipe._hash({"declared": before, "recipe": recipe.RECIPE})
+    # What the code of before directions and class weights says of it.
+    assert recipe.digest(config) == "c8aa1d61b849b7dbe73aabc34437f0a7ece86151a1d38ec5832613d4c7de8213"
+
+
+@pytest.mark.parametrize("key", ["increasing", "decreasing"])
+def test_order_in_which_directions_are_declared_is_no_change_of_recipe(config, key):
+    one, other = ("distance", "departure_minute"), ("departure_minute", "distance")
+    assert recipe.digest(dataclasses.replace(config, **{key: one})) == recipe.digest(
+        dataclasses.replace(config, **{key: other})
+    )
 
 
 def test_new_code_or_library_is_no_change_of_recipe_and_what_was_computed_before_is_not_used(

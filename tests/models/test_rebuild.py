@@ -16,6 +16,7 @@ from sluice.declare import spec
 from sluice.lake import connection, snapshots
 from sluice.models import rebuild, training
 from sluice.models.config import registry
+from sluice_ml.recipe import AS_BEFORE
 from sluice_ml.registry import Registry
 from tests.models.conftest import DAY, RUN, flights_rows, publish
 from tests.models.test_scorer import model_file
@@ -86,6 +87,21 @@ def test_a_lost_file_and_a_setting_that_was_not_recorded_then_are_no_hindrance_a
     }
     other = dataclasses.replace(made, sha256=("a", "b"))
     assert "this has changed since: early_stopping_rounds, simpler_margin." in "\n".join(rebuild.lines(other))
+
+
+def test_version_of_before_directions_and_class_weights_is_rebuilt_without_them(
+    flights, version, monkeypatch
+):
+    known = registry().description(flights.model.name, version)
+    config = {name: value for name, value in known.config.items() if name not in AS_BEFORE}
+    monkeypatch.setattr(Registry, "description", lambda *_: dataclasses.replace(known, config=config))
+    features = flights.model.features.model_copy(update={"increasing": (flights.model.features.numeric[0],)})
+    model = flights.model.model_copy(update={"features": features, "class_weights": {True: 4.0}})
+    made = again(flights.model_copy(update={"model": model}), version)
+    assert made.is_same
+    assert set(made.differs) == {"increasing", "class_weights"}
+    other = dataclasses.replace(made, sha256=("a", "b"))
+    assert "has changed since" not in "\n".join(rebuild.lines(other))
 
 
 def reading_less(read):

@@ -50,7 +50,7 @@ class Rebuilt:
     sha256: tuple[str, str]
     # What else is not the same, by name: settings, `code`, libraries, and `splits`, the days that were learned and judged.
     differs: Mapping[str, tuple[Any, Any]]
-    # Names of the settings that were used as they were recorded.
+    # Names of the settings that were used as they were recorded, or as it was before there was a choice.
     settings: tuple[str, ...]
 
     @property
@@ -71,7 +71,7 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
         TableMissingError: a snapshot that it was trained on is gone.
         MlError: the rows cannot be trained on.
     """
-    from sluice_ml.recipe import LIBRARIES
+    from sluice_ml.recipe import AS_BEFORE, LIBRARIES
     from sluice_ml.training import fit
 
     entry = training_of(spec, version)
@@ -91,7 +91,8 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
         **LIBRARIES,
         "splits": to_jsonable_python(made.meta.splits),
     }
-    then = {**meta.config, "code": record.code, **meta.libraries, "splits": meta.splits}
+    settings = {**to_jsonable_python(AS_BEFORE), **meta.config}
+    then = {**settings, "code": record.code, **meta.libraries, "splits": meta.splits}
     return Rebuilt(
         pipeline=spec.pipeline,
         model=spec.model.name,
@@ -102,7 +103,7 @@ def rebuild(spec: Pipeline, version: int, say: Callable[[str], None]) -> Rebuilt
         rows=(record.rows, rows.num_rows),
         rows_sha256=(meta.rows_sha256, made.meta.rows_sha256),
         sha256=(record.sha256, made.sha256),
-        settings=tuple(name for name in meta.config if name in now),
+        settings=tuple(name for name in settings if name in now),
         differs={
             name: (then.get(name, _UNRECORDED), now.get(name, "no setting any more"))
             for name in sorted({*then, *now} - set(_NOT_LEARNED))
@@ -174,14 +175,16 @@ def _require_declared(spec: Pipeline, entry: Entry[model_records.Trained]) -> No
 
 
 def _recorded(meta: ModelMeta, declared: ModelConfig) -> ModelConfig:
-    """The settings that a version was trained by; what was not recorded then as declared today."""
+    """The settings that a version was trained by; what came later as it was before, what else was not recorded as declared today."""
+    from sluice_ml.recipe import AS_BEFORE
+
     known = {field.name for field in dataclasses.fields(declared)} - {"gate"}
     recorded: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in meta.config.items()
         if name in known
     }
-    return dataclasses.replace(declared, **recorded)
+    return dataclasses.replace(declared, **{**AS_BEFORE, **recorded})
 
 
 def _reading(spec: Pipeline, meta: ModelMeta) -> Pipeline:
