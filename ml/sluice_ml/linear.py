@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig
+from sluice_ml.errors import RowsUnusableError
 from sluice_ml.model import ModelMeta, encode
 from sluice_ml.splits import weights_of
 
@@ -158,7 +159,13 @@ def _bounded(
     bounds: list[tuple[int | None, int | None]] = [(None, None)] * (design.shape[1] + 1)
     # Each number has two columns: its value, and that it is missing.
     bounds[: 2 * len(config.numeric) : 2] = [sides[one] for one in config.directions[: len(config.numeric)]]
-    # As scikit-learn stops (its `tol`).
-    options = {"maxiter": _STEPS, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
+    # As scikit-learn's solver (its `tol`).
+    options = {"maxiter": _STEPS, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
     found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    if not found.success:
+        raise RowsUnusableError(
+            f"The weights of the linear model did not settle in {found.nit} steps: {found.message}",
+            where=f"{len(label):,} rows, features.increasing and decreasing",
+            todo="look for features that are hardly ever there or the same as another, or leave a direction out",
+        )
     return float(found.x[-1]), found.x[:-1]

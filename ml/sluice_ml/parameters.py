@@ -19,6 +19,15 @@ _DECLARED = {
     "monotone_constraints": "model.features.increasing and decreasing",
     "scale_pos_weight": "model.class_weights",
 }
+# What every training sets itself, whatever is declared.
+_OVERWRITTEN = {*FIXED, "seed", "random_state", "nthread", "n_jobs"}
+# Two names of one parameter (XGBoost's parameter reference): of both at once it takes one, whichever comes last.
+_ALIASES = {
+    "eta": "learning_rate",
+    "gamma": "min_split_loss",
+    "lambda": "reg_lambda",
+    "alpha": "reg_alpha",
+}
 _UNUSED = re.compile(r"Parameters: \{(.*)\} are not used")
 _LOG_PREFIX = re.compile(r"^\[[\d:]+\] \S+: ")
 
@@ -33,6 +42,16 @@ def problems(params: Mapping[str, Any]) -> list[str]:
 
     if elsewhere := [f"{name} is declared as {key}" for name, key in _DECLARED.items() if name in params]:
         return elsewhere
+    if overwritten := [
+        f"{name} is set by every training itself: leave it out" for name in params if name in _OVERWRITTEN
+    ]:
+        return overwritten
+    if twice := [
+        f"{one} and {other} are one parameter: give one of them"
+        for one, other in _ALIASES.items()
+        if {one, other} <= {*params}
+    ]:
+        return twice
     rows, label = np.array([[0.0], [1.0]] * 4), np.array([0, 1] * 4)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

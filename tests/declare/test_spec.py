@@ -90,8 +90,17 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "  test_days: 14\n  class_weights: {late: 2}",
             "'late' is no value of the label: they are true and false",
         ),
-        ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 0}", "greater than 0"),
+        ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 0}", "greater than or equal to 0.001"),
+        ("  test_days: 14", "  test_days: 14\n  class_weights: {true: .inf}", "finite number"),
+        ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 1001}", "less than or equal to 1000"),
         ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minutes: 0}", "greater than 0"),
+        ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minutes: .inf}", "finite number"),
+        ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minutes: 10081}", "less than or equal to 10080"),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  tuning: {cpu_minutes: 5, space: {gamma: {low: .nan, high: 5}}}",
+            "finite number",
+        ),
         ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minute: 5}", "did you mean 'cpu_minutes'"),
         (
             "  test_days: 14",

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 
 from sluice.declare.gate import Gate
+from sluice_ml import linear
 from sluice_ml.checks.judged import log_odds
 from sluice_ml.config import CalibrationConfig
+from sluice_ml.errors import RowsUnusableError
 from sluice_ml.linear import _bounded, _unbounded
 from sluice_ml.model import ALGORITHMS, LINEAR, load
 from sluice_ml.parameters import problems
@@ -73,6 +75,12 @@ def test_bounded_solver_finds_what_scikit_learn_finds_where_no_bound_binds(small
     assert abs(here - there) < 1e-3
 
 
+def test_weights_that_did_not_settle_are_refused(small, monkeypatch):
+    monkeypatch.setattr(linear, "_STEPS", 2)
+    with pytest.raises(RowsUnusableError, match="did not settle in 2 steps"):
+        fit(drawn(straight=True), dataclasses.replace(small, increasing=("risk",)))
+
+
 def test_class_weights_move_what_is_learned_and_scores_stay_probabilities(of_kind):
     """Without the correction a weight of 6 puts the mean score of 0.5 above 0.8."""
     rows = drawn(straight=True)
@@ -93,3 +101,18 @@ def test_class_weights_move_what_is_learned_and_scores_stay_probabilities(of_kin
 def test_parameter_with_a_key_of_its_own_is_refused(name):
     (said,) = problems({"max_depth": 3, name: 1})
     assert said.startswith(f"{name} is declared as model.")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"seed": 3}, "seed is set by every training itself"),
+        ({"nthread": 3}, "nthread is set by every training itself"),
+        ({"tree_method": "exact"}, "tree_method is set by every training itself"),
+        ({"eta": 0.1, "learning_rate": 0.2}, "eta and learning_rate are one parameter"),
+        ({"lambda": 1, "reg_lambda": 2}, "lambda and reg_lambda are one parameter"),
+    ],
+)
+def test_parameter_that_would_have_no_effect_is_refused(params, said):
+    (found,) = problems(params)
+    assert found.startswith(said)

@@ -59,7 +59,8 @@ class Model(Strict):
     rounds: int = Field(ge=1)
     params: dict[str, float | int | str | bool]
     # How much a row with each value of the label weighs in training; 1 where it is not given. Scores stay probabilities.
-    class_weights: dict[bool, Annotated[float, Field(gt=0)]] = {}
+    # More than a million to one is no weight but a mistake, and far from what the odds can be taken back from.
+    class_weights: dict[bool, Annotated[float, Field(ge=1e-3, le=1e3, allow_inf_nan=False)]] = {}
     # A search for other `params`, by `<pipeline>_tune`, which only a pipeline that declares it has.
     tuning: Tuning | None = None
     promotion: Promotion

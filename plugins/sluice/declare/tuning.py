@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from sluice.declare.contracts import Strict
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Bounds(Strict):
     """The least and the greatest value of a parameter; whole numbers where both are. `log`: by its order of magnitude."""
 
-    low: int | float
-    high: int | float
+    low: int | _Finite
+    high: int | _Finite
     log: bool = False
 
     @model_validator(mode="after")
@@ -39,7 +43,7 @@ _SPACE = {
 class Tuning(Strict):
     """See `sluice_ml.tuning`: the search proposes parameters, and changes none."""
 
-    # Of the processor, over all cores.
-    cpu_minutes: float = Field(gt=0)
+    # Of the processor, over all cores; at most a week.
+    cpu_minutes: float = Field(gt=0, le=7 * 24 * 60, allow_inf_nan=False)
     trials: int = Field(200, ge=1)
     space: dict[str, Bounds] = Field(_SPACE, min_length=1)

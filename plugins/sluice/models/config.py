@@ -135,6 +135,10 @@ def check_model(spec: Pipeline) -> None:
             for end in ("low", "high")
         ]
     wrong = dict.fromkeys(said for each in tried for said in parameters.problems(each))
+    if spec.model.class_weights and any("base_score" in each for each in tried):
+        wrong[
+            "params.base_score is no log-odds that model.class_weights could be taken back from: leave one of them out"
+        ] = None
     if found := [*_missing_columns(spec), *wrong, *_too_early(spec)]:
         raise SpecInvalidError(
             f"{'; '.join(found)}.",
