@@ -2,7 +2,7 @@
 
 Only of a model whose YAML declares `model.tuning`. A person triggers it in the Airflow UI. Within the declared budget of CPU minutes it tries
 parameters on what a training of today (by the pipeline's clock) would learn from, by the mean daily AUC on the days that choose the
-rounds; the days that judge a candidate are not looked at. It changes nothing: what it proposes, with all trials, is on its page under
+rounds; the days that would judge a candidate of today are not looked at. It changes nothing: what it proposes, with all trials, is on its page under
 *Evidence* and in the ledger, and a person who commits it to the YAML makes a change of recipe, which the next training has to earn.
 """
 

@@ -68,7 +68,7 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
     for name, part in named.items():
         _require_both_classes(name, part, config)
     rounds, chosen_by = _search(Blocks(parts, config), config)
-    algorithm = _simplest(chosen_by, config.simpler_margin)
+    algorithm = simplest(chosen_by, config.simpler_margin)
     learned, relearned = _Learned(parts.learn, config), _Learned(parts.used, config)
     description = ModelMeta(
         format=FORMAT,
@@ -166,22 +166,25 @@ class Blocks:
 
         return daily(self.label, np.concatenate(scores), self.day)
 
+    def linear(self, config: ModelConfig) -> list[np.ndarray]:
+        """The scores of each block by a linear model of the days before it."""
+        return [
+            linear.predict(json.loads(_linear(each, config)), matrix)
+            for each, (_, (matrix, _)) in zip(self.learned, self.folds, strict=True)
+        ]
+
 
 def _search(blocks: Blocks, config: ModelConfig) -> tuple[int, dict[str, float | None]]:
     """The rounds, and the mean daily AUC of each kind of model over the blocks; None where no two days have one."""
     rounds, boosted = boosting.search(blocks.folds, config)
-    straight = [
-        linear.predict(json.loads(_fit(LINEAR, each, config, rounds)), matrix)
-        for each, (_, (matrix, _)) in zip(blocks.learned, blocks.folds, strict=True)
-    ]
     found = {
         kind: mean_of_days(blocks.daily(scores), config.confidence)
-        for kind, scores in ((LINEAR, straight), (BOOSTED, boosted))
+        for kind, scores in ((LINEAR, blocks.linear(config)), (BOOSTED, boosted))
     }
     return rounds, {kind: estimate.value if estimate else None for kind, estimate in found.items()}
 
 
-def _simplest(chosen_by: Mapping[str, float | None], margin: float) -> str:
+def simplest(chosen_by: Mapping[str, float | None], margin: float) -> str:
     """The first kind of ALGORITHMS that is at most `margin` behind each one after it, or that nothing is known of."""
     for place, kind in enumerate(ALGORITHMS):
         mine = chosen_by[kind]
@@ -193,9 +196,13 @@ def _simplest(chosen_by: Mapping[str, float | None], margin: float) -> str:
 
 def _fit(kind: str, learned: _Learned, config: ModelConfig, rounds: int) -> bytes:
     if kind == LINEAR:
-        sizes = [len(learned.vocabulary[name]) for name in config.categorical]
-        return linear.fit(learned.matrix, learned.label, config, sizes)
+        return _linear(learned, config)
     return boosting.fit(learned.matrix, learned.label, config, rounds)
+
+
+def _linear(learned: _Learned, config: ModelConfig) -> bytes:
+    sizes = [len(learned.vocabulary[name]) for name in config.categorical]
+    return linear.fit(learned.matrix, learned.label, config, sizes)
 
 
 def _measure(

@@ -2,7 +2,9 @@
 
 Each set of parameters is measured as a training measures the declared one: by the mean daily AUC over the rolling blocks, with
 the rounds that these choose. The days that judge a candidate are not looked at. What comes out is a proposal: the best of many sets looks better on
-the days that chose it than it is, and only the gate, on days that no trial has seen, says whether it is better at all.
+the days that chose it than it is. So it is proposed only where its lead holds at a confidence for as many sets as were tried (Bonferroni),
+and where a training would take the trees that it makes rather than the linear model: else the same linear model would count as
+a change of recipe and had to beat itself. Only the gate, on held-out days, says whether it is better at all.
 
 The trials are those of one seed, in one order: where the budget ends, it ends the same list sooner or later.
 """
@@ -19,8 +21,9 @@ from sluice_ml import boosting
 from sluice_ml.config import BoundsConfig, ModelConfig, TuningConfig
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.metrics import Estimate, mean_of_days
+from sluice_ml.model import BOOSTED, LINEAR
 from sluice_ml.splits import labelled, split
-from sluice_ml.training import Blocks
+from sluice_ml.training import Blocks, simplest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import xgboost
 
-# Digits of a number that is tried: more of them say nothing, and nobody wants to read them in a YAML.
-_DIGITS = 3
+# Digits of a number that is tried: nobody wants to read more of them in a YAML, and fewer would leave nothing between narrow bounds.
+_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found. `best` is a place in `trials`, `gain` its daily AUC minus that of `present` over the same days.
+    """What a search found. `best` is a place in `trials`, `gain` its daily AUC minus that of `present` over the same days, at
+    `confidence`: that of one comparison, made stricter by the number of trials. `linear` is the linear model's mean daily AUC over them,
+    and `algorithm` the kind of model that a training by the best would take.
 
     `ended` is "budget" or "trials": which of the two was used up.
     """
@@ -58,6 +63,9 @@ class Tuned:
     trials: tuple[Trial, ...]
     best: int | None
     gain: Estimate | None
+    confidence: float
+    linear: float | None
+    algorithm: str | None
     first: str
     last: str
     days: int
@@ -66,8 +74,8 @@ class Tuned:
 
     @property
     def proposed(self) -> Mapping[str, Any]:
-        """All parameters as they are proposed; none where the best are not better by more than the noise of the days."""
-        if self.best is None or self.gain is None or self.gain.low <= 0:
+        """All parameters as they are proposed; none where the best are not better by more than noise, or not used."""
+        if self.best is None or self.gain is None or self.gain.low <= 0 or self.algorithm != BOOSTED:
             return {}
         return self.trials[self.best].params
 
@@ -113,6 +121,7 @@ def tune(
             where=f"{known.num_rows:,} rows, model.tuning.cpu_minutes",
             todo="declare more minutes, or fewer rounds",
         ) from None
+    straight = mean_of_days(blocks.daily(blocks.linear(config)), config.confidence)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=config.seed))
     try:
         while len(trials) < tuning.trials:
@@ -129,12 +138,21 @@ def tune(
     except _SpentError:
         ended = "budget"
     best = max(range(len(trials)), key=lambda place: trials[place].daily_auc, default=None)
-    gain = None if best is None else mean_of_days(trials[best].daily - present.daily, config.confidence)
+    # Bonferroni: of so many sets that are no better, the best seems so in at most as many cases as one would.
+    confidence = 1 - (1 - config.confidence) / max(len(trials), 1)
+    gain, algorithm = None, None
+    if best is not None:
+        gain = mean_of_days(trials[best].daily - present.daily, confidence)
+        reached = {LINEAR: straight.value if straight else None, BOOSTED: trials[best].daily_auc}
+        algorithm = simplest(reached, config.simpler_margin)
     return Tuned(
         present=present,
         trials=tuple(trials),
         best=best,
         gain=gain,
+        confidence=confidence,
+        linear=straight.value if straight else None,
+        algorithm=algorithm,
         first=str(parts.blocks[0][1]["ds"][0]),
         last=str(parts.blocks[-1][1]["ds"][-1]),
         days=len(present.daily),
@@ -162,7 +180,8 @@ def _measure(
 def _ask(asked: optuna.Trial, name: str, bounds: BoundsConfig) -> float | int:
     if isinstance(bounds.low, int) and isinstance(bounds.high, int):
         return asked.suggest_int(name, bounds.low, bounds.high, log=bounds.log)
-    return float(f"{asked.suggest_float(name, bounds.low, bounds.high, log=bounds.log):.{_DIGITS}g}")
+    rounded = float(f"{asked.suggest_float(name, bounds.low, bounds.high, log=bounds.log):.{_DIGITS}g}")
+    return min(max(rounded, bounds.low), bounds.high)
 
 
 def _asking(require: Callable[[], None]) -> xgboost.callback.TrainingCallback:

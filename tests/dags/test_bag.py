@@ -248,6 +248,7 @@ def test_only_a_model_that_declares_it_is_searched_parameters_for_and_the_budget
     (name, task), *others = tune["tasks"].items()
     assert (name, others, task["outlets"]) == ("propose_parameters", [], []), "it changes nothing"
     assert (task["explains"], task["callbacks"], task["pool"]) == (True, ["mail_failure"], "sluice_heavy")
+    assert task["retries"] == 0, "another try would have a budget of its own"
     assert 60 * 60 < task["timeout"] < tune["timeout"]
 
 

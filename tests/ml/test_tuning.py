@@ -11,7 +11,7 @@ import pytest
 
 from sluice_ml.config import BoundsConfig, TuningConfig
 from sluice_ml.errors import RowsUnusableError
-from sluice_ml.model import load
+from sluice_ml.model import LINEAR, load
 from sluice_ml.promotion import Champion, decide
 from sluice_ml.training import fit
 from sluice_ml.tuning import tune
@@ -24,6 +24,7 @@ SPACE = {
     "learning_rate": BoundsConfig(low=0.001, high=0.3, log=True),
     "min_child_weight": BoundsConfig(low=5, high=500, log=True),
 }
+SEEDS = (0, 1, 2, 3, 4, 5)
 AMPLE = TuningConfig(cpu_minutes=10, trials=8, space=SPACE)
 
 
@@ -60,13 +61,37 @@ def test_search_proposes_better_parameters_and_they_earn_their_place_as_a_change
     assert decision.numbers["is_recipe_change"]
 
 
-def test_search_of_good_parameters_proposes_none_that_are_only_noise(rows, bad):
-    """Every trial is the present parameters, but for a penalty that does nothing."""
-    good = dataclasses.replace(bad, params={"max_depth": 3, "learning_rate": 0.3})
-    space = {"reg_lambda": BoundsConfig(low=1.0, high=1.0001, log=False)}
-    tuned = tune(rows, good, TuningConfig(cpu_minutes=10, trials=3, space=space))
-    assert tuned.best is not None
+@pytest.mark.parametrize("seed", SEEDS)
+def test_search_proposes_nothing_where_there_is_nothing_to_learn(rows, bad, seed):
+    """Late or not is drawn anew, whatever the risk: the best of twenty sets is the luckiest."""
+    draw = np.random.default_rng(seed)
+    late = pa.array(draw.permutation(rows["is_late"].to_numpy()))
+    mixed = rows.set_column(rows.schema.get_field_index("is_late"), "is_late", late)
+    good = dataclasses.replace(
+        bad, seed=seed, params={"max_depth": 3, "learning_rate": 0.3, "min_child_weight": 5}
+    )
+    tuned = tune(mixed, good, dataclasses.replace(AMPLE, trials=20))
+    assert len({one.daily_auc for one in tuned.trials}) > 10, "they differ"
+    assert tuned.confidence == pytest.approx(1 - 0.05 / 20)
     assert tuned.proposed == {}
+
+
+def test_search_proposes_nothing_where_a_training_would_take_the_linear_model_all_the_same(bad):
+    """The committed parameters would make the same linear model a change of recipe, which had to beat itself."""
+    rows = drawn(straight=True)
+    few = dataclasses.replace(AMPLE, trials=4)
+    tuned = tune(rows, dataclasses.replace(bad, simpler_margin=0.005), few)
+    assert (tuned.algorithm, tuned.proposed) == (LINEAR, {})
+    assert tuned.gain.low > 0
+    assert fit(rows, dataclasses.replace(bad, simpler_margin=0.005)).meta.chosen_by[LINEAR] == tuned.linear
+    assert tune(rows, bad, few).proposed
+
+
+def test_number_that_is_tried_is_within_its_bounds_also_where_rounding_would_leave_them(rows, bad):
+    low, high = 0.83000041, 0.83000049
+    space = {"subsample": BoundsConfig(low=low, high=high, log=False)}
+    tuned = tune(rows, bad, TuningConfig(cpu_minutes=10, trials=2, space=space))
+    assert all(low <= one.params["subsample"] <= high for one in tuned.trials)
 
 
 def test_search_is_the_same_again_as_far_as_it_reaches_and_sees_no_day_that_judges(rows, bad):

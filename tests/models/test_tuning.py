@@ -13,18 +13,20 @@ from click.testing import CliRunner
 from sluice import ledger
 from sluice.cli import main
 from sluice.core.errors import SpecInvalidError
+from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ledger import model_records
 from sluice.models import tuning
 from sluice.models.config import check_model
+from sluice_ml.errors import FeaturesUnsoundError
 from tests.models.conftest import DAY, flights, flights_rows, publish
 
 __all__ = ["flights"]
 
 pytestmark = pytest.mark.slow
 
-# Trees of one cut find no bump in these rows; two trials, of one seed.
+# Trees whose leaves want more rows than there are make no cut; two trials, of one seed.
 DECLARED = """
 model:
   tuning:
@@ -33,6 +35,7 @@ model:
     space:
       max_depth: {low: 3, high: 5}
       learning_rate: {low: 0.1, high: 0.3, log: true}
+      min_child_weight: {low: 2, high: 5}
 """
 
 
@@ -44,7 +47,7 @@ def declared(flights, tmp_path, monkeypatch) -> spec.Pipeline:
         ("\nmodel:\n", DECLARED),
         ("    max_depth: 5\n", "    max_depth: 1\n"),
         ("    learning_rate: 0.06\n", "    learning_rate: 0.001\n"),
-        ("    min_child_weight: 20\n", "    min_child_weight: 5\n"),
+        ("    min_child_weight: 20\n", "    min_child_weight: 500\n"),
         ("  rounds: 400\n", "  rounds: 25\n"),
     ):
         assert text.count(old) == 1, old
@@ -83,12 +86,32 @@ def test_command_records_a_proposal_with_all_trials_on_a_page_and_the_yaml_stays
     assert "trial 2: mean daily AUC" in done.stderr
     assert block in done.stdout
     assert f"Recorded as entry {entry.seq}." in done.stdout
+    assert (record.confidence, record.linear is None) == (1 - (1 - 0.95) / 2, False)
+    assert "an interval of 97.500%" in record.reasons[1]
     page = settings().reports / record.report
     assert "A proposal" in page.read_text()
     assert block in page.read_text()
     assert len(json.loads(page.with_suffix(".json").read_text())["trials"]) == 2
     assert spec.load("flights").model.params == published.model.params
     assert ledger.entries(kind="trained") == []
+
+    assert CliRunner().invoke(main, ["model", "tune", "flights"]).exit_code == 0
+    pages = {settings().reports / one.record.report for one in ledger.entries(model_records.Tuned)}
+    assert len(pages) == 2, "a second search of the day has a page of its own"
+    assert all(one.is_file() for one in pages)
+
+
+def test_search_on_rows_that_no_model_should_learn_from_is_refused_and_is_no_refused_training(declared):
+    """Else it would count in the backoff, and end what monitoring asked for."""
+    drawn = flights_rows(declared, days=70)
+    place = drawn.schema.get_field_index("distance_miles")
+    copied = drawn.set_column(place, "distance_miles", drawn["is_late"].cast(drawn.schema.field(place).type))
+    publish(declared, "features", copied.drop_columns(["is_late"]))
+    publish(declared, "outcomes", drawn.select(["flight_id", "ds", "is_late"]))
+    with pytest.raises(FeaturesUnsoundError, match="distance_miles is a copy of the label"):
+        tuning.tune(declared, DAY, Run(run_id="run-1"), print)
+    assert ledger.entries(kind="training_refused") == []
+    assert ledger.entries(model_records.Tuned) == []
 
 
 @pytest.mark.airflow
@@ -127,3 +150,18 @@ def test_space_that_xgboost_does_not_know_or_take_is_refused(declared):
         checked(subsample=bounds)
     with pytest.raises(SpecInvalidError, match=r"scale_pos_weight is declared as model\.class_weights"):
         checked(scale_pos_weight=bounds)
+    with pytest.raises(SpecInvalidError, match="seed is set by every training itself"):
+        checked(seed=bounds)
+    with pytest.raises(SpecInvalidError, match="lambda and reg_lambda are one parameter"):
+        checked(**{"lambda": bounds})
+
+
+def test_base_score_beside_class_weights_is_refused(flights):
+    def checked(**more) -> None:
+        check_model(flights.model_copy(update={"model": flights.model.model_copy(update=more)}))
+
+    params = {**flights.model.params, "base_score": 0.3}
+    checked(params=params)
+    checked(class_weights={True: 4.0})
+    with pytest.raises(SpecInvalidError, match=r"params\.base_score"):
+        checked(params=params, class_weights={True: 4.0})

@@ -62,6 +62,9 @@ class Tuned(Record, kind="tuned"):
     # The place of the best among the trials, and its AUC minus that of the present ones.
     best: int | None
     gain: dict[str, float] | None
+    # That of the gain's interval, made stricter by the number of trials; and the linear model's mean daily AUC over the same days.
+    confidence: float | None = None
+    linear: float | None = None
     # All parameters as they should stand; none where nothing is proposed.
     proposed: dict[str, Any]
     # The days that chose.

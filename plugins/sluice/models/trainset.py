@@ -104,13 +104,10 @@ def require_sound(
     Raises:
         RowsLeakError, FeaturesUnsoundError: with everything named; the refusal is in the ledger.
     """
-    from sluice_ml import leakage, linting
     from sluice_ml.errors import MlError
-    from sluice_ml.splits import labelled
 
     try:
-        leakage.require_before(rows, _cutoff(spec, run_day), config)
-        return [one.as_dict() for one in linting.require_sound(labelled(rows, config)[0], config)]
+        return check(spec, rows, run_day, config)
     except MlError as error:
         ledger.append(
             model_records.TrainingRefused(
@@ -122,6 +119,15 @@ def require_sound(
             run=run.run_id,
         )
         raise
+
+
+def check(spec: Pipeline, rows: pa.Table, run_day: str, config: ModelConfig) -> list[dict[str, Any]]:
+    """As `require_sound`, of what is no training: nothing is recorded, which would count as a refused one."""
+    from sluice_ml import leakage, linting
+    from sluice_ml.splits import labelled
+
+    leakage.require_before(rows, _cutoff(spec, run_day), config)
+    return [one.as_dict() for one in linting.require_sound(labelled(rows, config)[0], config)]
 
 
 def skip_reason(spec: Pipeline, run_day: str, run: Run) -> str | None:

@@ -2,12 +2,13 @@
 
 The rule kept here: parameters stand in the YAML and nowhere else. A search changes none: else the next refresh would
 train by others than the ones that found the champion. Who commits the proposal makes a change of recipe, and that has to beat the
-champion, by more than the noise, on days that no trial has seen.
+champion, by more than the noise, on held-out days.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
@@ -24,7 +25,7 @@ from sluice.core.settings import settings
 from sluice.core.version import code_version
 from sluice.ledger import Entry, model_records
 from sluice.models import training, trainset
-from sluice.models.config import model_config, tuning_config
+from sluice.models.config import check_model, model_config, tuning_config
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -46,7 +47,7 @@ def tune(
         say: takes a line for each trial.
 
     Raises:
-        SpecInvalidError: no search is declared.
+        SpecInvalidError: no search is declared, or one that `check_model` refuses.
         TableMissingError, HistoryRewrittenError, WaiverExpiredError: as of a training, nothing is searched.
         RowsUnusableError, RowsLeakError, FeaturesUnsoundError: the rows are not what a model should learn from.
     """
@@ -54,11 +55,12 @@ def tune(
     from sluice_ml.tuning import tune as search
 
     config, tuning = model_config(spec), tuning_config(spec)
+    check_model(spec)
     pinned = training.pin(spec, run_day, run.run_id)
     snapshots = dict(pinned.snapshots)
     training.require_sound(spec, run_day, pinned)
     rows = trainset.read(spec, run_day, snapshots).rows
-    trainset.require_sound(spec, rows, run_day, run, config)
+    trainset.check(spec, rows, run_day, config)
     found = search(rows, config, tuning, say)
     record = model_records.Tuned(
         reasons=tuple(sentences(found)),
@@ -66,6 +68,8 @@ def tune(
         trials=tuple(one.as_dict() for one in found.trials),
         best=found.best,
         gain=asdict(found.gain) if found.gain else None,
+        confidence=found.confidence,
+        linear=found.linear,
         proposed=dict(found.proposed),
         first=found.first,
         last=found.last,
@@ -78,7 +82,7 @@ def tune(
         libraries={**LIBRARIES, "optuna": version("optuna")},
         code=code_version(),
         asked_by=asked_by,
-        report=f"{spec.pipeline}/tuning/{run_day}/index.html",
+        report=f"{spec.pipeline}/tuning/{run_day}/search_{secrets.token_hex(4)}.html",
     )
     entry = ledger.append(
         record, pipeline=spec.pipeline, subject=spec.model.name, partition=run_day, run=run.run_id
@@ -89,6 +93,8 @@ def tune(
 
 def sentences(found: Tuned) -> Iterator[str]:
     """What a search came to."""
+    from sluice_ml.model import BOOSTED
+
     yield (
         f"{len(found.trials)} sets of parameters were tried in {found.cpu_seconds / 60:.1f} CPU minutes, on the {found.days} days that choose "
         f"the rounds ({found.first} to {found.last}), until {_ENDED[found.ended]}."
@@ -99,12 +105,18 @@ def sentences(found: Tuned) -> Iterator[str]:
     best, gain = found.trials[found.best], found.gain
     yield (
         f"The best, of trial {found.best + 1}, has a mean daily AUC of {best.daily_auc:.4f} ({best.rounds} rounds), the present ones "
-        f"{found.present.daily_auc:.4f} ({found.present.rounds} rounds): {gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})."
+        f"{found.present.daily_auc:.4f} ({found.present.rounds} rounds): {gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f}, an interval "
+        f"of {found.confidence:.3%}: stricter by the number of trials, of which it is the best)."
     )
     if found.proposed:
         yield (
             "These days chose it, which flatters it. It is proposed: put it into the YAML, and the next training is a change of recipe, "
-            "which must beat the champion on days that no trial has seen."
+            f"which must beat the champion on held-out days. Days after {found.last} are those that no trial has seen."
+        )
+    elif found.algorithm != BOOSTED:
+        yield (
+            f"The linear model, which has no parameters that are searched, has {found.linear:.4f}, and a training takes it all the same "
+            "(promotion.simpler_margin): nothing is proposed."
         )
     else:
         yield "That is not more than the noise of these days: nothing is proposed."
@@ -127,7 +139,7 @@ def block(spec: Pipeline, params: dict[str, Any]) -> list[str]:
 
 
 def _write(spec: Pipeline, entry: Entry[model_records.Tuned]) -> None:
-    """The page and its JSON; a later search of the same day takes their place, and the ledger has all."""
+    """The page and its JSON."""
     record = entry.record
     ranked = sorted(enumerate(record.trials, start=1), key=lambda one: -one[1]["daily_auc"])
     html = settings().reports / record.report

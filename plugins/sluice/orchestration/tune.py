@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # The budget is of the processor: a machine with other work to do takes longer, and reading the rows comes on top.
 _PATIENCE, _BESIDE = 4, timedelta(minutes=30)
+# Behind everything else that waits for the pool: tasks have 1 and more.
+_LAST = 0
 
 
 def time_for(pipeline: spec.Pipeline) -> timedelta:
@@ -29,7 +31,12 @@ def time_for(pipeline: spec.Pipeline) -> timedelta:
 def search(pipeline: spec.Pipeline) -> None:
     """Search within the declared budget, and record what is proposed."""
     _propose_parameters.override(
-        task_id="propose_parameters", pool=HEAVY_POOL, execution_timeout=time_for(pipeline)
+        task_id="propose_parameters",
+        pool=HEAVY_POOL,
+        priority_weight=_LAST,
+        # Another try would have a budget of its own: who asked is mailed, and asks again.
+        retries=0,
+        execution_timeout=time_for(pipeline),
     )(pipeline.pipeline)
 
 
