@@ -34,7 +34,7 @@ ROLLBACK = """### Roll back: let an earlier champion score again
 
 Say which version, as `sluice model show` lists them, or `baseline` for the declared rule and no model, and why. Your name
 and the reason are recorded in the ledger, and MLflow's aliases follow. The next run of the score DAG goes by it. `score_again`
-mails which published predictions the other version made, also to the stakeholders, and has those scored again whose time is not over; those of
+mails which published predictions the other version made, and has those scored again whose time is not over; those of
 earlier days stay as they were made. A version that never was champion has to earn it by the train DAG.
 """
 

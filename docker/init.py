@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sluice.core import retry
 from sluice.core.errors import StackError
 from sluice.core.settings import settings
-from sluice.local import stack
+from sluice.local import keys, stack
 
 # Seconds that the server may take to come up.
 _PATIENCE = 120
@@ -34,6 +34,7 @@ def main() -> None:
         s.mlflow_url,
     ):
         create(make_url(url))
+    keys.login()
     _run("sluice", "migrate")
     for name, slots in stack.POOLS.items():
         # One that is there keeps the slots that somebody gave it.

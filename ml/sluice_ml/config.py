@@ -40,6 +40,7 @@ class SlicesConfig:
     """See `sluice_ml.checks.slices`."""
 
     columns: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
     level: float
     auc: float
 

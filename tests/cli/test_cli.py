@@ -169,7 +169,10 @@ def test_every_command_has_its_wrong_arguments_tried():
         (["trace", "flights", "arivals", "2013-04-02"], "schedule, arrivals, weather"),
         (["land", "flights", "features", "2013-04-02", __file__], "schedule, arrivals, weather"),
         (["held", "flihgts"], "Did you mean 'flights'? Allowed: flights"),
-        (["ledger", "--kind", "hold"], "Did you mean 'held'? Allowed: approval_requested, approved, audited"),
+        (
+            ["ledger", "--kind", "hold"],
+            "Did you mean 'held'? Allowed: approval_requested, approval_shown, approved",
+        ),
         (["ledger", "--pipeline", "flight"], "Allowed: flights"),
         (["ledger", "--partition", "2013-13-40"], "or first..last"),
     ],

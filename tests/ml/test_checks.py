@@ -134,6 +134,21 @@ def test_carrier_whose_scores_are_of_another_level_is_refused_by_its_name(candid
     assert "carrier MQ is at another level: -" in " ".join(decide(bad, None, whole).reasons)
 
 
+def test_pair_of_values_is_refused_by_both_names_where_neither_alone_is_wrong(candidate, whole):
+    carrier, origin = (candidate.test[name].to_numpy().astype(str) for name in ("carrier", "origin"))
+    logit = odds(mine(candidate))
+    sign = np.where(origin == "EWR", 1, -1) * (carrier == "B6")
+    bad = scored(candidate, "score_candidate", back(logit - 2 * sign))
+    # Of a shift within a carrier its AUC would tell, too.
+    slices = dataclasses.replace(whole.gate.slices, auc=0.49)
+    whole = dataclasses.replace(whole, gate=dataclasses.replace(whole.gate, slices=slices))
+    assert states(decide(bad, None, whole))["slices"] == "PASS"
+    slices = dataclasses.replace(slices, pairs=(("carrier", "origin"),))
+    paired = dataclasses.replace(whole, gate=dataclasses.replace(whole.gate, slices=slices))
+    assert decide(candidate, None, paired).promote
+    assert "carrier B6, origin EWR is at another level: -" in " ".join(decide(bad, None, paired).reasons)
+
+
 def test_slice_that_is_too_small_is_named_and_refuses_nothing(candidate, whole):
     carrier = candidate.test["carrier"].to_numpy().astype(str)
     score = np.where(carrier == "YV", 0.999, mine(candidate))

@@ -12,10 +12,11 @@ from sluice.cli import main
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.lake import tables
+from sluice.ledger import records
 from sluice.models import roles, rolled_back
 from sluice.models.scoring import stage_predictions
 from sluice.notify import report
-from tests.models.conftest import RUN, flights, publish_staged
+from tests.models.conftest import RUN, flights, publish, publish_staged
 from tests.models.test_shadow import DAYS, World, fitted, world
 
 __all__ = ["fitted", "flights", "world"]  # fixtures
@@ -51,7 +52,9 @@ def test_predictions_in_time_are_made_again_once_and_earlier_ones_stay(reigns):
     pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
     assert _state(reigns, DAYS[3]).state == "published"
     entry = _roll_back(reigns)
-    assert rolled_back.made_before(reigns.flights, entry) == (DAYS[2:4], [DAYS[3]])
+    assert rolled_back.made_before(reigns.flights, entry) == DAYS[2:4]
+    assert status.to_score_again(reigns.flights) == [DAYS[3]]
+    assert rolled_back.is_open(reigns.flights, DAYS[3])
     item = _state(reigns, DAYS[3])
     assert (item.state, item.is_possible) == ("outdated", True)
     assert item.reason == f"version 2 made them, and gave way by the roll-back of entry {entry.seq}"
@@ -60,18 +63,18 @@ def test_predictions_in_time_are_made_again_once_and_earlier_ones_stay(reigns):
     versions = tables.scan("flights", "predictions", DAYS[2], DAYS[3])
     assert set(versions["model_version"].to_pylist()) == {"2", "1"}
     assert _state(reigns, DAYS[3]).state == "published"
-    assert rolled_back.made_before(reigns.flights, entry) == ([DAYS[2]], [])
+    assert rolled_back.made_before(reigns.flights, entry) == [DAYS[2]]
+    assert not status.to_score_again(reigns.flights)
+    assert not rolled_back.is_open(reigns.flights, DAYS[3])
 
 
 def test_nothing_is_made_again_when_its_time_is_over_and_the_mail_says_what_stays(reigns):
     late = date.fromisoformat(DAYS[3]) + timedelta(days=2)
     pipeline_clock.advance(reigns.flights, late)
     entry = _roll_back(reigns)
-    made, again = rolled_back.made_before(reigns.flights, entry)
-    assert (made, again) == (DAYS[2:4], [])
-    event = report.of_roll_back(
-        reigns.flights, entry, made=made, again=again, task_url="http://127.0.0.1:8080/"
-    )
+    made = rolled_back.made_before(reigns.flights, entry)
+    assert (made, status.to_score_again(reigns.flights)) == (DAYS[2:4], [])
+    event = report.of_roll_back(reigns.flights, entry, made=made, again=[], task_url="http://127.0.0.1:8080/")
     assert event.effect == (
         f"Predictions of 2 days that readers see ({DAYS[2]} to {DAYS[3]}) were made by version 2. They stay as they were made: they "
         "are what was known and acted on."
@@ -83,8 +86,32 @@ def test_nothing_is_made_again_when_its_time_is_over_and_the_mail_says_what_stay
 def test_reign_that_published_nothing_leaves_nothing(reigns):
     roles.promote(reigns.flights, reigns.candidate("good", champion=2), RUN)
     entry = roles.roll_back(reigns.flights, "2", by="ada", why="Too early.", run=BACK)
-    assert rolled_back.made_before(reigns.flights, entry) == ([], [])
+    assert rolled_back.made_before(reigns.flights, entry) == []
     assert rolled_back.read(reigns.flights, entry.seq) == entry
+
+
+def test_roll_back_of_a_roll_back_still_finds_what_readers_see_of_the_first(reigns):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
+    _roll_back(reigns)
+    second = roles.roll_back(reigns.flights, "baseline", by="ada", why="Neither.", run=Run(run_id="again"))
+    assert rolled_back.made_before(reigns.flights, second) == []
+    assert status.to_score_again(reigns.flights) == [DAYS[3]]
+
+
+def test_held_predictions_of_the_version_before_are_made_again(reigns):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[4]))
+    publish(reigns.flights, "features", reigns._of(DAYS[4]).drop_columns(["is_late"]))
+    held = stage_predictions(reigns.flights, [DAYS[4]], RUN)
+    ledger.append(
+        records.Held(batch_id=held.batch_id, outcome="HOLD", rows=held.rows, reasons=["It ranks at random."]),
+        pipeline="flights",
+        subject="predictions",
+        partition=DAYS[4],
+    )
+    assert _state(reigns, DAYS[4]).state == "held"
+    assert not status.to_score_again(reigns.flights)
+    _roll_back(reigns)
+    assert status.to_score_again(reigns.flights) == [DAYS[4]]
 
 
 def test_command_says_what_is_made_again(reigns):

@@ -44,15 +44,15 @@ def critical(flights, trained, audited, tmp_path, monkeypatch) -> spec.Pipeline:
 class Tasks:
     """The tasks of a run of `flights_promote`, executed one by one as Airflow does."""
 
-    def __init__(self, pipeline: spec.Pipeline, context_of) -> None:
+    def __init__(self, pipeline: spec.Pipeline, context_of, run_id: str = "run-1") -> None:
         from sluice.orchestration import promote
         from sluice.orchestration.stages import stage_dag
 
         with stage_dag(pipeline, "promote", schedule=None, doc=None) as self.dag:
             promote.approval_of_challenger(pipeline)
-        self.context_of, self.left = context_of, {}
-        # Runs of the DAG that have not ended, of which this is one.
-        self.running = 1
+        self.context_of, self.left, self.run_id = context_of, {}, run_id
+        # Ids of the other runs of the DAG that have not ended.
+        self.running = set()
 
     def run(self, task_id: str):
         """Do what a task does, with what those before it have left; returns what it returns."""
@@ -81,10 +81,10 @@ class Tasks:
         ti = SimpleNamespace(
             dag_id="flights_promote",
             task_id=task.task_id,
-            run_id="run-1",
+            run_id=self.run_id,
             try_number=1,
             xcom_pull=pull,
-            get_dr_count=lambda **_: self.running,
+            get_dr_count=lambda *, run_ids, **_: len(self.running & {*run_ids}),
             xcom_push=lambda key, value: self.left.update({key: value}),
         )
         return {**self.context_of(DAY), "ti": ti, "task_instance": ti, "task": task}
@@ -130,10 +130,28 @@ def test_monitoring_wakes_the_dag_that_asks_each_day_in_case_that_was_lost_and_o
     with set_current_context({**context, "ti": ti}):
         assert shadow._judge_challenger.function("flights") == "Version 2 waits for a person."
     assert mails(sink[1]) == []
-    tasks.running = 2
-    assert tasks.run("find_challenger") == {}
-    tasks.running, tasks.left = 1, {}
     assert tasks.run("find_challenger")["subject"].startswith("Let version 2")
+    tasks.left = {}
+    assert tasks.run("find_challenger")["subject"].startswith("Let version 2"), "it was cleared"
+    other = Tasks(critical, context_of, run_id="run-2")
+    other.running = {"run-1"}
+    assert other.run("find_challenger") == {}, "run-1 asks"
+    other.running, other.left = set(), {}
+    assert other.run("find_challenger")["subject"].startswith("Let version 2"), "run-1 has ended unanswered"
+
+
+def test_newer_challenger_is_asked_about_while_the_form_of_the_one_before_is_open(
+    critical, tasks, context_of, trained, audited
+):
+    tasks.run("find_challenger")
+    entered = challenger.begin(critical, audited(trained(), 1), RUN)
+    numbers = {"stage": "monitor", "entered_shadow": entered.seq}
+    passed = model_records.Audited(version=3, champion=1, promote=True, reasons=[REASON], numbers=numbers)
+    about = {"pipeline": "flights", "subject": critical.model.name, "partition": DAY}
+    approval.ask(critical, ledger.append(passed, **about, run="run-2"), RUN)
+    other = Tasks(critical, context_of, run_id="run-2")
+    other.running = {"run-1"}
+    assert other.run("find_challenger")["subject"].startswith("Let version 3")
 
 
 @pytest.mark.parametrize(("left", "open_for"), [(7200, 7200), (-7200, 60)])

@@ -1,4 +1,4 @@
-"""A good mean hides nobody: what holds of all rows holds within each value of the declared columns.
+"""A good mean hides nobody: what holds of all rows holds within each value of the declared columns, and of the declared pairs of columns.
 
 Two things are asked of a value, and whoever is surely beyond a limit is named: its level, how far the mean score is from the
 realised rate in log-odds, once the scores of all rows are set right (a bad season is the fault of no slice), with an interval from
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 def check(judged: Judged, limits: SlicesConfig) -> Finding:
     """FAIL where the level of a value is surely beyond its limit, or its AUC surely below the peer's by more than the limit."""
     every = {name: place for column in limits.columns for name, place in judged.groups(column)}
+    for first, second in limits.pairs:
+        for one, place in judged.groups(first):
+            both = ((f"{one}, {other}", place & rows) for other, rows in judged.groups(second))
+            every |= {name: rows for name, rows in both if rows.any()}
     large = {name: place for name, place in every.items() if judged.enough(place)}
     small = {name: int(place.sum()) for name, place in every.items() if name not in large}
     # Of many slices one is often far off by chance: what is asked of one is asked of all of them together (Bonferroni).

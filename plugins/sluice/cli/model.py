@@ -131,7 +131,7 @@ def tune_command(pipeline: spec.Pipeline, day: str | None, as_json: bool) -> Non
 @click.option("--why", type=TEXT, required=True, help="The reason, in a sentence.")
 def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     """Let VERSION, which was champion before, score again; with `baseline` for it, the declared rule and no model."""
-    from sluice import waivers
+    from sluice import status, waivers
     from sluice.models import roles, rolled_back
 
     # Each call is a decision of its own.
@@ -139,12 +139,11 @@ def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
     echo(f"The next run of {pipeline.pipeline}_score goes by it.")
-    made, again = rolled_back.made_before(pipeline, entry)
-    if made:
+    if made := rolled_back.made_before(pipeline, entry):
         echo(
             f"Published predictions of {made[0]} to {made[-1]} ({len(made)} days) were made before it, and say so."
         )
-    for day in again:
+    for day in status.to_score_again(pipeline):
         echo(
             f"{day} is still in time: {pipeline.pipeline}_reconcile has it scored again, or trigger {pipeline.pipeline}_score for it."
         )

@@ -44,6 +44,8 @@ class Slices(_Check):
 
     # Categorical features of the model.
     columns: tuple[str, ...] = Field(min_length=1)
+    # Two of them each, whose values are judged together.
+    pairs: tuple[tuple[str, str], ...] = ()
     # As `calibration.level`, beside that of all rows.
     level: float = Field(0.8, gt=0)
     # How far the daily AUC within a value may be below the champion's there (or the other kind of model's).

@@ -96,11 +96,14 @@ class Model(Strict):
         unknown = [name for name in used if name not in known]
         if unknown:
             raise ValueError(f"coverage or influence names {unknown[0]!r}, which is no feature of the model")
-        slices = self.gate.slices.columns if self.gate.slices else ()
-        if unknown := [name for name in slices if name not in self.features.categorical]:
+        slices = self.gate.slices
+        names = [*slices.columns, *(name for pair in slices.pairs for name in pair)] if slices else []
+        if unknown := [name for name in names if name not in self.features.categorical]:
             raise ValueError(
                 f"gate.slices names {unknown[0]!r}, which is no categorical feature of the model"
             )
+        if slices and (same := [first for first, second in slices.pairs if first == second]):
+            raise ValueError(f"gate.slices.pairs has {same[0]!r} twice in one pair: name two columns")
         if (self.known_at is None) != (self.happens_at is None):
             raise ValueError("known_at and happens_at say something only together: give both or neither")
         return self

@@ -209,6 +209,13 @@ class ScoredInShadow(Record, kind="scored_in_shadow"):
 ANSWER_WITHIN = timedelta(days=7)
 
 
+class ApprovalShown(Record, kind="approval_shown"):
+    """A run of Airflow asks a person about a challenger; another does where that has ended without an answer."""
+
+    # Entry of the request.
+    request: int
+
+
 class ApprovalRequested(Record, kind="approval_requested"):
     """A challenger of a critical model passed its shadow, and waits for a person."""
 

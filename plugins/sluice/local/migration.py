@@ -90,7 +90,7 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
                 allowed="an installation that nothing uses while its databases are migrated",
                 todo="run `sluice down`, take a backup (`sluice home backup FOLDER`), and migrate then",
             )
-        (settings().home / "logs").mkdir(exist_ok=True)
+        (settings().home / "logs").mkdir(parents=True, exist_ok=True)
         stack.prepare()
         schema.complete()
     yield from (f"{name} {change}." for name, change in changes)

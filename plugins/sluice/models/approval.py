@@ -8,6 +8,7 @@ with that nobody answered. Of an approval and a refusal at once the one that is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -61,6 +62,32 @@ def request(spec: Pipeline, decision: Entry) -> Entry[ApprovalRequested] | None:
         ApprovalRequested, pipeline=spec.pipeline, subject=spec.model.name, after=decision.seq
     )
     return next((one for one in found if one.record.decision == decision.seq), None)
+
+
+def is_shown_by(
+    spec: Pipeline, asked: Entry[ApprovalRequested], run: Run, *, is_running: Callable[[str], bool]
+) -> bool:
+    """Whether a run is the one that asks a person about a request: one at a time does.
+
+    Args:
+        is_running: whether another run, by its id, has not ended.
+    """
+    about: Filters = {"pipeline": spec.pipeline, "subject": spec.model.name, "after": asked.seq}
+    earlier = [
+        one for one in ledger.entries(model_records.ApprovalShown, **about) if one.record.request == asked.seq
+    ]
+    if earlier and (earlier[0].run == run.run_id or is_running(earlier[0].run or "")):
+        return earlier[0].run == run.run_id
+    # Of several runs that begin at once the one that is recorded asks.
+    shown = ledger.append(
+        model_records.ApprovalShown(request=asked.seq),
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=asked.partition,
+        run=run.run_id,
+        once=f"approval_shown:{spec.pipeline}:{spec.model.name}:{asked.seq}:{len(earlier)}",
+    )
+    return shown.run == run.run_id
 
 
 def question(spec: Pipeline, asked: Entry[ApprovalRequested]) -> str:

@@ -6,7 +6,7 @@ made, in time and as somebody may have acted on them: they are named, and not re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
@@ -45,23 +45,35 @@ def read(spec: Pipeline, number: int) -> Entry[RolledBack]:
     return next(one for one in found if one.seq == number)
 
 
-def made_before(spec: Pipeline, move: Entry[RolledBack]) -> tuple[list[str], list[str]]:
-    """Days whose published predictions were made in the reign that a roll-back ended, oldest first, and those that are in time."""
-    made = sorted(_made_before(spec, move))
-    # Where nobody knows the time, as of a replayed pipeline whose feed has not begun, none is late.
-    return made, [day for day in made if not pipeline_clock.is_late(spec, date_of(day))]
+def is_open(spec: Pipeline, day: str) -> bool:
+    """Whether readers see nothing of a day, or what a champion before a roll-back has made, while there is time to make it again."""
+    if not is_in_time(spec, day):
+        return False
+    shown = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
+    if shown is None:
+        return True
+    made_of = batches.load(spec.pipeline, PREDICTIONS, shown.batch_id).inputs
+    return bool(why_again(made_of, champion.decisions(spec.pipeline, spec.model.name)))
 
 
-def _made_before(spec: Pipeline, move: Entry[RolledBack]) -> Iterator[str]:
+def is_in_time(spec: Pipeline, day: str) -> bool:
+    """Whether predictions of a day that are made now are in time; not where nobody knows."""
+    return pipeline_clock.is_late(spec, date_of(day)) is False
+
+
+def made_before(spec: Pipeline, move: Entry[RolledBack]) -> list[str]:
+    """Days whose published predictions were made in the reign that a roll-back ended, oldest first."""
     moves = champion.decisions(spec.pipeline, spec.model.name)
     began = next((one.seq for one in moves if one.seq < move.seq), 0)
+    found = []
     for day, shown in sorted(tables.published(spec.pipeline, PREDICTIONS).items(), reverse=True):
         try:
-            read_from = inputs.of(batches.load(spec.pipeline, PREDICTIONS, shown.batch_id), inputs.Model)
+            made_of = batches.load(spec.pipeline, PREDICTIONS, shown.batch_id)
         except BatchUnknownError:
-            return  # cleared away: this and what is older is not in time
-        for made in read_from:
-            if made.promoted is not None and made.promoted < began:
-                return
-            if made.promoted == began:
-                yield day
+            continue  # cleared away, or another writer's: nobody knows who made it
+        made = [one.promoted for one in inputs.of(made_of, inputs.Model) if one.promoted is not None]
+        if any(promoted < began for promoted in made):
+            break  # of the reign before
+        if began in made:
+            found.append(day)
+    return found[::-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sluice.declare.spec import Pipeline
 from sluice.ledger import Entry
+from sluice.models import rolled_back
 from sluice.notify import resolution, stuck
 from sluice.status import MONITORING, TRAINING, Item, Status, training
 from sluice.status.parts import by_table
@@ -22,6 +23,8 @@ def has_ended(spec: Pipeline, found: Status, seen: Entry) -> bool:
     """Whether all that an entry of kind `mail` told of is done, was given up, or is declared no more."""
     if _is_undeclared(spec, seen):
         return True
+    if seen.record.event == "rolled_back":
+        return bool(resolution.occurrence_days(seen)) and not is_still_rolled_back(spec, seen)
     if _is_of_approval(spec, seen):
         return not training.waits_for_a_person(spec)
     items = _items(spec, found, seen)
@@ -32,6 +35,8 @@ def sentences(spec: Pipeline, found: Status, seen: Entry) -> str:
     """What has become of it, a sentence each."""
     if _is_undeclared(spec, seen):
         return f"{', '.join(seen.record.ends_with.names)} is not declared any more."
+    if seen.record.event == "rolled_back":
+        return "Readers see what the champion of now has made, or the time of these predictions is over."
     if _is_of_approval(spec, seen):
         return "No candidate waits for a person any more."
     return " ".join(item.sentence().rstrip(".") + "." for item in _items(spec, found, seen))
@@ -41,6 +46,12 @@ def _is_undeclared(spec: Pipeline, seen: Entry) -> bool:
     end = seen.record.ends_with
     declared = {*spec.tables, MONITORING, TRAINING}
     return bool(end.names) and end.how in _OF_TABLES and declared.isdisjoint(end.names)
+
+
+def is_still_rolled_back(spec: Pipeline, seen: Entry) -> bool:
+    """Whether it tells of a roll-back after which predictions are still to be made again, and in time."""
+    days = resolution.occurrence_days(seen) if seen.record.event == "rolled_back" else []
+    return spec.has_model and any(rolled_back.is_open(spec, day) for day in days)
 
 
 def _is_of_approval(spec: Pipeline, seen: Entry) -> bool:

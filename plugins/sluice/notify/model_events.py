@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sluice.core import clock
 from sluice.core.links import page_url
+from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger.records import EndsWith
@@ -129,7 +130,7 @@ def of_roll_back(
 
     Args:
         made: days of the published predictions that it has made, oldest first.
-        again: those of them whose time is not over.
+        again: days whose predictions are made again, because their time is not over: those that it has made, also held ones.
     """
     dag_id, decided = f"{spec.pipeline}_score", entry.record
     before, after = (
@@ -139,24 +140,25 @@ def of_roll_back(
     days = f"{made[0]} to {made[-1]}" if made[1:] else "".join(made)
     stays = "They stay as they were made: they are what was known and acted on."
     effect = (
-        f"Nothing that is published was made by {before}."
-        if not made
-        else f"Predictions of {len(made)} day{'s' if made[1:] else ''} that readers see ({days}) were made by {before}. "
-        + (
-            f"Those of {', '.join(again)} are made again by {after}, and replaced when they pass their gate."
-            if again
-            else stays
-        )
+        f"Predictions of {len(made)} day{'s' if made[1:] else ''} that readers see ({days}) were made by {before}. "
+        if made
+        else f"Nothing that is published was made by {before}. "
+    ) + (
+        f"Those of {', '.join(again)} are made again by {after}, and shown when they pass their gate."
+        if again
+        else stays
+        if made
+        else ""
     )
     return Event(
         kind="rolled_back",
         pipeline=spec.pipeline,
         subject=spec.model.name,
-        partition=again[0] if again else None,
+        partition=str(Partition(again[0], again[-1])) if again else None,
         cause=f"entry {entry.seq}",
         owner=spec.owner,
         ends_with=EndsWith.of("published", PREDICTIONS) if again else EndsWith(),
-        effect=effect,
+        effect=effect.strip(),
         summary=" ".join(decided.reasons),
         facts={"Before": before, "Scores": after},
         next_steps=(
@@ -167,7 +169,7 @@ def of_roll_back(
             ),
             "Whoever acted on these predictions decides what follows: each row says which version made it (`model_version`)."
             if made
-            else "Nobody can have acted on its predictions.",
+            else "No published predictions are its.",
             f"Monitoring asks for a new model when one is due; {spec.pipeline}_train makes one before.",
         ),
         commands={f"sluice model history {spec.pipeline}": "who scored when, and who decided that"},

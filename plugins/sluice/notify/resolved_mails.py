@@ -142,7 +142,11 @@ def _close(
     """Close what is over of the open faults; `reason` says why where the ledger has no record of it, and "" where it has."""
 
     def ended(incident: faults.Incident) -> dict[str, Entry]:
-        return {seen: entry for seen, entry in incident.open_occurrences.items() if has_ended(entry)}
+        return {
+            seen: entry
+            for seen, entry in incident.open_occurrences.items()
+            if has_ended(entry) and not by_status.is_still_rolled_back(spec, entry)
+        }
 
     made = []
     for found in faults.incidents(spec.pipeline):

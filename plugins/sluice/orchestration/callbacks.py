@@ -126,11 +126,10 @@ def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, 
     notify.deliver(event.model_copy(update=about), smtp(), sender=settings().mail_from, to=to)
 
 
-def _deliver(pipeline: spec.Pipeline, event: Event, also: Sequence[str] = ()) -> None:
+def _deliver(pipeline: spec.Pipeline, event: Event) -> None:
     from sluice import notify
 
-    to = tuple(dict.fromkeys((*pipeline.mail_to, *also)))
-    notify.deliver(event, smtp(pipeline), sender=settings().mail_from, to=to)
+    notify.deliver(event, smtp(pipeline), sender=settings().mail_from, to=pipeline.mail_to)
 
 
 def mail_success(context: Mapping[str, Any]) -> None:
@@ -179,10 +178,10 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
     mail_event(pipeline, event)
 
 
-def mail_event(pipeline: spec.Pipeline, event: Event, also: Sequence[str] = ()) -> None:
+def mail_event(pipeline: spec.Pipeline, event: Event) -> None:
     """Send a mail; one that is not taken is recorded, and sent by `send_notices` of the watcher."""
     try:
-        _deliver(pipeline, event, also)
+        _deliver(pipeline, event)
     except MailUndeliveredError as error:
         log.warning("%s", error)
 
@@ -258,11 +257,12 @@ def mail_roll_back(
     made: Sequence[str],
     again: Sequence[str],
 ) -> None:
-    """Send the mail of a roll-back, also to those who act on predictions."""
-    from sluice.notify import report
+    """Send the mail of a roll-back, once."""
+    from sluice.notify import faults, report
 
     event = report.of_roll_back(pipeline, entry, made=made, again=again, task_url=task_url(context["ti"]))
-    mail_event(pipeline, event, pipeline.stakeholders)
+    if not faults.incidents(pipeline.pipeline, event.fault):
+        mail_event(pipeline, event)
 
 
 def mail_stuck_model(context: Mapping[str, Any], pipeline: spec.Pipeline, why: str, *, since: str) -> None:

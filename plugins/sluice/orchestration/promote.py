@@ -59,9 +59,13 @@ def _find_challenger(pipeline_name: str) -> dict[str, Any]:
     """Who waits, in words for whoever is asked; nothing where nobody does, or another run asks: state decides, events only wake."""
     from sluice.models import approval, challenger
 
-    ti, pipeline = get_current_context()["ti"], spec.load(pipeline_name)
-    asked = challenger.waiting(pipeline)
-    if asked is None or ti.get_dr_count(dag_id=ti.dag_id, states=["running"]) > 1:
+    context, pipeline = get_current_context(), spec.load(pipeline_name)
+    ti, asked = context["ti"], challenger.waiting(pipeline)
+
+    def is_running(run_id: str) -> bool:
+        return bool(ti.get_dr_count(dag_id=ti.dag_id, run_ids=[run_id], states=["queued", "running"]))
+
+    if asked is None or not approval.is_shown_by(pipeline, asked, run_info(context), is_running=is_running):
         return {}
     return {
         "entry": asked.seq,

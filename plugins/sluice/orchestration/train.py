@@ -69,15 +69,16 @@ def _roll_back(pipeline_name: str) -> dict[str, Any]:
 @explain_failure
 def _score_again(pipeline_name: str, decided: dict[str, Any]) -> list[str]:
     """Returns the days that are scored again: the state asks for them (`sluice.status`), and this wakes them at once."""
+    from sluice import status
     from sluice.models import rolled_back
     from sluice.orchestration.callbacks import mail_roll_back
 
     context, pipeline = get_current_context(), spec.load(pipeline_name)
     entry = rolled_back.read(pipeline, result_of("roll_back_champion", decided)["entry"])
-    made, again = rolled_back.made_before(pipeline, entry)
+    made, again = rolled_back.made_before(pipeline, entry), status.to_score_again(pipeline)
     mail_roll_back(context, pipeline, entry, made, again)
     if not again:
-        raise AirflowSkipException("Nothing that it made, and readers see, is still in time.")
+        raise AirflowSkipException("Nothing that it made is still in time.")
     context["outlet_events"][assets.by_stage(pipeline)["score"]].add_partitions(again)
     return again
 

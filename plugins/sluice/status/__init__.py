@@ -7,6 +7,6 @@ clock, the landing zone, the tables and the ledger, never a run: a run may have 
 from __future__ import annotations
 
 from sluice.status.parts import MONITORING, STAGES, TRAINING, Item, State, Status
-from sluice.status.reading import of
+from sluice.status.reading import of, to_score_again
 
-__all__ = ["MONITORING", "STAGES", "TRAINING", "Item", "State", "Status", "of"]
+__all__ = ["MONITORING", "STAGES", "TRAINING", "Item", "State", "Status", "of", "to_score_again"]

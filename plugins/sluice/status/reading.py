@@ -63,6 +63,17 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
     return Status(spec.pipeline, now, tuple(items))
 
 
+def to_score_again(spec: Pipeline) -> list[str]:
+    """Run days whose predictions a roll-back has made again while they are in time: published ones, and held ones.
+
+    Raises:
+        LandingUnreachableError: the landing zone does not answer.
+    """
+    scored = of(spec).of("score")
+    possible = [day for day, items in scored.items() if any(item.is_possible for item in items)]
+    return [day for day in possible if rolled_back.is_in_time(spec, day)]
+
+
 @dataclass
 class _Known:
     """All that is asked for, read once."""
@@ -204,7 +215,8 @@ class _Known:
         """What has come since something of a day was stopped: another delivery, or other inputs; "" if nothing has."""
         day, read_from = self.spec.data_day(table, run_day), one.inputs or self._inputs(table, one.batch_id)
         if table not in self.spec.sources:
-            return self._changed(read_from, run_day) or self._filled(one, table, day)
+            changed = self._changed(read_from, run_day) or self._filled(one, table, day)
+            return changed or (self._rolled_back(run_day, read_from) if table == PREDICTIONS else "")
         delivered = self.delivered[table].get(run_day)
         if delivered is None:
             return ""
@@ -271,11 +283,17 @@ class _Known:
                 return f"{read.table} {own} was published anew since"
         return ""
 
-    def _rolled_back(self, run_day: str) -> str:
-        """Why predictions that readers see are made again by the champion that there is now; "" where they need not be."""
-        if not self.moves:
+    def _rolled_back(self, run_day: str, made_of: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """Why predictions are made again by the champion that there is now; "" where they need not be, or their time is over.
+
+        Args:
+            made_of: inputs of their batch; of what readers see, if not given.
+        """
+        if not self.moves or not rolled_back.is_in_time(self.spec, run_day):
             return ""
-        made_of = self._inputs(PREDICTIONS, self.shown[PREDICTIONS][run_day].batch_id)
+        shown = self.shown[PREDICTIONS].get(run_day)
+        if made_of is None:
+            made_of = self._inputs(PREDICTIONS, shown.batch_id if shown else None)
         return rolled_back.why_again(made_of, self.moves)
 
     def _predictions(self, run_day: str, derived: dict[tuple[str, str], Item]) -> Item | None:

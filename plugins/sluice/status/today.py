@@ -7,18 +7,19 @@ decision of monitoring), so that it cannot say more than the evidence does.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sluice import holds, ledger, schedule, waivers
+from sluice.core.errors import BatchUnknownError
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.holds import stopped
-from sluice.lake import tables
+from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
 from sluice.ledger import champion, model_records, records
-from sluice.models import roles
+from sluice.models import roles, rolled_back
 from sluice.status import reading
 from sluice.status.parts import STAGES, Item
 
@@ -160,10 +161,20 @@ def _reservations(spec: Pipeline, newest: Item) -> Iterator[str]:
         yield "They were made after their time."
     if any(row["has_waived_input"] for row in rows):
         yield "They rest on data that a person released although it did not pass its rules."
+    moves = champion.decisions(spec.pipeline, spec.model.name) if newest.state == "published" else []
+    if why := rolled_back.why_again(_made_of(spec, newest), moves):
+        yield f"{why[0].upper()}{why[1:]}."
     decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name, limit=1)
     for entry in decided:
         if entry.record.action != "nothing":
             yield f"Monitoring of {entry.partition}: {' '.join(entry.record.reasons)}"
+
+
+def _made_of(spec: Pipeline, item: Item) -> Sequence[Mapping[str, Any]]:
+    try:
+        return batches.load(spec.pipeline, item.table, full_id(item.batch_id or "")).inputs
+    except BatchUnknownError:  # cleared away
+        return ()
 
 
 def _doubts(spec: Pipeline, item: Item) -> Iterator[str]:
