@@ -182,7 +182,7 @@ def test_column_that_the_rows_lack_is_an_error(candidate, judging):
 
 def test_values_that_are_about_people_are_in_no_finding(grouped, judging):
     """Neither in those of fairness nor in those of slices, nor in what could not be computed."""
-    bad, slices = biased(grouped), SlicesConfig(columns=("group",), level=0.2, auc=0.02)
+    bad, slices = biased(grouped), SlicesConfig(columns=("group",), pairs=(), level=0.2, auc=0.02)
     gate = dataclasses.replace(judging.gate, slices=slices, shows_values=False)
     decision = decide(bad, None, dataclasses.replace(judging, gate=gate))
     assert {finding(decision, name)["state"] for name in ("fairness", "slices")} == {"FAIL"}
