@@ -9,7 +9,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -27,7 +26,6 @@ from tests.models.conftest import publish
 DAY = "2013-04-10"
 DAYS = [str(date.fromisoformat(DAY) + timedelta(days=number)) for number in range(-9, 2)]
 SAYS = "-- What is looked for.\n"
-_FLIGHTS = 600
 ONE = SAYS + "select 1 as value, 0 as low, 2 as high, count(*) as n from predictions"
 
 
@@ -35,7 +33,7 @@ ONE = SAYS + "select 1 as value, 0 as low, 2 as high, count(*) as n from predict
 def flights(home) -> spec.Pipeline:
     """The pipeline with predictions of the days DAYS, ten of each."""
     flights = spec.load("flights")
-    publish(flights, "predictions", _predictions({day: [0.1 * n for n in range(10)] for day in DAYS}))
+    publish(flights, "predictions", predicted({day: [0.1 * n for n in range(10)] for day in DAYS}))
     return flights
 
 
@@ -57,7 +55,7 @@ def write(tmp_path, monkeypatch) -> Callable[..., Path]:
     return write
 
 
-def _predictions(scores: dict[str, list[float]], carriers: str = "abcdefgh") -> pa.Table:
+def predicted(scores: dict[str, list[float]], carriers: str = "abcdefgh") -> pa.Table:
     """Predictions by day; of the same flights each day, as far as there are as many."""
     rows = [
         {
@@ -72,7 +70,7 @@ def _predictions(scores: dict[str, list[float]], carriers: str = "abcdefgh") -> 
     return pa.Table.from_pylist(rows)
 
 
-def _run(flights: spec.Pipeline, day: str = DAY) -> dict[str, CustomCheck]:
+def run_checks(flights: spec.Pipeline, day: str = DAY) -> dict[str, CustomCheck]:
     return {each.name: each for each in custom_checks.run(flights, day, custom_checks.Budget())}
 
 
@@ -120,7 +118,7 @@ def test_check_says_what_its_query_returns_and_what_cannot_be_computed_is_an_err
 ):
     write(SAYS + query)
     write(ONE, "other.sql")
-    found = _run(flights)
+    found = run_checks(flights)
     assert (found["one"].state, found["one"].sentence) == (state, "What is looked for.")
     assert said in found["one"].said
     for personal in ("Smith", "EWR", "1234567"):
@@ -155,7 +153,7 @@ def test_check_can_neither_write_nor_read_anything_but_its_tables(flights, write
     before = hashlib.sha256(Path(file).read_bytes()).digest()
     write(SAYS + query.format(published=file))
     write(ONE, "other.sql")
-    found = _run(flights)
+    found = run_checks(flights)
     assert (found["one"].state, found["other"].state, found["other"].n) == ("ERROR", "PASS", 80)
     assert problem in found["one"].problem
     assert hashlib.sha256(Path(file).read_bytes()).digest() == before
@@ -215,7 +213,7 @@ def test_columns_with_personal_data_cannot_be_read_and_are_not_copied(flights, w
     write(SAYS + "select count(is_baseline) as value, 0 as low from predictions")
     with pytest.raises(SpecInvalidError, match="no check can read is_baseline: personal data"):
         custom_checks.check(personal)
-    assert "personal data" in _run(personal)["one"].problem
+    assert "personal data" in run_checks(personal)["one"].problem
     custom_checks._copy(personal, DAY, ["predictions"], tmp_path, custom_checks.Budget())
     with custom_checks._copied(DAY, tmp_path) as con:
         shown = con.table("predictions").columns
@@ -229,7 +227,7 @@ def test_check_that_does_not_end_is_stopped_and_the_others_have_what_is_left(fli
     write(SAYS + endless)
     write(ONE, "other.sql")
     monkeypatch.setattr(custom_checks, "QUERY_SECONDS", 0.3)
-    found = _run(flights)
+    found = run_checks(flights)
     assert (found["one"].state, found["other"].state) == ("ERROR", "PASS")
     assert "stopped after 0 seconds" in found["one"].problem
 
@@ -244,7 +242,7 @@ def test_table_that_cannot_be_read_is_an_error_of_the_checks_that_name_it(flight
     write(SAYS + "select count(*) as value, 0 as low from features", "other.sql")
     (file,) = tables.files("flights", "predictions", DAY, DAY, into=Path("unused"))
     Path(file).write_bytes(b"damaged")
-    found = _run(flights)
+    found = run_checks(flights)
     assert [(each.name, each.state) for each in found.values()] == [("one", "ERROR"), ("other", "PASS")]
     assert found["one"].problem.startswith("its table predictions cannot be read: ")
     assert found["one"].sentence == "What is looked for."
@@ -362,65 +360,3 @@ def test_files_of_an_editor_are_no_checks_and_a_byte_order_mark_is_no_text(home,
     write("", ".one.sql")
     write("\N{ZERO WIDTH NO-BREAK SPACE}" + ONE)
     custom_checks.check(spec.load("flights"))
-
-
-@pytest.mark.slow
-def test_head_of_equal_scores_says_nothing(home):
-    flights = spec.load("flights")
-    publish(flights, "predictions", _predictions({day: [0.5] * _FLIGHTS for day in DAYS[-3:]}))
-    assert _run(flights)["top_k_overlap"].state == "INSUFFICIENT"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["", "rank_agreement", "top_k_overlap", "volume"])
-def test_each_check_that_is_shipped_finds_its_own_bad_day_alone(home, fault):
-    flights = spec.load("flights")
-    drawn = np.random.default_rng(7)
-    rates = {carrier: 0.1 + 0.05 * place for place, carrier in enumerate("abcdefgh")}
-    risk = drawn.normal(size=_FLIGHTS) * 0.1
-
-    def scores(of_day: np.random.Generator) -> np.ndarray:
-        return (
-            np.array([rates["abcdefgh"[n % 8]] for n in range(_FLIGHTS)])
-            + risk
-            + of_day.normal(size=_FLIGHTS) * 0.02
-        )
-
-    days = {day: scores(drawn) for day in DAYS[:10]}
-    days[DAY] = {
-        "": lambda found: found,
-        "rank_agreement": _reversed_below_the_head,
-        "top_k_overlap": _with_another_head,
-        "volume": lambda found: found[: _FLIGHTS * 2 // 5],
-    }[fault](days[DAY])
-    predictions = _predictions({day: list(found) for day, found in days.items()})
-    publish(flights, "predictions", predictions)
-    late = [rates[key.split("|")[1]] for key in predictions["flight_id"].to_pylist()]
-    publish(
-        flights,
-        "features",
-        predictions.select(["flight_id", "ds"]).append_column("carrier_late_rate_28d", pa.array(late)),
-    )
-    found = _run(flights)
-    assert {name for name, each in found.items() if each.state != "PASS"} == {fault} - {""}, found
-
-
-def _reversed_below_the_head(found: np.ndarray) -> np.ndarray:
-    """Of all flights but the tenth with the highest scores, the lowest score is that of the highest one, and so on."""
-    order = np.argsort(-found)
-    below = order[len(found) // 10 :]
-    changed = found.copy()
-    changed[below] = found[below[::-1]]
-    return changed
-
-
-def _with_another_head(found: np.ndarray) -> np.ndarray:
-    """The fifth of the flights with the highest scores has those of the fifth below it, and that has theirs."""
-    order = np.argsort(-found)
-    fifth = len(found) // 5
-    changed = found.copy()
-    changed[order[:fifth]], changed[order[fifth : 2 * fifth]] = (
-        found[order[fifth : 2 * fifth]],
-        found[order[:fifth]],
-    )
-    return changed
