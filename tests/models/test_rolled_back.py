@@ -11,7 +11,7 @@ from sluice import ledger, status
 from sluice.cli import main
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
-from sluice.lake import tables
+from sluice.lake import batches, tables
 from sluice.ledger import records
 from sluice.models import roles, rolled_back
 from sluice.models.scoring import stage_predictions
@@ -112,6 +112,25 @@ def test_held_predictions_of_the_version_before_are_made_again(reigns):
     assert not status.to_score_again(reigns.flights)
     _roll_back(reigns)
     assert status.to_score_again(reigns.flights) == [DAYS[4]]
+
+
+def test_day_that_was_never_scored_waits_for_its_own_run(reigns):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[4]))
+    publish(reigns.flights, "features", reigns._of(DAYS[4]).drop_columns(["is_late"]))
+    _roll_back(reigns)
+    assert _state(reigns, DAYS[4]).state == "ready"
+    assert not status.to_score_again(reigns.flights)
+
+
+def test_predictions_whose_batch_was_cleared_away_are_nobodys_and_stop_no_mail(reigns, home):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
+    entry = _roll_back(reigns)
+    batch_id = batches.full_id(tables.published("flights", "predictions")[DAYS[3]].batch_id)
+    (manifest,) = home.rglob(f"{batch_id}/{batches.MANIFEST}")
+    manifest.unlink()
+    assert rolled_back.made_before(reigns.flights, entry) == [DAYS[2]]
+    assert not rolled_back.is_open(reigns.flights, DAYS[3])
+    assert not status.to_score_again(reigns.flights)
 
 
 def test_command_says_what_is_made_again(reigns):

@@ -225,6 +225,14 @@ def load(pipeline: str, table: str, batch_id: str) -> Manifest:
         ) from error
 
 
+def made_of(pipeline: str, table: str, batch_id: str | None) -> Sequence[Mapping[str, Any]]:
+    """What a batch was made from, as its manifest records it; nothing where that is not known: cleared away, or another writer's."""
+    try:
+        return load(pipeline, table, full_id(batch_id)).inputs if batch_id else ()
+    except BatchUnknownError:
+        return ()
+
+
 def staged(pipeline: str, table: str) -> list[str]:
     """Ids of the complete batches of a table, newest first, published or not."""
     uri = connection.location(pipeline, table, "data")

@@ -287,11 +287,7 @@ def _run(con: duckdb.DuckDBPyConnection, check: Declared, copied: Copied, second
     if unread:
         return _failed(check, unread[0], snapshots)
     if seconds <= 0:
-        return _failed(
-            check,
-            _OVER,
-            snapshots,
-        )
+        return _failed(check, _OVER, snapshots)
     try:
         with _ended_after(seconds, con):
             cursor = con.execute(check.sql)

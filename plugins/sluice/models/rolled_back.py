@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
-from sluice.core.errors import BatchUnknownError
 from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
@@ -52,7 +51,7 @@ def is_open(spec: Pipeline, day: str) -> bool:
     shown = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
     if shown is None:
         return True
-    made_of = batches.load(spec.pipeline, PREDICTIONS, shown.batch_id).inputs
+    made_of = batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id)
     return bool(why_again(made_of, champion.decisions(spec.pipeline, spec.model.name)))
 
 
@@ -67,11 +66,9 @@ def made_before(spec: Pipeline, move: Entry[RolledBack]) -> list[str]:
     began = next((one.seq for one in moves if one.seq < move.seq), 0)
     found = []
     for day, shown in sorted(tables.published(spec.pipeline, PREDICTIONS).items(), reverse=True):
-        try:
-            made_of = batches.load(spec.pipeline, PREDICTIONS, shown.batch_id)
-        except BatchUnknownError:
-            continue  # cleared away, or another writer's: nobody knows who made it
-        made = [one.promoted for one in inputs.of(made_of, inputs.Model) if one.promoted is not None]
+        # Of one that was cleared away nobody knows who made it.
+        made_of = inputs.read(batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id), inputs.Model)
+        made = [one.promoted for one in made_of if one.promoted is not None]
         if any(promoted < began for promoted in made):
             break  # of the reign before
         if began in made:

@@ -10,7 +10,6 @@ from typing import Any
 from sluice import ledger, schedule
 from sluice.core import clock
 from sluice.core.errors import (
-    BatchUnknownError,
     ContractBrokenError,
     DeliveryMissingError,
     DeliveryUnreadableError,
@@ -64,14 +63,18 @@ def of(spec: Pipeline, *, first: str | None = None, last: str | None = None) -> 
 
 
 def to_score_again(spec: Pipeline) -> list[str]:
-    """Run days whose predictions a roll-back has made again while they are in time: published ones, and held ones.
+    """Run days whose predictions readers see, or that are held, and that the champion of now makes again, in time.
 
     Raises:
         LandingUnreachableError: the landing zone does not answer.
     """
-    scored = of(spec).of("score")
-    possible = [day for day, items in scored.items() if any(item.is_possible for item in items)]
-    return [day for day in possible if rolled_back.is_in_time(spec, day)]
+    scored = [item for items in of(spec).of("score").values() for item in items if item.is_possible]
+    held = stopped.read(spec)
+    return [
+        item.run_day
+        for item in scored
+        if (item.batch_id or (item.table, item.day) in held) and rolled_back.is_in_time(spec, item.run_day)
+    ]
 
 
 @dataclass
@@ -388,10 +391,7 @@ class _Known:
 
     def _inputs(self, table: str, batch_id: str | None) -> Sequence[Mapping[str, Any]]:
         """What a batch was made from; nothing where that is not known."""
-        try:
-            return batches.load(self.spec.pipeline, table, full_id(batch_id)).inputs if batch_id else ()
-        except BatchUnknownError:  # cleared away, or another writer's
-            return ()
+        return batches.made_of(self.spec.pipeline, table, batch_id)
 
 
 def _delivery(read_from: Sequence[Mapping[str, Any]], day: str) -> inputs.Delivery | None:

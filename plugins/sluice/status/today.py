@@ -7,13 +7,12 @@ decision of monitoring), so that it cannot say more than the evidence does.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sluice import holds, ledger, schedule, waivers
-from sluice.core.errors import BatchUnknownError
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.holds import stopped
 from sluice.lake import batches, tables
@@ -162,19 +161,12 @@ def _reservations(spec: Pipeline, newest: Item) -> Iterator[str]:
     if any(row["has_waived_input"] for row in rows):
         yield "They rest on data that a person released although it did not pass its rules."
     moves = champion.decisions(spec.pipeline, spec.model.name) if newest.state == "published" else []
-    if why := rolled_back.why_again(_made_of(spec, newest), moves):
+    if why := rolled_back.why_again(batches.made_of(spec.pipeline, newest.table, newest.batch_id), moves):
         yield f"{why[0].upper()}{why[1:]}."
     decided = ledger.entries(model_records.Decided, pipeline=spec.pipeline, subject=spec.model.name, limit=1)
     for entry in decided:
         if entry.record.action != "nothing":
             yield f"Monitoring of {entry.partition}: {' '.join(entry.record.reasons)}"
-
-
-def _made_of(spec: Pipeline, item: Item) -> Sequence[Mapping[str, Any]]:
-    try:
-        return batches.load(spec.pipeline, item.table, full_id(item.batch_id or "")).inputs
-    except BatchUnknownError:  # cleared away
-        return ()
 
 
 def _doubts(spec: Pipeline, item: Item) -> Iterator[str]:
