@@ -21,7 +21,7 @@ from sluice.core.settings import settings
 from sluice.lake import batches, tables
 from sluice.notify import report
 from sluice.notify.compose import compose
-from sluice.transform import check, docs, project, runner
+from sluice.transform import check, database, docs, project, runner
 
 DAY = "2013-02-08"
 BEFORE = pa.scalar("2013-02-09").cast(pa.date32())
@@ -143,19 +143,23 @@ def test_check_of_a_model_on_an_undeclared_source_names_it(flights, warm):
         check(spec)
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"history_days": 14}, "flights_history_days 28, but history_days of the pipeline says 14"),
-        ({"schedule": "0 6 * * *"}, "flights_prediction_hour 4, but schedule of the pipeline says 6"),
-    ],
-)
-def test_models_that_look_back_further_than_the_pipeline_are_refused(flights, warm, tmp_path, change, says):
-    other = flights.model_copy(update=change)
-    with pytest.raises(SpecInvalidError, match=says):
-        check(other)
-    with pytest.raises(SpecInvalidError, match=says):
-        runner.build_from_files(other, "features", DAY, DAY, {}, workdir=tmp_path)
+def test_models_look_back_and_score_as_the_pipeline_declares(flights, published, tmp_path):
+    other = flights.model_copy(update={"history_days": 14, "schedule": "30 6 * * *"})
+    runner.build(other, "features", DAY, DAY, workdir=tmp_path)
+    with database.connect(tmp_path / database.FILE) as con:
+        (built,) = con.sql("select history_on::varchar, as_of_at::varchar from int_flights__days").fetchall()
+        counted = con.sql(
+            "select distinct flights_count = (select count(is_late) from stg_flights__arrivals as own"
+            f" where own.carrier = known.carrier and own.ds >= '2013-01-25' and own.ds < '{DAY}')"
+            " from int_flights__carrier_history as known"
+        ).fetchall()
+    assert built == ("2013-01-25", "2013-02-08 11:00:00+00")
+    assert counted == [(True,)]
+
+
+@pytest.mark.parametrize("change", [{"history_days": 14}, {"schedule": "0 6 * * *"}, {"timezone": "UTC"}])
+def test_what_the_models_are_told_is_part_of_their_version(flights, change):
+    assert project.fingerprint(flights.model_copy(update=change)) != project.fingerprint(flights)
 
 
 @pytest.fixture

@@ -184,6 +184,12 @@ class Pipeline(_Strict):
         declared = self.sources.get(table)
         return declared.expected or self.expected if declared else self.expected
 
+    @property
+    def prediction_hour(self) -> int | None:
+        """Local hour of the day at which `schedule` fires; None where it is not a single one."""
+        hour = self.schedule.split()[1]
+        return int(hour) if hour.isdigit() else None
+
     def history_of(self, table: str) -> int:
         """Days before its own that a day of a derived table is made from."""
         declared = self.derived[table].history_days

@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 FILE = "dbt.duckdb"
 
 
-def create(spec: Pipeline, start: str, end: str, files: Mapping[str, Sequence[str]], path: Path) -> None:
+def create(
+    spec: Pipeline,
+    start: str,
+    end: str,
+    files: Mapping[str, Sequence[str]],
+    path: Path,
+    *,
+    history_days: int | None = None,
+) -> None:
     """Write a fresh database.
 
     Args:
         start, end: first and last day (YYYY-MM-DD, inclusive) of the partitions to build.
         files: Parquet files by table; one without any becomes an empty view with its declared columns.
         path: the file; whatever is there is replaced.
+        history_days: days before `start` that `files` reach back; the pipeline's, if not given.
     """
     from sluice.gates import suites
 
@@ -39,8 +48,14 @@ def create(spec: Pipeline, start: str, end: str, files: Mapping[str, Sequence[st
         con.execute("create schema sluice")
         con.execute(
             "create table sluice.params as select ?::date as start_on, ?::date as end_on,"
-            " ?::bigint as history_days, ?::varchar as timezone",
-            [start, end, spec.history_days, spec.timezone],
+            " ?::integer as history_days, ?::integer as prediction_hour, ?::varchar as timezone",
+            [
+                start,
+                end,
+                spec.history_days if history_days is None else history_days,
+                spec.prediction_hour,
+                spec.timezone,
+            ],
         )
         for table, paths in files.items():
             rows = _read(paths) if paths else _empty(suites.columns_of(spec, table))

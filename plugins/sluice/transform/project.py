@@ -149,40 +149,13 @@ def meta(parsed: Manifest, model: str) -> dict[str, Any]:
     )
 
 
-def require_same_windows(spec: Pipeline) -> None:
-    """Refuse a pipeline whose YAML and models disagree about how far they look back, or when a day is scored.
-
-    The raw views reach back `history_days`: models that looked back further would count missing days as days without
-    flights. A pipeline whose models have no such variables has nothing to agree about.
-
-    Raises:
-        SpecInvalidError: they disagree; names both values.
-    """
-    import yaml
-
-    declared = yaml.safe_load((settings().dbt_project / "dbt_project.yml").read_text(encoding="utf-8"))
-    variables = declared.get("vars", {})
-    hour = spec.schedule.split()[1]
-    said = {"history_days": spec.history_days, "prediction_hour": int(hour) if hour.isdigit() else hour}
-    keys = {"history_days": "history_days", "prediction_hour": "schedule"}
-    for name, value in said.items():
-        variable = f"{spec.pipeline}_{name}"
-        if variable in variables and variables[variable] != value:
-            raise SpecInvalidError(
-                f"The models use {variable} {variables[variable]}, but {keys[name]} of the pipeline says {value}.",
-                where=f"vars in dbt_project/dbt_project.yml and {keys[name]} in dags/pipelines/{spec.pipeline}.yml",
-                todo="give both the same value, and rename the columns that carry it in their names",
-            )
-
-
 def check(spec: Pipeline) -> None:
-    """Check that the project parses, has the model of every derived table, and agrees with the pipeline on its windows.
+    """Check that the project parses, and has the model of every derived table.
 
     Raises:
         TransformFailedError: dbt cannot parse the project.
-        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare, or the two disagree.
+        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare.
     """
-    require_same_windows(spec)
     parsed = manifest(spec)
     for name, derived in spec.derived.items():
         read = sources(parsed, spec, derived.model)
@@ -196,8 +169,10 @@ def check(spec: Pipeline) -> None:
 
 
 def fingerprint(spec: Pipeline) -> str:
-    """Hash of the versions of dbt and DuckDB, and of the names and contents of the project's files that the pipeline sees."""
-    digest = hashlib.sha256(f"{version('dbt-core')} {version('duckdb')}".encode())
+    """Hash of what decides what the models make of the same rows: the versions of dbt and DuckDB, the names and contents of the
+    project's files that the pipeline sees, and what `sluice.params` tells them of its YAML."""
+    told = (spec.history_days, spec.prediction_hour, spec.timezone)
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('duckdb')} {told}".encode())
     for name, path in _files(spec):
         digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -136,10 +136,9 @@ def build_from_files(
     workdir: Path,
 ) -> TransformResult:
     """As `build`, on the Parquet files given by source table."""
-    project.require_same_windows(spec)
     derived = _derived(spec, table)
     path = workdir / database.FILE
-    database.create(spec, start, end, files, path)
+    database.create(spec, start, end, files, path, history_days=spec.history_of(table))
     parsed = project.manifest(spec)
     meta = project.meta(parsed, derived.model)
     left_out, unmatched = meta.get("left_out"), meta.get("unmatched")

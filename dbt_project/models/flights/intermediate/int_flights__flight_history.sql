@@ -1,13 +1,13 @@
 -- A flight is known again by its carrier, number and origin; the destination of a number changes now and then.
 with history as (
-    {{ late_history(ref('int_flights__days'), ref('stg_flights__arrivals'), by=['carrier', 'flight', 'origin'], days=var('flights_history_days')) }}
+    {{ late_history(ref('int_flights__days'), ref('stg_flights__arrivals'), by=['carrier', 'flight', 'origin']) }}
 ),
 
 flown as (
     select days.ds, arrivals.carrier, arrivals.flight, arrivals.origin, arrivals.tailnum
     from {{ ref('int_flights__days') }} as days
     inner join {{ ref('stg_flights__arrivals') }} as arrivals
-        on arrivals.ds >= days.ds - {{ var('flights_history_days') }} and arrivals.ds < days.ds
+        on arrivals.ds >= days.history_on and arrivals.ds < days.ds
     where not arrivals.is_cancelled and arrivals.tailnum is not null
     qualify row_number() over (
         partition by days.ds, arrivals.carrier, arrivals.flight, arrivals.origin
