@@ -30,13 +30,14 @@ hypothesis.settings.register_profile("busy machine", hypothesis.settings(), dead
 hypothesis.settings.load_profile("busy machine")
 
 # Folders that start a whole Airflow.
-_WITH_AIRFLOW = ("scenarios", "rehearsals", "live")
+_WITH_AIRFLOW = ("scenarios", "rehearsal", "live")
 _LONGEST = (*_WITH_AIRFLOW, "proof")
 
 
 def _folder(nodeid: str) -> str:
-    """`<folder>` of `tests/<folder>/…`, or the file's name."""
-    return nodeid.split("::")[0].split("/")[1]
+    """`<folder>` of `tests/<folder>/…` and of `tests/sluice_lab/<folder>/…`, or the file's name."""
+    path = nodeid.split("::")[0].removeprefix("tests/").removeprefix("sluice_lab/")
+    return path.split("/")[0]
 
 
 def _group(nodeid: str) -> str:

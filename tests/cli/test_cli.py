@@ -54,7 +54,7 @@ WRONG = {
 # What takes any text: a name that it does not know is answered by the command itself.
 ANYTHING = {
     "supply-chain": {
-        "osv_url": "a database that does not answer is told as not checked (tests/supply_chain)"
+        "osv_url": "a database that does not answer is told as not checked (tests/sluice_lab/supply_chain)"
     },
     "airflow": {"arguments": "belongs to Airflow's own command line"},
 }

@@ -11,7 +11,7 @@ from sluice.declare import spec
 from sluice_lab.mutation import run, year
 from sluice_lab.mutation.command import GOALS
 from sluice_lab.mutation.report import Report
-from tests.mutation.conftest import WINDOW
+from tests.sluice_lab.mutation.conftest import WINDOW
 
 SAMPLE_SEED, SAMPLE, DRAWS = 1, 12, 6
 # A seed that no rule was tuned on.

@@ -16,7 +16,7 @@ from sluice_lab.mutation import run, year
 from sluice_lab.mutation.draft import NotApplicableError
 from sluice_lab.mutation.mutators import choose
 from sluice_lab.mutation.run import STOPPED
-from tests.mutation.conftest import DERIVED_WINDOW
+from tests.sluice_lab.mutation.conftest import DERIVED_WINDOW
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from sluice_lab.mutation.draft import NotApplicableError
 from sluice_lab.mutation.mutators import SCORE_MUTATORS
 from sluice_lab.mutation.predictions import Predictions
 from sluice_lab.mutation.report import Report
-from tests.mutation.conftest import DERIVED_WINDOW
+from tests.sluice_lab.mutation.conftest import DERIVED_WINDOW
 
 pytestmark = pytest.mark.slow
 
