@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sluice_ml.config import CusumConfig
 from sluice_ml.monitored_day import DayNumbers
@@ -57,6 +58,14 @@ def cumulate(losses: Iterable[tuple[str, float]], config: CusumConfig) -> Cusum:
 def lead(day: DayNumbers) -> float | None:
     """How much the model's AUC of a day is above the baseline's of the same rows; None where one of them is not known."""
     return None if day.auc is None or day.baseline_auc is None else day.auc - day.baseline_auc
+
+
+def over_reference(day: DayNumbers, measure: Literal["auc", "brier"] = "auc") -> float | None:
+    """A day's AUC, or Brier score, less that of the frozen reference on the same rows; None where one is not known, and of the reference itself."""
+    mine, its = getattr(day, measure), getattr(day, f"reference_{measure}")
+    if mine is None or its is None or day.model_version == day.reference_version:
+        return None
+    return float(mine - its)
 
 
 def usual_lead(days: Sequence[DayNumbers], held_out: float, held_out_days: int, own_days: int) -> float:

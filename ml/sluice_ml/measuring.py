@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice_ml.estimation import estimate
 from sluice_ml.metrics import METRICS, Ranked, compare, interval
-from sluice_ml.monitored_day import BASELINE_SCORE
+from sluice_ml.monitored_day import BASELINE_SCORE, REFERENCE_SCORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,8 @@ QUALITY = (
     "baseline_auc",
     "log_loss",
     "brier",
+    "reference_auc",
+    "reference_brier",
 )
 
 
@@ -31,7 +33,7 @@ def quality(rows: pa.Table, model: ModelConfig) -> dict[str, Any]:
     """Measure one day, in the words of `DayNumbers`; what its outcomes do not allow to say is None.
 
     Args:
-        rows: as `sluice_ml.monitored_day.assemble` returns them.
+        rows: as `sluice_ml.monitored_day.assemble` returns them; with REFERENCE_SCORE, where a frozen reference scored them, too.
     """
     import numpy as np
 
@@ -54,7 +56,19 @@ def quality(rows: pa.Table, model: ModelConfig) -> dict[str, Any]:
         "baseline_auc": Ranked(label, baseline).measure()[METRICS.index("auc")],
         "log_loss": measured["log_loss"],
         "brier": measured["brier"],
+        **_of_reference(rows, label, model),
     }
+
+
+def _of_reference(rows: pa.Table, label: np.ndarray, model: ModelConfig) -> dict[str, float]:
+    """The same of the frozen reference, where it scored."""
+    import pyarrow.compute as pc
+
+    if REFERENCE_SCORE not in rows.column_names:
+        return {}
+    score = rows.filter(pc.is_valid(rows[model.label]))[REFERENCE_SCORE].to_numpy()
+    measured = dict(zip(METRICS, Ranked(label, score).measure(), strict=True))
+    return {f"reference_{name}": float(measured[name]) for name in ("auc", "brier")}
 
 
 def known(rows: pa.Table, model: ModelConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The declared baseline's score of the same row.
 BASELINE_SCORE = "baseline_score"
+# That of the frozen reference; not there where it has none.
+REFERENCE_SCORE = "reference_score"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,11 @@ class DayNumbers:
     # Of the rows whose outcome is known: the AUC of the declared baseline, and the mean score.
     baseline_auc: float | None = None
     expected_rate: float | None = None
+    # Of a version that is never replaced, on the same rows: which one, and why it has no measure, where it could not score.
+    reference_version: str = ""
+    reference_problem: str = ""
+    reference_auc: float | None = None
+    reference_brier: float | None = None
     # What the scores expect of themselves (`sluice_ml.estimation`): an estimate, also of the rows whose outcome is not known.
     estimated_auc: float | None = None
     estimated_brier: float | None = None

@@ -105,7 +105,8 @@ def test_estimates_and_what_has_a_limit_are_drawn_and_only_days_that_count_can_b
     measure(12, label_rate=0.9, expected_rate=0.1, shift=0.1)
     measure(13, label_rate=0.9, expected_rate=0.1, shift=0.95, released=("a word",))
     for loss in (0.2, 1.2):
-        decided = model_records.Decided(action="warn", numbers={"sums": {"performance": loss}})
+        sums = {"performance": loss, "scores_too_low": 0.3, "scores_too_high": loss}
+        decided = model_records.Decided(action="warn", numbers={"sums": sums})
         ledger.append(decided, pipeline="flights", subject=flights.model.name, partition=day(1))
 
     charts = {chart.heading: chart for chart in performance_chart.draw_all(realised.read(flights, []))}
@@ -116,10 +117,11 @@ def test_estimates_and_what_has_a_limit_are_drawn_and_only_days_that_count_can_b
     assert beyond == {
         "AUC": [],
         "Loss against the baseline, added up": [f"{day(1)}: Loss against the baseline, added up 120%."],
+        "Calibration, added up": [f"{day(1)}: Calibration, added up -120%."],
         "Calibration": [f"{day(12)}: Calibration +4.38."],
         "Drift": [f"{day(0)}: Drift 90%."],
     }
-    assert [len(chart.bars) for chart in charts.values()] == [12, 1, 12, 13]
+    assert [len(chart.bars) for chart in charts.values()] == [12, 1, 12, 1, 13]
     assert [dot.title for dot in charts["AUC"].dots] == [f"{day(0)}: AUC 0.680 estimated."]
     drift, height = charts["Drift"], performance_chart.HEIGHT
     assert drift.limits == [(pytest.approx(height * (1 - 0.7 / (1.1 * 0.9))), "limit 70%")]

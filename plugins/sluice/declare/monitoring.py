@@ -5,6 +5,8 @@ What each number does is told by `sluice_ml.monitoring` and the modules beside i
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field, model_validator
 
 from sluice.declare.contracts import Strict
@@ -79,6 +81,8 @@ class Monitoring(Strict):
     # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
     days_per_run: int = Field(14, ge=1)
     max_model_age_days: int = Field(ge=1)
+    # Who scores each day beside the champion and is never replaced: the first champion, a version, or nobody.
+    reference: Literal["first"] | Annotated[int, Field(ge=1)] | None = "first"
     # Days before a monitored day that custom checks may read, each time copied for them: a year at most.
     custom_check_days: int = Field(7, ge=0, le=366)
     retraining: Retraining = Retraining()

@@ -18,7 +18,16 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.ledger import model_records
-from sluice.models import challenger, custom_checks, due, monitoring_table, scorer, training_history, waived
+from sluice.models import (
+    challenger,
+    custom_checks,
+    due,
+    monitoring_table,
+    reference,
+    scorer,
+    training_history,
+    waived,
+)
 from sluice.models.config import model_config, monitoring_config
 
 if TYPE_CHECKING:
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 
     from sluice.declare.spec import Pipeline
     from sluice.models.due import DueDay
+    from sluice.models.reference import Reference
     from sluice_ml.monitored_day import DayNumbers
     from sluice_ml.monitoring import MonitorDecision
     from sluice_ml.registry import LoadedModel
@@ -46,6 +56,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
 
     champion = scorer.choose(spec).model
     model, config = model_config(spec), monitoring_config(spec)
+    frozen = reference.load(spec)
     folders, budget = {}, custom_checks.Budget(custom_checks.RUN_SECONDS / 2)
     found = due.days(spec, run_day)
     earlier = [day for day in found if day.ds != run_day][: spec.monitoring.days_per_run]
@@ -57,13 +68,13 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             "run": run.run_id,
         }
         try:
-            rows = _assemble(spec, day)
+            rows, said = _assemble(spec, day, frozen)
         except (BatchUnknownError, BatchDamagedError) as error:
             if day.ds == run_day:
                 raise
             # It would be due for ever, and in the way of others.
-            said = {"measured": day.as_dict(), "reasons": [f"{day.ds} cannot be measured: {error.what}"]}
-            ledger.append(model_records.NotMeasured(**said), **about)
+            why = [f"{day.ds} cannot be measured: {error.what}"]
+            ledger.append(model_records.NotMeasured(measured=day.as_dict(), reasons=why), **about)
             continue
         folder = settings().reports / spec.pipeline / "monitor" / day.ds
         numbers = measure(
@@ -86,6 +97,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             has_outcomes=day.outcomes is not None,
             made_late=day.made_late,
             custom_checks=custom_checks.run(spec, day.ds, budget),
+            **said,
         )
         ledger.append(model_records.Monitored(**numbers.as_dict(), measured=day.as_dict()), **about)
         folders[day.ds] = folder
@@ -174,15 +186,24 @@ def record_request(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:
     return {"as_of": run_day, "ledger": entry.seq}
 
 
-def _assemble(spec: Pipeline, day: DueDay) -> pa.Table:
+def _assemble(spec: Pipeline, day: DueDay, frozen: Reference) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows to measure, scored by the frozen reference, too; and what is said of that."""
+    import pyarrow as pa
+
     from sluice.lake import batches
-    from sluice_ml.monitored_day import assemble
+    from sluice_ml.monitored_day import REFERENCE_SCORE, assemble, places
 
     def read(table: str, batch_id: str) -> pa.Table:
         return batches.read(batches.load(spec.pipeline, table, batch_id), day.ds)
 
     outcomes = read(spec.model.outcomes_table, day.outcomes) if day.outcomes else None
-    return assemble(due.features(spec, day), read(PREDICTIONS, day.predictions), outcomes, model_config(spec))
+    features = due.features(spec, day)
+    rows = assemble(features, read(PREDICTIONS, day.predictions), outcomes, model_config(spec))
+    scores, said = frozen.score(features, day.ds)
+    if scores is not None:
+        scored = pa.array(scores).take(places(rows, features, spec.model.key))
+        rows = rows.append_column(REFERENCE_SCORE, scored)
+    return rows, said
 
 
 def _not_measured(spec: Pipeline, run: Run) -> list[str]:

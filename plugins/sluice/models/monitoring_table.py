@@ -120,13 +120,16 @@ def _schema() -> pa.Schema:
 
 def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]]:
     """Each metric of a day with the limit that one day alone is held to; what is cumulated over days is decided elsewhere."""
-    from sluice_ml.cumulated import calibration_gap, lead
+    from sluice_ml.cumulated import calibration_gap, lead, over_reference
     from sluice_ml.custom_checks import MOST_ROWS
 
     known, all_rows, off = numbers.labelled, numbers.rows, limits.calibration.day
     yield _metric("auc", numbers.auc, known, interval=(numbers.auc_low, numbers.auc_high))
     yield _metric("baseline_auc", numbers.baseline_auc, known)
     yield _metric("lead", lead(numbers), known)
+    yield _metric("reference_auc", numbers.reference_auc, known)
+    yield _metric("reference_lead", over_reference(numbers), known)
+    yield _metric("reference_brier", numbers.reference_brier, known)
     yield _metric("log_loss", numbers.log_loss, known)
     yield _metric("brier", numbers.brier, known)
     yield _metric("label_rate", numbers.label_rate, known)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sluice.models.realised import CALIBRATION, DRIFT, LOSS, Day, Mark, Realised
+from sluice.models.realised import CALIBRATION, DRIFT, LOSS, OFF, Day, Mark, Realised
 from sluice.web.partition import STEP
 
 # Of a chart, in pixels; its ends are round numbers, this far apart at least.
@@ -32,6 +32,11 @@ MEASURES = {
         "Calibration",
         "log-odds of the realised rate less those of the mean score: above zero where the scores are too low",
         "{:+.2f}",
+    ),
+    OFF: (
+        "Calibration, added up",
+        "how far the mean scores have been from the realised rates, added up over the days (CUSUM), as a share of what is an alarm: above zero where the scores are too low",
+        "{:+.0%}",
     ),
     DRIFT: ("Drift", "share of the model's importance that is in features which have shifted", "{:.0%}"),
 }
@@ -62,7 +67,7 @@ class Chart:
     marks: Sequence[tuple[float, str, str]]
     # Heights of the declared limits, and words.
     limits: Sequence[tuple[float, str]] = ()
-    # What was estimated, where it is not a bar.
+    # What was estimated, and what another version made of the same rows, where it is not a bar.
     dots: list[Bar] = field(default_factory=list)
 
 
@@ -81,7 +86,8 @@ def draw(realised: Realised) -> Chart | None:
         if day.auc is not None and day.baseline_auc is not None
     ]
     estimated = [(day, day.estimated_auc) for day in realised.days if day.estimated_auc is not None]
-    known = [auc for _, *aucs in pairs for auc in aucs] + [auc for _, auc in estimated]
+    frozen = [(day, day.reference_auc) for day in counting if day.reference_auc is not None]
+    known = [auc for _, *aucs in pairs for auc in aucs] + [auc for _, auc in (*estimated, *frozen)]
     if not known:
         return None
     low, high = math.floor(min(known) / ROUND) * ROUND, math.ceil(max(known) / ROUND) * ROUND
@@ -96,6 +102,15 @@ def draw(realised: Realised) -> Chart | None:
     dots = [
         Bar(place[day.ds], (high - auc) * scale - 1, 2, "estimate", f"{day.ds}: AUC {auc:.3f} estimated.")
         for day, auc in estimated
+    ] + [
+        Bar(
+            place[day.ds],
+            (high - auc) * scale - 1,
+            2,
+            "reference",
+            f"{day.ds}: AUC {auc:.3f} of version {day.reference}, the frozen reference.",
+        )
+        for day, auc in frozen
     ]
     about = "AUC of the model beside the baseline's by day"
     return Chart("AUC", about, len(place) * STEP, low, high, bars, _marks(realised), dots=dots)
@@ -153,6 +168,10 @@ def sentence(day: Day) -> str:
 def more(day: Day) -> str:
     """What else was measured of a day; "" where nothing was."""
     said = [] if day.estimated_auc is None else [f"estimated AUC {day.estimated_auc:.3f}"]
+    said += [
+        f"AUC {day.reference_auc:.3f} of the frozen reference, version {day.reference} ({day.reference_lead:+.3f})"
+        for _ in range(day.reference_lead is not None)
+    ]
     said += [
         f"{heading.lower()} {form.format(day.measured[name])}"
         for name, (heading, _, form) in MEASURES.items()

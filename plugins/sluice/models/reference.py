@@ -1,0 +1,70 @@
+"""A frozen reference: a version that is never replaced scores each monitored day beside the champion, and no reader sees its scores.
+
+Whether training again has helped is seen by what would have been without it. The rule kept here: what the reference is given are the very
+rows that the published predictions were made from, and whatever it cannot do holds up no measurement: the day says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sluice.ledger import champion
+from sluice.models import scorer
+from sluice_ml.errors import ModelDamagedError, ModelUnknownError, RowsUnusableError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.model import Trained
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`version` is None where none is declared, or nothing was champion yet; `model` None where it cannot be loaded, for the `problem`."""
+
+    version: int | None = None
+    model: Trained | None = None
+    problem: str = ""
+
+    def score(self, features: pa.Table, day: str) -> tuple[np.ndarray | None, dict[str, Any]]:
+        """Score the rows of a day (YYYY-MM-DD).
+
+        Returns: the scores, (rows,), None where there are none; and which version they are of, or why there are none, in the words of
+            `sluice_ml.monitored_day.DayNumbers`.
+        """
+        import numpy as np
+
+        if self.version is None:
+            return None, {}
+        scores, problem = None, self.problem
+        if self.model is not None and day <= self.model.meta.learned_until:
+            problem = f"It has learned from days to {self.model.meta.learned_until}."
+        elif self.model is not None:
+            try:
+                scores = self.model.score(features)
+            except RowsUnusableError as error:
+                problem = error.what
+            if scores is not None and not np.isfinite(scores).all():
+                scores, problem = None, "Some of its scores are no numbers."
+        return scores, {"reference_version": str(self.version), "reference_problem": problem}
+
+
+def load(spec: Pipeline) -> Reference:
+    """The declared reference (`monitoring.reference`)."""
+    declared = spec.monitoring.reference
+    version = _first(spec) if declared == "first" else declared
+    if version is None:
+        return Reference()
+    try:
+        return Reference(version, scorer.usable(spec, version, None).model)
+    except (ModelDamagedError, ModelUnknownError) as error:
+        return Reference(version, problem=error.what)
+
+
+def _first(spec: Pipeline) -> int | None:
+    """The first version that was champion."""
+    moves = champion.decisions(spec.pipeline, spec.model.name)
+    return next((move.record.version for move in reversed(moves) if move.record.version), None)
