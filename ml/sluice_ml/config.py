@@ -122,7 +122,8 @@ class ModelConfig:
     rows on. At most `max_day_share` of the training rows are of one day, and at most `max_value_share` of a day's of one
     value of `capped_column` (`sluice_ml.influence`). `known_at` and `happens_at` are the columns that say when a row's features
     were known and when it happens (`sluice_ml.leakage`). `accepted_findings` maps a finding of `sluice_ml.linting` to the reason for
-    which it is accepted. `gate` is what must hold of a candidate besides (`sluice_ml.checks`).
+    which it is accepted. Of the held-out rows `outlier_share` are outliers to the detector that is fitted with a model (`sluice_ml.outliers`); None fits
+    none. `gate` is what must hold of a candidate besides (`sluice_ml.checks`).
     """
 
     name: str
@@ -155,6 +156,7 @@ class ModelConfig:
     known_at: str | None
     happens_at: str | None
     accepted_findings: Mapping[str, str]
+    outlier_share: float | None
     threads: int
     gate: GateConfig
 
@@ -238,4 +240,6 @@ class MonitoringConfig:
     lead_days: int
     calibration: CusumConfig
     calibration_day: float
+    outliers_warn: float
+    outliers_day: float
     retraining: RetrainingConfig

@@ -24,6 +24,7 @@ Name = Literal[
     "label shift",  # more or fewer come true than the scores say, and the model ranks as it did
     "no champion",  # all candidates were refused until now: the baseline scores
     "old model",
+    "outliers",  # rows that do not belong to their day
     "few outcomes",
     "no outcomes",
     "custom check",  # a query of the pipeline's own failed, or could not be computed

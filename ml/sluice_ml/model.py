@@ -45,6 +45,7 @@ class ModelMeta:
     mean daily AUC on the valid days, which chose `algorithm`. `agreement` is the concordance of the two models' scores on the
     test days, `refit_loss_change` the log loss there of the one that serves minus that of the judged one.
     `learned_daily_auc` is the judged model's mean daily AUC on `train`, the days that it learned.
+    `outliers` is `sluice_ml.outliers.fit`, of the same days and calibrated on the test days.
     `recipe_sha256` is `sluice_ml.recipe.digest`, `judged_sha256` the hash of the judged model's file.
     `rows_sha256` is the hash of exactly the numbers the serving model was fitted on. `rare` maps each categorical column
     to the values that training met too seldom to learn; `coverage` is `sluice_ml.coverage.measure`, `capped`
@@ -75,6 +76,7 @@ class ModelMeta:
     agreement: float | None = None
     refit_loss_change: float | None = None
     learned_daily_auc: float | None = None
+    outliers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def learned_until(self) -> str:

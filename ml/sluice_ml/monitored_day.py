@@ -69,6 +69,10 @@ class DayNumbers:
     estimated_brier: float | None = None
     # Features that came without values, or all with one, as they never did in the reference, by the source that they come from.
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Share of the rows that do not belong to their day (`sluice_ml.outliers`), and in which columns most of them are far off; None
+    # where no detector came with the model.
+    outlier_share: float | None = None
+    outlier_columns: tuple[str, ...] = ()
     # Share of the model's importance that is in drifted features.
     shift: float | None = None
     # The distance from the reference that each compared feature must have to count as drifted: less could not have been seen.
@@ -85,6 +89,7 @@ class DayNumbers:
             **asdict(self),
             "drifted": list(self.drifted),
             "released": list(self.released),
+            "outlier_columns": list(self.outlier_columns),
             "custom_checks": [asdict(check) for check in self.custom_checks],
             "broken": broken,
         }
@@ -93,7 +98,7 @@ class DayNumbers:
     def from_dict(cls, raw: Mapping[str, Any]) -> DayNumbers:
         """Also of records with more in them, or made before some of it was measured."""
         known = {each.name for each in fields(cls)}
-        lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released")}
+        lists = {name: tuple(raw.get(name, ())) for name in ("drifted", "released", "outlier_columns")}
         broken = {source: tuple(columns) for source, columns in raw.get("broken", {}).items()}
         kept = {each.name for each in fields(CustomCheck)}
         checks = tuple(

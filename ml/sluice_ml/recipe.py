@@ -36,6 +36,7 @@ _NOT_LEARNED = {
     "segments",
     "segment_min_rows",
     "accepted_findings",
+    "outlier_share",
     "baseline",
     "baseline_default",
     "known_at",

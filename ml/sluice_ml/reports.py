@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice_ml import snapshots
+from sluice_ml import outliers, snapshots
 from sluice_ml.config import ModelConfig, MonitoringConfig
 from sluice_ml.drift import find_broken, find_left_out, find_limits, frame_of, weigh
 from sluice_ml.errors import RowsUnusableError
@@ -38,6 +38,7 @@ def measure(
     importance: Mapping[str, float] | None = None,
     compared: DayNumbers | None = None,
     maturity_days: int = 0,
+    detector: Mapping[str, Any] | None = None,
 ) -> DayNumbers:
     """Keep Evidently's reports of one day in `folder` and return the day's numbers.
 
@@ -48,6 +49,7 @@ def measure(
         compared: numbers of an earlier call for the same rows and folder, before their outcomes were known. The features
             have not changed since: their reports stay, and only what the outcomes add is computed.
         maturity_days: days from the day to now.
+        detector: of outliers, as it came with the model (`sluice_ml.outliers.fit`); None or {} where none did.
 
     Raises:
         RowsUnusableError: there are no rows, more than one day or model version, or a column is missing.
@@ -88,8 +90,16 @@ def measure(
         input_age_days=rows["input_age_days"][0].as_py() if "input_age_days" in rows.column_names else 0,
         **measured,
         **drift,
+        **_outliers(rows, detector),
         maturity_days=maturity_days,
     )
+
+
+def _outliers(rows: pa.Table, detector: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not detector:
+        return {}
+    found = outliers.find(rows, detector)
+    return {"outlier_share": found.share, "outlier_columns": found.columns}
 
 
 # What `_compare` finds, in the words of DayNumbers.

@@ -15,6 +15,8 @@ from sluice_ml.monitored_day import DayNumbers
 
 # Features that a sentence names.
 _NAMED = 8
+# Columns that are named of outliers.
+_FAR_OFF = 4
 
 
 def of_pipes(newest: DayNumbers) -> list[Finding]:
@@ -46,6 +48,36 @@ def of_inputs(days: Sequence[DayNumbers], config: MonitoringConfig) -> list[Find
         sentence = f"Input shift, on each of {listed([day.ds for day, _ in last])}, at last of {which}."
         return [Finding("input shift", "warn", sentence)]
     return [Finding("input shift", "nothing", f"Input shift on {newest.ds} alone, of {which}.")]
+
+
+def of_outliers(days: Sequence[DayNumbers], config: MonitoringConfig) -> list[Finding]:
+    """Name a share of foreign rows that lasts, or that no ordinary day has.
+
+    Args:
+        days: those of one model that count, in their order.
+    """
+    shares = [
+        (day, day.outlier_share)
+        for day in days
+        if day.outlier_share is not None and day.rows >= config.min_rows
+    ]
+    last = shares[-config.persistence_days :]
+    if not last:
+        return []
+    newest, share = last[-1]
+    lasts = len(last) == config.persistence_days and all(each >= config.outliers_warn for _, each in last)
+    if share < config.outliers_day and not lasts:
+        return []
+    when, limit = (
+        (f"on each of {listed([day.ds for day, _ in last])}, at last", config.outliers_warn)
+        if lasts
+        else (f"on {newest.ds}", config.outliers_day)
+    )
+    sentence = (
+        f"Outliers: {when} {share:.0%} of the rows do not belong to their day (limit {limit:.0%}): their numbers are not those of their "
+        f"group. Look at how rows are joined and keyed; most are far off in {_features(newest.outlier_columns[:_FAR_OFF])}."
+    )
+    return [Finding("outliers", "warn", sentence)]
 
 
 def smallest_seen(day: DayNumbers) -> str:

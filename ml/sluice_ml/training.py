@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sluice_ml import boosting, linear
+from sluice_ml import boosting, linear, outliers
 from sluice_ml.config import ModelConfig
 from sluice_ml.coverage import measure
 from sluice_ml.errors import RowsUnusableError
@@ -119,6 +119,7 @@ def fit(rows: pa.Table, config: ModelConfig) -> Candidate:
         agreement=concordance(scores["candidate"], served),
         refit_loss_change=_log_loss(label, served) - _log_loss(label, scores["candidate"]),
         learned_daily_auc=on_learned.value if on_learned else None,
+        outliers=outliers.fit(parts.learn, parts.test, config),
     )
     test = parts.test
     for name, score in scores.items():

@@ -105,6 +105,7 @@ def config():
         known_at=None,
         happens_at=None,
         accepted_findings={},
+        outlier_share=0.02,
         threads=2,
         gate=gate(),
     )
@@ -128,6 +129,8 @@ def monitoring():
         lead_days=0,
         calibration=CusumConfig(slack=0.5, limit=4.0),
         calibration_day=2.5,
+        outliers_warn=0.1,
+        outliers_day=0.2,
         persistence_days=3,
         min_rows=200,
         outcome_wait_days=7,

@@ -114,6 +114,7 @@ def test_decide_scores_that_keep_their_order_and_lose_their_scale_are_found(judg
         ({"shift": 0.8}, "input shift"),
         ({"broken": {"weather": ("wind_gust",)}, "auc": 0.60}, "broken pipe"),
         ({"coverage": 0.1}, "few outcomes"),
+        ({"outlier_share": 0.12}, "outliers"),
     ],
 )
 def test_decide_names_what_it_finds(judge, changed, name):
@@ -129,6 +130,28 @@ def test_decide_names_what_it_finds(judge, changed, name):
 def test_decide_shift_must_last_and_asks_for_nothing(judge, shifts, action):
     decision = judge([day(number, shift=shift) for number, shift in enumerate(shifts, 1)])
     assert (decision.action, decision.wanted) == (action, ())
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.14, 0.02, 0.14), ""),
+        ((0.02, 0.02, 0.25), "on 2013-03-03 25% of the rows do not belong to their day (limit 20%)"),
+        ((0.1, 0.12, 0.15), "on each of 2013-03-01, 2013-03-02, 2013-03-03, at last 15%"),
+        ((None, None, None), ""),
+    ],
+)
+def test_decide_outliers_of_one_ordinary_day_say_nothing_many_or_lasting_ones_warn_with_their_columns(
+    judge, shares, said
+):
+    columns = ("wind_gust", "pressure", "distance", "seats", "age")
+    days = [
+        day(number, outlier_share=share, outlier_columns=columns) for number, share in enumerate(shares, 1)
+    ]
+    decision = judge(days)
+    assert (decision.action, decision.wanted) == ("warn" if said else "nothing", ())
+    assert said in decision.reasons[0]
+    assert ("most are far off in wind_gust, pressure, distance, seats." in decision.reasons[0]) == bool(said)
 
 
 def test_decide_broken_pipe_asks_for_nothing_and_is_not_held_against_the_model(judge):
@@ -196,7 +219,7 @@ def test_decide_no_day_is_an_error(judge):
 
 
 def test_day_numbers_written_to_json_and_read_are_the_same():
-    one = day(1, left_out={"wind_gust": "no value today"})
+    one = day(1, left_out={"wind_gust": "no value today"}, outlier_share=0.1, outlier_columns=("wind_gust",))
     assert DayNumbers.from_dict(json.loads(json.dumps(one.as_dict()))) == one
 
 

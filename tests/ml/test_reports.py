@@ -131,6 +131,23 @@ def test_measure_samples_both_sides_but_counts_all_rows(known, reference, config
     assert (numbers.reference_rows, numbers.sampled_rows) == (monitoring.sample_rows, known.num_rows)
 
 
+def test_measure_counts_rows_under_another_carriers_name_by_the_detector_that_came_with_the_model(
+    known, reference, candidate, config, monitoring, measured, tmp_path
+):
+    def counted(rows):
+        given = {"model": config, "config": monitoring, "folder": tmp_path, "compared": measured[1]}
+        return measure(rows, reference, detector=candidate.meta.outliers, **given)
+
+    carriers = known["carrier"].to_pylist()
+    turned = [carriers[-place - 1] if place % 3 == 0 else carrier for place, carrier in enumerate(carriers)]
+    ordinary, mixed = counted(known), counted(put(known, "carrier", pa.array(turned)))
+    assert measured[1].outlier_share is None
+    assert ordinary.outlier_share < 0.1 < mixed.outlier_share
+    assert "carrier_late_rate" in mixed.outlier_columns[:4]
+    html = write_page(mixed, config, monitoring, tmp_path)
+    assert f"{mixed.outlier_share:.1%} of the rows do not belong to their day" in html
+
+
 def test_monitored_day_leaves_less_than_300_kB_and_pages_that_are_single_files_and_fetch_nothing(
     measured, config, monitoring
 ):

@@ -74,6 +74,7 @@ def test_each_metric_of_a_day_has_its_value_interval_limits_rows_and_state(fligh
         ("broken_features", None, 0.0, 900, "within"),
         ("calibration_gap", -off, off, 880, "beyond"),
         ("coverage", limits.min_coverage, None, 900, "within"),
+        ("outlier_share", None, limits.outliers.day, 900, "unknown"),
         ("shift", None, limits.shift_warn, 900, "unknown"),
     ]
 
@@ -104,7 +105,7 @@ def test_repetition_publishes_nothing_and_a_day_that_is_measured_again_replaces_
     assert [(ds, value) for ds, _, value in found] == [(FIRST, 0.7), (LAST, None)]
     assert found[0][1] == again.seq
     assert _ask("select count(*), count(distinct metric) from monitoring where ds = '2013-04-01'") == [
-        (18, 18)
+        (19, 19)
     ]
 
 
@@ -136,7 +137,7 @@ def test_slower_of_two_runs_gives_way(flights, measure, monkeypatch):
 
     monkeypatch.setattr(batches, "stage", overtaken)
     monitoring_table.publish(flights, LAST, RUN)
-    assert _ask("select count(*) from monitoring") == [(18,)]
+    assert _ask("select count(*) from monitoring") == [(19,)]
     monkeypatch.setattr(batches, "stage", stage)
     assert monitoring_table.publish(flights, LAST, RUN) == []
 

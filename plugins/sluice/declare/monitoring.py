@@ -59,6 +59,16 @@ class Calibration(Cusum):
     day: float = Field(gt=0)
 
 
+class Outliers(Strict):
+    """Rows that do not belong to their day: see `sluice_ml.outliers`; docs/monitoring.md tells where the shares come from."""
+
+    # Of the held-out rows of a training, as many are outliers; null fits no detector.
+    share: float | None = Field(0.02, gt=0, lt=0.5)
+    # Share of a day's rows that warns: with `persistence_days` days in a row, and of one day alone.
+    warn: float = Field(0.1, gt=0, le=1)
+    day: float = Field(0.2, gt=0, le=1)
+
+
 class Monitoring(Strict):
     """When monitoring asks for attention."""
 
@@ -81,6 +91,7 @@ class Monitoring(Strict):
     # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
     days_per_run: int = Field(14, ge=1)
     max_model_age_days: int = Field(ge=1)
+    outliers: Outliers = Outliers()
     # Who scores each day beside the champion and is never replaced: the first champion, a version, or nobody.
     reference: Literal["first"] | Annotated[int, Field(ge=1)] | None = "first"
     # Days before a monitored day that custom checks may read, each time copied for them: a year at most.

@@ -55,6 +55,7 @@ def model_config(spec: Pipeline) -> ModelConfig:
         known_at=declared.known_at,
         happens_at=declared.happens_at,
         accepted_findings=declared.accepted_findings,
+        outlier_share=spec.monitoring.outliers.share,
         threads=settings().threads,
         gate=_gate_config(declared.gate, shows_values=spec.may_quote(None)),
     )
@@ -99,6 +100,8 @@ def monitoring_config(spec: Pipeline) -> MonitoringConfig:
         lead_days=declared.performance.lead_days,
         calibration=CusumConfig(slack=declared.calibration.slack, limit=declared.calibration.limit),
         calibration_day=declared.calibration.day,
+        outliers_warn=declared.outliers.warn,
+        outliers_day=declared.outliers.day,
         retraining=RetrainingConfig(**declared.retraining.model_dump()),
     )
 

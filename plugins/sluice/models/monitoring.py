@@ -85,6 +85,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             folder=folder,
             importance=champion.model.gains() if champion else {},
             maturity_days=days_from(day.ds, run_day),
+            detector=champion.model.meta.outliers if champion else None,
             compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
         )
         if day.ds == run_day:

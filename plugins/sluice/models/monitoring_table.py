@@ -142,6 +142,8 @@ def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]
     yield _metric("estimated_auc", numbers.estimated_auc, all_rows)
     yield _metric("estimated_brier", numbers.estimated_brier, all_rows)
     yield _metric("shift", numbers.shift, numbers.sampled_rows, limit_high=limits.shift_warn, below=True)
+    foreign = numbers.outlier_share
+    yield _metric("outlier_share", foreign, all_rows, limit_high=limits.outliers.day, below=True)
     yield _metric("broken_features", float(sum(map(len, numbers.broken.values()))), all_rows, limit_high=0.0)
     yield _metric("input_age_days", float(numbers.input_age_days), all_rows)
     for check in numbers.custom_checks:
