@@ -48,11 +48,28 @@ class Champion:
     recipe_sha256: str
     # Columns that it scores by.
     features: tuple[str, ...] = ()
+    # Why it cannot score any more, so that `scorer` is its `RecordedScores`; "" where it can.
+    recorded: str = ""
 
     @classmethod
     def of(cls, model: Trained) -> Champion:
         meta = model.meta
         return cls(model, meta.learned_until, meta.recipe_sha256, (*meta.numeric, *meta.categorical))
+
+
+@dataclass(frozen=True)
+class RecordedScores:
+    """How a champion scored while it could: `scores` has `key` (as text), `ds` and `score`, one row each. What it did not score is NaN."""
+
+    key: str
+    scores: pa.Table
+
+    def score(self, rows: pa.RecordBatch | pa.Table) -> np.ndarray:
+        import pyarrow as pa
+
+        asked = {self.key: rows[self.key].cast(pa.string()), "ds": rows["ds"], "_place": range(rows.num_rows)}
+        found = pa.table(asked).join(self.scores, keys=[self.key, "ds"], join_type="left outer")
+        return found.sort_by("_place")["score"].to_numpy()
 
 
 @dataclass(frozen=True)
@@ -127,7 +144,7 @@ def decide(
     """Compare the candidate with the baseline and the champion on its held-out rows. Pure, but for `usage`.
 
     A champion that needs a column which the held-out rows do not have cannot be compared: the decision says so, and rests
-    on the other comparisons.
+    on the other comparisons. So does one of which too few recorded scores are there: it stops nobody.
 
     Args:
         config: what is declared today: confidence, margins and limits.
@@ -148,7 +165,13 @@ def decide(
             not_compared = error.what
         else:
             must: Must = "beat" if change else "keep_up"
-            comparisons.append(days.compare("champion", mine, theirs, must, after=champion.learned_until))
+            found = days.compare("champion", mine, theirs, must, after=champion.learned_until)
+            if champion.recorded and found.outcome == "insufficient_data":
+                theirs = None
+                not_compared = f"{champion.recorded} It had scored {found.days} of the days that count here, and {found.needed} are needed."
+            else:
+                comparisons.append(found)
+                not_compared = ""
     findings = checks.run(days.judged(candidate, mine, theirs, champion, usage), config.gate)
     findings += [replayed] if replayed else []
     not_checked = [*checks.undeclared(config.gate), *([] if replayed else ["replay"])]
@@ -165,6 +188,11 @@ def decide(
         reasons=(
             *(comparison.sentence for comparison in comparisons),
             *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
+            *(
+                [f"The champion was compared by the scores that it had published: {champion.recorded}"]
+                if champion and champion.recorded and not not_compared
+                else []
+            ),
             *([] if refitted else [_fits_worse(meta.refit_loss_change)]),
             *checks.sentences(findings, not_checked),
         ),
@@ -184,6 +212,7 @@ def decide(
             "confidence": config.confidence,
             "comparisons": [asdict(comparison) for comparison in comparisons],
             "not_compared": not_compared,
+            "by_recorded_scores": bool(champion and champion.recorded and not not_compared),
             "gate": [asdict(finding) for finding in findings],
             "not_checked": not_checked,
         },
@@ -200,10 +229,14 @@ class Days:
     def compare(
         self, against: str, mine: np.ndarray, theirs: np.ndarray, must: Must, *, after: str = ""
     ) -> Comparison:
-        """Args: after: the last day (YYYY-MM-DD) that counts not, because the other learned from it."""
+        """Rows that the other has not scored (NaN) count for neither.
+
+        Args:
+            after: the last day (YYYY-MM-DD) that counts not, because the other learned from it.
+        """
         import numpy as np
 
-        place = self._after(after)
+        place = self._after(after) & ~np.isnan(theirs)
         label, day = self._label[place], self._day[place]
         mine, theirs = mine[place], theirs[place]
         each, other = daily(label, mine, day), daily(label, theirs, day)
@@ -239,6 +272,8 @@ class Days:
         usage: Callable[[], Usage] | None = None,
     ) -> checks.Judged:
         """What the checks are given; `theirs` is None where there is no champion that can be compared with."""
+        import numpy as np
+
         config, rival = self._config, theirs is not None
         learned = champion.learned_until if rival and champion else ""
         test = candidate.test
@@ -251,7 +286,7 @@ class Days:
             score=mine,
             rival="champion" if rival else "baseline",
             rival_score=theirs if theirs is not None else test["score_baseline"].to_numpy(),
-            may_compare=self._after(learned),
+            may_compare=self._after(learned) & (~np.isnan(theirs) if theirs is not None else True),
             peer="the champion" if rival else f"the {kind} model",
             peer_score=theirs if theirs is not None else other,
             learned_daily_auc=candidate.meta.learned_daily_auc,

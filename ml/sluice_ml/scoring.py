@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sluice_ml.coverage import supported, unseen
 from sluice_ml.model import ModelMeta, Scorer, require
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # The model version of a prediction that no trained model made.
 BASELINE = "baseline"
+# On which step of the ladder a prediction was made; the last makes none.
+Step = Literal["champion", "previous", "baseline", "abstain"]
 
 
 def schema(key: str) -> pa.Schema:
@@ -34,6 +36,7 @@ def schema(key: str) -> pa.Schema:
             "model_name": pa.string(),
             "model_version": pa.string(),
             "is_baseline": pa.bool_(),
+            "scored_as": pa.string(),
             "is_supported": pa.bool_(),
             "unseen_categories": pa.string(),
             "feature_snapshot_id": pa.int64(),
@@ -53,6 +56,7 @@ def score(
     key: str,
     name: str,
     version: int | None,
+    scored_as: Step | None = None,
     meta: ModelMeta | None = None,
     feature_snapshot_id: int,
     run_id: str,
@@ -64,6 +68,7 @@ def score(
 
     Args:
         version: the registered version, None where `model` is the baseline.
+        scored_as: the step of the ladder; by default `baseline` without a version, and `champion` with one.
         meta: what is known of a trained model, None for the baseline: a rule supports all rows and has seen no categories.
         scored_at: an aware instant.
         input_age_days: days that the oldest input of the features is behind; 0 where all of it is fresh.
@@ -81,6 +86,7 @@ def score(
     repeated = made_by(
         name=name,
         version=version,
+        scored_as=scored_as or (BASELINE if version is None else "champion"),
         feature_snapshot_id=feature_snapshot_id,
         run_id=run_id,
         input_age_days=input_age_days,
@@ -111,6 +117,7 @@ def made_by(
     *,
     name: str,
     version: int | None,
+    scored_as: str | None,
     feature_snapshot_id: int | None,
     run_id: str,
     input_age_days: int,
@@ -121,6 +128,7 @@ def made_by(
         "model_name": name,
         "model_version": BASELINE if version is None else str(version),
         "is_baseline": version is None,
+        "scored_as": scored_as,
         "feature_snapshot_id": feature_snapshot_id,
         "run_id": run_id,
         "input_age_days": input_age_days,

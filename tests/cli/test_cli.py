@@ -30,6 +30,8 @@ RIGHT = {
     "folder": os.path.dirname(__file__),
     "name": "trains",
     "prediction": "2013-04-02|AA|1|JFK|LAX",
+    # Of `sluice trace`: a table or a prediction.
+    "what": "arrivals",
     "samples": os.path.join(os.path.dirname(__file__), "stops.csv"),
 }
 _TEXTS = ["", "no such", "../flights", "a\x00b", "half a \udcff", "two\nlines", "\x1b[2J", "x" * 5000]
@@ -83,6 +85,7 @@ LOOKED_UP = {
     "suite import": {"file": ["no such", "/", "", __file__, RIGHT["samples"]]},
     "model card": {"out": [f"{__file__}/card.md", "/"]},
     "why": {"prediction": ["no such", ""]},
+    "trace": {"what": ["no such", "", "Arrivals"]},
     "home backup": {"folder": [f"{__file__}/backup", "/"]},
 }
 LOOKED_UP["rehearse"]["json_file"] = [f"{__file__}/report.json", "/"]

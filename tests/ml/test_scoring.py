@@ -179,6 +179,7 @@ def test_score_of_the_rule_without_further_word_is_fresh_and_in_time():
             "model_name": "late",
             "model_version": "baseline",
             "is_baseline": True,
+            "scored_as": "baseline",
             "is_supported": True,
             "unseen_categories": None,
             "feature_snapshot_id": 77,
@@ -196,7 +197,8 @@ def test_score_of_the_rule_without_further_word_is_fresh_and_in_time():
 def test_score_of_a_version_with_older_inputs_says_which_how_old_and_that_it_is_late():
     found = told(version=0, input_age_days=1, made_late=True)
     row = found.to_pylist()[0]
-    assert (row["model_version"], row["is_baseline"]) == ("0", False)
+    assert (row["model_version"], row["is_baseline"], row["scored_as"]) == ("0", False, "champion")
+    assert told(version=1, scored_as="previous")["scored_as"].to_pylist() == ["previous"] * 3
     assert (row["input_age_days"], row["is_stale"], row["made_late"]) == (1, True, True)
 
 

@@ -116,14 +116,33 @@ def held_command(pipeline: spec.Pipeline | None, as_json: bool) -> None:
 
 @click.command()
 @arguments.pipeline
-@click.argument("table", type=TABLE)
-@click.argument("day", type=DAY)
+@click.argument("what", type=TEXT, metavar="TABLE|PREDICTION")
+@click.argument("day", type=DAY, required=False)
 @as_json
-def trace(pipeline: spec.Pipeline, table: str, day: str, as_json: bool) -> None:
-    """Tell the whole story of a partition: deliveries, rows by what became of them, verdicts, waivers, mails."""
+@click.pass_context
+def trace(ctx: click.Context, pipeline: spec.Pipeline, what: str, day: str | None, as_json: bool) -> None:
+    """Tell the whole story of the partition of TABLE and DAY: deliveries, rows by what became of them, verdicts, waivers, mails.
+
+    Of a PREDICTION instead, by its id or key: its model, the partitions, deliveries and raw rows it was made of, and waivers.
+    """
+    if day is None and pipeline.has_model and what not in pipeline.tables:
+        from sluice.models import why
+
+        prediction = why.read(pipeline, what)
+        if as_json:
+            print_json(prediction)
+            return
+        for line in why.traced(prediction):
+            echo(line)
+        return
     from sluice import holds
     from sluice.holds import show
 
+    table = TABLE.convert(what, None, ctx)
+    if day is None:
+        raise click.UsageError(
+            f"The day of {table} is missing: sluice trace {pipeline.pipeline} {table} YYYY-MM-DD."
+        )
     found = holds.trace(pipeline, table, day)
     if as_json:
         print_json(found)

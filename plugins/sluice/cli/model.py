@@ -138,7 +138,9 @@ def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     run = Run(run_id=f"sluice model rollback {secrets.token_hex(4)}")
     entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
-    echo(f"The next run of {pipeline.pipeline}_score goes by it.")
+    echo(
+        f"The next run of {pipeline.pipeline}_score goes by it, and the next of {pipeline.pipeline}_watch mails who acts on predictions."
+    )
     if made := rolled_back.made_before(pipeline, entry):
         echo(
             f"Published predictions of {made[0]} to {made[-1]} ({len(made)} days) were made before it, and say so."

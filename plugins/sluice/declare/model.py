@@ -44,9 +44,9 @@ class Model(Strict):
     # Column of the feature table that serves as the score where there is no champion.
     baseline: str
     baseline_default: float = Field(ge=0, le=1)
-    # What scores, in this order, where the champion's files are damaged or it needs a column that is gone; with nothing
-    # here the day is not predicted then.
-    fallback: tuple[Literal["previous", "baseline"], ...] = ("previous", "baseline")
+    # What scores, in this order, where the champion's files are damaged or it needs a column that is gone. `abstain`, as the last: the day
+    # is published without predictions. Where nothing here can, and nobody abstains, the run fails.
+    fallback: tuple[Literal["previous", "baseline", "abstain"], ...] = ("previous", "baseline")
     # Local time of the day by which its predictions must be made (of a live pipeline; the end of the day, where there is none).
     # What is made later is marked, and counts in no measure of performance.
     deadline: TimeOfDay | None = None
@@ -107,6 +107,15 @@ class Model(Strict):
         if (self.known_at is None) != (self.happens_at is None):
             raise ValueError("known_at and happens_at say something only together: give both or neither")
         return self
+
+    @field_validator("fallback")
+    @classmethod
+    def _abstains_last(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        if len({*steps}) < len(steps):
+            raise ValueError("fallback names a step twice; name each once")
+        if "abstain" in steps[:-1]:
+            raise ValueError("fallback has a step after abstain, which ends the ladder; put abstain last")
+        return steps
 
     @model_validator(mode="after")
     def _days_suffice(self) -> Model:

@@ -178,6 +178,7 @@ def _of_making(
     told = made_by(
         name=scored_by.name,
         version=scored_by.version,
+        scored_as=scored_by.scored_as or None,
         feature_snapshot_id=read.snapshot_id if read else None,
         run_id=manifest.run.run_id,
         input_age_days=max(ages, default=0),

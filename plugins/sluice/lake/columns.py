@@ -20,12 +20,14 @@ DAY = "ds"
 HAS_WAIVED_INPUT = "has_waived_input"
 MISSING_HISTORY_DAYS = "missing_history_days"
 MADE_LATE = "made_late"
+SCORED_AS = "scored_as"
 # Each with its Arrow type and what it means. A table of an earlier version gets them when a batch has them; there, and in
 # batches of an earlier version, they are null.
 PLATFORM = {
     HAS_WAIVED_INPUT: ("bool", "An input of the row was published on a waiver"),
     MISSING_HISTORY_DAYS: ("int64", "Days that the row looks back on, that were due and were not published"),
     MADE_LATE: ("bool", "The prediction was made after its time"),
+    SCORED_AS: ("string", "Who made the prediction: the champion, the previous champion or the baseline"),
 }
 _ALLOWED = "bool, int32, int64, float, double, string, date32, timestamp[us], timestamp[us, UTC], decimal128"
 

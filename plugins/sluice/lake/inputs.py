@@ -84,7 +84,7 @@ class Freshness(_Input):
 
 
 class Model(_Input):
-    """The model that scored; no version where the baseline did."""
+    """The model that scored; no version where the baseline did, or nobody."""
 
     kind: Literal["model"] = "model"
     name: str
@@ -92,6 +92,19 @@ class Model(_Input):
     # Number in the ledger of the entry that decided who is champion (it or, where it stands in, another); 0 before the first.
     # Of predictions that were made late, who was champion at their time.
     promoted: int | None = None
+    # The step of the ladder (`model.fallback`): champion, previous, baseline, or abstain, where nobody scored; "" in an earlier version.
+    scored_as: str = ""
+
+    @property
+    def abstained(self) -> bool:
+        return self.scored_as == "abstain"
+
+    @property
+    def named(self) -> str:
+        """Who scored, in words."""
+        if self.abstained:
+            return "nobody"
+        return "the baseline" if self.version is None else f"version {self.version}"
 
 
 class Clock(_Input):
@@ -164,7 +177,7 @@ def facts(recorded: Mapping[str, Any]) -> dict[str, Any]:
             # The snapshot may have been expired: the batch says which rows they were.
             shown |= {"batch": next(iter(value.values()))} if len(value) == 1 else {"partitions": len(value)}
         elif name == "version" and value is None and recorded.get("kind") == "model":
-            shown[name] = "none, the baseline"
+            shown[name] = "none" if recorded.get("scored_as") == "abstain" else "none, the baseline"
         elif name == "promoted" and not value:
             continue  # nobody has decided yet
         elif name == "change":

@@ -134,9 +134,9 @@ def add_platform_columns(table: Table, manifest: Manifest) -> None:
     Raises:
         pyiceberg.exceptions.CommitFailedException: another writer changed the table meanwhile.
     """
-    from pyiceberg.types import BooleanType, LongType
+    from pyiceberg.types import BooleanType, LongType, StringType
 
-    types = {"bool": BooleanType(), "int64": LongType()}
+    types = {"bool": BooleanType(), "int64": LongType(), "string": StringType()}
     there = table.schema().column_names
     lacking = [name for name in PLATFORM if name in manifest.columns and name not in there]
     if lacking:

@@ -52,6 +52,12 @@ class Trained(Record, kind="trained"):
     # Who triggered the training; "" where monitoring asked for it.
     asked_by: str = ""
 
+    @property
+    def learned_until(self) -> str:
+        """The last day (YYYY-MM-DD) that the serving model learned from; "" where an earlier version trained it."""
+        learned = self.splits.get("refit") or self.splits.get("valid") or {}
+        return str(learned.get("last", ""))
+
 
 class Tuned(Record, kind="tuned"):
     """Other parameters were searched for, and some proposed, or none; nothing was changed."""

@@ -240,11 +240,10 @@ def _event(entry: Entry, stage: str) -> dict[str, Any]:
 
 def _trained(entry: Entry[model_records.Trained]) -> Trained:
     record = entry.record
-    learned = record.splits.get("refit") or record.splits.get("valid") or {}
     return Trained(
         **_event(entry, "train"),
         version=record.version,
-        learned_until=learned.get("last", ""),
+        learned_until=record.learned_until,
         rows=record.rows,
         algorithm=record.algorithm,
         recipe_sha256=record.recipe_sha256,

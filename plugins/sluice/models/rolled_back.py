@@ -14,7 +14,7 @@ from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import batches, inputs, tables
-from sluice.ledger import Entry, champion
+from sluice.ledger import Entry, champion, records
 from sluice.ledger.model_records import RolledBack
 
 if TYPE_CHECKING:
@@ -34,14 +34,22 @@ def why_again(made_of: Iterable[Mapping[str, Any]], moves: Sequence[Entry]) -> s
     since = [one for one in moves if one.kind == "rolled_back" and one.seq > made.promoted]
     if not since:
         return ""
-    by = "the baseline" if made.version is None else f"version {made.version}"
-    return f"{by} made them, and gave way by the roll-back of entry {since[-1].seq}"
+    return f"{made.named} made them, and gave way by the roll-back of entry {since[-1].seq}"
 
 
 def read(spec: Pipeline, number: int) -> Entry[RolledBack]:
     """The roll-back that is an entry of the ledger."""
     found = ledger.entries(RolledBack, pipeline=spec.pipeline, subject=spec.model.name)
     return next(one for one in found if one.seq == number)
+
+
+def untold(spec: Pipeline) -> Entry[RolledBack] | None:
+    """The roll-back that holds now, where no mail has told of it: a command's, or one whose run was killed before."""
+    newest = next(iter(champion.decisions(spec.pipeline, spec.model.name)), None)
+    if newest is None or newest.kind != "rolled_back":
+        return None
+    mails = ledger.entries(records.Mail, pipeline=spec.pipeline, after=newest.seq)
+    return None if any(one.record.event == "rolled_back" for one in mails) else newest
 
 
 def is_open(spec: Pipeline, day: str) -> bool:
@@ -68,7 +76,7 @@ def made_before(spec: Pipeline, move: Entry[RolledBack]) -> list[str]:
     for day, shown in sorted(tables.published(spec.pipeline, PREDICTIONS).items(), reverse=True):
         # Of one that was cleared away nobody knows who made it.
         made_of = inputs.read(batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id), inputs.Model)
-        made = [one.promoted for one in made_of if one.promoted is not None]
+        made = [one.promoted for one in made_of if one.promoted is not None and not one.abstained]
         if any(promoted < began for promoted in made):
             break  # of the reign before
         if began in made:

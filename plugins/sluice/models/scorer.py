@@ -1,19 +1,21 @@
 """What scores: the champion, or, where it cannot, what the pipeline declares in its place (`model.fallback`).
 
-The rule kept here: a model that cannot be used stops nobody for ever. Who stands in, and why, is with every prediction's
+The rule kept here: a model that cannot be used stops nobody for ever. Who stands in, and why, is with every prediction and its
 batch, in the ledger, in monitoring's decision and in one mail; the way back is a roll-back, a restored file, or a training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.runs import Run
 from sluice.core.settings import settings
+from sluice.declare.spec import PREDICTIONS
+from sluice.lake import batches, inputs, tables
 from sluice.ledger import model_records
 from sluice.models import roles
 from sluice.models.config import registry
@@ -22,11 +24,12 @@ from sluice_ml.errors import MlError, ModelDamagedError, ModelUnknownError, Rows
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
     from sluice_ml.registry import LoadedModel
+    from sluice_ml.scoring import Step
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The model that scores, None for the baseline."""
+    """The model that scores, None for the baseline, or for nobody."""
 
     model: LoadedModel | None
     # The version that should score; None where there is no champion.
@@ -35,6 +38,12 @@ class Choice:
     since: int
     # Why it, and perhaps what should have stood in for it, cannot: a sentence each. Empty where the champion scores.
     problems: tuple[str, ...] = ()
+    # The step of the ladder that was reached.
+    scored_as: Step = "champion"
+
+    @property
+    def abstains(self) -> bool:
+        return self.scored_as == "abstain"
 
     @property
     def version(self) -> int | None:
@@ -45,6 +54,10 @@ class Choice:
         """Who scores instead of whom, and why; "" where the champion does."""
         if not self.problems:
             return ""
+        if self.abstains:
+            return (
+                f"Nobody scores in place of the champion, version {self.champion}. {' '.join(self.problems)}"
+            )
         stands_in = f"Version {self.version}" if self.model else "The baseline"
         return f"{stands_in} stands in for the champion, version {self.champion}. {' '.join(self.problems)}"
 
@@ -62,20 +75,21 @@ def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: dateti
     """
     now = roles.current(spec, then)
     if now.champion is None:
-        return Choice(None, None, now.since)
+        return Choice(None, None, now.since, scored_as="baseline")
     problems: list[MlError] = []
-    for role in ("champion", *spec.model.fallback):
-        if role == "baseline":
-            return Choice(None, now.champion, now.since, tuple(problem.what for problem in problems))
-        version = now.champion if role == "champion" else now.previous
-        if version is None:
+    steps: tuple[Step, ...] = ("champion", *spec.model.fallback)
+    for step in steps:
+        version = {"champion": now.champion, "previous": now.previous}.get(step)
+        if version is None and step == "previous":
             continue
         try:
-            model = usable(spec, version, columns)
+            if step == "baseline":
+                _require_baseline(spec, columns)
+            model = usable(spec, version, columns) if version is not None else None
         except (ModelDamagedError, ModelUnknownError, RowsUnusableError) as error:
             problems.append(error)
             continue
-        return Choice(model, now.champion, now.since, tuple(problem.what for problem in problems))
+        return Choice(model, now.champion, now.since, tuple(problem.what for problem in problems), step)
     raise problems[0]
 
 
@@ -93,7 +107,43 @@ def record(spec: Pipeline, choice: Choice, day: str, run: Run) -> None:
             subject=spec.model.name,
             partition=day,
             run=run.run_id,
-            once=f"stood_in:{spec.pipeline}:{spec.model.name}:{choice.since}:{choice.version}",
+            once=f"stood_in:{spec.pipeline}:{spec.model.name}:{choice.since}:{choice.version}"
+            + (":abstain" if choice.abstains else ""),
+        )
+
+
+def can_score_again(spec: Pipeline, made_of: Iterable[Mapping[str, Any]]) -> str:
+    """Why a day on which nobody scored is made again; "" where somebody did, or nobody can yet.
+
+    Args:
+        made_of: the inputs of its batch, as its manifest records them.
+    """
+    if not any(one.abstained for one in inputs.read(made_of, inputs.Model)):
+        return ""
+    newest = tables.last_publication(spec.pipeline, spec.model.features_table)
+    try:
+        choice = choose(spec, list(newest.columns) if newest else None)
+    except (ModelDamagedError, ModelUnknownError, RowsUnusableError):
+        return ""  # it is not declared any more that nobody may score
+    if choice.abstains:
+        return ""
+    by = "the baseline" if choice.version is None else f"version {choice.version}"
+    return f"nobody scored it, and {by} can now"
+
+
+def why_nobody_scored(spec: Pipeline, batch_id: str) -> str:
+    """Why a batch of predictions has none, in a sentence each; "" where somebody scored."""
+    made = inputs.read(batches.made_of(spec.pipeline, PREDICTIONS, batch_id), inputs.Model)
+    return next((" ".join((one.model_extra or {}).get("problems", ())) for one in made if one.abstained), "")
+
+
+def _require_baseline(spec: Pipeline, columns: Sequence[str] | None) -> None:
+    declared = spec.model
+    if columns is not None and declared.baseline not in columns:
+        raise RowsUnusableError(
+            f"The baseline is {declared.baseline}, which the rows do not have.",
+            where=f"model {declared.name}, table {spec.pipeline}.{declared.features_table}",
+            todo="give the column back to the feature table, or declare another `model.baseline`",
         )
 
 

@@ -1,5 +1,9 @@
 """Stage of the predictions: the champion, what stands in for it, or the baseline while there is none, scores the day's
-published features."""
+published features.
+
+The rule kept here: where nobody can score and the pipeline declares that it then abstains, the day is published without rows: no
+reader can take what is not there for a score, and each row that is not there is counted as left out for that reason.
+"""
 
 from __future__ import annotations
 
@@ -59,11 +63,14 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
         Snapshot(table=table, snapshot_id=snapshot, first=day, last=day, batches={day: batch_id}).record(),
         *([made.record()] if made else []),
     ]
+    abstained: dict[str, int] = {}
     if shown[day].rows:
         predictions, made_by = _score(
             spec, day, run, snapshot, batch_id, late=made.made_late if made else None
         )
         inputs += made_by
+        if not predictions.num_rows:
+            abstained = {"nobody_scored": shown[day].rows}
     else:
         # Nothing to predict: no model is asked for, and the day is published as empty as its features.
         predictions = schema(declared.key).empty_table()
@@ -76,8 +83,8 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
         PREDICTIONS,
         missing.mark(waived.mark(predictions, on_waivers, where), lacking, where),
         partitions=[day],
-        received=predictions.num_rows,
-        dropped={},
+        received=predictions.num_rows + sum(abstained.values()),
+        dropped=abstained,
         inputs=inputs,
         waived_inputs=on_waivers,
         missing_history=lacking,
@@ -89,7 +96,8 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
 def _score(
     spec: Pipeline, day: str, run: Run, snapshot: int, batch_id: str, *, late: bool | None
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """The predictions of a day, and the model and the code that made them, as inputs to record.
+    """The predictions of a day, none where nobody can score and that is declared, and the model and the code that made them, as inputs
+    to record.
 
     Args:
         late: whether their time is over: then the champion of that time makes them, and not today's.
@@ -106,11 +114,12 @@ def _score(
     chosen = choice.model
     scorer.record(spec, choice, day, run)
     predictions = score(
-        features.to_batches(max_chunksize=declared.score_batch_rows),
+        [] if choice.abstains else features.to_batches(max_chunksize=declared.score_batch_rows),
         chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default),
         key=declared.key,
         name=declared.name,
         version=choice.version,
+        scored_as=choice.scored_as,
         meta=chosen.meta if chosen else None,
         feature_snapshot_id=snapshot,
         run_id=run.run_id,
@@ -119,7 +128,9 @@ def _score(
         made_late=late,
     )
     stands_in = {"stands_in_for": choice.champion, "problems": list(choice.problems)}
-    made_by = Model(name=declared.name, version=choice.version, promoted=choice.since)
+    made_by = Model(
+        name=declared.name, version=choice.version, promoted=choice.since, scored_as=choice.scored_as
+    )
     model = {
         **made_by.record(),
         **(stands_in if choice.problems else {}),

@@ -148,8 +148,8 @@ def audit_candidate(
 ) -> model_records.Choice:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
-    A champion that is damaged, or that needs a column which was never published for the held-out days, cannot be compared: the
-    decision says so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
+    A champion that is damaged, or that needs a column which was never published for the held-out days, is compared by the scores that it
+    had published; where these are too few the decision says so, and rests on the other comparisons. Of a version that is champion already the decision stands that made it so.
 
     Args:
         replayed: what the replay of past days found (`sluice.transform.replay`); None where it is not declared.
@@ -165,7 +165,7 @@ def audit_candidate(
     if now.champion == version and (stands := _decision(spec, version)) and stands.kind == "audited":
         return stands.record
     candidate = models.candidate(name, version)
-    champion, problem = _champion(spec, now.champion)
+    champion, problem = _rival(spec, now.champion, candidate.test)
     settings().work.mkdir(parents=True, exist_ok=True)
     decision = decide(
         candidate,
@@ -242,6 +242,19 @@ def _champion(spec: Pipeline, version: int | None) -> tuple[Champion | None, str
         return Champion.of(model), ""
     except (ModelDamagedError, ModelUnknownError) as error:
         return None, error.what
+
+
+def _rival(spec: Pipeline, version: int | None, test: pa.Table) -> tuple[Champion | None, str]:
+    """As `_champion`, of one that is to score these held-out rows, or by what it had published of them."""
+    from sluice.models import recorded_scores
+
+    champion, problem = _champion(spec, version)
+    if champion and (lacks := sorted({*champion.features} - {*test.column_names})):
+        problem = f"Version {version} needs {', '.join(lacks)}, which the held-out rows do not have."
+    if version is None or not problem:
+        return champion, problem
+    known = trained(spec, version)
+    return (recorded_scores.champion(spec, known.record, test, problem) if known else None), problem
 
 
 def pin(spec: Pipeline, run_day: str, run_id: str) -> Pinned:

@@ -161,6 +161,25 @@ def _without_values(spec: Pipeline, found: Mapping[str, Any]) -> dict[str, Any]:
 
 def lines(why: Why) -> Iterator[str]:
     """As text for a terminal."""
+    yield from _made_lines(why)
+    yield from _reason_lines(why)
+    for name, score in why.others.items():
+        yield f"  without it    {score:.4f} by {name}"
+    yield from _origin_lines(why)
+    if why.decided and why.is_champion and why.decided.kind == "promoted":
+        back = "baseline" if why.decided.previous is None else why.decided.previous
+        yield f"  the way back  sluice model rollback {why.pipeline} {back} --by NAME --why REASON"
+
+
+def traced(why: Why) -> Iterator[str]:
+    """What it was made by and of, without what moved the score."""
+    yield from _made_lines(why)
+    yield from _origin_lines(why)
+    key = why.prediction["prediction_id"]
+    yield f"  what moved the score: sluice why {why.pipeline} {key}"
+
+
+def _made_lines(why: Why) -> Iterator[str]:
     made = why.prediction
     yield f"{why.pipeline}.{PREDICTIONS} {why.day}, prediction {made['prediction_id']}"
     yield f"  score         {made['score']:.4f}, made {made['scored_at']:%Y-%m-%d %H:%M %Z}{' after its time' if made.get('made_late') else ''} by run {made['run_id']}"
@@ -170,9 +189,10 @@ def lines(why: Why) -> Iterator[str]:
     if why.decided:
         yield f"  let in        {'earlier, ' if why.stood_in else ''}by {why.decided.moved_by}, since {why.decided.began} (entry {why.decided.entry}), in place of {roles.named(why.decided.previous)}"
         yield from (f"                  {reason}" for reason in why.decided.reasons)
-    yield from _reason_lines(why)
-    for name, score in why.others.items():
-        yield f"  without it    {score:.4f} by {name}"
+
+
+def _origin_lines(why: Why) -> Iterator[str]:
+    yield f"  published in  {PREDICTIONS} {why.day}, batch {why.batch}"
     for origin in why.origins:
         yield f"  made of       {origin.table}, batch {origin.batch}"
         for one in origin.deliveries:
@@ -180,9 +200,6 @@ def lines(why: Why) -> Iterator[str]:
         for row in origin.rows:
             yield f"                  {', '.join(f'{name} {value}' for name, value in row.items())}"
     yield from (f"  rests on      {sentence}" for sentence in why.rests_on)
-    if why.decided and why.is_champion and why.decided.kind == "promoted":
-        back = "baseline" if why.decided.previous is None else why.decided.previous
-        yield f"  the way back  sluice model rollback {why.pipeline} {back} --by NAME --why REASON"
 
 
 def _reason_lines(why: Why) -> Iterator[str]:

@@ -278,16 +278,25 @@ def of_broken_declaration(pipeline: str, error: SpecInvalidError, *, owner: str,
 
 
 def of_damaged_model(
-    spec: Pipeline, *, champion: int, version: int | None, problems: Sequence[str], task_url: str
+    spec: Pipeline,
+    *,
+    champion: int,
+    version: int | None,
+    problems: Sequence[str],
+    task_url: str,
+    abstained: bool = False,
 ) -> Event:
     """A champion that cannot score. It is one fault until a champion scores again, however many days it lasts.
 
     Args:
-        version: what scores in its place; None for the declared baseline.
+        version: what scores in its place; None for the declared baseline, or for nobody (`abstained`).
         problems: why the champion cannot, and perhaps what should have stood in for it: a sentence each.
     """
-    stands_in = "the declared baseline" if version is None else f"version {version}"
-    name = spec.pipeline
+    rule = "the declared baseline" if version is None else f"version {version}"
+    stands_in, name = "nobody" if abstained else rule, spec.pipeline
+    effect = f"Predictions are made by {stands_in} instead of version {champion}."
+    if abstained:
+        effect = "No predictions are made: readers see each day without rows (`model.fallback` ends with abstain), and no score."
     return Event(
         kind="damaged_model",
         pipeline=name,
@@ -297,18 +306,18 @@ def of_damaged_model(
         occurrence=stands_in,
         ends_with=EndsWith.of("champion", spec.model.name),
         owner=spec.owner,
-        effect=f"Predictions are made by {stands_in} instead of version {champion}.",
+        effect=effect,
         summary=" ".join(problems),
         facts={"Champion": f"version {champion}", "Scores": stands_in},
         next_steps=(
             f"Restore the file from a backup, or trigger {name}_train for the day that the champion was trained on "
             "(`sluice model show` names it): the same rows give the same files, which are put back.",
-            f"Or let {stands_in} be the champion: the command below, or {name}_rollback in the UI.",
-            f"Or train a new model with {name}_train: it is compared with the baseline, as long as the champion cannot be.",
+            f"Or let {rule} be the champion: the command below, or {name}_rollback in the UI.",
+            f"Or train a new model with {name}_train: it is compared with the scores that the champion had published, or, where these are too few, with the baseline alone.",
         ),
         commands={
             f"sluice model show {name}": "every version with its role, and whether its files are whole",
-            f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON": f"make {stands_in} the champion",
+            f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON": f"make {rule} the champion",
         },
         links={"Model": page_url("model", spec.pipeline), "Task": task_url},
         occurred_at=clock.utc_now(),

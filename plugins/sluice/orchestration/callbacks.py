@@ -172,6 +172,7 @@ def mail_scored(context: Mapping[str, Any], pipeline: spec.Pipeline, manifest: M
         pipeline,
         champion=made_by["stands_in_for"],
         version=made_by["version"],
+        abstained=made_by.get("scored_as") == "abstain",
         problems=made_by["problems"],
         task_url=task_url(context["ti"]),
     )

@@ -12,7 +12,7 @@ from airflow.sdk import get_current_context, task
 
 from sluice.core.settings import settings
 from sluice.declare import spec
-from sluice.orchestration.callbacks import mail_event, smtp, task_url
+from sluice.orchestration.callbacks import mail_event, mail_roll_back, smtp, task_url
 from sluice.orchestration.declaration import check_declaration
 from sluice.orchestration.failures import explain_failure
 from sluice.orchestration.runs import run_info
@@ -121,10 +121,14 @@ def _check_expiries(pipeline_name: str) -> list[str]:
 @task
 @explain_failure
 def _send_notices(pipeline_name: str) -> int:
-    """Returns how many mails were sent that could not be sent before."""
-    from sluice import notify
+    """Returns how many mails were sent that could not be sent before; a roll-back by the command is told of here, too."""
+    from sluice import notify, status
+    from sluice.models import rolled_back
 
     pipeline = spec.load(pipeline_name)
+    if pipeline.has_model and (entry := rolled_back.untold(pipeline)):
+        made, again = rolled_back.made_before(pipeline, entry), status.to_score_again(pipeline)
+        mail_roll_back(get_current_context(), pipeline, entry, made, again)
     server = smtp(pipeline)
     sent = notify.retry_failed(pipeline, server)
     notify.digest(pipeline, server)

@@ -26,7 +26,7 @@ from sluice.lake.batches import full_id
 from sluice.lake.landing import Landing
 from sluice.lake.snapshots import Published
 from sluice.ledger import Entry, champion, model_records, skips
-from sluice.models import rolled_back
+from sluice.models import rolled_back, scorer
 from sluice.schedule import Schedule, missing_history
 from sluice.status import training
 from sluice.status.needs import Needs
@@ -219,7 +219,7 @@ class _Known:
         day, read_from = self.spec.data_day(table, run_day), one.inputs or self._inputs(table, one.batch_id)
         if table not in self.spec.sources:
             changed = self._changed(read_from, run_day) or self._filled(one, table, day)
-            return changed or (self._rolled_back(run_day, read_from) if table == PREDICTIONS else "")
+            return changed or (self._scored_again(run_day, read_from) if table == PREDICTIONS else "")
         delivered = self.delivered[table].get(run_day)
         if delivered is None:
             return ""
@@ -286,18 +286,18 @@ class _Known:
                 return f"{read.table} {own} was published anew since"
         return ""
 
-    def _rolled_back(self, run_day: str, made_of: Sequence[Mapping[str, Any]] | None = None) -> str:
-        """Why predictions are made again by the champion that there is now; "" where they need not be, or their time is over.
+    def _scored_again(self, run_day: str, made_of: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """Why predictions are made again, by the champion of now or because nobody could score; "" where they are not, or are too late.
 
         Args:
             made_of: inputs of their batch; of what readers see, if not given.
         """
-        if not self.moves or not rolled_back.is_in_time(self.spec, run_day):
+        if not rolled_back.is_in_time(self.spec, run_day):
             return ""
         shown = self.shown[PREDICTIONS].get(run_day)
         if made_of is None:
             made_of = self._inputs(PREDICTIONS, shown.batch_id if shown else None)
-        return rolled_back.why_again(made_of, self.moves)
+        return rolled_back.why_again(made_of, self.moves) or scorer.can_score_again(self.spec, made_of)
 
     def _predictions(self, run_day: str, derived: dict[tuple[str, str], Item]) -> Item | None:
         """Predictions of a run day; None before the first day that was ever predicted, where `starts` says none, or on one without features."""
@@ -305,7 +305,7 @@ class _Known:
         if run_day in self.shown[PREDICTIONS]:
             in_time = not pipeline_clock.is_late(spec, date_of(run_day))
             newer = (
-                (self._newer_inputs(PREDICTIONS, run_day) or self._rolled_back(run_day)) if in_time else ""
+                (self._newer_inputs(PREDICTIONS, run_day) or self._scored_again(run_day)) if in_time else ""
             )
             return self._published("score", PREDICTIONS, run_day, newer)
         if spec.starts is None and run_day < min(self.shown[PREDICTIONS], default=run_day):

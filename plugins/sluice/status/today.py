@@ -18,7 +18,7 @@ from sluice.holds import stopped
 from sluice.lake import batches, tables
 from sluice.lake.batches import full_id
 from sluice.ledger import champion, model_records, records
-from sluice.models import roles, rolled_back
+from sluice.models import roles, rolled_back, scorer
 from sluice.status import reading
 from sluice.status.parts import STAGES, Item
 
@@ -102,6 +102,8 @@ def _fitness(
 ) -> tuple[Fitness, str, tuple[str, ...]]:
     if newest is None:
         return "not_made", "No predictions are due yet.", ()
+    if newest.batch_id and (why := scorer.why_nobody_scored(spec, newest.batch_id)):
+        return "not_made", f"Nobody has scored {newest.day}: readers see it without rows.", (why,)
     if newest.batch_id is None:
         return "not_made", *_not_made(spec, newest, days[newest.run_day])
     reasons = tuple(dict.fromkeys(_reservations(spec, newest)))

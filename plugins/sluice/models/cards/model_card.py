@@ -128,7 +128,7 @@ def _use(known: Known) -> Iterator[Fact]:
     yield known.stated("out of scope", "out_of_scope_uses")
     yield Fact("what is scored", spec.derived[model.features_table].grain)
     yield Fact("in time", f"by {model.deadline} of its day" if model.deadline else "by the end of its day")
-    names = {"previous": "the champion before", "baseline": f"the rule {model.baseline}"}
+    names = {"previous": "the champion before", "baseline": f"the rule {model.baseline}", "abstain": "nobody"}
     ladder = ", then ".join(names[one] for one in model.fallback)
     yield Fact("where it cannot score", ladder or "the day is not predicted")
     yield Fact("purposes of its sources", "; ".join(known.purposes()))

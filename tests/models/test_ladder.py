@@ -1,0 +1,189 @@
+"""The ladder at scoring: champion, previous, baseline, abstain. Each row says on which step it was made; the last step makes none."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
+
+from sluice import gates, ledger, status
+from sluice.cli import main
+from sluice.declare import pipeline_clock
+from sluice.lake import tables
+from sluice.ledger import model_records
+from sluice.models import monitoring, recorded_scores, scorer, training
+from sluice.models.config import registry
+from sluice.models.scoring import stage_predictions
+from sluice.notify import report
+from sluice.status import today
+from sluice_ml.scoring import score
+from tests.models.conftest import DAY, RUN, flights, flights_rows, publish, publish_staged
+from tests.models.test_scorer import champions, declared, model_file, publish_features
+
+__all__ = ["champions", "flights"]  # fixtures
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def damaged(champions, home):
+    """No version can score."""
+    (home / "landing").mkdir()
+    for version in (1, 2):
+        model_file(champions, home, version).rename(home / f"kept {version}")
+    return champions
+
+
+def restored(spec, home, version: int) -> None:
+    (home / f"kept {version}").rename(model_file(spec, home, version))
+
+
+def steps(manifest) -> set[str]:
+    (day,) = manifest.partitions
+    return set(pa.parquet.read_table(manifest.files[day])["scored_as"].to_pylist())
+
+
+def test_each_row_says_on_which_step_it_was_made(champions, home):
+    day = publish_features(champions, flights_rows(champions))
+    assert steps(stage_predictions(champions, [day], RUN)) == {"champion"}
+    model_file(champions, home, 2).unlink()
+    assert steps(stage_predictions(champions, [day], RUN)) == {"previous"}
+    model_file(champions, home, 1).unlink()
+    by_rule = stage_predictions(champions, [day], RUN)
+    assert steps(by_rule) == {"baseline"}
+    verdict = gates.run(champions, by_rule)
+    assert "rows_say_what_made_them" not in [one.rule for one in verdict.failed]
+
+
+def test_nobody_scores_and_the_day_is_published_without_rows_until_somebody_can(damaged, home):
+    spec = declared(damaged, "previous", "abstain")
+    day = publish_features(spec, flights_rows(spec))
+    pipeline_clock.advance(spec, date.fromisoformat(day))
+    manifest = stage_predictions(spec, [day], RUN)
+    assert (manifest.rows, manifest.received, manifest.dropped) == (0, 40, {"nobody_scored": 40})
+    verdict = gates.run(spec, manifest)
+    assert (verdict.outcome, verdict.empty) == ("PASS", (day,))
+    publish_staged(spec, manifest)
+    assert tables.scan("flights", "predictions", day, day).num_rows == 0
+
+    (entry,) = ledger.entries(kind="stood_in")
+    assert entry.record.reasons[0].startswith(
+        "Nobody scores in place of the champion, version 2. model.ubj of"
+    )
+    found = today.read(spec, last=day)
+    assert (found.fitness, found.sentence) == (
+        "not_made", f"Nobody has scored {day}: readers see it without rows.",
+    )  # fmt: skip
+    assert "version 1 cannot be read" in found.reasons[0]
+    (item,) = (one for one in status.of(spec, first=day, last=day) if one.stage == "score")
+    assert item.state == "published", "nobody can score it yet"
+
+    restored(spec, home, 1)
+    (item,) = (one for one in status.of(spec, first=day, last=day) if one.stage == "score")
+    assert (item.state, item.reason) == ("outdated", "nobody scored it, and version 1 can now")
+    publish_staged(spec, stage_predictions(spec, [day], RUN))
+    assert set(tables.scan("flights", "predictions", day, day)["scored_as"].to_pylist()) == {"previous"}
+    (item,) = (one for one in status.of(spec, first=day, last=day) if one.stage == "score")
+    assert item.state == "published"
+
+
+def test_day_that_nobody_scored_warns_and_is_mailed_as_no_score(damaged):
+    spec = declared(damaged, "abstain")
+    day = publish_features(spec, flights_rows(spec))
+    (made_by,) = (each for each in stage_predictions(spec, [day], RUN).inputs if each["kind"] == "model")
+    assert (made_by["version"], made_by["scored_as"], made_by["stands_in_for"]) == (None, "abstain", 2)
+    event = report.of_damaged_model(
+        spec, champion=2, version=None, abstained=True, problems=made_by["problems"], task_url="http://127.0.0.1:8080/"
+    )  # fmt: skip
+    assert event.effect.startswith("No predictions are made: readers see each day without rows")
+    assert event.facts["Scores"] == "nobody"
+    assert f"sluice model rollback {spec.pipeline} baseline --by NAME --why REASON" in event.commands
+    decided = monitoring.decide(spec, day, RUN)
+    assert decided["action"] == "warn"
+    assert decided["reasons"][-1].startswith("Nobody scores in place of the champion, version 2.")
+
+
+def test_baseline_whose_column_is_gone_is_no_step_and_nobody_scores(damaged):
+    rows = flights_rows(damaged).drop_columns([damaged.model.baseline])
+    spec = declared(damaged, "previous", "baseline", "abstain")
+    choice = scorer.choose(spec, rows.column_names)
+    assert (choice.scored_as, choice.problems[-1]) == (
+        "abstain", f"The baseline is {spec.model.baseline}, which the rows do not have.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [(["abstain", "baseline"], "put abstain last"), (["previous", "previous"], "name each once")],
+)
+def test_ladder_that_goes_on_after_its_end_is_refused(champions, steps, said):
+    with pytest.raises(ValidationError, match=said):
+        type(champions.model).model_validate({**champions.model.model_dump(), "fallback": steps})
+
+
+def test_trace_of_a_prediction_names_its_model_and_what_it_is_made_of(champions):
+    day = publish_features(champions, flights_rows(champions))
+    publish_staged(champions, stage_predictions(champions, [day], RUN))
+    key = tables.scan("flights", "predictions", day, day)["prediction_id"][0].as_py()
+    done = CliRunner().invoke(main, ["trace", "flights", key])
+    assert done.exit_code == 0, done.output
+    assert f"prediction {key}" in done.output
+    for said in (
+        "scored by     version 2 of",
+        "let in        by",
+        "published in  predictions",
+        "made of       features",
+    ):
+        assert said in done.output
+    assert "log odds" not in done.output
+    assert f"sluice why flights {key}" in done.output
+    missing = CliRunner().invoke(main, ["trace", "flights", "features"])
+    assert (missing.exit_code, "The day of features is missing" in missing.output) == (2, True)
+
+
+def published_by(spec, version: int, days: int) -> None:
+    """Publish what a version makes of the last days that were held out."""
+    rows = flights_rows(spec)
+    kept = sorted(set(rows["ds"].to_pylist()))[-days:]
+    made = score(
+        rows.filter(pa.compute.is_in(rows["ds"], pa.array(kept))).to_batches(),
+        scorer.usable(spec, version, None).model,
+        key=spec.model.key, name=spec.model.name, version=version, feature_snapshot_id=1, run_id="r",
+        scored_at=datetime(2013, 3, 31, tzinfo=UTC),
+    )  # fmt: skip
+    publish(spec, "predictions", made)
+
+
+def test_successor_of_a_damaged_champion_is_judged_against_its_recorded_scores(champions, home, trained):
+    published_by(champions, 2, days=14)
+    model_file(champions, home, 2).write_bytes(b"not a model")
+    decision = training.audit_candidate(champions, trained(), DAY, RUN)
+    _, compared = decision.numbers["comparisons"]
+    assert (compared["against"], compared["days"], compared["outcome"]) == ("champion", 14, "failed")
+    assert decision.outcome == "refuse", "it does not beat what the same model had published"
+    assert decision.numbers["by_recorded_scores"]
+    said = "The champion was compared by the scores that it had published: model.ubj of"
+    assert said in " ".join(decision.reasons)
+    assert "could not be compared" not in " ".join(decision.reasons)
+
+
+def test_too_few_recorded_scores_stop_no_successor(champions, home, trained):
+    published_by(champions, 2, days=3)
+    model_file(champions, home, 2).write_bytes(b"not a model")
+    decision = training.audit_candidate(champions, trained(), DAY, RUN)
+    assert decision.promote, decision.reasons
+    assert "It had scored 3 of the days that count here, and 10 are needed." in " ".join(decision.reasons)
+    assert not decision.numbers["by_recorded_scores"]
+
+
+def test_what_another_version_made_is_no_score_of_the_champion(champions, home, trained):
+    published_by(champions, 1, days=14)
+    test = registry().candidate(champions.model.name, 2).test
+    (two,) = (one.record for one in ledger.entries(model_records.Trained) if one.record.version == 2)
+    rival = recorded_scores.champion(champions, two, test, "It is lost.")
+    assert rival is not None
+    assert np.isnan(rival.scorer.score(test)).all()
