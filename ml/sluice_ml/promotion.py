@@ -139,6 +139,7 @@ def decide(
     *,
     not_compared: str = "",
     replayed: checks.Finding | None = None,
+    served: checks.Finding | None = None,
     usage: Callable[[], Usage] | None = None,
 ) -> Decision:
     """Compare the candidate with the baseline and the champion on its held-out rows. Pure, but for `usage`.
@@ -150,6 +151,7 @@ def decide(
         config: what is declared today: confidence, margins and limits.
         not_compared: why there is no `champion` to compare with although one scores; "" where that is not so.
         replayed: what `sluice_ml.checks.replay` found in the tables that the candidate learned from; None where nobody looked.
+        served: what `sluice_ml.checks.parity` found of its held-out rows, scored as they are served; None where nobody looked.
         usage: measures what serving the candidate takes (`sluice_ml.usage`); None where that is not asked.
     """
     test, meta = candidate.test, candidate.meta
@@ -173,8 +175,12 @@ def decide(
                 comparisons.append(found)
                 not_compared = ""
     findings = checks.run(days.judged(candidate, mine, theirs, champion, usage), config.gate)
-    findings += [replayed] if replayed else []
-    not_checked = [*checks.undeclared(config.gate), *([] if replayed else ["replay"])]
+    looked = {"replay": replayed, "parity": served}
+    findings += [finding for finding in looked.values() if finding]
+    not_checked = [
+        *checks.undeclared(config.gate),
+        *(name for name, finding in looked.items() if not finding),
+    ]
     refitted = refit_holds(meta.refit_loss_change)
     states = {*(comparison.outcome for comparison in comparisons), *(finding.state for finding in findings)}
     outcome: Outcome = "promote"

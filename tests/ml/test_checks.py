@@ -96,7 +96,7 @@ def test_real_candidate_passes_all_and_what_was_not_checked_is_said(candidate, w
     assert json.loads(json.dumps(decision.numbers["gate"], allow_nan=False)) == decision.numbers["gate"]
     bare = decide(candidate, None, config)
     assert bare.promote
-    assert (bare.numbers["gate"], bare.numbers["not_checked"]) == ([], [*checks.CHECKS, "replay"])
+    assert (bare.numbers["gate"], bare.numbers["not_checked"]) == ([], [*checks.CHECKS, "replay", "parity"])
     assert bare.reasons[-1].startswith("Not checked: constant, calibration,")
 
 

@@ -99,7 +99,7 @@ def test_card_has_the_sections_of_its_source_and_the_recorded_numbers_with_n_and
     assert "may become champion; there was no champion" in facts["Model details", "decision"].said
     gate = {name: state for name, state, _ in _table(card, "Checks of the gate").rows}
     assert (gate["learned gap"], gate["flips"]) == ("PASS", "NOT APPLICABLE")
-    assert facts["Caveats and recommendations", "not checked"].said == "fairness, replay"
+    assert facts["Caveats and recommendations", "not checked"].said == "fairness, replay, parity"
     groups = _table(card, "By group, beside the linear model")
     assert len(groups.rows) == 8
     assert all("(" in level for _, _, level, _ in groups.rows)

@@ -53,6 +53,7 @@ def test_decisions_have_each_check_with_its_state_its_interval_and_where_its_lim
         "resources": "PASS",
         "fairness": "NOT_CHECKED",
         "replay": "FAIL",
+        "parity": "NOT_CHECKED",
     }
     assert checks["replay"].sentence == "What came later changes origin_late_rate_1d."
     gap = checks["learned_gap"]

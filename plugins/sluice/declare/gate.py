@@ -107,6 +107,8 @@ class Gate(Strict):
     operating_point: float | None = Field(None, gt=0, lt=1)
     # Whether features of past days are built again without what came later: see `sluice_ml.checks.replay`.
     replay: bool = True
+    # Whether held-out rows are scored once more as they are served: see `sluice_ml.checks.parity`.
+    parity: bool = True
     constant: Constant | None = Constant()
     calibration: Calibration | None = Calibration()
     learned_gap: LearnedGap | None = LearnedGap()

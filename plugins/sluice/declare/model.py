@@ -14,7 +14,7 @@ from sluice.declare.gate import Gate
 from sluice.declare.tuning import Tuning
 
 # Checks of `model.gate` that are made where nothing is declared about them.
-_ALWAYS_CHECKED = ("replay", "constant", "calibration", "learned_gap")
+_ALWAYS_CHECKED = ("replay", "parity", "constant", "calibration", "learned_gap")
 
 
 class Promotion(Strict):

@@ -144,7 +144,13 @@ def no_longer_sound(spec: Pipeline, version: int) -> str:
 
 
 def audit_candidate(
-    spec: Pipeline, version: int, run_day: str, run: Run, *, replayed: Finding | None = None
+    spec: Pipeline,
+    version: int,
+    run_day: str,
+    run: Run,
+    *,
+    replayed: Finding | None = None,
+    served: Finding | None = None,
 ) -> model_records.Choice:
     """Decide whether a candidate may become champion; the decision and its numbers go to the ledger either way.
 
@@ -153,6 +159,7 @@ def audit_candidate(
 
     Args:
         replayed: what the replay of past days found (`sluice.transform.replay`); None where it is not declared.
+        served: what `sluice.models.parity` found; None where it is not declared.
 
     Raises:
         ModelDamagedError: the candidate's file is not the one that was registered.
@@ -173,6 +180,7 @@ def audit_candidate(
         model_config(spec),
         not_compared=problem,
         replayed=replayed,
+        served=served,
         usage=partial(measure, candidate, batch_rows=spec.model.score_batch_rows, work=settings().work),
     )
     # With a shadow, an experiment ends when that does.

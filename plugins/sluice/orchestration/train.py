@@ -100,7 +100,7 @@ def _stage_candidate(pipeline_name: str) -> int:
 @task.short_circuit
 @explain_failure
 def _audit_candidate(pipeline_name: str, version: int) -> bool:
-    from sluice.models import training
+    from sluice.models import parity, training
     from sluice.orchestration.callbacks import mail_refusal
     from sluice.transform import replay
 
@@ -108,7 +108,10 @@ def _audit_candidate(pipeline_name: str, version: int) -> bool:
     pipeline, version = spec.load(pipeline_name), result_of("stage_candidate", version)
     day = run_day(context)
     replayed = replay.check(pipeline, day) if pipeline.model.gate.replay else None
-    decision = training.audit_candidate(pipeline, version, day, run_info(context), replayed=replayed)
+    served = parity.check(pipeline, version) if pipeline.model.gate.parity else None
+    decision = training.audit_candidate(
+        pipeline, version, day, run_info(context), replayed=replayed, served=served
+    )
     if not decision.promote:
         mail_refusal(context, pipeline, decision, day)
     return decision.promote
