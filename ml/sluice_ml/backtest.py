@@ -2,18 +2,25 @@
 
 Pure, and of the functions that the DAGs call: `training.fit`, `promotion.decide`, `monitoring.decide`. On each day it knows what
 was known on that morning: outcomes of days that had come in, and the champion of the day before. What needs the world
-beside the rows is not replayed: held and released days, late predictions, and drift, which never asks for a model.
+beside the rows is not replayed: held and released days, late predictions, and drift, which never asks for a model. A broken pipe is
+replayed, because it leaves a day out of the judgement.
+
+Faults are done to forks of the replay: each begins with what was known when its fault does, goes on beside the replay with the fault in it, and
+ends when monitoring has named it. So no fault changes what is known of another, or of the policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sluice_ml.config import ModelConfig, MonitoringConfig
+from sluice_ml.drift import find_broken, values_by_day
 from sluice_ml.errors import MlError
+from sluice_ml.faults import RIGHT, Fault, Found
 from sluice_ml.measuring import QUALITY, quality
 from sluice_ml.metrics import Ranked
 from sluice_ml.model import BaselineModel, Scorer, load
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 # Days that a decision looks back on, as `sluice.models.monitoring` gives them.
 HISTORY_DAYS = 100
 _DAY = timedelta(days=1)
+# What monitoring may say of a day that a fault could be behind.
+ALARMS = frozenset({"broken pipe", "input shift with loss", "concept change", "label shift"})
 # How the training of a request ends, by the decision about its candidate.
 _ENDS: dict[Outcome, EventKind] = {
     "promote": "promoted",
@@ -87,6 +96,14 @@ class Day:
     decision: MonitorDecision
     requested: bool
     trained: Trained | None
+    # Faults that were named on this day, or that were over, or that the replay ended with.
+    injected: tuple[Found, ...] = ()
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """Name to sentence, of what monitoring said that morning and a fault could be behind."""
+        said = zip(self.decision.numbers.get("found", ()), self.decision.reasons, strict=False)
+        return {name: sentence for name, sentence in said if name in ALARMS}
 
 
 def replay(
@@ -98,6 +115,7 @@ def replay(
     monitoring: MonitoringConfig,
     lag_days: int,
     train: Fit,
+    faults: Sequence[Fault] = (),
 ) -> Iterator[Day]:
     """Replay each day from `first` to `last`; on `first` a model is trained, as a person would do it.
 
@@ -105,10 +123,17 @@ def replay(
         rows: features and label of all days of history, as training takes them, also of days before `first`.
         lag_days: days after which the outcomes of a day are known.
         train: `sluice_ml.training.fit`, or what remembers its results.
+        faults: what is done, each to a fork of its own; those that begin outside the range are passed over.
     """
     loop = _Loop(rows, model, monitoring, lag_days, train)
+    forks: list[_Fork] = []
     for count in range((last - first).days + 1):
-        yield loop.day(first + count * _DAY, first=count == 0)
+        day = first + count * _DAY
+        forks += [_Fork(loop, fault) for fault in faults if fault.first == day]
+        made = loop.day(day, first=count == 0)
+        settled = [found for fork in forks if (found := fork.day(made, is_last=day == last))]
+        forks = [fork for fork in forks if fork.fault not in {found.fault for found in settled}]
+        yield replace(made, injected=tuple(settled))
 
 
 class _Loop:
@@ -118,7 +143,7 @@ class _Loop:
         self, rows: pa.Table, model: ModelConfig, monitoring: MonitoringConfig, lag_days: int, train: Fit
     ) -> None:
         self._rows, self._model, self._monitoring = rows, model, monitoring
-        self._lag, self._fit = lag_days, train
+        self.lag_days, self._fit = lag_days, train
         self._days = rows["ds"].to_numpy()
         self._baseline = BaselineModel(model.baseline, model.baseline_default)
         self._champion: tuple[int, Candidate, Scorer, date] | None = None
@@ -126,6 +151,31 @@ class _Loop:
         self._versions = 0
         self._numbers: dict[date, DayNumbers] = {}
         self._past: list[Event] = []
+        self._fault: Fault | None = None
+        # Version of a champion, and the values of the days that it has learned.
+        self._usual: tuple[int, dict[str, Any]] | None = None
+
+    def fork(self, fault: Fault) -> _Loop:
+        """The same morning, with a fault in what comes."""
+        other = copy.copy(self)
+        other._numbers, other._past, other._fault = dict(self._numbers), list(self._past), fault
+        other._damage(fault)
+        return other
+
+    def _damage(self, fault: Fault) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        days = [fault.first + count * _DAY for count in range((fault.last - fault.first).days + 1)]
+        days = [day for day in days if fault.is_on(day)]
+        others = ~np.isin(self._days, np.array(days, dtype="datetime64[D]"))
+        damaged = [
+            fault.of_rows(rows, self._model.label, self._monitoring.pipes)
+            for day in days
+            if (rows := self._between(day, day)).num_rows
+        ]
+        self._rows = pa.concat_tables([self._rows.filter(pa.array(others)), *damaged])
+        self._days = self._rows["ds"].to_numpy()
 
     def day(self, day: date, *, first: bool) -> Day:
         """Score, decide and perhaps train, in the order of the DAGs."""
@@ -167,11 +217,13 @@ class _Loop:
         return self._rows.filter(pa.array(place))
 
     def _known_until(self, day: date) -> date:
-        return day - self._lag * _DAY
+        return day - self.lag_days * _DAY
 
     def _measure(self, day: date, rows: pa.Table, version: int | None, scorer: Scorer) -> DayNumbers:
         """The day's numbers as they will be when its outcomes are known."""
         scores = scorer.score(rows)
+        if self._fault and self._fault.is_on(day):
+            scores = self._fault.of_scores(scores, self._measured(rows, scorer).auc, day)
         scored = rows.append_column("score", [scores]).append_column(
             BASELINE_SCORE, [self._baseline.score(rows)]
         )
@@ -191,8 +243,23 @@ class _Loop:
             sampled_rows=0,
             reference_rows=0,
             has_outcomes=True,
+            broken=self._broken(rows),
             **found,
         )
+
+    def _broken(self, rows: pa.Table) -> dict[str, tuple[str, ...]]:
+        """Source to its features without values, beside the days that the champion has learned."""
+        if not self._champion:
+            return {}
+        version, candidate, _, _ = self._champion
+        if self._usual is None or self._usual[0] != version:
+            learned = candidate.meta.fitted_on
+            reference = self._between(
+                date.fromisoformat(learned["first"]), date.fromisoformat(learned["last"])
+            )
+            self._usual = (version, values_by_day(reference, self._model))
+        margin, pipes = self._monitoring.broken_margin, self._monitoring.pipes
+        return find_broken(rows, self._usual[1], self._model, margin=margin, pipes=pipes)
 
     def _measured(self, rows: pa.Table, scorer: Scorer) -> Measured:
         import pyarrow.compute as pc
@@ -249,3 +316,30 @@ class _Loop:
             self._champion = (self._versions, candidate, scorer, day)
             self._never = self._never or scorer
         return Trained(self._versions, candidate.meta.algorithm, candidate.meta.rounds, decision)
+
+
+class _Fork:
+    """A replay with a fault, beside the one without."""
+
+    def __init__(self, loop: _Loop, fault: Fault) -> None:
+        self.fault = fault
+        self._loop = loop.fork(fault)
+        self._wrong: dict[str, None] = {}
+
+    def day(self, without: Day, *, is_last: bool) -> Found | None:
+        """Replay a day; what is known of the fault when it was named, is over, or `is_last`.
+
+        Args:
+            without: the same day without the fault: what was said of it too, does not count.
+        """
+        made = self._loop.day(without.ds, first=False)
+        said = {name: text for name, text in made.alarms.items() if name not in without.alarms}
+        right = [name for name in RIGHT[self.fault.kind] if name in said]
+        if right:
+            return Found(self.fault, without.ds, right[0], said[right[0]], tuple(self._wrong))
+        self._wrong |= dict.fromkeys(said)
+        # The outcomes of the last faulty day come after it.
+        over = self.fault.last + self._loop.lag_days * _DAY
+        return (
+            Found(self.fault, None, None, "", tuple(self._wrong)) if is_last or without.ds >= over else None
+        )

@@ -47,7 +47,7 @@ def find_left_out(current: pd.DataFrame, past: pd.DataFrame, model: ModelConfig)
 
 def find_broken(
     rows: pa.Table,
-    reference: pa.Table,
+    past: Mapping[str, pd.DataFrame],
     model: ModelConfig,
     *,
     margin: float,
@@ -57,15 +57,15 @@ def find_broken(
 
     Args:
         rows: all rows of the day, not a sample: a pipe that breaks for one airport of three is seen.
+        past: `values_by_day` of the reference.
         pipes: source to its features.
 
     Returns:
         Source, or "features" where none is declared, to its broken features.
     """
-    if len(days_of(reference)) < 2:
+    if any(len(days) < 2 for days in past.values()):
         return {}
-    today = _by_day(rows, model)
-    past = _by_day(reference, model)
+    today = values_by_day(rows, model)
     source_of = {name: source for source, names in pipes.items() for name in names}
     found: dict[str, list[str]] = {}
     for name in model.features:
@@ -79,7 +79,7 @@ def find_broken(
     return {source: tuple(names) for source, names in found.items()}
 
 
-def _by_day(rows: pa.Table, model: ModelConfig) -> dict[str, pd.DataFrame]:
+def values_by_day(rows: pa.Table, model: ModelConfig) -> dict[str, pd.DataFrame]:
     """Feature to a frame with the share of missing values and the number of distinct ones, a row a day."""
     frame = frame_of(rows, model)
     by = frame.groupby(rows["ds"].to_pandas().to_numpy(), sort=True)

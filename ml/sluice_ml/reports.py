@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice_ml import outliers, snapshots
 from sluice_ml.config import ModelConfig, MonitoringConfig
-from sluice_ml.drift import find_broken, find_left_out, find_limits, frame_of, weigh
+from sluice_ml.drift import find_broken, find_left_out, find_limits, frame_of, values_by_day, weigh
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.measuring import known, quality
 from sluice_ml.model import require
@@ -129,7 +129,8 @@ def _compare(
 
     current = frame_of(_sample(rows, config.sample_rows, model.seed), model)
     past = frame_of(_sample(reference, config.sample_rows, model.seed), model)
-    broken = find_broken(rows, reference, model, margin=config.broken_margin, pipes=config.pipes)
+    usual = values_by_day(reference, model)
+    broken = find_broken(rows, usual, model, margin=config.broken_margin, pipes=config.pipes)
     left_out = find_left_out(current, past, model)
     # The vectors are short: more BLAS threads than one only wait for each other, and doubled the CPU time.
     with threadpool_limits(1):

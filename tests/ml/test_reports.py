@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from sluice_ml import snapshots
-from sluice_ml.drift import find_broken, weigh
+from sluice_ml.drift import find_broken, values_by_day, weigh
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.model import ScoringModel, load
 from sluice_ml.monitored_day import assemble
@@ -242,11 +242,12 @@ def test_weather_that_is_missing_is_a_broken_pipe_of_the_weather(known, referenc
     for name in weather:
         day = put(day, name, pc.if_else(gone, None, day[name]))
     pipes = {"weather": (*weather, "wind_gust")}
-    broken = find_broken(day, reference, config, margin=monitoring.broken_margin, pipes=pipes)
+    past = values_by_day(reference, config)
+    broken = find_broken(day, past, config, margin=monitoring.broken_margin, pipes=pipes)
     assert set(broken) == {"weather"}
     # Pressure is often missing, and only counts where it is missing more often than ever.
     assert {"wind_speed", "visibility", "precipitation"} <= set(broken["weather"])
-    assert find_broken(known, reference, config, margin=monitoring.broken_margin, pipes=pipes) == {}
+    assert find_broken(known, past, config, margin=monitoring.broken_margin, pipes=pipes) == {}
 
 
 def test_measure_outcomes_of_one_class_have_no_auc(known, reference, config, monitoring, tmp_path):

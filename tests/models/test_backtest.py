@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from datetime import date
+from xml.etree import ElementTree
 
 import pytest
 
@@ -10,6 +12,8 @@ from sluice import ledger
 from sluice.core.errors import SpecInvalidError
 from sluice.models import backtest, training
 from sluice.models.config import registry
+from sluice_ml.backtest import Day, Measured
+from sluice_ml.monitoring import MonitorDecision
 from tests.models.conftest import DAY, RUN, flights_rows, publish
 
 LAST = "2013-03-30"
@@ -35,6 +39,9 @@ def test_backtest_agrees_with_the_steps_and_leaves_no_trace(history, tmp_path, m
     (row,) = csv.DictReader((tmp_path / backtest.TABLE).open(encoding="utf-8"))
     assert (summary.days, row["ds"], row["model_version"]) == (1, LAST, "baseline")
     assert "Brier score by month" in (tmp_path / backtest.PAGE).read_text(encoding="utf-8")
+    picture = ElementTree.fromstring((tmp_path / backtest.PICTURE).read_text(encoding="utf-8"))
+    named = {line.get("class") for line in picture.iter("{http://www.w3.org/2000/svg}polyline")}
+    assert named == {"champion", "baseline", "never"}
 
     version = training.stage_candidate(history, LAST, RUN)
     decided = training.audit_candidate(history, version, LAST, RUN)
@@ -55,3 +62,21 @@ def test_backtest_agrees_with_the_steps_and_leaves_no_trace(history, tmp_path, m
 def test_backtest_range_that_ends_before_it_begins_is_refused(flights, tmp_path):
     with pytest.raises(SpecInvalidError, match=f"{DAY} to 2013-03-01"):
         backtest.run(flights, flights, DAY, "2013-03-01", tmp_path, lambda line: None)
+
+
+def test_alarm_that_comes_back_within_the_days_after_which_it_is_over_is_the_same_one():
+    said = {"numbers": {"found": ["label shift", "old model"]}, "reasons": ("too low", "old")}
+
+    def day(number: int, **more) -> Day:
+        nothing = {"numbers": {"found": []}, "reasons": ("calm",)}
+        decision = MonitorDecision(action="warn", **{**nothing, **more})
+        none = Measured(0.6, 0.2)
+        return Day(date(2013, 4, number), 900, 0.2, 0.2, 1, none, none, none, decision, False, None)
+
+    days = [day(1, **said), day(2), day(3, **said), day(20, **said), day(21)]
+    found = backtest.summarise(days, over_days=7)
+    assert found.alarms == [
+        ("label shift", date(2013, 4, 1), date(2013, 4, 3)),
+        ("label shift", date(2013, 4, 20), date(2013, 4, 20)),
+    ]
+    assert "alarm without a fault: label shift, 2013-04-01 to 2013-04-03" in list(backtest.lines(found))

@@ -48,21 +48,34 @@ def check(pipeline: str | None) -> None:
     help="Another YAML of the pipeline, whose `model` and `monitoring` are tried; default: the declared ones.",
 )
 @click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML list of faults to inject, each alone, to see when and by which name monitoring finds them.",
+)
+@click.option(
     "--out",
     type=arguments.OUTPUT_FOLDER,
-    help="Folder of `days.csv` and `index.html`; default: backtest/FIRST_LAST in the home folder.",
+    help="Folder of `days.csv`, `index.html` and `year.svg`; default: backtest/FIRST_LAST in the home folder.",
 )
 @as_json
 def backtest_command(
-    pipeline: spec.Pipeline, first: str, last: str, policy: Path | None, out: Path | None, as_json: bool
+    pipeline: spec.Pipeline,
+    first: str,
+    last: str,
+    policy: Path | None,
+    faults: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Replay training, promotion and monitoring from FIRST to LAST over published history, under the declared policy or another."""
     from sluice.core.settings import settings
-    from sluice.models import backtest
+    from sluice.models import backtest, backtest_faults
 
     tried = spec.parse(policy) if policy else pipeline
+    injected = backtest_faults.read(faults, pipeline) if faults else []
     folder = out or settings().home / "backtest" / f"{first}_{last}"
-    summary = backtest.run(pipeline, tried, first, last, folder, timed(lambda line: echo(line, err=True)))
+    say = timed(lambda line: echo(line, err=True))
+    summary = backtest.run(pipeline, tried, first, last, folder, say, injected)
     if as_json:
         print_json(summary)
     else:

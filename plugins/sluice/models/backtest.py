@@ -18,21 +18,22 @@ from sluice.core.files import replacing
 from sluice.core.markup import page_environment
 from sluice.core.partitions import date_of, days_later
 from sluice.core.settings import settings
-from sluice.models import trainset
+from sluice.models import backtest_chart, trainset
 from sluice.models.config import model_config, monitoring_config
 from sluice.models.training import content_hash
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pyarrow as pa
 
     from sluice.declare.spec import Pipeline
     from sluice_ml.backtest import Day
     from sluice_ml.config import ModelConfig
+    from sluice_ml.faults import Fault, Found
     from sluice_ml.training import Candidate
 
-TABLE, PAGE = "days.csv", "index.html"
-# Of the chart: its size, and the days of which each point is the mean (one day's AUC moves by 0.05 by itself).
-_WIDTH, _HEIGHT, _SMOOTHED = 1000, 260, 14
+TABLE, PAGE, PICTURE = "days.csv", "index.html", "year.svg"
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,30 @@ class Summary:
     auc: float
     auc_baseline: float
     auc_never: float
-    # Month (YYYY-MM) to Brier score of champion and baseline.
-    brier: dict[str, tuple[float, float]]
+    # Month (YYYY-MM) to Brier score of champion, baseline and the first model.
+    brier: dict[str, tuple[float, float, float]]
+    # What was said of the days as they are, where nothing was injected: name, first and last day.
+    alarms: list[tuple[str, date, date]]
+    found: list[Found]
 
 
 def run(
-    declared: Pipeline, policy: Pipeline, first: str, last: str, folder: Path, say: Callable[[str], None]
+    declared: Pipeline,
+    policy: Pipeline,
+    first: str,
+    last: str,
+    folder: Path,
+    say: Callable[[str], None],
+    faults: Sequence[Fault] = (),
 ) -> Summary:
-    """Replay `first` to `last` of a pipeline under a policy; writes TABLE and PAGE into `folder`.
+    """Replay `first` to `last` of a pipeline under a policy; writes TABLE, PAGE and PICTURE into `folder`.
 
     Args:
         policy: the pipeline with the model and the monitoring that are tried; all else is `declared`.
+        faults: what is injected, each alone.
 
     Raises:
-        SpecInvalidError: the range has no day, or the policy is of another pipeline.
+        SpecInvalidError: the range has no day, the policy is of another pipeline, or a fault begins on no day of the range.
         TableMissingError: no features of the range have an outcome.
     """
     from sluice.lake import tables
@@ -73,6 +84,13 @@ def run(
             where="sluice backtest",
             allowed="a range that begins with its first day, and a policy of the same pipeline",
             todo="correct the days or the file",
+        )
+    if outside := [fault for fault in faults if not first <= fault.first.isoformat() <= last]:
+        raise SpecInvalidError(
+            f"A fault begins on {outside[0].first}, which is not replayed.",
+            where="sluice backtest --faults",
+            allowed=f"{first} to {last}",
+            todo="correct the days, or replay others",
         )
     spec = declared.model_copy(update={"model": policy.model, "monitoring": policy.monitoring})
     model = spec.model
@@ -98,33 +116,35 @@ def run(
         monitoring=monitoring_config(spec),
         lag_days=lag,
         train=_fit_cached,
+        faults=faults,
     ):
         days.append(day)
+        for fault_found in day.injected:
+            say(f"{day.ds}: {_said(fault_found)}")
         if day.trained:
             asked = "asked for" if day.requested else "first"
             say(f"{day.ds}: {asked}, {day.trained.outcome}. {' '.join(day.trained.reasons)}")
         elif day.ds.day == 1:
             say(f"{day.ds}")
-    summary = summarise(days)
+    summary = summarise(days, monitoring_config(spec).retraining.drop_over_days)
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(days, folder / TABLE)
-    html = (
-        page_environment("sluice.models")
-        .get_template("backtest.html.j2")
-        .render(
-            days=days,
-            summary=summary,
-            spec=spec,
-            chart=_chart(days),
-            moves=[day for day in days if day.trained],
-        )
-    )
-    with replacing(folder / PAGE) as part:
-        part.write_text(html, encoding="utf-8")
+    shown = {
+        "days": days,
+        "summary": summary,
+        "spec": spec,
+        "chart": backtest_chart.of(days),
+        "moves": [day for day in days if day.trained],
+    }
+    templates = page_environment("sluice.models")
+    for name, template in ((PAGE, "backtest.html.j2"), (PICTURE, "backtest.svg.j2")):
+        with replacing(folder / name) as part:
+            part.write_text(templates.get_template(template).render(shown), encoding="utf-8")
     return summary
 
 
-def summarise(days: Sequence[Day]) -> Summary:
+def summarise(days: Sequence[Day], over_days: int) -> Summary:
+    """What the days come to; an alarm that comes back within `over_days` is the same one."""
     import numpy as np
 
     judged = [day for day in days if day.champion.auc is not None]
@@ -154,10 +174,25 @@ def summarise(days: Sequence[Day]) -> Summary:
             month: (
                 mean([day.champion.brier for day in found]),
                 mean([day.baseline.brier for day in found]),
+                mean([day.never.brier for day in found]),
             )
             for month, found in months.items()
         },
+        alarms=_alarms(days, over_days),
+        found=[found for day in days for found in day.injected],
     )
+
+
+def _alarms(days: Sequence[Day], over_days: int) -> list[tuple[str, date, date]]:
+    found: list[tuple[str, date, date]] = []
+    for day in days:
+        for name in day.alarms:
+            before = [place for place, one in enumerate(found) if one[0] == name]
+            if before and (day.ds - found[before[-1]][2]).days <= over_days:
+                found[before[-1]] = (name, found[before[-1]][1], day.ds)
+            else:
+                found.append((name, day.ds, day.ds))
+    return found
 
 
 def lines(found: Summary) -> Iterator[str]:
@@ -169,8 +204,20 @@ def lines(found: Summary) -> Iterator[str]:
     yield (
         f"mean daily AUC {found.auc:.4f}; baseline {found.auc_baseline:.4f}; never retrained {found.auc_never:.4f}"
     )
-    for month, (mine, theirs) in found.brier.items():
-        yield f"{month}: Brier score {mine:.4f}; baseline {theirs:.4f}"
+    for month, (mine, theirs, never) in found.brier.items():
+        yield f"{month}: Brier score {mine:.4f}; baseline {theirs:.4f}; never retrained {never:.4f}"
+    for name, first, last in found.alarms:
+        yield f"alarm without a fault: {name}, {first} to {last}"
+    for one in found.found:
+        yield _said(one)
+
+
+def _said(found: Found) -> str:
+    """What became of a fault, in a line."""
+    wrong = f"; before that called {', '.join(found.wrong)}" if found.wrong else ""
+    if found.on is None:
+        return f"fault: {found.fault.sentence}: not found{wrong.replace('before that ', '')}"
+    return f"fault: {found.fault.sentence}: {found.name} on {found.on}, after {found.delay_days} days{wrong}"
 
 
 def _fit_cached(rows: pa.Table, config: ModelConfig) -> Candidate:
@@ -223,33 +270,4 @@ def _row(day: Day) -> dict[str, Any]:
         "algorithm": trained.algorithm if trained else "",
         "rounds": trained.rounds if trained else None,
         "reasons": " ".join(trained.reasons if trained else day.decision.reasons),
-    }
-
-
-def _chart(days: Sequence[Day]) -> dict[str, Any]:
-    """Lines of the AUC of each scorer, as the mean of the last _SMOOTHED days, in a box of _WIDTH by _HEIGHT."""
-    step = _WIDTH / max(1, len(days) - 1)
-    low, high = 0.5, 0.8
-
-    def height(value: float) -> float:
-        return round(_HEIGHT * (1 - (min(max(value, low), high) - low) / (high - low)), 1)
-
-    def line(name: str) -> str:
-        points = []
-        for place in range(len(days)):
-            last = days[max(0, place - _SMOOTHED + 1) : place + 1]
-            known = [value for day in last if (value := getattr(day, name).auc) is not None]
-            if known:
-                points.append(f"{place * step:.1f},{height(sum(known) / len(known))}")
-        return " ".join(points)
-
-    return {
-        "width": _WIDTH,
-        "height": _HEIGHT,
-        "smoothed": _SMOOTHED,
-        "ticks": [(value, height(value)) for value in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)],
-        "lines": {name: line(name) for name in ("champion", "baseline", "never")},
-        "moves": [
-            (round(place * step, 1), day.trained.outcome) for place, day in enumerate(days) if day.trained
-        ],
     }

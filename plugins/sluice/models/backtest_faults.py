@@ -1,0 +1,88 @@
+"""Faults that a backtest is given, as a file lists them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from sluice.core import strict_yaml
+from sluice.core.errors import SpecInvalidError
+from sluice.declare.contracts import Strict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sluice.declare.spec import Pipeline
+    from sluice_ml.faults import Fault
+
+
+class _Injected(Strict):
+    first: date
+    last: date
+    every: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> _Injected:
+        if self.last < self.first:
+            raise ValueError(f"{self.first} to {self.last} has no day")
+        return self
+
+
+class _Ranking(_Injected):
+    kind: Literal["ranking"]
+    size: float = Field(gt=0, lt=0.5)
+
+
+class _Power(_Injected):
+    kind: Literal["power"]
+    size: float = Field(gt=0, allow_inf_nan=False)
+
+
+class _Labels(_Injected):
+    kind: Literal["labels"]
+    size: float = Field(gt=1, allow_inf_nan=False)
+
+
+class _Missing(_Injected):
+    kind: Literal["missing"]
+    source: str
+
+
+class _File(Strict):
+    faults: list[Annotated[_Ranking | _Power | _Labels | _Missing, Field(discriminator="kind")]]
+
+
+def read(path: Path, declared: Pipeline) -> list[Fault]:
+    """The faults of a file, in its order.
+
+    Raises:
+        SpecInvalidError: it is no list of faults, or one is of a source that `monitoring.pipes` does not have.
+    """
+    from sluice_ml.faults import Fault
+
+    try:
+        listed = _File.model_validate({"faults": strict_yaml.read(path)}).faults
+    except ValidationError as error:
+        said = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'][1:]) or 'the file'}: {strict_yaml.sentence(problem)}"
+            for problem in error.errors()
+        )
+        raise _wrong(said, path) from error
+    for place, one in enumerate(listed):
+        if isinstance(one, _Missing) and one.source not in declared.monitoring.pipes:
+            raise _wrong(
+                f"{place}: monitoring.pipes has no {one.source!r}, but {', '.join(declared.monitoring.pipes) or 'nothing'}",
+                path,
+            )
+    return [Fault(**one.model_dump()) for one in listed]
+
+
+def _wrong(said: str, path: Path) -> SpecInvalidError:
+    return SpecInvalidError(
+        f"These are no faults for a backtest: {said}.",
+        where=str(path),
+        allowed="a list of {kind, first, last}, kind being ranking, power or labels with a size, or missing with a source",
+        todo="correct the file; docs/models.md has an example",
+    )

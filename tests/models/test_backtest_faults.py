@@ -1,0 +1,48 @@
+"""A file of faults is read as it is, or what is wrong in it is named."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sluice.core.errors import SpecInvalidError
+from sluice.models import backtest, backtest_faults
+from sluice_ml.faults import Fault
+
+SHIPPED = Path(__file__).resolve().parents[2] / "benchmarks" / "faults.yml"
+
+
+def test_shipped_faults_are_read(flights):
+    found = backtest_faults.read(SHIPPED, flights)
+    assert len(found) == 5
+    assert found[1] == Fault(
+        kind="ranking", first=date(2013, 8, 1), last=date(2013, 12, 29), size=0.13, every=2
+    )
+    assert found[1].sentence == "AUC lower by 0.13, every second day from 2013-08-01 to 2013-12-29"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: ranking", "list"),
+        ("- {kind: flood, first: 2013-08-01, last: 2013-08-02}", "'ranking', 'power', 'labels', 'missing'"),
+        ("- {kind: ranking, first: 2013-08-01, last: 2013-08-02}", "ranking.size"),
+        ("- {kind: labels, first: 2013-08-01, last: 2013-08-02, size: 0.5}", "greater than 1"),
+        ("- {kind: power, first: 2013-08-02, last: 2013-08-01, size: 6}", "has no day"),
+        ("- {kind: missing, first: 2013-08-01, last: 2013-08-02, source: sea}", "no 'sea', but weather"),
+    ],
+)
+def test_wrong_faults_are_named(flights, tmp_path, text, said):
+    path = tmp_path / "faults.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SpecInvalidError, match="no faults for a backtest") as refused:
+        backtest_faults.read(path, flights)
+    assert said in str(refused.value)
+
+
+def test_fault_that_begins_on_no_day_of_the_range_is_refused(flights, tmp_path):
+    early = Fault(kind="power", first=date(2013, 3, 1), last=date(2013, 5, 1), size=6)
+    with pytest.raises(SpecInvalidError, match="begins on 2013-03-01"):
+        backtest.run(flights, flights, "2013-04-01", "2013-04-02", tmp_path, lambda line: None, [early])
