@@ -16,15 +16,18 @@ _READ = (".py", ".sql", ".yml", ".json", ".toml", ".txt", ".csv", ".j2")
 _WRITTEN = {"target", "logs", "dbt_packages", "__pycache__"}
 
 
-def of_project(*, suites: bool = True) -> str:
+def of_project(
+    *, suites: bool = True, pipelines: Path | None = None, expectations: Path | None = None
+) -> str:
     """Changes with the code of platform, laboratory and models, the dbt project, pipelines and the lock.
 
     Args:
         suites: with the suites of Great Expectations, too; without, for rows that no gate has judged.
+        pipelines, expectations: the folders to read; default: this installation's.
     """
-    folders = [ROOT / "plugins", ROOT / "ml", settings().dbt_project, settings().pipelines]
+    folders = [ROOT / "plugins", ROOT / "ml", settings().dbt_project, pipelines or settings().pipelines]
     if suites:
-        folders.append(settings().expectations)
+        folders.append(expectations or settings().expectations)
     return of_files([*(path for folder in folders for path in _files(folder)), ROOT / "requirements.txt"])
 
 

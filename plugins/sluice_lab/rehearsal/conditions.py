@@ -118,3 +118,13 @@ def _is_zombie(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def damage_models(world: World) -> None:
+    """Overwrite the file of every registered model, as a disk that fails could."""
+    from sluice_ml.artifacts import CONTENT
+
+    found = [path for path in (world.home / "models").rglob("*") if path.name in CONTENT.values()]
+    for path in found:
+        path.write_bytes(b"damaged")
+    world.say(f"{len(found)} model files are damaged")

@@ -28,18 +28,24 @@ PIPELINE = "flights"
 HISTORY = ("2013-05-28", "2013-07-01")
 # Whose work it is: DAG and run.
 _RUN = ("rehearsal", "healthy_state")
+# The folders that a home is given copies of, by their names there.
+_DECLARED = {"pipelines": ROOT / "dags" / "pipelines", "expectations": ROOT / "expectations"}
 # What the stack itself keeps in the same folder, and caches that are the same in every state.
 KEPT = (identity.FILE, "airflow", "logs", "run", "feed-cache", "work")
 
 
 def fingerprint() -> str:
-    """Changes whenever the healthy state could: with what it is made by, or with its place."""
-    return hashlib.sha256(f"{settings().home.resolve()}\0{of_project()}".encode()).hexdigest()[:16]
+    """Changes whenever the healthy state could: with what it is made by, or with its place.
+
+    Of declarations those count that are copied, not the copies: these are missing at first, and a scenario may edit them.
+    """
+    made_by = of_project(pipelines=_DECLARED["pipelines"], expectations=_DECLARED["expectations"])
+    return hashlib.sha256(f"{settings().home.resolve()}\0{made_by}".encode()).hexdigest()[:16]
 
 
 def copy_declarations() -> None:
     """Give this home pipelines and suites of its own, which a scenario may edit."""
-    for name, source in (("pipelines", ROOT / "dags" / "pipelines"), ("expectations", ROOT / "expectations")):
+    for name, source in _DECLARED.items():
         shutil.copytree(source, settings().home / name, dirs_exist_ok=True)
 
 

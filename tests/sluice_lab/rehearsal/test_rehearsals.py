@@ -9,12 +9,13 @@ from sluice_lab.rehearsal import runner, scenario_list
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
-# A sample of every kind of ending: corrected, noticed, rewritten, refused. Mailed late is in tests/scenarios.
+# A sample of every kind of ending: corrected, noticed, rewritten, refused, held by a gate of the model. Mailed late is in tests/scenarios.
 SHORT = {
     "held_and_corrected",
     "late_delivery_noticed",
     "s02_history_rewritten",
     "s25_purpose_expired",
+    "s45_scoring_skew",
 }
 
 
