@@ -71,10 +71,11 @@ def mistyped_bag(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="session")
 def shadow_bag(tmp_path_factory) -> dict:
-    """The same, of flights with days in shadow."""
+    """The same, of flights with days in shadow, and roll-backs by the gate."""
     base = tmp_path_factory.mktemp("shadow_pipeline")
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
-    (base / "flights.yml").write_text(text.replace("\nmodel:\n", "\nmodel:\n  shadow_days: 14\n"))
+    declared = "\nmodel:\n  shadow_days: 14\n  rollback: {automatic: true}\n"
+    (base / "flights.yml").write_text(text.replace("\nmodel:\n", declared))
     return describe(tmp_path_factory.mktemp("airflow"), SLUICE_PIPELINES=str(base))
 
 

@@ -237,6 +237,18 @@ def test_challenger_is_scored_after_the_predictions_and_decided_on_after_the_rep
     assert without == set()
 
 
+def test_roll_back_by_the_gate_hangs_on_the_audit_so_that_the_run_of_a_held_day_still_fails(bag, shadow_bag):
+    score = shadow_bag["dags"]["flights_score"]["tasks"]
+    assert score["predictions.audit_predictions"]["downstream"] == [
+        "predictions.publish_predictions",
+        "roll_back_automatically",
+    ]
+    task = score["roll_back_automatically"]
+    assert (task["downstream"], task["outlets"]) == ([], ["flights.champion", "flights.features"])
+    assert (task["explains"], task["callbacks"], task["pool"]) == (True, ["mail_failure"], "sluice_heavy")
+    assert "roll_back_automatically" not in bag["dags"]["flights_score"]["tasks"]
+
+
 def test_only_a_model_that_declares_it_is_searched_parameters_for_and_the_budget_fits_into_the_timeouts(
     bag, tuned_bag
 ):

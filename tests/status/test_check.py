@@ -85,3 +85,13 @@ def test_what_the_model_card_lacks_is_a_note_and_no_problem(copy):
     assert said.exit_code == 0, said.output
     named = "model.card.caveats, model.card.motivation, model.card.distribution"
     assert f"note     model of flights: not stated, and so missing in its card: {named}" in said.output
+
+
+@pytest.mark.parametrize(("policy", "noted"), [("", True), ("releases: {self_approval: refuse}\n", False)])
+def test_critical_model_that_its_trainer_may_approve_is_a_note_and_no_problem(copy, policy, noted):
+    flights = copy / "pipelines" / "flights.yml"
+    critical = f"\n{policy}model:\n  criticality: critical\n  shadow_days: 14\n"
+    flights.write_text(flights.read_text().replace("\nmodel:\n", critical))
+    said = CliRunner().invoke(main, ["check", "flights"])
+    assert said.exit_code == 0, said.output
+    assert ("whoever started its training may approve it" in said.output) == noted

@@ -24,7 +24,7 @@ def check(pipeline: str | None) -> None:
 
     What is left for a person to fill in, `"?"`, is counted, and what the model card lacks is named; neither is a problem.
     """
-    from sluice.status.check import check_all, gaps, unstated
+    from sluice.status.check import approved_alone, check_all, gaps, unstated
 
     problems = 0
     for what, error in check_all(pipeline):
@@ -34,6 +34,10 @@ def check(pipeline: str | None) -> None:
         echo(f'gaps     pipeline {name}: {left} "?" in {name}.yml for a person to fill in')
     for name, missing in unstated(pipeline).items():
         echo(f"note     model of {name}: not stated, and so missing in its card: {', '.join(missing)}")
+    for name in approved_alone(pipeline):
+        echo(
+            f"note     model of {name}: it is critical, and whoever started its training may approve it (releases.self_approval is allow)"
+        )
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
 

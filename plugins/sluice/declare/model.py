@@ -30,6 +30,12 @@ class Promotion(Strict):
     comparison_days: int = Field(7, ge=2)
 
 
+class Rollback(Strict):
+    """Who takes a champion back: a person, or also the gate of predictions (`sluice.models.automatic_rollback`)."""
+
+    automatic: bool = False
+
+
 class Model(Strict):
     name: str
     question: str
@@ -67,6 +73,7 @@ class Model(Strict):
     gate: Gate = Gate()
     # Who lets a candidate that passed become champion: nobody, the gate, or a person whom the gate asks after a shadow.
     criticality: Literal["experiment", "normal", "critical"] = "normal"
+    rollback: Rollback = Rollback()
     # Days that a candidate which passed the gate scores in shadow, unseen, before it may become champion; 0: none.
     shadow_days: int = Field(0, ge=0)
     # `paused`: no model is trained, whoever asks; scoring and monitoring go on.

@@ -122,7 +122,7 @@ class Promoted(Choice, kind="promoted"):
 
 
 class RolledBack(Record, kind="rolled_back"):
-    """A person let an earlier version score again, or no model."""
+    """An earlier version scores again, or no model, because a person says so, or the gate of predictions."""
 
     version: int | None
     previous: int | None = None
@@ -131,6 +131,8 @@ class RolledBack(Record, kind="rolled_back"):
     by: str = ""
     account: str = ""
     why: str = ""
+    # Of a roll-back by the gate: the batch of predictions that it held.
+    held: str = ""
     decided_at: str = ""
 
 

@@ -94,12 +94,13 @@ class Change(Event):
     # None: the baseline.
     version: int | None
     previous: int | None
-    # promoted, by the gate, or rolled_back, by a person; who answers for that (of a promotion, who approved it) and why, and of a
+    # promoted, by the gate, or rolled_back, by a person or the gate of predictions (`held` is the batch that it rests on); who answers for that (of a promotion, who approved it) and why, and of a
     # command who typed it.
     kind: str
     by: str
     why: str
     account: str
+    held: str
     # The entry of the decision that it rests on; None of a person's.
     decision: int | None
     reasons: Sequence[str]
@@ -118,7 +119,7 @@ class Change(Event):
     def moved_by(self) -> str:
         if self.kind == "promoted":
             return f"the gate and {self.by}, who approved it: {self.why}" if self.by else "the gate"
-        return f"a person{f', {self.by}' if self.by else ''}"
+        return self.by if self.held else f"a person{f', {self.by}' if self.by else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +274,7 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
     before = (one.entry for one in decisions if one.version == record.version and one.entry < entry.seq)
     # A command records its user's account, and has no run in Airflow.
     if person:
-        stage = "" if record.account else "rollback"
+        stage = "" if record.account else "score" if record.held else "rollback"
     else:
         stage = "promote" if record.by else record.numbers.get("stage", "train")
     return Change(
@@ -287,6 +288,7 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
         by=record.by,
         why=record.why,
         account=record.account if person else "",
+        held=record.held if person else "",
         decision=None if person else record.decision or next(before, None),
         reasons=record.reasons,
     )

@@ -106,14 +106,17 @@ def promote(spec: Pipeline, decision: Entry, run: Run, *, by: str = "", why: str
     return entry
 
 
-def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: str = "") -> Entry:
-    """Let a version that was champion before score again, or no model at all, as a person decides; returns the entry.
+def roll_back(
+    spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: str = "", held: str = ""
+) -> Entry:
+    """Let a version that was champion before score again, or no model at all, as a person or the gate decides; returns the entry.
 
     Repeating it by the same run while its version is champion changes nothing.
 
     Args:
         to: the version, or "baseline".
         account: of a command, user of the operating system and host.
+        held: of a roll-back by the gate, the batch of predictions that it rests on.
 
     Raises:
         PromotionRefusedError: nobody, no reason, a version that never was champion or is champion now, or a run that has
@@ -167,6 +170,7 @@ def roll_back(spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: 
             by=by,
             account=account,
             why=why,
+            held=held,
             reasons=said,
             **champion.decided_now(spec),
         ),

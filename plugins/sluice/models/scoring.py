@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
 
 
-def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Manifest:
+def stage_predictions(
+    spec: Pipeline, run_days: Sequence[str], run: Run, *, by: scorer.Choice | None = None
+) -> Manifest:
     """Score the features of one day and stage the predictions.
+
+    Args:
+        by: who scores, instead of the champion or what stands in for it; not recorded as such, because nobody is shown them.
 
     Raises:
         SpecInvalidError: more than one day was asked for; a prediction is made once, on its day.
@@ -66,7 +71,7 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
     abstained: dict[str, int] = {}
     if shown[day].rows:
         predictions, made_by = _score(
-            spec, day, run, snapshot, batch_id, late=made.made_late if made else None
+            spec, day, run, snapshot, batch_id, late=made.made_late if made else None, by=by
         )
         inputs += made_by
         if not predictions.num_rows:
@@ -94,7 +99,14 @@ def stage_predictions(spec: Pipeline, run_days: Sequence[str], run: Run) -> Mani
 
 
 def _score(
-    spec: Pipeline, day: str, run: Run, snapshot: int, batch_id: str, *, late: bool | None
+    spec: Pipeline,
+    day: str,
+    run: Run,
+    snapshot: int,
+    batch_id: str,
+    *,
+    late: bool | None,
+    by: scorer.Choice | None,
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
     """The predictions of a day, none where nobody can score and that is declared, and the model and the code that made them, as inputs
     to record.
@@ -110,9 +122,10 @@ def _score(
     declared = spec.model
     features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
     then = schedule.scoring_time(spec, date_of(day)) if late else None
-    choice = scorer.choose(spec, features.column_names, then=then)
+    choice = by or scorer.choose(spec, features.column_names, then=then)
     chosen = choice.model
-    scorer.record(spec, choice, day, run)
+    if by is None:
+        scorer.record(spec, choice, day, run)
     predictions = score(
         [] if choice.abstains else features.to_batches(max_chunksize=declared.score_batch_rows),
         chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default),

@@ -126,7 +126,7 @@ def of_roll_back(
     again: Sequence[str],
     task_url: str,
 ) -> Event:
-    """A person took a champion back. It is over when the predictions that are still in time are made again, or is told once where none are.
+    """A person, or the gate of predictions, took a champion back. It is over when the predictions that are still in time are made again, or is told once where none are.
 
     Args:
         made: days of the published predictions that it has made, oldest first.

@@ -62,6 +62,16 @@ def unstated(pipeline: str | None = None) -> dict[str, list[str]]:
     return {each.pipeline: missing for each in declared if (missing := missing_card_fields(each))}
 
 
+def approved_alone(pipeline: str | None = None) -> list[str]:
+    """Pipelines with a critical model that whoever started its training may approve; of one, or of all."""
+    declared = [each for each in spec.load_all() if pipeline in (None, each.pipeline)]
+    return [
+        each.pipeline
+        for each in declared
+        if each.has_model and each.is_critical and each.releases.self_approval == "allow"
+    ]
+
+
 def require_sound(name: str) -> None:
     """Raise for whatever `check_pipeline` finds, all of it in one error.
 
