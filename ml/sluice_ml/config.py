@@ -240,6 +240,7 @@ class MonitoringConfig:
     lead_days: int
     calibration: CusumConfig
     calibration_day: float
+    trailing_days: int
     outliers_warn: float
     outliers_day: float
     retraining: RetrainingConfig

@@ -8,7 +8,8 @@ the reference than each of `_ORDINARY_DAYS` days of the reference itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, Literal
 
 from sluice_ml.config import ModelConfig
 from sluice_ml.splits import days_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # Of 20 ordinary days one in 21 is the farthest by chance: some 5% of the features of a quiet day.
 _ORDINARY_DAYS = 20
 _HALF = 0.5
+# What a drifted feature is like: no day of late, the days of late, or these weekdays.
+Since = Literal["new", "lasting", "weekly"]
 # Evidently's default for both distances; no feature is so steady that less is worth a word.
 _LEAST_DISTANCE = 0.1
 
@@ -106,8 +109,6 @@ def find_limits(
     """How far from the reference an ordinary day of it can be, by feature, in the distance that the drift page uses."""
     import numpy as np
     import pyarrow.compute as pc
-    from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
-    from evidently.legacy.core import ColumnType
 
     days = days_of(reference)
     drawn = np.random.default_rng(model.seed).permutation(len(days))[:_ORDINARY_DAYS]
@@ -115,14 +116,59 @@ def find_limits(
     for day in (days[place] for place in drawn):
         frame = frame_of(reference.filter(pc.equal(reference["ds"], day)), model)
         for name in names:
-            test, kind = (
-                (jensenshannon_stat_test, ColumnType.Categorical)
-                if name in model.categorical
-                else (wasserstein_stat_test, ColumnType.Numerical)
-            )
             values = frame[name].dropna()
             if len(values):
                 # A day is only far if it is farther than this: the next number up.
-                distance = np.nextafter(test(past[name].dropna(), values, kind, None).drift_score, np.inf)
+                distance = np.nextafter(_distance(past[name].dropna(), values, name, model), np.inf)
                 limits[name] = max(limits[name], float(distance))
     return limits
+
+
+def name_since(
+    current: pd.DataFrame,
+    recent: pa.Table,
+    limits: Mapping[str, float],
+    drifted: Collection[str],
+    model: ModelConfig,
+    *,
+    day: date,
+    trailing_days: int,
+) -> dict[str, Since]:
+    """Tell which drifted features are new, go on, or come back with the weekday: what each is, where it can be told.
+
+    Args:
+        current: the rows of `day`, as `frame_of` gives them.
+        recent: rows of the days before it, at least `trailing_days` of them.
+        limits: the distances of `find_limits`: two days that are nearer than that are alike.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    before = [each for each in days_of(recent) if each < day]
+    sides: dict[Since, list[date]] = {
+        "lasting": [each for each in before if (day - each).days <= trailing_days],
+        "weekly": [each for each in before if each.weekday() == day.weekday()],
+    }
+    found: dict[str, Since] = {}
+    for since, days in sides.items():
+        there = pc.is_in(recent["ds"], value_set=pa.array(days, recent["ds"].type))
+        past = frame_of(recent.filter(there), model)
+        for name in drifted:
+            known, values = past[name].dropna(), current[name].dropna()
+            if len(known) and len(values) and found.get(name, "new") == "new":
+                alike = _distance(known, values, name, model) < limits[name]
+                found[name] = since if alike else "new"
+    return found
+
+
+def _distance(past: pd.Series, values: pd.Series, name: str, model: ModelConfig) -> float:
+    """As the drift page has it: of categories Jensen-Shannon's, of numbers Wasserstein's in standard deviations of the past."""
+    from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
+    from evidently.legacy.core import ColumnType
+
+    test, kind = (
+        (jensenshannon_stat_test, ColumnType.Categorical)
+        if name in model.categorical
+        else (wasserstein_stat_test, ColumnType.Numerical)
+    )
+    return float(test(past, values, kind, None).drift_score)

@@ -75,6 +75,9 @@ class DayNumbers:
     outlier_columns: tuple[str, ...] = ()
     # Share of the model's importance that is in drifted features.
     shift: float | None = None
+    # Of drifted features: `new` where they are unlike the days of late, `lasting` where they are like them, `weekly` where only like
+    # the same weekday of late. Without what cannot be told.
+    shifted_since: Mapping[str, str] = field(default_factory=dict)
     # The distance from the reference that each compared feature must have to count as drifted: less could not have been seen.
     smallest_shifts: Mapping[str, float] = field(default_factory=dict)
     # Days from the day to the run that measured it: how much time its outcomes had to come.

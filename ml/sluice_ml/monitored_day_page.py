@@ -18,7 +18,7 @@ from sluice_ml.files import write
 from sluice_ml.findings import says_something
 from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.monitoring import MonitorDecision
-from sluice_ml.shifts import smallest_seen
+from sluice_ml.shifts import since, smallest_seen
 
 INDEX = "index.html"
 _DAYS_SHOWN = 14
@@ -53,6 +53,7 @@ def page(
         question=question,
         champion_lead=champion_lead,
         smallest_seen=smallest_seen(numbers),
+        since=since(numbers),
         estimate_off=error([day for day in days.values() if says_something(day)]),
         history=[days[ds] for ds in sorted(days, reverse=True)[:_DAYS_SHOWN]],
         pages=snapshots.kept(folder),

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from sluice_ml import outliers, snapshots
 from sluice_ml.config import ModelConfig, MonitoringConfig
-from sluice_ml.drift import find_broken, find_left_out, find_limits, frame_of, values_by_day, weigh
+from sluice_ml.drift import (
+    find_broken,
+    find_left_out,
+    find_limits,
+    frame_of,
+    name_since,
+    values_by_day,
+    weigh,
+)
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.measuring import known, quality
 from sluice_ml.model import require
@@ -39,6 +47,7 @@ def measure(
     compared: DayNumbers | None = None,
     maturity_days: int = 0,
     detector: Mapping[str, Any] | None = None,
+    recent: pa.Table | None = None,
 ) -> DayNumbers:
     """Keep Evidently's reports of one day in `folder` and return the day's numbers.
 
@@ -49,6 +58,7 @@ def measure(
         compared: numbers of an earlier call for the same rows and folder, before their outcomes were known. The features
             have not changed since: their reports stay, and only what the outcomes add is computed.
         maturity_days: days from the day to now.
+        recent: rows of the days before it, as `reference`; None where a shift is not to be named by them.
         detector: of outliers, as it came with the model (`sluice_ml.outliers.fit`); None or {} where none did.
 
     Raises:
@@ -75,7 +85,7 @@ def measure(
     drift: dict[str, Any] = (
         {name: getattr(compared, name) for name in _DRIFT_FIELDS}
         if compared is not None
-        else _compare(rows, reference, model, config, folder, importance or {})
+        else _compare(rows, reference, recent, model, config, folder, importance or {})
     )
     label, score, _ = known(rows, model)
     measured = quality(rows, model)
@@ -113,12 +123,14 @@ _DRIFT_FIELDS = (
     "broken",
     "shift",
     "smallest_shifts",
+    "shifted_since",
 )
 
 
 def _compare(
     rows: pa.Table,
     reference: pa.Table,
+    recent: pa.Table | None,
     model: ModelConfig,
     config: MonitoringConfig,
     folder: Path,
@@ -138,7 +150,20 @@ def _compare(
             past, reference, [name for name in model.features if name not in left_out], model
         )
         distances = _features(current, past, limits, config.shift_warn, model, folder)
-    drifted = tuple(sorted(name for name, value in distances.items() if value >= limits[name]))
+        drifted = tuple(sorted(name for name, value in distances.items() if value >= limits[name]))
+        since = (
+            name_since(
+                current,
+                recent,
+                limits,
+                drifted,
+                model,
+                day=rows["ds"][0].as_py(),
+                trailing_days=config.trailing_days,
+            )
+            if recent is not None and recent.num_rows
+            else {}
+        )
     return {
         "compared": len(limits),
         "drift_share": len(drifted) / len(limits) if limits else 0.0,
@@ -149,6 +174,7 @@ def _compare(
         "broken": broken,
         "shift": weigh(drifted, limits, importance),
         "smallest_shifts": limits,
+        "shifted_since": since,
     }
 
 

@@ -43,7 +43,7 @@ def of_inputs(days: Sequence[DayNumbers], config: MonitoringConfig) -> list[Find
     if not last or last[-1][1] < config.shift_warn:
         return []
     newest, size = last[-1]
-    which = f"features with {size:.0%} of the model's importance (limit {config.shift_warn:.0%}): {_features(newest.drifted)}"
+    which = f"features with {size:.0%} of the model's importance (limit {config.shift_warn:.0%}): {_features(newest.drifted)}{since(newest)}"
     if len(last) == config.persistence_days and all(shift >= config.shift_warn for _, shift in last):
         sentence = f"Input shift, on each of {listed([day.ds for day, _ in last])}, at last of {which}."
         return [Finding("input shift", "warn", sentence)]
@@ -78,6 +78,21 @@ def of_outliers(days: Sequence[DayNumbers], config: MonitoringConfig) -> list[Fi
         f"group. Look at how rows are joined and keyed; most are far off in {_features(newest.outlier_columns[:_FAR_OFF])}."
     )
     return [Finding("outliers", "warn", sentence)]
+
+
+def since(day: DayNumbers) -> str:
+    """Which of a day's drifted features are new, go on, or come back with the weekday, in parentheses; "" where it cannot be told."""
+    words = {
+        "new": "unlike the days before",
+        "lasting": "as in the days before",
+        "weekly": "as on this weekday before",
+    }
+    said = [
+        f"{about}: {_features(names)}"
+        for kind, about in words.items()
+        if (names := [name for name in day.drifted if day.shifted_since.get(name) == kind])
+    ]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def smallest_seen(day: DayNumbers) -> str:

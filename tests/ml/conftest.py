@@ -129,6 +129,7 @@ def monitoring():
         lead_days=0,
         calibration=CusumConfig(slack=0.5, limit=4.0),
         calibration_day=2.5,
+        trailing_days=14,
         outliers_warn=0.1,
         outliers_day=0.2,
         persistence_days=3,

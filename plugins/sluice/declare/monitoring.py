@@ -91,6 +91,8 @@ class Monitoring(Strict):
     # Earlier days that one run measures, oldest first; what is left is measured by the next runs.
     days_per_run: int = Field(14, ge=1)
     max_model_age_days: int = Field(ge=1)
+    # Days before a day that tell whether its shift is new or goes on; the same weekday of twice as many whether it is weekly.
+    trailing_days: int = Field(14, ge=4)
     outliers: Outliers = Outliers()
     # Who scores each day beside the champion and is never replaced: the first champion, a version, or nobody.
     reference: Literal["first"] | Annotated[int, Field(ge=1)] | None = "first"

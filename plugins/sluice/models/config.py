@@ -100,6 +100,7 @@ def monitoring_config(spec: Pipeline) -> MonitoringConfig:
         lead_days=declared.performance.lead_days,
         calibration=CusumConfig(slack=declared.calibration.slack, limit=declared.calibration.limit),
         calibration_day=declared.calibration.day,
+        trailing_days=declared.trailing_days,
         outliers_warn=declared.outliers.warn,
         outliers_day=declared.outliers.day,
         retraining=RetrainingConfig(**declared.retraining.model_dump()),

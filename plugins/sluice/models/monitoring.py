@@ -85,6 +85,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             folder=folder,
             importance=champion.model.gains() if champion else {},
             maturity_days=days_from(day.ds, run_day),
+            recent=_recent(spec, day.ds),
             detector=champion.model.meta.outliers if champion else None,
             compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
         )
@@ -241,6 +242,16 @@ def _reference(spec: Pipeline, day: str, champion: LoadedModel | None) -> pa.Tab
         if rows.num_rows
         else tables.scan(spec.pipeline, declared.features_table, day, day, columns=columns)
     )
+
+
+def _recent(spec: Pipeline, day: str) -> pa.Table:
+    """The features of the days before a day, by which a shift is told to be new, to go on, or to be weekly."""
+    from sluice.lake import tables
+
+    declared, back = spec.model, 2 * spec.monitoring.trailing_days
+    columns = ["ds", *declared.features.numeric, *declared.features.categorical]
+    first, last = days_later(day, -back), days_later(day, -1)
+    return tables.scan(spec.pipeline, declared.features_table, first, last, columns=columns)
 
 
 def _decision(spec: Pipeline, day: str, champion: LoadedModel | None) -> MonitorDecision:
