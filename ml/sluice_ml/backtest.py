@@ -6,7 +6,7 @@ beside the rows is not replayed: held and released days, late predictions, and d
 replayed, because it leaves a day out of the judgement.
 
 Faults are done to forks of the replay: each begins with what was known when its fault does, goes on beside the replay with the fault in it, and
-ends when monitoring has named it. So no fault changes what is known of another, or of the policy.
+ends when monitoring has named it; nothing is trained in it. So no fault changes what is known of another, or of the policy.
 """
 
 from __future__ import annotations
@@ -191,7 +191,8 @@ class _Loop:
         self._past.append(Event(day, "alarm", decision.wanted))
         if asks:
             self._past.append(Event(day, "asked", decision.wanted))
-        trained = self._train(day) if asks or first else None
+        # With a fault it is asked what is said of it: that a model is trained comes after.
+        trained = self._train(day) if first or (asks and self._fault is None) else None
         return Day(
             ds=day,
             rows=rows.num_rows,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Literal
 
 from sluice_ml.config import ModelConfig
@@ -70,16 +72,28 @@ def find_broken(
         return {}
     today = values_by_day(rows, model)
     source_of = {name: source for source, names in pipes.items() for name in names}
+    whole = {source: _days_without(past, names) for source, names in pipes.items()}
     found: dict[str, list[str]] = {}
     for name in model.features:
         missing, values = today[name]["missing"].max(), today[name]["values"].min()
+        usual = past[name].drop(index=whole.get(source_of.get(name, ""), []))
         # One that is missing more often than not says nothing by being missing: a calm day has no gust.
-        is_usual = past[name]["missing"].mean() < _HALF
-        most = past[name]["missing"].max()
+        is_usual = usual["missing"].mean() < _HALF
+        most = usual["missing"].max()
         too_few = is_usual and missing > most and missing >= min(most + margin, 1.0)
-        if too_few or (rows.num_rows > 1 and values == 1 < past[name]["values"].min()):
+        if too_few or (rows.num_rows > 1 and values == 1 < usual["values"].min()):
             found.setdefault(source_of.get(name, "features"), []).append(name)
     return {source: tuple(names) for source, names in found.items()}
+
+
+def _days_without(past: Mapping[str, pd.DataFrame], names: Sequence[str]) -> list[date]:
+    """Days of the reference on which none of these features has a value: a pipe that was broken before is no yardstick for it.
+
+    The first day of a history is one, and would hide every later one.
+    """
+    missing = [past[name]["missing"] for name in names if name in past]
+    days = missing[0].index[reduce(and_, (each == 1 for each in missing))] if missing else []
+    return list(days) if missing and len(days) < len(missing[0]) else []
 
 
 def values_by_day(rows: pa.Table, model: ModelConfig) -> dict[str, pd.DataFrame]:

@@ -250,6 +250,22 @@ def test_weather_that_is_missing_is_a_broken_pipe_of_the_weather(known, referenc
     assert find_broken(known, past, config, margin=monitoring.broken_margin, pipes=pipes) == {}
 
 
+def test_pipe_that_was_broken_on_a_learned_day_is_seen_all_the_same(known, reference, config, monitoring):
+    """The first day of a history has no weather from before it."""
+    weather = ("wind_speed", "visibility", "pressure", "precipitation", "wind_gust")
+    first = pc.equal(reference["ds"], pc.min(reference["ds"]))
+    learned, day = reference, known
+    for name in weather:
+        learned = put(learned, name, pc.if_else(first, None, learned[name]))
+        day = put(day, name, pa.nulls(day.num_rows, day.schema.field(name).type))
+    past = values_by_day(learned, config)
+    for pipes, found in (({"weather": weather}, {"weather"}), ({}, set())):
+        broken = find_broken(day, past, config, margin=monitoring.broken_margin, pipes=pipes)
+        assert set(broken) == found
+    quiet = find_broken(known, past, config, margin=monitoring.broken_margin, pipes={"weather": weather})
+    assert quiet == {}
+
+
 def test_measure_outcomes_of_one_class_have_no_auc(known, reference, config, monitoring, tmp_path):
     day = put(known, "is_late", pa.repeat(False, known.num_rows))
     numbers = measure(day, reference, model=config, config=monitoring, folder=tmp_path)

@@ -18,9 +18,9 @@ def test_shipped_faults_are_read(flights):
     found = backtest_faults.read(SHIPPED, flights)
     assert len(found) == 5
     assert found[1] == Fault(
-        kind="ranking", first=date(2013, 8, 1), last=date(2013, 12, 29), size=0.13, every=2
+        kind="ranking", first=date(2013, 6, 1), last=date(2013, 8, 14), size=0.13, every=2
     )
-    assert found[1].sentence == "AUC lower by 0.13, every second day from 2013-08-01 to 2013-12-29"
+    assert found[1].sentence == "AUC lower by 0.13, every second day from 2013-06-01 to 2013-08-14"
 
 
 @pytest.mark.parametrize(
