@@ -1,0 +1,71 @@
+"""S10: what is late changes from one day to the next, and nothing else does
+
+From one morning on each carrier's flights change their delays, the earliest with the latest. As many are late, of each carrier too, and
+the features are as they were; only what follows from them is another thing. No gate of the data can see that. Monitoring does as soon as
+two such days have outcomes: concept change, by name, with the lead that the model has lost, and a new model is asked for because of
+performance. The crisis of 2008; MON-05, MON-07.
+
+A champion that is days old has no usual lead of its own: `lead_days: 0` takes that of its held-out days, and the sum that is an alarm is
+0.3 instead of 0.75, which two days can reach.
+"""
+
+from sluice.core import clock
+
+DECLARED = "performance: {slack: 0.05, limit: 0.75, lead_days: 28}"
+QUICK = "performance: {slack: 0.05, limit: 0.3, lead_days: 0}"
+
+
+def _later(name):
+    """The query of a time as HHMM, `later` minutes on; midnight is 2400."""
+    minutes = f"({name} // 100 * 60 + {name} % 100 + later + 2880) % 1440"
+    return f"case when {minutes} = 0 then 2400 else {minutes} // 60 * 100 + {minutes} % 60 end as {name}"
+
+
+TURNED = f"""
+    with known as (
+        select *, dep_time // 100 * 60 + dep_time % 100 - dep_delay as planned from rows
+    ), placed as (
+        select *,
+            row_number() over (partition by carrier, dep_delay is null order by planned, flight, dest) as place,
+            row_number() over (partition by carrier, dep_delay is null order by planned desc, flight desc, dest desc) as opposite
+        from known
+    ), turned as (
+        select one.*, other.dep_delay - one.dep_delay as later
+        from placed one left join placed other
+            on one.carrier = other.carrier and one.place = other.opposite and one.dep_delay is not null and other.dep_delay is not null
+    )
+    select * exclude (planned, place, opposite, later) replace (
+        {_later("dep_time")}, dep_delay + later as dep_delay,
+        {_later("arr_time")}, arr_delay + later as arr_delay
+    )
+    from turned
+    order by flight_date, carrier, flight, origin, dest
+"""  # noqa: S608 - its parts are written above
+
+
+def rehearse(world):
+    world.rewrite("pipelines/flights.yml", DECLARED, QUICK)
+    for day in (world.day(), world.day(1)):
+        world.deliver(day, edits={"arrivals": TURNED})
+        for stage in ("ingest", "transform", "score"):
+            run = world.run(stage, day)
+            world.expect(f"{day} passes {stage}", run.state == "success", f"{run}\n{world.log(run)}")
+
+    world.api.set_paused("flights_train", paused=False)
+    since = clock.utc_now().isoformat()
+    run = world.run("monitor", world.day(1))
+
+    world.expect("monitoring measures both days", run.state == "success", f"{run}\n{world.log(run)}")
+    decided = [entry.record for entry in world.entries("decided")]
+    found = [record.numbers["found"] for record in decided]
+    world.expect("it is called concept change, and nothing else", found == [["concept change"]], found)
+    reasons = [reason for record in decided for reason in record.reasons]
+    world.expect(
+        "with what the model has lost",
+        any("the inputs are as they were, and the model ranks worse" in reason for reason in reasons),
+        reasons,
+    )
+    asked = [entry.record.causes for entry in world.entries("retrain_requested")]
+    world.expect("a model is asked for because of performance", asked == [("performance",)], asked)
+    trained = world.api.wait_for_partition("flights_train", world.day(1), since=since)
+    world.expect("and the training starts by itself", trained["state"] == "success", trained["state"])
