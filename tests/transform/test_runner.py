@@ -135,6 +135,20 @@ def test_check_of_a_mistyped_model_lists_those_there_are(flights, warm):
         check(spec)
 
 
+def test_check_of_a_schedule_without_a_single_hour_names_the_model_that_needs_one(flights, warm):
+    spec = flights.model_copy(update={"schedule": "0 4,16 * * *"})
+    with pytest.raises(
+        SpecInvalidError, match=r"int_flights__days reads prediction_hour.*'0 4,16 \* \* \*'.*no single hour"
+    ):
+        check(spec)
+
+
+def test_window_shorter_than_a_history_of_fixed_length_fails_the_build(flights, published, tmp_path):
+    spec = flights.model_copy(update={"history_days": 6})
+    with pytest.raises(TransformFailedError, match="histories_reach_back_a_week"):
+        runner.build(spec, "features", DAY, DAY, workdir=tmp_path)
+
+
 def test_check_of_a_model_on_an_undeclared_source_names_it(flights, warm):
     spec = flights.model_copy(
         update={"sources": {name: source for name, source in flights.sources.items() if name != "weather"}}
@@ -157,8 +171,13 @@ def test_models_look_back_and_score_as_the_pipeline_declares(flights, published,
     assert counted == [(True,)]
 
 
-@pytest.mark.parametrize("change", [{"history_days": 14}, {"schedule": "0 6 * * *"}, {"timezone": "UTC"}])
+@pytest.mark.parametrize(
+    "change", [{"history_days": 14}, {"schedule": "0 6 * * *"}, {"timezone": "UTC"}, "a table's own window"]
+)
 def test_what_the_models_are_told_is_part_of_their_version(flights, change):
+    if isinstance(change, str):
+        features = flights.derived["features"].model_copy(update={"history_days": 14})
+        change = {"derived": {**flights.derived, "features": features}}
     assert project.fingerprint(flights.model_copy(update=change)) != project.fingerprint(flights)
 
 

@@ -150,13 +150,25 @@ def meta(parsed: Manifest, model: str) -> dict[str, Any]:
 
 
 def check(spec: Pipeline) -> None:
-    """Check that the project parses, and has the model of every derived table.
+    """Check that the project parses, has the model of every derived table, and reads nothing that the pipeline does not declare.
 
     Raises:
         TransformFailedError: dbt cannot parse the project.
-        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare.
+        SpecInvalidError: a model is missing, or reads a table that the pipeline does not declare, or an hour that it does not have.
     """
     parsed = manifest(spec)
+    by_hour = sorted(
+        node.name
+        for node in parsed.nodes.values()
+        if node.resource_type == "model" and "prediction_hour" in node.raw_code
+    )
+    if by_hour and spec.prediction_hour is None:
+        raise SpecInvalidError(
+            f"{', '.join(by_hour)} reads prediction_hour, but the schedule {spec.schedule!r} fires at no single hour.",
+            where=f"schedule in dags/pipelines/{spec.pipeline}.yml",
+            allowed="a schedule with one hour, such as '0 4 * * *'",
+            todo="give the schedule one hour, or take the hour out of the model",
+        )
     for name, derived in spec.derived.items():
         read = sources(parsed, spec, derived.model)
         if derived.rows_from not in (None, *read):
@@ -171,7 +183,8 @@ def check(spec: Pipeline) -> None:
 def fingerprint(spec: Pipeline) -> str:
     """Hash of what decides what the models make of the same rows: the versions of dbt and DuckDB, the names and contents of the
     project's files that the pipeline sees, and what `sluice.params` tells them of its YAML."""
-    told = (spec.history_days, spec.prediction_hour, spec.timezone)
+    looks_back = {name: spec.history_of(name) for name in spec.derived}
+    told = (looks_back, spec.prediction_hour, spec.timezone)
     digest = hashlib.sha256(f"{version('dbt-core')} {version('duckdb')} {told}".encode())
     for name, path in _files(spec):
         digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
