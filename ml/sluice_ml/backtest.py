@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 from sluice_ml.config import ModelConfig, MonitoringConfig
 from sluice_ml.drift import find_broken, values_by_day
 from sluice_ml.errors import MlError
-from sluice_ml.faults import RIGHT, Fault, Found
+from sluice_ml.faults import Fault, Found
+from sluice_ml.findings import Finding
 from sluice_ml.measuring import QUALITY, quality
 from sluice_ml.metrics import Ranked
 from sluice_ml.model import BaselineModel, Scorer, load
 from sluice_ml.monitored_day import BASELINE_SCORE, DayNumbers
-from sluice_ml.monitoring import MonitorDecision
+from sluice_ml.monitoring import HISTORY_DAYS, MonitorDecision
 from sluice_ml.monitoring import decide as monitor
 from sluice_ml.promotion import Champion, Decision, Outcome, decide
 from sluice_ml.retraining import Event, EventKind
@@ -35,8 +36,6 @@ from sluice_ml.training import Candidate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Days that a decision looks back on, as `sluice.models.monitoring` gives them.
-HISTORY_DAYS = 100
 _DAY = timedelta(days=1)
 # What monitoring may say of a day that a fault could be behind.
 ALARMS = frozenset({"broken pipe", "input shift with loss", "concept change", "label shift"})
@@ -100,10 +99,9 @@ class Day:
     injected: tuple[Found, ...] = ()
 
     @property
-    def alarms(self) -> dict[str, str]:
-        """Name to sentence, of what monitoring said that morning and a fault could be behind."""
-        said = zip(self.decision.numbers.get("found", ()), self.decision.reasons, strict=False)
-        return {name: sentence for name, sentence in said if name in ALARMS}
+    def alarms(self) -> list[Finding]:
+        """What monitoring said that morning and a fault could be behind."""
+        return [one for one in self.decision.findings if one.name in ALARMS]
 
 
 def replay(
@@ -129,9 +127,12 @@ def replay(
     forks: list[_Fork] = []
     for count in range((last - first).days + 1):
         day = first + count * _DAY
-        forks += [_Fork(loop, fault) for fault in faults if fault.first == day]
+        over_days = monitoring.retraining.drop_over_days
+        forks += [_Fork(loop, fault, over_days) for fault in faults if fault.first == day]
         made = loop.day(day, first=count == 0)
-        settled = [found for fork in forks if (found := fork.day(made, is_last=day == last))]
+        settled = [
+            found for fork in forks if (found := fork.day(made, first=count == 0, is_last=day == last))
+        ]
         forks = [fork for fork in forks if fork.fault not in {found.fault for found in settled}]
         yield replace(made, injected=tuple(settled))
 
@@ -217,7 +218,7 @@ class _Loop:
         place = (self._days >= np.datetime64(first)) & (self._days <= np.datetime64(last))
         return self._rows.filter(pa.array(place))
 
-    def _known_until(self, day: date) -> date:
+    def known_until(self, day: date) -> date:
         return day - self.lag_days * _DAY
 
     def _measure(self, day: date, rows: pa.Table, version: int | None, scorer: Scorer) -> DayNumbers:
@@ -276,7 +277,7 @@ class _Loop:
         unknown: dict[str, Any] = {"labelled": 0, "coverage": 0.0, "has_outcomes": False} | dict.fromkeys(
             QUALITY
         )
-        until = self._known_until(day)
+        until = self.known_until(day)
         history = [
             each if on <= until else replace(each, **unknown)
             for on, each in self._numbers.items()
@@ -296,7 +297,7 @@ class _Loop:
 
     def _train(self, day: date) -> Trained:
         known = self._between(
-            self._known_until(day) - (self._model.training_days - 1) * _DAY, self._known_until(day)
+            self.known_until(day) - (self._model.training_days - 1) * _DAY, self.known_until(day)
         )
         self._versions += 1
         try:
@@ -322,25 +323,55 @@ class _Loop:
 class _Fork:
     """A replay with a fault, beside the one without."""
 
-    def __init__(self, loop: _Loop, fault: Fault) -> None:
+    def __init__(self, loop: _Loop, fault: Fault, over_days: int) -> None:
+        """over_days: an alarm that the replay without the fault raises, too, within these days is not the fault's."""
         self.fault = fault
-        self._loop = loop.fork(fault)
+        self._loop, self._over_days = loop.fork(fault), over_days
+        self._seen: list[date] = []
         self._wrong: dict[str, None] = {}
+        self._named: tuple[date, Finding] | None = None
 
-    def day(self, without: Day, *, is_last: bool) -> Found | None:
-        """Replay a day; what is known of the fault when it was named, is over, or `is_last`.
+    def day(self, without: Day, *, first: bool, is_last: bool) -> Found | None:
+        """Replay a day; what is known of the fault once nothing more can be learned of it.
 
         Args:
-            without: the same day without the fault: what was said of it too, does not count.
+            without: the same day without the fault: what is said of it too, does not count.
         """
-        made = self._loop.day(without.ds, first=False)
-        said = {name: text for name, text in made.alarms.items() if name not in without.alarms}
-        right = [name for name in RIGHT[self.fault.kind] if name in said]
+        today = without.ds
+        if self._named:
+            on, finding = self._named
+            came = _key(finding) in {_key(one) for one in without.alarms}
+            waited = (today - on).days >= self._over_days
+            return self._found(today if came else None) if came or waited or is_last else None
+        made = self._loop.day(today, first=first)
+        if made.version != without.version:
+            return self._unknown(f"the champion was replaced, and scored without it from {today} on")
+        if self.fault.is_on(today) and made.rows and made.version is not None:
+            self._seen.append(today)
+        usual = {_key(one) for one in without.alarms}
+        said = [one for one in made.alarms if _key(one) not in usual]
+        right = [one for one in said if self.fault.is_named_by(one)]
         if right:
-            return Found(self.fault, without.ds, right[0], said[right[0]], tuple(self._wrong))
-        self._wrong |= dict.fromkeys(said)
+            self._named = (today, right[0])
+            return self._found(None) if is_last else None
+        self._wrong |= dict.fromkeys(one.name for one in said)
         # The outcomes of the last faulty day come after it.
-        over = self.fault.last + self._loop.lag_days * _DAY
-        return (
-            Found(self.fault, None, None, "", tuple(self._wrong)) if is_last or without.ds >= over else None
-        )
+        if not is_last and today < self.fault.last + self._loop.lag_days * _DAY:
+            return None
+        known = today if self.fault.kind == "missing" else self._loop.known_until(today)
+        if not any(day <= known for day in self._seen):
+            return self._unknown("no champion scored rows of it whose outcomes were known")
+        return Found(self.fault, wrong=tuple(self._wrong))
+
+    def _found(self, without: date | None) -> Found:
+        assert self._named is not None
+        on, finding = self._named
+        delay = (on - self.fault.first).days
+        return Found(self.fault, on, finding.name, delay, finding.sentence, tuple(self._wrong), without)
+
+    def _unknown(self, why: str) -> Found:
+        return Found(self.fault, wrong=tuple(self._wrong), unknown=why)
+
+
+def _key(finding: Finding) -> tuple[str, str]:
+    return finding.name, finding.about

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal, get_args
 
-from sluice_ml.findings import Name
+from sluice_ml.findings import Finding, Name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +56,9 @@ class Fault:
         }[self.kind]
         often = {1: "every day", 2: "every second day"}.get(self.every, f"every {self.every} days")
         return f"{what}, {often} from {self.first} to {self.last}"
+
+    def is_named_by(self, finding: Finding) -> bool:
+        return finding.name in RIGHT[self.kind] and (self.kind != "missing" or finding.about == self.source)
 
     def is_on(self, day: date) -> bool:
         return self.first <= day <= self.last and (day - self.first).days % self.every == 0
@@ -121,16 +124,27 @@ class Fault:
 class Found:
     """What monitoring said of a fault that it did not say of the same days without it.
 
-    `on` is the day of the run that first gave it a right name, None where none did. `wrong` are other names by which it was called until then.
+    `on` is the day of the run that first gave it a right name, None where none did, and `delay_days` how long after the fault's first day that
+    was: 1 is the first morning on which its outcomes are known. `wrong` are other names by which it was called until then. `without` is the day on which the same was said
+    without the fault, too, only later: then the fault did not find itself. `unknown` says why nobody can tell whether it would have been found.
     """
 
     fault: Fault
-    on: date | None
-    name: Name | None
-    sentence: str
-    wrong: tuple[str, ...]
+    on: date | None = None
+    name: Name | None = None
+    delay_days: int | None = None
+    sentence: str = ""
+    wrong: tuple[str, ...] = ()
+    without: date | None = None
+    unknown: str = ""
 
     @property
-    def delay_days(self) -> int | None:
-        """Days from the first day of the fault to the run that named it: 1 is the first morning on which its outcomes are known."""
-        return None if self.on is None else (self.on - self.fault.first).days
+    def outcome(self) -> str:
+        """The same in words."""
+        called = f"; called {', '.join(self.wrong)} before" if self.wrong else ""
+        if self.unknown:
+            return f"nobody can say: {self.unknown}{called}"
+        if self.on is None:
+            return f"not found{called}"
+        said = f"{self.name} on {self.on}, after {self.delay_days} days{called}"
+        return f"{said}; but on {self.without} without it, too" if self.without else said

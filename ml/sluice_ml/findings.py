@@ -33,12 +33,16 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the newest days; `cause` is what a new model would be asked for because of it."""
+    """Something about the newest days; `cause` is what a new model would be asked for because of it.
+
+    `about` tells findings of one name apart: the source of a broken pipe, what of a model is worse, and on which side.
+    """
 
     name: Name
     action: Literal["nothing", "warn"]
     sentence: str
     cause: Cause | None = None
+    about: str = ""
 
 
 def says_something(day: DayNumbers) -> bool:

@@ -27,6 +27,9 @@ from sluice_ml.findings import (
 from sluice_ml.monitored_day import DayNumbers
 from sluice_ml.retraining import CAUSES, Cause, Event, answer
 
+# Days that a decision may look back on.
+HISTORY_DAYS = 200
+
 
 @dataclass(frozen=True)
 class MonitorDecision:
@@ -42,6 +45,7 @@ class MonitorDecision:
     wanted: tuple[Cause, ...] = ()
     person: str = ""
     person_since: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 def decide(
@@ -126,6 +130,7 @@ def decide(
         wanted,
         reply.person,
         reply.since.isoformat() if reply.since else "",
+        tuple(found),
     )
 
 

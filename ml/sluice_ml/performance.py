@@ -63,7 +63,13 @@ def found(
     if ranks_worse and sums.performance is not None:
         name: Name = "input shift with loss" if inputs_shifted else "concept change"
         made.append(
-            Finding(name, "warn", _performance(name, days, sums.performance, champion_lead), "performance")
+            Finding(
+                name,
+                "warn",
+                _performance(name, days, sums.performance, champion_lead),
+                "performance",
+                "order",
+            )
         )
     for off, side, cause in (
         (sums.too_low, "too low: more came true than they say", "below"),
@@ -79,6 +85,7 @@ def found(
                     f"{_capital(name)}: since {off.since}, on {counted_days(off.days)} that count, the scores are {side}. {mean} "
                     f"A mean score that stays {cause} the realised rate is wrong as a probability, whatever the order of the rows.",
                     "calibration",
+                    cause,
                 )
             )
     newest = days[-1]
@@ -90,6 +97,7 @@ def found(
                 "warn",
                 f"Label shift on {newest.ds} alone: the mean score is {newest.expected_rate:.1%}, and {newest.label_rate:.1%} came "
                 f"true. No ordinary day is as far off: {abs(gap):.1f} in log-odds (limit {config.calibration_day:.1f}).",
+                about=f"{'below' if gap > 0 else 'above'} on one day",
             )
         )
     return made

@@ -27,6 +27,7 @@ def of_pipes(newest: DayNumbers) -> list[Finding]:
             "warn",
             f"Broken pipe: {source}. On {newest.ds} {_features(columns)} came without values, or all with one, as on no day that the "
             "model learned from. Look at what delivers them; the day says nothing about the model.",
+            about=source,
         )
         for source, columns in newest.broken.items()
     ]

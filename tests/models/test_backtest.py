@@ -13,6 +13,7 @@ from sluice.core.errors import SpecInvalidError
 from sluice.models import backtest, training
 from sluice.models.config import registry
 from sluice_ml.backtest import Day, Measured
+from sluice_ml.findings import Finding
 from sluice_ml.monitoring import MonitorDecision
 from tests.models.conftest import DAY, RUN, flights_rows, publish
 
@@ -65,11 +66,10 @@ def test_backtest_range_that_ends_before_it_begins_is_refused(flights, tmp_path)
 
 
 def test_alarm_that_comes_back_within_the_days_after_which_it_is_over_is_the_same_one():
-    said = {"numbers": {"found": ["label shift", "old model"]}, "reasons": ("too low", "old")}
+    said = {"findings": (Finding("label shift", "warn", "too low"), Finding("old model", "nothing", "old"))}
 
     def day(number: int, **more) -> Day:
-        nothing = {"numbers": {"found": []}, "reasons": ("calm",)}
-        decision = MonitorDecision(action="warn", **{**nothing, **more})
+        decision = MonitorDecision("warn", ("calm",), {}, **more)
         none = Measured(0.6, 0.2)
         return Day(date(2013, 4, number), 900, 0.2, 0.2, 1, none, none, none, decision, False, None)
 

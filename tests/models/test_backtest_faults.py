@@ -31,6 +31,7 @@ def test_shipped_faults_are_read(flights):
         ("- {kind: ranking, first: 2013-08-01, last: 2013-08-02}", "ranking.size"),
         ("- {kind: labels, first: 2013-08-01, last: 2013-08-02, size: 0.5}", "greater than 1"),
         ("- {kind: power, first: 2013-08-02, last: 2013-08-01, size: 6}", "has no day"),
+        ("- {kind: power, first: 2013-08-01, last: 2013-08-02, size: 1}", "changes nothing"),
         ("- {kind: missing, first: 2013-08-01, last: 2013-08-02, source: sea}", "no 'sea', but weather"),
     ],
 )
@@ -43,6 +44,8 @@ def test_wrong_faults_are_named(flights, tmp_path, text, said):
 
 
 def test_fault_that_begins_on_no_day_of_the_range_is_refused(flights, tmp_path):
-    early = Fault(kind="power", first=date(2013, 3, 1), last=date(2013, 5, 1), size=6)
-    with pytest.raises(SpecInvalidError, match="begins on 2013-03-01"):
-        backtest.run(flights, flights, "2013-04-01", "2013-04-02", tmp_path, lambda line: None, [early])
+    for day in (date(2013, 3, 1), date(2013, 4, 2)):
+        # The outcomes of 2 April come after the end.
+        outside = Fault(kind="power", first=day, last=date(2013, 5, 1), size=6)
+        with pytest.raises(SpecInvalidError, match=f"begins on {day}"):
+            backtest.run(flights, flights, "2013-04-01", "2013-04-02", tmp_path, lambda line: None, [outside])

@@ -76,7 +76,7 @@ def backtest_command(
     from sluice.models import backtest, backtest_faults
 
     tried = spec.parse(policy) if policy else pipeline
-    injected = backtest_faults.read(faults, pipeline) if faults else []
+    injected = backtest_faults.read(faults, tried) if faults else []
     folder = out or settings().home / "backtest" / f"{first}_{last}"
     say = timed(lambda line: echo(line, err=True))
     summary = backtest.run(pipeline, tried, first, last, folder, say, injected)

@@ -85,11 +85,13 @@ def run(
             allowed="a range that begins with its first day, and a policy of the same pipeline",
             todo="correct the days or the file",
         )
-    if outside := [fault for fault in faults if not first <= fault.first.isoformat() <= last]:
+    # The outcomes of its first day come before the end.
+    until = days_later(last, -declared.lag_days(policy.model.outcomes_table))
+    if outside := [fault for fault in faults if not first <= fault.first.isoformat() <= until]:
         raise SpecInvalidError(
-            f"A fault begins on {outside[0].first}, which is not replayed.",
+            f"A fault begins on {outside[0].first}, of which nothing is known on any day of the replay.",
             where="sluice backtest --faults",
-            allowed=f"{first} to {last}",
+            allowed=f"{first} to {until}",
             todo="correct the days, or replay others",
         )
     spec = declared.model_copy(update={"model": policy.model, "monitoring": policy.monitoring})
@@ -108,6 +110,8 @@ def run(
     rows = trainset.read_days(spec, start, last, snapshots).rows
     config = model_config(spec)
     days = []
+    if model.shadow_days:
+        say("model.shadow_days is not replayed: what passes the gate becomes champion at once")
     for day in replay(
         rows,
         date_of(first),
@@ -186,7 +190,7 @@ def summarise(days: Sequence[Day], over_days: int) -> Summary:
 def _alarms(days: Sequence[Day], over_days: int) -> list[tuple[str, date, date]]:
     found: list[tuple[str, date, date]] = []
     for day in days:
-        for name in day.alarms:
+        for name in dict.fromkeys(one.name for one in day.alarms):
             before = [place for place, one in enumerate(found) if one[0] == name]
             if before and (day.ds - found[before[-1]][2]).days <= over_days:
                 found[before[-1]] = (name, found[before[-1]][1], day.ds)
@@ -214,10 +218,7 @@ def lines(found: Summary) -> Iterator[str]:
 
 def _said(found: Found) -> str:
     """What became of a fault, in a line."""
-    wrong = f"; before that called {', '.join(found.wrong)}" if found.wrong else ""
-    if found.on is None:
-        return f"fault: {found.fault.sentence}: not found{wrong.replace('before that ', '')}"
-    return f"fault: {found.fault.sentence}: {found.name} on {found.on}, after {found.delay_days} days{wrong}"
+    return f"fault: {found.fault.sentence}: {found.outcome}"
 
 
 def _fit_cached(rows: pa.Table, config: ModelConfig) -> Candidate:

@@ -39,6 +39,12 @@ class _Power(_Injected):
     kind: Literal["power"]
     size: float = Field(gt=0, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _changes_something(self) -> _Power:
+        if self.size == 1:
+            raise ValueError("the first power changes nothing")
+        return self
+
 
 class _Labels(_Injected):
     kind: Literal["labels"]

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from sluice_ml.monitoring import MonitorDecision
     from sluice_ml.registry import LoadedModel
 
-# Days that a decision may look back on.
-_HISTORY_DAYS = 200
-
 
 def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
     """Report on the predictions of `run_day`, and on earlier ones whose outcomes have landed or were corrected since.
@@ -289,12 +286,16 @@ def _champion_days(champion: LoadedModel | None) -> int:
     return champion.meta.splits["test"]["days"] if champion else 0
 
 
-def recorded_days(spec: Pipeline, day: str, back: int = _HISTORY_DAYS) -> list[DayNumbers]:
-    """The newest record of each monitored day to `day`, from `back` days before it, in the order of days."""
+def recorded_days(spec: Pipeline, day: str, back: int | None = None) -> list[DayNumbers]:
+    """The newest record of each monitored day to `day`, from `back` days before it, in the order of days.
+
+    Without `back`, those that a decision may look back on.
+    """
     from sluice_ml.monitored_day import DayNumbers
+    from sluice_ml.monitoring import HISTORY_DAYS
 
     newest: dict[str, model_records.Monitored] = {}
-    first = days_later(day, -back)
+    first = days_later(day, -(HISTORY_DAYS if back is None else back))
     for entry in ledger.entries(
         model_records.Monitored, pipeline=spec.pipeline, subject=spec.model.name, days=Partition(first, day)
     ):
