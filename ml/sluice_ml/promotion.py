@@ -5,7 +5,8 @@ compared by the paired differences of each day, with Student's t interval over t
 beside it. What the candidate must do depends on what it is:
 
 - a change of recipe (features, parameters, code) must beat the champion by more than the noise;
-- a refresh (the same recipe, newer days) must not be worse by more than a declared margin;
+- a refresh (the same recipe, newer days) must not be worse by more than a declared margin, and whatever follows a champion that is
+  lost must not be either, by the scores that this one had published;
 - either must beat the baseline by more than the noise;
 - and no check of the gate (`sluice_ml.checks`) may object: an order that is right is not all that is asked of a model.
 
@@ -17,7 +18,7 @@ that was judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["promote", "refuse", "insufficient_data"]
 Must = Literal["beat", "keep_up"]
+# Share of a day's rows that recorded scores need to stand for it: the majority.
+_MIN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,17 +62,26 @@ class Champion:
 
 @dataclass(frozen=True)
 class RecordedScores:
-    """How a champion scored while it could: `scores` has `key` (as text), `ds` and `score`, one row each. What it did not score is NaN."""
+    """How a champion scored while it could: `scores` has `key` (as text), `ds` and `score`, one row each.
+
+    What it did not score is NaN, and so is the whole of a day of which it scored less than `_MIN_SHARE`: the order of a few rows is not that of the day.
+    """
 
     key: str
     scores: pa.Table
 
     def score(self, rows: pa.RecordBatch | pa.Table) -> np.ndarray:
+        import numpy as np
         import pyarrow as pa
 
         asked = {self.key: rows[self.key].cast(pa.string()), "ds": rows["ds"], "_place": range(rows.num_rows)}
         found = pa.table(asked).join(self.scores, keys=[self.key, "ds"], join_type="left outer")
-        return found.sort_by("_place")["score"].to_numpy()
+        # A copy: what Arrow hands out may be read-only.
+        score = np.array(found.sort_by("_place")["score"].to_numpy(), dtype=float)
+        _, place = np.unique(rows["ds"].to_numpy(), return_inverse=True)
+        share = np.bincount(place, ~np.isnan(score)) / np.bincount(place)
+        score[share[place] < _MIN_SHARE] = np.nan
+        return score
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,8 @@ def decide(
     """Compare the candidate with the baseline and the champion on its held-out rows. Pure, but for `usage`.
 
     A champion that needs a column which the held-out rows do not have cannot be compared: the decision says so, and rests
-    on the other comparisons. So does one of which too few recorded scores are there: it stops nobody.
+    on the other comparisons. So does one of which too few recorded scores are there. One that is judged by its recorded scores
+    asks only to be kept up with, whatever has changed, and is no rival where these are too few for a check of the gate.
 
     Args:
         config: what is declared today: confidence, margins and limits.
@@ -166,7 +179,7 @@ def decide(
         except RowsUnusableError as error:
             not_compared = error.what
         else:
-            must: Must = "beat" if change else "keep_up"
+            must: Must = "beat" if change and not champion.recorded else "keep_up"
             found = days.compare("champion", mine, theirs, must, after=champion.learned_until)
             if champion.recorded and found.outcome == "insufficient_data":
                 theirs = None
@@ -175,6 +188,11 @@ def decide(
                 comparisons.append(found)
                 not_compared = ""
     findings = checks.run(days.judged(candidate, mine, theirs, champion, usage), config.gate)
+    if champion is not None and champion.recorded and theirs is not None:
+        alone = checks.run(days.judged(candidate, mine, None, champion, usage), config.gate)
+        if too_few := sorted(_insufficient(findings) - _insufficient(alone)):
+            findings, comparisons = alone, comparisons[:1]
+            not_compared = f"{champion.recorded} It had scored too few rows for {', '.join(too_few)}."
     looked = {"replay": replayed, "parity": served}
     findings += [finding for finding in looked.values() if finding]
     not_checked = [
@@ -223,6 +241,10 @@ def decide(
             "not_checked": not_checked,
         },
     )
+
+
+def _insufficient(findings: Sequence[checks.Finding]) -> set[str]:
+    return {finding.check for finding in findings if finding.state == "INSUFFICIENT"}
 
 
 class Days:

@@ -6,6 +6,7 @@ A batch is superseded where
 - a batch that readers see, or that was staged before it, was made from newer inputs: of any day that both have looked at,
   or with a later champion;
 - it is a prediction made with hindsight, and readers see one that was made in time;
+- nobody scored it, and readers see predictions;
 - a later batch is published (`lake.tables`), which decides where the inputs are the same.
 
 Of the days further back that a table looks at, corrections do not stop a batch by themselves, so that a table that looks
@@ -66,7 +67,7 @@ def require_newest(spec: Pipeline, manifest: Manifest, *, strictly: bool = False
 
 
 def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, str]) -> None:
-    """Refuse a batch that would replace one that was made from newer inputs, or in time.
+    """Refuse a batch that would replace one that was made from newer inputs, or in time, or predictions by none.
 
     Args:
         shown: day -> the batch that readers see.
@@ -82,10 +83,13 @@ def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
         why = _newer_input_of(manifest, other)
         if (
             manifest.table == PREDICTIONS
+            and not inputs.abstained(other)
             and _is_in_time(spec, other, day)
             and not _is_in_time(spec, manifest, day)
         ):
             why = f"it was made after the time of {day}, and readers see predictions that were made in time"
+        if inputs.abstained(manifest) and other.rows_by_partition.get(day):
+            why = f"nobody scored it, and readers see predictions of {day}"
         if why:
             found[day] = why
     if found:

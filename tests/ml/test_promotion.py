@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from sluice_ml.config import FlipsConfig
 from sluice_ml.metrics import daily
 from sluice_ml.model import BaselineModel, ScoringModel
-from sluice_ml.promotion import Champion, decide
+from sluice_ml.promotion import Champion, RecordedScores, decide
 from sluice_ml.training import fit
+from tests.ml.conftest import gate
 
 
 def relabelled(rows, values):
@@ -91,6 +93,46 @@ def test_decide_champion_that_cannot_be_compared_is_named_and_the_others_decide(
     assert says in decision.numbers["not_compared"]
     worse = swap(candidate, "candidate", 1 - candidate.test["score_candidate"].to_numpy())
     assert not decide(worse, champion, config, not_compared=given).promote
+
+
+def lost(candidate, score, keep=slice(None)) -> Champion:
+    """A champion of another recipe that is lost, by the scores that it had published of some rows."""
+    rows = candidate.test.select(["flight_id", "ds"]).append_column("score", pa.array(score))
+    kept = rows.take(np.arange(rows.num_rows)[keep])
+    return Champion(RecordedScores("flight_id", kept), "2013-02-28", "another", recorded="Its file is lost.")
+
+
+def test_decide_lost_champion_has_to_be_kept_up_with_and_not_beaten(candidate, config):
+    mine = candidate.test["score_candidate"].to_numpy()
+    decision = decide(candidate, lost(candidate, mine), config)
+    assert decision.promote, decision.reasons
+    assert (against(decision, "champion").must, decision.numbers["is_recipe_change"]) == ("keep_up", True)
+    assert decision.numbers["by_recorded_scores"]
+    knew = decide(candidate, lost(candidate, candidate.test["is_late"].to_numpy().astype(float)), config)
+    assert knew.outcome == "refuse"
+
+
+def test_decide_lost_champion_of_too_few_rows_for_a_check_is_no_rival(candidate, config):
+    mine, day = candidate.test["score_candidate"].to_numpy(), candidate.test["ds"].to_numpy()
+    two_in_three = np.arange(len(mine)) % 3 > 0
+    late = int(candidate.test["is_late"].to_numpy().sum())
+    flips = FlipsConfig(threshold=0.5, share=0.2)
+    config = dataclasses.replace(config, gate=gate(flips=flips, min_outcomes=int(late * 0.9)))
+    decision = decide(candidate, lost(candidate, mine, two_in_three), config)
+    assert decision.promote, decision.reasons
+    assert [found.against for found in decision.comparisons] == ["baseline"]
+    assert decision.numbers["not_compared"] == "Its file is lost. It had scored too few rows for flips."
+    assert not decision.numbers["by_recorded_scores"]
+    whole = decide(candidate, lost(candidate, mine), config)
+    assert whole.numbers["by_recorded_scores"], whole.reasons
+    assert len(set(day)) == against(whole, "champion").days
+
+
+def test_recorded_scores_of_a_minority_of_a_days_rows_do_not_stand_for_it(candidate):
+    mine = candidate.test["score_candidate"].to_numpy()
+    third, half = (np.arange(len(mine)) % step == 0 for step in (3, 2))
+    assert np.isnan(lost(candidate, mine, third).scorer.score(candidate.test)).all()
+    assert np.isnan(lost(candidate, mine, half).scorer.score(candidate.test)).sum() < len(mine)
 
 
 def swap(candidate, name, score):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from sluice import gates, ledger, status
+from sluice import gates, ledger, outdated, status
 from sluice.cli import main
+from sluice.core.errors import BatchSupersededError
 from sluice.declare import pipeline_clock
 from sluice.lake import tables
 from sluice.ledger import model_records
@@ -20,6 +21,7 @@ from sluice.models.config import registry
 from sluice.models.scoring import stage_predictions
 from sluice.notify import report
 from sluice.status import today
+from sluice_ml.errors import ModelDamagedError, RowsUnusableError
 from sluice_ml.scoring import score
 from tests.models.conftest import DAY, RUN, flights, flights_rows, publish, publish_staged
 from tests.models.test_scorer import champions, declared, model_file, publish_features
@@ -56,7 +58,8 @@ def test_each_row_says_on_which_step_it_was_made(champions, home):
     by_rule = stage_predictions(champions, [day], RUN)
     assert steps(by_rule) == {"baseline"}
     verdict = gates.run(champions, by_rule)
-    assert "rows_say_what_made_them" not in [one.rule for one in verdict.failed]
+    assert verdict.outcome == "PASS", verdict.failed
+    assert "rows_say_what_made_them" in [one.rule for one in verdict.rules]
 
 
 def test_nobody_scores_and_the_day_is_published_without_rows_until_somebody_can(damaged, home):
@@ -91,6 +94,71 @@ def test_nobody_scores_and_the_day_is_published_without_rows_until_somebody_can(
     assert item.state == "published"
 
 
+def test_predictions_that_readers_see_are_never_replaced_by_none(champions, home):
+    spec = declared(champions, "previous", "abstain")
+    day = publish_features(spec, flights_rows(spec))
+    paths = [model_file(spec, home, version) for version in (1, 2)]
+    whole = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    nobody = stage_predictions(spec, [day], RUN)
+    for path, content in zip(paths, whole, strict=True):
+        path.write_bytes(content)
+    made = publish_staged(spec, stage_predictions(spec, [day], RUN))
+    for path in paths:
+        path.unlink()
+    with pytest.raises(ModelDamagedError) as error:
+        stage_predictions(spec, [day], RUN)
+    assert error.value.what.startswith(
+        "Nobody can score, and the predictions that readers see stay. model.ubj of"
+    )
+    assert "version 1 cannot be read" in error.value.what
+    # The same for a batch that was staged before readers saw any.
+    with pytest.raises(BatchSupersededError, match="nobody scored it, and readers see predictions of"):
+        outdated.require_not_behind(spec, nobody, {day: made.batch_id})
+    assert tables.scan("flights", "predictions", day, day).num_rows == 40
+    assert not ledger.entries(kind="stood_in")[1:]
+
+
+def test_day_that_nobody_scored_is_predicted_late_as_no_hindsight_replaces_anything(damaged, home):
+    spec = declared(damaged, "previous", "abstain")
+    day = publish_features(spec, flights_rows(spec))
+    pipeline_clock.advance(spec, date.fromisoformat(day))
+    nobody = publish_staged(spec, stage_predictions(spec, [day], RUN))
+    restored(spec, home, 1)
+    pipeline_clock.advance(spec, date.fromisoformat(day) + timedelta(days=2))
+    late = stage_predictions(spec, [day], RUN)
+    outdated.require_not_behind(spec, late, {day: nobody.batch_id})
+    assert crossing_rows(spec, late, day) == {True}
+
+
+def crossing_rows(spec, manifest, day: str) -> set[bool]:
+    """What the rows of a day say of whether they were made late, after it was published."""
+    publish_staged(spec, manifest, made_late=True)
+    return set(tables.scan("flights", "predictions", day, day)["made_late"].to_pylist())
+
+
+def test_without_a_champion_and_the_column_of_the_rule_nobody_scores_where_that_is_declared(flights):
+    rows = flights_rows(flights).drop_columns([flights.model.baseline])
+    day = publish_features(flights, rows)
+    gone = f"The baseline is {flights.model.baseline}, which the rows do not have."
+    with pytest.raises(RowsUnusableError) as error:
+        stage_predictions(declared(flights, "previous", "baseline"), [day], RUN)
+    assert error.value.what == gone
+    spec = declared(flights, "previous", "abstain")
+    manifest = stage_predictions(spec, [day], RUN)
+    assert (manifest.rows, manifest.dropped) == (0, {"nobody_scored": 40})
+    (entry,) = ledger.entries(kind="stood_in")
+    assert entry.record.reasons == (f"Nobody scores, and there is no champion. {gone}",)
+    made_by = manifest.inputs[-1]
+    assert (made_by["scored_as"], made_by["stands_in_for"]) == ("abstain", None)
+    event = report.of_damaged_model(
+        spec, champion=None, version=None, abstained=True, problems=made_by["problems"], task_url="http://127.0.0.1:8080/"
+    )  # fmt: skip
+    assert event.facts["Champion"] == "the declared baseline"
+    assert "Give the column back" in event.next_steps[0]
+
+
 def test_day_that_nobody_scored_warns_and_is_mailed_as_no_score(damaged):
     spec = declared(damaged, "abstain")
     day = publish_features(spec, flights_rows(spec))
@@ -101,7 +169,8 @@ def test_day_that_nobody_scored_warns_and_is_mailed_as_no_score(damaged):
     )  # fmt: skip
     assert event.effect.startswith("No predictions are made: readers see each day without rows")
     assert event.facts["Scores"] == "nobody"
-    assert f"sluice model rollback {spec.pipeline} baseline --by NAME --why REASON" in event.commands
+    assert f"sluice model rollback {spec.pipeline} VERSION --by NAME --why REASON" in event.commands
+    assert "baseline" not in " ".join(event.commands), "it is no declared step, or was tried"
     decided = monitoring.decide(spec, day, RUN)
     assert decided["action"] == "warn"
     assert decided["reasons"][-1].startswith("Nobody scores in place of the champion, version 2.")
@@ -145,8 +214,8 @@ def test_trace_of_a_prediction_names_its_model_and_what_it_is_made_of(champions)
     assert (missing.exit_code, "The day of features is missing" in missing.output) == (2, True)
 
 
-def published_by(spec, version: int, days: int) -> None:
-    """Publish what a version makes of the last days that were held out."""
+def published_by(spec, version: int, days: int, *, knew: bool = False) -> None:
+    """Publish what a version made of the last days that were held out, or, under its name, what has come of them (`knew`)."""
     rows = flights_rows(spec)
     kept = sorted(set(rows["ds"].to_pylist()))[-days:]
     made = score(
@@ -155,16 +224,30 @@ def published_by(spec, version: int, days: int) -> None:
         key=spec.model.key, name=spec.model.name, version=version, feature_snapshot_id=1, run_id="r",
         scored_at=datetime(2013, 3, 31, tzinfo=UTC),
     )  # fmt: skip
+    held_out = registry().candidate(spec.model.name, version).test
+    come = dict(
+        zip(
+            *(held_out[name].to_pylist() for name in ("flight_id", "is_late" if knew else "score_candidate")),
+            strict=True,
+        )
+    )
+    scores = pa.array([float(come[one]) for one in made["flight_id"].to_pylist()])
+    made = made.set_column(made.schema.get_field_index("score"), "score", scores)
     publish(spec, "predictions", made)
 
 
-def test_successor_of_a_damaged_champion_is_judged_against_its_recorded_scores(champions, home, trained):
-    published_by(champions, 2, days=14)
+@pytest.mark.parametrize(
+    ("knew", "outcome", "decided"), [(False, "passed", "promote"), (True, "failed", "refuse")]
+)
+def test_successor_of_a_damaged_champion_has_to_keep_up_with_its_recorded_scores(
+    champions, home, trained, knew, outcome, decided
+):
+    published_by(champions, 2, days=14, knew=knew)
     model_file(champions, home, 2).write_bytes(b"not a model")
     decision = training.audit_candidate(champions, trained(), DAY, RUN)
     _, compared = decision.numbers["comparisons"]
-    assert (compared["against"], compared["days"], compared["outcome"]) == ("champion", 14, "failed")
-    assert decision.outcome == "refuse", "it does not beat what the same model had published"
+    assert (compared["against"], compared["must"], compared["days"]) == ("champion", "keep_up", 14)
+    assert (compared["outcome"], decision.outcome) == (outcome, decided), decision.reasons
     assert decision.numbers["by_recorded_scores"]
     said = "The champion was compared by the scores that it had published: model.ubj of"
     assert said in " ".join(decision.reasons)

@@ -163,6 +163,11 @@ def made_late(manifest: Manifest) -> bool:
     return any(made.made_late for made in of(manifest, Clock))
 
 
+def abstained(manifest: Manifest) -> bool:
+    """Whether a batch has no predictions because nobody could score."""
+    return any(model.abstained for model in of(manifest, Model))
+
+
 Kind = TypeVar("Kind", bound=_Input)
 
 # Of a delivery: what is told as a warning, in words (`sluice.lake.notes`).

@@ -119,20 +119,20 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
 
 def decide(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:
     """Decide from the recorded numbers, and record the decision: nothing, warn or retrain."""
+    choice = scorer.choose(spec)
     if not recorded_days(spec, run_day):
-        # The first days of a pipeline were empty: nothing was predicted yet.
+        # The first days of a pipeline were empty, or nobody has scored them: nothing was predicted yet.
         return _record_decision(
             spec,
             run_day,
             run,
             {
-                "action": "nothing",
-                "reasons": ["There was nothing to predict yet."],
+                "action": "warn" if choice.problems else "nothing",
+                "reasons": [choice.sentence or "There was nothing to predict yet."],
                 "numbers": {},
                 "person": "",
             },
         )
-    choice = scorer.choose(spec)
     decision = _decision(spec, run_day, choice.model)
     action, reasons = decision.action, list(decision.reasons)
     if choice.problems:

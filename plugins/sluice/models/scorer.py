@@ -55,30 +55,44 @@ class Choice:
         if not self.problems:
             return ""
         if self.abstains:
-            return (
-                f"Nobody scores in place of the champion, version {self.champion}. {' '.join(self.problems)}"
+            whom = (
+                ", and there is no champion"
+                if self.champion is None
+                else f" in place of the champion, version {self.champion}"
             )
+            return f"Nobody scores{whom}. {' '.join(self.problems)}"
         stands_in = f"Version {self.version}" if self.model else "The baseline"
         return f"{stands_in} stands in for the champion, version {self.champion}. {' '.join(self.problems)}"
 
 
-def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: datetime | None = None) -> Choice:
-    """The champion, or what stands in for it.
+def choose(
+    spec: Pipeline,
+    columns: Sequence[str] | None = None,
+    *,
+    then: datetime | None = None,
+    may_abstain: bool = True,
+) -> Choice:
+    """The champion, or the baseline while there is none, or what stands in for it.
 
     Args:
         columns: of the rows that are to be scored; None where only the model's description is needed.
         then: who was champion at this instant of the pipeline's clock, instead of now.
+        may_abstain: whether nobody may score, where that is declared; not where readers see predictions, which would be lost.
 
     Raises:
         ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what is declared in its
             place cannot either.
     """
     now = roles.current(spec, then)
-    if now.champion is None:
-        return Choice(None, None, now.since, scored_as="baseline")
     problems: list[MlError] = []
     steps: tuple[Step, ...] = ("champion", *spec.model.fallback)
+    if now.champion is None:
+        # Of the ladder the rule, whether declared in it or not, and perhaps nobody: no model has been chosen.
+        steps = ("baseline", *(step for step in steps if step == "abstain"))
+    kept = "abstain" in steps and not may_abstain
     for step in steps:
+        if step == "abstain" and kept:
+            continue
         version = {"champion": now.champion, "previous": now.previous}.get(step)
         if version is None and step == "previous":
             continue
@@ -90,7 +104,10 @@ def choose(spec: Pipeline, columns: Sequence[str] | None = None, *, then: dateti
             problems.append(error)
             continue
         return Choice(model, now.champion, now.since, tuple(problem.what for problem in problems), step)
-    raise problems[0]
+    said = "Nobody can score, and the predictions that readers see stay. " if kept else ""
+    raise type(problems[0])(
+        said + " ".join(problem.what for problem in problems), where=problems[0].where, todo=problems[0].todo
+    )
 
 
 def record(spec: Pipeline, choice: Choice, day: str, run: Run) -> None:

@@ -2,7 +2,8 @@
 published features.
 
 The rule kept here: where nobody can score and the pipeline declares that it then abstains, the day is published without rows: no
-reader can take what is not there for a score, and each row that is not there is counted as left out for that reason.
+reader can take what is not there for a score, and each row that is not there is counted as left out for that reason. Predictions that
+readers see are never replaced by none: then the run fails, as it does where nobody abstains.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def stage_predictions(
         SpecInvalidError: more than one day was asked for; a prediction is made once, on its day.
         TableMissingError: the features of the day are not published.
         ModelDamagedError, ModelUnknownError, RowsUnusableError: the champion cannot score, and what `model.fallback`
-            declares in its place cannot either.
+            declares in its place cannot either; or it declares that nobody does, and readers see predictions of the day.
     """
     from sluice.lake import batches, missing, tables, waived
     from sluice.schedule import missing_history
@@ -122,7 +123,10 @@ def _score(
     declared = spec.model
     features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
     then = schedule.scoring_time(spec, date_of(day)) if late else None
-    choice = by or scorer.choose(spec, features.column_names, then=then)
+    seen = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
+    choice = by or scorer.choose(
+        spec, features.column_names, then=then, may_abstain=seen is None or not seen.rows
+    )
     chosen = choice.model
     if by is None:
         scorer.record(spec, choice, day, run)

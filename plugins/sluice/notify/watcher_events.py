@@ -280,7 +280,7 @@ def of_broken_declaration(pipeline: str, error: SpecInvalidError, *, owner: str,
 def of_damaged_model(
     spec: Pipeline,
     *,
-    champion: int,
+    champion: int | None,
     version: int | None,
     problems: Sequence[str],
     task_url: str,
@@ -289,35 +289,50 @@ def of_damaged_model(
     """A champion that cannot score. It is one fault until a champion scores again, however many days it lasts.
 
     Args:
+        champion: None where the declared baseline is meant to score.
         version: what scores in its place; None for the declared baseline, or for nobody (`abstained`).
         problems: why the champion cannot, and perhaps what should have stood in for it: a sentence each.
     """
     rule = "the declared baseline" if version is None else f"version {version}"
     stands_in, name = "nobody" if abstained else rule, spec.pipeline
-    effect = f"Predictions are made by {stands_in} instead of version {champion}."
+    meant = "the declared baseline" if champion is None else f"version {champion}"
+    back = f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON"
+    ways = {back: f"make {rule} the champion"}
+    let = f"Or let {rule} be the champion: the command below, or {name}_rollback in the UI."
+    restore = (
+        f"Restore the file from a backup, or trigger {name}_train for the day that the champion was trained on "
+        "(`sluice model show` names it): the same rows give the same files, which are put back."
+    )
+    effect = f"Predictions are made by {stands_in} instead of {meant}."
     if abstained:
         effect = "No predictions are made: readers see each day without rows (`model.fallback` ends with abstain), and no score."
+        # The rule is not declared as a step, or has been tried: it is nothing to roll back to.
+        ways = {
+            f"sluice model rollback {name} VERSION --by NAME --why REASON": "make an earlier version the champion"
+        }
+        let = f"Or let an earlier version whose files are whole be the champion: the command below, or {name}_rollback in the UI."
+    if champion is None:
+        restore = "Give the column back to the feature table, or declare another `model.baseline`."
     return Event(
         kind="damaged_model",
         pipeline=name,
         subject=spec.model.name,
         partition=None,
-        cause=f"champion {champion}",
+        cause=f"champion {'baseline' if champion is None else champion}",
         occurrence=stands_in,
         ends_with=EndsWith.of("champion", spec.model.name),
         owner=spec.owner,
         effect=effect,
         summary=" ".join(problems),
-        facts={"Champion": f"version {champion}", "Scores": stands_in},
+        facts={"Champion": meant, "Scores": stands_in},
         next_steps=(
-            f"Restore the file from a backup, or trigger {name}_train for the day that the champion was trained on "
-            "(`sluice model show` names it): the same rows give the same files, which are put back.",
-            f"Or let {rule} be the champion: the command below, or {name}_rollback in the UI.",
+            restore,
+            let,
             f"Or train a new model with {name}_train: it is compared with the scores that the champion had published, or, where these are too few, with the baseline alone.",
         ),
         commands={
             f"sluice model show {name}": "every version with its role, and whether its files are whole",
-            f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON": f"make {rule} the champion",
+            **ways,
         },
         links={"Model": page_url("model", spec.pipeline), "Task": task_url},
         occurred_at=clock.utc_now(),
