@@ -70,7 +70,7 @@ class DayNumbers:
     # Features that came without values, or all with one, as they never did in the reference, by the source that they come from.
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Share of the rows that do not belong to their day (`sluice_ml.outliers`), and in which columns most of them are far off; None
-    # where no detector came with the model.
+    # where no detector came with the model, or no row can be judged by it.
     outlier_share: float | None = None
     outlier_columns: tuple[str, ...] = ()
     # Share of the model's importance that is in drifted features.

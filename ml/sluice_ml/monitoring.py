@@ -90,7 +90,7 @@ def decide(
         *of_left_out(same_version, newest, config),
         *shifts.of_pipes(newest),
         *shifted,
-        *shifts.of_outliers(mine, config),
+        *shifts.of_outliers(days, config),
         *performance.found(judged, sums, usual, config, inputs_shifted=bool(shifted)),
         *_of_age(model_age_days, events, config),
         *of_outcomes(days, newest, config),

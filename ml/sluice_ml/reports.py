@@ -85,7 +85,10 @@ def measure(
     drift: dict[str, Any] = (
         {name: getattr(compared, name) for name in _DRIFT_FIELDS}
         if compared is not None
-        else _compare(rows, reference, recent, model, config, folder, importance or {})
+        else {
+            **_compare(rows, reference, recent, model, config, folder, importance or {}),
+            **_outliers(rows, detector),
+        }
     )
     label, score, _ = known(rows, model)
     measured = quality(rows, model)
@@ -100,7 +103,6 @@ def measure(
         input_age_days=rows["input_age_days"][0].as_py() if "input_age_days" in rows.column_names else 0,
         **measured,
         **drift,
-        **_outliers(rows, detector),
         maturity_days=maturity_days,
     )
 
@@ -109,6 +111,8 @@ def _outliers(rows: pa.Table, detector: Mapping[str, Any] | None) -> dict[str, A
     if not detector:
         return {}
     found = outliers.find(rows, detector)
+    if found is None:
+        return {}
     return {"outlier_share": found.share, "outlier_columns": found.columns}
 
 
@@ -123,6 +127,8 @@ _DRIFT_FIELDS = (
     "broken",
     "shift",
     "smallest_shifts",
+    "outlier_share",
+    "outlier_columns",
     "shifted_since",
 )
 

@@ -55,18 +55,17 @@ def of_outliers(days: Sequence[DayNumbers], config: MonitoringConfig) -> list[Fi
     """Name a share of foreign rows that lasts, or that no ordinary day has.
 
     Args:
-        days: those of one model that count, in their order.
+        days: the measured ones in their order, also those that say nothing about the model: this is about rows.
     """
-    shares = [
-        (day, day.outlier_share)
-        for day in days
-        if day.outlier_share is not None and day.rows >= config.min_rows
+    last = [(day, day.outlier_share if day.rows >= config.min_rows else None) for day in days][
+        -config.persistence_days :
     ]
-    last = shares[-config.persistence_days :]
-    if not last:
-        return []
     newest, share = last[-1]
-    lasts = len(last) == config.persistence_days and all(each >= config.outliers_warn for _, each in last)
+    if share is None:
+        return []
+    lasts = len(last) == config.persistence_days and all(
+        each is not None and each >= config.outliers_warn for _, each in last
+    )
     if share < config.outliers_day and not lasts:
         return []
     when, limit = (

@@ -59,7 +59,7 @@ def with_foreign(rows: pa.Table, share: float = 0.02) -> tuple[pa.Table, np.ndar
 
 def test_most_of_two_percent_foreign_rows_are_flagged_and_few_good_ones(fitted):
     rows, foreign = with_foreign(days(60, 10))
-    far = np.sort(outliers._relative(rows, fitted), axis=1)[:, -2] > fitted["limit"]
+    far = outliers._second(outliers._relative(rows, fitted)) > fitted["limit"]
     assert far[foreign].mean() >= 0.8
     assert far[~foreign].mean() <= 2 * SHARE
     assert outliers.find(rows, fitted).share == far.mean()
@@ -85,7 +85,7 @@ def test_a_group_that_is_new_or_has_no_name_has_a_median_of_its_own_and_none_of_
     )
     assert outliers.find(renamed, fitted).share <= 2 * SHARE
     few, _ = with_foreign(days(60, 1, per_day=19), 0.5)
-    assert outliers.find(few, fitted).share == 0
+    assert outliers.find(few, fitted) is None
 
 
 def test_without_segments_a_row_is_compared_with_its_day_and_of_one_number_that_one_counts(declared):
@@ -106,3 +106,62 @@ def test_a_number_without_values_says_nothing_and_without_a_share_nothing_is_fit
     fitted = outliers.fit(empty, days(40, 10), declared)
     assert outliers.find(days(60, 5), fitted).share <= 2 * SHARE
     assert outliers.fit(days(0, 2), days(2, 2), dataclasses.replace(declared, outlier_share=None)) == {}
+
+
+def test_a_column_that_is_gone_gives_no_share(fitted):
+    assert outliers.find(days(60, 2).drop_columns(["age"]), fitted) is None
+    assert outliers.find(days(60, 2).drop_columns(["origin"]), fitted) is None
+
+
+def test_few_learned_days_fit_nothing(declared):
+    assert outliers.fit(days(0, 27), days(40, 10), declared) == {}
+    assert outliers.fit(days(0, 28), days(40, 10), declared) != {}
+
+
+def test_groups_too_small_to_be_judged_by_fit_nothing_and_small_days_have_no_share(declared, fitted):
+    assert outliers.fit(days(0, 40), days(40, 10, per_day=20), declared) == {}
+    assert outliers.find(days(60, 1, per_day=12), fitted) is None
+
+
+def test_rows_that_cannot_be_judged_are_no_good_ones(fitted):
+    rows, _ = with_foreign(days(60, 10), 0.1)
+    strangers = rows.slice(0, 15).set_column(1, "origin", pa.array(["LGA"] * 15))
+    assert outliers.find(pa.concat_tables([rows, strangers]), fitted) == outliers.find(rows, fitted)
+
+
+def test_a_number_that_never_varied_is_left_out_and_what_varies_later_mutes_nothing(declared):
+    def with_constant(rows: pa.Table, values: np.ndarray) -> pa.Table:
+        return rows.set_column(rows.column_names.index("age"), "age", pa.array(values))
+
+    learned, held_out = days(0, 40), days(40, 10)
+    fitted = outliers.fit(
+        with_constant(learned, np.zeros(learned.num_rows)),
+        with_constant(held_out, np.arange(held_out.num_rows, dtype="float64")),
+        declared,
+    )
+    assert "age" not in fitted["numeric"]
+    assert fitted["limit"] < 10
+
+
+def test_a_missing_name_changes_no_other_group(declared):
+    numbered = dataclasses.replace(declared, categorical=("gate",), segments=("gate",))
+
+    def with_gate(rows: pa.Table, *, missing: bool) -> pa.Table:
+        gates = [1 if name == "EWR" else 2 for name in rows["origin"].to_pylist()]
+        return rows.append_column(
+            "gate", pa.array([None if missing and not place else gate for place, gate in enumerate(gates)])
+        )
+
+    fitted = outliers.fit(
+        with_gate(days(0, 40), missing=True), with_gate(days(40, 10), missing=False), numbered
+    )
+    assert set(fitted["groups"]["gate"]) == {"", "=1", "=2"}
+
+
+def test_without_segments_a_sparse_number_is_judged_by_the_days_own(declared):
+    sparse = dataclasses.replace(declared, segments=())
+    learned = days(0, 28, per_day=40)
+    known = [value if place % 10 == 0 else None for place, value in enumerate(learned["age"].to_pylist())]
+    learned = learned.set_column(learned.column_names.index("age"), "age", pa.array(known, pa.int64()))
+    fitted = outliers.fit(learned, days(40, 10), sparse)
+    assert all(reach is not None for reach in fitted["groups"][""][""])

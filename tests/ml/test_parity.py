@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -48,6 +50,15 @@ def divided(name: str, by: float):
 def test_rows_that_are_served_as_they_were_judged_pass_in_whatever_order(check, serve, learned):
     found = check(serve(learned.sort_by([("distance", "ascending")])))
     assert (found.state, found.numbers["rows"], found.numbers["off"]) == ("PASS", learned.num_rows, 0)
+
+
+def test_scores_that_are_no_numbers_are_refused_and_their_number_can_be_recorded(check, serve, learned):
+    served = serve(learned)
+    scores = [float("nan"), float("inf"), *served["score"].to_pylist()[2:]]
+    found = check(served.set_column(served.column_names.index("score"), "score", pa.array(scores)))
+    assert found.state == "FAIL"
+    assert found.sentence.startswith("2 of ")
+    json.dumps(found.numbers, allow_nan=False)
 
 
 @pytest.mark.parametrize(("name", "by"), [("carrier_late_rate", 100), ("departure_minute", 60)])

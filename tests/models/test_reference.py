@@ -10,7 +10,7 @@ import pytest
 from sluice import ledger
 from sluice.core.settings import settings
 from sluice.ledger import model_records
-from sluice.models import monitoring, realised, reference, roles
+from sluice.models import monitoring, realised, reference, roles, scorer
 from sluice.web import performance_chart
 from sluice_ml.monitored_day import DayNumbers
 from tests.models.conftest import DAY, RUN, flights_rows
@@ -113,3 +113,25 @@ def test_scores_that_are_no_numbers_are_no_measure(world):
     rows = flights_rows(world.flights, days=1)
     scores, said = reference.Reference(1, Broken()).score(rows, DAY)
     assert (scores, said["reference_problem"]) == (None, "Some of its scores are no numbers.")
+
+
+def test_reference_that_meets_a_column_of_another_type_or_a_file_that_cannot_be_read_is_a_problem(
+    world, monkeypatch
+):
+    world.champion("good")
+    frozen = reference.load(world.flights)
+    rows = flights_rows(world.flights, days=1)
+    name = frozen.model.meta.numeric[0]
+    text = rows.set_column(rows.column_names.index(name), name, pa.array(["a text"] * rows.num_rows))
+    scores, said = frozen.score(text, DAYS[0])
+    assert scores is None
+    assert said["reference_problem"].startswith("It cannot be used here (")
+    assert "a text" not in said["reference_problem"]
+
+    def unreachable(*_):
+        raise ConnectionError("the registry does not answer")
+
+    monkeypatch.setattr(scorer, "usable", unreachable)
+    assert reference.load(world.flights) == reference.Reference(
+        1, problem="It cannot be used here (ConnectionError)."
+    )

@@ -1,8 +1,8 @@
 """What serves is what was judged: held-out rows, scored as they are served, have the scores that the model gives the rows of the training.
 
 This check is given tables and the model's file, not scores of a comparison: the rows as a training read them are scored a second time by other code
-(`sluice_ml.recomputation`), and the same rows as they are served, by the code that serves. Whatever lies between the two (how a table is read, a column
-that is changed on the way, how rows become numbers, a file that was damaged) shows as another score.
+(`sluice_ml.recomputation`), and the same rows as they are served, by the code that serves. Whatever lies between the two (a column that is changed on the
+way, how rows become numbers) shows as another score. What both have in common is not seen: the snapshot, how it is read, the model's file and XGBoost.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def check(learned: pa.Table, served: pa.Table, meta: ModelMeta, content: bytes, 
     # A lake may hand out the same keys as large_string.
     served = served.take(rows).set_column(served.column_names.index(key), key, learned[key])
     expected, found = recompute(learned, meta, content), served["score"].to_pylist()
+    if broken := sum(not math.isfinite(one) for one in found):
+        said = (
+            f"{broken:,} of {len(rows):,} held-out rows have scores that are no numbers as they are served."
+        )
+        return Finding("parity", "FAIL", said, {"rows": len(rows), "no_numbers": broken})
     off = [place for place, both in enumerate(zip(expected, found, strict=True)) if not _same(*both)]
     largest = max((abs(expected[place] - found[place]) for place in off), default=0.0)
     numbers = {"rows": len(rows), "off": len(off), "largest": largest, "limits": {"score": SAME_SCORE}}

@@ -68,6 +68,14 @@ class Outliers(Strict):
     warn: float = Field(0.1, gt=0, le=1)
     day: float = Field(0.2, gt=0, le=1)
 
+    @model_validator(mode="after")
+    def _one_day_needs_more(self) -> Outliers:
+        if self.day < self.warn:
+            raise ValueError(
+                f"outliers.day ({self.day}) is below outliers.warn ({self.warn}): one day alone would warn before several do"
+            )
+        return self
+
 
 class Monitoring(Strict):
     """When monitoring asks for attention."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Of the recorded settings: what decides which rows are read, by its name in the YAML's `model`.
 _READ = ("key", "label", "baseline", "training_days", "known_at", "happens_at")
 # What does not change what is learned: what must hold of a candidate besides, and how many cores trained it.
-_NOT_LEARNED = ("gate", "threads")
+_NOT_LEARNED = ("gate", "threads", "outlier_share")
 _UNRECORDED = "not recorded"
 
 

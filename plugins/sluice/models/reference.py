@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.ledger import champion
 from sluice.models import scorer
-from sluice_ml.errors import ModelDamagedError, ModelUnknownError, RowsUnusableError
+from sluice_ml.errors import MlError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from sluice.declare.spec import Pipeline
     from sluice_ml.model import Trained
+
+
+# What a model of another time may meet here: files that are gone or cannot be read, a registry that does not answer (ConnectionError is an OSError),
+# columns of another type (errors of Arrow and XGBoost are ValueErrors).
+_CANNOT = (MlError, OSError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Reference:
         elif self.model is not None:
             try:
                 scores = self.model.score(features)
-            except RowsUnusableError as error:
-                problem = error.what
+            except _CANNOT as error:
+                problem = _said(error)
             if scores is not None and not np.isfinite(scores).all():
                 scores, problem = None, "Some of its scores are no numbers."
         return scores, {"reference_version": str(self.version), "reference_problem": problem}
@@ -60,8 +65,13 @@ def load(spec: Pipeline) -> Reference:
         return Reference()
     try:
         return Reference(version, scorer.usable(spec, version, None).model)
-    except (ModelDamagedError, ModelUnknownError) as error:
-        return Reference(version, problem=error.what)
+    except _CANNOT as error:
+        return Reference(version, problem=_said(error))
+
+
+def _said(error: Exception) -> str:
+    # A library's own message may quote values.
+    return error.what if isinstance(error, MlError) else f"It cannot be used here ({type(error).__name__})."
 
 
 def _first(spec: Pipeline) -> int | None:
