@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sluice_ml import snapshots
+from sluice_ml import outliers, snapshots
 from sluice_ml.drift import find_broken, values_by_day, weigh
 from sluice_ml.errors import RowsUnusableError
 from sluice_ml.model import ScoringModel, load
@@ -132,11 +132,15 @@ def test_measure_samples_both_sides_but_counts_all_rows(known, reference, config
 
 
 def test_measure_counts_rows_under_another_carriers_name_by_the_detector_that_came_with_the_model(
-    known, reference, candidate, config, monitoring, measured, tmp_path
+    known, reference, candidate, config, monitoring, measured, tmp_path, monkeypatch
 ):
+    # The rows of these tests are of fewer days.
+    monkeypatch.setattr(outliers, "_LEAST_DAYS", 1)
+    detector = outliers.fit(reference, candidate.test, config)
+
     def counted(rows):
-        given = {"model": config, "config": monitoring, "folder": tmp_path, "compared": measured[1]}
-        return measure(rows, reference, detector=candidate.meta.outliers, **given)
+        given = {"model": config, "config": monitoring, "folder": tmp_path}
+        return measure(rows, reference, detector=detector, **given)
 
     carriers = known["carrier"].to_pylist()
     turned = [carriers[-place - 1] if place % 3 == 0 else carrier for place, carrier in enumerate(carriers)]

@@ -48,7 +48,9 @@ def check(spec: Pipeline, version: int) -> Finding:
 
 def _some(rows: pa.Table) -> pa.Table:
     """Rows at equal distances, at most as many as the gate of the predictions computes again."""
-    return rows.take(range(0, rows.num_rows, -(-rows.num_rows // SAMPLE_ROWS) or 1))
+    import pyarrow as pa
+
+    return rows.take(pa.array(range(0, rows.num_rows, -(-rows.num_rows // SAMPLE_ROWS) or 1), pa.int64()))
 
 
 def _serve(spec: Pipeline, version: int, learned: pa.Table) -> pa.Table:
