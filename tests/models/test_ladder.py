@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from sluice import gates, ledger, outdated, status
+from sluice import gates, ledger, notify, outdated, status
 from sluice.cli import main
 from sluice.core.errors import BatchSupersededError
+from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
 from sluice.lake import tables
 from sluice.ledger import model_records
@@ -25,6 +26,7 @@ from sluice_ml.errors import ModelDamagedError, RowsUnusableError
 from sluice_ml.scoring import score
 from tests.models.conftest import DAY, RUN, flights, flights_rows, publish, publish_staged
 from tests.models.test_scorer import champions, declared, model_file, publish_features
+from tests.notify.reading import tell
 
 __all__ = ["champions", "flights"]  # fixtures
 
@@ -84,6 +86,7 @@ def test_nobody_scores_and_the_day_is_published_without_rows_until_somebody_can(
     assert "version 1 cannot be read" in found.reasons[0]
     (item,) = (one for one in status.of(spec, first=day, last=day) if one.stage == "score")
     assert item.state == "published", "nobody can score it yet"
+    assert today._mark(spec, [item]) == "open"
 
     restored(spec, home, 1)
     (item,) = (one for one in status.of(spec, first=day, last=day) if one.stage == "score")
@@ -130,6 +133,44 @@ def test_day_that_nobody_scored_is_predicted_late_as_no_hindsight_replaces_anyth
     late = stage_predictions(spec, [day], RUN)
     outdated.require_not_behind(spec, late, {day: nobody.batch_id})
     assert crossing_rows(spec, late, day) == {True}
+
+
+def test_day_that_nobody_scored_ends_no_fault_of_its_predictions(damaged, home, sink):
+    spec = declared(damaged, "previous", "abstain")
+    day = publish_features(spec, flights_rows(spec))
+    event = report.of_exception(
+        spec, RuntimeError("It was killed."), task_id="stage_predictions", run_id="r", partition=day,
+        task_url="http://127.0.0.1:8080/", dag_id="flights_score",
+    )  # fmt: skip
+    tell(event, sink[0])
+
+    def closed() -> list[str]:
+        """What closes it: its own run, the watcher by the ledger, and the watcher by the status."""
+        found = status.of(spec, first=day, last=day)
+        made = notify.close_published(spec, "predictions", day, sink[0])
+        made += [*notify.retry_failed(spec, sink[0]), *notify.done(spec, found, sink[0])]
+        return [entry.record.status for entry in made]
+
+    publish_staged(spec, stage_predictions(spec, [day], RUN))
+    assert closed() == []
+    restored(spec, home, 1)
+    publish_staged(spec, stage_predictions(spec, [day], RUN))
+    assert closed() == ["resolved"]
+
+
+def test_registry_that_does_not_answer_does_not_stop_the_status(damaged, home, monkeypatch):
+    spec = declared(damaged, "previous", "abstain")
+    day = publish_features(spec, flights_rows(spec))
+    pipeline_clock.advance(spec, date.fromisoformat(day))
+    publish_staged(spec, stage_predictions(spec, [day], RUN))
+    restored(spec, home, 1)
+    monkeypatch.setenv("SLUICE_MLFLOW_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings.cache_clear()
+    with pytest.raises(ConnectionError):
+        scorer.choose(spec)
+    (item,) = (one for one in status.of(spec, first=day, last=day) if one.stage == "score")
+    assert item.state == "published"
 
 
 def crossing_rows(spec, manifest, day: str) -> set[bool]:

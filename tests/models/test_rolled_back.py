@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 from click.testing import CliRunner
 
-from sluice import ledger, status
+from sluice import ledger, notify, status
 from sluice.cli import main
 from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
@@ -15,7 +15,7 @@ from sluice.lake import batches, tables
 from sluice.ledger import records
 from sluice.models import roles, rolled_back
 from sluice.models.scoring import stage_predictions
-from sluice.notify import faults, report
+from sluice.notify import faults, report, resend
 from tests.models.conftest import RUN, flights, publish, publish_staged
 from tests.models.test_shadow import DAYS, World, fitted, world
 
@@ -114,18 +114,21 @@ def test_held_predictions_of_the_version_before_are_made_again(reigns):
     assert status.to_score_again(reigns.flights) == [DAYS[4]]
 
 
-def test_roll_back_by_the_command_is_told_by_the_watcher_once(reigns):
-    assert rolled_back.untold(reigns.flights) is None
+def test_each_roll_back_by_the_command_is_told_also_when_another_decision_has_followed(reigns, monkeypatch):
+    assert notify.untold_roll_backs(reigns.flights) == []
     word = ["--by", "ada", "--why", "It ranks at random."]
-    done = CliRunner().invoke(main, ["model", "rollback", "flights", "1", *word])
-    assert done.exit_code == 0, done.output
-    assert "the next of flights_watch mails who acts on predictions" in done.output
-    entry = rolled_back.untold(reigns.flights)
-    assert entry is not None
-    assert entry.record.why == "It ranks at random."
-    event = report.of_roll_back(reigns.flights, entry, made=[], again=[], task_url="http://127.0.0.1:8080/")
+    for version in ("1", "baseline"):
+        done = CliRunner().invoke(main, ["model", "rollback", "flights", version, *word])
+        assert done.exit_code == 0, done.output
+        assert "the next of flights_watch sends the mail (ROLLED BACK) to `mail_to`" in done.output
+    roles.promote(reigns.flights, reigns.candidate("good", champion=None), RUN)
+    first, second = notify.untold_roll_backs(reigns.flights)
+    assert (first.record.version, second.record.version) == (1, None)
+    event = report.of_roll_back(reigns.flights, first, made=[], again=[], task_url="http://127.0.0.1:8080/")
     faults.record(event, event.incident_key(0), "sent", "told", {})
-    assert rolled_back.untold(reigns.flights) is None
+    assert notify.untold_roll_backs(reigns.flights) == [second]
+    monkeypatch.setattr(resend, "_NEWS", timedelta(0))
+    assert notify.untold_roll_backs(reigns.flights) == [], "it is no news any more"
 
 
 def test_day_that_was_never_scored_waits_for_its_own_run(reigns):

@@ -14,7 +14,7 @@ from sluice.core.partitions import date_of
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import batches, inputs, tables
-from sluice.ledger import Entry, champion, records
+from sluice.ledger import Entry, champion
 from sluice.ledger.model_records import RolledBack
 
 if TYPE_CHECKING:
@@ -43,24 +43,16 @@ def read(spec: Pipeline, number: int) -> Entry[RolledBack]:
     return next(one for one in found if one.seq == number)
 
 
-def untold(spec: Pipeline) -> Entry[RolledBack] | None:
-    """The roll-back that holds now, where no mail has told of it: a command's, or one whose run was killed before."""
-    newest = next(iter(champion.decisions(spec.pipeline, spec.model.name)), None)
-    if newest is None or newest.kind != "rolled_back":
-        return None
-    mails = ledger.entries(records.Mail, pipeline=spec.pipeline, after=newest.seq)
-    return None if any(one.record.event == "rolled_back" for one in mails) else newest
-
-
 def is_open(spec: Pipeline, day: str) -> bool:
-    """Whether readers see nothing of a day, or what a champion before a roll-back has made, while there is time to make it again."""
+    """Whether readers see nothing of a day, because nobody scored it or for another reason, or what a champion before a roll-back has made, while there is time to make it again."""
     if not is_in_time(spec, day):
         return False
     shown = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
     if shown is None:
         return True
     made_of = batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id)
-    return bool(why_again(made_of, champion.decisions(spec.pipeline, spec.model.name)))
+    nobody = any(one.abstained for one in inputs.read(made_of, inputs.Model))
+    return nobody or bool(why_again(made_of, champion.decisions(spec.pipeline, spec.model.name)))
 
 
 def is_in_time(spec: Pipeline, day: str) -> bool:

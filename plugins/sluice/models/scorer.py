@@ -142,10 +142,18 @@ def can_score_again(spec: Pipeline, made_of: Iterable[Mapping[str, Any]]) -> str
         choice = choose(spec, list(newest.columns) if newest else None)
     except (ModelDamagedError, ModelUnknownError, RowsUnusableError):
         return ""  # it is not declared any more that nobody may score
+    except ConnectionError:
+        return ""  # while the registry does not answer nobody can, and the status is read all the same
     if choice.abstains:
         return ""
     by = "the baseline" if choice.version is None else f"version {choice.version}"
     return f"nobody scored it, and {by} can now"
+
+
+def has_abstained(spec: Pipeline, batch_id: str | None) -> bool:
+    """Whether a batch of predictions has none because nobody could score."""
+    made = batches.made_of(spec.pipeline, PREDICTIONS, batch_id)
+    return any(one.abstained for one in inputs.read(made, inputs.Model))
 
 
 def why_nobody_scored(spec: Pipeline, batch_id: str) -> str:

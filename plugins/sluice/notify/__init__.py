@@ -40,6 +40,7 @@ __all__ = [
     "retry_failed",
     "tell_stakeholders",
     "undelivered",
+    "untold_roll_backs",
 ]
 
 # Module of each that is not in `resolved_mails`.
@@ -49,6 +50,7 @@ _MODULES = {
     "retry_failed": "resend",
     "tell_stakeholders": "fitness_mail",
     "undelivered": "faults",
+    "untold_roll_backs": "resend",
 }
 
 

@@ -7,9 +7,9 @@ otherwise; and whatever was wrong with a table ends when the table is declared n
 
 from __future__ import annotations
 
-from sluice.declare.spec import Pipeline
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger import Entry
-from sluice.models import rolled_back
+from sluice.models import rolled_back, scorer
 from sluice.notify import resolution, stuck
 from sluice.status import MONITORING, TRAINING, Item, Status, training
 from sluice.status.parts import by_table
@@ -28,6 +28,8 @@ def has_ended(spec: Pipeline, found: Status, seen: Entry) -> bool:
     if _is_of_approval(spec, seen):
         return not training.waits_for_a_person(spec)
     items = _items(spec, found, seen)
+    if any(item.table == PREDICTIONS and scorer.has_abstained(spec, item.batch_id) for item in items):
+        return False
     return all(item.is_done for item in items) if items else seen.record.event == stuck.KIND
 
 

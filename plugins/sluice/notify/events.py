@@ -182,7 +182,7 @@ class Event(_Frozen):
     @property
     def fault(self) -> str:
         """Identity of the fault (32 hex digits)."""
-        return _digest(self.kind, self.pipeline, self.subject, self.cause)
+        return fault_of(self.kind, self.pipeline, self.subject, self.cause)
 
     @property
     def occurrence_key(self) -> str:
@@ -197,6 +197,11 @@ class Event(_Frozen):
     def incident_key(self, number: int) -> str:
         """Identity of the mail that opens the fault for the `number`-th time, counted from 0 (32 hex digits)."""
         return _digest(self.occurrence_key, number)
+
+
+def fault_of(kind: str, pipeline: str, subject: str, cause: str) -> str:
+    """Identity of a fault (32 hex digits)."""
+    return _digest(kind, pipeline, subject, cause)
 
 
 def _digest(*identity: object) -> str:

@@ -10,6 +10,7 @@ from sluice.core.links import page_url
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS, Pipeline
+from sluice.ledger import champion
 from sluice.ledger.records import EndsWith
 from sluice.notify.events import Event
 
@@ -118,6 +119,10 @@ def of_stuck_model(spec: Pipeline, why: str, *, since: str, task_url: str) -> Ev
     )
 
 
+def roll_back_cause(entry: Entry[RolledBack]) -> str:
+    return f"entry {entry.seq}"
+
+
 def of_roll_back(
     spec: Pipeline,
     entry: Entry[RolledBack],
@@ -137,6 +142,9 @@ def of_roll_back(
         "the baseline" if version is None else f"version {version}"
         for version in (decided.previous, decided.version)
     )
+    # Of several roll-backs in a row the last names who scores.
+    now = champion.decisions(spec.pipeline, spec.model.name)[0].record.version
+    scores = "the baseline" if now is None else f"version {now}"
     days = f"{made[0]} to {made[-1]}" if made[1:] else "".join(made)
     stays = "They stay as they were made: they are what was known and acted on."
     effect = (
@@ -144,7 +152,7 @@ def of_roll_back(
         if made
         else f"Nothing that is published was made by {before}. "
     ) + (
-        f"Those of {', '.join(again)} are made again by {after}, and shown when they pass their gate."
+        f"Those of {', '.join(again)} are made again by {scores}, and shown when they pass their gate."
         if again
         else stays
         if made
@@ -155,7 +163,7 @@ def of_roll_back(
         pipeline=spec.pipeline,
         subject=spec.model.name,
         partition=str(Partition(again[0], again[-1])) if again else None,
-        cause=f"entry {entry.seq}",
+        cause=roll_back_cause(entry),
         owner=spec.owner,
         ends_with=EndsWith.of("published", PREDICTIONS) if again else EndsWith(),
         effect=effect.strip(),

@@ -15,10 +15,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sluice import ledger, waivers
 from sluice.core.errors import BatchUnknownError
 from sluice.core.partitions import LATEST, Partition
-from sluice.declare.spec import Pipeline
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.lake import batches
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry, records
+from sluice.models import scorer
 
 Kind = Literal[
     "released",  # the held batch itself was published on a waiver
@@ -179,7 +180,7 @@ def _first_end(spec: Pipeline, table: str, days: Sequence[str], seen: Entry) -> 
     weeks = [week_of(spec, table, day) if late else Partition(day, day) for day in days]
     span = Partition(days[0], weeks[-1].last)
     found = ledger.entries(pipeline=spec.pipeline, subject=table, after=seen.seq, days=span)
-    oldest_first = [one for one in reversed(found) if _ends(one)]
+    oldest_first = [one for one in reversed(found) if _ends(spec, one)]
     firsts = [next((one for one in oldest_first if _is_about(one, week)), None) for week in weeks]
     there = [one for one in firsts if one is not None]
     # Of a weekly source only some of the days of a range are ever delivered.
@@ -201,8 +202,12 @@ def _is_about(entry: Entry, week: Partition) -> bool:
     return entry.covers(week.first) or (entry.kind == "published" and entry.days.first in week)
 
 
-def _ends(entry: Entry) -> bool:
-    """Whether an entry ends what is wrong with a day: readers see it, or a person gave it up. That a hold has expired ends nothing."""
+def _ends(spec: Pipeline, entry: Entry) -> bool:
+    """Whether an entry ends what is wrong with a day: readers see it, or a person gave it up. That a hold has expired ends nothing, nor
+    does a day of predictions that nobody scored.
+    """
+    if entry.kind == "published" and entry.subject == PREDICTIONS:
+        return not scorer.has_abstained(spec, entry.record.batch_id)
     return entry.kind in ("published", "skipped")
 
 

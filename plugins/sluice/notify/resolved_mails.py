@@ -15,10 +15,12 @@ from sluice import ledger
 from sluice.core import clock
 from sluice.core.links import evidence_url
 from sluice.core.partitions import Partition
-from sluice.declare.spec import Pipeline
+from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ingest.unexpected import LandingScan
+from sluice.lake.tables import published
 from sluice.ledger import Entry, mails
 from sluice.ledger.records import EndsWith
+from sluice.models import scorer
 from sluice.notify import by_status, delivery, faults, reader_impact, resolution, watcher_events
 from sluice.notify.events import Event, Item, Section
 from sluice.notify.resolution import Ending
@@ -41,6 +43,13 @@ def close_published(spec: Pipeline, table: str, partition: str, smtp: Smtp) -> l
     Returns: the entries of kind `mail` that were made.
     """
     inside = set(Partition.parse(partition))
+    if table == PREDICTIONS:
+        # Readers see nothing of a day that nobody scored: it ends nothing.
+        inside -= {
+            day
+            for day, shown in published(spec.pipeline, table, min(inside), max(inside)).items()
+            if scorer.has_abstained(spec, shown.batch_id)
+        }
 
     def has_ended(entry: Entry) -> bool:
         tables = resolution.tables_of(spec, entry)
@@ -240,13 +249,13 @@ def _effect(spec: Pipeline, seen: Collection[Entry], *, since: datetime) -> str:
     said = []
     for table, wanted in days.items():
         weeks = {day: resolution.week_of(spec, table, day) for day in wanted}
-        published = sorted(
+        seen_now = sorted(
             day
             for day, week in weeks.items()
             if reader_impact.shown(spec, table, week.first, week.last, after=first)
         )
-        if published:
-            said.append(reader_impact.visible(spec, table, published, since=since))
+        if seen_now:
+            said.append(reader_impact.visible(spec, table, seen_now, since=since))
         else:
             said.append(f"Readers see of {table} what they saw before: nothing was published for it.")
     return " ".join(said)

@@ -122,18 +122,30 @@ def _check_expiries(pipeline_name: str) -> list[str]:
 @explain_failure
 def _send_notices(pipeline_name: str) -> int:
     """Returns how many mails were sent that could not be sent before; a roll-back by the command is told of here, too."""
-    from sluice import notify, status
-    from sluice.models import rolled_back
+    from sluice import notify
 
     pipeline = spec.load(pipeline_name)
-    if pipeline.has_model and (entry := rolled_back.untold(pipeline)):
-        made, again = rolled_back.made_before(pipeline, entry), status.to_score_again(pipeline)
-        mail_roll_back(get_current_context(), pipeline, entry, made, again)
     server = smtp(pipeline)
     sent = notify.retry_failed(pipeline, server)
     notify.digest(pipeline, server)
     notify.tell_stakeholders(pipeline, server)
+    # Last: it looks into the lake and the landing zone, and what cannot be reached stops no other mail.
+    if pipeline.has_model:
+        _tell_roll_backs(pipeline)
     return len(sent)
+
+
+def _tell_roll_backs(pipeline: spec.Pipeline) -> None:
+    from sluice import notify, status
+    from sluice.models import roles, rolled_back
+
+    untold = notify.untold_roll_backs(pipeline)
+    waiting = status.to_score_again(pipeline) if untold else []
+    for entry in untold:
+        made = rolled_back.made_before(pipeline, entry)
+        # One that another decision followed names of them only what its own champion made.
+        again = [day for day in waiting if day in made or entry.seq == roles.current(pipeline).since]
+        mail_roll_back(get_current_context(), pipeline, entry, made, again)
 
 
 @task

@@ -93,7 +93,7 @@ def read(spec: Pipeline, *, last: str | None = None) -> Today:
         held=len(open_now) + len(stopped.expired(spec)),
         oldest_days=max((hold.age_days for hold in open_now), default=0),
         next_run=schedule.next_due(spec, found.now) if found.now and spec.clock == "wall" else None,
-        strip=tuple((day, _mark(items)) for day, items in days.items()),
+        strip=tuple((day, _mark(spec, items)) for day, items in days.items()),
     )
 
 
@@ -103,7 +103,8 @@ def _fitness(
     if newest is None:
         return "not_made", "No predictions are due yet.", ()
     if newest.batch_id and (why := scorer.why_nobody_scored(spec, newest.batch_id)):
-        return "not_made", f"Nobody has scored {newest.day}: readers see it without rows.", (why,)
+        since = () if newest.state == "published" else (newest.sentence(),)
+        return "not_made", f"Nobody has scored {newest.day}: readers see it without rows.", (why, *since)
     if newest.batch_id is None:
         return "not_made", *_not_made(spec, newest, days[newest.run_day])
     reasons = tuple(dict.fromkeys(_reservations(spec, newest)))
@@ -181,9 +182,11 @@ def _doubts(spec: Pipeline, item: Item) -> Iterator[str]:
         yield f"{item.table} {item.day} was released by {waiver.record.by} although it did not pass its rules."
 
 
-def _mark(items: list[Item]) -> Mark:
+def _mark(spec: Pipeline, items: list[Item]) -> Mark:
     if any(item.state in ("held", "missing") for item in items):
         return "held"
+    if any(item.table == PREDICTIONS and scorer.has_abstained(spec, item.batch_id) for item in items):
+        return "open"
     return "done" if all(item.is_done for item in items) else "open"
 
 
