@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -12,12 +13,12 @@ from pydantic import ValidationError
 
 from sluice import gates, ledger, notify, outdated, status
 from sluice.cli import main
-from sluice.core.errors import BatchSupersededError
+from sluice.core.errors import BatchSupersededError, PredictionUnknownError
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
 from sluice.lake import tables
 from sluice.ledger import model_records
-from sluice.models import monitoring, recorded_scores, scorer, training
+from sluice.models import monitoring, recorded_scores, scorer, training, why
 from sluice.models.config import registry
 from sluice.models.scoring import stage_predictions
 from sluice.notify import report
@@ -74,6 +75,8 @@ def test_nobody_scores_and_the_day_is_published_without_rows_until_somebody_can(
     assert (verdict.outcome, verdict.empty) == ("PASS", (day,))
     publish_staged(spec, manifest)
     assert tables.scan("flights", "predictions", day, day).num_rows == 0
+    with pytest.raises(PredictionUnknownError, match=f"Nobody has scored {day}: model.ubj of"):
+        why.read(spec, "flight 0", day)
 
     (entry,) = ledger.entries(kind="stood_in")
     assert entry.record.reasons[0].startswith(
@@ -251,11 +254,15 @@ def test_trace_of_a_prediction_names_its_model_and_what_it_is_made_of(champions)
         assert said in done.output
     assert "log odds" not in done.output
     assert f"sluice why flights {key}" in done.output
+    told = json.loads(CliRunner().invoke(main, ["trace", "flights", key, "--json"]).output)
+    assert (told["reasons"], told["prediction"]["prediction_id"]) == (None, key)
+    misspelt = CliRunner().invoke(main, ["trace", "flights", "feature"])
+    assert "or a table with its day: " in misspelt.output
     missing = CliRunner().invoke(main, ["trace", "flights", "features"])
     assert (missing.exit_code, "The day of features is missing" in missing.output) == (2, True)
 
 
-def published_by(spec, version: int, days: int, *, knew: bool = False) -> None:
+def published_by(spec, version: int, days: int, *, knew: bool = False, marked: tuple[str, ...] = ()) -> None:
     """Publish what a version made of the last days that were held out, or, under its name, what has come of them (`knew`)."""
     rows = flights_rows(spec)
     kept = sorted(set(rows["ds"].to_pylist()))[-days:]
@@ -274,6 +281,9 @@ def published_by(spec, version: int, days: int, *, knew: bool = False) -> None:
     )
     scores = pa.array([float(come[one]) for one in made["flight_id"].to_pylist()])
     made = made.set_column(made.schema.get_field_index("score"), "score", scores)
+    for name in marked:
+        place = made.schema.get_field_index(name)
+        made = made.set_column(place, name, pa.repeat(pa.scalar(True), made.num_rows))
     publish(spec, "predictions", made)
 
 
@@ -304,8 +314,11 @@ def test_too_few_recorded_scores_stop_no_successor(champions, home, trained):
     assert not decision.numbers["by_recorded_scores"]
 
 
-def test_what_another_version_made_is_no_score_of_the_champion(champions, home, trained):
-    published_by(champions, 1, days=14)
+@pytest.mark.parametrize(("version", "marked"), [(1, ()), (2, ("is_stale",)), (2, ("made_late",))])
+def test_what_another_version_made_or_it_made_late_or_of_old_inputs_is_no_score_of_the_champion(
+    champions, home, trained, version, marked
+):
+    published_by(champions, version, days=14, marked=marked)
     test = registry().candidate(champions.model.name, 2).test
     (two,) = (one.record for one in ledger.entries(model_records.Trained) if one.record.version == 2)
     rival = recorded_scores.champion(champions, two, test, "It is lost.")

@@ -203,6 +203,9 @@ def test_score_that_its_model_does_not_give_and_features_that_are_gone_are_told(
     found = why.read(flights, WANTED)
     assert found.problem.startswith("the features that it was made of are gone")
     assert (found.reasons, found.origins) == (None, [])
+    assert "  made of       unknown: the features that it was made of are gone" in "\n".join(
+        why.traced(found)
+    )
     assert "  let in        by the gate" in "\n".join(why.lines(found))
 
 

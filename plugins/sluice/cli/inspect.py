@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import click
 
 from sluice.cli import arguments
 from sluice.cli.arguments import DAY, KIND, LABEL, RECORDED_PIPELINE, TABLE, TEXT
 from sluice.cli.output import as_json, echo, for_each, print_json
+from sluice.core.errors import PredictionUnknownError
 from sluice.core.partitions import Partition
 from sluice.declare import spec
 
@@ -128,9 +130,15 @@ def trace(ctx: click.Context, pipeline: spec.Pipeline, what: str, day: str | Non
     if day is None and pipeline.has_model and what not in pipeline.tables:
         from sluice.models import why
 
-        prediction = why.read(pipeline, what)
+        try:
+            prediction = why.read(pipeline, what)
+        except PredictionUnknownError as error:
+            allowed = f"{error.allowed}, or a table with its day: {', '.join(pipeline.tables)}"
+            raise PredictionUnknownError(
+                error.what, where=error.where, allowed=allowed, todo=error.todo
+            ) from error
         if as_json:
-            print_json(prediction)
+            print_json(replace(prediction, reasons=None, base=None, others={}))
             return
         for line in why.traced(prediction):
             echo(line)

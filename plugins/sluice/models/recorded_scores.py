@@ -1,6 +1,6 @@
 """A champion that cannot score any more, as it is compared with all the same: by the scores that it had published.
 
-The rule kept here: what counts is what it made in time and under its own name, on days that it had not learned from. What stood in for it
+The rule kept here: what counts is what it made in time, from fresh inputs and under its own name, on days that it had not learned from. What stood in for it
 was another model.
 """
 
@@ -38,15 +38,16 @@ def champion(spec: Pipeline, trained: Trained, test: pa.Table, problem: str) -> 
         return None
     limits = pc.min_max(test["ds"]).as_py()
     first, last = (limits[name].isoformat() for name in ("min", "max"))
-    columns = [key, "ds", "score", "model_name", "model_version"]
+    columns = [key, "ds", "score", "model_name", "model_version", "is_stale", "made_late"]
     rows = tables.scan(spec.pipeline, PREDICTIONS, first, last, columns=columns)
     late = pa.array([*due.made_late(spec, first)], pa.string())
+    marked = pc.or_(*(pc.fill_null(rows[name], False) for name in ("is_stale", "made_late")))
     mine = pc.and_(
         pc.and_(
             pc.equal(rows["model_name"], spec.model.name),
             pc.equal(rows["model_version"], str(trained.version)),
         ),
-        pc.invert(pc.is_in(pc.cast(rows["ds"], pa.string()), late)),
+        pc.invert(pc.or_(marked, pc.is_in(pc.cast(rows["ds"], pa.string()), late))),
     )
     return Champion(
         RecordedScores(key, rows.filter(mine).select([key, "ds", "score"])),

@@ -22,7 +22,7 @@ from sluice.declare.spec import PREDICTIONS
 from sluice.gates import suites
 from sluice.lake import batches, inputs, tables
 from sluice.lake.columns import DAY
-from sluice.models import history, roles
+from sluice.models import history, roles, scorer
 from sluice.models.config import registry
 from sluice_ml.errors import MlError
 
@@ -175,6 +175,8 @@ def traced(why: Why) -> Iterator[str]:
     """What it was made by and of, without what moved the score."""
     yield from _made_lines(why)
     yield from _origin_lines(why)
+    if not why.origins:
+        yield f"  made of       unknown: {why.problem}"
     key = why.prediction["prediction_id"]
     yield f"  what moved the score: sluice why {why.pipeline} {key}"
 
@@ -232,8 +234,14 @@ def _find(spec: Pipeline, wanted: str, day: str | None) -> tuple[Manifest, str, 
         for name in names:
             if (rows := _only(batches.read(made, one), {name: wanted})).num_rows:
                 return made, one, rows.to_pylist()[0]
+    shown = tables.published(spec.pipeline, PREDICTIONS, day, day) if day else {}
+    nobody = "".join(
+        f" Nobody has scored {one}: {why}"
+        for one, seen in shown.items()
+        if (why := scorer.why_nobody_scored(spec, seen.batch_id))
+    )
     raise PredictionUnknownError(
-        f"No published prediction of {spec.pipeline} has the id or the {key} {wanted!r}.",
+        f"No published prediction of {spec.pipeline} has the id or the {key} {wanted!r}.{nobody}",
         where=f"{spec.pipeline}.{PREDICTIONS}{f', {day}' if day else ''}",
         allowed=f"a prediction_id, or a {key} of a day that is published",
         todo=f"look at what is published with `sluice status {spec.pipeline}`",
