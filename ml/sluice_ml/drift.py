@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Of 20 ordinary days one in 21 is the farthest by chance: some 5% of the features of a quiet day.
 _ORDINARY_DAYS = 20
 _HALF = 0.5
+# Values of a day that may be equal by chance: on 11 August 2013 three airports had one wind speed (`sluice backtest flights`).
+_BY_CHANCE = 3
 # What a drifted feature is like: no day of late, the days of late, or these weekdays.
 Since = Literal["new", "lasting", "weekly"]
 # Evidently's default for both distances; no feature is so steady that less is worth a word.
@@ -58,7 +60,7 @@ def find_broken(
     margin: float,
     pipes: Mapping[str, Sequence[str]],
 ) -> dict[str, tuple[str, ...]]:
-    """Features that came without values as on no day of the reference, or with one value where no such day had one.
+    """Features that came without values as on no day of the reference, or with one value where each such day had more than a few.
 
     Args:
         rows: all rows of the day, not a sample: a pipe that breaks for one airport of three is seen.
@@ -81,7 +83,7 @@ def find_broken(
         is_usual = usual["missing"].mean() < _HALF
         most = usual["missing"].max()
         too_few = is_usual and missing > most and missing >= min(most + margin, 1.0)
-        if too_few or (rows.num_rows > 1 and values == 1 < usual["values"].min()):
+        if too_few or (rows.num_rows > 1 and values == 1 and usual["values"].min() > _BY_CHANCE):
             found.setdefault(source_of.get(name, "features"), []).append(name)
     return {source: tuple(names) for source, names in found.items()}
 

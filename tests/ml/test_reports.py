@@ -270,6 +270,17 @@ def test_pipe_that_was_broken_on_a_learned_day_is_seen_all_the_same(known, refer
     assert quiet == {}
 
 
+def test_one_value_on_a_day_is_a_broken_pipe_where_learned_days_had_many_and_chance_where_they_had_three(
+    known, reference, config, monitoring
+):
+    pipes = {"weather": ("wind_speed",)}
+    day = put(known, "wind_speed", pa.repeat(9.0, known.num_rows))
+    for values, found in ((3, {}), (4, {"weather": ("wind_speed",)})):
+        drawn = pa.array([float(place % values) for place in range(reference.num_rows)])
+        past = values_by_day(put(reference, "wind_speed", drawn), config)
+        assert find_broken(day, past, config, margin=monitoring.broken_margin, pipes=pipes) == found
+
+
 def test_measure_outcomes_of_one_class_have_no_auc(known, reference, config, monitoring, tmp_path):
     day = put(known, "is_late", pa.repeat(False, known.num_rows))
     numbers = measure(day, reference, model=config, config=monitoring, folder=tmp_path)
