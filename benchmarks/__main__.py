@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measure import Figure, Lab, Sample
 from sluice.core.progress import timed
 
-NAMES = ("parsing", "scoring", "gate", "age", "status", "day")
+NAMES = ("parsing", "models", "gate", "age", "status", "day")
 
 
 @click.command()
