@@ -93,7 +93,12 @@ def prepare(folder: str, rows: int) -> None:
     snapshots = {name: tables.snapshot_id("flights", name) or 0 for name in names}
     known, _ = labelled(trainset.read(flights, days_later(*HISTORY), snapshots).rows, config)
     copies = -(-rows // known.num_rows)
-    table = pa.concat_tables([known] * copies).slice(0, rows).sort_by("ds").combine_chunks()
+    table = pa.concat_tables([known] * copies).slice(0, rows)
+    # A key comes once.
+    key = pa.array([f"{one}|{place}" for place, one in enumerate(table[config.key].to_pylist())])
+    table = (
+        table.set_column(table.column_names.index(config.key), config.key, key).sort_by("ds").combine_chunks()
+    )
     pq.write_table(table, Path(folder) / "rows.parquet")
     vocabulary = vocabulary_of(table, config)
     matrix, label = encode(table, config.numeric, config.categorical, vocabulary), label_of(table, config)
