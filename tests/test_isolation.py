@@ -139,8 +139,8 @@ def test_declaration_of_what_does_not_exist_is_refused(pipelines, old, new, said
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("    max_depth: 5\n", "    max_dept: 5\n", "no parameter max_dept"),
-        ("    max_depth: 5\n", "    max_depth: -5\n", "should be greater equal to 0"),
+        ("    max_depth: 3\n", "    max_dept: 3\n", "no parameter max_dept"),
+        ("    max_depth: 3\n", "    max_depth: -5\n", "should be greater equal to 0"),
         ("    subsample: 0.8\n", "    subsample: 8\n", "exceed bound"),
         (
             "      - distance_miles\n",

@@ -45,10 +45,10 @@ def declared(flights, tmp_path, monkeypatch) -> spec.Pipeline:
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
     for old, new in (
         ("\nmodel:\n", DECLARED),
-        ("    max_depth: 5\n", "    max_depth: 1\n"),
-        ("    learning_rate: 0.06\n", "    learning_rate: 0.001\n"),
+        ("    max_depth: 3\n", "    max_depth: 1\n"),
+        ("    learning_rate: 0.1\n", "    learning_rate: 0.001\n"),
         ("    min_child_weight: 20\n", "    min_child_weight: 500\n"),
-        ("  rounds: 400\n", "  rounds: 25\n"),
+        ("  rounds: 150\n", "  rounds: 25\n"),
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)

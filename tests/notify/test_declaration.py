@@ -69,7 +69,7 @@ PARTS = {
         "stg_flights__arivals",
         "stg_flights__arivals",
     ),
-    "model": ("PIPELINES/flights.yml", "max_depth: 5", "max_dept: 5", "no parameter max_dept"),
+    "model": ("PIPELINES/flights.yml", "max_depth: 3", "max_dept: 3", "no parameter max_dept"),
 }
 
 

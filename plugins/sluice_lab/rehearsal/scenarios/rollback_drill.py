@@ -15,7 +15,7 @@ def rehearse(world):
     day = world.day()
     away = world.sluice("model", "rollback", "flights", "baseline", "--by", "drill", "--why", "To make room.")
     world.expect("the baseline takes over", away.returncode == 0, away.stdout)
-    world.rewrite("pipelines/flights.yml", "learning_rate: 0.06", "learning_rate: 0.05")
+    world.rewrite("pipelines/flights.yml", "learning_rate: 0.1", "learning_rate: 0.05")
     trained = world.run("train", world.day(-1))
     world.expect("a second version is trained and promoted", trained.state == "success", trained)
     world.deliver(day)

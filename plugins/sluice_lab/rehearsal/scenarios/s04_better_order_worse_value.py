@@ -13,7 +13,7 @@ CHAMPION = "2013-06-18"
 # While the champion is trained, on three weeks.
 SHORT = {"test_days: 14": "test_days: 7", "comparison_days: 10": "comparison_days: 7"}
 CANDIDATE = {
-    "  rounds: 400\n": "  rounds: 400\n  class_weights: {true: 0.001, false: 0.001}\n",
+    "  rounds: 150\n": "  rounds: 150\n  class_weights: {true: 0.001, false: 0.001}\n",
     "false_positive: 1": "false_positive: 3",
     "flips: {share: 0.4}": "flips: {share: 0.05}",
 }

@@ -13,8 +13,8 @@ _OVER_SECONDS = 3
 def rehearse(world):
     world.rewrite(
         "pipelines/flights.yml",
-        "  rounds: 400\n",
-        "  rounds: 400\n  tuning: {cpu_minutes: 1, trials: 100000}\n",
+        "  rounds: 150\n",
+        "  rounds: 150\n  tuning: {cpu_minutes: 1, trials: 100000}\n",
     )
 
     tuned = world.sluice("model", "tune", "flights", "--day", world.day(-1))
