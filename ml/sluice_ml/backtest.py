@@ -2,8 +2,8 @@
 
 Pure, and of the functions that the DAGs call: `training.fit`, `promotion.decide`, `monitoring.decide`. On each day it knows what
 was known on that morning: outcomes of days that had come in, and the champion of the day before. What needs the world
-beside the rows is not replayed: held and released days, late predictions, and drift, which never asks for a model. A broken pipe is
-replayed, because it leaves a day out of the judgement.
+beside the rows is not replayed: held and released days, late predictions, and drift, which never asks for a model, but would have a loss called
+an input shift with loss where inputs have shifted. A broken pipe is replayed, because it leaves a day out of the judgement.
 
 Faults are done to forks of the replay: each begins with what was known when its fault does, goes on beside the replay with the fault in it, and
 ends when monitoring has named it; nothing is trained in it. So no fault changes what is known of another, or of the policy.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 # What monitoring may say of a day that a fault could be behind.
-ALARMS = frozenset({"broken pipe", "input shift with loss", "concept change", "label shift"})
+ALARMS = frozenset({"broken pipe", "concept change", "label shift"})
 # How the training of a request ends, by the decision about its candidate.
 _ENDS: dict[Outcome, EventKind] = {
     "promote": "promoted",
