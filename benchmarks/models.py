@@ -1,8 +1,8 @@
-"""Training a model and scoring with it, against bare XGBoost on a prepared matrix: 300,000 and 3,000,000 rows of features (repeated).
+"""Training a model and scoring with it, against bare fits and predictions on a prepared matrix: 1,000,000 and 3,000,000 rows of features (repeated).
 
 Training. Measured: `sluice_ml.training.fit`, as the train DAG calls it: rounds over rolling blocks, the linear model and the boosted one on the
-days before the held-out ones, both judged, and the refit. Floor: one `xgboost.train` with the rounds that were chosen, on the float32
-matrix of all rows.
+days before the held-out ones, both judged, and the refit. Floor: one fit of the kind that was chosen on the float32 matrix of all rows,
+by `sluice_ml.boosting.fit` (one `xgboost.train` with the rounds that were chosen) or `sluice_ml.linear.fit`.
 
 Scoring. Measured: `sluice_ml.scoring.score` in batches, as the score DAG calls it: columns to numbers, categories to codes, predict,
 and a prediction row with id, model, snapshot and run for each. Floor: one `inplace_predict` of the same model on the matrix of the same
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from sluice_ml.config import ModelConfig
 
-SIZES = (300_000, 3_000_000)
+SIZES, QUICK = (1_000_000, 3_000_000), (300_000,)
 TREES = (20, 200)
 
 
 def run(lab: Lab) -> list[Figure]:
     prepare_history(lab)
     figures = []
-    for rows in SIZES[:1] if lab.quick else SIZES:
+    for rows in QUICK if lab.quick else SIZES:
         lab.say(f"models: repeating features to {rows:,} rows, and fitting models of {TREES} trees")
         given: dict[str, Any] = {"folder": str(lab.base)}
         lab.call("benchmarks.models:prepare", rows=rows, **given)
@@ -50,13 +50,16 @@ def run(lab: Lab) -> list[Figure]:
 
 def _training(lab: Lab, rows: int, given: dict[str, Any]) -> Figure:
     (measured,) = lab.alternate(f"training, {rows:,} rows", 1, ("benchmarks.models:train", given))
-    rounds = measured[0].found["rounds"]
-    floor_given = {**given, "rounds": rounds}
-    (floor,) = lab.alternate(
-        f"bare training, {rows:,} rows", 3, ("benchmarks.models:train_bare", floor_given)
+    found = measured[0].found
+    bare = {**given, "algorithm": found["algorithm"], "rounds": found["rounds"]}
+    (floor,) = lab.alternate(f"bare training, {rows:,} rows", 3, ("benchmarks.models:train_bare", bare))
+    chosen = "linear" if found["rounds"] is None else f"boosted, {found['rounds']} rounds"
+    return Figure(
+        f"training, {rows:,} rows / one bare fit of the kind that was chosen",
+        measured,
+        floor,
+        f"{chosen}; {_each_second(rows, measured[0].seconds)}",
     )
-    says = f"{rounds} rounds of at most {measured[0].found['at_most']}, {_each_second(rows, measured[0].seconds)}"
-    return Figure(f"training, {rows:,} rows / one bare `xgboost.train`", measured, floor, says)
 
 
 def _scoring(lab: Lab, rows: int, trees: int, given: dict[str, Any]) -> Figure:
@@ -119,27 +122,24 @@ def train(folder: str) -> dict[str, Any]:
     rows = pq.read_table(Path(folder) / "rows.parquet")
     with Clock() as clock:
         candidate = training.fit(rows, config)
-    rounds = candidate.meta.rounds or min(config.rounds, max(TREES))
-    return clock.sample(rounds=rounds, at_most=config.rounds)
+    return clock.sample(algorithm=candidate.meta.algorithm, rounds=candidate.meta.rounds)
 
 
-def train_bare(folder: str, rounds: int) -> dict[str, Any]:
-    """Child: one fit on the matrix as it is."""
+def train_bare(folder: str, algorithm: str, rounds: int | None) -> dict[str, Any]:
+    """Child: one fit of a kind of model on the matrix as it is."""
     import numpy as np
-    import xgboost
 
-    from sluice_ml.model import feature_types
-    from sluice_ml.parameters import FIXED
+    from sluice_ml import boosting, linear
+    from sluice_ml.model import LINEAR
 
     _, config = _declared()
     matrix, label = np.load(Path(folder) / "matrix.npy"), np.load(Path(folder) / "label.npy")
-    types = feature_types(config.numeric, config.categorical)
+    sizes = [int(codes) + 1 for codes in np.nanmax(matrix[:, len(config.numeric) :], axis=0)]
     with Clock() as clock:
-        given = xgboost.QuantileDMatrix(
-            matrix, label, feature_types=types, enable_categorical=True, nthread=config.threads
-        )
-        params = {**config.params, **FIXED, "seed": config.seed, "nthread": config.threads}
-        xgboost.train(params, given, rounds)
+        if algorithm == LINEAR:
+            linear.fit(matrix, label, config, sizes)
+        else:
+            boosting.fit(matrix, label, config, rounds or 0)
     return clock.sample()
 
 
