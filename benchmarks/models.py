@@ -112,7 +112,7 @@ def prepare(folder: str, rows: int) -> None:
 
 
 def train(folder: str) -> dict[str, Any]:
-    """Child: train as the train DAG does."""
+    """Child: train as the train DAG does, and keep the description of what was trained."""
     import pyarrow.parquet as pq
     import xgboost  # noqa: F401 - paid before the clock starts
 
@@ -122,6 +122,7 @@ def train(folder: str) -> dict[str, Any]:
     rows = pq.read_table(Path(folder) / "rows.parquet")
     with Clock() as clock:
         candidate = training.fit(rows, config)
+    (Path(folder) / "model.json").write_text(candidate.meta.to_json())
     return clock.sample(algorithm=candidate.meta.algorithm, rounds=candidate.meta.rounds)
 
 
@@ -148,18 +149,15 @@ def score(folder: str, trees: int) -> dict[str, Any]:
     import pyarrow.compute  # noqa: F401 - paid before the clock starts
     import pyarrow.parquet as pq
 
-    from sluice.models import scorer
-    from sluice_ml.model import load
+    from sluice_ml.model import ModelMeta, load
     from sluice_ml.scoring import score as score_rows
     from sluice_ml.splits import vocabulary_of
 
     flights, config = _declared()
-    champion = scorer.choose(flights).model
-    if champion is None:
-        raise RuntimeError("the history has no champion")
     rows = pq.read_table(Path(folder) / "rows.parquet")
+    trained = ModelMeta.from_json((Path(folder) / "model.json").read_text())
     meta = replace(
-        champion.meta, algorithm="boosted", rounds=trees, vocabulary=vocabulary_of(rows, config), rare={}
+        trained, algorithm="boosted", rounds=trees, vocabulary=vocabulary_of(rows, config), rare={}
     )
     model = load((Path(folder) / f"{trees}.ubj").read_bytes(), meta, threads=config.threads)
     with Clock() as clock:

@@ -25,7 +25,7 @@ from sluice_ml.findings import Finding
 from sluice_ml.measuring import QUALITY, quality
 from sluice_ml.metrics import Ranked
 from sluice_ml.model import BaselineModel, Scorer, load
-from sluice_ml.monitored_day import BASELINE_SCORE, DayNumbers
+from sluice_ml.monitored_day import BASELINE_SCORE, REFERENCE_SCORE, DayNumbers
 from sluice_ml.monitoring import HISTORY_DAYS, MonitorDecision
 from sluice_ml.monitoring import decide as monitor
 from sluice_ml.promotion import Champion, Decision, Outcome, decide
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 # What monitoring may say of a day that a fault could be behind.
-ALARMS = frozenset({"broken pipe", "concept change", "label shift"})
+ALARMS = frozenset({"broken pipe", "concept change", "worse than reference", "label shift"})
 # How the training of a request ends, by the decision about its candidate.
 _ENDS: dict[Outcome, EventKind] = {
     "promote": "promoted",
@@ -148,7 +148,7 @@ class _Loop:
         self._days = rows["ds"].to_numpy()
         self._baseline = BaselineModel(model.baseline, model.baseline_default)
         self._champion: tuple[int, Candidate, Scorer, date] | None = None
-        self._never: Scorer | None = None
+        self._never: tuple[int, Scorer] | None = None
         self._versions = 0
         self._numbers: dict[date, DayNumbers] = {}
         self._past: list[Event] = []
@@ -186,7 +186,7 @@ class _Loop:
             self._numbers[day] = self._measure(day, rows, version, scorer)
         numbers = self._numbers.get(day)
         measured = Measured(numbers.auc, numbers.brier) if numbers else Measured(None, None)
-        never = self._never or scorer
+        never = self._never[1] if self._never else scorer
         decision = self._decide(day)
         asks = decision.action == "retrain"
         self._past.append(Event(day, "alarm", decision.wanted))
@@ -229,6 +229,10 @@ class _Loop:
         scored = rows.append_column("score", [scores]).append_column(
             BASELINE_SCORE, [self._baseline.score(rows)]
         )
+        reference = ""
+        if self._never and self._never[0] != version:
+            reference = str(self._never[0])
+            scored = scored.append_column(REFERENCE_SCORE, [self._never[1].score(rows)])
         found = quality(scored, self._model)
         labelled = rows.num_rows - rows[self._model.label].null_count
         return DayNumbers(
@@ -246,6 +250,7 @@ class _Loop:
             reference_rows=0,
             has_outcomes=True,
             broken=self._broken(rows),
+            reference_version=reference,
             **found,
         )
 
@@ -316,7 +321,7 @@ class _Loop:
         if decision.promote:
             scorer = load(candidate.content, candidate.meta, threads=self._model.threads)
             self._champion = (self._versions, candidate, scorer, day)
-            self._never = self._never or scorer
+            self._never = self._never or (self._versions, scorer)
         return Trained(self._versions, candidate.meta.algorithm, candidate.meta.rounds, decision)
 
 

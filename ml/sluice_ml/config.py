@@ -238,6 +238,7 @@ class MonitoringConfig:
     max_model_age_days: int
     performance: CusumConfig
     lead_days: int
+    against_reference: CusumConfig
     calibration: CusumConfig
     calibration_day: float
     trailing_days: int

@@ -68,6 +68,17 @@ def over_reference(day: DayNumbers, measure: Literal["auc", "brier"] = "auc") ->
     return float(mine - its)
 
 
+def of_reference(days: Sequence[DayNumbers], config: CusumConfig) -> Cusum:
+    """Cumulate how much worse than the frozen reference the model ranks the same rows, on days of the newest reference.
+
+    Two models of one question find the same days hard: the difference varies by a quarter of what the lead over the baseline does. What both
+    lose is not in it.
+    """
+    known = [(day, ahead) for day in days if (ahead := over_reference(day)) is not None]
+    newest = known[-1][0].reference_version if known else ""
+    return cumulate(((day.ds, -ahead) for day, ahead in known if day.reference_version == newest), config)
+
+
 def usual_lead(days: Sequence[DayNumbers], held_out: float, held_out_days: int, own_days: int) -> float:
     """What a model's lead is, from its held-out days and its first `own_days` days that count.
 

@@ -26,7 +26,7 @@ FaultKind = Literal[
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 # By which names monitoring may tell a fault.
 RIGHT: Mapping[FaultKind, tuple[Name, ...]] = {
-    "ranking": ("concept change",),
+    "ranking": ("concept change", "worse than reference"),
     "power": ("label shift",),
     "labels": ("label shift",),
     "missing": ("broken pipe",),

@@ -21,6 +21,7 @@ Name = Literal[
     "input shift",  # the features are distributed otherwise than in training
     "input shift with loss",  # and the model is worse than it was
     "concept change",  # the model is worse, and the features are as they were
+    "worse than reference",  # the model ranks worse than the one that is never replaced, on the same rows
     "label shift",  # more or fewer come true than the scores say, and the model ranks as it did
     "no champion",  # all candidates were refused until now: the baseline scores
     "old model",

@@ -1,8 +1,8 @@
 """Whether a model is worse than it was, and what that is called.
 
-Two sums are looked at (`sluice_ml.cumulated`): how much less the model leads the baseline on the same rows than it usually does,
-and how far the mean score is from the realised rate. One day alone is an alarm only where its mean score is further off than any
-ordinary day's.
+Three sums are looked at (`sluice_ml.cumulated`): how much less the model leads the baseline on the same rows than it usually does,
+how much worse than the frozen reference it ranks them, and how far the mean score is from the realised rate. One day alone is an
+alarm only where its mean score is further off than any ordinary day's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice_ml.config import MonitoringConfig
-from sluice_ml.cumulated import Cusum, calibration_gap, lead, of_calibration, of_performance
+from sluice_ml.cumulated import (
+    Cusum,
+    calibration_gap,
+    lead,
+    of_calibration,
+    of_performance,
+    of_reference,
+    over_reference,
+)
 from sluice_ml.findings import Finding, Name, counted_days
 from sluice_ml.monitored_day import DayNumbers
 
@@ -22,6 +30,7 @@ class Sums:
     """What is cumulated of a model; `performance` is None where there is no champion whose lead is known."""
 
     performance: Cusum | None
+    reference: Cusum
     too_low: Cusum
     too_high: Cusum
 
@@ -29,6 +38,7 @@ class Sums:
         """JSON-safe: each sum as a share of what makes it an alarm."""
         return {
             "performance": self.performance and self.performance.value / self.performance.limit,
+            "reference": self.reference.value / self.reference.limit,
             "scores_too_low": self.too_low.value / self.too_low.limit,
             "scores_too_high": self.too_high.value / self.too_high.limit,
         }
@@ -42,6 +52,7 @@ def cumulate_all(days: Sequence[DayNumbers], champion_lead: float | None, config
     """
     return Sums(
         None if champion_lead is None else of_performance(days, champion_lead, config.performance),
+        of_reference(days, config.against_reference),
         *of_calibration(days, config.calibration),
     )
 
@@ -69,6 +80,16 @@ def found(
                 _performance(name, days, sums.performance, champion_lead),
                 "performance",
                 "order",
+            )
+        )
+    if sums.reference.is_alarm:
+        made.append(
+            Finding(
+                "worse than reference",
+                "warn",
+                _against_reference(days, sums.reference),
+                "performance",
+                "reference",
             )
         )
     for off, side, cause in (
@@ -112,6 +133,15 @@ def _performance(name: Name, days: Sequence[DayNumbers], off: Cusum, champion_le
     return (
         f"{_capital(name)}: {about}. Since {off.since}, on {counted_days(off.days)} that count, its AUC is "
         f"{sum(leads) / len(leads):+.3f} against the baseline's on the same rows; usually that is {champion_lead:+.3f}."
+    )
+
+
+def _against_reference(days: Sequence[DayNumbers], off: Cusum) -> str:
+    known = [(day, ahead) for day in days if (ahead := over_reference(day)) is not None][-off.days :]
+    return (
+        f"Worse than the reference: since {off.since}, on {counted_days(off.days)} that count, its AUC is "
+        f"{sum(ahead for _, ahead in known) / len(known):+.3f} against that of version {known[-1][0].reference_version}, which is never "
+        "replaced, on the same rows. Both meet the same days: what was learned since, or how it is served, makes the difference."
     )
 
 

@@ -127,6 +127,7 @@ def monitoring():
         min_coverage=0.3,
         performance=CusumConfig(slack=0.035, limit=0.35),
         lead_days=0,
+        against_reference=CusumConfig(slack=0.02, limit=0.2),
         calibration=CusumConfig(slack=0.5, limit=4.0),
         calibration_day=2.5,
         trailing_days=14,

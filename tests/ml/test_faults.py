@@ -172,6 +172,16 @@ def test_replay_fault_of_the_first_day_is_found_of_the_champion_that_is_trained_
     assert (found.name, found.delay_days) == ("label shift", 2)
 
 
+def test_replay_fault_of_a_later_champion_is_seen_beside_the_first_one(policy, watched):
+    """Without a baseline to be compared with: only the reference is left."""
+    alone = dataclasses.replace(watched, max_model_age_days=3, performance=CusumConfig(slack=1.0, limit=1.0))
+    lenient = dataclasses.replace(policy, refresh_margin=0.5)
+    days = list(run(lenient, alone, [fault("ranking", size=0.2)]))
+    assert next(day.version for day in days if day.ds == BEGINS) > 1
+    (found,) = [one for day in days for one in day.injected]
+    assert (found.name, found.delay_days < 5) == ("worse than reference", True), found.outcome
+
+
 def test_replay_fault_that_no_champion_meets_is_neither_found_nor_missed(policy, watched):
     strict = dataclasses.replace(policy, confidence=1 - 1e-12)
     (found,) = [one for day in run(strict, watched, [fault("power", size=6)]) for one in day.injected]

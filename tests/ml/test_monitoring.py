@@ -81,6 +81,43 @@ def test_decide_loss_must_last(judge, loss, action):
     assert decision.action == action, decision.reasons
 
 
+def beside(loss, of_reference=lambda _: 0.0, version="1"):
+    """Days on which the model and the reference, which are as good by themselves, lose so much of their AUC."""
+    return [
+        day(
+            number,
+            auc=0.70 - loss(number),
+            baseline_auc=0.62 - of_reference(number),
+            reference_version=version,
+            reference_auc=0.70 - of_reference(number),
+        )
+        for number in range(1, 15)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "found"),
+    [
+        (beside(lambda _: 0.05), True),
+        (beside(lambda number: 0.10 * (number % 2)), True),
+        (beside(lambda number: 0.15 * (number == 14)), False),  # one day
+        (beside(lambda _: 0.02), False),  # less than the slack, for ever
+        (beside(lambda _: 0.07, lambda _: 0.07), False),  # the days were hard
+        (beside(lambda _: 0.07, version="3"), False),  # the model is the reference
+        (
+            beside(lambda _: 0.07)[:10] + beside(lambda _: 0.0, version="2")[10:],
+            False,
+        ),  # of another reference
+    ],
+)
+def test_decide_model_that_ranks_worse_than_the_reference_is_named(judge, days, found):
+    decision = judge(days)
+    named = [one for one in decision.findings if one.name == "worse than reference"]
+    assert bool(named) == found
+    assert all("against that of version 1," in one.sentence and one.cause == "performance" for one in named)
+    assert (decision.numbers["sums"]["reference"] >= 1) == found
+
+
 def test_decide_newer_days_of_which_nobody_knows_the_baseline_do_not_hide_a_loss(judge):
     unknown = [day(number, baseline_auc=None) for number in range(15, 30)]
     assert judge([*falling(0.2), *unknown]).action == "retrain"

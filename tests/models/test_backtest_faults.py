@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "benchmarks" / "faults.yml"
 
 def test_shipped_faults_are_read(flights):
     found = backtest_faults.read(SHIPPED, flights)
-    assert len(found) == 5
+    assert len(found) == 14
     assert found[1] == Fault(
         kind="ranking", first=date(2013, 6, 1), last=date(2013, 8, 14), size=0.13, every=2
     )

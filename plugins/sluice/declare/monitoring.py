@@ -104,6 +104,8 @@ class Monitoring(Strict):
     outliers: Outliers = Outliers()
     # Who scores each day beside the champion and is never replaced: the first champion, a version, or nobody.
     reference: Literal["first"] | Annotated[int, Field(ge=1)] | None = "first"
+    # How much worse than it the champion may rank a day, in AUC, and the sum that is an alarm: docs/monitoring.md.
+    against_reference: Cusum = Cusum(slack=0.02, limit=0.2)
     # Days before a monitored day that custom checks may read, each time copied for them: a year at most.
     custom_check_days: int = Field(7, ge=0, le=366)
     retraining: Retraining = Retraining()

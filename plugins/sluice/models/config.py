@@ -98,6 +98,7 @@ def monitoring_config(spec: Pipeline) -> MonitoringConfig:
         max_model_age_days=declared.max_model_age_days,
         performance=CusumConfig(slack=declared.performance.slack, limit=declared.performance.limit),
         lead_days=declared.performance.lead_days,
+        against_reference=CusumConfig(**declared.against_reference.model_dump()),
         calibration=CusumConfig(slack=declared.calibration.slack, limit=declared.calibration.limit),
         calibration_day=declared.calibration.day,
         trailing_days=declared.trailing_days,
