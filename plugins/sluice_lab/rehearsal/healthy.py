@@ -1,6 +1,6 @@
 """The healthy state that every rehearsal starts from: five weeks of history, a champion, yesterday's predictions.
 
-It is built once, in this process and without Airflow, by the same functions that the tasks call, and kept under the
+It is built once, in this process and without Airflow, by the functions that the tasks call, and kept under the
 fingerprint of everything that it depends on. Iceberg's metadata hold absolute paths, so the path of the rehearsal's
 home is one of these: a state is only ever restored to the folder that it was built in.
 """
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sluice import crossing
 from sluice.core import identity
 from sluice.core.errors import StackError
 from sluice.core.partitions import days_between
@@ -21,13 +20,14 @@ from sluice.core.settings import ROOT, settings
 from sluice.declare import spec
 from sluice_lab import feed
 from sluice_lab.fingerprint import of_project
+from sluice_lab.rehearsal import without_airflow
 
 PIPELINE = "flights"
 # Run days: a full look-back of the features and a week more. It ends on a Monday, the day of the registers, so that the
 # day that a scenario begins with has the three daily sources only.
 HISTORY = ("2013-05-28", "2013-07-01")
-# Whose work it is: DAG and run.
-_RUN = ("rehearsal", "healthy_state")
+# Whose work it is.
+_RUN = Run.of_task("rehearsal", "healthy_state", "build")
 # The folders that a home is given copies of, by their names there.
 _DECLARED = {"pipelines": ROOT / "dags" / "pipelines", "expectations": ROOT / "expectations"}
 # What the stack itself keeps in the same folder, and caches that are the same in every state.
@@ -60,16 +60,17 @@ def build(say: Callable[[str], None]) -> None:
     say(f"Building the healthy state: {first} to {last} are delivered")
     feed.deliver_range(flights, first, last)
     days = days_between(first, last)
-    for source in flights.sources:
-        _cross(flights, source, days)
-    from sluice.ingest.completion import complete
-
-    complete(flights, days, Run.of_task(*_RUN, "complete_day"))
+    without_airflow.ingest(flights, days, _RUN)
     say("Building the healthy state: features, outcomes, a first model")
-    for table in flights.derived:
-        _cross(flights, table, days)
-    _train(flights, last)
-    _cross(flights, spec.PREDICTIONS, [last])
+    without_airflow.transform(flights, days, _RUN)
+    decision = without_airflow.train(flights, last, _RUN)
+    if not decision.promote:
+        raise StackError(
+            f"The first model of the healthy state was refused: {' '.join(decision.reasons)}",
+            where=f"{flights.model.name}, {first} to {last}",
+            todo="look at what changed in training or promotion",
+        )
+    without_airflow.score(flights, [last], _RUN)
 
 
 def save(folder: Path) -> None:
@@ -85,41 +86,37 @@ def save(folder: Path) -> None:
 
 def restore(folder: Path) -> None:
     """Make this home's state that of `folder`. No task may be running: one would see half of each."""
+    _clear()
+    for path in folder.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, settings().home / path.name)
+    _make_folders()
+
+
+def empty() -> None:
+    """Make this home one that nothing has happened in: declarations, and databases without rows. No task may be running."""
+    from sluice.models.config import registry
+
+    _clear(but=_DECLARED)
+    _make_folders()
+    registry().init()
+
+
+def _clear(but: Iterable[str] = ()) -> None:
     for path in _state():
+        if path.name in but:
+            continue
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-    for path in folder.iterdir():
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, settings().home / path.name)
-    # The mail sink and the evidence pages hold these folders' names, not the folders.
-    for folder_ in (settings().mail, settings().reports):
-        folder_.mkdir(exist_ok=True)
+
+
+def _make_folders() -> None:
+    """The mail sink and the evidence pages hold these folders' names, not the folders."""
+    for folder in (settings().mail, settings().reports):
+        folder.mkdir(exist_ok=True)
 
 
 def _state() -> list[Path]:
     home = settings().home
     return [path for path in home.iterdir() if path.name not in KEPT] if home.is_dir() else []
-
-
-def _cross(flights: spec.Pipeline, table: str, days: list[str]) -> None:
-    run = Run.of_task(*_RUN, table)
-    staged = crossing.stage(flights, table, days, run)
-    verdict = crossing.audit(flights, table, staged.batch_id, run)
-    crossing.require_publishable(verdict)
-    crossing.publish(flights, table, getattr(verdict, "publish_batch_id", None) or staged.batch_id, run)
-
-
-def _train(flights: spec.Pipeline, day: str) -> None:
-    from sluice.models import training
-
-    run = Run.of_task(*_RUN, "train")
-    version = training.stage_candidate(flights, day, run)
-    decision = training.audit_candidate(flights, version, day, run)
-    if not decision.promote:
-        raise StackError(
-            f"The first model of the healthy state was refused: {' '.join(decision.reasons)}",
-            where=f"{flights.model.name}, {HISTORY[0]} to {HISTORY[1]}",
-            todo="look at what changed in training or promotion",
-        )
-    training.promote_candidate(flights, version, day, run)

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice import ledger, notify
-from sluice.core import retry
+from sluice.core import retry, runs
 from sluice.core.errors import StackError
 from sluice.core.partitions import date_of, days_later
 from sluice.core.settings import settings
 from sluice.declare import spec
-from sluice.ledger import records
+from sluice.ledger import model_records, records
 from sluice.local import stack
 from sluice.local.api import AirflowApi
 from sluice_lab import feed
+from sluice_lab.rehearsal import healthy, without_airflow
 from sluice_lab.rehearsal.healthy import HISTORY, PIPELINE
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # The stages that follow a complete day, in order; each is woken by the one before.
 CHAIN = ("transform", "score", "monitor")
+STAGES = ("ingest", *CHAIN)
 # Seconds that one run may take. Airflow finds a task whose process is gone after 300 s without a heartbeat, and tries it again.
 _PATIENCE = 600
 
@@ -108,6 +110,11 @@ class World:
         return bool(condition)
 
     # Acting
+
+    def empty(self) -> None:
+        """Begin before the first delivery: no tables, no ledger, no models; declarations only."""
+        healthy.empty()
+        self.say("nothing has been delivered yet")
 
     def deliver(
         self,
@@ -247,6 +254,19 @@ class World:
             ended = self.api.wait_for_partition(dag_id, day, since=started["run_after"], seconds=_PATIENCE)
             runs.append(self._ended(dag_id, ended["dag_run_id"], day))
         return runs
+
+    def pass_day(self, day: str, stages: Sequence[str] = STAGES) -> model_records.Decided | None:
+        """Live a delivered day without Airflow, for scenarios of many days; returns what monitoring decided, if it is among the stages.
+
+        A training that it asks for is part of it. Nothing is mailed: see `without_airflow`.
+        """
+        run = runs.Run.of_task("rehearsal", f"passed_{day}", "pass_day")
+        for stage in (one for one in STAGES[:-1] if one in stages):
+            getattr(without_airflow, stage)(self.spec, [day], run)
+        decided = without_airflow.monitor(self.spec, day, run) if STAGES[-1] in stages else None
+        said = f": {decided.action}: {' '.join(decided.reasons)}" if decided else ""
+        self.say(f"{day}: {', '.join(stages)} without Airflow{said}")
+        return decided
 
     def sluice(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the `sluice` command, as a person would; returns what it printed and its exit code."""

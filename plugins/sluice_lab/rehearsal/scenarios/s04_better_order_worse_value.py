@@ -1,11 +1,11 @@
-"""S04, with S22 and S32: a candidate that ranks better, and is worth less
+"""S04, with S22: a candidate that ranks better, and is worth less
 
 It is trained with class weights of a thousandth: the penalty outweighs the rows. It ranks the flights at least as well, and its scores hardly
 leave their mean, so that most are acted on, where acting in vain costs three. The gate refuses it by name: for its value, with both costs,
 for answers that the champion had right, and for its calibration; one mail says so, and the champion stays.
 
-The champion of the healthy state has learned all days there are, so another is trained first, as of two weeks before. That a model is too
-sure of its scores is the same check; no declaration makes one. Booking.com, Bansal et al., Klaise et al.; VER-02, MON-09, VER-09.
+The champion of the healthy state has learned all days there are, so another is trained first, as of two weeks before. Booking.com, Bansal
+et al.; VER-02, MON-09.
 """
 
 YAML = "pipelines/flights.yml"

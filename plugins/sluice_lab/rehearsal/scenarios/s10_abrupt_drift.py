@@ -10,37 +10,14 @@ A champion that is days old has no usual lead of its own: `lead_days: 0` takes t
 """
 
 from sluice.core import clock
+from sluice_lab.rehearsal import arrivals
 
 DECLARED = "performance: {slack: 0.05, limit: 0.75, lead_days: 28}"
 QUICK = "performance: {slack: 0.05, limit: 0.3, lead_days: 0}"
 
 
-def _later(name):
-    """The query of a time as HHMM, `later` minutes on; midnight is 2400."""
-    minutes = f"({name} // 100 * 60 + {name} % 100 + later + 2880) % 1440"
-    return f"case when {minutes} = 0 then 2400 else {minutes} // 60 * 100 + {minutes} % 60 end as {name}"
-
-
-TURNED = f"""
-    with known as (
-        select *, dep_time // 100 * 60 + dep_time % 100 - dep_delay as planned from rows
-    ), placed as (
-        select *,
-            row_number() over (partition by carrier, dep_delay is null order by planned, flight, dest) as place,
-            row_number() over (partition by carrier, dep_delay is null order by planned desc, flight desc, dest desc) as opposite
-        from known
-    ), turned as (
-        select one.*, other.dep_delay - one.dep_delay as later
-        from placed one left join placed other
-            on one.carrier = other.carrier and one.place = other.opposite and one.dep_delay is not null and other.dep_delay is not null
-    )
-    select * exclude (planned, place, opposite, later) replace (
-        {_later("dep_time")}, dep_delay + later as dep_delay,
-        {_later("arr_time")}, arr_delay + later as arr_delay
-    )
-    from turned
-    order by flight_date, carrier, flight, origin, dest
-"""  # noqa: S608 - its parts are written above
+# The earliest with the latest.
+TURNED = arrivals.exchanged("planned desc, flight desc, dest desc")
 
 
 def rehearse(world):
