@@ -10,10 +10,9 @@ from datetime import timedelta
 from airflow.sdk import Param
 
 from sluice.declare.spec import load_all, load_with
-from sluice.orchestration import operate
+from sluice.orchestration import operate, rollback
 from sluice.orchestration.ingest import complete_day, find_deliveries
 from sluice.orchestration.stages import HEAVY_POOL, crossing, stage_dag
-from sluice.orchestration.train import roll_back, rollback_form
 
 REPLAY = """### Replay: send what is held through the same gate again
 
@@ -33,16 +32,24 @@ data is used. After that day it counts as held again, and training refuses it. A
 ROLLBACK = """### Roll back: let an earlier champion score again
 
 Say which version, as `sluice model show` lists them, or `baseline` for the declared rule and no model, and why. Your name
-and the reason are recorded in the ledger, and MLflow's aliases follow. The next run of the score DAG goes by it. `score_again`
+and the reason are recorded in the ledger, and MLflow's aliases follow. Of a critical model `approve_rollback` first waits, under
+*Required Actions*, for a person who approves it or rejects it: who did is recorded. The next run of the score DAG goes by it. `score_again`
 mails which published predictions the other version made, and has those scored again whose time is not over; those of
 earlier days stay as they were made. A version that never was champion has to earn it by the train DAG.
 """
 
 for spec in load_with("rollback"):
     with stage_dag(
-        spec, "rollback", schedule=None, doc=ROLLBACK, params=rollback_form(spec), max_active_runs=1
+        spec,
+        "rollback",
+        schedule=None,
+        doc=ROLLBACK,
+        params=rollback.form(spec),
+        # As of a release: of a critical model it waits for a person.
+        max_active_runs=16,
+        dagrun_timeout=rollback.ROLLBACK_ANSWER_WITHIN + timedelta(hours=3),
     ):
-        roll_back(spec)
+        rollback.roll_back(spec)
 
 for spec in load_all():
     with stage_dag(spec, "replay", schedule=None, doc=REPLAY, params=operate.form(spec)):

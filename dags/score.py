@@ -10,9 +10,9 @@ from airflow.sdk import PartitionedAssetTimetable
 
 from sluice.declare.spec import PREDICTIONS, load_with
 from sluice.orchestration import assets
+from sluice.orchestration.rollback import roll_back_automatically
 from sluice.orchestration.shadow import score_challenger
 from sluice.orchestration.stages import crossing, stage_dag
-from sluice.orchestration.train import roll_back_automatically
 
 for spec in load_with("score"):
     features = assets.table(spec, spec.model.features_table)

@@ -289,3 +289,19 @@ def test_only_a_critical_model_has_a_dag_in_which_a_person_is_asked_and_no_other
     assert {task["pool"] for task in promote["tasks"].values()} == {"default_pool"}
     ours = [task for name, task in promote["tasks"].items() if name != "approve_promotion"]
     assert [(task["explains"], task["callbacks"]) for task in ours] == [(True, ["mail_failure"])] * 3
+
+
+def test_roll_back_of_a_critical_model_waits_for_a_person_and_no_other_run_waits_for_that(bag, critical_bag):
+    asks = critical_bag["dags"]["flights_rollback"]
+    assert asks["max_active_runs"] > 1
+    assert asks["timeout"] > timedelta(hours=20).total_seconds()
+    assert {name: [*task["downstream"], *task["outlets"]] for name, task in asks["tasks"].items()} == {
+        "check_request": ["approve_rollback", "report_rollback", "roll_back_champion"],
+        "approve_rollback": ["roll_back_champion"],
+        "roll_back_champion": ["report_rollback", "score_again", "flights.champion"],
+        "score_again": ["flights.features"],
+        "report_rollback": [],
+    }
+    ours = [task for name, task in asks["tasks"].items() if name not in ("approve_rollback", "score_again")]
+    assert [(task["explains"], task["callbacks"]) for task in ours] == [(True, [])] * 3, "a person watches"
+    assert "approve_rollback" not in bag["dags"]["flights_rollback"]["tasks"]

@@ -146,7 +146,9 @@ def test_newer_candidate_takes_the_place_of_the_one_that_waits(critical, asked):
 
 
 def test_approval_that_comes_after_the_champion_has_moved_moves_nothing(critical, asked):
-    roles.roll_back(critical.flights, "baseline", by="bob", why="Odd.", run=Run(run_id="by hand"))
+    roles.roll_back(
+        critical.flights, "baseline", by="bob", why="Odd.", approved_by="cem", run=Run(run_id="by hand")
+    )
     assert approval.approve(critical.flights, asked, by="ada", why="Fine.", run=ANSWERED) is None
     assert roles.current(critical.flights).champion is None
 

@@ -23,7 +23,7 @@ def run_task(held, context_of, sink, monkeypatch):
     """Function: do what the task does in a run of DAY, with a mail server; returns the days that it wakes."""
     from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 
-    from sluice.orchestration import train
+    from sluice.orchestration import rollback
 
     server = {"host": sink[0].host, "port": sink[0].port, "extra": {"disable_ssl": True, "disable_tls": True}}
     name = f"AIRFLOW_CONN_{settings().smtp_connection.upper()}"
@@ -35,7 +35,7 @@ def run_task(held, context_of, sink, monkeypatch):
         )
         events = OutletEventAccessors()
         with set_current_context({**context_of(DAY), "ti": ti, "outlet_events": events}):
-            return train._roll_back_automatically.function("flights")
+            return rollback._roll_back_automatically.function("flights")
 
     return run
 

@@ -29,16 +29,23 @@ TAKES = {
     ("flights_promote", "approve_promotion"): "find_challenger",
     ("flights_promote", "promote_challenger"): "find_challenger",
     ("flights_promote", "report_promotion"): "find_challenger",
+    ("flights_rollback", "approve_rollback"): "check_request",
+    ("flights_rollback", "roll_back_champion"): "check_request",
+    ("flights_rollback", "score_again"): "roll_back_champion",
+    ("flights_rollback", "report_rollback"): "check_request",
 }
 
 
 @pytest.fixture(scope="module")
 def dags():
     """The DAGs of flights, built as the files under dags/ build them."""
-    from sluice.orchestration import monitor, operate, promote, train
+    from sluice.orchestration import monitor, operate, promote, rollback, train
     from sluice.orchestration.stages import crossing, stage_dag
 
     flights = spec.load("flights")
+    critical = flights.model_copy(
+        update={"model": flights.model.model_copy(update={"criticality": "critical"})}
+    )
     built = {}
     for stage, content in {
         "ingest": lambda: crossing(flights, "arrivals"),
@@ -49,6 +56,7 @@ def dags():
         "replay": lambda: operate.replay(flights),
         "release": lambda: operate.release(flights),
         "promote": lambda: promote.approval_of_challenger(flights),
+        "rollback": lambda: rollback.roll_back(critical),
     }.items():
         params = operate.release_form(flights) if stage in ("replay", "release") else {}
         with stage_dag(flights, stage, schedule=None, doc=None, params=params) as dag:

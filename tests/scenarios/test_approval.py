@@ -1,4 +1,4 @@
-"""A challenger of a critical model becomes champion in a running Airflow, because a person says so under Required Actions."""
+"""A challenger of a critical model becomes champion in a running Airflow, and gives way again, because a person says so under Required Actions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def critical(live):
         yield spec.load("flights")
         flights = spec.load("flights")
         if roles.current(flights).champion is not None:
-            roles.roll_back(flights, roles.BASELINE, by="scenario", why="It is over.", run=RUN)
+            roles.roll_back(flights, roles.BASELINE, by="scenario", why="It is over.", approved_by="it", run=RUN)
     finally:
         path.write_text(text)
         live.api.until(lambda: None if _is_shadowed(live) else True, "flights_score", 300)
@@ -63,8 +63,8 @@ def _waits(flights: spec.Pipeline, number: int) -> int:
     return version
 
 
-def _said(live, run: dict) -> str:
-    path = f"/dags/flights_promote/dagRuns/{run['dag_run_id']}/taskInstances/report_promotion/xcomEntries/return_value"
+def _said(live, run: dict, task: str = "report_promotion") -> str:
+    path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task}/xcomEntries/return_value"
     return live.api.request("GET", path).json()["value"]
 
 
@@ -99,3 +99,33 @@ def test_person_rejects_one_challenger_and_approves_the_next(live, critical):
     again = live.api.trigger("flights_promote")
     assert live.api.wait_for_run("flights_promote", again["dag_run_id"], seconds=300) == "success"
     assert live.states(again)["approve_promotion"] == "skipped", "nobody waits"
+
+    _rolls_back(live, critical, second)
+
+
+def _rolls_back(live, critical: spec.Pipeline, champion: int) -> None:
+    """A person asks for the baseline, which is rejected first, and approved then."""
+    form, before = {"version": roles.BASELINE, "why": "It is worse at night."}, set(live.mails())
+
+    def answered(option: str, why: str) -> dict:
+        run = live.api.trigger("flights_rollback", conf=form)
+        live.api.wait_for_task("flights_rollback", run["dag_run_id"], "approve_rollback", "awaiting_input")
+        live.api.answer("flights_rollback", run["dag_run_id"], "approve_rollback", option, form={"why": why})
+        state = live.api.wait_for_run("flights_rollback", run["dag_run_id"], seconds=300)
+        assert state == "success", live.api.failures("flights_rollback", run["dag_run_id"])
+        return run
+
+    run = answered("Reject", "Nights are few.")
+    said = "admin rejected the roll-back to the baseline that admin asked for: Nights are few."
+    assert _said(live, run, "report_rollback") == said
+    assert live.states(run)["roll_back_champion"] == live.states(run)["score_again"] == "skipped"
+    assert roles.current(critical).champion == champion
+    (rejected,) = ledger.entries(model_records.RollbackRejected, pipeline="flights")
+    assert (rejected.record.by, rejected.run) == ("admin", run["dag_run_id"])
+
+    run = answered("Approve", "")
+    said = f"Version {champion} gives way to the baseline, says admin (approved by admin): It is worse at night."
+    assert _said(live, run, "report_rollback") == said
+    assert roles.current(critical).champion is None
+    subjects = [str(mail["Subject"]) for name, mail in live.mails().items() if name not in before]
+    assert [subject.split("]")[1] for subject in subjects] == ["[APPROVE", "[APPROVE", "[ROLLED BACK"], subjects

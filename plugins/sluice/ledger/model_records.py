@@ -131,9 +131,28 @@ class RolledBack(Record, kind="rolled_back"):
     by: str = ""
     account: str = ""
     why: str = ""
+    # Of a critical model: who approved what `by` asked for.
+    approved_by: str = ""
     # Of a roll-back by the gate: the batch of predictions that it held.
     held: str = ""
     decided_at: str = ""
+
+
+# How long an answer to a roll-back of a critical model is waited for, as for that to a release: it is about the predictions of a day.
+ROLLBACK_ANSWER_WITHIN = timedelta(hours=20)
+
+
+class RollbackRejected(Record, kind="rollback_rejected"):
+    """A person was asked for a roll-back of a critical model, and rejected it, or nobody answered (`by` is ""): nothing moved."""
+
+    # What was asked for, and the champion that it was about.
+    version: int | None
+    champion: int | None
+    by: str
+    # The reason of the rejection, if one was given.
+    why: str = ""
+    requested_by: str
+    requested_why: str
 
 
 class StoodIn(Record, kind="stood_in"):

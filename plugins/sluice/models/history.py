@@ -100,6 +100,8 @@ class Change(Event):
     by: str
     why: str
     account: str
+    # Of a roll-back of a critical model: who approved it.
+    approved_by: str
     held: str
     # The entry of the decision that it rests on; None of a person's.
     decision: int | None
@@ -119,13 +121,16 @@ class Change(Event):
     def moved_by(self) -> str:
         if self.kind == "promoted":
             return f"the gate and {self.by}, who approved it: {self.why}" if self.by else "the gate"
-        return self.by if self.held else f"a person{f', {self.by}' if self.by else ''}"
+        if self.held:
+            return self.by
+        approved = f", and {self.approved_by}, who approved it" if self.approved_by else ""
+        return f"a person{f', {self.by}' if self.by else ''}{approved}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Incident(Event):
-    """A training set that was refused, another that stood in for the champion, a candidate that entered shadow or waits for a person, by
-    `kind`."""
+    """A training set that was refused, another that stood in for the champion, a candidate that entered shadow or waits for a person, or a
+    roll-back that a person rejected, by `kind`."""
 
     kind: str
     reasons: Sequence[str]
@@ -207,6 +212,7 @@ def read(spec: Pipeline) -> History:
                 ("stood_in", "score"),
                 ("entered_shadow", "train"),
                 ("approval_requested", "monitor"),
+                ("rollback_rejected", "rollback"),
             )
             for entry in ledger.entries(kind, **about)
         ],
@@ -229,7 +235,7 @@ def lines(history: History) -> Iterator[str]:
         elif isinstance(event, Decision):
             yield f"{event.day}: {event.sentence} {recorded}"
         else:
-            yield f"{event.day}: {event.kind.replace('_', ' ')} {recorded}"
+            yield f"{event.day or f'{event.at:%Y-%m-%d}'}: {event.kind.replace('_', ' ')} {recorded}"
         yield from (f"    {reason}" for reason in event.reasons)
 
 
@@ -288,6 +294,7 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
         by=record.by,
         why=record.why,
         account=record.account if person else "",
+        approved_by=record.approved_by if person else "",
         held=record.held if person else "",
         decision=None if person else record.decision or next(before, None),
         reasons=record.reasons,

@@ -107,7 +107,16 @@ def promote(spec: Pipeline, decision: Entry, run: Run, *, by: str = "", why: str
 
 
 def roll_back(
-    spec: Pipeline, to: str, *, by: str, why: str, run: Run, account: str = "", held: str = ""
+    spec: Pipeline,
+    to: str,
+    *,
+    by: str,
+    why: str,
+    run: Run,
+    account: str = "",
+    approved_by: str = "",
+    since: int | None = None,
+    held: str = "",
 ) -> Entry:
     """Let a version that was champion before score again, or no model at all, as a person or the gate decides; returns the entry.
 
@@ -116,13 +125,57 @@ def roll_back(
     Args:
         to: the version, or "baseline".
         account: of a command, user of the operating system and host.
+        approved_by: who approved it, which a critical model demands, and `since`, the entry that decided on the champion that he
+            was asked about.
         held: of a roll-back by the gate, the batch of predictions that it rests on.
 
     Raises:
-        PromotionRefusedError: nobody, no reason, a version that never was champion or is champion now, or a run that has
-            rolled back already.
+        PromotionRefusedError: nobody, no reason, nobody who had to approve it, a version that never was champion or is champion
+            now, another champion than a person was asked about, or a run that has rolled back already.
         ModelDamagedError: the version cannot score.
     """
+    now = current(spec)
+    acted = next(
+        (entry for entry in _moves(spec) if entry.kind == "rolled_back" and entry.run == run.run_id), None
+    )
+    if acted is not None and acted.seq != now.since:
+        raise _refused(spec, f"This run rolled back in entry {acted.seq} already", now)
+    if acted is not None and to == (BASELINE if now.champion is None else str(now.champion)):
+        set_aliases(spec)
+        return acted
+    if since not in (None, now.since):
+        raise _refused(spec, "The roll-back was asked for, and approved, about another champion", now)
+    version = require_possible(spec, to, by=by, why=why)
+    by, why = by.strip(), why.strip()
+    if not held:
+        _require_approved(spec, by=by, approved_by=approved_by)
+    who = f"{by} (typed by {account})" if account else by
+    who += f" (approved by {approved_by})" if approved_by else ""
+    said = [f"{named(now.champion).capitalize()} gives way to {named(version)}, says {who}: {why}"]
+    if beside := challenger.current(spec):
+        said.append(f"Version {beside.record.version}, in shadow until now, is not decided on any more.")
+    entry = ledger.append(
+        model_records.RolledBack(
+            version=version,
+            previous=now.champion,
+            by=by,
+            account=account,
+            why=why,
+            approved_by=approved_by,
+            held=held,
+            reasons=said,
+            **champion.decided_now(spec),
+        ),
+        **_following(spec, now, run),
+    )
+    set_aliases(spec)
+    if entry.run != run.run_id or entry.kind != "rolled_back":
+        raise _refused(spec, f"The roll-back was about {named(now.champion)}", current(spec))
+    return entry
+
+
+def require_possible(spec: Pipeline, to: str, *, by: str, why: str) -> int | None:
+    """Return the version that a roll-back names, None for "baseline", where a person may ask for it; raises as `roll_back`."""
     now, earlier = current(spec), {entry.record.version for entry in _moves(spec)} - {None}
     where = f"model {spec.model.name} of {spec.pipeline}"
     allowed = ", ".join([*(str(version) for version in sorted(earlier - {now.champion})), BASELINE])
@@ -141,15 +194,8 @@ def roll_back(
             allowed=allowed,
             todo=f"choose one of these; `sluice model show {spec.pipeline}` tells what each is",
         )
-    acted = next(
-        (entry for entry in _moves(spec) if entry.kind == "rolled_back" and entry.run == run.run_id), None
-    )
-    if acted is not None and acted.seq != now.since:
-        raise _refused(spec, f"This run rolled back in entry {acted.seq} already", now)
     if version == now.champion:
         set_aliases(spec)
-        if acted is not None:
-            return acted
         raise PromotionRefusedError(
             f"{named(version).capitalize()} scores already.",
             where=where,
@@ -158,28 +204,32 @@ def roll_back(
         )
     if version is not None:
         registry().load(spec.model.name, version, threads=settings().threads)
-    by, why = by.strip(), why.strip()
-    who = f"{by} (typed by {account})" if account else by
-    said = [f"{named(now.champion).capitalize()} gives way to {named(version)}, says {who}: {why}"]
-    if beside := challenger.current(spec):
-        said.append(f"Version {beside.record.version}, in shadow until now, is not decided on any more.")
-    entry = ledger.append(
-        model_records.RolledBack(
-            version=version,
-            previous=now.champion,
-            by=by,
-            account=account,
-            why=why,
-            held=held,
-            reasons=said,
-            **champion.decided_now(spec),
-        ),
-        **_following(spec, now, run),
+    return version
+
+
+def _require_approved(spec: Pipeline, *, by: str, approved_by: str) -> None:
+    """Refuse a person's roll-back of a critical model that no person, or where two are declared no other, has approved."""
+    if not spec.is_critical:
+        return
+    if not approved_by.strip():
+        what = f"Model {spec.model.name} is critical, and nobody has approved this roll-back."
+    elif spec.releases.self_approval == "refuse" and approved_by == by:
+        what = f"{by} asked for this roll-back, and may not approve it as well (releases.self_approval is refuse)."
+    else:
+        return
+    raise PromotionRefusedError(
+        what,
+        where=f"model {spec.model.name} of {spec.pipeline}",
+        allowed=f"a roll-back that a person approves (dags/pipelines/{spec.pipeline}.yml: model.criticality is critical)",
+        todo=f"trigger {spec.pipeline}_rollback in the Airflow UI, or clear its task approve_rollback: it asks",
     )
-    set_aliases(spec)
-    if entry.run != run.run_id or entry.kind != "rolled_back":
-        raise _refused(spec, f"The roll-back was about {named(now.champion)}", current(spec))
-    return entry
+
+
+def way_back(spec: Pipeline, version: str) -> str:
+    """How a person rolls back to a version: the command, or of a critical model the DAG that asks for an approval."""
+    if spec.is_critical:
+        return f"{spec.pipeline}_rollback in the Airflow UI, to {version}, which a person has to approve"
+    return f"sluice model rollback {spec.pipeline} {version} --by NAME --why REASON"
 
 
 def set_aliases(spec: Pipeline) -> Roles:
@@ -324,5 +374,5 @@ def _refused(spec: Pipeline, what: str, now: Roles) -> PromotionRefusedError:
         where=f"model {spec.model.name} of {spec.pipeline}",
         allowed="a decision about the champion that there is, once",
         todo=f"nothing, if that is right; else run audit_candidate again in the run of {spec.pipeline}_train that made it, or "
-        f"`sluice model rollback {spec.pipeline} VERSION --by NAME --why REASON`",
+        f"roll back: {way_back(spec, 'VERSION')}",
     )

@@ -37,6 +37,18 @@ def why_again(made_of: Iterable[Mapping[str, Any]], moves: Sequence[Entry]) -> s
     return f"{made.named} made them, and gave way by the roll-back of entry {since[-1].seq}"
 
 
+def would_be_made_again(spec: Pipeline) -> list[str]:
+    """Days whose published predictions a roll-back of this moment has made again, oldest first: a champion made them, and there is time."""
+    found = []
+    for day, shown in sorted(tables.published(spec.pipeline, PREDICTIONS).items(), reverse=True):
+        if not is_in_time(spec, day):
+            break
+        made_of = inputs.read(batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id), inputs.Model)
+        if any(one.promoted is not None for one in made_of):
+            found.append(day)
+    return found[::-1]
+
+
 def read(spec: Pipeline, number: int) -> Entry[RolledBack]:
     """The roll-back that is an entry of the ledger."""
     found = ledger.entries(RolledBack, pipeline=spec.pipeline, subject=spec.model.name)
@@ -63,7 +75,11 @@ def is_in_time(spec: Pipeline, day: str) -> bool:
 def made_before(spec: Pipeline, move: Entry[RolledBack]) -> list[str]:
     """Days whose published predictions were made in the reign that a roll-back ended, oldest first."""
     moves = champion.decisions(spec.pipeline, spec.model.name)
-    began = next((one.seq for one in moves if one.seq < move.seq), 0)
+    return made_in_reign(spec, next((one.seq for one in moves if one.seq < move.seq), 0))
+
+
+def made_in_reign(spec: Pipeline, began: int) -> list[str]:
+    """Days whose published predictions were made in the reign that an entry of the ledger began, oldest first."""
     found = []
     for day, shown in sorted(tables.published(spec.pipeline, PREDICTIONS).items(), reverse=True):
         # Of one that was cleared away nobody knows who made it.

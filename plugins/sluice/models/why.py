@@ -76,6 +76,8 @@ class Why:
     decided: Change | None
     # Whether that decision still holds, so that a roll-back is about it.
     is_champion: bool
+    # How a person undoes it, where it is a promotion that holds; "" of others.
+    way_back: str
     # None: the model or the row is not there any more, which `problem` tells.
     reasons: Sequence[Reason] | None
     # What all rows have: the sum without any feature.
@@ -107,6 +109,7 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
     )
     # A rule that stands in does so by what is declared, and by nobody's decision.
     decided = None if stood_in and scored_by.version is None else next(known, None)
+    is_champion = decided is not None and decided is moves[0]
     reasons: Sequence[Reason] | None = None
     base, others, origins = None, {}, []
     try:
@@ -125,7 +128,10 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
         scored_by=roles.named(scored_by.version),
         stood_in=stood_in,
         decided=decided,
-        is_champion=decided is not None and decided is moves[0],
+        is_champion=is_champion,
+        way_back=roles.way_back(spec, "baseline" if decided.previous is None else str(decided.previous))
+        if decided and is_champion and decided.kind == "promoted"
+        else "",
         reasons=reasons,
         base=base,
         problem=problem,
@@ -166,9 +172,8 @@ def lines(why: Why) -> Iterator[str]:
     for name, score in why.others.items():
         yield f"  without it    {score:.4f} by {name}"
     yield from _origin_lines(why)
-    if why.decided and why.is_champion and why.decided.kind == "promoted":
-        back = "baseline" if why.decided.previous is None else why.decided.previous
-        yield f"  the way back  sluice model rollback {why.pipeline} {back} --by NAME --why REASON"
+    if why.way_back:
+        yield f"  the way back  {why.way_back}"
 
 
 def traced(why: Why) -> Iterator[str]:

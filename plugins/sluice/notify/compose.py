@@ -35,6 +35,7 @@ _SUBJECTS = {
     "damaged_model": "Model",
     "stuck_model": "Model",
     "approval_requested": "Model",
+    "rollback_requested": "Model",
     "rolled_back": "Model",
     "digest": "About",
     "fitness": "About",

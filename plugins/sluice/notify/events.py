@@ -42,6 +42,7 @@ Kind = Literal[
     "damaged_model",
     "stuck_model",
     "approval_requested",
+    "rollback_requested",
     "rolled_back",
     "resolved",
     "digest",

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sluice.core import clock
 from sluice.core.links import page_url
 from sluice.core.partitions import Partition
+from sluice.core.printable import printable
 from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS, Pipeline
 from sluice.ledger import champion
+from sluice.ledger.model_records import ROLLBACK_ANSWER_WITHIN
 from sluice.ledger.records import EndsWith
+from sluice.models import roles
+from sluice.notify import steps
 from sluice.notify.events import Event
 
 if TYPE_CHECKING:
     from sluice.ledger import Entry
     from sluice.ledger.model_records import Choice, RolledBack
+    from sluice.models.rollback_approval import Asked
 
 
 # What to do about a candidate that was refused: by the gate, at the end of its shadow, or by a person.
@@ -94,6 +100,7 @@ def of_stuck_model(spec: Pipeline, why: str, *, since: str, task_url: str) -> Ev
         since: the first day of the series (YYYY-MM-DD): another series is another fault.
     """
     name = spec.pipeline
+    where, back = steps.way_back(spec, "VERSION", "let an earlier champion score again")
     return Event(
         kind="stuck_model",
         pipeline=name,
@@ -106,15 +113,51 @@ def of_stuck_model(spec: Pipeline, why: str, *, since: str, task_url: str) -> Ev
         facts={"Since": since},
         next_steps=(
             "Look at what monitoring found in these days: the reports under Evidence, and `sluice ledger --kind decided`.",
-            "If an earlier champion was better, let it score again: the command below, or "
-            f"{name}_rollback in the UI. Otherwise change a feature or a parameter, and trigger {name}_train.",
+            f"If an earlier champion was better, let it score again: {where}. "
+            f"Otherwise change a feature or a parameter, and trigger {name}_train.",
             "A champion that you choose starts the count again.",
         ),
         commands={
             f"sluice model show {name}": "every version with its role",
-            f"sluice model rollback {name} VERSION --by NAME --why REASON": "let an earlier champion score again",
+            **back,
         },
         links={"Model": page_url("model", spec.pipeline), "Task": task_url},
+        occurred_at=clock.utc_now(),
+    )
+
+
+def of_rollback_request(spec: Pipeline, asked: Asked, *, run_id: str, task_url: str) -> Event:
+    """A roll-back of a critical model that waits for a person. It is told once a run, and ends with nothing: the answer is another event."""
+    dag_id, to, now = f"{spec.pipeline}_rollback", roles.named(asked.version), roles.named(asked.champion)
+    again = (
+        f"Predictions of {', '.join(asked.again)} are made again then; those of earlier days stay as they were made."
+        if asked.again
+        else "No predictions are made again: their time is over."
+    )
+    return Event(
+        kind="rollback_requested",
+        pipeline=spec.pipeline,
+        subject=spec.model.name,
+        partition=None,
+        cause=f"run {run_id}",
+        owner=spec.owner,
+        effect=f"{to.capitalize()} scores again if a person approves it. Until then predictions go on by {now}. {again}",
+        summary=f"{asked.by} asks for {to} in place of {now}: {printable(asked.why)}",
+        facts={
+            "Asked for": to,
+            "Champion": now,
+            "Waits": f"{ROLLBACK_ANSWER_WITHIN // timedelta(hours=1)} hours",
+        },
+        next_steps=(
+            "Look at who scored when, and what each version was measured at, on the page of the model.",
+            "Then open the form, and choose Approve or Reject. Who approves answers for it.",
+        ),
+        commands={f"sluice model history {spec.pipeline}": "who scored when, and who decided that"},
+        links={
+            "Approve or reject": f"{settings().ui_url}/dags/{dag_id}/required_actions",
+            "Model": page_url("model", spec.pipeline),
+            "Task": task_url,
+        },
         occurred_at=clock.utc_now(),
     )
 

@@ -28,7 +28,13 @@ from sluice.lake import batches
 from sluice.ledger.records import EndsWith
 from sluice.notify import privacy, reader_impact, steps
 from sluice.notify.events import Event, FailedRule, FailingRow
-from sluice.notify.model_events import of_approval, of_refusal, of_roll_back, of_stuck_model
+from sluice.notify.model_events import (
+    of_approval,
+    of_refusal,
+    of_roll_back,
+    of_rollback_request,
+    of_stuck_model,
+)
 from sluice.notify.watcher_events import (
     of_broken_declaration,
     of_broken_ledger,
@@ -52,6 +58,7 @@ __all__ = [
     "of_refusal",
     "of_rewritten",
     "of_roll_back",
+    "of_rollback_request",
     "of_stuck_model",
     "of_unexpected_files",
     "of_verdict",

@@ -6,6 +6,7 @@ from sluice.core.errors import SluiceError
 from sluice.core.links import page_url
 from sluice.core.partitions import Partition, day_of
 from sluice.declare.spec import Pipeline
+from sluice.models import roles
 from sluice.notify import reader_impact
 
 # Where a person replays.
@@ -75,6 +76,14 @@ def after_failure(exception: BaseException | None) -> tuple[str, ...]:
     todo = exception.todo if isinstance(exception, SluiceError) else ""
     first = todo[0].upper() + todo[1:] + "." if todo else "Read the task's log."
     return (first, "Then clear the task, or trigger the DAG again with the same partition key.")
+
+
+def way_back(spec: Pipeline, version: str, does: str) -> tuple[str, dict[str, str]]:
+    """Where a person rolls back, and the command that does it: none of a critical model, which asks a second person."""
+    dag = f"{spec.pipeline}_rollback in the UI"
+    if spec.is_critical:
+        return f"{dag}, which asks a person to approve it", {}
+    return f"the command below, or {dag}", {roles.way_back(spec, version): does}
 
 
 def taken_up(spec: Pipeline, table: str, partitions: tuple[str, ...]) -> str:

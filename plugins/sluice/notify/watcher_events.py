@@ -296,9 +296,10 @@ def of_damaged_model(
     rule = "the declared baseline" if version is None else f"version {version}"
     stands_in, name = "nobody" if abstained else rule, spec.pipeline
     meant = "the declared baseline" if champion is None else f"version {champion}"
-    back = f"sluice model rollback {name} {'baseline' if version is None else version} --by NAME --why REASON"
-    ways = {back: f"make {rule} the champion"}
-    let = f"Or let {rule} be the champion: the command below, or {name}_rollback in the UI."
+    where, ways = steps.way_back(
+        spec, "baseline" if version is None else str(version), f"make {rule} the champion"
+    )
+    let = f"Or let {rule} be the champion: {where}."
     restore = (
         f"Restore the file from a backup, or trigger {name}_train for the day that the champion was trained on "
         "(`sluice model show` names it): the same rows give the same files, which are put back."
@@ -307,10 +308,8 @@ def of_damaged_model(
     if abstained:
         effect = "No predictions are made: readers see each day without rows (`model.fallback` ends with abstain), and no score."
         # The rule is not declared as a step, or has been tried: it is nothing to roll back to.
-        ways = {
-            f"sluice model rollback {name} VERSION --by NAME --why REASON": "make an earlier version the champion"
-        }
-        let = f"Or let an earlier version whose files are whole be the champion: the command below, or {name}_rollback in the UI."
+        where, ways = steps.way_back(spec, "VERSION", "make an earlier version the champion")
+        let = f"Or let an earlier version whose files are whole be the champion: {where}."
     if champion is None:
         restore = "Give the column back to the feature table, or declare another `model.baseline`."
     return Event(

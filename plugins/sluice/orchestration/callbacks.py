@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.lake.batches import Manifest
     from sluice.ledger import Entry
     from sluice.ledger.model_records import Choice, RolledBack
+    from sluice.models.rollback_approval import Asked
     from sluice.notify.events import Event
     from sluice.notify.send import Smtp
     from sluice.notify.webhook import Webhook
@@ -249,6 +250,14 @@ def mail_approval(context: Mapping[str, Any], pipeline: spec.Pipeline, decided: 
     mail_event(
         pipeline, report.of_approval(pipeline, decided, partition=partition, task_url=task_url(context["ti"]))
     )
+
+
+def mail_rollback_request(context: Mapping[str, Any], pipeline: spec.Pipeline, asked: Asked) -> None:
+    """Send the mail of a roll-back that waits for a person, once a run."""
+    from sluice.notify import report
+
+    ti = context["ti"]
+    mail_event(pipeline, report.of_rollback_request(pipeline, asked, run_id=ti.run_id, task_url=task_url(ti)))
 
 
 def mail_roll_back(
