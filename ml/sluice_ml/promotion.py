@@ -18,7 +18,7 @@ that was judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -168,31 +168,17 @@ def decide(
         usage: measures what serving the candidate takes (`sluice_ml.usage`); None where that is not asked.
     """
     test, meta = candidate.test, candidate.meta
-    theirs: np.ndarray | None = None
     days = Days(test, str(meta.config["label"]), config)
     mine = test["score_candidate"].to_numpy()
-    comparisons = [days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat")]
     change = champion is None or not meta.recipe_sha256 or champion.recipe_sha256 != meta.recipe_sha256
+    rival: Rival | None = None
     if champion is not None:
-        try:
-            theirs = champion.scorer.score(test)
-        except RowsUnusableError as error:
-            not_compared = error.what
-        else:
-            must: Must = "beat" if change and not champion.recorded else "keep_up"
-            found = days.compare("champion", mine, theirs, must, after=champion.learned_until)
-            if champion.recorded and found.outcome == "insufficient_data":
-                theirs = None
-                not_compared = f"{champion.recorded} It had scored {found.days} of the days that count here, and {found.needed} are needed."
-            else:
-                comparisons.append(found)
-                not_compared = ""
-    findings = checks.run(days.judged(candidate, mine, theirs, champion, usage), config.gate)
-    if champion is not None and champion.recorded and theirs is not None:
-        alone = checks.run(days.judged(candidate, mine, None, champion, usage), config.gate)
-        if too_few := sorted(_insufficient(findings) - _insufficient(alone)):
-            findings, comparisons = alone, comparisons[:1]
-            not_compared = f"{champion.recorded} It had scored too few rows for {', '.join(too_few)}."
+        rival, not_compared = _rival(candidate, champion, days, is_change=change)
+    comparisons = [
+        days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat"),
+        *([rival.comparison] if rival else []),
+    ]
+    findings = checks.run(days.judged(candidate, rival, usage), config.gate)
     looked = {"replay": replayed, "parity": served}
     findings += [finding for finding in looked.values() if finding]
     not_checked = [
@@ -243,8 +229,37 @@ def decide(
     )
 
 
-def _insufficient(findings: Sequence[checks.Finding]) -> set[str]:
-    return {finding.check for finding in findings if finding.state == "INSUFFICIENT"}
+@dataclass(frozen=True)
+class Rival:
+    """The champion, where it can be compared with: how it scored the held-out rows, after which day they count, and what that came to."""
+
+    scores: np.ndarray
+    learned_until: str
+    comparison: Comparison
+
+
+def _rival(
+    candidate: Candidate, champion: Champion, days: Days, *, is_change: bool
+) -> tuple[Rival | None, str]:
+    """With whom the candidate is compared beside the baseline, or why with nobody; asked before any check is made."""
+    test, recorded = candidate.test, champion.recorded
+    try:
+        theirs = champion.scorer.score(test)
+    except RowsUnusableError as error:
+        return None, error.what
+    must: Must = "beat" if is_change and not recorded else "keep_up"
+    mine = test["score_candidate"].to_numpy()
+    found = days.compare("champion", mine, theirs, must, after=champion.learned_until)
+    rival = Rival(theirs, champion.learned_until, found)
+    if recorded and found.outcome == "insufficient_data":
+        return (
+            None,
+            f"{recorded} It had scored {found.days} of the days that count here, and {found.needed} are needed.",
+        )
+    judged = days.judged(candidate, rival)
+    if recorded and (too_few := checks.without_enough_of_the_rival(judged, days.gate)):
+        return None, f"{recorded} It had scored too few rows for {', '.join(too_few)}."
+    return rival, ""
 
 
 class Days:
@@ -252,7 +267,7 @@ class Days:
 
     def __init__(self, test: pa.Table, label: str, config: ModelConfig) -> None:
         self._label, self._day = test[label].to_numpy(), test["ds"].to_numpy()
-        self._config = config
+        self._config, self.gate = config, config.gate
 
     def compare(
         self, against: str, mine: np.ndarray, theirs: np.ndarray, must: Must, *, after: str = ""
@@ -292,26 +307,20 @@ class Days:
         )
 
     def judged(
-        self,
-        candidate: Candidate,
-        mine: np.ndarray,
-        theirs: np.ndarray | None,
-        champion: Champion | None,
-        usage: Callable[[], Usage] | None = None,
+        self, candidate: Candidate, rival: Rival | None, usage: Callable[[], Usage] | None = None
     ) -> checks.Judged:
-        """What the checks are given; `theirs` is None where there is no champion that can be compared with."""
+        """What the checks are given; `rival` is None where there is no champion that can be compared with."""
         import numpy as np
 
-        config, rival = self._config, theirs is not None
-        learned = champion.learned_until if rival and champion else ""
-        test = candidate.test
+        config, test = self._config, candidate.test
+        theirs, learned = (rival.scores, rival.learned_until) if rival else (None, "")
         kind = next(kind for kind in ALGORITHMS if kind != candidate.meta.algorithm)
         other = test[f"score_{kind}"].to_numpy() if f"score_{kind}" in test.column_names else None
         return checks.Judged(
             rows=test,
             label=self._label,
             day=self._day,
-            score=mine,
+            score=test["score_candidate"].to_numpy(),
             rival="champion" if rival else "baseline",
             rival_score=theirs if theirs is not None else test["score_baseline"].to_numpy(),
             may_compare=self._after(learned) & (~np.isnan(theirs) if theirs is not None else True),

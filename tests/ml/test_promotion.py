@@ -8,11 +8,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from sluice_ml.config import FlipsConfig
+from sluice_ml import checks, promotion
+from sluice_ml.config import (
+    CalibrationConfig,
+    ConstantConfig,
+    FairnessConfig,
+    FlipsConfig,
+    LearnedGapConfig,
+    ResourcesConfig,
+    SlicesConfig,
+    ValueConfig,
+)
 from sluice_ml.metrics import daily
 from sluice_ml.model import BaselineModel, ScoringModel
 from sluice_ml.promotion import Champion, RecordedScores, decide
 from sluice_ml.training import fit
+from sluice_ml.usage import Usage
 from tests.ml.conftest import gate
 
 
@@ -126,6 +137,48 @@ def test_decide_lost_champion_of_too_few_rows_for_a_check_is_no_rival(candidate,
     whole = decide(candidate, lost(candidate, mine), config)
     assert whole.numbers["by_recorded_scores"], whole.reasons
     assert len(set(day)) == against(whole, "champion").days
+
+
+def test_checks_that_say_nothing_beside_a_rival_of_too_few_rows_are_known_before_they_are_made(
+    candidate, config
+):
+    """Of all rows there are enough, and of those of the rival too few: every check that says so is named, and no other."""
+    costs = dict.fromkeys(["true_positive", "false_positive", "false_negative", "true_negative"], 1.0)
+    declared = gate(
+        constant=ConstantConfig(share=0.9),
+        calibration=CalibrationConfig(level=9, slope_low=0, slope_high=9),
+        learned_gap=LearnedGapConfig(auc=0.5),
+        slices=SlicesConfig(columns=("carrier",), pairs=(), level=9, auc=0.5),
+        flips=FlipsConfig(threshold=0.5, share=0.2),
+        value=ValueConfig(threshold=0.5, margin=1, **costs),
+        fairness=FairnessConfig(column="carrier", threshold=0.5, opportunity=1, selection=None),
+    )
+    late = int(candidate.test["is_late"].to_numpy().sum())
+    config = dataclasses.replace(config, gate=dataclasses.replace(declared, min_outcomes=int(late * 0.9)))
+    two_in_three = np.arange(candidate.test.num_rows) % 3 > 0
+    theirs = np.where(two_in_three, candidate.test["score_candidate"].to_numpy(), np.nan)
+    days = promotion.Days(candidate.test, "is_late", config)
+    found = days.compare("champion", theirs, theirs, "keep_up")
+    beside = days.judged(candidate, promotion.Rival(theirs, "", found))
+    states = [
+        {one.check for one in checks.run(judged, config.gate) if one.state == "INSUFFICIENT"}
+        for judged in (beside, days.judged(candidate, None))
+    ]
+    assert {*checks.without_enough_of_the_rival(beside, config.gate)} == states[0] - states[1] != set()
+
+
+def test_usage_is_measured_once_also_where_a_lost_champion_is_judged_by_its_scores(candidate, config):
+    measured = []
+
+    def usage() -> Usage:
+        measured.append(1)
+        return Usage(rows=1, model_bytes=1, rows_per_second=10.0, added_bytes=1)
+
+    limits = ResourcesConfig(model_mb=1, rows_per_second=1, memory_mb=1)
+    config = dataclasses.replace(config, gate=gate(resources=limits))
+    mine = candidate.test["score_candidate"].to_numpy()
+    assert decide(candidate, lost(candidate, mine), config, usage=usage).numbers["by_recorded_scores"]
+    assert len(measured) == 1
 
 
 def test_recorded_scores_of_a_minority_of_a_days_rows_do_not_stand_for_it(candidate):

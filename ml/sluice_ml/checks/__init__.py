@@ -16,7 +16,7 @@ from sluice_ml.checks import calibration, constant, fairness, flips, learned_gap
 from sluice_ml.checks.judged import Finding, Judged, insufficient
 from sluice_ml.config import GateConfig
 
-__all__ = ["CHECKS", "Finding", "Judged", "run", "sentences", "undeclared"]
+__all__ = ["CHECKS", "Finding", "Judged", "run", "sentences", "undeclared", "without_enough_of_the_rival"]
 
 # Entry of `model.gate` to what it declares; each is given what is judged, and its limits.
 CHECKS: Mapping[str, Callable[[Judged, Any], Finding]] = {
@@ -29,6 +29,8 @@ CHECKS: Mapping[str, Callable[[Judged, Any], Finding]] = {
     "resources": resources.check,
     "fairness": fairness.check,
 }
+# Those that are made on the rows which the rival may be compared on (`Judged.may_compare`), and need enough of them.
+_BESIDE_THE_RIVAL = ("flips", "value")
 
 
 def run(judged: Judged, gate: GateConfig) -> list[Finding]:
@@ -46,6 +48,13 @@ def run(judged: Judged, gate: GateConfig) -> list[Finding]:
             finding = Finding(name, "ERROR", f"{name} could not be computed: {type(error).__name__}{quoted}")
         found.append(finding)
     return found
+
+
+def without_enough_of_the_rival(judged: Judged, gate: GateConfig) -> list[str]:
+    """Names of declared checks that are INSUFFICIENT beside this rival, and are not without one."""
+    if insufficient(judged, "rows") or not insufficient(judged, "rows", judged.may_compare):
+        return []
+    return [name for name in _BESIDE_THE_RIVAL if getattr(gate, name) is not None]
 
 
 def undeclared(gate: GateConfig) -> list[str]:
