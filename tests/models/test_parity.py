@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from sluice.declare.features import Features
-from sluice.models import parity, scorer, training
+from sluice.models import parity, scorer, scoring, training
 from tests.models.conftest import DAY, RUN, flights_rows, publish
 
 pytestmark = pytest.mark.slow
@@ -54,6 +54,23 @@ def test_candidate_is_served_as_it_was_judged_and_a_path_that_divides_a_feature_
     found = parity.check(declared, version)
     assert found.state == "FAIL"
     assert "route_late_rate_28d" in found.sentence
+
+
+@pytest.mark.parametrize("part", ["read_features", "serve"])
+def test_fault_in_the_path_that_predictions_take_is_refused_before_there_are_any(declared, monkeypatch, part):
+    """Predictions are read and scored by these two functions; the training, which reads for itself, is not broken."""
+    version = training.stage_candidate(declared, DAY, RUN)
+    whole = getattr(scoring, part)
+
+    def broken(*given, **about):
+        made = whole(*given, **about)
+        name = "score" if part == "serve" else "route_late_rate_28d"
+        return made.set_column(made.schema.get_field_index(name), name, pc.divide(made[name], 100))
+
+    monkeypatch.setattr(scoring, part, broken)
+    found = parity.check(declared, version)
+    assert found.state == "FAIL", found.sentence
+    assert ("route_late_rate_28d" in found.sentence) == (part == "read_features")
 
 
 def test_what_cannot_be_computed_is_an_error_with_its_reason(flights):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluice.core import clock
 from sluice.core.errors import SluiceError
 from sluice.gates.rescoring import SAMPLE_ROWS
-from sluice.models import scorer
+from sluice.models import scorer, scoring
 from sluice.models.config import registry
 from sluice_ml.errors import MlError
 
@@ -57,28 +56,15 @@ def _serve(spec: Pipeline, version: int, learned: pa.Table) -> pa.Table:
     """The published rows of one day that a training read, as it saw the table, with the scores that serving gives them."""
     import pyarrow.compute as pc
 
-    from sluice.lake import tables
-    from sluice_ml.scoring import score
-
     declared, day = spec.model, str(learned["ds"][0].as_py())
     model = scorer.usable(spec, version, None)
     snapshot = int(model.registered.tags[f"snapshot.{declared.features_table}"])
-    rows = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
+    rows = scoring.read_features(spec, day, snapshot)
     # Of rows that a training leaves out, some have numbers that nothing can score.
     known = pc.is_in(
         pc.cast(rows[declared.key], "string"), value_set=pc.cast(learned[declared.key], "string")
     )
     rows = rows.filter(known)
-    scored = score(
-        rows.to_batches(max_chunksize=declared.score_batch_rows),
-        model.model,
-        key=declared.key,
-        name=declared.name,
-        version=version,
-        meta=model.meta,
-        feature_snapshot_id=snapshot,
-        run_id="parity",
-        scored_at=clock.utc_now(),
-    )
+    scored = scoring.serve(spec, rows, model, version=version, feature_snapshot_id=snapshot, run_id="parity")
     features = (*model.meta.numeric, *model.meta.categorical)
     return rows.select([declared.key, *features]).append_column("score", scored["score"])

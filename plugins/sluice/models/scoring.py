@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sluice.declare.spec import Pipeline
     from sluice.lake.batches import Manifest
+    from sluice_ml.registry import LoadedModel
 
 
 def stage_predictions(
@@ -99,6 +100,38 @@ def stage_predictions(
     )
 
 
+def read_features(spec: Pipeline, day: str, snapshot: int) -> pa.Table:
+    """The published features of a day as scoring reads them, which `parity` does, too: what is wrong with that is found by the gate."""
+    from sluice.lake import tables
+
+    return tables.scan(spec.pipeline, spec.model.features_table, day, day, snapshot_id=snapshot)
+
+
+def serve(
+    spec: Pipeline, features: pa.Table, chosen: LoadedModel | None, *, version: int | None, **about: Any
+) -> pa.Table:
+    """The predictions of features, in their order and in the batches that are declared; of `parity` as of every day.
+
+    Args:
+        chosen: who scores; None for the declared rule.
+        about: what `sluice_ml.scoring.score` records of them.
+    """
+    from sluice_ml.model import BaselineModel
+    from sluice_ml.scoring import score
+
+    declared = spec.model
+    return score(
+        features.to_batches(max_chunksize=declared.score_batch_rows),
+        chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default),
+        key=declared.key,
+        name=declared.name,
+        version=version,
+        meta=chosen.meta if chosen else None,
+        scored_at=clock.utc_now(),
+        **about,
+    )
+
+
 def _score(
     spec: Pipeline,
     day: str,
@@ -117,11 +150,9 @@ def _score(
     """
     from sluice.lake import batches, tables
     from sluice_ml.coverage import summarise
-    from sluice_ml.model import BaselineModel
-    from sluice_ml.scoring import score
 
     declared = spec.model
-    features = tables.scan(spec.pipeline, declared.features_table, day, day, snapshot_id=snapshot)
+    features = read_features(spec, day, snapshot)
     then = schedule.scoring_time(spec, date_of(day)) if late else None
     seen = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
     choice = by or scorer.choose(
@@ -130,17 +161,14 @@ def _score(
     chosen = choice.model
     if by is None:
         scorer.record(spec, choice, day, run)
-    predictions = score(
-        [] if choice.abstains else features.to_batches(max_chunksize=declared.score_batch_rows),
-        chosen.model if chosen else BaselineModel(declared.baseline, declared.baseline_default),
-        key=declared.key,
-        name=declared.name,
+    predictions = serve(
+        spec,
+        features.slice(0, 0) if choice.abstains else features,
+        chosen,
         version=choice.version,
         scored_as=choice.scored_as,
-        meta=chosen.meta if chosen else None,
         feature_snapshot_id=snapshot,
         run_id=run.run_id,
-        scored_at=clock.utc_now(),
         input_age_days=age_days(batches.load(spec.pipeline, declared.features_table, batch_id)),
         made_late=late,
     )
