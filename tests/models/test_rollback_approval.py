@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -58,7 +58,7 @@ def test_person_sees_who_gives_way_to_whom_why_and_the_days_that_are_then_scored
 
 
 def test_nothing_is_shown_as_scored_again_whose_time_is_over(critical):
-    pipeline_clock.advance(critical.flights, date.fromisoformat(DAYS[5]))
+    pipeline_clock.advance(critical.flights, date.fromisoformat(DAYS[4]) + timedelta(days=2))
     asked = _ask(critical, held=[DAYS[4]])
     assert (asked.made, asked.again) == (DAYS[2:4], [])
     assert "No day is scored again: their time is over." in rollback_approval.question(

@@ -144,7 +144,7 @@ def failed_mail(asked, smtp):
         scorer="", monitoring="", held=0, oldest_days=0, next_run=None, strip=(),
     )  # fmt: skip
     event = fitness_mail._event(asked, found, FIRST)
-    return delivery.post_or_record(asked, event, smtp, to=PEOPLE, incident=event.key, status="fitness")
+    return delivery.post_or_record(asked, event, smtp, incident=event.key, status="fitness")
 
 
 def test_mail_goes_to_todays_stakeholders_and_is_given_up_where_there_are_none(

@@ -29,7 +29,8 @@ def critical(reigns, tmp_path, monkeypatch) -> World:
     """Version 2 is champion of a critical model, in place of version 1, and today is the last day that it has predicted."""
     text = (ROOT / "dags" / "pipelines" / "flights.yml").read_text()
     declared = "\nmodel:\n  criticality: critical\n  shadow_days: 14\n"
-    (tmp_path / "flights.yml").write_text(text.replace("\nmodel:\n", declared))
+    text = text.replace("\nmodel:\n", declared) + "\nstakeholders: [desk@example.com]\n"
+    (tmp_path / "flights.yml").write_text(text)
     monkeypatch.setenv("SLUICE_PIPELINES", str(tmp_path))
     settings.cache_clear()
     pipeline_clock.advance(spec.load("flights"), date.fromisoformat(DAYS[3]))
@@ -55,7 +56,8 @@ class Tasks:
         from airflow.sdk.execution_time.context import set_current_context
 
         task = self.dag.get_task(task_id)
-        given = [self.left[name] for name in ("check_request",) if name in self.left]
+        giver = "roll_back_champion" if task_id == "score_again" else "check_request"
+        given = [self.left[giver]] if giver in self.left else []
         with set_current_context(self._context(task)):
             self.left[task_id] = task.python_callable("flights", *given)
         return self.left[task_id]
@@ -74,6 +76,8 @@ class Tasks:
         task.execute_complete(context, {**event, "responded_at": datetime.now(UTC), "timedout": not by})
 
     def _context(self, task) -> dict:
+        from airflow.sdk.execution_time.context import OutletEventAccessors
+
         def pull(task_ids, *, key="return_value", **_):
             return self.left.get(task_ids if key == "return_value" else key)
 
@@ -87,6 +91,7 @@ class Tasks:
         )
         context = self.context_of(None, **FORM)
         context["dag_run"] = context["dag_run"].model_copy(update={"triggering_user_name": "ada"})
+        context["outlet_events"] = OutletEventAccessors()
         return {**context, "ti": ti, "task_instance": ti, "task": task}
 
 
@@ -114,10 +119,11 @@ def test_request_shows_what_would_happen_and_is_mailed_once_to_whoever_may_answe
     assert f"Predictions of {DAYS[3]} are made again then" in text
     assert "counts as rejected after 20 hours" in text
     assert "/dags/flights_rollback/required_actions" in text
+    assert "desk@example.com" not in mail["To"], "who uses predictions approves nothing"
     assert roles.current(critical.flights).champion == 2
 
 
-def test_approved_it_moves_on_the_word_of_both_and_says_so(critical, tasks):
+def test_approved_it_moves_on_the_word_of_both_and_says_so(critical, tasks, sink, mails):
     tasks.run("check_request")
     tasks.answers("Approve", by="bob")
     decided = tasks.run("roll_back_champion")
@@ -127,6 +133,11 @@ def test_approved_it_moves_on_the_word_of_both_and_says_so(critical, tasks):
     (entry,) = ledger.entries(model_records.RolledBack)
     assert (entry.record.by, entry.record.approved_by, entry.run) == ("ada", "bob", "run-1")
     assert roles.current(critical.flights).champion == 1
+    assert tasks.run("score_again") == [DAYS[3]]
+    *_, mail = mails(sink[1])
+    assert "[ROLLED BACK]" in mail["Subject"]
+    assert said in " ".join(mail.get_body(("plain",)).get_content().split())
+    assert "desk@example.com" in mail["To"], "somebody may have acted on what was taken back"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def critical(live):
         yield spec.load("flights")
         flights = spec.load("flights")
         if roles.current(flights).champion is not None:
-            roles.roll_back(flights, roles.BASELINE, by="scenario", why="It is over.", approved_by="it", run=RUN)
+            roles.roll_back(
+                flights, roles.BASELINE, by="scenario", why="It is over.", approved_by="it", run=RUN
+            )
     finally:
         path.write_text(text)
         live.api.until(lambda: None if _is_shadowed(live) else True, "flights_score", 300)
@@ -124,8 +126,12 @@ def _rolls_back(live, critical: spec.Pipeline, champion: int) -> None:
     assert (rejected.record.by, rejected.run) == ("admin", run["dag_run_id"])
 
     run = answered("Approve", "")
-    said = f"Version {champion} gives way to the baseline, says admin (approved by admin): It is worse at night."
+    said = (
+        f"Version {champion} gives way to the baseline, says admin (approved by admin): It is worse at night."
+    )
     assert _said(live, run, "report_rollback") == said
     assert roles.current(critical).champion is None
     subjects = [str(mail["Subject"]) for name, mail in live.mails().items() if name not in before]
-    assert [subject.split("]")[1] for subject in subjects] == ["[APPROVE", "[APPROVE", "[ROLLED BACK"], subjects
+    assert [subject.split("]")[1] for subject in subjects] == ["[APPROVE", "[APPROVE", "[ROLLED BACK"], (
+        subjects
+    )

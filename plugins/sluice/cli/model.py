@@ -139,7 +139,7 @@ def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
     entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
     echo(
-        f"The next run of {pipeline.pipeline}_score goes by it, and the next of {pipeline.pipeline}_watch sends the mail (ROLLED BACK) to `mail_to`."
+        f"The next run of {pipeline.pipeline}_score goes by it, and the next of {pipeline.pipeline}_watch sends the mail (ROLLED BACK) to `mail_to` and `stakeholders`."
     )
     if made := rolled_back.made_before(pipeline, entry):
         echo(

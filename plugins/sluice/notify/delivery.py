@@ -34,8 +34,20 @@ from sluice.notify.webhook import Webhook
 log = logging.getLogger(__name__)
 
 
-def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entry:
+def recipients(event: Event, to: Sequence[str], stakeholders: Sequence[str]) -> list[str]:
+    """Who gets the mail about `event`: the operators (`to`), the stakeholders alone, or both."""
+    if event.kind == "fitness":
+        return [*stakeholders]
+    return [*dict.fromkeys([*to, *(stakeholders if event.for_stakeholders else ())])]
+
+
+def deliver(
+    event: Event, smtp: Smtp, *, sender: str, to: Sequence[str], stakeholders: Sequence[str] = ()
+) -> Entry:
     """Send the mail about `event`, or count it, where its fault is open and was told already.
+
+    Args:
+        stakeholders: who gets it beside `to` where it is for them, too.
 
     Returns:
         The ledger's entry, of status `sent` or `counted`.
@@ -45,18 +57,19 @@ def deliver(event: Event, smtp: Smtp, *, sender: str, to: Sequence[str]) -> Entr
         DatabaseUnavailableError, LedgerEntryInvalidError: the ledger does not answer, or an entry about a mail cannot
             be read. The mail was sent, and is recorded nowhere.
     """
+    people = recipients(event, to, stakeholders)
     with alone(event.fault):
         try:
             past = faults.incidents(event.pipeline, event.fault)
         except (DatabaseUnavailableError, LedgerEntryInvalidError):
             # Nobody knows whether it was told before; nobody would ever learn that it was not.
-            send(compose(event, sender=sender, to=to, key=event.key), smtp)
+            send(compose(event, sender=sender, to=people, key=event.key), smtp)
             raise
         incident = faults.belongs_to(event, past, window_minutes=settings().mail_window_minutes)
         if incident:
             entry = _count(event, incident)
         else:
-            entry = post(event, smtp, sender=sender, to=to, incident=_free_key(event, past))
+            entry = post(event, smtp, sender=sender, to=people, incident=_free_key(event, past))
     if incident is None or not incident.was_mailed:
         send_undelivered(event.pipeline, smtp, sender=sender, to=to)
     return entry
@@ -156,14 +169,15 @@ def _post_message(event: Event, hook: Webhook, key: str) -> None:
 
 
 def post_or_record(spec: Pipeline, event: Event, smtp: Smtp, *, incident: str, **how: Any) -> Entry:
-    """As `post`, of a pipeline's mail, to `mail_to` by default; returns the entry, also of one that no server took."""
+    """As `post`, of a pipeline's mail, to its `recipients`; returns the entry, also of one that no server took."""
     try:
         return post(
             event,
             smtp,
             sender=settings().mail_from,
+            to=recipients(event, spec.mail_to, spec.stakeholders),
             incident=incident,
-            **{"to": spec.mail_to, **how},
+            **how,
         )
     except MailUndeliveredError:
         # Recorded as undelivered; other processes may have recorded others since.
@@ -178,7 +192,7 @@ def send_undelivered(
     """Send the mails that no server has taken, oldest first; at most one process is at it at a time.
 
     Args:
-        stakeholders: who gets what is theirs; without any it is given up, and where that is not known (None) it waits.
+        stakeholders: who gets what is for them; without any what is theirs alone is given up, and where that is not known (None) it waits.
 
     Returns: the entries of those that were taken now.
     """
@@ -189,11 +203,11 @@ def send_undelivered(
         # Read again: whoever was at it before may have sent them.
         for entry in faults.undelivered_mails(pipeline) if alone_at_it else []:
             event = Event.model_validate_json(entry.record.content)
-            # Never to the operators in the stakeholders' place.
-            people = stakeholders if event.kind == "fitness" else to
-            if people is None:
+            if stakeholders is None and (event.kind == "fitness" or event.for_stakeholders):
                 continue
-            if event.kind == "fitness" and not people:
+            # Never to the operators in the stakeholders' place.
+            people = recipients(event, to, stakeholders or ())
+            if not people:
                 _drop(entry, "the pipeline declares no stakeholders any more")
                 continue
             try:

@@ -153,6 +153,8 @@ class Event(_Frozen):
     ends_with: EndsWith = EndsWith()
     batch_id: str = ""
     owner: str
+    # Whether the stakeholders are told as well as the operators; the daily mail is theirs alone.
+    for_stakeholders: bool = False
     # What it means for those who read the data, in whole sentences: the mail opens with it.
     effect: Text = ""
     # What is most probably wrong with a held batch, in a word or two ("" where that is not clear) and as a sentence.

@@ -71,7 +71,6 @@ def tell_stakeholders(spec: Pipeline, smtp: Smtp) -> Entry | None:
             spec,
             event,
             replace(smtp, webhook=None),
-            to=spec.stakeholders,
             incident=event.key,
             status="fitness",
         )

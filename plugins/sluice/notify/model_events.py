@@ -208,6 +208,7 @@ def of_roll_back(
         partition=str(Partition(again[0], again[-1])) if again else None,
         cause=roll_back_cause(entry),
         owner=spec.owner,
+        for_stakeholders=True,
         ends_with=EndsWith.of("published", PREDICTIONS) if again else EndsWith(),
         effect=effect.strip(),
         summary=" ".join(decided.reasons),

@@ -216,6 +216,7 @@ def _event(spec: Pipeline, incident: faults.Incident, how: dict[str, Ending]) ->
         partition=opened.partition if len(labels) < 2 else None,
         cause=incident.key,
         owner=spec.owner_of(table) if is_table else spec.owner,
+        for_stakeholders=opened.record.event == "rolled_back",
         effect=_effect(spec, seen.values(), since=last),
         summary=_counted(ending.sentence() for ending in how.values()),
         table=table if is_table else "",

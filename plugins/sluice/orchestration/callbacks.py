@@ -130,7 +130,13 @@ def _mail_broken(name: str, error: SpecInvalidError, url: str, about: dict[str, 
 def _deliver(pipeline: spec.Pipeline, event: Event) -> None:
     from sluice import notify
 
-    notify.deliver(event, smtp(pipeline), sender=settings().mail_from, to=pipeline.mail_to)
+    notify.deliver(
+        event,
+        smtp(pipeline),
+        sender=settings().mail_from,
+        to=pipeline.mail_to,
+        stakeholders=pipeline.stakeholders,
+    )
 
 
 def mail_success(context: Mapping[str, Any]) -> None:
