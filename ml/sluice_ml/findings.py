@@ -28,6 +28,7 @@ Name = Literal[
     "outliers",  # rows that do not belong to their day
     "few outcomes",
     "no outcomes",
+    "no reference",  # the frozen reference cannot score
     "custom check",  # a query of the pipeline's own failed, or could not be computed
 ]
 
@@ -108,6 +109,21 @@ def of_outcomes(days: Sequence[DayNumbers], newest: DayNumbers, config: Monitori
         sentence = f"No outcomes of {listed(overdue)} after {config.outcome_wait_days} days."
         found.append(Finding("no outcomes", "warn", sentence))
     return found
+
+
+def of_reference(days: Sequence[DayNumbers], newest: DayNumbers) -> list[Finding]:
+    """Warn on the first day that the frozen reference cannot score, and go on saying so: it changes nothing of the predictions."""
+    if not newest.reference_failed:
+        return []
+    before = next((day for day in reversed(days) if day.ds < newest.ds), None)
+    goes_on = bool(
+        before and before.reference_failed and before.reference_version == newest.reference_version
+    )
+    sentence = (
+        f"The frozen reference, version {newest.reference_version}, could not score {newest.ds}: {newest.reference_problem.rstrip('.')}. "
+        "Whether training again has helped is not known of such days: restore it, or declare another `monitoring.reference`."
+    )
+    return [Finding("no reference", "nothing" if goes_on else "warn", sentence)]
 
 
 def of_custom_checks(days: Sequence[DayNumbers], run_day: str) -> list[Finding]:

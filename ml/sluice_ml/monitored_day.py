@@ -62,6 +62,8 @@ class DayNumbers:
     # Of a version that is never replaced, on the same rows: which one, and why it has no measure, where it could not score.
     reference_version: str = ""
     reference_problem: str = ""
+    # Whether the problem is the reference's own, and not that it had learned the day.
+    reference_failed: bool = False
     reference_auc: float | None = None
     reference_brier: float | None = None
     # What the scores expect of themselves (`sluice_ml.estimation`): an estimate, also of the rows whose outcome is not known.

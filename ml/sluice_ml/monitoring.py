@@ -21,6 +21,7 @@ from sluice_ml.findings import (
     of_custom_checks,
     of_left_out,
     of_outcomes,
+    of_reference,
     overdue_days,
     says_something,
 )
@@ -94,6 +95,7 @@ def decide(
         *performance.found(judged, sums, usual, config, inputs_shifted=bool(shifted)),
         *_of_age(model_age_days, events, config),
         *of_outcomes(days, newest, config),
+        *of_reference(days, newest),
         *of_custom_checks(days, run_day or newest.ds),
     ]
     causes = {finding.cause for finding in found}

@@ -327,3 +327,22 @@ def test_numbers_of_an_earlier_version_rest_on_no_release():
     raw = day(1).as_dict()
     del raw["released"]
     assert DayNumbers.from_dict(raw).released == ()
+
+
+def test_reference_that_cannot_score_warns_when_that_begins_and_is_said_while_it_lasts(judge):
+    lost = {"reference_version": "1", "reference_problem": "Its file is lost.", "reference_failed": True}
+    whole = {"reference_version": "1"}
+    learned = {**whole, "reference_problem": "It has learned from days to 2013-03-31."}
+
+    def actions(*days) -> list[str]:
+        history = [day(number, **about) for number, about in enumerate(days, start=1)]
+        found = judge(history).findings
+        return [one.action for one in found if one.name == "no reference"]
+
+    assert actions(whole) == actions(learned) == actions(lost, whole) == []
+    assert (
+        actions(lost) == actions(whole, lost) == actions({**lost, "reference_version": "2"}, lost) == ["warn"]
+    )
+    assert actions(lost, lost) == ["nothing"]
+    said = judge([day(1, **lost)]).reasons
+    assert any("version 1, could not score 2013-03-01: Its file is lost." in one for one in said)

@@ -287,6 +287,14 @@ def published_by(spec, version: int, days: int, *, knew: bool = False, marked: t
     publish(spec, "predictions", made)
 
 
+def learned_to(spec, version: int, days: int | None) -> None:
+    """Record a training of a version that learned of the newest rows, but not of their last `days`; None: it says nothing of that."""
+    last = sorted(set(flights_rows(spec)["ds"].to_pylist()))[-1 - (days or 0)]
+    splits = {} if days is None else {"refit": {"last": last.isoformat()}}
+    about = {"pipeline": "flights", "subject": spec.model.name, "partition": DAY}
+    ledger.append(model_records.Trained(version=version, splits=splits), **about)
+
+
 @pytest.mark.parametrize(
     ("knew", "outcome", "decided"), [(False, "passed", "promote"), (True, "failed", "refuse")]
 )
@@ -294,6 +302,7 @@ def test_successor_of_a_damaged_champion_has_to_keep_up_with_its_recorded_scores
     champions, home, trained, knew, outcome, decided
 ):
     published_by(champions, 2, days=14, knew=knew)
+    learned_to(champions, 2, days=14)
     model_file(champions, home, 2).write_bytes(b"not a model")
     decision = training.audit_candidate(champions, trained(), DAY, RUN)
     _, compared = decision.numbers["comparisons"]
@@ -305,8 +314,31 @@ def test_successor_of_a_damaged_champion_has_to_keep_up_with_its_recorded_scores
     assert "could not be compared" not in " ".join(decision.reasons)
 
 
+@pytest.mark.parametrize("days", [12, 10])
+def test_scores_of_days_that_the_lost_champion_had_learned_do_not_count(champions, home, trained, days):
+    published_by(champions, 2, days=14, knew=True)
+    learned_to(champions, 2, days=days)
+    model_file(champions, home, 2).write_bytes(b"not a model")
+    decision = training.audit_candidate(champions, trained(), DAY, RUN)
+    assert decision.numbers["comparisons"][1]["days"] == days
+
+
+def test_recorded_scores_of_a_champion_of_which_it_is_not_known_what_it_learned_are_none_and_it_says_so(
+    champions, home, trained
+):
+    published_by(champions, 2, days=14, knew=True)
+    learned_to(champions, 2, days=None)
+    model_file(champions, home, 2).write_bytes(b"not a model")
+    decision = training.audit_candidate(champions, trained(), DAY, RUN)
+    assert decision.promote, decision.reasons
+    said = "The last day that it learned from was not recorded, so its published scores do not count."
+    assert said in " ".join(decision.reasons)
+    assert [one["against"] for one in decision.numbers["comparisons"]] == ["baseline"]
+
+
 def test_too_few_recorded_scores_stop_no_successor(champions, home, trained):
     published_by(champions, 2, days=3)
+    learned_to(champions, 2, days=14)
     model_file(champions, home, 2).write_bytes(b"not a model")
     decision = training.audit_candidate(champions, trained(), DAY, RUN)
     assert decision.promote, decision.reasons

@@ -70,6 +70,11 @@ def test_reference_that_cannot_score_says_why_and_holds_nothing_up(world):
     assert (first.reference_version, first.reference_auc) == ("9", None)
     assert "9" in first.reference_problem
     assert first.auc is not None
+    began, goes_on = (monitoring.decide(world.flights, day, RUN) for day in DAYS[:2])
+    sentence = f"The frozen reference, version 9, could not score {DAYS[0]}: "
+    assert began["action"] == "warn"
+    assert [reason.startswith(sentence) for reason in began["reasons"]].count(True) == 1
+    assert "no reference" in goes_on["numbers"]["found"], "it is said each day"
     page = (settings().reports / "flights" / "monitor" / DAYS[0] / "index.html").read_text()
     assert "not comparable" in page
 
@@ -79,13 +84,18 @@ def test_rows_without_a_column_and_days_that_it_learned_are_not_scored(world):
     frozen = reference.load(world.flights)
     rows = flights_rows(world.flights, days=1)
     scores, said = frozen.score(rows, DAYS[0])
-    assert (len(scores), said) == (rows.num_rows, {"reference_version": "1", "reference_problem": ""})
+    assert (len(scores), said) == (
+        rows.num_rows,
+        {"reference_version": "1", "reference_problem": "", "reference_failed": False},
+    )
     scores, said = frozen.score(rows.drop_columns(["origin"]), DAYS[0])
     assert scores is None
     assert "origin" in said["reference_problem"]
+    assert said["reference_failed"]
     scores, said = frozen.score(rows, frozen.model.meta.learned_until)
     assert scores is None
     assert "learned from days to" in said["reference_problem"]
+    assert not said["reference_failed"], "that is no fault of it"
 
 
 def test_first_is_the_first_version_that_was_champion_whoever_scores_since_and_none_is_none(world):

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from sluice_ml.promotion import Champion
 
 
+# Of a champion that an earlier version of this project trained: any day may be one that it knew.
+UNKNOWN = "The last day that it learned from was not recorded, so its published scores do not count."
+
+
 def champion(spec: Pipeline, trained: Trained, test: pa.Table, problem: str) -> Champion | None:
     """A version by its published scores of some rows; None where nothing was ever published of their days.
 
     Args:
-        trained: what is recorded of its training.
+        trained: what is recorded of its training, and with that the last day that it learned from.
         test: the held-out rows, with the key and `ds`.
         problem: why it cannot score them.
     """

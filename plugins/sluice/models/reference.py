@@ -1,7 +1,7 @@
 """A frozen reference: a version that is never replaced scores each monitored day beside the champion, and no reader sees its scores.
 
 Whether training again has helped is seen by what would have been without it. The rule kept here: what the reference is given are the very
-rows that the published predictions were made from, and whatever it cannot do holds up no measurement: the day says why.
+rows that the published predictions were made from, and whatever it cannot do holds up no measurement: the day says why, and warns when it begins.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Reference:
 
         if self.version is None:
             return None, {}
-        scores, problem = None, self.problem
+        scores, problem, learned = None, self.problem, False
         if self.model is not None and day <= self.model.meta.learned_until:
-            problem = f"It has learned from days to {self.model.meta.learned_until}."
+            problem, learned = f"It has learned from days to {self.model.meta.learned_until}.", True
         elif self.model is not None:
             try:
                 scores = self.model.score(features)
@@ -54,7 +54,11 @@ class Reference:
                 problem = _said(error)
             if scores is not None and not np.isfinite(scores).all():
                 scores, problem = None, "Some of its scores are no numbers."
-        return scores, {"reference_version": str(self.version), "reference_problem": problem}
+        return scores, {
+            "reference_version": str(self.version),
+            "reference_problem": problem,
+            "reference_failed": bool(problem) and not learned,
+        }
 
 
 def load(spec: Pipeline) -> Reference:

@@ -262,6 +262,8 @@ def _rival(spec: Pipeline, version: int | None, test: pa.Table) -> tuple[Champio
     if version is None or not problem:
         return champion, problem
     known = trained(spec, version)
+    if known and not known.record.learned_until:
+        return None, f"{problem} {recorded_scores.UNKNOWN}"
     return (recorded_scores.champion(spec, known.record, test, problem) if known else None), problem
 
 
