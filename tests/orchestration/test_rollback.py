@@ -57,7 +57,7 @@ class Tasks:
 
         task = self.dag.get_task(task_id)
         giver = "roll_back_champion" if task_id == "score_again" else "check_request"
-        given = [self.left[giver]] if giver in self.left else []
+        given = [self.left[giver]] if task_id != giver else []
         with set_current_context(self._context(task)):
             self.left[task_id] = task.python_callable("flights", *given)
         return self.left[task_id]

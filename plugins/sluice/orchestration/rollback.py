@@ -41,17 +41,18 @@ def form(pipeline: spec.Pipeline) -> dict[str, Param]:
 
 def roll_back(pipeline: spec.Pipeline) -> None:
     """Let an earlier champion score again, tell who acts on predictions, and make those again that are still in time."""
-    asked: Any = None
-    if pipeline.is_critical:
-        asked = _check_request.override(task_id="check_request", **ANSWERS)(pipeline.pipeline)
-    decided: Any = _roll_back.override(
-        task_id="roll_back_champion", outlets=[assets.champion(pipeline)], **ANSWERS
-    )(pipeline.pipeline, asked)
-    features = assets.by_stage(pipeline)["score"]
-    _score_again.override(task_id="score_again", outlets=[features])(pipeline.pipeline, decided)
-    if pipeline.is_critical:
-        reported = _report_rollback.override(task_id="report_rollback", trigger_rule="none_failed", **ANSWERS)
-        asked >> _approve() >> decided >> reported(pipeline.pipeline, asked)
+    features, champion = assets.by_stage(pipeline)["score"], assets.champion(pipeline)
+    about: dict[str, Any] = {"task_id": "roll_back_champion", "outlets": [champion], **ANSWERS}
+    again = _score_again.override(task_id="score_again", outlets=[features])
+    if not pipeline.is_critical:
+        decided: Any = _roll_back.override(**about)(pipeline.pipeline)
+        again(pipeline.pipeline, decided)
+        return
+    asked: Any = _check_request.override(task_id="check_request", **ANSWERS)(pipeline.pipeline)
+    decided = _roll_back_approved.override(**about)(pipeline.pipeline, asked)
+    reported = _report_rollback.override(task_id="report_rollback", trigger_rule="none_failed", **ANSWERS)
+    again(pipeline.pipeline, decided)
+    asked >> _approve() >> decided >> reported(pipeline.pipeline, asked)
 
 
 def _approve() -> ApprovalOperator:
@@ -120,15 +121,24 @@ def _check_request(pipeline_name: str) -> dict[str, Any]:
 
 @task
 @explain_failure
-def _roll_back(pipeline_name: str, found: dict[str, Any] | None) -> dict[str, Any]:
+def _roll_back(pipeline_name: str) -> dict[str, Any]:
     """Returns what was decided; a repetition of the same run returns what it decided then."""
+    return _decide(pipeline_name)
+
+
+@task
+@explain_failure
+def _roll_back_approved(pipeline_name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """As `_roll_back`, of what a person has approved."""
+    asked, answer = _asked(found), _answer(get_current_context())
+    return _decide(pipeline_name, approved_by=answer["by"], since=asked.since)
+
+
+def _decide(pipeline_name: str, **approved: Any) -> dict[str, Any]:
     from sluice.models import roles
 
     context = get_current_context()
     params, by = context["params"], context["dag_run"].triggering_user_name or ""
-    approved = {}
-    if found is not None:
-        approved = {"approved_by": _answer(context)["by"], "since": _asked(found).since}
     entry = roles.roll_back(
         spec.load(pipeline_name),
         params["version"],
