@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -126,7 +125,6 @@ def _rows(file: str) -> Any:
 def live() -> dict[str, Any]:
     """Child: cross `DAYS` further days, and ask what an operator asks."""
     from sluice import crossing, holds, ledger
-    from sluice.core.settings import settings
     from sluice.declare import spec
     from sluice.orchestration.preload import preload
     from sluice.web import index
@@ -146,7 +144,7 @@ def live() -> dict[str, Any]:
             crossing.publish(pipeline, SOURCE, verdict.publish_batch_id, RUN)
     asked = {
         "held": lambda: holds.open_holds(pipeline),
-        "index": lambda: index.read(Path(settings().reports), pipeline.pipeline, days=7),
+        "index": lambda: index.read(pipeline.pipeline, days=7),
         "chain": ledger.verify,
     }
     taken["asked"] = {}

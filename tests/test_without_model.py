@@ -16,7 +16,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import ROOT, settings
 from sluice.declare import pipeline_clock, spec
 from sluice.ingest import completion, deliveries
-from sluice.lake import tables
+from sluice.lake import evidence, tables
 from sluice.notify import failed_runs, reader_impact, report
 from sluice.notify.events import Event
 from sluice.status import catalogue, check, today, unused
@@ -234,7 +234,7 @@ def test_check_and_status_and_the_catalogue_know_that_there_is_no_model(declare)
     assert shown.exit_code == 0, shown.output
     assert "levels" in shown.output
     assert "predictions" not in shown.output
-    page = catalogue.write(catalogue.read(tides)).read_text()
+    page = evidence.read(catalogue.write(catalogue.read(tides))).decode()
     assert "levels" in page
     assert "Tables that the pipeline makes" not in page
     impact = CliRunner().invoke(main, ["catalogue", "tides", "--impact", "levels.level"])

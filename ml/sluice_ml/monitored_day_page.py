@@ -56,7 +56,7 @@ def page(
         since=since(numbers),
         estimate_off=error([day for day in days.values() if says_something(day)]),
         history=[days[ds] for ds in sorted(days, reverse=True)[:_DAYS_SHOWN]],
-        pages=snapshots.kept(folder),
+        pages=snapshots.kept(path.name for path in folder.iterdir()),
     )
     record = {"numbers": numbers.as_dict(), "action": decision.action, "reasons": list(decision.reasons)}
     write(folder / "numbers.json", json.dumps(record, indent=1).encode())

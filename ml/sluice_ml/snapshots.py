@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +38,20 @@ def remove(folder: Path, name: str) -> None:
         (folder / f"{name}{ending}").unlink(missing_ok=True)
 
 
-def kept(folder: Path) -> list[str]:
-    """Names of the reports that a folder has; those of earlier versions are pages."""
-    return [
-        name
-        for name in NAMES
-        if (folder / f"{name}{ENDING}").is_file() or (folder / f"{name}.html").is_file()
-    ]
+def kept(files: Iterable[str]) -> list[str]:
+    """Names of the reports among the names of a folder's files; those of earlier versions are pages."""
+    there = set(files)
+    return [name for name in NAMES if there & {f"{name}{ENDING}", f"{name}.html"}]
 
 
-def render(path: Path) -> str:
+def render(snapshot: bytes) -> str:
     """The page of a snapshot, as one HTML file that loads nothing from elsewhere.
 
     Raises:
-        OSError, ValueError, lzma.LZMAError: the file is damaged, or this version of Evidently cannot read it.
+        ValueError, EOFError, lzma.LZMAError: the file is damaged, or this version of Evidently cannot read it.
     """
     # Evidently asks at every report whether it may send usage data.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently.core.report import Snapshot
 
-    with lzma.open(path, "rt", encoding="utf-8") as file:
-        return str(Snapshot.loads(file.read()).get_html_str(as_iframe=False))
+    return str(Snapshot.loads(lzma.decompress(snapshot).decode()).get_html_str(as_iframe=False))

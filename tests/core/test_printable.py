@@ -100,7 +100,7 @@ def test_hostile_row_is_shown_printable_in_mail_page_terminal_and_question(fligh
     assert any(HOSTILE in one.row.values() for one in held.sample), "the value is kept as it was delivered"
     mail = _mail(report.of_verdict(flights, held, task_url="https://a/b"))
     assert r"A\r\n\r\nWHAT TO DO NEXT" in re.sub(r"\s+", " ", mail.get_body(("plain",)).get_content())
-    page = (settings().reports / held.report).read_text(encoding="utf-8")
+    page = (settings().home / "reports" / held.report).read_text(encoding="utf-8")
     assert not _bad(page)
     assert "<script>alert" not in page
     assert r"\u202egpj" in page
@@ -180,7 +180,7 @@ def test_hostile_message_of_another_library_is_one_line_of_the_mail(flights):
 def test_names_of_delivered_files_forge_nothing_of_the_page_of_a_refusal(home):
     error = SluiceError("It cannot be read.")
     path = refusal.write("flights", "airlines", [DAY], error, files=[f"airlines/{HOSTILE}"], run=RUN)
-    page = (settings().reports / path).read_text(encoding="utf-8")
+    page = (settings().home / "reports" / path).read_text(encoding="utf-8")
     assert (_bad(page), r"\u202egpj" in page) == ([], True)
 
 

@@ -160,7 +160,7 @@ def test_any_feed_ends_in_the_same_table_as_one_that_was_on_time(new_home):
     diff = corrected[0].data["diff"]
     assert 1 <= diff["added"] <= 40
     assert (diff["removed"], diff["changed"]) == (0, 0)
-    assert (settings().reports / corrected[0].data["report"]).is_file()
+    assert (settings().home / "reports" / corrected[0].data["report"]).is_file()
 
 
 def _raw_day(flights: spec.Pipeline, day: str, leave_out: tuple[str, ...] = ()) -> None:

@@ -293,7 +293,7 @@ def test_run_held_batch_has_its_cause_in_verdict_page_and_ledger(home, rows, sta
     verdict = crossing.audit(flights, "schedule", held.batch_id, Run(run_id="r1"))
 
     assert (verdict.outcome, verdict.cause.kind) == ("HOLD", "another unit")
-    assert verdict.cause.sentence in (settings().reports / verdict.report).read_text()
+    assert verdict.cause.sentence in (settings().home / "reports" / verdict.report).read_text()
     (entry,) = ledger.entries(ledger.records.Held, pipeline="flights")
     assert entry.record.cause["sentence"] == verdict.cause.sentence
 

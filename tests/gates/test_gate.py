@@ -293,7 +293,7 @@ def test_verdict_written_with_a_row_for_each_rule_is_read(audit):
 
 def test_run_evidence_is_the_verdict(audit):
     verdict = audit("arrivals", DAY)
-    page = settings().reports / verdict.report
+    page = settings().home / "reports" / verdict.report
     assert page.is_file()
     assert Verdict.model_validate_json(page.with_suffix(".json").read_text()) == verdict
     assert verdict.report == f"flights/gates/arrivals/{DAY}/{verdict.batch_id}.html"
@@ -306,7 +306,7 @@ def test_run_personal_data_is_not_shown(pipeline, rows, stage):
     verdict = gates.run(private, stage("arrivals", data, DAY))
     assert verdict.outcome == "HOLD"
     assert verdict.sample == ()
-    evidence = (settings().reports / verdict.report).read_text() + verdict.model_dump_json()
+    evidence = (settings().home / "reports" / verdict.report).read_text() + verdict.model_dump_json()
     assert "N-SECRET" not in evidence
     assert "ZZ" not in evidence
 
@@ -320,4 +320,7 @@ def test_run_personal_data_in_an_error_is_not_shown(pipeline, rows, stage, suite
     data = rows("arrivals", DAY, change="* replace ('N-SECRET' as tailnum)")
     verdict = gates.run(private, stage("arrivals", data, DAY))
     assert [(rule.passed, rule.broken) for rule in verdict.rules] == [(False, True), (False, False)]
-    assert "N-SECRET" not in (settings().reports / verdict.report).read_text() + verdict.model_dump_json()
+    assert (
+        "N-SECRET"
+        not in (settings().home / "reports" / verdict.report).read_text() + verdict.model_dump_json()
+    )

@@ -17,7 +17,7 @@ QUERY = "unexpected_rows_expectation"
 def test_run_no_rows_is_error(pipeline, rows, stage):
     verdict = gates.run(pipeline, stage("arrivals", rows("arrivals", DAY).slice(0, 0), DAY))
     assert (verdict.outcome, verdict.reasons) == ("ERROR", ("The batch has no rows.",))
-    assert (settings().reports / verdict.report).is_file()
+    assert (settings().home / "reports" / verdict.report).is_file()
 
 
 def test_run_partition_without_rows_is_error(pipeline, rows, stage):
@@ -155,7 +155,7 @@ def test_run_other_rows_than_the_manifests_is_error(pipeline, rows, stage):
 
 def test_run_evidence_that_cannot_be_written_is_error(pipeline, rows, stage):
     manifest = stage("arrivals", rows("arrivals", DAY), DAY)
-    settings().reports.write_text("a file where the folder should be")
+    (settings().home / "reports").write_text("a file where the folder should be")
     verdict = gates.run(pipeline, manifest)
     assert verdict.outcome == "ERROR"
     assert verdict.reasons[0].startswith("The evidence could not be written: ")

@@ -12,13 +12,13 @@ DAY = "2013-04-05"
 
 def test_write_page_is_self_contained(audit):
     verdict = audit("arrivals", DAY, change="* replace (air_time * 60 as air_time)")
-    html = (settings().reports / verdict.report).read_text()
+    html = (settings().home / "reports" / verdict.report).read_text()
     assert not re.search(r"<script|<link|<img|src=|href=|url\(|@import|https?://", html)
 
 
 def test_write_page_says_what_a_reader_needs(audit):
     verdict = audit("arrivals", DAY, change="* replace (air_time * 60 as air_time)")
-    html = (settings().reports / verdict.report).read_text()
+    html = (settings().home / "reports" / verdict.report).read_text()
     failed = verdict.failed[0]
     for text in (
         "HOLD",
@@ -39,21 +39,21 @@ def test_write_page_says_what_a_reader_needs(audit):
 def test_write_page_does_not_take_the_share_of_failing_rows_for_that_of_the_unjudged(audit):
     verdict = audit("arrivals", DAY, change="* replace (dep_delay * 60 as dep_delay)")
     rule = next(each for each in verdict.failed if each.unjudged_rows and each.failing_share)
-    html = (settings().reports / verdict.report).read_text()
+    html = (settings().home / "reports" / verdict.report).read_text()
     assert f"<td>{rule.failing_share:.1%}: {rule.observed}</td>" in html
 
 
 def test_write_page_shows_code_as_code(audit, suite):
     suite("arrivals").write_text("{")
     verdict = audit("arrivals", DAY)
-    html = (settings().reports / verdict.report).read_text()
+    html = (settings().home / "reports" / verdict.report).read_text()
     assert "<code>sluice check</code>" in html
     assert "`" not in html
 
 
 def test_write_page_says_what_is_set_aside_and_where(audit):
     verdict = audit("arrivals", DAY, suffix="union all (from landed limit 1)")
-    html = (settings().reports / verdict.report).read_text()
+    html = (settings().home / "reports" / verdict.report).read_text()
     for text in (
         "Rows set aside",
         "quarantine up to 1% of a day",
@@ -66,13 +66,13 @@ def test_write_page_says_what_is_set_aside_and_where(audit):
 
 def test_write_value_that_looks_like_html_is_escaped(audit):
     verdict = audit("arrivals", DAY, change="* replace ('<script>alert(1)</script>' as carrier)")
-    html = (settings().reports / verdict.report).read_text()
+    html = (settings().home / "reports" / verdict.report).read_text()
     assert "&lt;script&gt;alert(1)" in html
     assert "<script>" not in html
 
 
 def test_write_leaves_no_partial_file(audit):
-    folder = (settings().reports / audit("arrivals", DAY).report).parent
+    folder = (settings().home / "reports" / audit("arrivals", DAY).report).parent
     assert sorted(path.name.partition(".")[2] for path in folder.iterdir()) == [
         "html",
         "json",

@@ -9,7 +9,7 @@ from sluice.core.settings import settings
 
 
 def _page(verdict):
-    return (settings().reports / verdict.report).read_text(encoding="utf-8")
+    return (settings().home / "reports" / verdict.report).read_text(encoding="utf-8")
 
 
 def test_page_profiles_every_column_beside_the_day_before(audit):
@@ -17,7 +17,7 @@ def test_page_profiles_every_column_beside_the_day_before(audit):
     assert "no batch of the eight days before" in _page(first)
     second = audit("arrivals", "2013-02-13")
     text = _page(second)
-    kept = settings().reports / second.report.replace(".html", ".profile.json")
+    kept = settings().home / "reports" / second.report.replace(".html", ".profile.json")
     columns = json.loads(kept.read_text(encoding="utf-8"))["columns"]
     assert {"carrier", "arr_delay", "air_time"} <= set(columns)
     assert all(f"<th>{name}</th>" in text for name in columns)
@@ -41,7 +41,7 @@ def test_profile_of_personal_data_shows_no_values(pipeline, stage, rows):
     }
     spec = pipeline.model_copy(update={"sources": sources})
     verdict = gates.run(spec, stage("arrivals", rows("arrivals", "2013-02-12"), "2013-02-12"))
-    kept = settings().reports / verdict.report.replace(".html", ".profile.json")
+    kept = settings().home / "reports" / verdict.report.replace(".html", ".profile.json")
     columns = json.loads(kept.read_text(encoding="utf-8"))["columns"]
     assert columns["carrier"]["min"] is None
     assert columns["carrier"]["approx_unique"] is not None

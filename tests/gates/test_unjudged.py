@@ -144,7 +144,7 @@ def test_run_holds_what_was_not_judged_and_says_so_on_the_page_and_in_the_reason
     (rule,) = verdict.rules
     assert (verdict.outcome, rule.failing_rows) == ("HOLD", rule.unjudged_rows)
     assert "not judged (no value)" in verdict.reasons[0]
-    assert "not judged (no value)" in (settings().reports / verdict.report).read_text()
+    assert "not judged (no value)" in (settings().home / "reports" / verdict.report).read_text()
 
 
 def test_run_sets_aside_what_was_not_judged(suite, audit, expect):

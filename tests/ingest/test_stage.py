@@ -342,7 +342,7 @@ def test_stage_source_whose_purpose_is_over_is_refused_before_its_delivery_is_re
 
 def test_refusal_whose_page_cannot_be_written_is_recorded_all_the_same(flights):
     feed.deliver(flights, DAY, sources=["arrivals"], corrupt="missing_column")
-    settings().reports.write_text("a file in the place of the folder")
+    (settings().home / "reports").write_text("a file in the place of the folder")
     with pytest.raises(ContractBrokenError):
         crossing.stage(flights, "arrivals", [DAY], RUN)
     (refused,) = ledger.entries(kind="refused")

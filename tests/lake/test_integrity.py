@@ -68,7 +68,7 @@ def test_check_published_and_corrected_history_raises_nothing(flights, weather, 
     assert corrected.data["diff"]["columns"] == {"temp": 3}
     assert "temp" in corrected.data["diff"]["examples"][0]["before"]
     assert list(corrected.data["replaced"]) == [DAY], "the other day is as it was"
-    assert "was corrected" in (settings().reports / corrected.data["report"]).read_text()
+    assert "was corrected" in (settings().home / "reports" / corrected.data["report"]).read_text()
 
 
 def test_check_file_edited_in_place_is_found_and_named_once(flights, weather):
@@ -101,7 +101,7 @@ def test_check_table_overwritten_by_a_stranger_shows_the_rows(flights, weather, 
     assert (rewrite.diff["changed"], rewrite.diff["added"], rewrite.diff["removed"]) == (20, 0, 0)
     assert "20 rows changed" in rewrite.sentence()
     assert manifest.hashes[DAY][:16] in rewrite.sentence()
-    assert (settings().reports / rewrite.report).is_file()
+    assert (settings().home / "reports" / rewrite.report).is_file()
 
 
 def test_check_rows_added_beside_a_published_file_are_found(flights, weather):

@@ -137,7 +137,7 @@ def test_failed_custom_check_is_on_the_page_in_the_decision_and_in_the_digest(wo
     page = monitoring.report_days(world.flights, last, RUN)[last]
     rows = world._of([last]).num_rows
     sentence = f"Custom check few failed on {last}: {rows} (at least 0, at most 1). Few are predicted."
-    assert sentence in (settings().reports / page).read_text()
+    assert sentence in (settings().home / "reports" / page).read_text()
     assert monitoring.decide(world.flights, last, RUN)["action"] == "warn"
     (item,) = digest_mail._monitoring(world.flights, 0)
     assert sentence in item.text

@@ -57,7 +57,7 @@ def test_training_that_made_it_worse_is_seen_beside_the_first_champion_on_the_sa
     assert dots == {
         f"{day.ds}: AUC {day.reference_auc:.3f} of version 1, the frozen reference." for day in known[2:]
     }
-    page = (settings().reports / "flights" / "monitor" / DAYS[3] / "index.html").read_text()
+    page = (settings().home / "reports" / "flights" / "monitor" / DAYS[3] / "index.html").read_text()
     assert f"{known[-1].auc - known[-1].reference_auc:+.3f}" in page
     assert "of version 1, which is never replaced" in page
 
@@ -75,7 +75,7 @@ def test_reference_that_cannot_score_says_why_and_holds_nothing_up(world):
     assert began["action"] == "warn"
     assert [reason.startswith(sentence) for reason in began["reasons"]].count(True) == 1
     assert "no reference" in goes_on["numbers"]["found"], "it is said each day"
-    page = (settings().reports / "flights" / "monitor" / DAYS[0] / "index.html").read_text()
+    page = (settings().home / "reports" / "flights" / "monitor" / DAYS[0] / "index.html").read_text()
     assert "not comparable" in page
 
 

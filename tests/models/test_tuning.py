@@ -88,7 +88,7 @@ def test_command_records_a_proposal_with_all_trials_on_a_page_and_the_yaml_stays
     assert f"Recorded as entry {entry.seq}." in done.stdout
     assert (record.confidence, record.linear is None) == (1 - (1 - 0.95) / 2, False)
     assert "an interval of 97.500%" in record.reasons[1]
-    page = settings().reports / record.report
+    page = settings().home / "reports" / record.report
     assert "A proposal" in page.read_text()
     assert block in page.read_text()
     assert len(json.loads(page.with_suffix(".json").read_text())["trials"]) == 2
@@ -96,7 +96,7 @@ def test_command_records_a_proposal_with_all_trials_on_a_page_and_the_yaml_stays
     assert ledger.entries(kind="trained") == []
 
     assert CliRunner().invoke(main, ["model", "tune", "flights"]).exit_code == 0
-    pages = {settings().reports / one.record.report for one in ledger.entries(model_records.Tuned)}
+    pages = {settings().home / "reports" / one.record.report for one in ledger.entries(model_records.Tuned)}
     assert len(pages) == 2, "a second search of the day has a page of its own"
     assert all(one.is_file() for one in pages)
 

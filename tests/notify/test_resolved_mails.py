@@ -204,7 +204,7 @@ def test_refused_delivery_has_a_page_in_the_index_a_link_in_its_mail_and_its_mai
     refused(flights, smtp)
 
     (entry,) = ledger.entries(kind="refused")
-    page = html.unescape((settings().reports / entry.data["report"]).read_text())
+    page = html.unescape((settings().home / "reports" / entry.data["report"]).read_text())
     for said in (
         entry.data["what"],
         entry.data["todo"],
@@ -212,7 +212,7 @@ def test_refused_delivery_has_a_page_in_the_index_a_link_in_its_mail_and_its_mai
         "ContractBrokenError",
     ):
         assert said in page
-    evidence = index.read(settings().reports, "flights", days=7)
+    evidence = index.read("flights", days=7)
     (chip,) = dict(evidence.rows)[DATA_DAY][evidence.columns.index("arrivals")]
     assert (chip.path, chip.outcome) == (entry.data["report"], "REFUSED")
     (failed,) = mails(folder)

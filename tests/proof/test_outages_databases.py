@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from sluice.core import databases
-from sluice.ledger import schema
 from tests.proof.postgres import Postgres, binaries
 
 pytestmark = pytest.mark.slow
@@ -223,7 +222,7 @@ def test_database_locked_in_the_middle_of_a_publish_leaves_all_or_nothing(
 
 def test_what_a_url_says_itself_wins_in_the_catalog_and_in_the_ledger():
     url = "postgresql+psycopg2://somebody@server/d?options=-csearch_path%3Dsluice&connect_timeout=3"
-    engine = schema._engine(url)
+    engine = databases.engine(url)
     _, given = engine.dialect.create_connect_args(engine.url)
     assert (given["options"], given["connect_timeout"]) == ("-csearch_path=sluice", "3")
     assert given["keepalives_idle"] == "30", "what it does not say is bounded all the same"

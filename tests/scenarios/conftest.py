@@ -26,6 +26,7 @@ from sluice.local import stack as local_stack
 from sluice.local.api import AirflowApi
 from sluice_lab import feed
 from sluice_lab.rehearsal.bench import free_ports
+from tests import feed_clock
 from tests.web.conftest import page
 
 __all__ = ["page"]
@@ -142,7 +143,7 @@ def live(_stack: Live, monkeypatch) -> Iterator[Live]:
     _stack.wait_until_idle()
     assert not notify.undelivered(), "a scenario left a mail that the next one's would send"
     # The feed's clock goes on from day to day, and the days of the scenarios are in no order.
-    shutil.rmtree(settings().home / "clock", ignore_errors=True)
+    feed_clock.forget()
     yield _stack
     settings.cache_clear()
 

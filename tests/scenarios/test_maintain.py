@@ -33,17 +33,16 @@ def test_maintenance_clears_what_is_old_beside_a_day_and_alarms_about_a_changed_
     feed.deliver(pipeline, DAY, sources=list(pipeline.sources))
     live.succeed(f"{PIPELINE}_ingest", partition=DAY)
     shown = tables.scan(PIPELINE, "schedule", DAY, DAY)
-    page = (
-        settings().reports
-        / ledger.entries(kind="verdict", pipeline=PIPELINE, subject="schedule")[0].data["report"]
-    )
+    page = (settings().home / "reports") / ledger.entries(
+        kind="verdict", pipeline=PIPELINE, subject="schedule"
+    )[0].data["report"]
     half = _old(
         _write(
             settings().home / f"lake/{PIPELINE}/schedule/data/20120101T000000000000-0badca/ds={DAY}.parquet"
         )
     )
     _old(half.parent)
-    report = _old(_write(settings().reports / f"{PIPELINE}/monitor/2012-01-01/index.html"))
+    report = _old(_write(settings().home / "reports" / f"{PIPELINE}/monitor/2012-01-01/index.html"))
     mail = _old(_write(settings().mail / "20120101T000000-0badca-old.eml"))
     scratch = _old(_write(settings().work / "flights-features-old/dbt.duckdb").parent)
     _old(page)

@@ -15,6 +15,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.declare.calendars import Expected
+from sluice.lake import evidence
 from sluice.status import catalogue
 from sluice.status.catalogue.readiness import Standing, days_late, readiness
 from sluice.web import index
@@ -109,7 +110,7 @@ def test_read_users_come_from_the_dbt_graph(shelf):
 
 def test_page_is_whole_and_the_evidence_index_lists_it(flights):
     page = catalogue.write(catalogue.read(flights))
-    html = page.read_text(encoding="utf-8")
+    html = evidence.read(page).decode()
     for source, declared in flights.sources.items():
         assert f'id="{source}"' in html
         for name in declared.contract.columns:
@@ -124,7 +125,7 @@ def test_page_is_whole_and_the_evidence_index_lists_it(flights):
         assert said in html
     for outside in ("http://", "https://", "<script", "src="):
         assert outside not in html
-    standing = index.read(settings().reports, "flights", days=1).standing
+    standing = index.read("flights", days=1).standing
     assert [each.path for each in standing] == ["flights/catalogue/index.html"]
 
 
@@ -162,7 +163,7 @@ def test_command_shows_the_catalogue_and_an_impact(flights):
     assert told.exit_code == 0, told.output
     assert "A  schedule: The flights planned for a day" in told.output
     assert "distance           integer, miles" in told.output
-    assert f"As a page: {settings().reports / 'flights' / 'catalogue' / 'index.html'}" in told.output
+    assert f"As a page: {settings().home / 'reports' / 'flights' / 'catalogue' / 'index.html'}" in told.output
     told = CliRunner().invoke(main, ["catalogue", "flights", "--impact", "arrivals.tailnum"])
     assert "Model-level" in told.output
     assert "int_flights__expected_aircraft" in told.output

@@ -24,6 +24,7 @@ from sluice.waivers import inherited
 from sluice.watch import held
 from sluice.web import released
 from sluice_lab.rehearsal.bench import free_ports
+from tests import feed_clock
 from tests.waivers.conftest import FIRST, RUN, SECOND
 
 pytestmark = pytest.mark.slow
@@ -41,11 +42,11 @@ def waiver(flights) -> ledger.Entry:
 def later(flights):
     """The pipeline's clock, moved past the end of the waiver, and back."""
     assert inherited.rebuilds(flights) == []
-    path = settings().home / "clock" / "flights.json"
-    before = path.read_text()
+    before = pipeline_clock.today(flights)
     pipeline_clock.advance(flights, date(2013, 4, 6))
     yield
-    path.write_text(before)
+    feed_clock.forget()
+    pipeline_clock.advance(flights, before)
 
 
 @pytest.mark.parametrize("table", MADE)
@@ -113,7 +114,7 @@ def test_trace_and_evidence_pages_name_the_waiver(flights, waiver, table):
     (told,) = released.of_page(verdict.data["report"])
     assert (told.table, told.day, told.made) == ("arrivals", FIRST, (f"{table} {day}",))
     assert told.by == f"Ada (typed by {waivers.account()}, no second person)"
-    page = (settings().reports / verdict.data["report"]).read_text()
+    page = (settings().home / "reports" / verdict.data["report"]).read_text()
     assert "Rests on" in page
     assert f"entry <code>{waiver.seq}</code> of the ledger" in page
 

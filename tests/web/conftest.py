@@ -89,7 +89,7 @@ def reports(tmp_path, home, measured_day) -> Path:
 def get(reports):
     """Requests to the application where Airflow mounts it."""
     outer = FastAPI(root_path="/air")
-    outer.mount("/evidence", create_app(reports, reader=reader))
+    outer.mount("/evidence", create_app(reader=reader))
     with serving(outer) as get:
         yield get
 

@@ -25,7 +25,7 @@ def address(reports, measured_day):
     for day in ("2013-04-01", "2013-04-03", "2013-04-04"):
         write_monitored_day(reports, measured_day(day), "nothing")
     app = FastAPI()
-    app.mount("/evidence", create_app(reports, reader=lambda: lambda pipeline: True))
+    app.mount("/evidence", create_app(reader=lambda: lambda pipeline: True))
     with serving(app) as get:
         yield f"http://{get.address}/evidence/"
 

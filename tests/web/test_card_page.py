@@ -33,7 +33,7 @@ def get(flights, trained, monkeypatch):
     hostile = flights.model_copy(update={"model": flights.model.model_copy(update={"card": HOSTILE})})
     monkeypatch.setattr(spec, "load", lambda _: hostile)
     outer = FastAPI(root_path="/air")
-    outer.mount("/evidence", create_app(settings().reports, reader=reader))
+    outer.mount("/evidence", create_app(reader=reader))
     with serving(outer) as get:
         yield get
 

@@ -91,7 +91,7 @@ def get(home, two_pipelines, tmp_path, monkeypatch, started):
         pipeline_clock.advance(spec.load(name), date(2013, 4, 3))
         hold(name, DAY, f"180 of 983 rows of {name} are wrong: {ATTACK}.")
     outer = FastAPI(root_path="/air")
-    outer.mount("/evidence", create_app(home / "reports", reader=reader, runs=started.of))
+    outer.mount("/evidence", create_app(reader=reader, runs=started.of))
     with serving(outer) as get:
         yield get
 

@@ -40,7 +40,7 @@ def decided(flights, trained):
 @pytest.fixture
 def get(flights):
     outer = FastAPI(root_path="/air")
-    outer.mount("/evidence", create_app(settings().reports, reader=reader))
+    outer.mount("/evidence", create_app(reader=reader))
     with serving(outer) as get:
         yield get
 
@@ -116,7 +116,7 @@ def test_page_draws_realised_performance_where_enough_days_count_and_says_so_whe
             assert "<svg" not in page
     asked = model_records.RetrainRequested(causes=(ATTACK,))
     ledger.append(asked, **about, partition="2013-04-05")
-    folder = settings().reports / "flights" / "monitor" / "2013-04-05"
+    folder = settings().home / "reports" / "flights" / "monitor" / "2013-04-05"
     folder.mkdir(parents=True)
     for name in ("index.html", "drift.snapshot.json.xz"):
         (folder / name).touch()
@@ -183,7 +183,7 @@ def test_pipeline_without_a_model_says_so_and_one_that_cannot_be_read_says_why(
 
 
 def test_index_and_decisions_lead_to_the_page(flights, decided, get):
-    settings().reports.joinpath("flights").mkdir(parents=True)
+    (settings().home / "reports").joinpath("flights").mkdir(parents=True)
     for address in ("/air/evidence/", "/air/evidence/flights", "/air/evidence/_/ledger/flights"):
         assert f'href="{PAGE}"' in get(address)[2], address
     assert f'href="{PAGE}">{flights.model.name}</a>' in get("/air/evidence/_/ledger/flights")[2]

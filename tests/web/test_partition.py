@@ -39,7 +39,7 @@ def get(flights):
             suite.is_mistaken(**severity, why=f"A test. {ATTACK}")
         cross(flights, run_day=run_day)
     outer = FastAPI()
-    outer.mount("/evidence", create_app(settings().reports, reader=reader))
+    outer.mount("/evidence", create_app(reader=reader))
     with serving(outer) as get:
         yield get
 
@@ -148,7 +148,7 @@ def test_partition_shows_the_rules_of_the_judgement_that_it_shows(flights):
     feed.deliver(flights, days[1], sources=["arrivals"], number=2, corrupt="seconds")
     assert cross(flights, run_day=days[1]).outcome == "PASS"
 
-    with serving(create_app(settings().reports, reader=reader)) as get:
+    with serving(create_app(reader=reader)) as get:
         page = get(f"/_/partition/flights/arrivals/{ASIDE}")[2]
         said = words(page)
         of_backfill = words(get(f"/_/partition/flights/arrivals/{HELD}")[2])
@@ -193,7 +193,7 @@ def test_partition_leads_to_what_it_was_made_from_and_to_what_was_made_from_it(f
     feed.deliver(flights, run_day)
     for table in (*flights.sources, "features"):
         tables.publish(crossing.stage(flights, table, [run_day], RUN), verdict_id="unjudged")
-    with serving(create_app(settings().reports, reader=reader)) as get:
+    with serving(create_app(reader=reader)) as get:
         features = "/_/partition/flights/features/2013-04-02"
         links = Links(get(features)[2]).found
         assert {

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import lzma
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 
+from sluice.core.settings import settings
+from sluice.lake import evidence
 from sluice_ml import snapshots
 from tests.web.conftest import HELD
 from tests.web.serving import Links
@@ -195,3 +198,32 @@ def test_names_with_markup_are_shown_and_not_obeyed(reports, get):
 
     assert "<img" not in body
     assert "&lt;img" in body
+
+
+def test_pages_in_a_bucket_are_served_like_those_in_a_folder(reports, get, bucket, monkeypatch):
+    paths = [
+        "/",
+        "/flights",
+        f"/{HELD}.html",
+        f"/-/{HELD}.html",
+        f"/-/{HELD}.json",
+        "/flights/dbt/index.html",
+    ]
+    paths += ["/flights/monitor/2013-04-02/index.html", "/flights/none.html", "/-/flights/%2e%2e/secret.html"]
+    of_folder = [get(f"/air/evidence{path}")[::2] for path in paths]
+    assert {status for status, _ in of_folder} == {200, 404}
+    files = {path.relative_to(reports).as_posix(): path.read_bytes() for path in reports.rglob("*.*")}
+    monkeypatch.setenv("SLUICE_EVIDENCE", f"s3://{bucket}/pages")
+    settings.cache_clear()
+    for name, content in files.items():
+        evidence.write(name, content)
+    shutil.rmtree(reports)
+    assert [get(f"/air/evidence{path}")[::2] for path in paths] == of_folder
+
+
+def test_bucket_that_does_not_answer_is_said(home, aws, get, monkeypatch):
+    monkeypatch.setenv("SLUICE_EVIDENCE", "s3://no-such-bucket/pages")
+    settings.cache_clear()
+    status, _, body = get("/air/evidence/")
+    assert status == 503
+    assert "no-such-bucket" in body

@@ -240,8 +240,9 @@ def profile(pipeline: spec.Pipeline, table: str | None, write: bool, loosen: boo
 def docs(pipeline: spec.Pipeline) -> None:
     """Render the dbt documentation as one page that the Airflow UI serves."""
     from sluice import transform
+    from sluice.lake import evidence
 
-    echo(transform.docs(pipeline))
+    echo(evidence.address(transform.docs(pipeline)))
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

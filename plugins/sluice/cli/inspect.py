@@ -202,6 +202,7 @@ def watch_command(pipeline: spec.Pipeline, days: int | None, as_json: bool) -> N
 )
 def catalogue_command(pipeline: spec.Pipeline, column: str | None, as_json: bool) -> None:
     """Show every source: columns, owner, licence, purpose, freshness, readiness and users; and write it as a page."""
+    from sluice.lake import evidence
     from sluice.status import catalogue
 
     if column is not None:
@@ -213,7 +214,7 @@ def catalogue_command(pipeline: spec.Pipeline, column: str | None, as_json: bool
                 echo(line)
         return
     gathered = catalogue.read(pipeline)
-    page = catalogue.write(gathered)
+    page = evidence.address(catalogue.write(gathered))
     if as_json:
         parts = {
             "today": gathered.today,

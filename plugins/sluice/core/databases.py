@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from sluice.core.errors import DatabaseUnavailableError
 from sluice.core.settings import settings
@@ -41,6 +45,34 @@ def with_connect_args(url: str) -> str:
     made = make_url(url)
     own = {name: str(value) for name, value in _connect_args(url).items() if name not in made.query}
     return made.update_query_dict(own).render_as_string(hide_password=False)
+
+
+@lru_cache(maxsize=4)
+def engine(url: str) -> Engine:
+    """An engine that keeps no connection, so that a forked process shares none with its parent.
+
+    Of SQLite a transaction begins with its first statement and waits for who writes, unless its option `sluice_reads` says
+    that it only reads.
+    """
+    bounded = with_connect_args(url)
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(bounded, poolclass=NullPool)
+    database = make_url(url).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    made = create_engine(bounded, poolclass=NullPool)
+
+    # The sqlite3 module begins a transaction only at the first write, which is after append() read the chain's end.
+    @event.listens_for(made, "connect")
+    def _leave_transactions_to_us(connection, _record) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(made, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("sluice_reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return made
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class SluiceError(Exception):
         todo: the next step for the person who reads it.
     """
 
-    # Page with the evidence, relative to `settings().reports`, where one was written.
+    # Page with the evidence, by its name, where one was written.
     report: str = ""
 
     def __init__(self, what: str, *, where: str = "", allowed: str = "", todo: str = "") -> None:
@@ -117,7 +117,7 @@ class LandingUnreachableError(RetryableError):
 
 
 class LakeUnreachableError(RetryableError):
-    """The warehouse's bucket cannot be read or written."""
+    """The bucket of the warehouse, or of the evidence, cannot be read or written."""
 
 
 class DatabaseUnavailableError(RetryableError):

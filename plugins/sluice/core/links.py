@@ -20,7 +20,7 @@ COMPUTED = "_"
 
 
 def evidence_url(report: str = "") -> str:
-    """URL, inside the Airflow UI, of a page under `settings().reports`; of the index, if `report` is empty.
+    """URL, inside the Airflow UI, of an evidence page, by its name; of the index, if `report` is empty.
 
     Airflow's UI opens /plugin/<route>/<path> as its plugin page with <path> in the frame, and sends a reader who is
     not logged in through its login form first.

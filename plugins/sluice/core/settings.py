@@ -30,7 +30,16 @@ _PASSWORD_IN_URL = re.compile(
     r"://[^:/@]*:[^@]*@|[?&;](?:\w*password|\w*secret\w*|\w*token|\w*credential)=", re.IGNORECASE
 )
 _NO_PLACE = "The address holds a password, and settings are no place for one"
-_ADDRESSES = ("landing", "warehouse", "catalog_uri", "ledger_uri", "mlflow_uri", "ui_url")
+_ADDRESSES = (
+    "landing",
+    "warehouse",
+    "evidence",
+    "models",
+    "catalog_uri",
+    "ledger_uri",
+    "mlflow_uri",
+    "ui_url",
+)
 
 
 class Settings(BaseSettings):
@@ -51,6 +60,12 @@ class Settings(BaseSettings):
         "", description="Overrides every pipeline's `landing`: a folder or s3://bucket/prefix."
     )
     warehouse: str = Field("", description="Iceberg warehouse; default: <home>/lake.")
+    evidence: str = Field(
+        "", description="Evidence pages: a folder or s3://bucket/prefix; default: <home>/reports."
+    )
+    models: str = Field(
+        "", description="Files of trained models: a folder or s3://bucket/prefix; default: <home>/models."
+    )
     catalog_uri: str = Field("", description="Iceberg catalog; default: SQLite under <home>.")
     ledger_uri: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite under <home>.")
     mlflow_uri: str = Field("", description="MLflow tracking and registry URI; default: SQLite under <home>.")
@@ -142,9 +157,15 @@ class Settings(BaseSettings):
         return self.mlflow_uri or f"sqlite:///{self.home.resolve()}/mlflow.db"
 
     @property
-    def reports(self) -> Path:
-        """Evidence pages: <reports>/<pipeline>/<kind>/<partition>/<name>.html, served inside the Airflow UI."""
-        return self.home / "reports"
+    def evidence_address(self) -> str:
+        """Evidence pages: <address>/<pipeline>/<kind>/<partition>/<name>.html, served inside the Airflow UI."""
+        return _absolute(self.evidence.rstrip("/") or str(self.home / "reports"))
+
+    @property
+    def models_address(self) -> str:
+        """Under which MLflow keeps the files of models."""
+        address = _absolute(self.models.rstrip("/") or str(self.home / "models"))
+        return address if "://" in address else f"file://{address}"
 
     @property
     def work(self) -> Path:
@@ -155,6 +176,11 @@ class Settings(BaseSettings):
     def mail(self) -> Path:
         """Where the local mail sink keeps .eml files."""
         return self.home / "mail"
+
+
+def _absolute(address: str) -> str:
+    """An address as it is, or the whole path of a folder."""
+    return address if "://" in address else str(Path(address).resolve())
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,8 @@
 """What day and time it is for a pipeline.
 
 A live pipeline goes by the wall clock of its time zone. A replayed one goes by its feed: today is the latest day
-that was delivered, so that freshness and deadlines mean on the replay what they would have meant at the time.
+that was delivered, so that freshness and deadlines mean on the replay what they would have meant at the time. It is kept in the
+ledger's database, so that all machines that share one go by the same day.
 """
 
 from __future__ import annotations
@@ -11,12 +12,26 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sluice.core import clock, locks
+from sqlalchemy import Column, MetaData, String, Table, func, select, text
+
+from sluice.core import clock, databases
 from sluice.core.errors import DeliveryMissingError
-from sluice.core.files import replacing
 from sluice.core.partitions import date_of, day_of
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline
+
+_CLOCKS = Table(
+    "sluice_feed_clocks",
+    MetaData(),
+    Column("pipeline", String(128), primary_key=True),
+    Column("today", String(10), nullable=False),
+)
+# One statement, which SQLite and PostgreSQL both know: of two processes none can turn it back.
+_ADVANCE = text(
+    "INSERT INTO sluice_feed_clocks (pipeline, today) VALUES (:pipeline, :today) "
+    "ON CONFLICT (pipeline) DO UPDATE SET today = excluded.today "
+    "WHERE sluice_feed_clocks.today < excluded.today"
+)
 
 
 def today(spec: Pipeline) -> date:
@@ -31,7 +46,7 @@ def today(spec: Pipeline) -> date:
     if day is None:
         raise DeliveryMissingError(
             f"The clock of {spec.pipeline!r} is its feed's, and the feed has not delivered a day yet.",
-            where=str(_file(spec)),
+            where="the feed's clock, in the ledger's database",
             allowed="at least one delivered day, or `clock: wall`",
             todo="deliver a day with `sluice land`, or of the default pipeline with `sluice feed`",
         )
@@ -76,14 +91,27 @@ def is_late(spec: Pipeline, day: date) -> bool | None:
 def advance(spec: Pipeline, day: date) -> None:
     """Move a feed's clock to a day that it delivered; a correction of an earlier day does not turn it back.
 
-    Of several processes of this machine one at a time looks at the clock and moves it.
+    Raises:
+        DatabaseUnavailableError: the ledger's database is locked for too long, or does not answer.
     """
-    path = _file(spec)
-    with locks.alone(path.with_suffix(".lock")):
-        if day <= (_read(spec) or date.min):
-            return
-        with replacing(path) as part:
-            part.write_text(json.dumps({"today": day_of(day)}), encoding="utf-8")
+    url = settings().ledger_url
+    with databases.answering(url, "feed's clock"), databases.engine(url).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # Of two processes that make the table one would fail.
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(_CLOCKS.name))))
+        _CLOCKS.create(connection, checkfirst=True)
+        connection.execute(_ADVANCE, {"pipeline": spec.pipeline, "today": day_of(day)})
+
+
+def has_file(spec: Pipeline) -> bool:
+    """Whether there is a clock that an earlier version kept in a file of the home."""
+    return _file(spec).is_file()
+
+
+def import_file(spec: Pipeline) -> None:
+    """Take over the clock that an earlier version kept in a file of the home."""
+    advance(spec, date_of(json.loads(_file(spec).read_text(encoding="utf-8"))["today"]))
+    _file(spec).unlink()
 
 
 def _file(spec: Pipeline) -> Path:
@@ -91,7 +119,13 @@ def _file(spec: Pipeline) -> Path:
 
 
 def _read(spec: Pipeline) -> date | None:
-    try:
-        return date_of(json.loads(_file(spec).read_text(encoding="utf-8"))["today"])
-    except FileNotFoundError:
-        return None
+    url = settings().ledger_url
+    engine = databases.engine(url)
+    with (
+        databases.answering(url, "feed's clock"),
+        engine.connect().execution_options(sluice_reads=True) as connection,
+    ):
+        if not engine.dialect.has_table(connection, _CLOCKS.name):
+            return None
+        day = connection.scalar(select(_CLOCKS.c.today).where(_CLOCKS.c.pipeline == spec.pipeline))
+        return date_of(day) if day else None

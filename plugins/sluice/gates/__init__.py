@@ -37,7 +37,7 @@ __all__ = ["RuleResult", "Verdict", "run"]
 def run(spec: Pipeline, manifest: Manifest, *, waiver: int | None = None) -> Verdict:
     """Audit a staged batch: evaluate its suite, set rows aside, decide, and write the evidence.
 
-    The page and the verdict as JSON are written to `settings().reports` as
+    The page and the verdict as JSON are written as evidence,
     `<pipeline>/gates/<table>/<first partition>/<batch_id>.html` and `.json`.
 
     Args:

@@ -13,10 +13,9 @@ from jinja2 import Template
 
 from sluice.core import failpoints
 from sluice.core.markup import page_environment
-from sluice.core.settings import settings
 from sluice.gates import policy
 from sluice.gates.engine import LOOKED_AT
-from sluice.lake import connection, inputs, quarantine, storage
+from sluice.lake import evidence, inputs, quarantine, storage
 
 if TYPE_CHECKING:
     from sluice.gates.verdict import FailingRow, Verdict
@@ -35,11 +34,10 @@ def write(verdict: Verdict, manifest: Manifest, profile: str = "") -> Verdict:
     Raises:
         OSError: there is no space left for it.
     """
-    html = settings().reports / verdict.report
     try:
-        connection.write(str(html), render(verdict, manifest, profile).encode())
+        evidence.write(verdict.report, render(verdict, manifest, profile).encode())
         failpoints.hit("audit.page_written")
-        connection.write(str(html.with_suffix(".json")), verdict.model_dump_json(indent=2).encode())
+        evidence.write(evidence.data_of(verdict.report), verdict.model_dump_json(indent=2).encode())
         failpoints.hit("audit.verdict_written")
     except OSError as error:
         if isinstance(error, ConnectionError) or storage.is_full(error):

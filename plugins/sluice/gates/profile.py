@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.core import failpoints
 from sluice.core.markup import page_environment
 from sluice.core.partitions import days_later
-from sluice.core.settings import settings
-from sluice.lake import connection
+from sluice.lake import evidence
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -43,11 +41,11 @@ def section(summary: Sequence[Mapping[str, Any]], manifest: Manifest, *, show_va
         show_values: whether values of the data may appear.
     """
     columns = {str(one["column_name"]): _numbers(one, show_values) for one in summary}
-    folder = settings().reports / manifest.pipeline / "gates" / manifest.table
+    folder = f"{manifest.pipeline}/gates/{manifest.table}"
     earlier = before(folder, manifest.partitions[0])
     record = {"partitions": list(manifest.partitions), "rows": manifest.rows, "columns": columns}
-    kept = folder / manifest.partitions[0] / f"{manifest.batch_id}{_ENDING}"
-    connection.write(str(kept), json.dumps(record, indent=1).encode())
+    kept = f"{folder}/{manifest.partitions[0]}/{manifest.batch_id}{_ENDING}"
+    evidence.write(kept, json.dumps(record, indent=1).encode())
     failpoints.hit("audit.profile_written")
     return _template().render(
         columns=columns,
@@ -58,13 +56,13 @@ def section(summary: Sequence[Mapping[str, Any]], manifest: Manifest, *, show_va
     )
 
 
-def before(folder: Path, day: str) -> dict[str, Any] | None:
+def before(folder: str, day: str) -> dict[str, Any] | None:
     """The newest profile of the nearest earlier day, of at most eight; None where there is none."""
     for back in range(1, _LOOK_BACK_DAYS + 1):
-        at = folder / days_later(day, -back)
-        found = sorted(at.glob(f"*{_ENDING}")) if at.is_dir() else []
+        files = evidence.files(f"{folder}/{days_later(day, -back)}")
+        found = [file.name for file in files if file.name.endswith(_ENDING)]
         if found:
-            return json.loads(found[-1].read_text(encoding="utf-8"))
+            return json.loads(evidence.read(found[-1]))
     return None
 
 

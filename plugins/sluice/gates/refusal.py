@@ -16,8 +16,7 @@ from sluice.core import clock
 from sluice.core.errors import SluiceError
 from sluice.core.markup import page_environment
 from sluice.core.runs import Run
-from sluice.core.settings import settings
-from sluice.lake import connection
+from sluice.lake import evidence
 
 OUTCOME = "REFUSED"
 
@@ -31,7 +30,7 @@ def write(
     files: Sequence[str],
     run: Run,
 ) -> str:
-    """Write the page and its JSON, each in one atomic step; returns the page's path relative to `settings().reports`.
+    """Write the page and its JSON, each in one atomic step; returns the page's path under the evidence.
 
     Args:
         partitions: days of the data that was refused.
@@ -57,9 +56,8 @@ def write(
         "run": run.stored(),
         "refused_at": at.isoformat(timespec="seconds"),
     }
-    html = settings().reports / path
-    connection.write(str(html), _template().render(about).encode())
-    connection.write(str(html.with_suffix(".json")), json.dumps(about, indent=2).encode())
+    evidence.write(path, _template().render(about).encode())
+    evidence.write(evidence.data_of(path), json.dumps(about, indent=2).encode())
     return path
 
 

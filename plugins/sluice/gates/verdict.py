@@ -126,7 +126,7 @@ class Cause(BaseModel):
 class Verdict(BaseModel):
     """The decision about one batch, with its evidence.
 
-    `sample` has at most 20 failing rows, each of them once. `report` is the page's path relative to `settings().reports`. `suite_hash` is the sha256 of the suite file that was applied, "" if it
+    `sample` has at most 20 failing rows, each of them once. `report` is the page's path under the evidence. `suite_hash` is the sha256 of the suite file that was applied, "" if it
     could not be read. `batch_id` is the full batch's, which was judged; `publish_batch_id` is the batch that may be
     published for it: another one where rows were set aside (`quarantined`: rule -> rows, each row once, under the first
     rule that it fails). `waiver` is the ledger's number of the waiver by which a HOLD may be published all the same.

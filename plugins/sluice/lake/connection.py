@@ -6,10 +6,12 @@ so that a process that forks (Airflow's workers do) never shares a database conn
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.core import databases, failpoints, retry
 from sluice.core.files import replacing
@@ -67,7 +69,7 @@ def filesystem(uri: str) -> tuple[FileSystem, str]:
     from pyiceberg.io.pyarrow import PyArrowFileIO
 
     scheme, host, path = PyArrowFileIO.parse_location(uri)
-    return PyArrowFileIO(s3.properties(settings().warehouse_path)).fs_by_scheme(scheme, host), path
+    return PyArrowFileIO(s3.properties(f"{scheme}://{host}")).fs_by_scheme(scheme, host), path
 
 
 def local_path(uri: str) -> Path | None:
@@ -147,12 +149,50 @@ def folders(uri: str) -> list[str]:
     Raises:
         LakeUnreachableError: the bucket does not answer.
     """
-    from pyarrow.fs import FileSelector, FileType
+    path = local_path(uri)
+    if path is None:
+        return sorted(s3.listed(uri)[0])
+    with suppress(FileNotFoundError), os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    return []
 
-    with reaching(uri):
-        fs, path = filesystem(uri)
-        found = fs.get_file_info(FileSelector(path, allow_not_found=True))
-    return sorted(info.base_name for info in found if info.type == FileType.Directory)
+
+class Listed(NamedTuple):
+    """A file under a folder: its path from there, with `/`, and its size in bytes."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+def files(uri: str, *, below: bool = False) -> list[Listed]:
+    """The files under `uri`, sorted by name; none where `uri` does not exist.
+
+    Args:
+        below: also those in its folders, at any depth.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer.
+    """
+    path = local_path(uri)
+    if path is None:
+        return sorted(Listed(*found) for found in s3.listed(uri, below=below)[1])
+    return sorted(_listed(path, below=below))
+
+
+def _listed(root: Path, *, below: bool) -> Iterator[Listed]:
+    # Not by `rglob`, which fails where a folder goes meanwhile.
+    for folder, inside, names in os.walk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found = Path(folder, name).lstat()
+                yield Listed(
+                    Path(folder, name).relative_to(root).as_posix(),
+                    found.st_size,
+                    datetime.fromtimestamp(found.st_mtime, UTC),
+                )
+        if not below:
+            inside.clear()
 
 
 def reaching(uri: str) -> AbstractContextManager[None]:

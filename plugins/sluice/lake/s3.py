@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -89,7 +90,7 @@ def get(client: Any, bucket: str, key: str) -> bytes:
 
 
 def read(uri: str) -> bytes:
-    """The content of an object of the warehouse.
+    """The content of an object.
 
     Raises:
         FileNotFoundError: there is none.
@@ -101,7 +102,7 @@ def read(uri: str) -> bytes:
 
 
 def size(uri: str) -> int:
-    """Bytes of an object of the warehouse.
+    """Bytes of an object.
 
     Raises:
         FileNotFoundError: there is none.
@@ -113,8 +114,34 @@ def size(uri: str) -> int:
     return found
 
 
+def listed(uri: str, *, below: bool = False) -> tuple[list[str], list[tuple[str, int, datetime]]]:
+    """What lies under a URI: the names of folders, and of objects their path from there, size in bytes and time.
+
+    Args:
+        below: every object, at any depth, and no folders.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer, or is not there.
+    """
+    bucket, key = _parts(uri)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    folders: list[str] = []
+    objects: list[tuple[str, int, datetime]] = []
+    with reaching(uri):
+        pages = _kept_client(os.getpid(), bucket).get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="" if below else "/"):
+            folders += [one["Prefix"][len(prefix) : -1] for one in page.get("CommonPrefixes", ())]
+            # Consoles create a key that ends in "/" for a folder.
+            objects += [
+                (one["Key"][len(prefix) :], one["Size"], one["LastModified"])
+                for one in page.get("Contents", ())
+                if not one["Key"].endswith("/")
+            ]
+    return folders, objects
+
+
 def write(uri: str, content: bytes) -> None:
-    """Write or replace an object of the warehouse.
+    """Write or replace an object.
 
     Raises:
         LakeUnreachableError: the bucket does not answer; whether the object is there is not known.
@@ -154,13 +181,13 @@ def reaching(uri: str) -> Iterator[None]:
 
 
 @lru_cache(maxsize=4)
-def properties(warehouse: str) -> dict[str, str]:
-    """What pyiceberg is told of the warehouse's bucket; nothing where it is none.
+def properties(uri: str) -> dict[str, str]:
+    """What pyiceberg is told of the bucket of a URI; nothing where it is none.
 
     Endpoint and region of a bucket outside Amazon are those that boto3's own chain names (`AWS_ENDPOINT_URL_S3`, ...):
     pyarrow does not read these, and pyiceberg would ask Amazon for the region. Inside Amazon both find their way.
     """
-    if not warehouse.startswith("s3"):
+    if not uri.startswith("s3"):
         return {}
     found = {
         "py-io-impl": "sluice.lake.s3_io.WholeFileIO",
@@ -197,7 +224,7 @@ def _unreachable(uri: str, error: Exception) -> LakeUnreachableError:
     said = " ".join(str(error).split())
     # What differs from object to object is no part of what is wrong: it is one fault, whichever task meets it.
     return LakeUnreachableError(
-        f"The warehouse's bucket {bucket!r} cannot be used.",
+        f"The bucket {bucket!r} cannot be used.",
         where=f"{uri} ({type(error).__name__}: {said})",
         allowed="a bucket that answers and that these credentials may list, read and write",
         todo="nothing, if it passes: the task is tried again; else check the bucket, AWS_ENDPOINT_URL_S3, the "

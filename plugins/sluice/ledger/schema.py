@@ -8,27 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 
 from sqlalchemy import (
     DDL,
     BigInteger,
     Column,
     Connection,
-    Engine,
     Index,
     MetaData,
     String,
     Table,
     Text,
-    create_engine,
     event,
     inspect,
     text,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 from sluice.core import databases
 from sluice.core.settings import settings
@@ -98,7 +92,11 @@ event.listen(
 def writing() -> Iterator[Connection]:
     """A transaction that is alone in writing the ledger, with its tables there; committed at the end."""
     url = settings().ledger_url
-    with databases.answering(url, "ledger"), _engine(url).connect() as connection, connection.begin():
+    with (
+        databases.answering(url, "ledger"),
+        databases.engine(url).connect() as connection,
+        connection.begin(),
+    ):
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
         metadata.create_all(connection)
@@ -125,7 +123,7 @@ def complete() -> None:
 def reading() -> Iterator[Connection | None]:
     """A consistent view of the ledger; None where it has no tables yet."""
     url = settings().ledger_url
-    engine = _engine(url)
+    engine = databases.engine(url)
     reads = {"sluice_reads": True, **_SNAPSHOT.get(engine.name, {})}
     with databases.answering(url, "ledger"), engine.connect().execution_options(**reads) as connection:
         yield connection if engine.dialect.has_table(connection, LEDGER.name) else None
@@ -134,7 +132,7 @@ def reading() -> Iterator[Connection | None]:
 @contextmanager
 def session() -> Iterator[Connection | None]:
     """A connection without a transaction, for locks that last as long as it does; None where the ledger is a file."""
-    engine = _engine(settings().ledger_url)
+    engine = databases.engine(settings().ledger_url)
     if engine.name != "postgresql":
         yield None
         return
@@ -144,27 +142,3 @@ def session() -> Iterator[Connection | None]:
 
 # SQLite already reads one snapshot in a transaction; Postgres must be asked to.
 _SNAPSHOT = {"postgresql": {"isolation_level": "REPEATABLE READ"}}
-
-
-@lru_cache(maxsize=4)
-def _engine(url: str) -> Engine:
-    """An engine that keeps no connection, so that a forked process shares none with its parent."""
-    bounded = databases.with_connect_args(url)
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(bounded, poolclass=NullPool)
-    database = make_url(url).database
-    if database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(bounded, poolclass=NullPool)
-
-    # The sqlite3 module begins a transaction only at the first write, which is after append() read the chain's end.
-    @event.listens_for(engine, "connect")
-    def _leave_transactions_to_us(connection, _record) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("sluice_reads")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-    return engine

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from sluice.core import databases
 from sluice.core.errors import SchemaNewerError, StackError
 from sluice.core.settings import settings
+from sluice.declare import pipeline_clock, spec
 from sluice.ledger import schema
 from sluice.local import stack
 
@@ -82,6 +83,8 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
     changes = [(one.name, change) for one in _databases(variables) if (change := one.change())]
     if lacking := schema.lacking():
         changes.append(("The ledger", f"gets the indexes {_listed(lacking)}"))
+    clocks = [each for each in spec.load_all() if pipeline_clock.has_file(each)]
+    changes += [(f"The clock of {each.pipeline}", "moves into the ledger's database") for each in clocks]
     if changes and not dry_run:
         if running := [name for name in stack.PROGRAMS if stack.running(name)]:
             raise StackError(
@@ -93,6 +96,8 @@ def migrate(*, dry_run: bool) -> Iterator[str]:
         (settings().home / "logs").mkdir(parents=True, exist_ok=True)
         stack.prepare()
         schema.complete()
+        for each in clocks:
+            pipeline_clock.import_file(each)
     yield from (f"{name} {change}." for name, change in changes)
     if not changes:
         yield "Nothing to migrate: everything is of this version."

@@ -194,4 +194,4 @@ def _missing_columns(spec: Pipeline) -> Iterator[str]:
 def registry() -> Registry:
     from sluice_ml.registry import Registry
 
-    return Registry(settings().mlflow_url, f"file://{settings().home.resolve()}/models")
+    return Registry(settings().mlflow_url, settings().models_address)

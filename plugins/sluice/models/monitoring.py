@@ -15,8 +15,8 @@ from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
 from sluice.core.partitions import Partition, days_from, days_later
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
+from sluice.lake import evidence
 from sluice.ledger import model_records
 from sluice.models import (
     challenger,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
     """Report on the predictions of `run_day`, and on earlier ones whose outcomes have landed or were corrected since.
 
-    Returns: day to its page, relative to `settings().reports`.
+    Returns: day to its page, by its name as evidence.
     Raises:
         TableMissingError: the day has no published predictions.
     """
@@ -54,7 +54,8 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
     champion = scorer.choose(spec).model
     model, config = model_config(spec), monitoring_config(spec)
     frozen = reference.load(spec)
-    folders, budget = {}, custom_checks.Budget(custom_checks.RUN_SECONDS / 2)
+    measured: list[str] = []
+    budget = custom_checks.Budget(custom_checks.RUN_SECONDS / 2)
     found = due.days(spec, run_day)
     earlier = [day for day in found if day.ds != run_day][: spec.monitoring.days_per_run]
     for day in (*earlier, *(day for day in found if day.ds == run_day)):
@@ -73,19 +74,19 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             why = [f"{day.ds} cannot be measured: {error.what}"]
             ledger.append(model_records.NotMeasured(measured=day.as_dict(), reasons=why), **about)
             continue
-        folder = settings().reports / spec.pipeline / "monitor" / day.ds
-        numbers = measure(
-            rows,
-            _reference(spec, day.ds, champion),
-            model=model,
-            config=config,
-            folder=folder,
-            importance=champion.model.gains() if champion else {},
-            maturity_days=days_from(day.ds, run_day),
-            recent=_recent(spec, day.ds),
-            detector=champion.model.meta.outliers if champion else None,
-            compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
-        )
+        with evidence.folder(_folder(spec, day.ds)) as folder:
+            numbers = measure(
+                rows,
+                _reference(spec, day.ds, champion),
+                model=model,
+                config=config,
+                folder=folder,
+                importance=champion.model.gains() if champion else {},
+                maturity_days=days_from(day.ds, run_day),
+                recent=_recent(spec, day.ds),
+                detector=champion.model.meta.outliers if champion else None,
+                compared=_compared(spec, day.ds, rows, folder) if day.ds != run_day else None,
+            )
         if day.ds == run_day:
             # Whatever the earlier days took.
             budget.seconds = max(budget.seconds, 0.0) + custom_checks.RUN_SECONDS / 2
@@ -99,22 +100,28 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
             **said,
         )
         ledger.append(model_records.Monitored(**numbers.as_dict(), measured=day.as_dict()), **about)
-        folders[day.ds] = folder
+        measured.append(day.ds)
     pages = {}
-    for ds, folder in folders.items():
+    for ds in measured:
         history = recorded_days(spec, ds)
-        written = monitored_day_page.page(
-            history[-1],
-            _decision(spec, ds, champion),
-            history=history,
-            model=model,
-            question=spec.model.question,
-            champion_lead=_champion_lead(champion),
-            folder=folder,
-        )
-        pages[ds] = str(Path(written).relative_to(settings().reports))
+        with evidence.folder(_folder(spec, ds)) as folder:
+            written = monitored_day_page.page(
+                history[-1],
+                _decision(spec, ds, champion),
+                history=history,
+                model=model,
+                question=spec.model.question,
+                champion_lead=_champion_lead(champion),
+                folder=folder,
+            )
+        pages[ds] = f"{_folder(spec, ds)}/{written.name}"
     monitoring_table.publish_or_warn(spec, run_day, run)
     return pages
+
+
+def _folder(spec: Pipeline, day: str) -> str:
+    """The evidence of a monitored day."""
+    return f"{spec.pipeline}/monitor/{day}"
 
 
 def decide(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:
@@ -307,7 +314,9 @@ def _compared(spec: Pipeline, day: str, rows: pa.Table, folder: Path) -> DayNumb
     """The day's earlier numbers, if its reports stand and are about the very same predictions."""
     from sluice_ml import snapshots
 
-    if not {snapshots.DRIFT, snapshots.SUMMARY} <= set(snapshots.kept(folder)):
+    if not {snapshots.DRIFT, snapshots.SUMMARY} <= set(
+        snapshots.kept(path.name for path in folder.iterdir())
+    ):
         return None
     found = [numbers for numbers in recorded_days(spec, day) if numbers.ds == day]
     version = rows["model_version"][0].as_py()

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sluice import ledger
-from sluice.core.files import replacing
 from sluice.core.markup import page_environment
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.core.version import code_version
+from sluice.lake import evidence
 from sluice.ledger import Entry, model_records
 from sluice.models import training, trainset
 from sluice.models.config import check_model, model_config, tuning_config
@@ -128,7 +127,7 @@ def lines(spec: Pipeline, entry: Entry[model_records.Tuned]) -> Iterator[str]:
     if entry.record.proposed:
         yield f"In place of `model.params` in dags/pipelines/{spec.pipeline}.yml:"
         yield from block(spec, entry.record.proposed)
-    yield f"Recorded as entry {entry.seq}. All trials: {settings().reports / entry.record.report}"
+    yield f"Recorded as entry {entry.seq}. All trials: {evidence.address(entry.record.report)}"
 
 
 def block(spec: Pipeline, params: dict[str, Any]) -> list[str]:
@@ -142,14 +141,10 @@ def _write(spec: Pipeline, entry: Entry[model_records.Tuned]) -> None:
     """The page and its JSON."""
     record = entry.record
     ranked = sorted(enumerate(record.trials, start=1), key=lambda one: -one[1]["daily_auc"])
-    html = settings().reports / record.report
     page = _template().render(spec=spec, entry=entry, record=record, ranked=ranked, block=block)
-    for path, text in (
-        (html, page),
-        (html.with_suffix(".json"), json.dumps(record.model_dump(mode="json"), indent=2)),
-    ):
-        with replacing(path) as part:
-            part.write_text(text, encoding="utf-8")
+    evidence.write(record.report, page.encode())
+    data = json.dumps(record.model_dump(mode="json"), indent=2)
+    evidence.write(evidence.data_of(record.report), data.encode())
 
 
 @lru_cache(maxsize=1)

@@ -155,7 +155,7 @@ def of_rewritten(
         recorded_rows, found_rows: how many rows it had, and has; None where there is nothing.
         diff: what kind of change to how many rows, such as {"changed": 200}; empty where the rows as they were are gone.
         sample: rows that differ; columns with personal data are left out here.
-        page: evidence page, relative to `settings().reports`.
+        page: evidence page, its name under the evidence.
     """
     hidden = privacy.hidden_columns(spec, table)
     rows = sample if privacy.shows_rows(spec, table) else ()

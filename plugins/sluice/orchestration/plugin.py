@@ -59,13 +59,10 @@ class SluicePlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # Airflow only reads it
         """The evidence pages: those of a pipeline for whoever may read all of its DAGs."""
-        from sluice.core.settings import settings
         from sluice.orchestration.access import UserRuns, reader
         from sluice.web.reports import create_app
 
-        app = create_app(
-            settings().reports, reader=reader, runs=UserRuns, undelivered=_undelivered, today=_today
-        )
+        app = create_app(reader=reader, runs=UserRuns, undelivered=_undelivered, today=_today)
         return [{"app": app, "url_prefix": PREFIX, "name": "Sluice evidence"}]
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context, task
 
-from sluice.core.settings import settings
 from sluice.declare import spec
 from sluice.orchestration.callbacks import mail_event, mail_roll_back, smtp, task_url
 from sluice.orchestration.declaration import check_declaration
@@ -156,7 +155,7 @@ def _write_catalogue(pipeline_name: str) -> str:
     from sluice.status import catalogue
 
     page = catalogue.write(catalogue.read(spec.load(pipeline_name)))
-    return evidence_url(page.relative_to(settings().reports).as_posix())
+    return evidence_url(page)
 
 
 def mail_rewritten(pipeline: spec.Pipeline, rewrite: Rewrite, link: str) -> None:

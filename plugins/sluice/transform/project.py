@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.core.errors import SpecInvalidError, TransformFailedError
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline, pipeline_names
+from sluice.lake import evidence
 from sluice.transform import database
 
 if TYPE_CHECKING:
@@ -227,16 +228,15 @@ def require_unit_tests(spec: Pipeline) -> None:
     passed.touch()
 
 
-def docs(spec: Pipeline) -> Path:
-    """Write dbt's documentation, one self-contained page with lineage and columns; return its path.
+def docs(spec: Pipeline) -> str:
+    """Write dbt's documentation, one self-contained page with lineage and columns; return its name as evidence.
 
     The models are built on empty tables, so that the page knows the type of every column and needs no data.
 
     Raises:
         TransformFailedError: dbt cannot build the models or the page.
     """
-    page = settings().reports / spec.pipeline / "dbt" / "index.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
+    page = f"{spec.pipeline}/dbt/index.html"
     settings().work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="docs-", dir=settings().work) as name:
         folder = Path(name)
@@ -245,7 +245,7 @@ def docs(spec: Pipeline) -> Path:
         )
         invoke(spec, ["run"], workdir=folder)
         invoke(spec, ["docs", "generate", "--static"], workdir=folder)
-        shutil.move(folder / "target" / "static_index.html", page)
+        evidence.write(page, (folder / "target" / "static_index.html").read_bytes())
     return page
 
 

@@ -1,4 +1,4 @@
-"""What evidence there is, read from the reports folder itself, so that the index cannot disagree with the pages.
+"""What evidence there is, read from where it lies, so that the index cannot disagree with the pages.
 
 A folder named after a day, or after a range of days, holds the pages of one partition; the path above it says what
 they are about: <pipeline>/gates/arrivals/2013-02-08/<batch>.html. Other pages stand for the pipeline as a whole. Names
@@ -8,12 +8,13 @@ are listed for all days, but files are opened only for the days shown, so that t
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from sluice.core.links import DAY, GATES
 from sluice.core.partitions import Partition
+from sluice.lake import evidence
 from sluice_ml.snapshots import ENDING
 
 # The page that stands for its whole folder: of a monitored day, the one that says what the others mean.
@@ -24,7 +25,7 @@ _DECISIONS = {"nothing": ("no action", "PASS"), "warn": ("warn", "WARN"), "retra
 
 @dataclass(frozen=True)
 class Page:
-    """One page: `path` relative to the reports folder; `outcome` is that of a verdict or of a decision, or empty."""
+    """One page: `path`, its name as evidence; `outcome` is that of a verdict or of a decision, or empty."""
 
     path: str
     label: str
@@ -33,7 +34,7 @@ class Page:
     @property
     def batch_id(self) -> str:
         """Of a gate's page: the batch that it judged."""
-        return Path(self.path).stem
+        return PurePosixPath(self.path).stem
 
 
 @dataclass(frozen=True)
@@ -59,50 +60,51 @@ class Evidence:
     older: str | None
 
 
-def pipelines(reports: Path) -> list[str]:
+def pipelines() -> list[str]:
     """Names of the pipelines that have evidence, sorted."""
-    if not reports.is_dir():
-        return []
-    return sorted(
-        entry.name
-        for entry in os.scandir(reports)
-        if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."
-    )
+    return evidence.folders()
 
 
-def read(reports: Path, pipeline: str, *, days: int, before: str | None = None) -> Evidence | None:
+def read(pipeline: str, *, days: int, before: str | None = None) -> Evidence | None:
     """The evidence of the newest `days` partitions older than `before`; None if the pipeline has none.
 
     Args:
         before: a partition (YYYY-MM-DD) that is not shown any more.
     """
-    if pipeline not in pipelines(reports):
+    if pipeline not in pipelines():
         return None
-    root = reports / pipeline
-    folders: dict[str, dict[str, Path]] = {}
-    standing: list[Page] = []
-    for at, names, files in os.walk(root):
-        here = Path(at)
-        column = here.relative_to(root).as_posix()
-        for day in filter(DAY.fullmatch, names):
-            folders.setdefault(column, {})[day] = here / day
-        names[:] = [name for name in names if name[0] != "." and not DAY.fullmatch(name)]
-        standing += [_page(reports, here / name) for name in files if _is_page(name)]
-    partitions = sorted({day for found in folders.values() for day in found}, reverse=True)
+    columns, standing = _kinds(pipeline)
+    partitions = sorted({day for found in columns.values() for day in found}, reverse=True)
     partitions = [day for day in partitions if before is None or day < before]
     shown = partitions[:days]
     # Gates first: they decide.
-    columns = sorted(folders, key=lambda name: (not name.startswith(f"{GATES}/"), name))
-    columns = [name for name in columns if folders[name].keys() & set(shown)]
+    kinds = sorted(columns, key=lambda name: (not name.startswith(f"{GATES}/"), name))
+    kinds = [name for name in kinds if columns[name] & set(shown)]
+    cells = [(day, kind) for day in shown for kind in kinds]
+    folders = [f"{pipeline}/{kind}/{day}" if day in columns[kind] else "" for day, kind in cells]
+    pages = dict(zip(cells, _pages(folders), strict=True))
     return Evidence(
         pipeline=pipeline,
-        standing=tuple(sorted(standing, key=lambda page: page.path)),
-        columns=tuple(name.removeprefix(f"{GATES}/") for name in columns),
-        rows=tuple(
-            (day, tuple(_pages(reports, folders[name].get(day)) for name in columns)) for day in shown
-        ),
+        standing=tuple(sorted(map(_page, standing), key=lambda page: page.path)),
+        columns=tuple(name.removeprefix(f"{GATES}/") for name in kinds),
+        rows=tuple((day, tuple(pages[day, kind] for kind in kinds)) for day in shown),
         older=shown[-1] if len(partitions) > len(shown) else None,
     )
+
+
+def _kinds(pipeline: str) -> tuple[dict[str, set[str]], list[str]]:
+    """What pages are about, each with its partitions; and the names of the pages that stand for the pipeline."""
+    kinds: dict[str, set[str]] = {}
+    standing: list[str] = []
+    waiting = [pipeline]
+    while waiting:
+        here = waiting.pop()
+        names = evidence.folders(here)
+        if days := set(filter(DAY.fullmatch, names)):
+            kinds[here.removeprefix(f"{pipeline}/")] = days
+        waiting += [f"{here}/{name}" for name in names if name not in days]
+        standing += [file.name for file in evidence.files(here) if _is_page(file.name)]
+    return kinds, standing
 
 
 def empty(pipeline: str) -> Evidence:
@@ -110,17 +112,19 @@ def empty(pipeline: str) -> Evidence:
     return Evidence(pipeline, (), (), (), None)
 
 
-def siblings(page: Path) -> list[Sibling]:
+def siblings(page: str) -> list[Sibling]:
     """All pages about one partition, where they belong together: a bar to move between them.
 
     Pages of gate runs do not: each is a run of its own, listed with its verdict in the index.
     """
-    if page.parent.parent.parent.name == GATES or not DAY.fullmatch(page.parent.name):
+    folder = page.rpartition("/")[0]
+    *above, day = folder.split("/")
+    if GATES in above[-2:-1] or not DAY.fullmatch(day):
         return []
-    names = {entry.name for entry in page.parent.iterdir()}
+    names = {PurePosixPath(file.name).name for file in evidence.files(folder)}
     return [
         Sibling(
-            label=page.parent.name if name == INDEX else _words(Path(name).stem),
+            label=day if name == INDEX else _words(PurePosixPath(name).stem),
             page=name,
             data=data if (data := data_of(name)) in names else None,
         )
@@ -145,7 +149,7 @@ def snapshot_of(page: str) -> str:
 
 def data_of(name: str) -> str:
     """The file of what a page, or its snapshot, shows."""
-    return f"{_shown_as(name).removesuffix('.html')}.json"
+    return evidence.data_of(_shown_as(name))
 
 
 def _shown_as(name: str) -> str:
@@ -154,54 +158,59 @@ def _shown_as(name: str) -> str:
 
 
 def _is_page(name: str) -> bool:
-    return (name.endswith((".html", ENDING))) and name[0] != "."
+    return name.endswith((".html", ENDING))
 
 
-def _pages(reports: Path, folder: Path | None) -> tuple[Page, ...]:
-    """The pages of one partition; of a gate, the newest first, because its names start with the time.
+def _pages(folders: Sequence[str]) -> Iterator[tuple[Page, ...]]:
+    """The pages of each of some partitions; of a gate, the newest first, because its names start with the time.
 
     Where one page stands for its folder, it is the only one: it leads to the others.
     """
-    if folder is None:
-        return ()
-    gate = folder.relative_to(reports).parts[1] == GATES
-    files = os.scandir(folder)
-    names = sorted({_shown_as(entry.name) for entry in files if _is_page(entry.name)}, reverse=gate)
-    if gate:
-        return tuple(_verdict(reports, folder / name) for name in names)
-    if INDEX in names:
-        return (_decision(reports, folder / INDEX),)
-    return tuple(_page(reports, folder / name) for name in names)
+    shown = [_shown_pages(files) for files in evidence.files_of(folders)]
+    # What each says of itself, all read together: from a bucket each would take a round trip.
+    data = {page: _data_beside(page) for pages in shown for page in pages}
+    said = dict(zip(data, evidence.read_all(data.values()), strict=True))
+    for pages in shown:
+        yield tuple(_labelled(page, said[page]) for page in pages)
 
 
-def _page(reports: Path, path: Path) -> Page:
-    label = path.parent.name if path.name == INDEX else path.stem
-    return Page(path=path.relative_to(reports).as_posix(), label=_words(label))
+def _shown_pages(files: Sequence[evidence.File]) -> list[str]:
+    names = sorted({_shown_as(file.name) for file in files if _is_page(file.name)})
+    if names and _is_of_gate(names[0]):
+        return names[::-1]
+    return [name for name in names if name.endswith(f"/{INDEX}")] or names
+
+
+def _is_of_gate(page: str) -> bool:
+    return page.split("/")[1] == GATES
+
+
+def _data_beside(page: str) -> str:
+    """The file that says what a page is to be labelled with."""
+    return data_of(page) if _is_of_gate(page) else str(PurePosixPath(page).with_name("numbers.json"))
+
+
+def _labelled(page: str, data: bytes | None) -> Page:
+    """A page with its outcome: of a gate's from the verdict, of a monitored day's from the decision."""
+    try:
+        found = json.loads(data or b"")
+        if _is_of_gate(page):
+            outcome, partitions = str(found["outcome"]), found["partitions"]
+            label = f"{outcome}, {len(partitions)} days" if len(partitions) > 1 else outcome
+        elif page.endswith(f"/{INDEX}"):
+            label, outcome = _DECISIONS[found["action"]]
+        else:
+            return _page(page)
+    except (ValueError, KeyError, TypeError):
+        # The page is evidence even where its verdict cannot be read: it is listed, and says so.
+        return Page(page, "no verdict", "ERROR") if _is_of_gate(page) else _page(page)
+    return Page(page, label, outcome)
+
+
+def _page(path: str) -> Page:
+    name = PurePosixPath(path)
+    return Page(path, _words(name.parent.name if name.name == INDEX else name.stem))
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _decision(reports: Path, path: Path) -> Page:
-    """The page of a monitored day, labelled with its decision from the numbers beside it."""
-    page = _page(reports, path)
-    try:
-        label, outcome = _DECISIONS[
-            json.loads((path.parent / "numbers.json").read_text(encoding="utf-8"))["action"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return page
-    return replace(page, label=label, outcome=outcome)
-
-
-def _verdict(reports: Path, path: Path) -> Page:
-    """A gate's page, labelled with the outcome from the verdict beside it."""
-    try:
-        verdict = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        outcome, partitions = str(verdict["outcome"]), verdict["partitions"]
-    except (OSError, ValueError, KeyError, TypeError):
-        # The page is evidence even where its verdict cannot be read: it is listed, and says so.
-        return Page(path=path.relative_to(reports).as_posix(), label="no verdict", outcome="ERROR")
-    label = f"{outcome}, {len(partitions)} days" if len(partitions) > 1 else outcome
-    return Page(path=path.relative_to(reports).as_posix(), label=label, outcome=outcome)

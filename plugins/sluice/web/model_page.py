@@ -5,7 +5,6 @@ The rule kept here: everything shown is what `sluice model history` reads (`slui
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -14,8 +13,8 @@ from pydantic_core import to_jsonable_python
 
 from sluice.core.errors import SluiceError
 from sluice.core.links import COMPUTED
-from sluice.core.settings import settings
 from sluice.declare import spec
+from sluice.lake import evidence
 from sluice.models import history, roles
 from sluice.web import performance_chart
 from sluice.web.partition import STEP
@@ -76,16 +75,21 @@ def add_routes(app: FastAPI, readable: Any) -> None:
             step=STEP,
             sentence=performance_chart.sentence,
             more=performance_chart.more,
-            reports=partial(_reports, pipeline),
+            reports=_reports(pipeline) if found else {},
             words=performance_chart.words,
         )
 
 
-def _reports(pipeline: str, day: str) -> list[str]:
-    """The pages about a monitored day that are kept: its own, and Evidently's reports."""
-    folder = settings().reports / pipeline / "monitor" / day
-    own_page = ["index"] if (folder / "index.html").is_file() else []
-    return [*own_page, *snapshots.kept(folder)]
+def _reports(pipeline: str) -> dict[str, list[str]]:
+    """The pages about each monitored day that are kept: its own, and Evidently's reports."""
+    files: dict[str, list[str]] = {}
+    for file in evidence.files(f"{pipeline}/monitor", below=True):
+        day, _, name = file.name.removeprefix(f"{pipeline}/monitor/").partition("/")
+        files.setdefault(day, []).append(name)
+    return {
+        day: [*(["index"] if "index.html" in names else []), *snapshots.kept(names)]
+        for day, names in files.items()
+    }
 
 
 def is_there(pipeline: str) -> bool:

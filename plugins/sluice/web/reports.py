@@ -12,7 +12,7 @@ Three kinds of answers, kept apart by their Content-Security-Policy:
 - What is computed when it is asked for, under /_/, is in `held`, `partition`, `ledger_page` and `model_page` beside this: only its forms
   may send anything, and only here.
 
-Whose a file is, its place says after links and `..` are resolved. What a reader may not read is answered like what is not
+Whose a file is, its name says: through links and `..` nobody reads another pipeline's. What a reader may not read is answered like what is not
 there. A pipeline whose declaration, clock or ledger cannot be read keeps its pages, and its row says so.
 """
 
@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import logging
 import lzma
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
+from sluice.core.errors import SluiceError
 from sluice.declare import spec
+from sluice.lake import evidence
 from sluice.web import card_page, held, index, ledger_page, model_page, partition, released
 from sluice.web.rendering import HEADERS, MayRead, own, read_or_explain, script
 from sluice_ml import snapshots
@@ -66,17 +67,15 @@ REPORT_POLICY = (
 
 
 def create_app(
-    reports: Path,
     *,
     reader: Callable[..., MayRead],
     runs: Callable[..., held.Runs] = held.NobodysRuns,
     undelivered: Callable[[MayRead], Sequence[str]] = lambda _: (),
     today: Callable[[str], Card | None] = lambda _: None,
 ) -> FastAPI:
-    """The application that serves `reports`.
+    """The application that serves the evidence.
 
     Args:
-        reports: the folder of evidence; it need not exist yet.
         reader: a FastAPI dependency that raises unless the request is of somebody who is logged in, and returns which
             pipelines he may read. Every route depends on it.
         runs: a FastAPI dependency that gives the runs of Airflow, with the rights of whoever is logged in.
@@ -95,14 +94,14 @@ def create_app(
     @app.get("/")
     def all_pipelines(request: Request, may_read: MayRead = readable) -> Response:
         broken = {each.pipeline for each in spec.broken_pipelines()}
-        names = [name for name in sorted({*index.pipelines(reports), *broken}) if may_read(name)]
+        names = [name for name in sorted({*index.pipelines(), *broken}) if may_read(name)]
         releases = {name: _released(name) for name in names}
         cards = {name: read_or_explain(partial(_card, today, name)) for name in names}
         lines, problem = read_or_explain(lambda: tuple(undelivered(may_read)))
         return own(
             request,
             "index.html.j2",
-            evidence=[index.read(reports, name, days=DAYS_ON_INDEX) or index.empty(name) for name in names],
+            evidence=[index.read(name, days=DAYS_ON_INDEX) or index.empty(name) for name in names],
             released={name: found for name, (found, _) in releases.items()},
             cards={name: found[0] for name, (found, _) in cards.items() if found},
             problems={name: said or cards[name][1] for name, (_, said) in releases.items()},
@@ -113,18 +112,18 @@ def create_app(
 
     @app.get("/-/{path:path}")
     def report(path: str, may_read: MayRead = readable) -> Response:
-        found = find(reports, path, may_read)
+        name, content = find(path, may_read)
         headers = {**HEADERS, "Content-Security-Policy": REPORT_POLICY}
-        if found.name.endswith(snapshots.ENDING):
-            return HTMLResponse(_rendered(found), headers=headers)
-        return FileResponse(found, media_type=TYPES[found.suffix], headers=headers)
+        if name.endswith(snapshots.ENDING):
+            return HTMLResponse(_rendered(name, content), headers=headers)
+        return Response(content, media_type=TYPES[PurePosixPath(name).suffix], headers=headers)
 
     @app.get("/{path:path}")
     def page(
         request: Request, path: str, before: str | None = None, may_read: MayRead = readable
     ) -> Response:
         pipeline = path.strip("/")
-        evidence = index.read(reports, pipeline, days=DAYS_ON_PIPELINE, before=before)
+        evidence = index.read(pipeline, days=DAYS_ON_PIPELINE, before=before)
         if evidence and may_read(pipeline):
             releases, problem = _released(pipeline)
             return own(
@@ -138,22 +137,27 @@ def create_app(
                 with_model=[pipeline] if model_page.is_there(pipeline) else [],
                 pipeline=pipeline,
             )
-        found = find(reports, path, may_read)
-        siblings = index.siblings(found)
-        data = found.with_name(index.data_of(found.name))
+        name, _ = find(path, may_read)
+        siblings = index.siblings(name)
+        # Of several pages about one partition each is listed with its own.
+        data = "" if siblings else next(_served([index.data_of(name)]), ("", b""))[0]
         releases, problem = read_or_explain(lambda: released.of_page(path))
         return own(
             request,
             "frame.html.j2",
             path=path,
             parts=path.split("/"),
-            data=None if siblings or not data.is_file() else path.removesuffix(".html") + ".json",
+            data=data or None,
             siblings=siblings,
             partition=index.partition_of(path),
             frame_script=FRAME_SCRIPT,
             released=releases,
             problem=problem,
         )
+
+    @app.exception_handler(SluiceError)
+    def unreadable(request: Request, error: Exception) -> Response:
+        return own(request, "unreadable.html.j2", status=503, name="The evidence", problem=str(error))
 
     @app.exception_handler(404)
     def missing(request: Request, _error: Exception) -> Response:
@@ -162,34 +166,37 @@ def create_app(
     return app
 
 
-def find(reports: Path, path: str, may_read: MayRead) -> Path:
-    """The file at `path` under `reports`; of a page that is kept as a snapshot, the snapshot.
+def find(path: str, may_read: MayRead) -> tuple[str, bytes]:
+    """The name and the content of what is shown as `path`: of a page that is kept as a snapshot, the snapshot.
 
     Raises:
-        HTTPException: 404, if there is none, it is of a kind that is not served, it is outside the folder, by its name
+        HTTPException: 404, if there is none, it is of a kind that is not served, it is outside of the evidence, by its name
             or through a link, or it is of a pipeline that the reader may not read.
     """
-    try:
-        root = Path(os.path.realpath(reports))
-        for name in (path, index.snapshot_of(path)):
-            found = Path(os.path.realpath(reports / name))
-            served = found.suffix in TYPES or found.name.endswith(snapshots.ENDING)
-            if name and found.is_relative_to(root) and served and found.is_file():
-                pipeline, *below = found.relative_to(root).parts
-                if below and may_read(pipeline):
-                    return found
-    except (OSError, ValueError):
-        # A name that no file can have: too long, or with a NUL in it.
-        pass
-    raise HTTPException(status_code=404)
+    pipeline, _, below = path.partition("/")
+    found = next(_served([path, index.snapshot_of(path)]), None) if below and may_read(pipeline) else None
+    if found is None:
+        raise HTTPException(status_code=404)
+    return found
 
 
-def _rendered(snapshot: Path) -> str:
+def _served(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Those of some files that are there and of a kind that is served."""
+    for name in names:
+        if PurePosixPath(name).suffix in TYPES or name.endswith(snapshots.ENDING):
+            try:
+                yield name, evidence.read(name)
+            except (OSError, ValueError):
+                # Also a name that no file can have: too long, or with a NUL in it.
+                continue
+
+
+def _rendered(name: str, snapshot: bytes) -> str:
     try:
         return snapshots.render(snapshot)
-    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, lzma.LZMAError) as error:
+    except (ValueError, EOFError, LookupError, TypeError, AttributeError, lzma.LZMAError) as error:
         # Damaged, or of a version of Evidently that the present one cannot read.
-        log.warning("%s cannot be rendered: %s", snapshot, error)
+        log.warning("%s cannot be rendered: %s", name, error)
         raise HTTPException(status_code=404) from error
 
 

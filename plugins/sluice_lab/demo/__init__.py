@@ -16,7 +16,7 @@ from sluice.core.errors import StackError
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare import spec
-from sluice.lake import tables
+from sluice.lake import evidence, tables
 from sluice.ledger import model_records, records
 from sluice.local import stack
 from sluice.local.api import AirflowApi
@@ -67,7 +67,7 @@ def run(console: Console) -> bool:
         f"\nTook {(time.monotonic() - started) / 60:.1f} minutes. Where to look:\n"
         f"  Airflow       {api.url}  (user {user}, password {password})\n"
         f"  held day      {api.url}/dags/{PIPELINE}_ingest  partition {HELD_DAY}\n"
-        f"  evidence      {settings().reports}\n"
+        f"  evidence      {evidence.address()}\n"
         f"  mails         {settings().mail}\n"
         "  `make down` stops it, `make up` starts it again with everything in place, `make clean` forgets it."
     )

@@ -89,7 +89,8 @@ def restore(folder: Path) -> None:
     _clear()
     for path in folder.iterdir():
         (shutil.copytree if path.is_dir() else shutil.copy2)(path, settings().home / path.name)
-    _make_folders()
+    # The mail sink holds this folder's name, not the folder.
+    settings().mail.mkdir(exist_ok=True)
 
 
 def empty() -> None:
@@ -97,7 +98,7 @@ def empty() -> None:
     from sluice.models.config import registry
 
     _clear(but=_DECLARED)
-    _make_folders()
+    settings().mail.mkdir(exist_ok=True)
     registry().init()
 
 
@@ -109,12 +110,6 @@ def _clear(but: Iterable[str] = ()) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _make_folders() -> None:
-    """The mail sink and the evidence pages hold these folders' names, not the folders."""
-    for folder in (settings().mail, settings().reports):
-        folder.mkdir(exist_ok=True)
 
 
 def _state() -> list[Path]:

@@ -18,7 +18,7 @@ from alembic import command
 from sluice import ledger
 from sluice.core import identity
 from sluice.core.settings import settings
-from sluice.declare import spec
+from sluice.declare import pipeline_clock, spec
 from sluice.lake import tables
 from sluice.ledger import model_records, records
 from sluice.local import home as homes
@@ -74,6 +74,8 @@ def _make_older(home: Path) -> None:
 
     command.downgrade(_get_alembic_config(settings().mlflow_url), "-1")
     _change(home / "ledger.db", "drop index sluice_ledger_by_kind")
+    (home / "clock").mkdir()
+    (home / "clock" / "flights.json").write_text('{"today": "2013-04-05"}')
 
 
 def test_older_installation_is_migrated_and_goes_on(kept):
@@ -84,6 +86,7 @@ def test_older_installation_is_migrated_and_goes_on(kept):
     assert "Airflow's database is migrated from the schema" in said
     assert "The registry's database is migrated from the schema" in said
     assert "The ledger gets the indexes sluice_ledger_by_kind." in said
+    assert "The clock of flights moves into the ledger's database." in said
     assert "Nothing was changed" in said
     assert _databases(kept) == before
 
@@ -91,6 +94,7 @@ def test_older_installation_is_migrated_and_goes_on(kept):
     assert _sluice("migrate", "--dry-run") == "Nothing to migrate: everything is of this version."
 
     flights = spec.load("flights")
+    assert pipeline_clock.today(flights) == date(2013, 4, 5)
     assert ledger.verify() == len(ledger.entries()) == 2
     (trained,) = ledger.entries(model_records.Trained)
     assert registry().load(flights.model.name, trained.record.version, threads=1).version == 1

@@ -61,7 +61,10 @@ class World:
         """A verdict, with its page; returns the page's path."""
         day, table = manifest.partitions[0], manifest.table
         page = f"flights/gates/{table}/{day}/{manifest.batch_id}.html"
-        for path in (settings().reports / page, (settings().reports / page).with_suffix(".json")):
+        for path in (
+            settings().home / "reports" / page,
+            ((settings().home / "reports") / page).with_suffix(".json"),
+        ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("{}")
         self.note(
@@ -183,8 +186,8 @@ def old(world, monkeypatch) -> SimpleNamespace:
         made.half = world.stage("2013-01-08", 80)
         (world.folder(made.half) / "manifest.json").unlink()
     made.part = write(world.folder(made.shown[2]) / ".manifest.json.0badcafe")
-    made.monitor = write(settings().reports / "flights/monitor/2013-01-01/index.html")
-    made.standing = write(settings().reports / "flights/dbt/index.html")
+    made.monitor = write(settings().home / "reports" / "flights/monitor/2013-01-01/index.html")
+    made.standing = write(settings().home / "reports" / "flights/dbt/index.html")
     made.mail = write(settings().mail / "20130101T000000-aa-hold.eml")
     made.scratch = write(settings().work / "flights-features-x1/dbt.duckdb").parent
     make_old(world.home, timedelta(days=400))

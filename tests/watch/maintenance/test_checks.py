@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from sluice import holds, ledger
 from sluice.cli import main
+from sluice.core import databases
 from sluice.core.errors import LedgerTamperedError
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
@@ -118,7 +119,7 @@ def test_what_is_asked_of_the_ledger_is_found_by_an_index(world, asked):
     """Not by reading all entries: the database's own plan says so."""
     world.stage("2013-01-01")
     seen = []
-    engine = schema._engine(settings().ledger_url)
+    engine = databases.engine(settings().ledger_url)
 
     @event.listens_for(engine, "before_cursor_execute")
     def note(_connection, _cursor, statement, parameters, *_rest) -> None:

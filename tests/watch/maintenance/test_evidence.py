@@ -16,7 +16,7 @@ from tests.watch.maintenance.conftest import RUN, make_old, write
 
 
 def test_page_of_a_batch_lives_as_long_as_the_batch(world, old):
-    reports = settings().reports
+    reports = settings().home / "reports"
     world.clear()
     assert (reports / old.orphan_page).exists(), "its batch is condemned, and still there"
     make_old(world.home, timedelta(days=400))
@@ -32,7 +32,7 @@ def test_page_of_a_batch_lives_as_long_as_the_batch(world, old):
 
 def test_what_stands_alone_goes_by_its_age(world, old):
     fresh = [
-        write(settings().reports / "flights/monitor/2013-01-02/index.html"),
+        write(settings().home / "reports" / "flights/monitor/2013-01-02/index.html"),
         write(settings().mail / "20130102T000000-bb-hold.eml"),
         write(settings().work / "flights-features-x2/dbt.duckdb"),
     ]
@@ -108,7 +108,7 @@ def test_folder_that_a_task_removes_while_it_is_looked_at_is_no_error(world, tmp
 
 
 def test_page_of_an_alarm_stays(world, old):
-    alarm = write(settings().reports / "flights/alarms/2013-01-01/schedule_abc.html")
+    alarm = write(settings().home / "reports" / "flights/alarms/2013-01-01/schedule_abc.html")
     page = "flights/alarms/2013-01-01/schedule_abc.html"
     ledger.append(
         records.Rewritten(report=page), pipeline="flights", subject="schedule", partition="2013-01-01"

@@ -44,7 +44,7 @@ class Rewrite:
 
     found: Difference
     diff: dict[str, Any] | None
-    # Its page, relative to `settings().reports`.
+    # Its page, under the evidence.
     report: str
 
     @property
@@ -83,7 +83,7 @@ def publication(spec: Pipeline, manifest: Manifest) -> dict[str, Any]:
 
     Returns: `partitions`, the hash and rows of each day; and, where it replaces another batch with other rows,
         `replaced` (day -> the batch before), `diff` (see `lake.diff.compare`; None where the old rows are gone) and
-        `report`, its page relative to `settings().reports`.
+        `report`, its page under the evidence.
     """
     days = manifest.partitions
     data: dict[str, Any] = {

@@ -10,21 +10,19 @@ from jinja2 import Template
 
 from sluice.core import failpoints
 from sluice.core.markup import page_environment
-from sluice.core.settings import settings
-from sluice.lake import connection
+from sluice.lake import evidence
 
 
 def write(path: str, **about: Any) -> str:
-    """Write a page and its JSON, each in one atomic step; returns `path`, relative to `settings().reports`.
+    """Write a page and its JSON, each in one atomic step; returns `path`, its name as evidence.
 
     Args:
         about: `kind` (correction or alarm), `title`, `sentence`, `facts` (label -> value) and `diff`, as
             `lake.diff.compare` returns it, or None where the old rows are gone.
     """
-    html = settings().reports / path
-    connection.write(str(html), _template().render(**about).encode())
+    evidence.write(path, _template().render(**about).encode())
     failpoints.hit("publish.change_page_written")
-    connection.write(str(html.with_suffix(".json")), json.dumps(about, indent=2).encode())
+    evidence.write(evidence.data_of(path), json.dumps(about, indent=2).encode())
     failpoints.hit("publish.change_written")
     return path
 

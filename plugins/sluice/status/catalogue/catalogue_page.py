@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from jinja2 import Template
 
 from sluice.core import clock
-from sluice.core.files import replacing
 from sluice.core.markup import page_environment
-from sluice.core.settings import settings
+from sluice.lake import evidence
 from sluice.status.catalogue.entries import Catalogue, SourceEntry
 
 
-def write(catalogue: Catalogue) -> Path:
-    """Write the page in one atomic step; return its path."""
-    page = settings().reports / catalogue.spec.pipeline / "catalogue" / "index.html"
-    with replacing(page) as part:
-        part.write_text(render(catalogue), encoding="utf-8")
+def write(catalogue: Catalogue) -> str:
+    """Write the page in one atomic step; return its name as evidence."""
+    page = f"{catalogue.spec.pipeline}/catalogue/index.html"
+    evidence.write(page, render(catalogue).encode())
     return page
 
 

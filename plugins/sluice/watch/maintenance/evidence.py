@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sluice import ledger
 from sluice.core import clock
@@ -20,7 +20,7 @@ from sluice.core.links import DAY, GATES
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline, broken_pipelines, load_all
-from sluice.lake import connection
+from sluice.lake import connection, evidence
 from sluice.lake.batches import full_id, id_in
 from sluice.ledger import records
 from sluice.watch.maintenance import record
@@ -62,43 +62,44 @@ def _found(spec: Pipeline, now: datetime) -> Iterator[Removal]:
 
 def _clear(removals: Iterable[Removal]) -> Iterator[Removal]:
     for removal in list(removals):
+        if removal.kind == "reports":
+            evidence.remove(removal.what)
+            yield removal
+            continue
         path = Path(removal.what)
         if path.is_dir():
             with suppress(FileNotFoundError):  # the maintenance of another pipeline was faster
                 shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        if removal.kind == "reports":
-            connection.remove_empty_folder(str(path.parent))
         yield removal
 
 
 def _reports(spec: Pipeline, before: datetime) -> Iterator[Removal]:
     """Files in folders that are named after a day: pages that stand for the pipeline as a whole are none of them."""
-    root = settings().reports / spec.pipeline
     named = _named_by_alarms(spec)
     there: dict[str, set[str]] = {}
-    for path in sorted(root.rglob("*")) if root.is_dir() else ():
-        parts = path.relative_to(root).parts
+    for file in evidence.files(spec.pipeline, below=True):
+        parts = file.name.split("/")[1:]
         if len(parts) < 3 or not any(DAY.fullmatch(part) for part in parts[1:-1]):
             continue
-        if not path.is_file() or _modified(path) >= before or str(path.with_suffix("")) in named:
+        if file.modified >= before or file.name.removesuffix(".json").removesuffix(".html") in named:
             continue
-        table = parts[1] if parts[0] == GATES else path.stem.rpartition("_")[0]
-        batch_id = id_in(path.name)
+        table = parts[1] if parts[0] == GATES else PurePosixPath(file.name).stem.rpartition("_")[0]
+        batch_id = id_in(parts[-1])
         if batch_id and table not in there:
             there[table] = {
                 full_id(name)
                 for name in connection.folders(connection.location(spec.pipeline, table, "data"))
             }
         if not batch_id or full_id(batch_id) not in there[table]:
-            yield Removal("reports", str(path), _size(path))
+            yield Removal("reports", file.name, file.size)
 
 
 def _named_by_alarms(spec: Pipeline) -> set[str]:
-    """Paths, without their ending, of the pages of alarms: they are about what readers see, and there are few."""
+    """Names, without their ending, of the pages of alarms: they are about what readers see, and there are few."""
     return {
-        str(settings().reports / entry.record.report).removesuffix(".html")
+        entry.record.report.removesuffix(".html")
         for entry in ledger.entries(records.Rewritten, pipeline=spec.pipeline)
         if entry.record.report
     }

@@ -38,7 +38,7 @@ class Removal:
     # snapshots, metadata_files, condemned_batches, batches, half_written_batches, part_files, restored_batches,
     # scratch, reports, mails.
     kind: str
-    # A path; or the id of a batch or of a snapshot, of `table`.
+    # A path; of evidence its name; or the id of a batch or of a snapshot, of `table`.
     what: str
     # Bytes on disk that go with it.
     size: int
