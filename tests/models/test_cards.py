@@ -203,7 +203,7 @@ def test_settings_are_those_of_the_training_whatever_is_declared_today(flights, 
     card, sheet = _facts(cards.write("card", changed)), _facts(cards.write("datasheet", changed))
     assert card["Metrics", "intervals"].said.startswith("50%, as declared today: ")
     assert card["Training data", "label"].said.startswith("was_late, as declared today: ")
-    assert "all rows of 7 days, as declared today" in sheet["Collection process", "sampling"].said
+    assert "all rows of at most 7 days, as declared today" in sheet["Collection process", "sampling"].said
     # The decision has these.
     assert card["Factors", "groups that the gate compares"].said == "carrier, origin"
 

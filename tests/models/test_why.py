@@ -10,10 +10,13 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from sluice import ledger
 from sluice.cli import main
 from sluice.core.errors import PredictionUnknownError
+from sluice.core.runs import Run
 from sluice.declare import spec
 from sluice.lake import batches, inputs, tables
+from sluice.ledger import records
 from sluice.models import roles, why
 from sluice.models.scoring import stage_predictions
 from tests.models.conftest import RUN, flights_rows
@@ -252,3 +255,29 @@ def test_it_is_found_by_id_too_and_what_is_not_there_is_refused(flights, predict
     )
     with pytest.raises(PredictionUnknownError):
         why.read(flights, "")
+
+
+def test_id_that_a_reader_has_is_found_after_its_day_was_scored_again(flights, predicted):
+    day = predicted()
+    before = why.read(flights, WANTED)
+    acted_on = before.prediction["prediction_id"]
+    about = {"pipeline": "flights", "subject": "predictions", "partition": day}
+    ledger.append(records.Published(batch_id=before.batch), **about)
+    tables.publish(stage_predictions(flights, [day], Run.of_task("score", "again", "score")), verdict_id="v")
+    after = why.read(flights, WANTED)
+    assert after.prediction["prediction_id"] != acted_on
+    for asked in (why.read(flights, acted_on), why.read(flights, acted_on, day)):
+        assert asked.prediction == before.prediction
+        assert (asked.batch, asked.replaced_by, after.replaced_by) == (before.batch, after.batch, "")
+    assert f"replaced since: its day was scored again, and readers see batch {after.batch}" in "\n".join(
+        why.traced(asked)
+    )
+
+
+def test_unknown_key_is_answered_with_one_that_there_is(flights, predicted):
+    day = predicted()
+    with pytest.raises(PredictionUnknownError, match=f"such as 'flight [0-9]+' of {day}"):
+        why.read(flights, "nope")
+    with pytest.raises(PredictionUnknownError) as refused:
+        why.read(of_people(flights), "nope")
+    assert "such as" not in str(refused.value)

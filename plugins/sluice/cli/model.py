@@ -67,6 +67,7 @@ def card(pipeline: spec.Pipeline, version: int | None, datasheet: bool, out: Pat
 
     text = cards.markdown("datasheet" if datasheet else "card", pipeline, version)
     if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
         echo(out)
     else:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from sluice.core.errors import (
     BatchDamagedError,
     BatchUnknownError,
-    PredictionUnknownError,
     TableMissingError,
 )
 from sluice.core.sql import quoted
@@ -22,7 +21,7 @@ from sluice.declare.spec import PREDICTIONS
 from sluice.gates import suites
 from sluice.lake import batches, inputs, tables
 from sluice.lake.columns import DAY
-from sluice.models import history, roles, scorer
+from sluice.models import finding, history, roles
 from sluice.models.config import registry
 from sluice_ml.errors import MlError
 
@@ -69,6 +68,8 @@ class Why:
     day: str
     prediction: Mapping[str, Any]
     batch: str
+    # The batch of predictions that readers see in its place; "" while they see this one.
+    replaced_by: str
     # Who scored, in words; for whom it stood in and why, "" where it was champion; and the decision that had made it champion, None
     # of a rule that nobody has decided on.
     scored_by: str
@@ -93,14 +94,15 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
     """Explain a published prediction.
 
     Args:
-        wanted: its id, or its key.
+        wanted: its id, also where readers had it before its day was scored again; or its key.
         day: of its data (YYYY-MM-DD); without one the newest day that has such a prediction.
 
     Raises:
         PredictionUnknownError: no published prediction is called that.
         BatchUnknownError, BatchDamagedError: its batch was cleared away, or changed.
     """
-    made, day, found = _find(spec, wanted, day)
+    made, day, found = finding.find(spec, wanted, day)
+    shown = tables.published(spec.pipeline, PREDICTIONS, day, day).get(day)
     scored_by = _scored_by(made, found)
     stood_in = _stood_in(scored_by)
     moves = history.read(spec).changes if scored_by.name == spec.model.name else ()
@@ -125,6 +127,7 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
         day=day,
         prediction=found if spec.may_quote(PREDICTIONS) else _without_values(spec, found),
         batch=made.batch_id,
+        replaced_by=shown.batch_id if shown and shown.batch_id != made.batch_id else "",
         scored_by=roles.named(scored_by.version),
         stood_in=stood_in,
         decided=decided,
@@ -157,7 +160,7 @@ def _features(
     if day not in read:
         raise TableMissingError(f"No batch of {table} is named for {day}.", where=made.batch_id)
     features = batches.load(spec.pipeline, table, read[day].batch_id)
-    return features, _only(batches.read(features, day), {key: found[key]})
+    return features, finding.only(batches.read(features, day), {key: found[key]})
 
 
 def _without_values(spec: Pipeline, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,6 +203,8 @@ def _made_lines(why: Why) -> Iterator[str]:
 
 def _origin_lines(why: Why) -> Iterator[str]:
     yield f"  published in  {PREDICTIONS} {why.day}, batch {why.batch}"
+    if why.replaced_by:
+        yield f"                  replaced since: its day was scored again, and readers see batch {why.replaced_by}"
     for origin in why.origins:
         yield f"  made of       {origin.table}, batch {origin.batch}"
         for one in origin.deliveries:
@@ -215,7 +220,7 @@ def _reason_lines(why: Why) -> Iterator[str]:
     if not why.reasons or why.base is None:
         return
     total = why.base + sum(one.adds for one in why.reasons)
-    yield f"  why           log odds {total:+.3f}, of which {why.base:+.3f} is every row's"
+    yield f"  why           log odds {total:+.3f}: {why.base:+.3f} that every row has, and of the features"
     for one in why.reasons[:_SHOWN]:
         value = "" if one.value is None else f" = {_text(one.value)}"
         means = f"  ({one.description})" if one.description else ""
@@ -226,41 +231,6 @@ def _reason_lines(why: Why) -> Iterator[str]:
 
 def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _find(spec: Pipeline, wanted: str, day: str | None) -> tuple[Manifest, str, dict[str, Any]]:
-    """The batch, the day and the row of a prediction."""
-    names = (spec.model.key, "prediction_id")
-    found = {one for name in names for one in tables.days_with(spec.pipeline, PREDICTIONS, name, wanted)}
-    key = spec.model.key
-    for one in sorted(found, reverse=True) if day is None else found & {day}:
-        batch_id = tables.published(spec.pipeline, PREDICTIONS, one, one)[one].batch_id
-        made = batches.load(spec.pipeline, PREDICTIONS, batch_id)
-        for name in names:
-            if (rows := _only(batches.read(made, one), {name: wanted})).num_rows:
-                return made, one, rows.to_pylist()[0]
-    shown = tables.published(spec.pipeline, PREDICTIONS, day, day) if day else {}
-    nobody = "".join(
-        f" Nobody has scored {one}: {why}"
-        for one, seen in shown.items()
-        if (why := scorer.why_nobody_scored(spec, seen.batch_id))
-    )
-    raise PredictionUnknownError(
-        f"No published prediction of {spec.pipeline} has the id or the {key} {wanted!r}.{nobody}",
-        where=f"{spec.pipeline}.{PREDICTIONS}{f', {day}' if day else ''}",
-        allowed=f"a prediction_id, or a {key} of a day that is published",
-        todo=f"look at what is published with `sluice status {spec.pipeline}`",
-    )
-
-
-def _only(rows: pa.Table, values: Mapping[str, str]) -> pa.Table:
-    """The rows whose columns, as text, have some values."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for name, value in values.items():
-        rows = rows.filter(pc.equal(pc.cast(rows[name], pa.string()), value))
-    return rows
 
 
 def _reasons(

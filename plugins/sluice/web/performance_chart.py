@@ -183,4 +183,5 @@ def more(day: Day) -> str:
 
 def words(mark: Mark) -> str:
     """What happened on a day."""
-    return f"{WORDS.get(mark.kind, mark.kind)}{f' ({mark.about})' if mark.about else ''}"
+    about = f" {mark.about}" if mark.kind == "rolled_back" else f" ({mark.about})" if mark.about else ""
+    return f"{WORDS.get(mark.kind, mark.kind)}{about}"

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rich.console import Console
 
 from sluice import ledger
+from sluice.core import links
 from sluice.core.errors import StackError
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
@@ -66,8 +67,10 @@ def run(console: Console) -> bool:
     console.print(
         f"\nTook {(time.monotonic() - started) / 60:.1f} minutes. Where to look:\n"
         f"  Airflow       {api.url}  (user {user}, password {password})\n"
-        f"  held day      {api.url}/dags/{PIPELINE}_ingest  partition {HELD_DAY}\n"
-        f"  evidence      {evidence.address()}\n"
+        f"  held day      {links.page_url('partition', PIPELINE, SOURCE, flights.data_day(SOURCE, HELD_DAY))}\n"
+        f"  evidence      {links.evidence_url()}\n"
+        f"  model         {links.page_url('model', PIPELINE)}\n"
+        f"  a prediction  sluice why {PIPELINE} '{summary.a_key(flights, DAYS[-1])}'\n"
         f"  mails         {settings().mail}\n"
         "  `make down` stops it, `make up` starts it again with everything in place, `make clean` forgets it."
     )

@@ -69,6 +69,11 @@ def table(spec: Pipeline, days: Iterable[str]) -> Table:
     return shown
 
 
+def a_key(spec: Pipeline, day: str) -> str:
+    """The key of a prediction of a day."""
+    return str(tables.scan(spec.pipeline, PREDICTIONS, day, day)[spec.model.key][0].as_py())
+
+
 def replayed(spec: Pipeline, table: str, partition: str) -> list[Entry]:
     """The replays of a partition, newest first."""
     return _entries(spec, "replayed", table, partition)

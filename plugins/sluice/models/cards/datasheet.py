@@ -122,7 +122,7 @@ def _collection(known: Known) -> Iterator[Fact]:
         f"features of a day on its own morning; outcomes {spec.lag_days(model.outcomes_table)} day(s) later (as declared today), as known on the morning of "
         f"{known.training.partition}",
     )
-    read = known.setting("training_days", model.training_days, "all rows of {} days".format)
+    read = known.setting("training_days", model.training_days, "all rows of at most {} days".format)
     yield Fact("sampling", f"none: {read}, but for what is left out or capped below")
 
 
