@@ -63,10 +63,15 @@ class Parts:
     blocks: tuple[tuple[pa.Table, pa.Table], ...]
 
 
+def least_days(config: ModelConfig) -> int:
+    """The fewest days with labels that a model is trained from."""
+    return _MIN_TRAIN_DAYS + config.valid_days + config.test_days
+
+
 def split(rows: pa.Table, config: ModelConfig) -> Parts:
     """Whole days, in time order; of a short history there are fewer blocks than declared, and one at least."""
     days = days_of(rows)[-config.training_days :]
-    least = _MIN_TRAIN_DAYS + config.valid_days + config.test_days
+    least = least_days(config)
     if len(days) < least:
         raise RowsUnusableError(
             f"{len(days)} days with labels; {_MIN_TRAIN_DAYS} to train on, {config.valid_days} to choose the rounds on and "

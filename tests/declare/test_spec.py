@@ -382,3 +382,13 @@ def test_check_of_the_gate_is_switched_off_with_null_and_others_keep_their_defau
     declared = _parse(tmp_path, TEXT.replace("    flips: {share: 0.4}", "    calibration: null")).model.gate
     assert (declared.calibration, declared.flips) == (None, None)
     assert (declared.constant.share, declared.slices.auc) == (0.25, 0.02)
+
+
+def test_file_of_another_name_is_read_where_it_is_said_whose_it_is(tmp_path):
+    file = tmp_path / "tried.yml"
+    file.write_text((ROOT / "dags" / "pipelines" / "flights.yml").read_text())
+    assert spec.parse(file, name="flights") == spec.load("flights")
+    with pytest.raises(SpecInvalidError, match=r"'flights' but its file 'tried\.yml'"):
+        spec.parse(file)
+    with pytest.raises(SpecInvalidError, match="'flights' but 'trains' is meant"):
+        spec.parse(file, name="trains")

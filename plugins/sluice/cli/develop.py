@@ -75,7 +75,7 @@ def backtest_command(
     from sluice.core.settings import settings
     from sluice.models import backtest, backtest_faults
 
-    tried = spec.parse(policy) if policy else pipeline
+    tried = spec.parse(policy, name=pipeline.pipeline) if policy else pipeline
     injected = backtest_faults.read(faults, tried) if faults else []
     folder = out or settings().home / "backtest" / f"{first}_{last}"
     say = timed(lambda line: echo(line, err=True))

@@ -326,13 +326,13 @@ def load(name: str) -> Pipeline:
     return parse(path)
 
 
-def parse(path: Path) -> Pipeline:
-    """As `load`, for a path."""
-    return validate(strict_yaml.read(path), path)
+def parse(path: Path, *, name: str | None = None) -> Pipeline:
+    """As `load`, for a path, of the pipeline of that name; without one, of that of the file."""
+    return validate(strict_yaml.read(path), path, name=name)
 
 
-def validate(raw: object, path: Path) -> Pipeline:
-    """As `load`, for what was read from a path."""
+def validate(raw: object, path: Path, *, name: str | None = None) -> Pipeline:
+    """As `parse`, for what was read from a path."""
     try:
         pipeline = Pipeline.model_validate(raw)
     except ValidationError as error:
@@ -342,11 +342,11 @@ def validate(raw: object, path: Path) -> Pipeline:
             where=str(path),
             todo="correct the file and run `sluice check`",
         ) from error
-    if pipeline.pipeline != path.stem:
+    if pipeline.pipeline != (wanted := name or path.stem):
         raise SpecInvalidError(
-            f"The pipeline is called {pipeline.pipeline!r} but its file {path.name!r}.",
+            f"The pipeline is called {pipeline.pipeline!r} but {f'{wanted!r} is meant' if name else f'its file {path.name!r}'}.",
             where=str(path),
-            allowed=f"pipeline: {path.stem}",
+            allowed=f"pipeline: {wanted}",
             todo="give both the same name",
         )
     return pipeline

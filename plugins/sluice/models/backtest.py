@@ -72,18 +72,18 @@ def run(
         faults: what is injected, each alone.
 
     Raises:
-        SpecInvalidError: the range has no day, the policy is of another pipeline, or a fault begins on no day of the range.
+        SpecInvalidError: the range has no day, or a fault begins on no day of the range.
         TableMissingError: no features of the range have an outcome.
     """
     from sluice.lake import tables
     from sluice_ml.backtest import replay
 
-    if policy.pipeline != declared.pipeline or last < first:
+    if last < first:
         raise SpecInvalidError(
-            f"{first} to {last} of {declared.pipeline}, under a policy of {policy.pipeline}, cannot be replayed.",
+            f"{first} to {last} has no day to replay.",
             where="sluice backtest",
-            allowed="a range that begins with its first day, and a policy of the same pipeline",
-            todo="correct the days or the file",
+            allowed="the first day, then the last",
+            todo="exchange the two days",
         )
     # The outcomes of its first day come before the end.
     until = days_later(last, -declared.lag_days(policy.model.outcomes_table))

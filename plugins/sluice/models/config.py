@@ -130,7 +130,7 @@ def check_model(spec: Pipeline) -> None:
     Raises:
         SpecInvalidError: lists what does not exist.
     """
-    from sluice_ml import parameters
+    from sluice_ml import parameters, splits
 
     params, tuning = spec.model.params, spec.model.tuning
     tried = [params]
@@ -144,11 +144,17 @@ def check_model(spec: Pipeline) -> None:
         wrong[
             "params.base_score is no log-odds that model.class_weights could be taken back from: leave one of them out"
         ] = None
+    if spec.model.training_days < (least := splits.least_days(model_config(spec))):
+        wrong[
+            f"model.training_days is {spec.model.training_days}, and a training needs {least}: {spec.model.test_days} test_days, "
+            f"{spec.model.valid_days} valid_days and a week to learn from"
+        ] = None
     if found := [*_missing_columns(spec), *wrong, *_too_early(spec)]:
         raise SpecInvalidError(
             f"{'; '.join(found)}.",
-            where=f"model in dags/pipelines/{spec.pipeline}.yml",
-            allowed="columns of the tables that the model uses, parameters of XGBoost, a deadline after the schedule",
+            where=f"model in {settings().pipelines / spec.pipeline}.yml",
+            allowed="columns of the tables that the model uses, parameters of XGBoost, days that suffice for a training, a deadline "
+            "after the schedule",
             todo="correct the name or the value",
         )
 

@@ -17,7 +17,7 @@ from sluice.core.errors import StackError
 from sluice.core.partitions import Partition
 from sluice.core.settings import settings
 from sluice.declare import spec
-from sluice.lake import evidence, tables
+from sluice.lake import tables
 from sluice.ledger import model_records, records
 from sluice.local import stack
 from sluice.local.api import AirflowApi
