@@ -45,18 +45,28 @@ def critical(live):
 
 
 def _is_shadowed(live) -> bool:
-    tasks = live.api.request("GET", "/dags/flights_score/tasks").json()["tasks"]
-    return "score_challenger" in {task["task_id"] for task in tasks}
+    return "score_challenger" in _tasks(live, "flights_score")
 
 
-def _waits(flights: spec.Pipeline, number: int) -> int:
-    """Let a model that was really fitted pass its shadow beside the baseline; returns its version."""
+def _tasks(live, dag_id: str) -> set[str]:
+    return {task["task_id"] for task in live.api.request("GET", f"/dags/{dag_id}/tasks").json()["tasks"]}
+
+
+def _trained(flights: spec.Pipeline, number: int) -> int:
+    """Register a model that was really fitted; returns its version."""
     candidate, name = fit(flights_rows(flights), small_config(flights)), flights.model.name
     meta = dataclasses.replace(candidate.meta, unlabelled_rows=number)
     with registry().training(name, {"as_of": DAY}) as run_id:
         version = registry().log(run_id, dataclasses.replace(candidate, meta=meta))
     about = {"pipeline": "flights", "subject": name, "partition": DAY}
     ledger.append(model_records.Trained(version=version), **about)
+    return version
+
+
+def _waits(flights: spec.Pipeline, number: int) -> int:
+    """Let such a model pass its shadow beside the baseline; returns its version."""
+    version = _trained(flights, number)
+    about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
     decision = ledger.append(model_records.Audited(version=version, promote=True), **about)
     entered = challenger.begin(flights, decision, RUN)
     numbers = {"stage": "monitor", "entered_shadow": entered.seq}
@@ -102,11 +112,13 @@ def test_person_rejects_one_challenger_and_approves_the_next(live, critical):
     assert live.api.wait_for_run("flights_promote", again["dag_run_id"], seconds=300) == "success"
     assert live.states(again)["approve_promotion"] == "skipped", "nobody waits"
 
-    _rolls_back(live, critical, second)
 
-
-def _rolls_back(live, critical: spec.Pipeline, champion: int) -> None:
-    """A person asks for the baseline, which is rejected first, and approved then."""
+def test_person_rejects_a_roll_back_and_approves_the_next(live, critical):
+    champion, about = _trained(critical, 3), {"pipeline": "flights", "subject": critical.model.name}
+    decided = model_records.Audited(version=champion, champion=None, promote=True)
+    roles.promote(critical, ledger.append(decided, **about, partition=DAY), RUN)
+    asks = lambda: "approve_rollback" in _tasks(live, "flights_rollback") or None  # noqa: E731
+    live.api.until(asks, "approve_rollback", 300)
     form, before = {"version": roles.BASELINE, "why": "It is worse at night."}, set(live.mails())
 
     def answered(option: str, why: str) -> dict:
