@@ -252,3 +252,24 @@ def test_registry_several_processes_from_an_empty_folder_lose_nothing(candidate,
     assert len({version.tags["meta_sha256"] for version in versions}) == 9
     assert set(statuses(registry)) == {"FINISHED"}
     assert registry.load(NAME, registry.roles(NAME)["champion"], threads=1).version in range(1, 10)
+
+
+def test_files_of_models_lie_in_a_bucket_like_in_a_folder(empty_registry, tmp_path, candidate, bucket):
+    import boto3
+
+    shutil.copy(empty_registry, tmp_path / "mlflow.db")
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"s3://{bucket}/models")
+    version = register(registry, candidate)
+    assert registry.load(NAME, version, threads=1).meta.recipe_sha256 == candidate.meta.recipe_sha256
+    s3 = boto3.client("s3")
+    (file,) = [
+        one["Key"]
+        for one in s3.list_objects_v2(Bucket=bucket, Prefix="models/")["Contents"]
+        if one["Key"].endswith("model.ubj")
+    ]
+    s3.put_object(Bucket=bucket, Key=file, Body=b"another")
+    with pytest.raises(ModelDamagedError):
+        registry.load(NAME, version, threads=1)
+    s3.delete_object(Bucket=bucket, Key=file)
+    with pytest.raises(ModelDamagedError):
+        registry.load(NAME, version, threads=1)

@@ -24,6 +24,7 @@ def check(pipeline: str | None) -> None:
 
     What is left for a person to fill in, `"?"`, is counted, and what the model card lacks is named; neither is a problem.
     """
+    from sluice.status import machines
     from sluice.status.check import approved_alone, check_all, gaps, unstated
 
     problems = 0
@@ -38,6 +39,8 @@ def check(pipeline: str | None) -> None:
         echo(
             f"note     model of {name}: it is critical, and whoever started its training may approve it (releases.self_approval is allow)"
         )
+    for said in machines.sentence():
+        echo(f"note     settings {said}")
     if problems:
         raise click.ClickException(f"{problems} problem(s)")
 

@@ -104,6 +104,11 @@ class Settings(BaseSettings):
     code_version: str = Field(
         "", description="Commit of the code, where git cannot tell it: an image's build argument."
     )
+    executor: str = Field(
+        "LocalExecutor",
+        validation_alias="AIRFLOW__CORE__EXECUTOR",
+        description="Airflow's own setting: whether tasks run on several machines.",
+    )
     threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
 
     @field_validator(*_ADDRESSES)

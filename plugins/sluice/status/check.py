@@ -9,6 +9,7 @@ from sluice.core.errors import SluiceError, SpecInvalidError
 from sluice.core.settings import settings, unknown_variables, variables
 from sluice.declare import spec
 from sluice.declare.card import missing_card_fields
+from sluice.status import machines
 
 
 def check_all(pipeline: str | None = None) -> Iterator[tuple[str, SluiceError | None]]:
@@ -97,6 +98,7 @@ def _check_settings() -> None:
             allowed=", ".join(variables()),
             todo="correct the name or remove the variable",
         )
+    machines.require_shared()
 
 
 def _check_schedule(name: str) -> None:
@@ -108,7 +110,9 @@ def _check_schedule(name: str) -> None:
 def _check_landing(name: str) -> None:
     from sluice.lake.landing import Landing
 
-    Landing(spec.load(name).landing_url)
+    declared = spec.load(name)
+    Landing(declared.landing_url)
+    machines.require_shared_landing(declared)
 
 
 def _check_model(name: str) -> None:
