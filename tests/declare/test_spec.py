@@ -73,12 +73,12 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         (
             "  features:\n    categorical",
             "  features:\n    increasing: [wind_gust_mp]\n    categorical",
-            "features.increasing names 'wind_gust_mp', which is no numeric feature",
+            "model.features.increasing: 'wind_gust_mp' is no numeric feature of the model (allowed: departure_minute_of_day,",
         ),
         (
             "  features:\n    categorical",
             "  features:\n    decreasing: [carrier]\n    categorical",
-            "features.decreasing names 'carrier', which is categorical",
+            "model.features.decreasing: 'carrier' is categorical: only a number has an order",
         ),
         (
             "  features:\n    categorical",
@@ -90,7 +90,87 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "  test_days: 14\n  class_weights: {late: 2}",
             "'late' is no value of the label: they are true and false",
         ),
-        ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 0}", "greater than or equal to 0.001"),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  class_weights: {true: 0}",
+            "greater than or equal to 0.001, not 0",
+        ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  class_weights: {true: 40000}",
+            "1 problem(s): model.class_weights.true: must be less than or equal to 1000, not 40000",
+        ),
+        (
+            "    flips: {share",
+            "    constant: 0.3\n    flips: {share",
+            "model.gate.constant: must be a mapping, such as `constant: {share: 0.3}` or null, not 0.3",
+        ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  rollback: true",
+            "model.rollback: must be a mapping, such as `rollback: {automatic: true}`, not true",
+        ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  tuning: 3",
+            "model.tuning: must be a mapping, such as `tuning: {cpu_minutes: …}` (keys: cpu_minutes, trials, space) or null, not 3",
+        ),
+        (
+            "slices: {columns: [carrier, origin]}",
+            "slices: {columns: [carrier], pairs: [carrier, origin]}",
+            "1 problem(s): model.gate.slices.pairs: must be a list of pairs of columns, such as [[carrier, origin]], not",
+        ),
+        (
+            "slices: {columns: [carrier, origin]}",
+            "slices: {columns: [carrier], pairs: [[carrier]]}",
+            "1 problem(s): model.gate.slices.pairs: must be a list of pairs of columns, such as [[carrier, origin]], not",
+        ),
+        (
+            "slices: {columns: [carrier, origin]}",
+            "slices: {columns: carrier}",
+            "model.gate.slices.columns: must be a list, such as [carrier], not 'carrier'",
+        ),
+        (
+            "slices: {columns: [carrier, origin]}",
+            "slices: {columns: [orign]}",
+            "; did you mean 'origin'?",
+        ),
+        (
+            "  coverage:\n    segments: [carrier, origin]",
+            "  coverage:\n    segments: [carrier, origine]",
+            "model.coverage.segments: 'origine' is no feature of the model (allowed: carrier,",
+        ),
+        (
+            "  max_model_age_days: 60",
+            "  max_model_age_days: 60\n  reference: second",
+            "1 problem(s): monitoring.reference: must be 'first' or a whole number or null, not 'second'",
+        ),
+        (
+            "    max_depth: 3\n",
+            "    max_depth: [3]\n",
+            "1 problem(s): model.params.max_depth: must be a number or a whole number or text or true or false, not a list",
+        ),
+        (
+            "  test_days: 14",
+            '  test_days: 14\n  deadline: "25:00"',
+            """model.deadline: '25:00' is no time of day: "00:00" to "23:59", in quotes""",
+        ),
+        ("  test_days: 14", "  test_days: 14\n  deadline: 9:30", "model.deadline: 570 is no time of day"),
+        (
+            "    operating_point: 0.25\n",
+            "    operating_point: 1\n",
+            "model.gate.operating_point: must be less than 1 or null, not 1",
+        ),
+        (
+            "  test_days: 14",
+            "  test_days: 14\n  fallback: [baseline, previous]",
+            "would not be reached; write [previous, baseline] (allowed: previous, baseline, abstain, in this order",
+        ),
+        (
+            "  features:\n    categorical",
+            "  features:\n    increasing: [carrier, wind_gust_mp]\n    categorical",
+            "2 problem(s): model.features.increasing: 'carrier' is categorical: only a number has an order; ",
+        ),
         ("  test_days: 14", "  test_days: 14\n  class_weights: {true: .inf}", "finite number"),
         ("  test_days: 14", "  test_days: 14\n  class_weights: {true: 1001}", "less than or equal to 1000"),
         ("  test_days: 14", "  test_days: 14\n  tuning: {cpu_minutes: 0}", "greater than 0"),
@@ -124,7 +204,7 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         (
             "slices: {columns: [carrier, origin]}",
             "slices: {columns: [distance_miles]}",
-            "gate.slices names 'distance_miles'",
+            "model.gate.slices.columns: 'distance_miles' is no categorical feature of the model (allowed: carrier,",
         ),
         ("flips: {share: 0.4}", "calibration: {level: .inf}", "finite number"),
         ("    flips: {share: 0.4}", "    fairness: {column: origin}", "gate.fairness.opportunity"),
@@ -132,12 +212,12 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
         (
             "    airports: [planned_minutes]",
             "    airport: [planned_minutes]",
-            "'airport', which is no source",
+            "monitoring.pipes: 'airport' is no source (allowed: schedule, arrivals,",
         ),
         (
             "    airports: [planned_minutes]",
             "    airports: [minutes]",
-            "'minutes', which is no feature of the model",
+            "monitoring.pipes.airports: 'minutes' is no feature of the model (allowed: carrier,",
         ),
         (
             "  max_model_age_days: 60",
@@ -288,15 +368,15 @@ def test_parse_mapping_that_cannot_work_is_named(tmp_path, mapping, said):
         (
             "    owner: weather-desk\n",
             '    owner: ""\n',
-            "sources.weather.owner: String should have at least 1",
+            "sources.weather.owner: must not be empty",
         ),
         ("    owner: weather-desk\n", "", "sources.weather.owner: Field required"),
         (
             "    purpose: predicting late arrivals\n",
             '    purpose: "  "\n',
-            "sources.schedule.purpose: String should",
+            "sources.schedule.purpose: must not be empty",
         ),
-        ("    licence: CC0-1.0\n", '    licence: ""\n', "sources.schedule.licence: String should"),
+        ("    licence: CC0-1.0\n", '    licence: ""\n', "sources.schedule.licence: must not be empty"),
         ("purpose_expires: 2014-12-31", "purpose_expires: soon", "sources.schedule.purpose_expires"),
     ],
 )

@@ -51,22 +51,20 @@ def test_record_with_an_unknown_field_or_a_wrong_type_is_not_made_and_the_error_
     assert "kind published cannot be recorded: partition: unknown key" in unknown.value.what
     assert "did you mean 'partitions'?" in unknown.value.what
     assert unknown.value.where == "sluice.ledger.records.Published"
-    with pytest.raises(
-        LedgerEntryInvalidError, match=r"waiver: Input should be a valid integer.*Next: correct"
-    ):
+    with pytest.raises(LedgerEntryInvalidError, match=r"waiver: must be a whole number.*Next: correct"):
         records.Published(batch_id="b", waiver="Ada")
 
 
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        ({"batch_id": "b", "rows": "Ada Lovelace"}, "rows: Input should be a valid integer"),
+        ({"batch_id": "b", "rows": "Ada Lovelace"}, "rows: must be a whole number"),
         (
             {"batch_id": "b", "partitions": {"2013-01-01": {"rows": 3}}},
             "partitions.2013-01-01.sha256: Field required",
         ),
         ({}, "batch_id: Field required"),
-        (["Ada Lovelace"], "the entry: Input should be a valid dictionary"),
+        (["Ada Lovelace"], "the entry: must be a mapping"),
     ],
 )
 def test_stored_entry_that_does_not_fit_is_named_with_its_field_and_not_quoted(stored, data, problem):

@@ -26,13 +26,27 @@ def test_shipped_faults_are_read(flights):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: ranking", "list"),
-        ("- {kind: flood, first: 2013-08-01, last: 2013-08-02}", "'ranking', 'power', 'labels', 'missing'"),
-        ("- {kind: ranking, first: 2013-08-01, last: 2013-08-02}", "ranking.size"),
-        ("- {kind: labels, first: 2013-08-01, last: 2013-08-02, size: 0.5}", "greater than 1"),
+        ("kind: ranking", "the file: must be a list"),
+        (
+            "- {kind: flood, first: 2013-08-01, last: 2013-08-02}",
+            "fault 1, kind: 'flood' is no kind of fault (allowed: ranking, power, labels, missing)",
+        ),
+        (
+            "- {kind: rankings, first: 2013-08-01, last: 2013-08-02}",
+            "(allowed: ranking, power, labels, missing); did you mean 'ranking'?",
+        ),
+        ("- {first: 2013-08-01, last: 2013-08-02}", "fault 1, kind: '' is no kind of fault"),
+        ("- {kind: ranking, first: 2013-08-01, last: 2013-08-02}", "fault 1, size: Field required"),
+        (
+            "- {kind: labels, first: 2013-08-01, last: 2013-08-02, size: 0.5}",
+            "fault 1, size: must be greater than 1, not 0.5",
+        ),
         ("- {kind: power, first: 2013-08-02, last: 2013-08-01, size: 6}", "has no day"),
         ("- {kind: power, first: 2013-08-01, last: 2013-08-02, size: 1}", "changes nothing"),
-        ("- {kind: missing, first: 2013-08-01, last: 2013-08-02, source: sea}", "no 'sea', but weather"),
+        (
+            "- {kind: missing, first: 2013-08-01, last: 2013-08-02, source: sea}",
+            "fault 1, source: 'sea' is no source in monitoring.pipes (allowed: weather",
+        ),
     ],
 )
 def test_wrong_faults_are_named(flights, tmp_path, text, said):

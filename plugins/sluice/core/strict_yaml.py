@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from sluice.core.errors import SpecInvalidError
@@ -31,19 +32,64 @@ def read(path: Path) -> Any:
         ) from error
 
 
-def explain(problem: Mapping[str, Any], model: type[BaseModel], whole: str = "the file") -> str:
-    """Describe one pydantic problem of `model`, with the keys that exist where one was mistyped.
+class KeysWrong(ValueError):
+    """What a validator of ours found under keys below the one that it is of.
 
     Args:
-        whole: what to call that which the model is of, where the problem is about all of it.
+        found: (key, what is wrong with it), such as ("slices.columns", "'orign' is no categorical feature").
     """
-    where = ".".join(str(part) for part in problem["loc"]) or whole
-    if problem["type"] != "extra_forbidden":
-        return f"{where}: {sentence(problem)}"
-    allowed = _fields_at(model, problem["loc"][:-1])
-    near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{where}: unknown key (allowed: {', '.join(allowed)}){hint}"
+
+    def __init__(self, found: Iterable[tuple[str, str]]) -> None:
+        self.found = list(found)
+        super().__init__("; ".join(f"{key}: {said}" for key, said in self.found))
+
+
+def no_such(name: str, what: str, known: Iterable[str]) -> str:
+    """Say that a name is no such thing, which there are, and which is meant.
+
+    Args:
+        what: such as "source".
+    """
+    names = list(dict.fromkeys(known))
+    return f"{name!r} is no {what} (allowed: {', '.join(names) or 'none'}){_meant(name, names)}"
+
+
+def problems(
+    error: ValidationError, model: type[BaseModel], whole: str = "the file", *, quotes: bool = False
+) -> list[str]:
+    """Describe what pydantic found, one problem for each key, with the keys that exist where one was mistyped.
+
+    Args:
+        model: the schema.
+        whole: what to call that which the schema is of, where the problem is about all of it.
+        quotes: whether the values that are wrong may be shown.
+    """
+    wanted: dict[str, list[str]] = {}
+    given: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
+    for problem in error.errors():
+        key, annotation = _place(model, problem)
+        told = _told(problem, key, annotation)
+        if isinstance(told, KeysWrong):
+            for below, said in told.found:
+                found.setdefault(f"{key}.{below}".lstrip("."), []).append(said)
+        elif told.startswith(_WANTED):
+            wanted.setdefault(key, []).append(told.removeprefix(_WANTED))
+            given[key] = problem["input"]
+            found.setdefault(key, [])
+            if type(None) in _members(annotation) and "null" not in wanted[key]:
+                wanted[key].append("null")
+        else:
+            found.setdefault(key, []).append(told)
+    for key, phrases in wanted.items():
+        # Null is always the last.
+        ordered = [
+            *(each for each in dict.fromkeys(phrases) if each != "null"),
+            *(["null"] * ("null" in phrases)),
+        ]
+        value = f", not {_in_yaml(given[key])}" if quotes else ""
+        found[key].append(f"must be {' or '.join(ordered)}{value}")
+    return [f"{key or whole}: {said}" for key, each in found.items() for said in each]
 
 
 def sentence(problem: Mapping[str, Any]) -> str:
@@ -51,18 +97,98 @@ def sentence(problem: Mapping[str, Any]) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the schema at a location such as ("sources", "arrivals")."""
-    parts = list(loc)
-    while parts:
-        annotation = _fields(model)[str(parts.pop(0))].annotation
-        inner = [annotation, *get_args(annotation)]
-        model = next(
-            (each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)), model
-        )
-        if get_origin(annotation) is dict and parts:
-            parts.pop(0)  # the name under a mapping
-    return list(_fields(model))
+# How pydantic begins what says only which values it takes.
+_WANTED = "Input should be "
+# Its kinds of errors, in the words of whoever writes YAML.
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text"}
+
+
+def _told(problem: Mapping[str, Any], key: str, annotation: Any) -> str | KeysWrong:
+    kind = problem["type"]
+    if isinstance(raised := problem.get("ctx", {}).get("error"), KeysWrong):
+        return raised
+    if kind == "extra_forbidden":
+        allowed = [name for each in _schemas(annotation) for name in _fields(each)]
+        return f"unknown key (allowed: {', '.join(allowed)}){_meant(str(problem['loc'][-1]), allowed)}"
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind in {"model_type", "model_attributes_type", "dict_type"}:
+        return _WANTED + _mapping(key, annotation, problem["input"])
+    if kind in {"tuple_type", "list_type"}:
+        one = problem["input"]
+        return f"{_WANTED}a list{f', such as [{one}]' if isinstance(one, str) and one else ''}"
+    base, _, why = kind.partition("_")
+    if base in _TYPES and why in {"type", "parsing", "from_float"}:
+        return _WANTED + _TYPES[base]
+    return sentence(problem)
+
+
+def _mapping(key: str, annotation: Any, given: Any) -> str:
+    """What a mapping in a place looks like; a single value is put under the only key that there is."""
+    names = [name for each in _schemas(annotation) for name in _fields(each)]
+    if not names:
+        return "a mapping"
+    value = _in_yaml(given) if len(names) == 1 and isinstance(given, (bool, int, float, str)) else "…"
+    keys = f" (keys: {', '.join(names)})" if len(names) > 1 else ""
+    return f"a mapping, such as `{key.rpartition('.')[2]}: {{{names[0]}: {value}}}`{keys}"
+
+
+def _in_yaml(value: Any) -> str:
+    """A value as one would write it; of a list or a mapping only that it is one."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return {list: "a list", tuple: "a list", dict: "a mapping"}.get(type(value)) or (
+        repr(value) if isinstance(value, str) else str(value)
+    )
+
+
+def _meant(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _place(model: type[BaseModel], problem: Mapping[str, Any]) -> tuple[str, Any]:
+    """The key of a problem as the file has it, and the type that its value (or the mapping with an unknown key) should have."""
+    *way, last = problem["loc"] or (None,)
+    unknown = problem["type"] == "extra_forbidden"
+    shown: list[str] = []
+    at: Any = model
+    for part in problem["loc"] if not unknown else way:
+        name, at = _step(at, part)
+        shown += name
+    return ".".join([*shown, str(last)] if unknown else shown), at
+
+
+def _step(at: Any, part: Any) -> tuple[list[str], Any]:
+    """The name of a step into a type, if the file has one, and the type that is there."""
+    members = [each for each in _members(at) if each is not type(None)]
+    for member in members:
+        if isinstance(member, type) and issubclass(member, BaseModel) and part in _fields(member):
+            return [str(part)], _fields(member)[part].annotation
+        kinds = get_args(member)
+        if get_origin(member) is dict:
+            # YAML's booleans are counted by pydantic.
+            key = str(bool(part)).lower() if kinds[0] is bool and isinstance(part, int) else str(part)
+            return ([], kinds[0]) if part == "[key]" else ([key], kinds[1])
+        if get_origin(member) in {list, tuple} and isinstance(part, int):
+            return [str(part)], kinds[0] if len(kinds) < 2 or kinds[1] is ... else kinds[
+                min(part, len(kinds) - 1)
+            ]
+    # Of several types, pydantic names the one that it tried.
+    return ([], at) if len(members) > 1 else ([str(part)], None)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types of which a value may be."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return [each for one in get_args(annotation) for each in _members(one)]
+    return [annotation]
+
+
+def _schemas(annotation: Any) -> list[type[BaseModel]]:
+    return [each for each in _members(annotation) if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

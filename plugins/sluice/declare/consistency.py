@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sluice.core import strict_yaml
+
 if TYPE_CHECKING:
     from sluice.declare.spec import Pipeline
 
@@ -89,9 +91,16 @@ def _check_model(spec: Pipeline) -> None:
     for name in (spec.model.features_table, spec.model.outcomes_table):
         if name not in spec.derived:
             raise ValueError(f"the model uses table {name!r}, which `derived` does not declare")
-    known = {*spec.model.features.numeric, *spec.model.features.categorical}
-    for source, columns in spec.monitoring.pipes.items():
-        if source not in spec.sources:
-            raise ValueError(f"monitoring.pipes names {source!r}, which is no source")
-        if unknown := next((name for name in columns if name not in known), None):
-            raise ValueError(f"monitoring.pipes.{source} names {unknown!r}, which is no feature of the model")
+    known = [*spec.model.features.categorical, *spec.model.features.numeric]
+    wrong = [
+        ("monitoring.pipes", strict_yaml.no_such(source, "source", spec.sources))
+        for source in spec.monitoring.pipes
+        if source not in spec.sources
+    ] + [
+        (f"monitoring.pipes.{source}", strict_yaml.no_such(name, "feature of the model", known))
+        for source, columns in spec.monitoring.pipes.items()
+        for name in columns
+        if name not in known
+    ]
+    if wrong:
+        raise strict_yaml.KeysWrong(wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from sluice.core import strict_yaml
 from sluice.declare.contracts import Strict
 
 
@@ -18,18 +19,22 @@ class Features(Strict):
 
     @model_validator(mode="after")
     def _only_numbers_have_a_direction(self) -> Features:
-        for key, names in (("increasing", self.increasing), ("decreasing", self.decreasing)):
-            if found := [name for name in names if name in self.categorical]:
-                raise ValueError(
-                    f"features.{key} names {found[0]!r}, which is categorical: only a number has an order"
-                )
-            if found := [name for name in names if name not in self.numeric]:
-                raise ValueError(
-                    f"features.{key} names {found[0]!r}, which is no numeric feature of the model"
-                )
+        wrong = [
+            (
+                key,
+                f"{name!r} is categorical: only a number has an order"
+                if name in self.categorical
+                else strict_yaml.no_such(name, "numeric feature of the model", self.numeric),
+            )
+            for key, names in (("increasing", self.increasing), ("decreasing", self.decreasing))
+            for name in names
+            if name not in self.numeric
+        ]
+        if wrong:
+            raise strict_yaml.KeysWrong(wrong)
         if both := [name for name in self.increasing if name in self.decreasing]:
             raise ValueError(
-                f"features.increasing and features.decreasing both name {both[0]!r}: leave it out of one, or of "
+                f"increasing and decreasing both name {both[0]!r}: leave it out of one, or of "
                 "numeric if the score shall not depend on it"
             )
         return self

@@ -8,17 +8,38 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 # A declaration that says nothing is none.
 NonEmptyStr = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-# Names become parts of DAG ids, task ids, tags and paths.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-Address = Annotated[str, StringConstraints(pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")]
-
 # Whether a schedule ever comes does not depend on when it is asked.
 _ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name: it begins with a small letter, and has up to 60 small letters, digits and _"
+        )
+    return name
+
+
+def _check_time_of_day(given: object) -> object:
+    """Accept HH:MM; YAML reads what is not in quotes as a number of minutes."""
+    if not isinstance(given, str) or not _TIME_OF_DAY.fullmatch(given):
+        raise ValueError(f'{given!r} is no time of day: "00:00" to "23:59", in quotes')
+    return given
+
+
+def _check_address(given: str) -> str:
+    if not _ADDRESS.fullmatch(given):
+        raise ValueError(f"{given!r} is no address of mail, such as desk@example.com")
+    return given
 
 
 def _check_time_zone(name: str) -> str:
@@ -52,6 +73,10 @@ def _check_connection_id(name: str) -> str:
     return name
 
 
+# Names become parts of DAG ids, task ids, tags and paths.
+Name = Annotated[str, AfterValidator(_check_name)]
+TimeOfDay = Annotated[str, BeforeValidator(_check_time_of_day)]
+Address = Annotated[str, AfterValidator(_check_address)]
 TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 ConnectionId = Annotated[str, AfterValidator(_check_connection_id)]

@@ -7,7 +7,9 @@ docs/models.md.
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, model_validator
+from typing import Any
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from sluice.declare.contracts import Strict
 
@@ -50,6 +52,15 @@ class Slices(_Check):
     level: float = Field(0.8, gt=0)
     # How far the daily AUC within a value may be below the champion's there (or the other kind of model's).
     auc: float = Field(0.02, gt=0, lt=0.5)
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _are_pairs(cls, given: Any) -> Any:
+        if not isinstance(given, (list, tuple)) or any(
+            not isinstance(pair, (list, tuple)) or len(pair) != 2 for pair in given
+        ):
+            raise ValueError(f"must be a list of pairs of columns, such as [[carrier, origin]], not {given}")
+        return given
 
 
 class Flips(_Check):

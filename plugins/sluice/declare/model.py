@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sluice.core import strict_yaml
 from sluice.declare.card import Card
 from sluice.declare.contracts import Strict
 from sluice.declare.features import Coverage, Features, Influence
@@ -15,6 +16,8 @@ from sluice.declare.tuning import Tuning
 
 # Checks of `model.gate` that are made where nothing is declared about them.
 _ALWAYS_CHECKED = ("replay", "parity", "constant", "calibration", "learned_gap")
+# What may score in the champion's place: a rule that can score is asked for every row, so that what comes after it would never be.
+_STEPS = ("previous", "baseline", "abstain")
 
 
 class Promotion(Strict):
@@ -98,17 +101,30 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _columns_are_features(self) -> Model:
-        known = {*self.features.numeric, *self.features.categorical}
-        used = [*self.coverage.segments, *([self.influence.column] if self.influence.column else [])]
-        unknown = [name for name in used if name not in known]
-        if unknown:
-            raise ValueError(f"coverage or influence names {unknown[0]!r}, which is no feature of the model")
+        known = [*self.features.categorical, *self.features.numeric]
         slices = self.gate.slices
-        names = [*slices.columns, *(name for pair in slices.pairs for name in pair)] if slices else []
-        if unknown := [name for name in names if name not in self.features.categorical]:
-            raise ValueError(
-                f"gate.slices names {unknown[0]!r}, which is no categorical feature of the model"
+        in_slices = (
+            [("columns", slices.columns), *(("pairs", pair) for pair in slices.pairs)] if slices else []
+        )
+        wrong = [
+            (key, strict_yaml.no_such(name, "feature of the model", known))
+            for key, names in (
+                ("coverage.segments", self.coverage.segments),
+                ("influence.column", (self.influence.column,)),
             )
+            for name in names
+            if name is not None and name not in known
+        ] + [
+            (
+                f"gate.slices.{key}",
+                strict_yaml.no_such(name, "categorical feature of the model", self.features.categorical),
+            )
+            for key, names in in_slices
+            for name in names
+            if name not in self.features.categorical
+        ]
+        if wrong:
+            raise strict_yaml.KeysWrong(wrong)
         if slices and (same := [first for first, second in slices.pairs if first == second]):
             raise ValueError(f"gate.slices.pairs has {same[0]!r} twice in one pair: name two columns")
         if (self.known_at is None) != (self.happens_at is None):
@@ -117,11 +133,12 @@ class Model(Strict):
 
     @field_validator("fallback")
     @classmethod
-    def _abstains_last(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
-        if len({*steps}) < len(steps):
-            raise ValueError("fallback names a step twice; name each once")
-        if "abstain" in steps[:-1]:
-            raise ValueError("fallback has a step after abstain, which ends the ladder; put abstain last")
+    def _each_step_is_reached(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        if steps != (ordered := tuple(each for each in _STEPS if each in steps)):
+            raise ValueError(
+                f"[{', '.join(steps)}] has a step twice, or one that would not be reached; write [{', '.join(ordered)}] "
+                f"(allowed: {', '.join(_STEPS)}, in this order, each of which may be left out)"
+            )
         return steps
 
     @model_validator(mode="after")

@@ -336,9 +336,9 @@ def validate(raw: object, path: Path, *, name: str | None = None) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(strict_yaml.explain(problem, Pipeline) for problem in error.errors())
+        problems = strict_yaml.problems(error, Pipeline, quotes=True)
         raise SpecInvalidError(
-            f"{len(error.errors())} problem(s): {problems}",
+            f"{len(problems)} problem(s): {'; '.join(problems)}",
             where=str(path),
             todo="correct the file and run `sluice check`",
         ) from error

@@ -62,7 +62,7 @@ class Record(BaseModel):
         try:
             return handler(given)
         except ValidationError as error:
-            problems = "; ".join(strict_yaml.explain(each, cls, "the entry") for each in error.errors())
+            problems = "; ".join(strict_yaml.problems(error, cls, "the entry"))
             # Pydantic's own error quotes the values, which may be about persons.
             raise (
                 unreadable(info.context, problems) if info.context else cls._unwritable(problems)

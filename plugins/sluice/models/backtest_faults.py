@@ -14,8 +14,13 @@ from sluice.declare.contracts import Strict
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic_core import ErrorDetails
+
     from sluice.declare.spec import Pipeline
     from sluice_ml.faults import Fault
+
+
+_KINDS = ("ranking", "power", "labels", "missing")
 
 
 class _Injected(Strict):
@@ -71,18 +76,29 @@ def read(path: Path, declared: Pipeline) -> list[Fault]:
     try:
         listed = _File.model_validate({"faults": strict_yaml.read(path)}).faults
     except ValidationError as error:
-        said = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'][1:]) or 'the file'}: {strict_yaml.sentence(problem)}"
-            for problem in error.errors()
-        )
-        raise _wrong(said, path) from error
-    for place, one in enumerate(listed):
+        raise _wrong("; ".join(_said(problem) for problem in error.errors()), path) from error
+    for place, one in enumerate(listed, 1):
         if isinstance(one, _Missing) and one.source not in declared.monitoring.pipes:
             raise _wrong(
-                f"{place}: monitoring.pipes has no {one.source!r}, but {', '.join(declared.monitoring.pipes) or 'nothing'}",
+                f"fault {place}, source: {strict_yaml.no_such(one.source, 'source in monitoring.pipes', declared.monitoring.pipes)}",
                 path,
             )
     return [Fault(**one.model_dump()) for one in listed]
+
+
+def _said(problem: ErrorDetails) -> str:
+    """One problem, with the place of the fault in the file, from 1."""
+    _, *way = problem["loc"] or ("",)
+    if not way:
+        return "the file: must be a list"
+    # The next step is the kind.
+    where = ", ".join([f"fault {int(way[0]) + 1}", *(str(part) for part in way[2:])])
+    given = problem["input"]
+    if problem["type"].startswith("union_tag"):
+        kind = given.get("kind", "") if isinstance(given, dict) else ""
+        return f"{where}, kind: {strict_yaml.no_such(str(kind), 'kind of fault', _KINDS)}"
+    value = "" if isinstance(given, dict) else f", not {given}"
+    return f"{where}: {strict_yaml.sentence(problem).replace('Input should be', 'must be')}{value}"
 
 
 def _wrong(said: str, path: Path) -> SpecInvalidError:
