@@ -139,23 +139,31 @@ def test_declaration_of_what_does_not_exist_is_refused(pipelines, old, new, said
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("    max_depth: 3\n", "    max_dept: 3\n", "no parameter max_dept"),
-        ("    max_depth: 3\n", "    max_depth: -5\n", "should be greater equal to 0"),
+        (
+            "    max_depth: 3\n",
+            "    max_dept: 3\n",
+            "model.params.max_dept: XGBoost has no parameter max_dept (allowed: alpha, ",
+        ),
+        (
+            "    max_depth: 3\n",
+            "    max_depth: -5\n",
+            "model.params.max_depth: value -5 for Parameter max_depth should be greater equal to 0",
+        ),
         ("    subsample: 0.8\n", "    subsample: 8\n", "exceed bound"),
         (
             "      - distance_miles\n",
             "      - distances_miles\n",
-            "the model uses 'distances_miles', which is no column of 'features'; did you mean 'distance_miles'?",
+            "model.features.numeric: 'distances_miles' is no column of features (allowed: ",
         ),
         (
             "  label: is_late\n",
             "  label: is_lte\n",
-            "the model uses 'is_lte', which is no column of 'outcomes'",
+            "model.label: 'is_lte' is no column of outcomes (allowed: ",
         ),
         (
             "    flips: {share: 0.4}\n",
             "    fairness: {column: orgin, opportunity: 0.1}\n",
-            "the model uses 'orgin', which is no column of 'features'; did you mean 'origin'?",
+            "model.gate.fairness.column: 'orgin' is no column of features (allowed: ",
         ),
         ("landing: landing\n", "landing: ftp://host/x\n", "The landing zone 'ftp://host/x' cannot be used"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -61,4 +63,20 @@ def problems(params: Mapping[str, Any]) -> list[str]:
         except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
             return [_LOG_PREFIX.sub("", str(error).partition("\n")[0])]
     unused = [found[1] for each in warned if (found := _UNUSED.search(str(each.message)))]
-    return [f"XGBoost has no parameter {name}" for names in unused for name in re.findall(r'"(.+?)"', names)]
+    return [_unknown(name) for names in unused for name in re.findall(r'"(.+?)"', names)]
+
+
+def known() -> list[str]:
+    """Names of the parameters of its trees that XGBoost says it has, as its own configuration of a booster lists them."""
+    import xgboost
+
+    booster = xgboost.train({"nthread": 1, **FIXED}, xgboost.DMatrix([[0.0], [1.0]], [0, 1], nthread=1), 1)
+    trees = json.loads(booster.save_config())["learner"]["gradient_booster"]["tree_train_param"]
+    return sorted({*trees} - {*_DECLARED} - _OVERWRITTEN)
+
+
+def _unknown(name: str) -> str:
+    names = known()
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"XGBoost has no parameter {name} (allowed: {', '.join(names)}){hint}"

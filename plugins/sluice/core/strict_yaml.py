@@ -137,9 +137,9 @@ def _in_yaml(value: Any) -> str:
     """A value as one would write it; of a list or a mapping only that it is one."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return {list: "a list", tuple: "a list", dict: "a mapping"}.get(type(value)) or (
-        repr(value) if isinstance(value, str) else str(value)
-    )
+    if isinstance(value, list | tuple | dict):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _meant(name: str, known: list[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sluice import schedule
-from sluice.core import clock
+from sluice.core import clock, strict_yaml
 from sluice.core.errors import SpecInvalidError
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
@@ -128,34 +128,54 @@ def check_model(spec: Pipeline) -> None:
     """Check that the columns that the model uses exist, and that XGBoost knows and takes its parameters.
 
     Raises:
-        SpecInvalidError: lists what does not exist.
+        SpecInvalidError: lists what does not exist, each with its key.
     """
-    from sluice_ml import parameters, splits
-
-    params, tuning = spec.model.params, spec.model.tuning
-    tried = [params]
-    if tuning:
-        tried += [
-            {**params, **{name: getattr(bounds, end) for name, bounds in tuning.space.items()}}
-            for end in ("low", "high")
-        ]
-    wrong = dict.fromkeys(said for each in tried for said in parameters.problems(each))
-    if spec.model.class_weights and any("base_score" in each for each in tried):
-        wrong[
-            "params.base_score is no log-odds that model.class_weights could be taken back from: leave one of them out"
-        ] = None
-    if spec.model.training_days < (least := splits.least_days(model_config(spec))):
-        wrong[
-            f"model.training_days is {spec.model.training_days}, and a training needs {least}: {spec.model.test_days} test_days, "
-            f"{spec.model.valid_days} valid_days and a week to learn from"
-        ] = None
-    if found := [*_missing_columns(spec), *wrong, *_too_early(spec)]:
+    found = [*_missing_columns(spec), *_wrong_parameters(spec), *_too_short(spec), *_too_early(spec)]
+    if found:
+        said = "; ".join(found)
         raise SpecInvalidError(
-            f"{'; '.join(found)}.",
-            where=f"model in {settings().pipelines / spec.pipeline}.yml",
-            allowed="columns of the tables that the model uses, parameters of XGBoost, days that suffice for a training, a deadline "
-            "after the schedule",
-            todo="correct the name or the value",
+            said if said.endswith("?") else f"{said}.",
+            where=str(settings().pipelines / f"{spec.pipeline}.yml"),
+            todo="correct the name or the value of each key",
+        )
+
+
+def _wrong_parameters(spec: Pipeline) -> Iterator[str]:
+    """Parameters that XGBoost does not know or take, those of both ends of a search among them."""
+    from sluice_ml import parameters
+
+    params = spec.model.params
+    space = spec.model.tuning.space if spec.model.tuning else {}
+    tried = [
+        params,
+        *({**params, **{name: getattr(space[name], end) for name in space}} for end in ("low", "high")),
+    ]
+    found: dict[str, None] = {}
+    for each in tried[: 3 if space else 1]:
+        for said in parameters.problems(each):
+            # XGBoost's own sentences begin with the name, or have it somewhere.
+            named = {
+                name: place.start() for name in each if (place := re.search(rf"\b{re.escape(name)}\b", said))
+            }
+            name = min(named, key=named.__getitem__, default="")
+            section = "model.tuning.space" if name in space else "model.params"
+            found[f"{section}.{name}: {said}" if name else f"{section}: {said}"] = None
+    yield from found
+    if spec.model.class_weights and any("base_score" in each for each in tried):
+        yield (
+            "model.params.base_score: it is no log-odds that model.class_weights could be taken back from: leave one of them out"
+        )
+
+
+def _too_short(spec: Pipeline) -> Iterator[str]:
+    """Days of training that cannot be split into those that are learned, validated on and tested on."""
+    from sluice_ml import splits
+
+    model = spec.model
+    if model.training_days < (least := splits.least_days(model_config(spec))):
+        yield (
+            f"model.training_days is {model.training_days}, and a training needs {least}: {model.test_days} test_days, "
+            f"{model.valid_days} valid_days and a week to learn from"
         )
 
 
@@ -174,27 +194,26 @@ def _too_early(spec: Pipeline) -> Iterator[str]:
 def _missing_columns(spec: Pipeline) -> Iterator[str]:
     from sluice.gates.suites import columns_of
 
-    model = spec.model
-    times = [name for name in (model.known_at, model.happens_at) if name]
-    sensitive = [model.gate.fairness.column] if model.gate.fairness else []
-    used = {
-        model.features_table: [
-            *model.features.categorical,
-            *model.features.numeric,
-            model.baseline,
-            model.key,
-            *times,
-            *sensitive,
-        ],
-        model.outcomes_table: [model.key, model.label],
+    model, features = spec.model, spec.model.features
+    fairness = model.gate.fairness
+    used: dict[str, dict[str, tuple[str | None, ...]]] = {
+        model.features_table: {
+            "features.categorical": features.categorical,
+            "features.numeric": features.numeric,
+            "baseline": (model.baseline,),
+            "key": (model.key,),
+            "known_at": (model.known_at,),
+            "happens_at": (model.happens_at,),
+            "gate.fairness.column": (fairness.column if fairness else None,),
+        },
+        model.outcomes_table: {"key": (model.key,), "label": (model.label,)},
     }
-    for table, names in used.items():
+    for table, keys in used.items():
         columns = list(columns_of(spec, table))
-        for name in dict.fromkeys(names):
-            if name not in columns:
-                near = difflib.get_close_matches(name, columns, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                yield f"the model uses {name!r}, which is no column of {table!r}{hint}"
+        for key, names in keys.items():
+            for name in names:
+                if name is not None and name not in columns:
+                    yield f"model.{key}: {strict_yaml.no_such(name, f'column of {table}', columns)}"
 
 
 def registry() -> Registry:
