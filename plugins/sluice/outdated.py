@@ -83,12 +83,12 @@ def require_not_behind(spec: Pipeline, manifest: Manifest, shown: Mapping[str, s
         why = _newer_input_of(manifest, other)
         if (
             manifest.table == PREDICTIONS
-            and not inputs.abstained(other)
+            and not inputs.abstained(other.inputs)
             and _is_in_time(spec, other, day)
             and not _is_in_time(spec, manifest, day)
         ):
             why = f"it was made after the time of {day}, and readers see predictions that were made in time"
-        if inputs.abstained(manifest) and other.rows_by_partition.get(day):
+        if inputs.abstained(manifest.inputs) and other.rows_by_partition.get(day):
             why = f"nobody scored it, and readers see predictions of {day}"
         if why:
             found[day] = why

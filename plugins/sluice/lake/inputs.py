@@ -163,9 +163,9 @@ def made_late(manifest: Manifest) -> bool:
     return any(made.made_late for made in of(manifest, Clock))
 
 
-def abstained(manifest: Manifest) -> bool:
-    """Whether a batch has no predictions because nobody could score."""
-    return any(model.abstained for model in of(manifest, Model))
+def abstained(recorded: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a batch with these inputs has no predictions because nobody could score: it is published, and readers see none of it."""
+    return any(model.abstained for model in read(recorded, Model))
 
 
 Kind = TypeVar("Kind", bound=_Input)

@@ -63,8 +63,8 @@ def is_open(spec: Pipeline, day: str) -> bool:
     if shown is None:
         return True
     made_of = batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id)
-    nobody = any(one.abstained for one in inputs.read(made_of, inputs.Model))
-    return nobody or bool(why_again(made_of, champion.decisions(spec.pipeline, spec.model.name)))
+    moves = champion.decisions(spec.pipeline, spec.model.name)
+    return inputs.abstained(made_of) or bool(why_again(made_of, moves))
 
 
 def is_in_time(spec: Pipeline, day: str) -> bool:

@@ -135,7 +135,7 @@ def can_score_again(spec: Pipeline, made_of: Iterable[Mapping[str, Any]]) -> str
     Args:
         made_of: the inputs of its batch, as its manifest records them.
     """
-    if not any(one.abstained for one in inputs.read(made_of, inputs.Model)):
+    if not inputs.abstained(made_of):
         return ""
     newest = tables.last_publication(spec.pipeline, spec.model.features_table)
     try:
@@ -152,8 +152,7 @@ def can_score_again(spec: Pipeline, made_of: Iterable[Mapping[str, Any]]) -> str
 
 def has_abstained(spec: Pipeline, batch_id: str | None) -> bool:
     """Whether a batch of predictions has none because nobody could score."""
-    made = batches.made_of(spec.pipeline, PREDICTIONS, batch_id)
-    return any(one.abstained for one in inputs.read(made, inputs.Model))
+    return inputs.abstained(batches.made_of(spec.pipeline, PREDICTIONS, batch_id))
 
 
 def why_nobody_scored(spec: Pipeline, batch_id: str) -> str:
