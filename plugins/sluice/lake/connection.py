@@ -143,20 +143,6 @@ def remove_empty_folder(uri: str) -> None:
             fs.delete_dir(key)
 
 
-def folders(uri: str) -> list[str]:
-    """Names of the folders under `uri`, sorted; empty where `uri` does not exist.
-
-    Raises:
-        LakeUnreachableError: the bucket does not answer.
-    """
-    path = local_path(uri)
-    if path is None:
-        return sorted(s3.listed(uri)[0])
-    with suppress(FileNotFoundError), os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    return []
-
-
 class Listed(NamedTuple):
     """A file under a folder: its path from there, with `/`, and its size in bytes."""
 
@@ -165,34 +151,40 @@ class Listed(NamedTuple):
     modified: datetime
 
 
-def files(uri: str, *, below: bool = False) -> list[Listed]:
-    """The files under `uri`, sorted by name; none where `uri` does not exist.
+def folders(uri: str) -> list[str]:
+    """Names of the folders under `uri`, sorted; empty where `uri` does not exist.
+
+    Raises:
+        LakeUnreachableError: the bucket does not answer.
+    """
+    return listed(uri)[0]
+
+
+def listed(uri: str, *, below: bool = False) -> tuple[list[str], list[Listed]]:
+    """The names of the folders, and the files, under `uri`, both sorted; none where `uri` does not exist.
 
     Args:
-        below: also those in its folders, at any depth.
+        below: also the files in its folders, at any depth.
 
     Raises:
         LakeUnreachableError: the bucket does not answer.
     """
     path = local_path(uri)
     if path is None:
-        return sorted(Listed(*found) for found in s3.listed(uri, below=below)[1])
-    return sorted(_listed(path, below=below))
-
-
-def _listed(root: Path, *, below: bool) -> Iterator[Listed]:
+        inside, objects = s3.listed(uri, below=below)
+        return sorted(inside), sorted(Listed(*found) for found in objects)
+    inside, files = [], []
     # Not by `rglob`, which fails where a folder goes meanwhile.
-    for folder, inside, names in os.walk(root):
-        for name in names:
+    for folder, names, here in os.walk(path):
+        for name in here:
             with suppress(FileNotFoundError):
                 found = Path(folder, name).lstat()
-                yield Listed(
-                    Path(folder, name).relative_to(root).as_posix(),
-                    found.st_size,
-                    datetime.fromtimestamp(found.st_mtime, UTC),
-                )
+                modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                files.append(Listed(Path(folder, name).relative_to(path).as_posix(), found.st_size, modified))
         if not below:
-            inside.clear()
+            inside = [name for name in names if not Path(folder, name).is_symlink()]
+            break
+    return sorted(inside), sorted(files)
 
 
 def reaching(uri: str) -> AbstractContextManager[None]:

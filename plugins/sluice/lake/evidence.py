@@ -86,7 +86,7 @@ def remove(name: str) -> None:
 
 def folders(name: str = "") -> list[str]:
     """Names of the folders in a folder, sorted, without what is above them; none where there is no such folder."""
-    return [one for one in connection.folders(address(name)) if not one.startswith(".")]
+    return listed(name)[0]
 
 
 def files(name: str = "", *, below: bool = False) -> list[File]:
@@ -95,12 +95,20 @@ def files(name: str = "", *, below: bool = False) -> list[File]:
     Args:
         below: also those in its folders, at any depth.
     """
-    root = address(name)
-    return [
-        File(f"{name}/{found.name}".lstrip("/"), found.size, found.modified)
-        for found in connection.files(root, below=below)
-        if not any(part.startswith(".") for part in found.name.split("/"))
-    ]
+    return listed(name, below=below)[1]
+
+
+def listed(name: str = "", *, below: bool = False) -> tuple[list[str], list[File]]:
+    """`folders` and `files` of a folder, asked for once."""
+    inside, found = connection.listed(address(name), below=below)
+    return (
+        [one for one in inside if not one.startswith(".")],
+        [
+            File(f"{name}/{file.name}".lstrip("/"), file.size, file.modified)
+            for file in found
+            if not any(part.startswith(".") for part in file.name.split("/"))
+        ],
+    )
 
 
 def files_of(names: Sequence[str]) -> list[list[File]]:

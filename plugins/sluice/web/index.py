@@ -99,11 +99,11 @@ def _kinds(pipeline: str) -> tuple[dict[str, set[str]], list[str]]:
     waiting = [pipeline]
     while waiting:
         here = waiting.pop()
-        names = evidence.folders(here)
+        names, files = evidence.listed(here)
         if days := set(filter(DAY.fullmatch, names)):
             kinds[here.removeprefix(f"{pipeline}/")] = days
         waiting += [f"{here}/{name}" for name in names if name not in days]
-        standing += [file.name for file in evidence.files(here) if _is_page(file.name)]
+        standing += [file.name for file in files if _is_page(file.name)]
     return kinds, standing
 
 
