@@ -310,3 +310,9 @@ def test_maintain_dry_run_says_what_would_go_and_touches_nothing(home):
     assert "  scratch: 1" in done.output
     assert not scratch.exists()
     assert {entry.subject for entry in ledger.entries(kind="maintained")} == {"ledger", "tables", "evidence"}
+
+
+def test_kinds_of_entries_are_named_where_help_is_asked_for():
+    told = " ".join(CliRunner().invoke(main, ["ledger", "--help"]).output.split())
+    assert "Only entries of this kind: " in told
+    assert "held, " in told

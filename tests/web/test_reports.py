@@ -227,3 +227,10 @@ def test_bucket_that_does_not_answer_is_said(home, aws, get, monkeypatch):
     status, _, body = get("/air/evidence/")
     assert status == 503
     assert "no-such-bucket" in body
+
+
+def test_monitored_day_leads_to_its_model_and_a_gate_does_not(reports, get):
+    _, _, day = get("/air/evidence/flights/monitor/2013-04-02/index.html")
+    _, _, gate = get(f"/air/evidence/{HELD}.html")
+    assert "/air/evidence/_/model/flights" in Links(day.split("<iframe")[0]).found
+    assert not [link for link in Links(gate.split("<iframe")[0]).found if "/model/" in link]

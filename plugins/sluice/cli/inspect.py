@@ -230,8 +230,18 @@ def catalogue_command(pipeline: spec.Pipeline, column: str | None, as_json: bool
     echo(f"As a page: {page}")
 
 
+class _KindOption(click.Option):
+    """Names the kinds where its help is asked for."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from sluice.ledger.kinds import KINDS
+
+        self.help = f"Only entries of this kind: {', '.join(sorted(KINDS))}."
+        return super().get_help_record(ctx)
+
+
 @click.command(name="ledger")
-@click.option("--kind", type=KIND, help="Only entries of this kind, for example held.")
+@click.option("--kind", type=KIND, cls=_KindOption)
 @click.option("--pipeline", type=RECORDED_PIPELINE, help="Only entries of this pipeline.")
 @click.option(
     "--partition", "days", type=LABEL, help="Only entries about this day (YYYY-MM-DD), or about first..last."

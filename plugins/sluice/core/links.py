@@ -13,6 +13,8 @@ PREFIX = "/evidence"
 ROUTE = "evidence"
 # The folder, in that of a pipeline, that holds the pages of its gates: gates/<table>/<first day>/<batch>.html.
 GATES = "gates"
+# And the one that holds the pages of monitored days: monitor/<day>/index.html.
+MONITOR = "monitor"
 # A folder that holds the pages of a day or of a range of days.
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?")
 # Under it are the pages that are computed when they are asked for: no pipeline can have that name.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.errors import BatchDamagedError, BatchUnknownError
+from sluice.core.links import MONITOR
 from sluice.core.partitions import Partition, days_from, days_later
 from sluice.core.runs import Run
 from sluice.declare.spec import PREDICTIONS
@@ -121,7 +122,7 @@ def report_days(spec: Pipeline, run_day: str, run: Run) -> dict[str, str]:
 
 def _folder(spec: Pipeline, day: str) -> str:
     """The evidence of a monitored day."""
-    return f"{spec.pipeline}/monitor/{day}"
+    return f"{spec.pipeline}/{MONITOR}/{day}"
 
 
 def decide(spec: Pipeline, run_day: str, run: Run) -> dict[str, Any]:

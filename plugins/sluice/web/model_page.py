@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic_core import to_jsonable_python
 
 from sluice.core.errors import SluiceError
-from sluice.core.links import COMPUTED
+from sluice.core.links import COMPUTED, MONITOR
 from sluice.declare import spec
 from sluice.lake import evidence
 from sluice.models import history, roles
@@ -83,8 +83,8 @@ def add_routes(app: FastAPI, readable: Any) -> None:
 def _reports(pipeline: str) -> dict[str, list[str]]:
     """The pages about each monitored day that are kept: its own, and Evidently's reports."""
     files: dict[str, list[str]] = {}
-    for file in evidence.files(f"{pipeline}/monitor", below=True):
-        day, _, name = file.name.removeprefix(f"{pipeline}/monitor/").partition("/")
+    for file in evidence.files(f"{pipeline}/{MONITOR}", below=True):
+        day, _, name = file.name.removeprefix(f"{pipeline}/{MONITOR}/").partition("/")
         files.setdefault(day, []).append(name)
     return {
         day: [*(["index"] if "index.html" in names else []), *snapshots.kept(names)]

@@ -29,6 +29,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from sluice.core.errors import SluiceError
+from sluice.core.links import MONITOR
 from sluice.declare import spec
 from sluice.lake import evidence
 from sluice.web import card_page, held, index, ledger_page, model_page, partition, released
@@ -150,6 +151,7 @@ def create_app(
             data=data or None,
             siblings=siblings,
             partition=index.partition_of(path),
+            monitored=path.split("/")[1] == MONITOR,
             frame_script=FRAME_SCRIPT,
             released=releases,
             problem=problem,

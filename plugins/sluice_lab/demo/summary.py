@@ -28,8 +28,9 @@ def sentence(spec: Pipeline, day: str) -> str:
     yesterday = spec.data_day(spec.model.outcomes_table, day)
     auc = _auc(spec, yesterday)
     outcome = f"; AUC of {yesterday} turned out {auc}" if auc else ""
+    aside = f", {facts['aside']} set aside by a rule" if facts["aside"] else ""
     return (
-        f"{facts['published']} rows published, {facts['predictions']} flights predicted by model version "
+        f"{facts['published']} rows published{aside}, {facts['predictions']} flights predicted by model version "
         f"{facts['version']}{outcome}; monitoring: {facts['decision']}"
     )
 
