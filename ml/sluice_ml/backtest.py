@@ -72,6 +72,11 @@ class Trained:
         return self.decision.outcome if self.decision else "not_trained"
 
     @property
+    def ended(self) -> str:
+        """The outcome, in the word that the ledger and the pages have for it."""
+        return _ENDS[self.decision.outcome] if self.decision else "not trained"
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         return self.decision.reasons if self.decision else (self.refused,)
 

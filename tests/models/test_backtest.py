@@ -7,8 +7,10 @@ from datetime import date
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
 from sluice import ledger
+from sluice.cli import main
 from sluice.core.errors import SpecInvalidError
 from sluice.models import backtest, training
 from sluice.models.config import registry
@@ -34,7 +36,18 @@ def history(flights):
 @pytest.mark.slow
 def test_backtest_agrees_with_the_steps_and_leaves_no_trace(history, tmp_path, monkeypatch):
     before = len(ledger.entries())
-    summary = backtest.run(history, history, LAST, LAST, tmp_path, lambda line: None)
+    said: list[str] = []
+    summary = backtest.run(history, history, LAST, LAST, tmp_path, said.append)
+    assert said[0].startswith("reading 2012-")
+    assert said[1] == "training the first model on 39 days, 2013-02-19 to 2013-03-29"
+    assert f"{LAST}: first, promoted. " in said[2]
+    assert (summary.requests, summary.promotions, summary.refusals) == (0, 1, 0)
+    assert next(backtest.lines(summary)).startswith(
+        "1 days: 0 requests; with the first model 1 promoted, 0 not "
+    )
+    page = (tmp_path / backtest.PAGE).read_text(encoding="utf-8")
+    assert '<td class="promote">promoted</td>' in page
+    assert "<dt>Promoted, the first model included</dt><dd>1</dd>" in page
     assert len(ledger.entries()) == before
     assert registry().versions(history.model.name) == []
     (row,) = csv.DictReader((tmp_path / backtest.TABLE).open(encoding="utf-8"))
@@ -56,8 +69,21 @@ def test_backtest_agrees_with_the_steps_and_leaves_no_trace(history, tmp_path, m
 
     monkeypatch.setattr("sluice_ml.training.fit", refuse)
     again = tmp_path / "again"
-    assert backtest.run(history, history, LAST, LAST, again, lambda line: None) == summary
+    said.clear()
+    assert backtest.run(history, history, LAST, LAST, again, said.append) == summary
+    assert said[1].endswith("taken from an earlier run")
     assert (again / backtest.TABLE).read_bytes() == (tmp_path / backtest.TABLE).read_bytes()
+
+
+def test_interrupted_backtest_says_what_is_kept_and_how_to_go_on(history, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sluice_ml.training.fit", interrupt)
+    done = CliRunner().invoke(main, ["backtest", "flights", LAST, LAST])
+    assert done.exit_code == 1
+    assert "training the first model on 39 days" in done.output
+    assert "each model that was trained is kept; the same command again goes on" in done.output
 
 
 def test_backtest_range_that_ends_before_it_begins_is_refused(flights, tmp_path):

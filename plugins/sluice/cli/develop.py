@@ -57,7 +57,8 @@ def check(pipeline: str | None) -> None:
 @click.option(
     "--faults",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML list of faults to inject, each alone, to see when and by which name monitoring finds them.",
+    help="YAML list of faults to inject, each alone, to see when and by which name monitoring finds them. Kinds: ranking, power, labels, missing "
+    "(docs/models.md, Trying a policy on history, tells what each does).",
 )
 @click.option(
     "--out",
@@ -74,7 +75,11 @@ def backtest_command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Replay training, promotion and monitoring from FIRST to LAST over published history, under the declared policy or another."""
+    """Replay training, promotion and monitoring from FIRST to LAST over published history, under the declared policy or another.
+
+    Each training is said before it begins, and may take minutes. Trained models are kept (backtest/candidates in the home folder): when it is
+    interrupted and asked again, it trains only what is not there yet.
+    """
     from sluice.core.settings import settings
     from sluice.models import backtest, backtest_faults
 
@@ -82,7 +87,13 @@ def backtest_command(
     injected = backtest_faults.read(faults, tried) if faults else []
     folder = out or settings().home / "backtest" / f"{first}_{last}"
     say = timed(lambda line: echo(line, err=True))
-    summary = backtest.run(pipeline, tried, first, last, folder, say, injected)
+    try:
+        summary = backtest.run(pipeline, tried, first, last, folder, say, injected)
+    except KeyboardInterrupt:
+        say(
+            "interrupted: nothing is written, and each model that was trained is kept; the same command again goes on with them"
+        )
+        raise
     if as_json:
         print_json(summary)
     else:

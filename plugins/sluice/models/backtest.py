@@ -38,7 +38,10 @@ TABLE, PAGE, PICTURE = "days.csv", "index.html", "year.svg"
 
 @dataclass(frozen=True)
 class Summary:
-    """What the days of a backtest come to; AUCs are means of those within each day."""
+    """What the days of a backtest come to; AUCs are means of those within each day.
+
+    Promotions and refusals count the first model, too, which nobody has requested.
+    """
 
     days: int
     requests: int
@@ -107,9 +110,10 @@ def run(
                 todo=f"load history with {spec.pipeline}_backfill",
             )
         snapshots[table] = found
+    say(f"reading {start} to {last}")
     rows = trainset.read_days(spec, start, last, snapshots).rows
     config = model_config(spec)
-    days = []
+    days: list[Day] = []
     if model.shadow_days:
         say("model.shadow_days is not replayed: what passes the gate becomes champion at once")
     for day in replay(
@@ -119,7 +123,7 @@ def run(
         model=config,
         monitoring=monitoring_config(spec),
         lag_days=lag,
-        train=_fit_cached,
+        train=lambda known, recipe: _fit_cached(known, recipe, "a model" if days else "the first model", say),
         faults=faults,
     ):
         days.append(day)
@@ -127,7 +131,7 @@ def run(
             say(f"{day.ds}: {_said(fault_found)}")
         if day.trained:
             asked = "asked for" if day.requested else "first"
-            say(f"{day.ds}: {asked}, {day.trained.outcome}. {' '.join(day.trained.reasons)}")
+            say(f"{day.ds}: {asked}, {day.trained.ended}. {' '.join(day.trained.reasons)}")
         elif day.ds.day == 1:
             say(f"{day.ds}")
     summary = summarise(days, monitoring_config(spec).retraining.drop_over_days)
@@ -152,6 +156,7 @@ def summarise(days: Sequence[Day], over_days: int) -> Summary:
     import numpy as np
 
     judged = [day for day in days if day.champion.auc is not None]
+    all_trained = [day.trained for day in days if day.trained]
     asked = [day.trained for day in days if day.trained and day.requested]
     longest = row = 0
     for trained in asked:
@@ -167,8 +172,8 @@ def summarise(days: Sequence[Day], over_days: int) -> Summary:
     return Summary(
         days=len(days),
         requests=len(asked),
-        promotions=sum(trained.outcome == "promote" for trained in asked),
-        refusals=sum(trained.outcome != "promote" for trained in asked),
+        promotions=sum(trained.outcome == "promote" for trained in all_trained),
+        refusals=sum(trained.outcome != "promote" for trained in all_trained),
         refused_in_a_row=longest,
         person=len({day.decision.person_since for day in days if day.decision.person}),
         auc=mean([day.champion.auc for day in judged]),
@@ -202,8 +207,8 @@ def _alarms(days: Sequence[Day], over_days: int) -> list[tuple[str, date, date]]
 def lines(found: Summary) -> Iterator[str]:
     """The summary in lines for a terminal."""
     yield (
-        f"{found.days} days: {found.requests} requests, {found.promotions} promoted, {found.refusals} not "
-        f"(at most {found.refused_in_a_row} in a row); a person was asked {found.person} times"
+        f"{found.days} days: {found.requests} requests; with the first model {found.promotions} promoted, {found.refusals} not "
+        f"(of requests at most {found.refused_in_a_row} in a row); a person was asked {found.person} times"
     )
     yield (
         f"mean daily AUC {found.auc:.4f}; baseline {found.auc_baseline:.4f}; never retrained {found.auc_never:.4f}"
@@ -221,17 +226,23 @@ def _said(found: Found) -> str:
     return f"fault: {found.fault.sentence}: {found.outcome}"
 
 
-def _fit_cached(rows: pa.Table, config: ModelConfig) -> Candidate:
-    """As `sluice_ml.training.fit`; a candidate of the same rows, settings and code is read, and not trained again."""
+def _fit_cached(rows: pa.Table, config: ModelConfig, name: str, say: Callable[[str], None]) -> Candidate:
+    """As `sluice_ml.training.fit`, and says that it trains `name`; a candidate of the same rows, settings and code is read, and not trained again."""
+    import pyarrow.compute as pc
+
     from sluice_ml.artifacts import CONTENT, META, TEST, describe, pack, unpack
     from sluice_ml.recipe import exact
     from sluice_ml.training import fit
 
     key = f"{exact(config)} {content_hash(rows)} {config.name}"
     folder = settings().home / "backtest" / "candidates" / hashlib.sha256(key.encode()).hexdigest()
+    days = pc.unique(rows["ds"])
+    of_days = f"{len(days)} days, {pc.min(days)} to {pc.max(days)}"
     if (folder / META).is_file():
+        say(f"{name} of {of_days}: taken from an earlier run")
         meta = describe((folder / META).read_bytes())
         return unpack(meta, (folder / CONTENT[meta.algorithm]).read_bytes(), (folder / TEST).read_bytes())
+    say(f"training {name} on {of_days}")
     candidate = fit(rows, config)
     # The description comes last: where it is, the others are whole.
     for name, content in sorted(pack(candidate).items(), key=lambda item: item[0] == META):
