@@ -28,7 +28,7 @@ def history(flights):
     rows = flights_rows(flights)
     publish(flights, "features", rows.drop_columns(["is_late"]))
     publish(flights, "outcomes", rows.select(["flight_id", "ds", "is_late"]))
-    gate = flights.model.gate.model_copy(update={"resources": None})
+    gate = flights.model.gate.model_copy(update={"resources": None, "calibration": None})
     small = flights.model.model_copy(update={"rounds": 8, "accepted_findings": {}, "gate": gate})
     return flights.model_copy(update={"model": small})
 
