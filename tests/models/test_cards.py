@@ -264,6 +264,8 @@ def test_monitoring_is_quoted_of_a_day_that_this_champion_scored(
     assert said() == nothing
     monitored("2013-04-03", 2)
     assert said() == ["Of 2013-04-03."]
+    roles.roll_back(flights, "1", by="ada", why="It ranks at random.", run=RUN)
+    assert said() == ["Of 2013-04-02."], "it was looked at, before the roll-back"
 
 
 def test_datasheet_counts_what_the_training_read(flights, champion):

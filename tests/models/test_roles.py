@@ -181,6 +181,30 @@ def test_roll_back_is_recorded_with_name_and_reason_and_a_repetition_is_refused(
     assert ledger.verify()
 
 
+def test_roll_back_to_who_scores_names_only_others_as_allowed(flights, two):
+    for to, allowed in (("1", "baseline"), ("baseline", "1")):
+        with pytest.raises(PromotionRefusedError, match="scores already") as refused:
+            roles.roll_back(flights, to, by="operator", why="x", run=RUN)
+        assert refused.value.allowed == allowed
+        if to == "1":
+            roles.roll_back(flights, "baseline", by="operator", why="x", run=Run(run_id="another"))
+
+
+def test_roll_back_before_any_champion_has_nothing_that_is_allowed(flights):
+    with pytest.raises(PromotionRefusedError, match="The baseline scores already") as refused:
+        roles.roll_back(flights, "baseline", by="operator", why="x", run=RUN)
+    assert refused.value.allowed == "none: no version has been champion"
+
+
+def test_versions_are_listed_with_the_decision_about_each(flights, two, trained, audited):
+    for decision in two:
+        roles.show_decision(flights, decision)
+    roles.show_decision(flights, audited(trained(), 1, kind="refused"))
+    trained()
+    found = {one.version: one.decision for one in roles.read(flights).versions}
+    assert found == {1: "promoted", 2: "passed", 3: "refused", 4: "not decided"}
+
+
 def test_history_tells_who_was_champion_since_when_who_moved_it_and_why(flights, two):
     roles.promote(flights, two[1], RUN)
     roles.roll_back(flights, "1", by="operator", why="The new one is late.", run=Run(run_id="by hand"))

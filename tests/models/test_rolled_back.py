@@ -13,9 +13,10 @@ from sluice.core.runs import Run
 from sluice.declare import pipeline_clock
 from sluice.lake import batches, tables
 from sluice.ledger import records
-from sluice.models import roles, rolled_back
+from sluice.models import history, roles, rolled_back
 from sluice.models.scoring import stage_predictions
 from sluice.notify import faults, report, resend
+from sluice.status import today
 from tests.models.conftest import RUN, flights, publish, publish_staged
 from tests.models.test_shadow import DAYS, World, fitted, world
 
@@ -96,6 +97,22 @@ def test_roll_back_of_a_roll_back_still_finds_what_readers_see_of_the_first(reig
     second = roles.roll_back(reigns.flights, "baseline", by="ada", why="Neither.", run=Run(run_id="again"))
     assert rolled_back.made_before(reigns.flights, second) == []
     assert status.to_score_again(reigns.flights) == [DAYS[3]]
+
+
+def test_nothing_is_made_again_by_the_version_that_made_it_and_everyone_dates_its_return_alike(reigns):
+    pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
+    _roll_back(reigns)
+    assert _state(reigns, DAYS[3]).state == "outdated"
+    assert rolled_back.would_be_made_again(reigns.flights, None) == [DAYS[3]]
+    assert rolled_back.would_be_made_again(reigns.flights, 2) == []
+    roles.roll_back(reigns.flights, "2", by="ada", why="Back again.", run=Run(run_id="again"))
+    assert _state(reigns, DAYS[3]).state == "published"
+    assert not status.to_score_again(reigns.flights)
+    assert not rolled_back.is_open(reigns.flights, DAYS[3])
+    seen = today.read(reigns.flights)
+    assert not [reason for reason in seen.reasons if "gave way" in reason]
+    assert seen.scorer == f"version 2, champion since {DAYS[3]}"
+    assert history.read(reigns.flights).changes[0].began.startswith(DAYS[3])
 
 
 def test_held_predictions_of_the_version_before_are_made_again(reigns):

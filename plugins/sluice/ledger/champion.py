@@ -36,6 +36,11 @@ def decided_before(spec: Pipeline, then: datetime) -> list[Entry]:
     return before[::-1]
 
 
+def since(entry: Entry) -> datetime:
+    """When a decision was made, by the pipeline's clock and as people read it; of one of an earlier version, when it was recorded."""
+    return datetime.fromisoformat(entry.record.decided_at) if entry.record.decided_at else entry.at
+
+
 def decided_now(spec: Pipeline) -> dict[str, Any]:
     """What an entry that decides on a champion says of when, by the pipeline's clock; nothing, where that has not begun."""
     try:

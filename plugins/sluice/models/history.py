@@ -192,7 +192,7 @@ def read(spec: Pipeline) -> History:
     )
     decisions = [_decision(entry) for entry in decided]
     moves = champion.decisions(spec.pipeline, spec.model.name)
-    untils = [None, *(_since(move) for move in moves)]
+    untils = [None, *(champion.since(move) for move in moves)]
     changes = [_change(move, until, decisions) for move, until in zip(moves, untils, strict=False)]
     scores = trained.get(moves[0].record.version) if moves else None
     return History(
@@ -285,7 +285,7 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
         stage = "promote" if record.by else record.numbers.get("stage", "train")
     return Change(
         **_event(entry, stage),
-        since=_since(entry),
+        since=champion.since(entry),
         until=until,
         by_its_clock=bool(record.decided_at),
         version=record.version,
@@ -299,10 +299,6 @@ def _change(entry: Entry[Any], until: datetime | None, decisions: Sequence[Decis
         decision=None if person else record.decision or next(before, None),
         reasons=record.reasons,
     )
-
-
-def _since(move: Entry[Any]) -> datetime:
-    return datetime.fromisoformat(move.record.decided_at) if move.record.decided_at else move.at
 
 
 def _marks(changes: Sequence[Change], decisions: Sequence[Decision]) -> Iterator[tuple[str, Mark]]:

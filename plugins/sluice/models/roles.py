@@ -178,7 +178,8 @@ def require_possible(spec: Pipeline, to: str, *, by: str, why: str) -> int | Non
     """Return the version that a roll-back names, None for "baseline", where a person may ask for it; raises as `roll_back`."""
     now, earlier = current(spec), {entry.record.version for entry in _moves(spec)} - {None}
     where = f"model {spec.model.name} of {spec.pipeline}"
-    allowed = ", ".join([*(str(version) for version in sorted(earlier - {now.champion})), BASELINE])
+    others = [str(one) for one in sorted(earlier - {now.champion})] + [BASELINE] * (now.champion is not None)
+    allowed = ", ".join(others) or "none: no version has been champion"
     version = None if to == BASELINE else int(to) if to.isdecimal() else -1
     if not by.strip() or not why.strip():
         raise PromotionRefusedError(
@@ -200,7 +201,7 @@ def require_possible(spec: Pipeline, to: str, *, by: str, why: str) -> int | Non
             f"{named(version).capitalize()} scores already.",
             where=where,
             allowed=allowed,
-            todo="nothing, or choose another",
+            todo="nothing, or choose one of those that are allowed",
         )
     if version is not None:
         registry().load(spec.model.name, version, threads=settings().threads)
@@ -260,6 +261,7 @@ class Version:
     # champion, previous, challenger or "".
     role: str
     as_of: str
+    # promoted; passed, where it has not become champion; refused; not decided.
     decision: str
     # What is wrong with its files; "" where they are whole.
     problem: str
@@ -285,6 +287,7 @@ def read(spec: Pipeline) -> Versions:
     now, models, name = current(spec), registry(), spec.model.name
     held = {version: role for role, version in _as_aliases(now).items() if version is not None}
     beside = challenger.current(spec)
+    promoted = {move.record.version for move in _moves(spec) if move.kind == "promoted"}
     found = []
     for known in models.versions(name):
         problem = ""
@@ -296,6 +299,8 @@ def read(spec: Pipeline) -> Versions:
             problem = error.what
         tags = known.tags
         day, decided = tags.get("as_of", "?"), tags.get("decision", "not decided")
+        if decided == "audited":
+            decided = "promoted" if known.version in promoted else "passed"
         left_out = tags.get("rows_left_out", "")
         found.append(Version(known.version, held.get(known.version, ""), day, decided, problem, left_out))
     shown = models.roles(name)

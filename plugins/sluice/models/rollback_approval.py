@@ -54,7 +54,7 @@ def ask(spec: Pipeline, to: str, *, by: str, why: str, held: Sequence[str]) -> A
     """
     version, now = roles.require_possible(spec, to, by=by, why=why), roles.current(spec)
     again = {
-        *rolled_back.would_be_made_again(spec),
+        *rolled_back.would_be_made_again(spec, version),
         *(day for day in held if rolled_back.is_in_time(spec, day)),
     }
     return Asked(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def why_again(made_of: Iterable[Mapping[str, Any]], moves: Sequence[Entry]) -> str:
-    """Why predictions are made again while they are in time; "" where no roll-back came after the champion that made them.
+    """Why predictions are made again while they are in time; "" where no roll-back came after the champion that made them, or it is back.
 
     Args:
         made_of: the inputs of their batch, as its manifest records them.
@@ -32,19 +32,24 @@ def why_again(made_of: Iterable[Mapping[str, Any]], moves: Sequence[Entry]) -> s
     if made is None or made.promoted is None:
         return ""
     since = [one for one in moves if one.kind == "rolled_back" and one.seq > made.promoted]
-    if not since:
+    if not since or _made_by(made, moves[0].record.version):
         return ""
     return f"{made.named} made them, and gave way by the roll-back of entry {since[-1].seq}"
 
 
-def would_be_made_again(spec: Pipeline) -> list[str]:
-    """Days whose published predictions a roll-back of this moment has made again, oldest first: a champion made them, and there is time."""
+def _made_by(made: inputs.Model, version: int | None) -> bool:
+    """Whether a version, None for the baseline, made predictions: by it they would be the same again."""
+    return made.version == version and not made.abstained
+
+
+def would_be_made_again(spec: Pipeline, version: int | None) -> list[str]:
+    """Days whose published predictions a roll-back of this moment to a version has made again, oldest first: another made them, and there is time."""
     found = []
     for day, shown in sorted(tables.published(spec.pipeline, PREDICTIONS).items(), reverse=True):
         if not is_in_time(spec, day):
             break
         made_of = inputs.read(batches.made_of(spec.pipeline, PREDICTIONS, shown.batch_id), inputs.Model)
-        if any(one.promoted is not None for one in made_of):
+        if any(one.promoted is not None and not _made_by(one, version) for one in made_of):
             found.append(day)
     return found[::-1]
 

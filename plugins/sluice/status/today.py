@@ -195,7 +195,7 @@ def _scorer(spec: Pipeline) -> str:
     if now.champion is None:
         return "the baseline, and no model"
     moves = champion.decisions(spec.pipeline, spec.model.name)
-    since = next((entry.partition or f"{entry.at:%Y-%m-%d}" for entry in moves if entry.seq == now.since), "")
+    since = next((f"{champion.since(entry):%Y-%m-%d}" for entry in moves if entry.seq == now.since), "")
     return f"version {now.champion}, champion since {since}"
 
 

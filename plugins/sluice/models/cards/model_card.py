@@ -297,7 +297,7 @@ def _monitored(known: Known) -> Fact:
         model_records.Decided,
         pipeline=known.spec.pipeline,
         subject=known.spec.model.name,
-        after=known.reigns[0].entry,
+        after=known.reigns[-1].entry,
     )
     for entry in decided:
         if entry.partition in scored:
