@@ -15,7 +15,7 @@ from sluice.lake import batches, tables
 from sluice.ledger import records
 from sluice.models import history, roles, rolled_back
 from sluice.models.scoring import stage_predictions
-from sluice.notify import faults, report, resend
+from sluice.notify import faults, report, resend, resolution
 from sluice.status import today
 from tests.models.conftest import RUN, flights, publish, publish_staged
 from tests.models.test_shadow import DAYS, World, fitted, world
@@ -60,7 +60,14 @@ def test_predictions_in_time_are_made_again_once_and_earlier_ones_stay(reigns):
     assert (item.state, item.is_possible) == ("outdated", True)
     assert item.reason == f"version 2 made them, and gave way by the roll-back of entry {entry.seq}"
 
+    told = report.of_roll_back(reigns.flights, entry, made=[], again=[DAYS[3]], task_url="http://127.0.0.1/")
+    faults.record(told, told.incident_key(0), "sent", "told", {})
     publish_staged(reigns.flights, stage_predictions(reigns.flights, [DAYS[3]], BACK))
+    (mail,) = ledger.entries(kind="mail")
+    assert (
+        resolution.find(reigns.flights, mail).text
+        == f"The predictions of {DAYS[3]} were made again by version 1."
+    )
     versions = tables.scan("flights", "predictions", DAYS[2], DAYS[3])
     assert set(versions["model_version"].to_pylist()) == {"2", "1"}
     assert _state(reigns, DAYS[3]).state == "published"

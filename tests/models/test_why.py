@@ -171,7 +171,7 @@ def test_rule_that_stood_in_was_nobodys_decision_and_who_was_rolled_back_is_not_
     rolled_back = why.read(flights, WANTED)
     assert (rolled_back.decided.by, rolled_back.decided.previous) == ("Ada", second)
     assert set(rolled_back.others) == {"the baseline, carrier_late_rate_28d"}
-    assert "the way back" not in "\n".join(why.lines(rolled_back))
+    assert rolled_back.way_back.startswith("sluice model rollback flights baseline ")
 
     roles.roll_back(flights, "baseline", by="Ada", why="It is wrong, too.", run=RUN)
     roles.promote(flights, audited(third := trained(), None), RUN)
@@ -181,6 +181,31 @@ def test_rule_that_stood_in_was_nobodys_decision_and_who_was_rolled_back_is_not_
     found = why.read(flights, WANTED)
     assert (found.scored_by, found.decided) == ("the baseline", None)
     assert found.stood_in.startswith(f"in place of version {third}")
+
+
+def test_version_that_came_back_shows_who_let_it_in_first_and_the_way_back(
+    flights, trained, audited, predicted
+):
+    roles.promote(flights, audited(first := trained(), None), RUN)
+    promotion = roles.promote(flights, audited(second := trained(), first), RUN)
+    predicted()
+    for number, to in enumerate((str(first), str(second))):
+        run = Run(run_id=f"roll-back {number}")
+        back = roles.roll_back(flights, to, by="Ada", why="It is wrong.", run=run)
+        found = why.read(flights, WANTED)
+        assert (found.decided.entry, found.is_champion) == (promotion.seq, to == str(second))
+        assert found.now.entry == back.seq
+        again = " again" if found.is_champion else ""
+        assert f"  champion now  version {to}{again}, since " in "\n".join(why.lines(found))
+    predicted()
+    found = why.read(flights, WANTED)
+    assert (found.decided.entry, found.promoted.entry) == (back.seq, promotion.seq)
+    assert set(found.others) == {"the baseline, carrier_late_rate_28d", f"version {first}"}
+    said = "\n".join(why.lines(found))
+    assert "  let in        by a person, Ada" in said
+    assert "  first let in  by the gate" in said
+    assert f"the way back  sluice model rollback flights {first} " in said
+    assert "champion now" not in said
 
 
 def test_score_that_its_model_does_not_give_and_features_that_are_gone_are_told(

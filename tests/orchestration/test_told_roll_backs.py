@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sluice import ledger
 from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
@@ -40,7 +41,7 @@ def test_two_roll_backs_in_a_row_are_two_mails_and_the_first_names_its_days(
         with set_current_context({**context_of(DAYS[3]), "ti": ti}):
             watch._send_notices.function("flights")
     told = [
-        " ".join(mail.get_body(("plain",)).get_content().split())
+        f"{mail['Subject']}: " + " ".join(mail.get_body(("plain",)).get_content().split())
         for mail in mails(sink[1])
         if "ROLLED BACK" in mail["Subject"]
     ]
@@ -48,4 +49,10 @@ def test_two_roll_backs_in_a_row_are_two_mails_and_the_first_names_its_days(
     (first,) = (text for text in told if "Version 2 gives way to version 1" in text)
     assert f"({DAYS[2]} to {DAYS[3]}) were made by version 2" in first
     assert f"Those of {DAYS[3]} are made again by the baseline" in first
-    assert any("Version 1 gives way to the baseline" in text for text in told)
+    (second,) = (text for text in told if "Version 1 gives way to the baseline" in text)
+    entry = ledger.entries(kind="rolled_back", pipeline="flights")[0].seq
+    assert f"Entry {entry} of the ledger has ended it since, and the baseline scores now." in first
+    assert "the baseline scores: " in first
+    assert "version 1 scores again" not in first
+    assert "the baseline scores again: " in second
+    assert "has ended it" not in second

@@ -75,9 +75,12 @@ class Why:
     scored_by: str
     stood_in: str
     decided: Change | None
-    # Whether that decision still holds, so that a roll-back is about it.
+    # The gate's decision that had let the version in: `decided` itself, or where that is a roll-back an earlier one; None of a rule.
+    promoted: Change | None
+    # What decided on the champion of now, and whether that is who scored, so that a roll-back is about it.
+    now: Change | None
     is_champion: bool
-    # How a person undoes it, where it is a promotion that holds; "" of others.
+    # How a person goes back to what the version was promoted over, where it is champion; "" of others.
     way_back: str
     # None: the model or the row is not there any more, which `problem` tells.
     reasons: Sequence[Reason] | None
@@ -111,7 +114,8 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
     )
     # A rule that stands in does so by what is declared, and by nobody's decision.
     decided = None if stood_in and scored_by.version is None else next(known, None)
-    is_champion = decided is not None and decided is moves[0]
+    promoted = _promoted(moves, decided)
+    is_champion = decided is not None and moves[0].version == decided.version
     reasons: Sequence[Reason] | None = None
     base, others, origins = None, {}, []
     try:
@@ -120,7 +124,7 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
         problem = f"the features that it was made of are gone: {error}"
     else:
         reasons, base, problem = _reasons(spec, scored_by, row, found["score"])
-        others = dict(_others(spec, scored_by, decided, row))
+        others = dict(_others(spec, scored_by, promoted, row))
         origins = list(_origins(spec, features, day, found[spec.model.key]))
     return Why(
         pipeline=spec.pipeline,
@@ -131,9 +135,11 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
         scored_by=roles.named(scored_by.version),
         stood_in=stood_in,
         decided=decided,
+        promoted=promoted,
+        now=moves[0] if moves else None,
         is_champion=is_champion,
-        way_back=roles.way_back(spec, "baseline" if decided.previous is None else str(decided.previous))
-        if decided and is_champion and decided.kind == "promoted"
+        way_back=roles.way_back(spec, "baseline" if promoted.previous is None else str(promoted.previous))
+        if promoted and is_champion
         else "",
         reasons=reasons,
         base=base,
@@ -142,6 +148,14 @@ def read(spec: Pipeline, wanted: str, day: str | None = None) -> Why:
         origins=origins,
         rests_on=[note.sentence() for note in made.noted],
     )
+
+
+def _promoted(moves: Sequence[Change], decided: Change | None) -> Change | None:
+    """The promotion of a version that a decision rests on, itself or the last before it."""
+    if decided is None or decided.version is None:
+        return None
+    known = (one for one in moves if one.entry <= decided.entry and one.version == decided.version)
+    return next((one for one in known if one.kind == "promoted"), None)
 
 
 def _scored_by(made: Manifest, found: Mapping[str, Any]) -> inputs.Model:
@@ -197,8 +211,17 @@ def _made_lines(why: Why) -> Iterator[str]:
     if why.stood_in:
         yield f"                  {why.stood_in}"
     if why.decided:
-        yield f"  let in        {'earlier, ' if why.stood_in else ''}by {why.decided.moved_by}, since {why.decided.began} (entry {why.decided.entry}), in place of {roles.named(why.decided.previous)}"
-        yield from (f"                  {reason}" for reason in why.decided.reasons)
+        yield from _decision_lines("let in        " + "earlier, " * bool(why.stood_in), why.decided)
+    if why.promoted and why.promoted != why.decided:
+        yield from _decision_lines("first let in  ", why.promoted)
+    if why.decided and why.now and why.now != why.decided:
+        again = " again" if why.is_champion else ""
+        yield f"  champion now  {roles.named(why.now.version)}{again}, since {why.now.began} (entry {why.now.entry})"
+
+
+def _decision_lines(label: str, one: Change) -> Iterator[str]:
+    yield f"  {label}by {one.moved_by}, since {one.began} (entry {one.entry}), in place of {roles.named(one.previous)}"
+    yield from (f"                  {reason}" for reason in one.reasons)
 
 
 def _origin_lines(why: Why) -> Iterator[str]:
@@ -268,7 +291,7 @@ def _stood_in(scored_by: inputs.Model) -> str:
 
 
 def _others(
-    spec: Pipeline, scored_by: inputs.Model, decided: Change | None, row: pa.Table
+    spec: Pipeline, scored_by: inputs.Model, promoted: Change | None, row: pa.Table
 ) -> Iterator[tuple[str, float]]:
     """What the rule without a model, and the champion in whose place a model was promoted, give for the row."""
     from sluice_ml.model import BaselineModel
@@ -280,11 +303,11 @@ def _others(
             f"the baseline, {baseline}",
             float(BaselineModel(baseline, spec.model.baseline_default).score(row)[0]),
         )
-    # The one before a roll-back was rolled back for a reason.
-    if decided and decided.kind == "promoted" and decided.previous is not None:
+    # Not who was rolled back: that was for a reason.
+    if promoted and promoted.previous is not None:
         try:
-            before = _model(scored_by.model_copy(update={"version": decided.previous}))
-            yield roles.named(decided.previous), float(before.score(row)[0])
+            before = _model(scored_by.model_copy(update={"version": promoted.previous}))
+            yield roles.named(promoted.previous), float(before.score(row)[0])
         except (MlError, ConnectionError, ValueError, KeyError):
             return  # nobody scores with it: it is told of where it is used
 

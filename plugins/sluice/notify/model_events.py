@@ -185,9 +185,13 @@ def of_roll_back(
         "the baseline" if version is None else f"version {version}"
         for version in (decided.previous, decided.version)
     )
-    # Of several roll-backs in a row the last names who scores.
-    now = champion.decisions(spec.pipeline, spec.model.name)[0].record.version
-    scores = "the baseline" if now is None else f"version {now}"
+    # Of several decisions in a row the last names who scores, and the next ended this one.
+    moves = champion.decisions(spec.pipeline, spec.model.name)
+    scores = roles.named(moves[0].record.version)
+    ended_by = next((f"entry {move.seq}" for move in reversed(moves) if move.seq > entry.seq), "")
+    ended = f" {ended_by.capitalize()} of the ledger has ended it since, and {scores} scores now." * bool(
+        ended_by
+    )
     days = f"{made[0]} to {made[-1]}" if made[1:] else "".join(made)
     stays = "They stay as they were made: they are what was known and acted on."
     effect = (
@@ -211,8 +215,13 @@ def of_roll_back(
         for_stakeholders=True,
         ends_with=EndsWith.of("published", PREDICTIONS) if again else EndsWith(),
         effect=effect.strip(),
-        summary=" ".join(decided.reasons),
-        facts={"Before": before, "Scores": after},
+        summary=" ".join(decided.reasons) + ended,
+        facts={
+            "Before": before,
+            "Gave way to": after if ended_by else "",
+            "Ended by": ended_by,
+            "Scores": scores,
+        },
         next_steps=(
             *(
                 [f"Nothing, if {dag_id} of {again[0]} succeeds; while it is paused, unpause it."]
@@ -221,7 +230,7 @@ def of_roll_back(
             ),
             "Whoever acted on these predictions decides what follows: each row says which version made it (`model_version`)."
             if made
-            else "No published predictions are its.",
+            else "No published predictions were made by it.",
             f"Monitoring asks for a new model when one is due; {spec.pipeline}_train makes one before.",
         ),
         commands={f"sluice model history {spec.pipeline}": "who scored when, and who decided that"},

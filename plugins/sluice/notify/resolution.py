@@ -16,7 +16,7 @@ from sluice import ledger, waivers
 from sluice.core.errors import BatchUnknownError
 from sluice.core.partitions import LATEST, Partition
 from sluice.declare.spec import PREDICTIONS, Pipeline
-from sluice.lake import batches
+from sluice.lake import batches, inputs
 from sluice.lake.batches import full_id
 from sluice.ledger import Entry, records
 from sluice.models import scorer
@@ -152,6 +152,12 @@ def find(spec: Pipeline, seen: Entry) -> Ending:
     if ended.kind == "skipped":
         return Ending(kind="given_up", by=ended.record.by, why=ended.record.why, **about)
     table, batch_id, held = ended.subject, full_id(ended.record.batch_id), seen.record.batch_id
+    if seen.record.event == "rolled_back":
+        made = inputs.read(batches.made_of(spec.pipeline, table, batch_id), inputs.Model)
+        by = "".join(f" by {one.named}" for one in made)
+        return Ending(
+            kind="stated", text=f"The predictions of {seen.partition} were made again{by}.", **about
+        )
     about["files"] = _files(spec, table, batch_id)
     waiver = _waiver(spec, ended)
     if waiver:
