@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 
 import pyarrow as pa
 import pytest
@@ -22,7 +22,7 @@ from sluice.core.runs import Run
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock, spec
 from sluice.holds import show
-from sluice.lake import batches, tables
+from sluice.lake import batches, inputs, tables
 from sluice.ledger import records
 from sluice_lab import feed
 
@@ -117,6 +117,29 @@ def test_replay_after_the_rule_was_corrected_publishes_the_held_batch_itself(fli
     told = list(show.traced(holds.trace(flights, "arrivals", DAY)))
     assert "    verdict     PASS" in told, "no colon without a reason"
     assert [line for line in told if line.endswith("verdict    PASS")]
+
+
+def test_what_made_predictions_is_told_in_sentences():
+    until = datetime(2013, 4, 6, 23, 59, tzinfo=timezone(timedelta(hours=-4)))
+    clock = inputs.Clock(today="2013-04-06", day="2013-04-06", deadline=until, made_late=False)
+    late = clock.model_copy(update={"today": "2013-04-07", "made_late": True})
+    scored = inputs.Model(name="late", version=1, promoted=29, scored_as="previous").record()
+    told = [
+        show.input_line(one)
+        for one in (
+            clock.record(),
+            late.record(),
+            {**scored, "stands_in_for": 2, "unsupported_rows": 1, "unseen_rows": 2},
+            inputs.Code(fingerprint="554ce33495e8a46e").record(),
+        )
+    ]
+    assert told == [
+        "made on 2013-04-06 by the pipeline's clock, in time (until 2013-04-06 23:59 -04:00)",
+        "made on 2013-04-07 by the pipeline's clock, after its time, which ended 2013-04-06 23:59 -04:00",
+        "scored by version 1, of late, in place of version 2; entry 29 of the ledger decided who is champion; 1 row of segments that training "
+        "had seen too few of; 2 rows with values that training had never seen",
+        "made by the code of fingerprint 554ce33495e8a46e",
+    ]
 
 
 def test_replay_of_what_was_replayed_is_refused_before_anything_is_touched(flights, held):

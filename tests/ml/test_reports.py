@@ -185,6 +185,11 @@ def test_page_with_outcomes_links_all_reports(measured, config, monitoring):
     html = write_page(numbers, config, monitoring, folder)
     assert f"{numbers.auc:.3f}" in html
     assert "have not landed" not in html
+    tile = f"<dd>{len(numbers.drifted)} <small>of {numbers.compared} compared; they have {numbers.shift:.0%} of the model&#39;s importance"
+    assert tile.replace("&#39;", "'") in html
+    assert "<th>Features drifted</th><th>Importance of these</th>" in html
+    assert f"<td>{numbers.drift_share:.0%}</td><td>{numbers.shift:.0%}</td></tr>" in html
+    assert "Scroll the table sideways for all of its columns." in html
     for name in ("drift", "summary", "classification"):
         assert f'href="{name}.html"' in html
     record = json.loads((folder / "numbers.json").read_text())

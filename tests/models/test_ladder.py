@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from sluice import gates, ledger, notify, outdated, status
@@ -23,11 +24,13 @@ from sluice.models.config import registry
 from sluice.models.scoring import stage_predictions
 from sluice.notify import report
 from sluice.status import today
+from sluice.web.reports import create_app
 from sluice_ml.errors import ModelDamagedError, RowsUnusableError
 from sluice_ml.scoring import score
 from tests.models.conftest import DAY, RUN, flights, flights_rows, publish, publish_staged
 from tests.models.test_scorer import champions, declared, model_file, publish_features
 from tests.notify.reading import tell
+from tests.web.serving import reader, serving
 
 __all__ = ["champions", "flights"]  # fixtures
 
@@ -239,6 +242,22 @@ def test_baseline_whose_column_is_gone_is_no_step_and_nobody_scores(damaged):
 def test_ladder_that_goes_on_after_its_end_is_refused(champions, steps, said):
     with pytest.raises(ValidationError, match=said):
         type(champions.model).model_validate({**champions.model.model_dump(), "fallback": steps})
+
+
+def test_page_and_trace_of_a_days_predictions_say_who_scored_and_lead_to_the_model(champions):
+    day = publish_features(champions, flights_rows(champions))
+    publish_staged(champions, stage_predictions(champions, [day], RUN))
+    outer = FastAPI()
+    outer.mount("/evidence", create_app(reader=reader))
+    with serving(outer) as get:
+        status, _, page = get(f"/evidence/_/partition/flights/predictions/{day}")
+        assert status == 200
+        assert "scored by version 2, of flights_late_arrival" in page
+        assert '<a href="/evidence/_/model/flights">Model</a>' in page
+        assert get("/evidence/_/model/flights")[0] == 200
+    told = CliRunner().invoke(main, ["trace", "flights", "predictions", day]).output
+    assert "from        scored by version 2, of flights_late_arrival" in told
+    assert "kind model" not in told
 
 
 def test_trace_of_a_prediction_names_its_model_and_what_it_is_made_of(champions):

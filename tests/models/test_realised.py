@@ -119,11 +119,11 @@ def test_estimates_and_what_has_a_limit_are_drawn_and_only_days_that_count_can_b
         "Loss against the baseline, added up": [f"{day(1)}: Loss against the baseline, added up 120%."],
         "Calibration, added up": [f"{day(1)}: Calibration, added up -120%."],
         "Calibration": [f"{day(12)}: Calibration +4.38."],
-        "Drift": [f"{day(0)}: Drift 90%."],
+        "Importance of drifted features": [f"{day(0)}: Importance of drifted features 90%."],
     }
     assert [len(chart.bars) for chart in charts.values()] == [12, 1, 12, 1, 13]
     assert [dot.title for dot in charts["AUC"].dots] == [f"{day(0)}: AUC 0.680 estimated."]
-    drift, height = charts["Drift"], performance_chart.HEIGHT
+    drift, height = charts["Importance of drifted features"], performance_chart.HEIGHT
     assert drift.limits == [(pytest.approx(height * (1 - 0.7 / (1.1 * 0.9))), "limit 70%")]
     assert drift.bars[-1].height == pytest.approx(height / 1.1)
     assert [said for _, said in charts["Calibration"].limits] == ["limit -3.20", "limit +3.20"]

@@ -107,7 +107,7 @@ def test_trace_and_evidence_pages_name_the_waiver(flights, waiver, table):
     text = "\n".join(show.traced(holds.trace(flights, table, day)))
     assert "None" not in text
     if table == spec.PREDICTIONS:
-        assert "from        kind model  name flights_late_arrival  version none, the baseline" in text
+        assert "from        scored by the baseline, of flights_late_arrival" in text
     (verdict,) = ledger.entries(kind="verdict", subject=table, partition=day)
 
     assert "rests on      arrivals 2013-04-02, released by Ada until 2013-04-05, valid today" in text

@@ -93,7 +93,7 @@ def observed(
         )
     findings = numbers["observed_value"]
     if not findings:
-        return numbers.get("details", {}).get("compared", "nothing found")
+        return numbers.get("details", {}).get("compared", "nothing that breaks it")
     if isinstance(rule.expectation, InWords):
         return rule.expectation.in_words(numbers["details"]["unexpected_rows"], show=show)
     if findings == 1:

@@ -66,7 +66,42 @@ def input_line(made_from: Mapping[str, Any]) -> str:
     """What a batch was made from, in a line."""
     if made_from.get("kind") == "delivery":
         return f"{made_from['uri']}  sha256 {made_from['sha256'][:16]}  {made_from['rows']} rows"
+    for model in inputs.read([made_from], inputs.Model):
+        return _scored(model, made_from)
+    for clock in inputs.read([made_from], inputs.Clock):
+        return _made(clock)
+    if made_from.get("kind") == "code":
+        return f"made by the code of fingerprint {made_from['fingerprint']}"
     return "  ".join(f"{name} {value}" for name, value in inputs.facts(made_from).items())
+
+
+def _scored(model: inputs.Model, recorded: Mapping[str, Any]) -> str:
+    """Who scored, and which rows it knows little of."""
+    said = f"scored by {model.named}, of {model.name}"
+    if instead := recorded.get("stands_in_for"):
+        said += f", in place of version {instead}"
+    if model.promoted:
+        said += f"; entry {model.promoted} of the ledger decided who is champion"
+    for name, what in (
+        ("unsupported_rows", "of segments that training had seen too few of"),
+        ("unseen_rows", "with values that training had never seen"),
+    ):
+        if rows := recorded.get(name):
+            said += f"; {rows} {'row' if rows == 1 else 'rows'} {what}"
+    return said
+
+
+def _made(clock: inputs.Clock) -> str:
+    """When predictions were made, and whether that was in time."""
+    said = f"made on {clock.today} by the pipeline's clock"
+    if clock.deadline is None:
+        return said
+    until = f"{clock.deadline:%Y-%m-%d %H:%M %Z}"
+    return (
+        f"{said}, after its time, which ended {until}"
+        if clock.made_late
+        else f"{said}, in time (until {until})"
+    )
 
 
 def _counted(counts: Mapping[str, int], what: str) -> list[str]:

@@ -149,13 +149,15 @@ def _share(result: RuleResult) -> float | None:
     return result.failing_share if result.worst_share is None else result.worst_share
 
 
-def _made_from(recorded: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, str, str]]:
-    """Each input in a line; of another table with its name and the newest day that was read of it, which has a page."""
+def _made_from(recorded: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, str, str, bool]]:
+    """Each input in a line; of another table with its name and the newest day that was read of it, which has a page, and whether it is the
+    model, which has one, too.
+    """
     for one in recorded:
         table, day = "", ""
         for read in inputs.read([one], inputs.Snapshot):
             table, day = read.table, max(read.batches or (), default="")
-        yield show.input_line(one), table, day
+        yield show.input_line(one), table, day, bool(inputs.read([one], inputs.Model))
 
 
 def _made(declared: spec.Pipeline, table: str, day: str) -> Iterator[tuple[str, str, str]]:

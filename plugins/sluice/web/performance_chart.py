@@ -38,7 +38,11 @@ MEASURES = {
         "how far the mean scores have been from the realised rates, added up over the days (CUSUM), as a share of what is an alarm: above zero where the scores are too low",
         "{:+.0%}",
     ),
-    DRIFT: ("Drift", "share of the model's importance that is in features which have shifted", "{:.0%}"),
+    DRIFT: (
+        "Importance of drifted features",
+        "share of the model's importance that is in features which have shifted",
+        "{:.0%}",
+    ),
 }
 
 
