@@ -79,6 +79,21 @@ def test_each_metric_of_a_day_has_its_value_interval_limits_rows_and_state(fligh
     ]
 
 
+def test_reference_is_compared_with_others_alone(flights, measure):
+    reference = {"reference_version": "1", "reference_auc": 0.7, "reference_brier": 0.1}
+    measure(FIRST, **OUTCOMES, **reference)
+    measure(LAST, model_version="2", **{**OUTCOMES, "auc": 0.75}, **reference)
+    monitoring_table.publish(flights, LAST, RUN)
+    asked = (
+        "select round(value, 2), state from monitoring where metric like 'reference_%' order by ds, metric"
+    )
+    assert _ask(asked) == [(None, "no comparison")] * 3 + [
+        (0.7, "no limit"),
+        (0.1, "no limit"),
+        (0.05, "no limit"),
+    ]
+
+
 def test_what_is_not_known_yet_is_no_zero_and_few_outcomes_are_beyond_their_limit(flights, measure):
     measure(FIRST)
     measure(LAST, labelled=9, coverage=0.01, has_outcomes=True, broken={"weather": ("wind_gust_mph",)})

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # Whether a value is inside its limit; of one that is not known yet, and of one that no limit is declared for.
 WITHIN, BEYOND, UNKNOWN, WITHOUT = "within", "beyond", "unknown", "no limit"
+# Of the reference, on a day that it scored itself: there is no other to compare it with.
+ITSELF = "no comparison"
 # The same of custom checks, whose names begin so.
 _STATES = {"PASS": WITHIN, "FAIL": BEYOND, "INSUFFICIENT": UNKNOWN, "ERROR": "error"}
 _CUSTOM = "custom."
@@ -127,9 +129,16 @@ def _metrics(numbers: DayNumbers, limits: Monitoring) -> Iterator[dict[str, Any]
     yield _metric("auc", numbers.auc, known, interval=(numbers.auc_low, numbers.auc_high))
     yield _metric("baseline_auc", numbers.baseline_auc, known)
     yield _metric("lead", lead(numbers), known)
-    yield _metric("reference_auc", numbers.reference_auc, known)
-    yield _metric("reference_lead", over_reference(numbers), known)
-    yield _metric("reference_brier", numbers.reference_brier, known)
+    beside = {
+        "reference_auc": numbers.reference_auc,
+        "reference_lead": over_reference(numbers),
+        "reference_brier": numbers.reference_brier,
+    }
+    for name, value in beside.items():
+        if numbers.reference_version == numbers.model_version:
+            yield {**_metric(name, None, known), "state": ITSELF}
+        else:
+            yield _metric(name, value, known)
     yield _metric("log_loss", numbers.log_loss, known)
     yield _metric("brier", numbers.brier, known)
     yield _metric("label_rate", numbers.label_rate, known)
