@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -40,7 +41,8 @@ def test_check_mistyped_key_is_named(copy):
     path.write_text(path.read_text().replace("history_days", "histroy_days"))
     result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 1
-    assert "did you mean 'history_days'" in result.output
+    assert "did you mean 'history_days'? Where: " in result.output, "and no full stop behind it"
+    assert re.search(r"Error: 1 of \d+ checks found problems", result.output)
 
 
 def test_check_unknown_variable_is_named(copy, monkeypatch):

@@ -27,8 +27,9 @@ def check(pipeline: str | None) -> None:
     from sluice.status import machines
     from sluice.status.check import approved_alone, check_all, gaps, unstated
 
-    problems = 0
+    problems = checked = 0
     for what, error in check_all(pipeline):
+        checked += 1
         echo(f"{'ok     ' if error is None else 'PROBLEM'}  {what}{'' if error is None else f': {error}'}")
         problems += error is not None
     for name, left in gaps(pipeline).items():
@@ -42,7 +43,7 @@ def check(pipeline: str | None) -> None:
     for said in machines.sentence():
         echo(f"note     settings {said}")
     if problems:
-        raise click.ClickException(f"{problems} problem(s)")
+        raise click.ClickException(f"{problems} of {checked} checks found problems")
 
 
 @click.command(name="backtest")

@@ -92,6 +92,12 @@ def problems(
     return [f"{key or whole}: {said}" for key, each in found.items() for said in each]
 
 
+def in_a_line(found: Iterable[str]) -> str:
+    """Problems one after another, and a full stop where the last is no question."""
+    said = "; ".join(found)
+    return said if said.endswith("?") else f"{said}."
+
+
 def sentence(problem: Mapping[str, Any]) -> str:
     """What pydantic says of one problem, without its name for an error that a validator of ours raised."""
     return str(problem["msg"]).removeprefix("Value error, ")

@@ -338,7 +338,7 @@ def validate(raw: object, path: Path, *, name: str | None = None) -> Pipeline:
     except ValidationError as error:
         problems = strict_yaml.problems(error, Pipeline, quotes=True)
         raise SpecInvalidError(
-            f"{len(problems)} problem(s): {'; '.join(problems)}",
+            f"{len(problems)} problem(s): {strict_yaml.in_a_line(problems)}",
             where=str(path),
             todo="correct the file and run `sluice check`",
         ) from error

@@ -132,9 +132,8 @@ def check_model(spec: Pipeline) -> None:
     """
     found = [*_missing_columns(spec), *_wrong_parameters(spec), *_too_short(spec), *_too_early(spec)]
     if found:
-        said = "; ".join(found)
         raise SpecInvalidError(
-            said if said.endswith("?") else f"{said}.",
+            strict_yaml.in_a_line(found),
             where=str(settings().pipelines / f"{spec.pipeline}.yml"),
             todo="correct the name or the value of each key",
         )
