@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -194,6 +195,14 @@ def test_page_with_outcomes_links_all_reports(measured, config, monitoring):
         assert f'href="{name}.html"' in html
     record = json.loads((folder / "numbers.json").read_text())
     assert record["numbers"] == json.loads(json.dumps(numbers.as_dict()))
+
+
+@pytest.mark.parametrize(("version", "shown"), [("4", '<span class="null">itself</span>'), ("1", "0.123")])
+def test_page_does_not_compare_the_reference_with_itself(measured, config, monitoring, version, shown):
+    folder, numbers = measured
+    numbers = replace(numbers, model_version="4", reference_version=version, reference_auc=0.123)
+    cells = re.findall(r"<td>(.*?)</td>", write_page(numbers, config, monitoring, folder))
+    assert cells[7] == shown
 
 
 def test_page_without_outcomes_says_so_and_shows_no_old_quality(
