@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from sluice_ml import checks
@@ -159,6 +160,7 @@ def decide(
     A champion that needs a column which the held-out rows do not have cannot be compared: the decision says so, and rests
     on the other comparisons. So does one of which too few recorded scores are there. One that is judged by its recorded scores
     asks only to be kept up with, whatever has changed, and is no rival where these are too few for a check of the gate.
+    A candidate with a held-out score that is no number in [0, 1] is refused for that alone: nothing is compared or checked.
 
     Args:
         config: what is declared today: confidence, margins and limits.
@@ -171,18 +173,21 @@ def decide(
     days = Days(test, str(meta.config["label"]), config)
     mine = test["score_candidate"].to_numpy()
     change = champion is None or not meta.recipe_sha256 or champion.recipe_sha256 != meta.recipe_sha256
+    wrong = checks.no_probabilities(mine)
     rival: Rival | None = None
-    if champion is not None:
+    if champion is not None and not wrong:
         rival, not_compared = _rival(candidate, champion, days, is_change=change)
-    comparisons = [
-        days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat"),
-        *([rival.comparison] if rival else []),
-    ]
-    findings = checks.run(days.judged(candidate, rival, usage), config.gate)
+    comparisons, findings = [], [wrong] if wrong else []
+    if not wrong:
+        comparisons = [
+            days.compare("baseline", mine, test["score_baseline"].to_numpy(), "beat"),
+            *([rival.comparison] if rival else []),
+        ]
+        findings = checks.run(days.judged(candidate, rival, usage), config.gate)
     looked = {"replay": replayed, "parity": served}
     findings += [finding for finding in looked.values() if finding]
     not_checked = [
-        *checks.undeclared(config.gate),
+        *(checks.CHECKS if wrong else checks.undeclared(config.gate)),
         *(name for name, finding in looked.items() if not finding),
     ]
     refitted = refit_holds(meta.refit_loss_change)
@@ -193,6 +198,7 @@ def decide(
     if not refitted or states & {"failed", "FAIL", "ERROR"}:
         outcome = "refuse"
     held = meta.splits["test"]
+    by_recorded = bool(champion and champion.recorded and not not_compared and not wrong)
     return Decision(
         outcome=outcome,
         reasons=(
@@ -200,7 +206,7 @@ def decide(
             *([f"The champion could not be compared: {not_compared}"] if not_compared else []),
             *(
                 [f"The champion was compared by the scores that it had published: {champion.recorded}"]
-                if champion and champion.recorded and not not_compared
+                if champion and by_recorded
                 else []
             ),
             *([] if refitted else [_fits_worse(meta.refit_loss_change)]),
@@ -212,9 +218,9 @@ def decide(
             "is_recipe_change": change,
             "algorithm": meta.algorithm,
             "agreement": meta.agreement,
-            "refit_loss_change": meta.refit_loss_change,
-            "daily_auc": days.mean(mine),
-            "calibration": days.calibration(mine),
+            "refit_loss_change": _recordable(meta.refit_loss_change),
+            "daily_auc": None if wrong else days.mean(mine),
+            "calibration": None if wrong else days.calibration(mine),
             "first": held["first"],
             "last": held["last"],
             "days": held["days"],
@@ -222,7 +228,7 @@ def decide(
             "confidence": config.confidence,
             "comparisons": [asdict(comparison) for comparison in comparisons],
             "not_compared": not_compared,
-            "by_recorded_scores": bool(champion and champion.recorded and not not_compared),
+            "by_recorded_scores": by_recorded,
             "gate": [asdict(finding) for finding in findings],
             "not_checked": not_checked,
         },
@@ -354,6 +360,11 @@ class Days:
 def refit_holds(loss_change: float | None) -> bool:
     """Whether the model that serves fits the days that it has learned at least as well as the judged one; None: it is that one."""
     return loss_change is None or loss_change <= 0
+
+
+def _recordable(number: float | None) -> float | None:
+    """The number, or None where JSON has none for it: the reasons say what it is."""
+    return number if number is not None and isfinite(number) else None
 
 
 def _fits_worse(loss_change: float | None) -> str:

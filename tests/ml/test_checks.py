@@ -224,6 +224,28 @@ def test_higher_auc_with_less_value_is_refused(candidate, whole):
     assert refused_by(bad, champion, whole) == ["value"]
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.01, 1.01])
+def test_one_score_that_is_no_probability_is_an_error_that_can_be_recorded(candidate, whole, config, wrong):
+    """Of a gate that checks nothing, too."""
+    score = mine(candidate).copy()
+    score[7] = wrong
+    champion = Champion(BaselineModel("distance", 0.2), BEFORE, candidate.meta.recipe_sha256)
+    bad = scored(candidate, "score_candidate", score)
+    for rival, gate in ((None, whole), (champion, whole), (champion, config)):
+        decision = decide(bad, rival, gate)
+        assert (decision.outcome, states(decision)) == ("refuse", {"scores": "ERROR"})
+        assert decision.reasons[0].startswith("ERROR scores: 1 of the ")
+        json.dumps(decision.numbers, allow_nan=False)
+
+
+def test_refit_whose_loss_is_no_number_is_refused_and_can_be_recorded(candidate, config):
+    meta = dataclasses.replace(candidate.meta, refit_loss_change=float("nan"))
+    decision = decide(dataclasses.replace(candidate, meta=meta), None, config)
+    assert decision.outcome == "refuse"
+    assert any("log loss +nan" in reason for reason in decision.reasons)
+    json.dumps(decision.numbers, allow_nan=False)
+
+
 def test_few_rows_of_an_outcome_decide_nothing(candidate, whole):
     few = dataclasses.replace(whole, gate=dataclasses.replace(whole.gate, min_outcomes=100_000))
     decision = decide(candidate, None, few)

@@ -10,13 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice_ml.checks import calibration, constant, fairness, flips, learned_gap, resources, slices, value
 from sluice_ml.checks.judged import Finding, Judged, insufficient
 from sluice_ml.config import GateConfig
 
-__all__ = ["CHECKS", "Finding", "Judged", "run", "sentences", "undeclared", "without_enough_of_the_rival"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "CHECKS",
+    "Finding",
+    "Judged",
+    "no_probabilities",
+    "run",
+    "sentences",
+    "undeclared",
+    "without_enough_of_the_rival",
+]
 
 # Entry of `model.gate` to what it declares; each is given what is judged, and its limits.
 CHECKS: Mapping[str, Callable[[Judged, Any], Finding]] = {
@@ -48,6 +60,20 @@ def run(judged: Judged, gate: GateConfig) -> list[Finding]:
             finding = Finding(name, "ERROR", f"{name} could not be computed: {type(error).__name__}{quoted}")
         found.append(finding)
     return found
+
+
+def no_probabilities(score: np.ndarray) -> Finding | None:
+    """The ERROR that some of a candidate's held-out scores, (rows,), are no number in [0, 1]: nothing can be judged by them. None where all are."""
+    # What is not a number is in no interval.
+    if not (wrong := int((~((score >= 0) & (score <= 1))).sum())):
+        return None
+    return Finding(
+        "scores",
+        "ERROR",
+        f"{wrong:,} of the {len(score):,} held-out scores are no number from 0 to 1, so that nothing was compared or checked: look for "
+        "what makes them in the features of these rows or the parameters of the model, and train again.",
+        {"rows": len(score), "wrong": wrong},
+    )
 
 
 def without_enough_of_the_rival(judged: Judged, gate: GateConfig) -> list[str]:
