@@ -159,3 +159,22 @@ def test_command_shows_whichever_file_of_a_version_is_lost(champions, home, name
         line for line in lines if " previous " in line
     )
     assert "files are whole" in next(line for line in lines if " champion " in line)
+
+
+def test_model_that_was_exchanged_in_the_registry_with_its_hashes_is_not_the_one_that_was_trained(
+    flights, trained, audited
+):
+    """Whoever can write the registry's database can make its hashes fit; the ledger says what was trained."""
+    versions = [trained(), trained()]
+    about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
+    for known in registry().versions(flights.model.name):
+        ledger.append(model_records.Trained(version=known.version, sha256=known.sha256), **about)
+    roles.promote(flights, audited(versions[0], None), RUN)
+    assert scorer.choose(flights).version == versions[0]
+    ledger.append(model_records.Trained(version=versions[0], sha256="0" * 64), **about)
+    with pytest.raises(
+        ModelDamagedError, match=r"is not the model that was trained as it.*entry \d+ of the ledger"
+    ):
+        scorer.usable(flights, versions[0], None)
+    assert [one.problem != "" for one in roles.read(flights).versions] == [False, True]
+    assert scorer.choose(flights).version is None

@@ -6,18 +6,19 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sluice import schedule
+from sluice import ledger, schedule
 from sluice.core import clock, strict_yaml
 from sluice.core.errors import SpecInvalidError
 from sluice.core.settings import settings
 from sluice.declare import pipeline_clock
 from sluice.declare.spec import Pipeline
+from sluice.ledger import model_records
 
 if TYPE_CHECKING:
     from sluice.declare.contracts import Strict
     from sluice.declare.gate import Gate
     from sluice_ml.config import GateConfig, ModelConfig, MonitoringConfig, TuningConfig
-    from sluice_ml.registry import Registry
+    from sluice_ml.registry import LoadedModel, Registry
 
 
 def model_config(spec: Pipeline) -> ModelConfig:
@@ -219,3 +220,35 @@ def registry() -> Registry:
     from sluice_ml.registry import Registry
 
     return Registry(settings().mlflow_url, settings().models_address)
+
+
+def load_version(spec: Pipeline, version: int) -> LoadedModel:
+    """A version ready to score: its files are those that were registered, and those that the ledger says were trained.
+
+    Raises:
+        ConnectionError: the registry does not answer.
+        ModelDamagedError, ModelUnknownError: as `Registry.load`; damaged is also what is not the file that the ledger names.
+    """
+    found = registry().load(spec.model.name, version, threads=settings().threads)
+    require_recorded(spec.model.name, version, found.registered.sha256)
+    return found
+
+
+def require_recorded(name: str, version: int, sha256: str) -> None:
+    """Refuse a model file that is another than the one that the ledger recorded when the version was trained.
+
+    The registry's own hashes lie beside its files: who exchanges both exchanges the model unseen.
+
+    Raises:
+        ModelDamagedError: it is another file.
+    """
+    from sluice_ml.errors import ModelDamagedError
+
+    trained = ledger.entries(model_records.Trained, subject=name)
+    recorded = next((one for one in trained if one.record.version == version and one.record.sha256), None)
+    if recorded and recorded.record.sha256 != sha256:
+        raise ModelDamagedError(
+            f"Version {version} of {name} in the registry is not the model that was trained as it.",
+            where=f"entry {recorded.seq} of the ledger: sha256 {recorded.record.sha256}; registry: {sha256}",
+            todo="find out who changed the registry; restore it from a backup, or roll back to another version",
+        )

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from sluice import ledger
 from sluice.core.errors import PromotionRefusedError
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.ledger import Entry, champion, model_records
 from sluice.models import challenger
-from sluice.models.config import registry
+from sluice.models.config import load_version, registry
 from sluice_ml.errors import MlError
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ def require_possible(spec: Pipeline, to: str, *, by: str, why: str) -> int | Non
             todo="nothing, or choose one of those that are allowed",
         )
     if version is not None:
-        registry().load(spec.model.name, version, threads=settings().threads)
+        load_version(spec, version)
     return version
 
 
@@ -292,7 +291,7 @@ def read(spec: Pipeline) -> Versions:
     for known in models.versions(name):
         problem = ""
         try:
-            models.load(name, known.version, threads=settings().threads)
+            load_version(spec, known.version)
             # It scores without its held-out rows, but cannot be judged again.
             models.candidate(name, known.version)
         except MlError as error:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from sluice import ledger
 from sluice.core.runs import Run
-from sluice.core.settings import settings
 from sluice.declare.spec import PREDICTIONS
 from sluice.lake import batches, inputs, tables
 from sluice.ledger import model_records
 from sluice.models import roles
-from sluice.models.config import registry
+from sluice.models.config import load_version
 from sluice_ml.errors import MlError, ModelDamagedError, ModelUnknownError, RowsUnusableError
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def usable(spec: Pipeline, version: int, columns: Sequence[str] | None) -> Loade
     Raises:
         ModelDamagedError, ModelUnknownError, RowsUnusableError: it cannot.
     """
-    model = registry().load(spec.model.name, version, threads=settings().threads)
+    model = load_version(spec, version)
     features = (*model.meta.numeric, *model.meta.categorical)
     missing = sorted(set(features) - set(columns)) if columns is not None else []
     if missing:

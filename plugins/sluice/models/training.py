@@ -20,7 +20,7 @@ from sluice.lake import rewrites
 from sluice.lake.rewrites import Pinned
 from sluice.ledger import model_records, records
 from sluice.models import challenger, roles, scorer, trainset, waived
-from sluice.models.config import model_config, registry
+from sluice.models.config import load_version, model_config, registry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -246,7 +246,7 @@ def _champion(spec: Pipeline, version: int | None) -> tuple[Champion | None, str
     if version is None:
         return None, ""
     try:
-        model = registry().load(spec.model.name, version, threads=settings().threads).model
+        model = load_version(spec, version).model
         return Champion.of(model), ""
     except (ModelDamagedError, ModelUnknownError) as error:
         return None, error.what

@@ -6,6 +6,7 @@ file of the model, the ledger's decisions. Only the baseline, the descriptions o
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from sluice.gates import suites
 from sluice.lake import batches, inputs, tables
 from sluice.lake.columns import DAY
 from sluice.models import finding, history, roles
-from sluice.models.config import registry
+from sluice.models.config import registry, require_recorded
 from sluice_ml.errors import MlError
 
 if TYPE_CHECKING:
@@ -315,7 +316,9 @@ def _others(
 def _model(scored_by: inputs.Model) -> Trained:
     from sluice_ml.model import load
 
-    meta, content = registry().content(scored_by.name, scored_by.version or 0)
+    version = scored_by.version or 0
+    meta, content = registry().content(scored_by.name, version)
+    require_recorded(scored_by.name, version, hashlib.sha256(content).hexdigest())
     return load(content, meta, threads=1)
 
 
