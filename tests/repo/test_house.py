@@ -99,7 +99,7 @@ def test_fixtures_of_a_package_are_in_one():
         for path in (ROOT / "tests").rglob("*.py")
         if re.search(r"""^@pytest\.fixture\(.*scope=["']package["']""", path.read_text(), re.MULTILINE)
     }
-    assert len(folders) == 3
+    assert len(folders) == 4
     assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 

@@ -8,6 +8,7 @@ hashes); this joins both.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import tomllib
 import uuid
@@ -93,7 +94,7 @@ def _bom(packages: Sequence[Package]) -> Bom:
     here = {package.name: part for package, part in components.items() if package.installed_here}
     wanted = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["postgres"],
+        *itertools.chain(*project["project"]["optional-dependencies"].values()),
         *resolve_dependency_groups(project["dependency-groups"], "dev"),
     ]
     edges = _edges([Requirement(each) for each in wanted])
