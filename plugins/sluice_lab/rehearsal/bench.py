@@ -50,6 +50,8 @@ def environment(base: Path) -> dict[str, str]:
             "SLUICE_API_PORT": str(api),
             "SLUICE_SMTP_PORT": str(smtp),
             "SLUICE_RETRY_SECONDS": "1",
+            # No connection stays open to a database of MLflow's that is exchanged for the healthy one.
+            "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
             # DAG files do not change during a rehearsal: parsing them again and again would take half a core.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         }
