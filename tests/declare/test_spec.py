@@ -207,6 +207,28 @@ def test_parse_flights_gives_days_by_lag(tmp_path):
             "model.gate.slices.columns: 'distance_miles' is no categorical feature of the model (allowed: carrier,",
         ),
         ("flips: {share: 0.4}", "calibration: {level: .inf}", "finite number"),
+        (
+            "{slack: 0.05, limit: 0.75",
+            "{slack: .inf, limit: 0.75",
+            "monitoring.performance.slack: must be a finite",
+        ),
+        (
+            "{slack: 0.05, limit: 0.75",
+            "{slack: 0.05, limit: .inf",
+            "monitoring.performance.limit: must be a finite",
+        ),
+        (
+            "{slack: 1.0, limit: 5.0, day: 3.2}",
+            "{slack: .inf, limit: .inf, day: .inf}",
+            "3 problem(s): monitoring.calibration.slack: must be a finite",
+        ),
+        (
+            "  max_model_age_days: 60",
+            "  max_model_age_days: 60\n  against_reference: {slack: .inf, limit: .inf}",
+            "2 problem(s): monitoring.against_reference.slack: must be a finite number",
+        ),
+        ("    max_depth: 3\n", "    max_depth: .inf\n", "model.params.max_depth: must be a finite number"),
+        ("    max_depth: 3\n", "    max_depth: .nan\n", "model.params.max_depth: must be a finite number"),
         ("    flips: {share: 0.4}", "    fairness: {column: origin}", "gate.fairness.opportunity"),
         (", rows_per_second: 20000}", "}", "gate.resources.rows_per_second"),
         (

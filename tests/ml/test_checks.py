@@ -161,6 +161,51 @@ def test_slice_that_is_too_small_is_named_and_refuses_nothing(candidate, whole):
     assert (finding["state"], "carrier YV (" in finding["sentence"]) == ("PASS", True)
 
 
+def only_slices(config, **limits):
+    checked = dict.fromkeys(checks.CHECKS) | {"slices": SlicesConfig(**limits)}
+    return dataclasses.replace(config, gate=dataclasses.replace(config.gate, **checked))
+
+
+def test_slices_that_are_all_too_small_are_no_evidence(candidate, whole):
+    late = candidate.test["is_late"].to_numpy()
+    slices = only_slices(whole, columns=("carrier",), pairs=(), level=0.8, auc=0.02)
+    all_of_them = dataclasses.replace(slices.gate, min_outcomes=int(min(late.sum(), (~late).sum())))
+    decision = decide(candidate, None, dataclasses.replace(slices, gate=all_of_them))
+    assert (decision.outcome, states(decision)) == ("insufficient_data", {"slices": "INSUFFICIENT"})
+    said = " ".join(decision.reasons)
+    assert "No slice could be compared" in said
+    assert "Too small to judge: carrier 9E (" in said
+
+
+def test_slices_without_a_peer_are_no_evidence_and_named(candidate, whole):
+    slices = only_slices(whole, columns=("origin",), pairs=(), level=0.8, auc=0.02)
+    assert decide(candidate, None, slices).promote
+    kept = [name for name in candidate.test.column_names if name not in ("score_linear", "score_boosted")]
+    decision = decide(dataclasses.replace(candidate, test=candidate.test.select(kept)), None, slices)
+    assert (decision.outcome, states(decision)) == ("insufficient_data", {"slices": "INSUFFICIENT"})
+    assert "of which no scores were kept: origin EWR, origin LGA." in " ".join(decision.reasons)
+    # What is surely wrong is wrong without a peer, too.
+    carrier, logit = candidate.test["carrier"].to_numpy().astype(str), odds(mine(candidate))
+    apart = back(np.where(carrier == "MQ", logit - 2, logit))
+    bad = scored(dataclasses.replace(candidate, test=candidate.test.select(kept)), "score_candidate", apart)
+    by_carrier = only_slices(whole, columns=("carrier",), pairs=(), level=0.8, auc=0.02)
+    assert states(decide(bad, None, by_carrier)) == {"slices": "FAIL"}
+
+
+def test_slice_that_is_too_rare_beside_the_peer_is_named(candidate, whole):
+    """Of one origin the champion scored the last five days alone."""
+    test = candidate.test
+    days, origin = test["ds"].to_numpy(), test["origin"].to_numpy().astype(str)
+    theirs = np.where((origin == "LGA") & (days < np.unique(days)[-5]), np.nan, mine(candidate))
+    champion = Champion(BaselineModel("theirs", float("nan")), BEFORE, candidate.meta.recipe_sha256)
+    slices = only_slices(whole, columns=("origin",), pairs=(), level=0.8, auc=0.02)
+    decision = decide(scored(candidate, "theirs", theirs), champion, slices)
+    assert states(decision) == {"slices": "PASS"}
+    assert decision.numbers["gate"][0]["numbers"]["not_compared"] == ["origin LGA"]
+    said = decision.numbers["gate"][0]["sentence"]
+    assert said == "None of 1 slices is worse. Not compared with the champion, on too few days: origin LGA."
+
+
 def test_mostly_constant_scores_are_refused(candidate, whole):
     """The lowest quarter of the scores is their mean: what is left of the order still beats the baseline."""
     score = mine(candidate).copy()
@@ -190,6 +235,14 @@ def test_candidate_that_never_said_how_it_learned_is_an_error_and_is_not_promote
     assert any(
         reason.startswith("ERROR learned_gap: ") and "train again" in reason for reason in decision.reasons
     )
+
+
+@pytest.mark.parametrize("learned", [float("nan"), float("inf"), -0.1, 1.1])
+def test_auc_of_learned_days_that_is_none_is_an_error(candidate, whole, learned):
+    odd = dataclasses.replace(candidate, meta=dataclasses.replace(candidate.meta, learned_daily_auc=learned))
+    decision = decide(odd, None, whole)
+    assert (decision.outcome, states(decision)["learned_gap"]) == ("refuse", "ERROR")
+    assert any(f"recorded as {learned}, and is from 0 to 1" in reason for reason in decision.reasons)
 
 
 def test_answers_that_flip_to_wrong_are_refused(candidate, whole):

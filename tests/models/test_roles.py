@@ -230,6 +230,8 @@ def test_history_without_a_champion_says_what_scores(flights):
     [
         ("2", "operator", "x", "'2' has never been champion"),
         ("one", "operator", "x", "'one' has never been champion"),
+        ("01", "operator", "x", "'01' has never been champion"),
+        ("\uff11", "operator", "x", "'\uff11' has never been champion"),
         ("baseline", " ", "x", "has to answer"),
         ("baseline", "operator", "", "has to answer"),
     ],

@@ -14,6 +14,10 @@ def check(judged: Judged, limits: LearnedGapConfig) -> Finding:
         raise ValueError(
             "the candidate was trained before its AUC on the days that it learned was recorded; train again"
         )
+    if not 0 <= learned <= 1:
+        raise ValueError(
+            f"the AUC on the days that the judged model learned is recorded as {learned}, and is from 0 to 1; train again"
+        )
     held = mean_of_days(daily(judged.label, judged.score, judged.day), judged.confidence)
     if held is None:
         raise ValueError("fewer than two held-out days have both outcomes")

@@ -4,7 +4,8 @@ Two things are asked of a value, and whoever is surely beyond a limit is named: 
 realised rate in log-odds, once the scores of all rows are set right (a bad season is the fault of no slice), with an interval from
 draws of whole days; and the AUC within each day, beside that of a peer in the same slice (some carriers are hard to tell apart for any
 model), with Student's t interval over the days on which both have one, as wide as so many slices ask for. The peer is the champion, or without one the other kind of model that
-was trained. A value with fewer days, or fewer rows of either outcome, than a check needs is not judged, and named.
+was trained. A value with fewer days, or fewer rows of either outcome, than a check needs is not judged, and named; so is one whose AUC has
+nothing beside it. Where no AUC has, nobody can say that the slices are as good.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluice_ml.checks.calibration import recalibrated
-from sluice_ml.checks.judged import Finding, Judged, level
+from sluice_ml.checks.judged import Finding, Judged, State, level
 from sluice_ml.config import SlicesConfig
 from sluice_ml.metrics import Estimate, daily, mean_of_days
 
 if TYPE_CHECKING:
     import numpy as np
 
+_NOTHING = (
+    "No slice could be compared: name columns with fewer values, lower `gate.min_outcomes`, declare more `test_days`, or train again "
+    "where scores were not kept"
+)
+
 
 def check(judged: Judged, limits: SlicesConfig) -> Finding:
-    """FAIL where the level of a value is surely beyond its limit, or its AUC surely below the peer's by more than the limit."""
+    """FAIL where the level of a value is surely beyond its limit, or its AUC surely below the peer's by more than the limit; INSUFFICIENT where no AUC could be compared."""
     every = {name: place for column in limits.columns for name, place in judged.groups(column)}
     for first, second in limits.pairs:
         for one, place in judged.groups(first):
@@ -44,12 +50,28 @@ def check(judged: Judged, limits: SlicesConfig) -> Finding:
         found.append(
             {"slice": name, "rows": int(place.sum()), "level": vars(apart), "auc": auc and vars(auc)}
         )
-    unjudged = ", ".join(f"{name} ({rows} rows)" for name, rows in small.items())
+    alone = [str(one["slice"]) for one in found if not one["auc"]]
+    compared = len(found) - len(alone)
+    state: State = "FAIL" if wrong else "PASS" if compared else "INSUFFICIENT"
+    said = ["; ".join(wrong) or f"None of {compared} slices is worse" if wrong or compared else _NOTHING]
+    if small:
+        said.append(
+            f"Too small to judge: {', '.join(f'{name} ({rows} rows)' for name, rows in small.items())}"
+        )
+    if alone:
+        why = "of which no scores were kept" if judged.peer_score is None else "on too few days"
+        said.append(f"Not compared with {judged.peer}, {why}: {', '.join(alone)}")
     return Finding(
         "slices",
-        "FAIL" if wrong else "PASS",
-        f"{'; '.join(wrong) or f'None of {len(found)} slices is worse'}.{f' Too small to judge: {unjudged}.' if small else ''}",
-        {"peer": judged.peer, "slices": found, "too_small": small, "limits": vars(limits)},
+        state,
+        f"{'. '.join(said)}.",
+        {
+            "peer": judged.peer,
+            "slices": found,
+            "too_small": small,
+            "not_compared": alone,
+            "limits": vars(limits),
+        },
     )
 
 

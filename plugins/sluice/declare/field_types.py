@@ -8,10 +8,12 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 # A declaration that says nothing is none.
 NonEmptyStr = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+# An infinite limit switches off what it limits, and nothing would say so.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 # Whether a schedule ever comes does not depend on when it is asked.
 _ANY_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from sluice.core import strict_yaml
 from sluice.declare.card import Card
 from sluice.declare.contracts import Strict
 from sluice.declare.features import Coverage, Features, Influence
-from sluice.declare.field_types import NonEmptyStr, TimeOfDay
+from sluice.declare.field_types import Finite, NonEmptyStr, TimeOfDay
 from sluice.declare.gate import Gate
 from sluice.declare.tuning import Tuning
 
@@ -66,10 +66,10 @@ class Model(Strict):
     test_days: int = Field(ge=1)
     seed: int
     rounds: int = Field(ge=1)
-    params: dict[str, float | int | str | bool]
+    params: dict[str, Finite | int | str | bool]
     # How much a row with each value of the label weighs in training; 1 where it is not given. Scores stay probabilities.
     # More than a million to one is no weight but a mistake, and far from what the odds can be taken back from.
-    class_weights: dict[bool, Annotated[float, Field(ge=1e-3, le=1e3, allow_inf_nan=False)]] = {}
+    class_weights: dict[bool, Annotated[Finite, Field(ge=1e-3, le=1e3)]] = {}
     # A search for other `params`, by `<pipeline>_tune`, which only a pipeline that declares it has.
     tuning: Tuning | None = None
     promotion: Promotion

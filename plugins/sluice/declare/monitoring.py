@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sluice.declare.contracts import Strict
-from sluice.declare.field_types import Name
+from sluice.declare.field_types import Finite, Name
 
 
 class Retraining(Strict):
@@ -40,9 +40,9 @@ class Cusum(Strict):
     """When a loss of every day is more than chance: see `sluice_ml.cumulated`."""
 
     # What a day may lose without being counted: half of the loss that is to be found soonest.
-    slack: float = Field(gt=0)
+    slack: Finite = Field(gt=0)
     # The sum that is an alarm.
-    limit: float = Field(gt=0)
+    limit: Finite = Field(gt=0)
 
 
 class Performance(Cusum):
@@ -56,7 +56,7 @@ class Calibration(Cusum):
     """The same of the mean score against the realised rate, in log-odds."""
 
     # How far one day alone may be off.
-    day: float = Field(gt=0)
+    day: Finite = Field(gt=0)
 
 
 class Outliers(Strict):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
 from sluice.declare.contracts import Strict
-
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
+from sluice.declare.field_types import Finite
 
 
 class Bounds(Strict):
     """The least and the greatest value of a parameter; whole numbers where both are. `log`: by its order of magnitude."""
 
-    low: int | _Finite
-    high: int | _Finite
+    low: int | Finite
+    high: int | Finite
     log: bool = False
 
     @model_validator(mode="after")

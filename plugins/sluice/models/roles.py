@@ -179,7 +179,8 @@ def require_possible(spec: Pipeline, to: str, *, by: str, why: str) -> int | Non
     where = f"model {spec.model.name} of {spec.pipeline}"
     others = [str(one) for one in sorted(earlier - {now.champion})] + [BASELINE] * (now.champion is not None)
     allowed = ", ".join(others) or "none: no version has been champion"
-    version = None if to == BASELINE else int(to) if to.isdecimal() else -1
+    # As versions are written: "01" or digits of another script name none.
+    version = None if to == BASELINE else {str(one): one for one in earlier}.get(to, -1)
     if not by.strip() or not why.strip():
         raise PromotionRefusedError(
             "Somebody has to answer for a roll-back, with a reason.",
