@@ -150,7 +150,7 @@ def test_measure_counts_rows_under_another_carriers_name_by_the_detector_that_ca
     assert ordinary.outlier_share < 0.1 < mixed.outlier_share
     assert "carrier_late_rate" in mixed.outlier_columns[:4]
     html = write_page(mixed, config, monitoring, tmp_path)
-    assert f"{mixed.outlier_share:.1%} of the rows do not belong to their day" in html
+    assert f"{mixed.outlier_share:.1%} of the rows stand apart from their day" in html
 
 
 def test_monitored_day_leaves_less_than_300_kB_and_pages_that_are_single_files_and_fetch_nothing(
