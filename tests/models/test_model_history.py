@@ -47,7 +47,7 @@ def test_decisions_have_each_check_with_its_state_its_interval_and_where_its_lim
         "constant": "PASS",
         "calibration": "PASS",
         "learned_gap": "PASS",
-        "slices": "PASS",
+        "slices": "INSUFFICIENT",
         "flips": "INSUFFICIENT",
         "value": "INSUFFICIENT",
         "resources": "PASS",

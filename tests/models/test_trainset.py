@@ -143,7 +143,11 @@ def test_copy_of_the_label_is_refused_and_the_refusal_is_recorded(flights, rows)
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("segments: [carrier, origin]", "segments: [carier]", "'carier', which is no feature"),
+        (
+            "segments: [carrier, origin]",
+            "segments: [carier]",
+            "model.coverage.segments: 'carier' is no feature of the model",
+        ),
         ("learning: active", "learning: on", "learning"),
         ("  happens_at: scheduled_departure_at\n", "", "give both or neither"),
     ],

@@ -72,7 +72,7 @@ def test_one_pipeline_is_checked_alone_and_its_gaps_are_counted(copy):
     assert said.exit_code == 0, said.output
     assert "other" not in said.output
     assert 'gaps     pipeline flights: 1 "?" in flights.yml for a person to fill in' in said.output
-    assert "note " not in said.output
+    assert "note     model" not in said.output
     wrong = CliRunner().invoke(main, ["check", "other"])
     assert wrong.exit_code == 1
     assert "PROBLEM  pipeline other" in wrong.output
