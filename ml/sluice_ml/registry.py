@@ -228,7 +228,16 @@ class Registry:
             if version is None and alias in shown:
                 self._client.delete_registered_model_alias(name, alias)
             elif version is not None and shown.get(alias) != version:
-                self._client.set_registered_model_alias(name, alias, str(version))
+                self._set_role(name, alias, version)
+
+    def _set_role(self, name: str, alias: str, version: int) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.set_registered_model_alias(name, alias, str(version))
+        except MlflowException:
+            # MLflow looks for the alias and then inserts it: of two processes at once one fails, and replaces it now.
+            self._client.set_registered_model_alias(name, alias, str(version))
 
     def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Add tags to a version, such as the decision about it."""

@@ -61,7 +61,7 @@ def test_predictions_in_time_are_made_again_once_and_earlier_ones_stay(reigns):
     assert item.reason == f"version 2 made them, and gave way by the roll-back of entry {entry.seq}"
 
     told = report.of_roll_back(reigns.flights, entry, made=[], again=[DAYS[3]], task_url="http://127.0.0.1/")
-    faults.record(told, told.incident_key(0), "sent", "told", {})
+    faults.record(told, told.incident_key(0), "sent", "told", faults.sighting(told))
     publish_staged(reigns.flights, stage_predictions(reigns.flights, [DAYS[3]], BACK))
     (mail,) = ledger.entries(kind="mail")
     assert (
