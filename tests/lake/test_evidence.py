@@ -63,6 +63,21 @@ def test_name_that_leaves_the_evidence_is_of_no_file(place, name):
         evidence.read(name)
 
 
+@pytest.mark.parametrize("link", ["trains", "trains/linked.html", "trains/gates"])
+def test_link_leads_to_no_other_pipeline(home, link):
+    evidence.write(PAGE, b"page")
+    evidence.write("trains/own.html", b"own")
+    root = Path(evidence.address())
+    if link == "trains":
+        (root / "trains" / "own.html").unlink()
+        (root / "trains").rmdir()
+    target = {"trains": "flights", "trains/linked.html": PAGE, "trains/gates": "flights/gates"}[link]
+    (root / link).symlink_to(root / target)
+    wanted = "trains/linked.html" if link.endswith(".html") else PAGE.replace("flights", "trains")
+    with pytest.raises(FileNotFoundError):
+        evidence.read(wanted)
+
+
 def test_folder_is_worked_on_like_one_of_this_machine(place):
     evidence.write("flights/monitor/2013-04-01/drift.json", b"old")
     evidence.write("flights/monitor/2013-04-01/gone.json", b"old")

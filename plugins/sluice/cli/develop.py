@@ -40,7 +40,7 @@ def check(pipeline: str | None) -> None:
         echo(
             f"note     model of {name}: it is critical, and whoever started its training may approve it (releases.self_approval is allow)"
         )
-    for said in machines.sentence():
+    if said := machines.sentence():
         echo(f"note     settings {said}")
     if problems:
         raise click.ClickException(f"{problems} of {checked} checks found problems")

@@ -54,8 +54,9 @@ def read(name: str) -> bytes:
     folder = connection.local_path(address())
     if folder is None:
         return connection.read(address(name))
-    real, mine = (Path(os.path.realpath(folder / one)) for one in (name, name.split("/")[0]))
-    if not mine.is_relative_to(os.path.realpath(folder)) or not real.is_relative_to(mine):
+    root, real = (Path(os.path.realpath(one)) for one in (folder, folder / name))
+    # Not the folder that a link of the pipeline's name leads to: that may be another pipeline's.
+    if not real.is_relative_to(root / name.split("/")[0]):
         raise FileNotFoundError(f"There is no evidence {name!r}.")
     return real.read_bytes()
 
@@ -129,7 +130,8 @@ def folder(name: str) -> Iterator[Path]:
         yield path
         return
     before = {file.name.removeprefix(f"{name}/"): read(file.name) for file in files(name)}
-    with tempfile.TemporaryDirectory() as copy:
+    settings().work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="evidence-", dir=settings().work) as copy:
         for file, content in before.items():
             Path(copy, file).write_bytes(content)
         yield Path(copy)

@@ -6,8 +6,6 @@ home, and a file of SQLite, are of this machine alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sluice.core.errors import SpecInvalidError
 from sluice.core.settings import settings
 from sluice.declare import spec
@@ -78,9 +76,8 @@ def require_shared_landing(pipeline: spec.Pipeline) -> None:
         )
 
 
-def sentence() -> Iterator[str]:
-    """What belongs to one machine, in a line; none where nothing does."""
+def sentence() -> str:
+    """What belongs to one machine, in a line; "" where nothing does."""
     found = list(of_this_machine())
     found += [f"landing of {one.pipeline}" for one in spec.load_all() if landing_of_this_machine(one)]
-    if found:
-        yield f"for one machine only: {', '.join(found)}"
+    return f"for one machine only: {', '.join(found)}" if found else ""
