@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from sluice import ledger
 from sluice.core.errors import LedgerEntryInvalidError
 from sluice.core.settings import settings
-from sluice.ledger import records
+from sluice.ledger import records, store
 from sluice.ledger.kinds import KINDS
 from sluice.ledger.record import Record
 from sluice.ledger.schema import HEAD, LEDGER, writing
@@ -90,6 +90,7 @@ def test_stored_entry_that_is_no_json_is_named(stored):
 def _write(stored: list[ledger.Entry], data: str) -> int:
     """Put an entry of kind `published` into the ledger without its model, and return its number."""
     row = {**STORED[-1], "seq": stored[-1].seq + 1, "kind": "published", "data": data, "once": None}
+    row["hash"] = store._hash(row)
     with writing() as connection:
         connection.execute(insert(LEDGER), row)
     return row["seq"]

@@ -93,6 +93,15 @@ def test_append_what_is_not_json_is_refused_and_leaves_nothing(home, value):
     assert ledger.entries() == []
 
 
+def test_entry_that_was_edited_in_place_is_not_acted_on(home):
+    decide(1), decide(2)
+    tamper("UPDATE sluice_ledger SET partition = '2013-02-09' WHERE seq = 2")
+
+    with pytest.raises(LedgerTamperedError, match="Entry 2 of the ledger was edited"):
+        ledger.entries(partition="2013-02-09")
+    assert [entry.seq for entry in ledger.entries(partition="2013-02-01")] == [1]
+
+
 @pytest.mark.parametrize(
     "statement", ["UPDATE sluice_ledger SET kind = 'published'", "DELETE FROM sluice_ledger WHERE seq = 2"]
 )

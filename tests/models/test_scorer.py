@@ -161,17 +161,19 @@ def test_command_shows_whichever_file_of_a_version_is_lost(champions, home, name
     assert "files are whole" in next(line for line in lines if " champion " in line)
 
 
+@pytest.mark.parametrize("exchanged", ["sha256", "meta_sha256"])
 def test_model_that_was_exchanged_in_the_registry_with_its_hashes_is_not_the_one_that_was_trained(
-    flights, trained, audited
+    flights, trained, audited, exchanged
 ):
     """Whoever can write the registry's database can make its hashes fit; the ledger says what was trained."""
     versions = [trained(), trained()]
     about = {"pipeline": "flights", "subject": flights.model.name, "partition": DAY}
     for known in registry().versions(flights.model.name):
-        ledger.append(model_records.Trained(version=known.version, sha256=known.sha256), **about)
+        hashes = {tag: known.tags[tag] for tag in ("sha256", "meta_sha256")}
+        ledger.append(model_records.Trained(version=known.version, **hashes), **about)
     roles.promote(flights, audited(versions[0], None), RUN)
     assert scorer.choose(flights).version == versions[0]
-    ledger.append(model_records.Trained(version=versions[0], sha256="0" * 64), **about)
+    ledger.append(model_records.Trained(version=versions[0], **{exchanged: "0" * 64}), **about)
     with pytest.raises(
         ModelDamagedError, match=r"is not the model that was trained as it.*entry \d+ of the ledger"
     ):

@@ -33,7 +33,9 @@ class Trained(Record, kind="trained"):
     """A candidate was trained."""
 
     version: int
+    # Of the model's file, and of its description.
     sha256: str = ""
+    meta_sha256: str = ""
     # The kind of model, and the digest of its recipe: two versions with the same one differ in their days only.
     algorithm: str = ""
     recipe_sha256: str = ""

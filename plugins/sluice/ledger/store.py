@@ -28,6 +28,9 @@ from sluice.ledger.schema import HEAD, LEDGER, reading, writing
 
 R = TypeVar("R", bound=Record)
 
+# What the hash of an entry is over.
+_HASHED = sorted(column.name for column in LEDGER.c if column is not LEDGER.c.hash)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # The `prev` of the first entry.
 _GENESIS = "0" * 64
 # Of a day, YYYY-MM-DD.
@@ -213,18 +216,20 @@ def _walk(rows: Iterable[Row]) -> tuple[int, str]:
         if row.prev != last:
             raise _tampered(seq, "does not follow from the entry before")
         if row.hash != _hash(row._asdict()):
-            raise _tampered(seq, "was edited: its content does not match its hash")
+            raise _edited(seq)
         last = row.hash
     return seq, last
 
 
 def _hash(row: Mapping[str, Any]) -> str:
     """SHA-256 over everything stored of an entry but its hash; `data` as the very text that is stored."""
-    content = {column.name: row[column.name] for column in LEDGER.c if column is not LEDGER.c.hash}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL({name: row[name] for name in _HASHED}).encode()).hexdigest()
 
 
 def _entry(row: Row) -> Entry:
+    """Raises LedgerTamperedError where the row is not what was appended: nobody decides by it."""
+    if row.hash != _hash(row._asdict()):
+        raise _edited(row.seq)
     try:
         stored = {**row._mapping, "at": datetime.fromisoformat(row.at), "data": json.loads(row.data)}
     except ValueError as error:
@@ -235,6 +240,10 @@ def _entry(row: Row) -> Entry:
 
 def _name(entry: Entry | Row) -> str:
     return f"Entry {entry.seq} of the ledger, of kind {entry.kind},"
+
+
+def _edited(seq: int) -> LedgerTamperedError:
+    return _tampered(seq, "was edited: its content does not match its hash")
 
 
 def _tampered(seq: int, problem: str) -> LedgerTamperedError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sluice.declare.contracts import Strict
     from sluice.declare.gate import Gate
     from sluice_ml.config import GateConfig, ModelConfig, MonitoringConfig, TuningConfig
-    from sluice_ml.registry import LoadedModel, Registry
+    from sluice_ml.registry import LoadedModel, Registry, Version
 
 
 def model_config(spec: Pipeline) -> ModelConfig:
@@ -222,20 +222,20 @@ def registry() -> Registry:
     return Registry(settings().mlflow_url, settings().models_address)
 
 
-def load_version(spec: Pipeline, version: int) -> LoadedModel:
+def load_version(name: str, version: int) -> LoadedModel:
     """A version ready to score: its files are those that were registered, and those that the ledger says were trained.
 
     Raises:
         ConnectionError: the registry does not answer.
         ModelDamagedError, ModelUnknownError: as `Registry.load`; damaged is also what is not the file that the ledger names.
     """
-    found = registry().load(spec.model.name, version, threads=settings().threads)
-    require_recorded(spec.model.name, version, found.registered.sha256)
+    found = registry().load(name, version, threads=settings().threads)
+    _require_recorded(found.registered)
     return found
 
 
-def require_recorded(name: str, version: int, sha256: str) -> None:
-    """Refuse a model file that is another than the one that the ledger recorded when the version was trained.
+def _require_recorded(version: Version) -> None:
+    """Refuse a model or its description that is another than the ledger recorded when the version was trained.
 
     The registry's own hashes lie beside its files: who exchanges both exchanges the model unseen.
 
@@ -244,11 +244,16 @@ def require_recorded(name: str, version: int, sha256: str) -> None:
     """
     from sluice_ml.errors import ModelDamagedError
 
-    trained = ledger.entries(model_records.Trained, subject=name)
-    recorded = next((one for one in trained if one.record.version == version and one.record.sha256), None)
-    if recorded and recorded.record.sha256 != sha256:
-        raise ModelDamagedError(
-            f"Version {version} of {name} in the registry is not the model that was trained as it.",
-            where=f"entry {recorded.seq} of the ledger: sha256 {recorded.record.sha256}; registry: {sha256}",
-            todo="find out who changed the registry; restore it from a backup, or roll back to another version",
-        )
+    trained = ledger.entries(model_records.Trained, subject=version.name)
+    recorded = next((one for one in trained if one.record.version == version.version), None)
+    if recorded is None:
+        return
+    # Earlier versions of Sluice recorded the first, or neither.
+    for tag in ("sha256", "meta_sha256"):
+        expected, found = getattr(recorded.record, tag), version.tags.get(tag, "")
+        if expected and expected != found:
+            raise ModelDamagedError(
+                f"Version {version.version} of {version.name} in the registry is not the model that was trained as it.",
+                where=f"entry {recorded.seq} of the ledger: {tag} {expected}; registry: {found}",
+                todo="find out who changed the registry; restore it from a backup, or roll back to another version",
+            )

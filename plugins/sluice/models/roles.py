@@ -204,7 +204,7 @@ def require_possible(spec: Pipeline, to: str, *, by: str, why: str) -> int | Non
             todo="nothing, or choose one of those that are allowed",
         )
     if version is not None:
-        load_version(spec, version)
+        load_version(spec.model.name, version)
     return version
 
 
@@ -292,7 +292,7 @@ def read(spec: Pipeline) -> Versions:
     for known in models.versions(name):
         problem = ""
         try:
-            load_version(spec, known.version)
+            load_version(spec.model.name, known.version)
             # It scores without its held-out rows, but cannot be judged again.
             models.candidate(name, known.version)
         except MlError as error:

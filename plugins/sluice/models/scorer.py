@@ -176,7 +176,7 @@ def usable(spec: Pipeline, version: int, columns: Sequence[str] | None) -> Loade
     Raises:
         ModelDamagedError, ModelUnknownError, RowsUnusableError: it cannot.
     """
-    model = load_version(spec, version)
+    model = load_version(spec.model.name, version)
     features = (*model.meta.numeric, *model.meta.categorical)
     missing = sorted(set(features) - set(columns)) if columns is not None else []
     if missing:

@@ -46,6 +46,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run, *, asked_by: str = "
         HistoryRewrittenError: a published partition is not what was published; nothing is fitted.
         WaiverExpiredError: a published partition rests on a waiver that is over; nothing is fitted.
     """
+    from sluice_ml.artifacts import sha256
     from sluice_ml.coverage import unsupported
     from sluice_ml.training import fit
 
@@ -77,6 +78,7 @@ def stage_candidate(spec: Pipeline, run_day: str, run: Run, *, asked_by: str = "
         model_records.Trained(
             version=version,
             sha256=candidate.sha256,
+            meta_sha256=sha256(candidate.meta.to_json().encode()),
             algorithm=candidate.meta.algorithm,
             recipe_sha256=candidate.meta.recipe_sha256,
             snapshots=snapshots,
@@ -246,7 +248,7 @@ def _champion(spec: Pipeline, version: int | None) -> tuple[Champion | None, str
     if version is None:
         return None, ""
     try:
-        model = load_version(spec, version).model
+        model = load_version(spec.model.name, version).model
         return Champion.of(model), ""
     except (ModelDamagedError, ModelUnknownError) as error:
         return None, error.what

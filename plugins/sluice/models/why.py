@@ -6,7 +6,6 @@ file of the model, the ledger's decisions. Only the baseline, the descriptions o
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sluice.gates import suites
 from sluice.lake import batches, inputs, tables
 from sluice.lake.columns import DAY
 from sluice.models import finding, history, roles
-from sluice.models.config import registry, require_recorded
+from sluice.models.config import load_version
 from sluice_ml.errors import MlError
 
 if TYPE_CHECKING:
@@ -314,12 +313,7 @@ def _others(
 
 
 def _model(scored_by: inputs.Model) -> Trained:
-    from sluice_ml.model import load
-
-    version = scored_by.version or 0
-    meta, content = registry().content(scored_by.name, version)
-    require_recorded(scored_by.name, version, hashlib.sha256(content).hexdigest())
-    return load(content, meta, threads=1)
+    return load_version(scored_by.name, scored_by.version or 0).model
 
 
 def _origins(spec: Pipeline, features: Manifest, day: str, key: str) -> Iterator[Origin]:
