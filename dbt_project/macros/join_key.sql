@@ -3,5 +3,5 @@
     Producers differ in these and mean the same. Every key that a join uses goes through here once, in staging.
 #}
 {% macro join_key(column) -%}
-    nullif(upper(trim(regexp_replace({{ column }}, '[\s\p{Z}]+', ' ', 'g'))), '')
+    nullif(upper(trim({{ one_blank(column) }})), '')
 {%- endmacro %}

@@ -14,7 +14,7 @@ select
     {% endfor -%}
     count(arrivals.is_late) as flights_count,
     count(*) filter (where arrivals.is_late) / nullif(count(arrivals.is_late), 0) as late_rate,
-    sum(arrivals.arrival_delay_minutes)::double / nullif(count(arrivals.is_late), 0) as delay_minutes
+    cast(sum(arrivals.arrival_delay_minutes) as double) / nullif(count(arrivals.is_late), 0) as delay_minutes
 from {{ days_to_build }} as days
 inner join {{ arrivals }} as arrivals
     on arrivals.ds >= {{ 'days.history_on' if days is none else 'days.ds - ' ~ days }} and arrivals.ds < days.ds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import duckdb
 import jinja2
 import pytest
@@ -15,11 +17,16 @@ from sluice.gates import suites
 def test_key_from_is_the_key_that_staging_writes(pipeline, source):
     project = settings().dbt_project
     (model,) = project.rglob(f"stg_flights__{source}.sql")
-    macros = [(project / "macros" / f"{name}.sql").read_text() for name in ("join_key", "local_timestamp")]
-    names = {"source": lambda _, name: name, "var": lambda _: 15}
-    staging = (
-        jinja2.Environment(autoescape=False).from_string("".join([*macros, model.read_text()])).render(names)
-    )
+    macros = [
+        (project / "macros" / f"{name}.sql").read_text()
+        for name in ("dialect", "join_key", "local_timestamp")
+    ]
+    adapter = SimpleNamespace(dispatch=lambda name: duckdbs[name])
+    names = {"source": lambda _, name: name, "var": lambda _: 15, "adapter": adapter}
+    jinja = jinja2.Environment(autoescape=False)
+    module = jinja.from_string("".join(macros)).make_module()
+    duckdbs = {name: getattr(module, f"default__{name}") for name in ("whole", "plus_minutes", "one_blank")}
+    staging = jinja.from_string("".join([*macros, model.read_text()])).render(names)
     (table,) = (name for name, one in pipeline.derived.items() if one.rows_from == source)
     key_from = ", ".join(pipeline.derived[table].key_from)
     columns = pipeline.sources[source].contract.sql_types

@@ -63,7 +63,7 @@ select
     weather.pressure_millibar,
     weather.precipitation_inches_6h
 from departures
-anti join left_out on left_out.flight_id = departures.flight_id
+{{ anti_join() }} left_out on left_out.flight_id = departures.flight_id
 left join carrier_history on carrier_history.ds = departures.ds and carrier_history.carrier = departures.carrier
 left join route_history
     on route_history.ds = departures.ds

@@ -4,17 +4,25 @@ with params as (
 ),
 
 days as (
-    select unnest(generate_series(start_on, end_on, interval 1 day))::date as ds, timezone, history_days, prediction_hour
+    select {{ each_day('start_on', 'end_on') }} as ds, timezone, history_days, prediction_hour
     from params
-)
+){% for register in ['planes', 'airports', 'airlines'] %},
+
+{{ register }} as (
+    select days.ds, max(versions.ds) as version_ds
+    from days
+    inner join (select distinct ds from {{ ref('stg_flights__' ~ register) }}) as versions on versions.ds <= days.ds
+    group by days.ds
+){% endfor %}
 
 select
     days.ds,
     days.ds - days.history_days as history_on,
-    (days.ds::timestamp + to_hours(days.prediction_hour)) at time zone days.timezone as as_of_at,
-    (select max(planes.ds) from {{ ref('stg_flights__planes') }} as planes where planes.ds <= days.ds) as planes_ds,
-    (select max(airports.ds) from {{ ref('stg_flights__airports') }} as airports where airports.ds <= days.ds)
-        as airports_ds,
-    (select max(airlines.ds) from {{ ref('stg_flights__airlines') }} as airlines where airlines.ds <= days.ds)
-        as airlines_ds
+    {{ instant(plus_minutes('cast(days.ds as timestamp)', 'days.prediction_hour * 60'), 'days.timezone') }} as as_of_at,
+    planes.version_ds as planes_ds,
+    airports.version_ds as airports_ds,
+    airlines.version_ds as airlines_ds
 from days
+left join planes on planes.ds = days.ds
+left join airports on airports.ds = days.ds
+left join airlines on airlines.ds = days.ds

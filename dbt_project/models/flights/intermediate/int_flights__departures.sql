@@ -21,8 +21,8 @@ placed as (
         airlines.carrier_name,
         origins.timezone as origin_timezone,
         destinations.timezone as dest_timezone,
-        schedule.departure_local at time zone origins.timezone as scheduled_departure_at,
-        schedule.arrival_local at time zone destinations.timezone as arrival_same_day_at
+        {{ instant('schedule.departure_local', 'origins.timezone') }} as scheduled_departure_at,
+        {{ instant('schedule.arrival_local', 'destinations.timezone') }} as arrival_same_day_at
     from schedule
     inner join days on days.ds = schedule.ds
     left join airlines on airlines.ds = days.airlines_ds and airlines.carrier = schedule.carrier
@@ -53,9 +53,9 @@ select
     dest_timezone,
     scheduled_departure_at,
     as_of_at,
-    date_diff('minute', ds::timestamp, departure_local) as departure_minute_of_day,
-    isodow(ds) as departure_day_of_week,
+    {{ minutes_between('cast(ds as timestamp)', 'departure_local') }} as departure_minute_of_day,
+    {{ day_of_week('ds') }} as departure_day_of_week,
     distance_miles,
-    date_diff('minute', scheduled_departure_at, scheduled_arrival_at)::double as planned_minutes,
+    cast({{ minutes_between('scheduled_departure_at', 'scheduled_arrival_at') }} as double) as planned_minutes,
     count(*) over (partition by ds, origin, date_trunc('hour', departure_local)) as origin_hour_departures_count
 from timed

@@ -24,8 +24,8 @@ select
     flights.last_tailnum as tailnum,
     planes.tailnum as registered_tailnum,
     planes.manufacturer,
-    (year(flights.ds) - planes.built_year)::double as age_years,
-    planes.seats_count::double as seats_count,
+    cast(year(flights.ds) - planes.built_year as double) as age_years,
+    cast(planes.seats_count as double) as seats_count,
     aircraft_history.late_rate
 from flights
 inner join days on days.ds = flights.ds

@@ -4,15 +4,20 @@ with history as (
 ),
 
 flown as (
-    select days.ds, arrivals.carrier, arrivals.flight, arrivals.origin, arrivals.tailnum
+    select
+        days.ds,
+        arrivals.carrier,
+        arrivals.flight,
+        arrivals.origin,
+        arrivals.tailnum,
+        row_number() over (
+            partition by days.ds, arrivals.carrier, arrivals.flight, arrivals.origin
+            order by arrivals.ds desc, arrivals.dest, arrivals.tailnum
+        ) as place
     from {{ ref('int_flights__days') }} as days
     inner join {{ ref('stg_flights__arrivals') }} as arrivals
         on arrivals.ds >= days.history_on and arrivals.ds < days.ds
     where not arrivals.is_cancelled and arrivals.tailnum is not null
-    qualify row_number() over (
-        partition by days.ds, arrivals.carrier, arrivals.flight, arrivals.origin
-        order by arrivals.ds desc, arrivals.dest, arrivals.tailnum
-    ) = 1
 )
 
 select history.ds, history.carrier, history.flight, history.origin, history.late_rate, flown.tailnum as last_tailnum
@@ -22,3 +27,4 @@ left join flown
     and flown.carrier = history.carrier
     and flown.flight = history.flight
     and flown.origin = history.origin
+    and flown.place = 1

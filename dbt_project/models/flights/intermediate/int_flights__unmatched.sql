@@ -28,7 +28,7 @@ unmatched as (
     union all
     select departures.ds, 'weather' as join_name, departures.origin as join_key
     from departures
-    anti join {{ ref('int_flights__weather') }} as weather
+    {{ anti_join() }} {{ ref('int_flights__weather') }} as weather
         on weather.ds = departures.ds and weather.origin = departures.origin
 )
 

@@ -4,12 +4,14 @@ with source as (
 
 keyed as (
     select
-        * replace (
-            {{ join_key('carrier') }} as carrier,
-            {{ join_key('origin') }} as origin,
-            {{ join_key('dest') }} as dest,
-            {{ join_key('tailnum') }} as tailnum
-        )
+        ds,
+        {{ join_key('carrier') }} as carrier,
+        flight,
+        {{ join_key('origin') }} as origin,
+        {{ join_key('dest') }} as dest,
+        {{ join_key('tailnum') }} as tailnum,
+        dep_time,
+        arr_delay
     from source
 )
 

@@ -8,11 +8,14 @@ params as (
 
 keyed as (
     select
-        source.* replace (
-            {{ join_key('source.carrier') }} as carrier,
-            {{ join_key('source.origin') }} as origin,
-            {{ join_key('source.dest') }} as dest
-        )
+        source.ds,
+        {{ join_key('source.carrier') }} as carrier,
+        source.flight,
+        {{ join_key('source.origin') }} as origin,
+        {{ join_key('source.dest') }} as dest,
+        source.sched_dep_time,
+        source.sched_arr_time,
+        source.distance
     from source
     inner join params on source.ds between params.start_on and params.end_on
 )
