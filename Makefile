@@ -38,6 +38,10 @@ down: install  ## Stop what `make up` started
 test-docker: install  ## Build the image and run docker/compose.yml, with podman or Docker; skips without either
 	$(BIN)/python -m pytest -p no:randomly docker
 
+test-spark: install  ## Derived tables by Spark, on a standalone master with two workers, in .venv-spark; needs Java 17
+	PYTHON=$(PYTHON) sh .ci/install-spark
+	.venv-spark/bin/python -m pytest -p no:randomly tests/spark
+
 supply-chain: install  ## Advisories, licences, bill of materials, secrets: 0 all good, 1 found, 3 not all could be checked
 	$(BIN)/sluice supply-chain
 
@@ -57,4 +61,4 @@ clean:  ## Stop what runs, and remove all local state (tables, ledger, Airflow's
 	if [ -x $(BIN)/sluice ]; then $(BIN)/sluice down; fi
 	rm -rf "$${SLUICE_HOME:-var}" site
 
-.PHONY: help install demo check test test-all test-docker lint up down supply-chain bench docs mutants lock clean
+.PHONY: help install demo check test test-all test-docker test-spark lint up down supply-chain bench docs mutants lock clean

@@ -18,7 +18,12 @@
     ({{ local }}) at time zone {{ zone }}
 {%- endmacro %}
 {% macro spark__instant(local, zone) -%}
-    to_utc_timestamp({{ local }}, {{ zone }})
+    {#- Of the hour that a clock reads twice DuckDB means the second, and Spark the first. -#}
+    {%- set first = 'to_utc_timestamp(' ~ local ~ ', ' ~ zone ~ ')' -%}
+    case
+        when from_utc_timestamp({{ first }} + interval 1 hour, {{ zone }}) = {{ local }} then {{ first }} + interval 1 hour
+        else {{ first }}
+    end
 {%- endmacro %}
 
 {# A timestamp and a whole number of minutes, which may be a column. #}
@@ -63,7 +68,8 @@
     regexp_replace({{ text }}, '[\s\p{Z}]+', ' ', 'g')
 {%- endmacro %}
 {% macro spark__one_blank(text) -%}
-    regexp_replace({{ text }}, r'[\s\p{Z}]+', ' ')
+    {#- To Java `\s` is one character more, which is the vertical tab. -#}
+    regexp_replace({{ text }}, r'[\t\n\f\r\p{Z}]+', ' ')
 {%- endmacro %}
 
 {# Rows of what is before without a partner in what follows. #}

@@ -44,6 +44,7 @@ NEEDED = (
     "docker/health.py",
     "docker/build.txt",
     "docker/requirements.txt",
+    "docker/spark.txt",
 )
 
 

@@ -110,11 +110,31 @@ class Settings(BaseSettings):
         description="Airflow's own setting: whether tasks run on several machines.",
     )
     threads: int = Field(2, description="Threads for DuckDB and XGBoost in one task.")
+    spark_master: str = Field(
+        "", description="Spark master of tables with `engine: spark`: spark://…, yarn, k8s://… or local[2]."
+    )
+    spark_packages: str = Field(
+        "",
+        description="Maven coordinates that Spark loads: Iceberg's runtime, and the catalog's JDBC driver.",
+    )
+    spark_scratch: str = Field(
+        "", description="Folder or URL that all executors see, for one build's tables; default: <home>/work."
+    )
+    spark_conf: dict[str, str] = Field(
+        {}, description="Further Spark properties as a JSON object; they win over Sluice's own."
+    )
 
     @field_validator(*_ADDRESSES)
     @classmethod
     def _holds_no_password(cls, value: str) -> str:
         if _PASSWORD_IN_URL.search(value):
+            raise ValueError(_NO_PLACE)
+        return value
+
+    @field_validator("spark_conf")
+    @classmethod
+    def _names_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        if re.search(r"password|secret|token", " ".join(value), re.IGNORECASE):
             raise ValueError(_NO_PLACE)
         return value
 

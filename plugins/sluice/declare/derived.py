@@ -28,6 +28,8 @@ class Derived(Strict):
     key: tuple[str, ...] = Field(min_length=1)
     # The dbt model whose rows become the table's.
     model: str
+    # What the model is run by; the pipeline's `engine`, if not given.
+    engine: Literal["duckdb", "spark"] | None = None
     # The table whose rows become this one's, each at most one: a day that it is published without rows of has none here
     # either. What the model joins to them can be empty and is no reason.
     rows_from: str | None = None

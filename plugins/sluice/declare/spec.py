@@ -85,6 +85,8 @@ class Pipeline(_Strict):
     # When the maintenance of a live pipeline runs.
     maintain_schedule: Cron = "30 2 * * *"
     landing: NonEmptyStr
+    # What runs the dbt models: DuckDB in the task's own process, or Spark on a cluster (see `sluice.transform.spark`).
+    engine: Literal["duckdb", "spark"] = "duckdb"
     # Days of history that the derived tables of one day look back on; needed where there are any.
     history_days: int = Field(1, ge=1)
     # What becomes of a day where some of them are missing.
@@ -194,6 +196,10 @@ class Pipeline(_Strict):
         """Days before its own that a day of a derived table is made from."""
         declared = self.derived[table].history_days
         return self.history_days if declared is None else declared
+
+    def engine_of(self, table: str) -> Literal["duckdb", "spark"]:
+        """What a derived table is built by."""
+        return self.derived[table].engine or self.engine
 
     def missing_history_of(self, table: str) -> History:
         """What becomes of a derived table where history is missing."""

@@ -27,7 +27,7 @@ from sluice.core.errors import SpecInvalidError, TransformFailedError
 from sluice.core.settings import settings
 from sluice.declare.spec import Pipeline, pipeline_names
 from sluice.lake import evidence
-from sluice.transform import database
+from sluice.transform import database, spark
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -42,28 +42,36 @@ LOG = Path("logs") / "dbt.log"
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def manifest(spec: Pipeline) -> Manifest:
-    """The parsed project without the other pipelines' folders, fresh for the caller to change.
+def manifest(spec: Pipeline, engine: str = "duckdb") -> Manifest:
+    """The parsed project without the other pipelines' folders, as an engine sees it, fresh for the caller to change.
 
     Raises:
         TransformFailedError: dbt cannot parse the project.
     """
     from dbt.contracts.graph.manifest import Manifest
 
-    kept = settings().work.resolve() / "dbt" / fingerprint(spec) / "partial_parse.msgpack"
+    name = fingerprint(spec) + ("-spark" if engine == "spark" else "")
+    kept = settings().work.resolve() / "dbt" / name / "partial_parse.msgpack"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix="parse-", dir=kept.parent))
         try:
-            invoke(spec, ["parse"], workdir=scratch)
+            invoke(spec, ["parse"], workdir=scratch, engine=engine)
             os.replace(scratch / "target" / kept.name, kept)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return Manifest.from_msgpack(kept.read_bytes())
 
 
-def invoke(spec: Pipeline, args: Sequence[str], *, workdir: Path, parsed: Manifest | None = None) -> Any:
-    """Run one dbt command on the database in `workdir`; return what dbt returns for it.
+def invoke(
+    spec: Pipeline,
+    args: Sequence[str],
+    *,
+    workdir: Path,
+    parsed: Manifest | None = None,
+    engine: str = "duckdb",
+) -> Any:
+    """Run one dbt command on the database in `workdir`, or in the open Spark session; return what dbt returns for it.
 
     dbt writes only below `workdir` (project, target, logs), and its connections are closed at the end: an open one
     would lock the file.
@@ -78,7 +86,7 @@ def invoke(spec: Pipeline, args: Sequence[str], *, workdir: Path, parsed: Manife
     from dbt.cli.main import dbtRunner
 
     folder = workdir.resolve()
-    _write_profile(folder)
+    _write_profile(folder, engine)
     options = {
         "--project-dir": settings().dbt_project.resolve() if parsed else _copy(spec, folder / "project"),
         "--profiles-dir": folder,
@@ -138,6 +146,30 @@ def sources(parsed: Manifest, spec: Pipeline, model: str) -> list[str]:
     return tables
 
 
+def _sql(parsed: Manifest, models: Sequence[str]) -> dict[str, str]:
+    """SQL of models with their Jinja, and of all that they are made of."""
+    waiting = [
+        key for key, node in parsed.nodes.items() if node.resource_type == "model" and node.name in models
+    ]
+    found: dict[str, str] = {}
+    while waiting:
+        node = parsed.nodes.get(waiting.pop())
+        if node and node.name not in found:
+            found[node.name] = node.raw_code
+            waiting += node.depends_on_nodes
+    return found
+
+
+def required(parsed: Manifest, model: str) -> list[str]:
+    """Columns that the contract of a model says hold no null."""
+    (node,) = (one for one in parsed.nodes.values() if (one.resource_type, one.name) == ("model", model))
+    return [
+        column.name
+        for column in node.columns.values()
+        if any(each.type == "not_null" for each in column.constraints)
+    ]
+
+
 def meta(parsed: Manifest, model: str) -> dict[str, Any]:
     """What a model's yml says under `config.meta`."""
     return next(
@@ -170,6 +202,10 @@ def check(spec: Pipeline) -> None:
             allowed="a schedule with one hour, such as '0 4 * * *'",
             todo="give the schedule one hour, or take the hour out of the model",
         )
+    on_spark = [one.model for name, one in spec.derived.items() if spec.engine_of(name) == "spark"]
+    if on_spark:
+        spark.check_sql(spec, _sql(parsed, on_spark))
+        spark.require(spec)
     for name, derived in spec.derived.items():
         read = sources(parsed, spec, derived.model)
         if derived.rows_from not in (None, *read):
@@ -187,6 +223,8 @@ def fingerprint(spec: Pipeline) -> str:
     looks_back = {name: spec.history_of(name) for name in spec.derived}
     told = (looks_back, spec.prediction_hour, spec.timezone)
     digest = hashlib.sha256(f"{version('dbt-core')} {version('duckdb')} {told}".encode())
+    on_spark = [name for name in spec.derived if spec.engine_of(name) == "spark"]
+    digest.update(f"spark {on_spark}".encode() if on_spark else b"")
     for name, path in _files(spec):
         digest.update(f"\0{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -270,15 +308,18 @@ def _files(spec: Pipeline) -> Iterator[tuple[Path, Path]]:
             yield name, path
 
 
-def _write_profile(folder: Path) -> None:
+def _write_profile(folder: Path, engine: str) -> None:
     import yaml
 
-    output = {
+    output: dict[str, Any] = {
         "type": "duckdb",
         "path": str(folder / database.FILE),
         "threads": settings().threads,
         "settings": {"TimeZone": "UTC", "threads": settings().threads},
     }
+    if engine == "spark":
+        output = {"type": "spark", "method": "session", "host": "NA", "schema": spark.SCHEMA}
+        output["threads"] = settings().threads
     profile = {"sluice": {"target": "attempt", "outputs": {"attempt": output}}}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "profiles.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")

@@ -18,7 +18,7 @@ from sluice.core.partitions import EARLIEST, days_later
 from sluice.declare.spec import Derived, Pipeline
 from sluice.lake import tables
 from sluice.lake.inputs import Snapshot
-from sluice.transform import conservation, database, project
+from sluice.transform import conservation, database, project, spark
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,9 @@ def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) ->
     model = _derived(spec, table).model
     read = project.sources(project.manifest(spec), spec, model)
     back = spec.history_of(table)
-    files, inputs = published_files(spec, read, start, end, into=workdir / "files", history_days=back)
+    on_spark = spec.engine_of(table) == "spark"
+    into = None if on_spark else workdir / "files"
+    files, inputs = published_files(spec, read, start, end, into=into, history_days=back)
     for source, first, last in ((item["table"], item["first"], item["last"]) for item in inputs):
         if not files[source] and not may_be_empty(spec, table, source, last):
             raise TableMissingError(
@@ -87,6 +89,8 @@ def build(spec: Pipeline, table: str, start: str, end: str, *, workdir: Path) ->
                 where=f"{spec.pipeline}.{source}, which the dbt model {model} reads",
                 todo=f"publish the days of {source} first",
             )
+    if on_spark:
+        return _build_on_spark(spec, table, start, end, inputs, workdir)
     return build_from_files(spec, table, start, end, files, inputs=inputs, workdir=workdir)
 
 
@@ -96,13 +100,13 @@ def published_files(
     start: str,
     end: str,
     *,
-    into: Path,
+    into: Path | None,
     history_days: int | None = None,
 ) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
     """Parquet files of the days that a build of `start` to `end` reads, by table, and the inputs to record for them.
 
     Args:
-        into: folder that files of a remote warehouse are copied to.
+        into: folder that files of a remote warehouse are copied to; without one, days are listed in the place of files.
         history_days: days before `start` that are read too; the pipeline's, if not given.
     """
     back = spec.history_days if history_days is None else history_days
@@ -117,7 +121,7 @@ def published_files(
             if snapshot is not None
             else {}
         )
-        files[name] = tables.local_files(shown, into=into / name)
+        files[name] = tables.local_files(shown, into=into / name) if into else list(shown)
         read = {day: partition.batch_id for day, partition in shown.items()}
         inputs.append(
             Snapshot(table=name, snapshot_id=snapshot, first=first, last=end, batches=read).record()
@@ -135,7 +139,7 @@ def build_from_files(
     inputs: Sequence[dict[str, Any]] = (),
     workdir: Path,
 ) -> TransformResult:
-    """As `build`, on the Parquet files given by source table."""
+    """As `build`, on the Parquet files given by source table, with DuckDB."""
     derived = _derived(spec, table)
     path = workdir / database.FILE
     database.create(spec, start, end, files, path, history_days=spec.history_of(table))
@@ -143,14 +147,12 @@ def build_from_files(
     meta = project.meta(parsed, derived.model)
     left_out, unmatched = meta.get("left_out"), meta.get("unmatched")
     # Unit tests guard the code, not the data: they run with the repository's tests.
-    models = [f"+{name}" for name in (derived.model, unmatched) if name]
-    select = ["--select", *models, "--exclude-resource-type", "unit_test"]
-    args = ["build", *select, "--indirect-selection", "buildable"]
+    args = _build_args(derived.model, unmatched)
     may_show = spec.may_quote(None)
     if not may_show:
         workdir.chmod(0o700)
     results = project.invoke(spec, args, workdir=workdir, parsed=parsed).results
-    nodes = [_node(result, path if may_show else None) for result in results]
+    nodes = [_node(result, path if may_show else None, may_show=may_show) for result in results]
     _raise_if_failed(nodes, table, start, end, workdir)
     built = next(result.node for result in results if result.node.name == derived.model)
     order = ", ".join(["ds", *derived.key])
@@ -177,6 +179,43 @@ def build_from_files(
     )
 
 
+def _build_args(model: str, unmatched: str | None) -> list[str]:
+    models = [f"+{name}" for name in (model, unmatched) if name]
+    select = ["--select", *models, "--exclude-resource-type", "unit_test"]
+    return ["build", *select, "--indirect-selection", "buildable"]
+
+
+def _build_on_spark(
+    spec: Pipeline, table: str, start: str, end: str, inputs: Sequence[dict[str, Any]], workdir: Path
+) -> TransformResult:
+    """As `build_from_files`, on the recorded snapshots, by Spark; rows are not counted model by model."""
+    derived = _derived(spec, table)
+    parsed = project.manifest(spec, "spark")
+    required, meta = project.required(parsed, derived.model), project.meta(parsed, derived.model)
+    left_out, unmatched = meta.get("left_out"), meta.get("unmatched")
+    if not spec.may_quote(None):
+        workdir.chmod(0o700)
+    with spark.session(spec, table, start, end, inputs, workdir) as made:
+        args = _build_args(derived.model, unmatched)
+        results = project.invoke(spec, args, workdir=workdir, parsed=parsed, engine="spark").results
+        nodes = [_node(result, None, may_show=spec.may_quote(None)) for result in results]
+        _raise_if_failed(nodes, table, start, end, workdir)
+        built = next(result.node for result in results if result.node.name == derived.model)
+        data = made.rows(built.relation_name, ["ds", *derived.key], required)
+        dropped = made.counts(left_out, "reason", "count(*)") if left_out else {}
+        lonely = made.counts(unmatched, "join_name", "sum(rows_count)") if unmatched else {}
+    return TransformResult(
+        data=data,
+        received=data.num_rows + sum(dropped.values()),
+        dropped=dropped,
+        unmatched=lonely,
+        rows_by_model={},
+        inputs=list(inputs),
+        nodes=nodes,
+        run_results=workdir / "target" / "run_results.json",
+    )
+
+
 def _derived(spec: Pipeline, table: str) -> Derived:
     if table not in spec.derived:
         raise SpecInvalidError(
@@ -195,13 +234,13 @@ def may_be_empty(spec: Pipeline, table: str, source: str, end: str) -> bool:
     return lags and not tables.published(spec.pipeline, source, EARLIEST, end)
 
 
-def _node(result: Any, path: Path | None) -> Node:
+def _node(result: Any, path: Path | None, *, may_show: bool) -> Node:
     return Node(
         name=result.node.name,
         type=str(result.node.resource_type),
         status=str(result.status),
         seconds=round(result.execution_time, 3),
-        message=(result.message or "") if path else _unquoted(result.message or ""),
+        message=(result.message or "") if may_show else _unquoted(result.message or ""),
         failures=result.failures,
         sample=_failing_rows(path, result.node.compiled_code) if path and result.failures else (),
     )
