@@ -216,7 +216,7 @@ def test_day_that_nobody_scored_warns_and_is_mailed_as_no_score(damaged):
     )  # fmt: skip
     assert event.effect.startswith("No predictions are made: readers see each day without rows")
     assert event.facts["Scores"] == "nobody"
-    assert f"sluice model rollback {spec.pipeline} VERSION --by NAME --why REASON" in event.commands
+    assert f"sluice model rollback {spec.pipeline} --to VERSION --by NAME --why REASON" in event.commands
     assert "baseline" not in " ".join(event.commands), "it is no declared step, or was tried"
     decided = monitoring.decide(spec, day, RUN)
     assert decided["action"] == "warn"

@@ -89,7 +89,7 @@ def test_critical_model_is_not_rolled_back_by_one_person(critical, given):
 def test_command_refuses_a_critical_model_and_names_the_dag_that_asks(critical, monkeypatch):
     monkeypatch.setattr(spec, "load", lambda _: critical.flights)
     word = ["--by", "ada", "--why", "It ranks at random."]
-    done = CliRunner().invoke(cli.main, ["model", "rollback", "flights", "1", *word])
+    done = CliRunner().invoke(cli.main, ["model", "rollback", "flights", "--to", "1", *word])
     assert done.exit_code == 1
     assert "trigger flights_rollback in the Airflow UI" in " ".join(done.output.split())
     assert ledger.entries(model_records.RolledBack) == []

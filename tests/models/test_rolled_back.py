@@ -142,7 +142,7 @@ def test_each_roll_back_by_the_command_is_told_also_when_another_decision_has_fo
     assert notify.untold_roll_backs(reigns.flights) == []
     word = ["--by", "ada", "--why", "It ranks at random."]
     for version in ("1", "baseline"):
-        done = CliRunner().invoke(main, ["model", "rollback", "flights", version, *word])
+        done = CliRunner().invoke(main, ["model", "rollback", "flights", "--to", version, *word])
         assert done.exit_code == 0, done.output
         assert "the next of flights_watch sends the mail (ROLLED BACK) to `mail_to`" in done.output
     roles.promote(reigns.flights, reigns.candidate("good", champion=None), RUN)
@@ -176,7 +176,9 @@ def test_predictions_whose_batch_was_cleared_away_are_nobodys_and_stop_no_mail(r
 
 def test_command_says_what_is_made_again(reigns):
     pipeline_clock.advance(reigns.flights, date.fromisoformat(DAYS[3]))
-    asked = CliRunner().invoke(main, ["model", "rollback", "flights", "1", "--by", "ada", "--why", "Random."])
+    asked = CliRunner().invoke(
+        main, ["model", "rollback", "flights", "--to", "1", "--by", "ada", "--why", "Random."]
+    )
     assert asked.exit_code == 0, asked.output
     said = " ".join(asked.output.split())
     assert f"Published predictions of {DAYS[2]} to {DAYS[3]} (2 days) were made before it" in said

@@ -139,14 +139,14 @@ def test_command_shows_the_damage_and_its_rollback_ends_it(champions, home):
     assert "version 2 scores, by entry" in shown.output
     assert "cannot be read" in next(line for line in shown.output.splitlines() if " champion " in line)
     word = ["--by", "operator", "--why", "Its file is lost."]
-    done = CliRunner().invoke(main, ["model", "rollback", "flights", "1", *word])
+    done = CliRunner().invoke(main, ["model", "rollback", "flights", *word])
     assert done.exit_code == 0, done.output
     typed = f"operator (typed by {waivers.account()})"
     assert f"Version 2 gives way to version 1, says {typed}: Its file is lost." in done.output
     assert ledger.entries(kind="rolled_back")[0].data["account"] == waivers.account()
     now = scorer.choose(champions)
     assert (now.version, now.champion, now.problems) == (1, 1, ())
-    back = CliRunner().invoke(main, ["model", "rollback", "flights", "2", *word])
+    back = CliRunner().invoke(main, ["model", "rollback", "flights", "--to", "2", *word])
     assert (back.exit_code, "Traceback" in back.output) == (1, False)
     assert "version 2 cannot be read" in back.output
 

@@ -97,7 +97,7 @@ def test_reasons_add_up_to_the_score_and_name_who_let_the_model_in(
     assert set(found.others) == {"the baseline, carrier_late_rate_28d", f"version {first}"}
     said = "\n".join(why.lines(found))
     assert f"  scored by     version {second} of flights_late_arrival" in said
-    assert f"sluice model rollback flights {first} --by NAME --why REASON" in said
+    assert f"sluice model rollback flights --to {first} --by NAME --why REASON" in said
 
 
 def test_it_names_the_batches_the_file_and_the_very_row(flights, trained, audited, predicted):
@@ -171,7 +171,7 @@ def test_rule_that_stood_in_was_nobodys_decision_and_who_was_rolled_back_is_not_
     rolled_back = why.read(flights, WANTED)
     assert (rolled_back.decided.by, rolled_back.decided.previous) == ("Ada", second)
     assert set(rolled_back.others) == {"the baseline, carrier_late_rate_28d"}
-    assert rolled_back.way_back.startswith("sluice model rollback flights baseline ")
+    assert rolled_back.way_back.startswith("sluice model rollback flights --to baseline ")
 
     roles.roll_back(flights, "baseline", by="Ada", why="It is wrong, too.", run=RUN)
     roles.promote(flights, audited(third := trained(), None), RUN)
@@ -204,7 +204,7 @@ def test_version_that_came_back_shows_who_let_it_in_first_and_the_way_back(
     said = "\n".join(why.lines(found))
     assert "  let in        by a person, Ada" in said
     assert "  first let in  by the gate" in said
-    assert f"the way back  sluice model rollback flights {first} " in said
+    assert f"the way back  sluice model rollback flights --to {first} " in said
     assert "champion now" not in said
 
 

@@ -70,7 +70,7 @@ def test_damaged_champion_is_one_mail_however_many_days_it_lasts_and_one_more_wh
     (first,) = mails(folder)
     assert "the champion cannot score" in first["Subject"]
     assert "Predictions are made by version 1 instead of version 2." in body(first)
-    assert "sluice model rollback flights 1 --by NAME --why REASON" in body(first)
+    assert "sluice model rollback flights --to 1 --by NAME --why REASON" in body(first)
     assert "/plugin/evidence/evidence/_/model/flights" in body(first)
 
     for _ in range(2):
@@ -94,7 +94,7 @@ def test_model_that_training_does_not_mend_is_one_mail_for_each_series(flights, 
     first, _second = mails(folder)
     assert first["Subject"] == "[sluice][STUCK] flights flights_late_arrival: training does not help"
     assert why in " ".join(body(first).split())
-    assert "sluice model rollback flights VERSION --by NAME --why REASON" in body(first)
+    assert "sluice model rollback flights --to VERSION --by NAME --why REASON" in body(first)
 
 
 @pytest.mark.parametrize(

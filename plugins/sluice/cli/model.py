@@ -127,17 +127,23 @@ def tune_command(pipeline: spec.Pipeline, day: str | None, as_json: bool) -> Non
 
 @model.command()
 @arguments.pipeline
-@click.argument("version", type=TEXT)
+@click.option(
+    "--to",
+    metavar="VERSION",
+    type=TEXT,
+    help="A version that was champion before, or `baseline`: the declared rule and no model.  [default: who scored before the champion]",
+)
 @click.option("--by", type=TEXT, required=True, help="The person who answers for it.")
 @click.option("--why", type=TEXT, required=True, help="The reason, in a sentence.")
-def rollback(pipeline: spec.Pipeline, version: str, by: str, why: str) -> None:
-    """Let VERSION, which was champion before, score again; with `baseline` for it, the declared rule and no model."""
+def rollback(pipeline: spec.Pipeline, to: str | None, by: str, why: str) -> None:
+    """Let who scored before the champion, or another version that was champion once, score again."""
     from sluice import status, waivers
     from sluice.models import roles, rolled_back
 
     # Each call is a decision of its own.
     run = Run(run_id=f"sluice model rollback {secrets.token_hex(4)}")
-    entry = roles.roll_back(pipeline, version, by=by, why=why, run=run, account=waivers.account())
+    to = to or roles.before(pipeline)
+    entry = roles.roll_back(pipeline, to, by=by, why=why, run=run, account=waivers.account())
     echo(f"Recorded as entry {entry.seq}: {entry.record.reasons[0]}")
     echo(
         f"The next run of {pipeline.pipeline}_score goes by it, and the next of {pipeline.pipeline}_watch sends the mail (ROLLED BACK) to `mail_to` and `stakeholders`."

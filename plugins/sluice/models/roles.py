@@ -226,11 +226,17 @@ def _require_approved(spec: Pipeline, *, by: str, approved_by: str) -> None:
     )
 
 
+def before(spec: Pipeline) -> str:
+    """Who scored before the champion: its version, or "baseline"."""
+    previous = current(spec).previous
+    return BASELINE if previous is None else str(previous)
+
+
 def way_back(spec: Pipeline, version: str) -> str:
     """How a person rolls back to a version: the command, or of a critical model the DAG that asks for an approval."""
     if spec.is_critical:
         return f"{spec.pipeline}_rollback in the Airflow UI, to {version}, which a person has to approve"
-    return f"sluice model rollback {spec.pipeline} {version} --by NAME --why REASON"
+    return f"sluice model rollback {spec.pipeline} --to {version} --by NAME --why REASON"
 
 
 def set_aliases(spec: Pipeline) -> Roles:

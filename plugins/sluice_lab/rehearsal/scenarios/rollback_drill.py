@@ -13,7 +13,9 @@ FORM = {"version": "1", "why": "A drill: the newer one is taken back."}
 
 def rehearse(world):
     day = world.day()
-    away = world.sluice("model", "rollback", "flights", "baseline", "--by", "drill", "--why", "To make room.")
+    away = world.sluice(
+        "model", "rollback", "flights", "--to", "baseline", "--by", "drill", "--why", "To make room."
+    )
     world.expect("the baseline takes over", away.returncode == 0, away.stdout)
     world.rewrite("pipelines/flights.yml", "learning_rate: 0.1", "learning_rate: 0.05")
     trained = world.run("train", world.day(-1))

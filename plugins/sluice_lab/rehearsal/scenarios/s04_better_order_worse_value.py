@@ -20,7 +20,9 @@ CANDIDATE = {
 
 
 def rehearse(world):
-    away = world.sluice("model", "rollback", "flights", "baseline", "--by", "drill", "--why", "To make room.")
+    away = world.sluice(
+        "model", "rollback", "flights", "--to", "baseline", "--by", "drill", "--why", "To make room."
+    )
     world.expect("the champion of the healthy state makes room", away.returncode == 0, away.stdout)
     for old, new in SHORT.items():
         world.rewrite(YAML, old, new)

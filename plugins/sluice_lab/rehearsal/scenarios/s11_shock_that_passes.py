@@ -96,7 +96,7 @@ def _release(world, table, day):
 
 
 def _let_score(world, version, why):
-    done = world.sluice("model", "rollback", "flights", version, "--by", "R. Jones", "--why", why)
+    done = world.sluice("model", "rollback", "flights", "--to", version, "--by", "R. Jones", "--why", why)
     world.expect(f"{version} shall score", done.returncode == 0, done.stdout)
 
 

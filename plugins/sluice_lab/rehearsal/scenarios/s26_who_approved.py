@@ -12,7 +12,9 @@ WHY = "It ranks charter flights too high."
 
 
 def rehearse(world):
-    rolled = world.sluice("model", "rollback", "flights", "baseline", "--by", "R. Jones", "--why", WHY)
+    rolled = world.sluice(
+        "model", "rollback", "flights", "--to", "baseline", "--by", "R. Jones", "--why", WHY
+    )
     world.expect("a person takes version 1 back", rolled.returncode == 0, rolled.stdout)
 
     told = world.sluice("model", "history", "flights").stdout

@@ -22,7 +22,9 @@ TIMES = 3
 def rehearse(world):
     from sluice.models import training
 
-    away = world.sluice("model", "rollback", "flights", "baseline", "--by", "drill", "--why", "To make room.")
+    away = world.sluice(
+        "model", "rollback", "flights", "--to", "baseline", "--by", "drill", "--why", "To make room."
+    )
     world.expect("the champion of the healthy state makes room", away.returncode == 0, away.stdout)
     run = Run.of_task("rehearsal", "too_sure", "train")
     right = training.audit_candidate(world.spec, 1, world.day(-1), run)

@@ -58,7 +58,7 @@ def rehearse(world):
     world.expect("and that training does not help", "2 new models did not end the drop" in told, told)
 
     rolled = world.sluice(
-        "model", "rollback", "flights", "baseline", "--by", "R. Jones", "--why", "None helps."
+        "model", "rollback", "flights", "--to", "baseline", "--by", "R. Jones", "--why", "None helps."
     )
     world.expect("a person lets the rule score", rolled.returncode == 0, rolled.stdout)
     day = world.day(place + 1)
