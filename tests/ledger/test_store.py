@@ -102,6 +102,15 @@ def test_entry_that_was_edited_in_place_is_not_acted_on(home):
     assert [entry.seq for entry in ledger.entries(partition="2013-02-01")] == [1]
 
 
+def test_edited_mail_is_found_by_the_chain_and_stops_no_further_mail(home):
+    mail = ledger.append(records.Mail(status="sent"), pipeline="flights", subject="arrivals")
+    tamper("UPDATE sluice_ledger SET partition = '2013-02-09'")
+
+    assert [entry.seq for entry in ledger.entries(records.Mail)] == [mail.seq]
+    with pytest.raises(LedgerTamperedError, match="Entry 1 of the ledger was edited"):
+        ledger.verify()
+
+
 @pytest.mark.parametrize(
     "statement", ["UPDATE sluice_ledger SET kind = 'published'", "DELETE FROM sluice_ledger WHERE seq = 2"]
 )
