@@ -27,9 +27,8 @@ from sluice_lab.rehearsal.world import CHAIN
 
 # Healthy states kept beside each other, so that going back to another branch is quick too.
 _KEPT_STATES = 3
-# Seconds that a run which a scenario left behind may take to end: a day is monitored in 10 s on a quiet machine of two cores; with a
-# load of 7 it took more than 120 s, which gave up on all scenarios that were left.
-_PATIENCE = 600
+# Seconds that a run which a scenario left behind may take to end.
+_PATIENCE = 120
 
 
 def environment(base: Path) -> dict[str, str]:
