@@ -68,3 +68,9 @@ def test_properties_of_spark_are_no_place_for_a_secret(monkeypatch):
 )
 def test_spark_is_told_of_the_same_catalog(url, properties):
     assert spark._catalog(url) == properties
+
+
+def test_models_of_flights_have_nothing_that_only_duckdb_reads(flights, warm):
+    models = project._sql(project.manifest(flights), [one.model for one in flights.derived.values()])
+    assert {"stg_flights__schedule", "ftr_flights__departure"} <= set(models)
+    spark.check_sql(flights, models)
